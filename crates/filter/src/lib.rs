@@ -1,0 +1,1 @@
+//! The proxy-wasm module: translates host calls, and nothing else.

@@ -1,0 +1,1 @@
+//! Drives a real Envoy, mock backends and the corpus. Development only.

@@ -1,0 +1,150 @@
+//! What was decided for a request, and why. Data only; choosing is `select`'s, ordering the steps `router`'s.
+
+use crate::classifier::Classification;
+use crate::registry::{BackendId, Capabilities, ModelId};
+
+/// What a candidate is expected to do for this request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Probability of a correct answer, 0 to 1.
+    pub quality: f32,
+    /// Price of the whole exchange, in USD.
+    pub cost_usd: f64,
+    /// Median time to the whole answer, in milliseconds.
+    pub latency_p50_ms: f32,
+    /// 99th percentile of the time to the whole answer, in milliseconds.
+    pub latency_p99_ms: f32,
+    /// 99th percentile of the time to the first token, in milliseconds.
+    pub first_token_p99_ms: f32,
+}
+
+/// Why a candidate cannot take this request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ineligible {
+    /// The client pinned another model.
+    NotTheModel,
+    /// The model lacks what the request needs.
+    LacksCapability(Capabilities),
+    /// Input and answer do not fit.
+    ContextWindow {
+        /// Tokens that the request needs.
+        needed: u32,
+        /// Tokens that the model has.
+        window: u32,
+    },
+    /// The backend lacks a tag that is required.
+    LacksTag(String),
+    /// Expected quality is under the limit in force.
+    BelowQuality {
+        /// The limit, 0 to 1.
+        limit: f32,
+    },
+    /// Expected cost is over the limit in force.
+    OverCost {
+        /// The limit in USD.
+        limit_usd: f64,
+    },
+    /// Expected latency is over the limit in force.
+    OverLatency {
+        /// Which limit: `p50`, `p99` or `first_token_p99`.
+        which: &'static str,
+        /// The limit in milliseconds.
+        limit_ms: f32,
+    },
+}
+
+/// A backend (and so a model) under consideration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The backend.
+    pub backend: BackendId,
+    /// The model that it serves.
+    pub model: ModelId,
+    /// What it is expected to do.
+    pub estimate: Estimate,
+    /// The profile's objective for it: the smaller the better.
+    pub objective: f64,
+    /// `None` where it is eligible.
+    pub ineligible: Option<Ineligible>,
+}
+
+/// Why the chosen candidate was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The client asked for this model; only the backend was chosen.
+    Pinned,
+    /// It has the best objective among all that meet the profile's limits.
+    Best,
+    /// No candidate met every limit; it is best after some were relaxed.
+    Relaxed,
+    /// It is the only candidate that can take the request at all.
+    OnlyCandidate,
+}
+
+impl Reason {
+    /// The name that headers and metrics use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::Pinned => "pinned",
+            Reason::Best => "best",
+            Reason::Relaxed => "relaxed",
+            Reason::OnlyCandidate => "only_candidate",
+        }
+    }
+}
+
+/// A request's way to a backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The chosen backend.
+    pub backend: BackendId,
+    /// The model that it serves.
+    pub model: ModelId,
+    /// Name of the profile whose objective was used.
+    pub profile: String,
+    /// Why it was chosen.
+    pub reason: Reason,
+    /// The limits that had to be relaxed, in the order in which they were.
+    pub relaxed: Vec<&'static str>,
+    /// What is expected of it.
+    pub estimate: Estimate,
+    /// Where to go when it fails: other eligible backends, best first.
+    pub fallbacks: Vec<BackendId>,
+    /// What the classifier said; `None` where it was not asked because the model was pinned.
+    pub classification: Option<Classification>,
+    /// Estimated tokens of the input.
+    pub input_tokens: u32,
+    /// Every candidate, in the order of the registry, with its estimate and why it was not eligible.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Why a request is refused, in the words of the API that it speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// HTTP status.
+    pub status: u16,
+    /// The API's error code, such as `model_not_found`.
+    pub code: &'static str,
+    /// What is wrong, for the client's developer. Never text of the prompt.
+    pub message: String,
+}
+
+/// Why a request goes to the default cluster, untouched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bypass {
+    /// The body could not be read; the text says why.
+    InvalidRequest(String),
+    /// Nothing in the policy could take it for a fault of ours; the text says what.
+    RouterFault(String),
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It goes where the decision says.
+    Routed(Box<Decision>),
+    /// It goes to the default cluster as it is.
+    Bypassed(Bypass),
+    /// It is answered with an error.
+    Rejected(Rejection),
+}

@@ -1,0 +1,188 @@
+//! The fleet: models, the backends that serve them, accelerators, prices, capabilities. Data and look-ups; no choice is made here.
+
+use crate::ability::Ability;
+
+/// Index of a [`Model`] in its [`Registry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelId(pub u32);
+
+/// Index of a [`Backend`] in its [`Registry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId(pub u32);
+
+/// A set of things that a model can do, or that a request needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Capabilities(u16);
+
+impl Capabilities {
+    /// Nothing in particular.
+    pub const NONE: Capabilities = Capabilities(0);
+    /// Calls tools.
+    pub const TOOLS: Capabilities = Capabilities(1);
+    /// Reads images.
+    pub const VISION: Capabilities = Capabilities(1 << 1);
+    /// Hears audio.
+    pub const AUDIO: Capabilities = Capabilities(1 << 2);
+    /// Keeps to `response_format: json_object`.
+    pub const JSON_MODE: Capabilities = Capabilities(1 << 3);
+    /// Keeps to `response_format: json_schema`.
+    pub const JSON_SCHEMA: Capabilities = Capabilities(1 << 4);
+    /// Reasons before it answers, with a settable effort.
+    pub const REASONING: Capabilities = Capabilities(1 << 5);
+    /// Reads files such as PDF.
+    pub const FILES: Capabilities = Capabilities(1 << 6);
+
+    /// Every capability with the name that policies use for it.
+    pub const NAMES: [(&'static str, Capabilities); 7] = [
+        ("tools", Capabilities::TOOLS),
+        ("vision", Capabilities::VISION),
+        ("audio", Capabilities::AUDIO),
+        ("json_mode", Capabilities::JSON_MODE),
+        ("json_schema", Capabilities::JSON_SCHEMA),
+        ("reasoning", Capabilities::REASONING),
+        ("files", Capabilities::FILES),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: Capabilities) -> Capabilities {
+        Capabilities(self.0 | other.0)
+    }
+
+    /// What is in `self` but not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Capabilities) -> Capabilities {
+        Capabilities(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` is in `self`.
+    pub const fn contains(self, other: Capabilities) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of the set's members, in the order of [`Capabilities::NAMES`].
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES
+            .iter()
+            .filter(move |(_, one)| self.contains(*one))
+            .map(|(name, _)| *name)
+    }
+}
+
+/// The kind of hardware that a backend runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// Graphics processors.
+    Gpu,
+    /// Plain processors.
+    Cpu,
+    /// Language processing units (deterministic inference chips).
+    Lpu,
+    /// Somebody else's hardware, paid per token or per second, possibly scaled to zero.
+    Serverless,
+}
+
+impl Accelerator {
+    /// The name that policies, metrics and headers use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Accelerator::Gpu => "gpu",
+            Accelerator::Cpu => "cpu",
+            Accelerator::Lpu => "lpu",
+            Accelerator::Serverless => "serverless",
+        }
+    }
+}
+
+/// What tokens cost at a backend, in USD per 1,000,000 tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    /// Input tokens.
+    pub input: f64,
+    /// Input tokens that the backend had cached; equal to `input` where it has no cache price.
+    pub cached_input: f64,
+    /// Output tokens.
+    pub output: f64,
+}
+
+/// How fast a backend answers, as stated by the operator.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Latency {
+    /// Median time to the first token, in milliseconds.
+    pub first_token_p50_ms: f32,
+    /// 99th percentile of the time to the first token, in milliseconds.
+    pub first_token_p99_ms: f32,
+    /// Output tokens per second after the first.
+    pub tokens_per_second: f32,
+}
+
+/// A logical LLM.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Its name in the policy, and what a client asks for to pin it.
+    pub name: String,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// The most tokens of input and output together.
+    pub context_window: u32,
+    /// The most tokens that it writes in one answer.
+    pub max_output_tokens: u32,
+    /// Its skill, from its benchmark scores.
+    pub ability: Ability,
+}
+
+/// One deployment of a model: an Envoy cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// Its name in the policy, in metrics and in headers.
+    pub name: String,
+    /// The Envoy cluster that requests for it go to.
+    pub cluster: String,
+    /// The model that it serves.
+    pub model: ModelId,
+    /// The name under which this deployment knows the model: what is written into the body.
+    pub served_model: String,
+    /// What it runs on.
+    pub accelerator: Accelerator,
+    /// What it costs.
+    pub price: Price,
+    /// How fast it is.
+    pub latency: Latency,
+    /// The operator's tags, such as `on-prem` or `eu`, sorted.
+    pub tags: Vec<String>,
+}
+
+/// All models and backends of a policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Registry {
+    /// The models, in the order of the policy.
+    pub models: Vec<Model>,
+    /// The backends, in the order of the policy.
+    pub backends: Vec<Backend>,
+}
+
+impl Registry {
+    /// The model with this index.
+    pub fn model(&self, id: ModelId) -> Option<&Model> {
+        self.models.get(id.0 as usize)
+    }
+
+    /// The backend with this index.
+    pub fn backend(&self, id: BackendId) -> Option<&Backend> {
+        self.backends.get(id.0 as usize)
+    }
+
+    /// The index of the model with this name.
+    pub fn find_model(&self, name: &str) -> Option<ModelId> {
+        self.models
+            .iter()
+            .position(|model| model.name == name)
+            .map(|index| ModelId(index as u32))
+    }
+}

@@ -1,0 +1,1 @@
+//! Candidates → filters → constraint solve → ordered chain.
