@@ -6,6 +6,7 @@
 pub mod ability;
 pub mod classifier;
 pub mod decision;
+pub mod explain;
 pub mod policy;
 pub mod prompt;
 pub mod registry;
