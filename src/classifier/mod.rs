@@ -4,6 +4,7 @@
 //! `tokenizer` and `features`; only `onnx` names tract.
 
 pub mod labels;
+pub mod onnx;
 
 pub use labels::{Domain, Task};
 
