@@ -8,6 +8,7 @@
 
 mod demo;
 mod failure;
+mod features;
 
 use std::process::ExitCode;
 
@@ -32,11 +33,15 @@ struct Cli {
 enum Command {
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
+    /// Write the token ids and features of prompts, for training
+    #[command(hide = true)]
+    Features(features::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::run(&args),
+        Command::Features(args) => features::run(&args),
     }
 }
 
