@@ -6,9 +6,12 @@
 pub mod ability;
 pub mod classifier;
 pub mod decision;
+pub mod plugin;
 pub mod policy;
 pub mod prompt;
 pub mod registry;
 pub mod request;
 pub mod router;
 pub mod select;
+pub mod stream;
+pub mod telemetry;
