@@ -1,3 +1,52 @@
-//! The `pointsman` command.
+//! The `pointsman` command: one file per subcommand, found by the subcommand's name.
+//!
+//! Exit status of every subcommand: 0 it did what was asked; 1 it ran, but failed or what was asked is not met;
+//! 2 bad usage or input. An error is one line on standard error. To add a subcommand: a `mod`, a variant with its `Args`,
+//! a line in `run`.
+//!
+//! It decides nothing itself: what a request's way is, the core says.
 
-fn main() {}
+mod demo;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// LLM routing inside Envoy: what runs beside the proxy.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pointsman",
+    version,
+    about,
+    after_help = "Exit status: 0 done; 1 failed or not met; 2 bad usage or input."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send real prompts through a real Envoy and show what each one costs
+    Demo(demo::Args),
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+fn main() -> ExitCode {
+    // clap answers `--help` and `--version` with 0 and bad usage with 2 by itself.
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
