@@ -1,13 +1,12 @@
 //! The plugin's configuration, as Envoy hands it over: which role this instance plays, and its policy.
 //!
-//! Read by hand rather than by a derived deserializer, because every problem is reported at once and with its place, and
-//! because the policy's own text is kept to be published. What the policy says is `policy`'s business.
+//! Every problem is reported at once and with its place, those of the policy too, and the policy's own text is kept to be
+//! published. What the policy says is `policy`'s business.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
+use crate::policy::document::{self, Node, Value};
+use crate::policy::suggest::{hint, quote};
 use crate::policy::{InvalidPolicy, Policy, Problem};
 use crate::telemetry::header;
 
@@ -20,6 +19,23 @@ pub enum Role {
 
 /// The fields of the configuration.
 const FIELDS: &[&str] = &["role", "cluster_header", "policy"];
+
+/// The roles that work.
+const ROLES: &[&str] = &["router"];
+
+/// Headers that would break requests if we removed and set them.
+const RESERVED: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// A compiled plugin configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,22 +80,21 @@ impl Plugin {
     /// # Errors
     /// [`InvalidPlugin`] with every problem, those of the policy included.
     pub fn compile(configuration: &[u8]) -> Result<Plugin, InvalidPlugin> {
-        let mut problems = Vec::new();
-        let fields = match Fields::parse(configuration) {
-            Ok(fields) => fields,
-            Err(problem) => {
-                return Err(InvalidPlugin {
-                    problems: vec![problem],
-                });
-            }
+        let (text, root) = read(configuration).map_err(|problem| InvalidPlugin {
+            problems: vec![problem],
+        })?;
+        let mut source = Source {
+            text,
+            root,
+            problems: Vec::new(),
         };
-        fields.check_names(&mut problems);
-        let role = compile_role(&fields, &mut problems);
-        let cluster_header = compile_cluster_header(&fields, &mut problems);
-        let policy = compile_policy(&fields, &mut problems);
+        source.check_names();
+        let role = source.role();
+        let cluster_header = source.cluster_header();
+        let policy = source.policy();
         match (role, cluster_header, policy) {
             (Some(role), Some(cluster_header), Some((policy, policy_text)))
-                if problems.is_empty() =>
+                if source.problems.is_empty() =>
             {
                 Ok(Plugin {
                     role,
@@ -89,7 +104,9 @@ impl Plugin {
                     fingerprint: fingerprint(configuration),
                 })
             }
-            _ => Err(InvalidPlugin { problems }),
+            _ => Err(InvalidPlugin {
+                problems: source.problems,
+            }),
         }
     }
 }
@@ -103,203 +120,144 @@ pub fn fingerprint(bytes: &[u8]) -> u64 {
     hash
 }
 
-/// The configuration's fields as they stand there, duplicates included.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Fields<'a> {
-    fn parse(configuration: &'a [u8]) -> Result<Fields<'a>, Problem> {
-        if configuration.iter().all(u8::is_ascii_whitespace) {
-            return Err(problem(
-                "configuration",
-                "is empty: it needs at least `policy`".into(),
-            ));
-        }
-        serde_json::from_slice(configuration)
-            .map_err(|error| problem("configuration", format!("is not a JSON object: {error}")))
+fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {
+    let whole = |message: &str| Problem {
+        at: "configuration".to_owned(),
+        message: message.to_owned(),
+        line: 1,
+        column: 1,
+    };
+    let text = std::str::from_utf8(configuration).map_err(|_| whole("is not UTF-8"))?;
+    if text.trim_ascii().is_empty() {
+        return Err(whole("is empty; it needs at least `policy`"));
     }
-
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| *value)
+    let root = document::read(text).map_err(|problem| Problem {
+        at: "configuration".to_owned(),
+        ..problem
+    })?;
+    match root.value {
+        Value::Object(_) => Ok((text, root)),
+        _ => Err(whole(&format!("must be an object, not {}", root.kind()))),
     }
+}
 
-    fn check_names(&self, problems: &mut Vec<Problem>) {
-        for (index, (name, _)) in self.0.iter().enumerate() {
-            if !FIELDS.contains(&name.as_str()) {
-                let meant = nearest(name, FIELDS);
-                problems.push(problem(name, unknown("field", name, meant)));
-            } else if self.0.iter().take(index).any(|(before, _)| before == name) {
-                problems.push(problem(name, "stands here twice".into()));
+/// The configuration as it is written, and what is wrong with it.
+struct Source<'a> {
+    text: &'a str,
+    root: Node,
+    problems: Vec<Problem>,
+}
+
+impl Source<'_> {
+    fn check_names(&mut self) {
+        let mut found = Vec::new();
+        let members = self.root.members();
+        for (index, member) in members.iter().enumerate() {
+            let name = member.name.as_str();
+            let mut before = members.iter().take(index);
+            if !FIELDS.contains(&name) {
+                let message = format!("unknown field {}{}", quote(name), hint(name, FIELDS));
+                found.push((member.at, name.to_owned(), message));
+            } else if before.any(|other| other.name == name) {
+                found.push((member.at, name.to_owned(), "stands here twice".to_owned()));
             }
         }
+        for (at, name, message) in found {
+            self.add(at, &name, message);
+        }
     }
 
-    fn string(&self, name: &str, problems: &mut Vec<Problem>) -> Option<String> {
-        match serde_json::from_str(self.get(name)?.get()) {
-            Ok(text) => Some(text),
-            Err(_) => {
-                problems.push(problem(name, "must be a string".into()));
+    fn role(&mut self) -> Option<Role> {
+        let Some((at, name)) = self.text_of("role")? else {
+            return Some(Role::Router);
+        };
+        let message = match name.as_str() {
+            "router" => return Some(Role::Router),
+            "attempt" => "`attempt` is not supported yet".to_owned(),
+            _ => format!("unknown role {}{}", quote(&name), hint(&name, ROLES)),
+        };
+        self.add(at, "role", message);
+        None
+    }
+
+    fn cluster_header(&mut self) -> Option<String> {
+        let Some((at, name)) = self.text_of("cluster_header")? else {
+            return Some(header::CLUSTER.to_owned());
+        };
+        let is_token = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_|~".contains(&byte)
+        };
+        let problem = if name.is_empty() || !name.bytes().all(is_token) {
+            "is not a lower-case header name"
+        } else if RESERVED.contains(&name.as_str()) {
+            "has a meaning of its own in HTTP"
+        } else {
+            return Some(name);
+        };
+        let message = format!("{} {problem}", quote(&name));
+        self.add(at, "cluster_header", message);
+        None
+    }
+
+    fn policy(&mut self) -> Option<(Policy, String)> {
+        let Some(node) = self.root.get("policy") else {
+            self.add(self.root.at, "policy", "is missing".to_owned());
+            return None;
+        };
+        let at = node.at;
+        let text = self.text.get(at..node.end)?;
+        match Policy::compile(text) {
+            Ok(policy) => Some((policy, text.to_owned())),
+            Err(InvalidPolicy { problems }) => {
+                let start = document::place(self.text, at);
+                let inside = |problem| move_into_policy(problem, start);
+                self.problems.extend(problems.into_iter().map(inside));
                 None
             }
         }
     }
-}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(fields)
-            }
+    /// A string field and the byte at which it stands; `Some(None)` where it is not there, `None` where it is no string.
+    fn text_of(&mut self, name: &str) -> Option<Option<(usize, String)>> {
+        let Some(node) = self.root.get(name) else {
+            return Some(None);
+        };
+        if let Some(text) = node.text() {
+            return Some(Some((node.at, text.to_owned())));
         }
-        deserializer.deserialize_map(Reader).map(Fields)
+        let message = format!("must be a string, not {}", node.kind());
+        self.add(node.at, name, message);
+        None
     }
-}
 
-fn compile_role(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Role> {
-    if fields.get("role").is_none() {
-        return Some(Role::Router);
-    }
-    let name = fields.string("role", problems)?;
-    match name.as_str() {
-        "router" => Some(Role::Router),
-        "attempt" => {
-            problems.push(problem("role", "`attempt` is not supported yet".into()));
-            None
-        }
-        _ => {
-            let meant = nearest(&name, &["router"]);
-            problems.push(problem("role", unknown("role", &name, meant)));
-            None
-        }
+    fn add(&mut self, at: usize, name: &str, message: String) {
+        let (line, column) = document::place(self.text, at);
+        self.problems.push(Problem {
+            at: name.to_owned(),
+            message,
+            line,
+            column,
+        });
     }
 }
 
-fn compile_cluster_header(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<String> {
-    if fields.get("cluster_header").is_none() {
-        return Some(header::CLUSTER.to_owned());
+/// A problem of the policy as one of the configuration, in which the policy begins at line and column `start`.
+fn move_into_policy(problem: Problem, start: (u32, u32)) -> Problem {
+    let mut at = String::from("policy");
+    if !problem.at.is_empty() && !problem.at.starts_with('[') {
+        at.push('.');
     }
-    let name = fields.string("cluster_header", problems)?;
-    let is_token = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    at.push_str(&problem.at);
+    let column = match problem.line {
+        1 => problem.column + start.1 - 1,
+        _ => problem.column,
     };
-    if name.is_empty() || !name.bytes().all(is_token) {
-        problems.push(problem(
-            "cluster_header",
-            format!("`{name}` is not a lower-case header name"),
-        ));
-        return None;
-    }
-    if RESERVED.contains(&name.as_str()) {
-        problems.push(problem(
-            "cluster_header",
-            format!(
-                "`{name}` has a meaning of its own in HTTP; choose a name such as `{}`",
-                header::CLUSTER
-            ),
-        ));
-        return None;
-    }
-    Some(name)
-}
-
-/// Headers that would break requests if we removed and set them.
-const RESERVED: &[&str] = &[
-    "host",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "connection",
-    "authorization",
-    "te",
-    "expect",
-    "upgrade",
-];
-
-fn compile_policy(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<(Policy, String)> {
-    let Some(raw) = fields.get("policy") else {
-        problems.push(problem("policy", "is missing".into()));
-        return None;
-    };
-    let text = raw.get();
-    match Policy::compile(text) {
-        Ok(policy) => Some((policy, text.to_owned())),
-        Err(InvalidPolicy { problems: found }) => {
-            problems.extend(found.into_iter().map(|found| Problem {
-                at: place_in_policy(&found.at),
-                ..found
-            }));
-            None
-        }
-    }
-}
-
-fn place_in_policy(at: &str) -> String {
-    let mut place = String::from("policy");
-    if !at.is_empty() && !at.starts_with('[') {
-        place.push('.');
-    }
-    place.push_str(at);
-    place
-}
-
-fn problem(at: &str, message: String) -> Problem {
     Problem {
-        at: at.to_owned(),
-        message,
+        at,
+        message: problem.message,
+        line: problem.line + start.0 - 1,
+        column,
     }
-}
-
-fn unknown(what: &str, name: &str, meant: Option<&str>) -> String {
-    match meant {
-        Some(meant) => format!("unknown {what} `{name}`, did you mean `{meant}`?"),
-        None => format!("unknown {what} `{name}`"),
-    }
-}
-
-/// The candidate that differs least from `name`, if it differs in no more than a third of its letters.
-fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    candidates
-        .iter()
-        .map(|candidate| (distance(name, candidate), *candidate))
-        .filter(|(distance, candidate)| distance * 3 <= candidate.len().max(3))
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance in bytes.
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut before = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(right.bytes()) {
-            let above = *cell;
-            *cell = (diagonal + usize::from(a != b))
-                .min(above + 1)
-                .min(before + 1);
-            diagonal = above;
-            before = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(left.len())
 }
 
 #[cfg(test)]
@@ -316,33 +274,40 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_with_its_place() {
-        let found = problems(
-            r#"{"rol": "router", "cluster_header": "X-Upper", "cluster_header": 3, "wholly_else": 1}"#,
-        );
+        let text = "{\"rol\": \"router\",\n \"cluster_header\": \"X-Upper\", \"cluster_header\": 3, \"wholly_else\": 1}";
         assert_eq!(
-            found,
+            problems(text),
             [
-                "rol: unknown field `rol`, did you mean `role`?",
+                "rol: unknown field `rol`; did you mean `role`?",
                 "cluster_header: stands here twice",
-                "wholly_else: unknown field `wholly_else`",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, policy",
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "policy: is missing",
             ]
+        );
+        let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
+        assert_eq!(
+            (invalid.problems[1].line, invalid.problems[1].column),
+            (2, 31)
         );
     }
 
     #[test]
     fn a_policys_problems_stand_under_policy() {
-        let found = problems(r#"{"policy": {"no_such_field": 1}}"#);
-        assert!(!found.is_empty());
-        for line in found {
-            assert!(line.starts_with("policy"), "{line}");
+        let text = "{\n  \"policy\": {\"modles\": [],\n    \"backends\": 1}}";
+        let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
+        let first = &invalid.problems[0];
+        assert_eq!(first.at, "policy.modles");
+        assert!(first.message.contains("did you mean `models`?"), "{first}");
+        assert_eq!((first.line, first.column), (2, 14));
+        for problem in &invalid.problems {
+            assert!(problem.at.starts_with("policy"), "{problem}");
         }
-        assert_eq!(
-            place_in_policy("backends[3].price"),
-            "policy.backends[3].price"
-        );
-        assert_eq!(place_in_policy(""), "policy");
+        let backends = invalid
+            .problems
+            .iter()
+            .find(|problem| problem.at == "policy.backends");
+        assert_eq!(backends.map(|problem| problem.line), Some(3));
     }
 
     #[test]
@@ -353,7 +318,11 @@ mod tests {
         );
         assert!(
             problems(r#"{"role": "ruoter", "policy": {}}"#)
-                .contains(&"role: unknown role `ruoter`, did you mean `router`?".to_owned())
+                .contains(&"role: unknown role `ruoter`; did you mean `router`?".to_owned())
+        );
+        assert_eq!(
+            problems(r#"{"role": 1}"#)[0],
+            "role: must be a string, not a number"
         );
     }
 
@@ -361,17 +330,25 @@ mod tests {
     fn what_is_no_object_is_one_problem() {
         assert_eq!(
             problems("  "),
-            ["configuration: is empty: it needs at least `policy`"]
+            ["configuration: is empty; it needs at least `policy`"]
         );
-        for text in ["[]", "\"policy\"", "{\"policy\":", "\u{0}", "{} {}"] {
+        assert_eq!(
+            problems("[]"),
+            ["configuration: must be an object, not a list"]
+        );
+        for text in ["{\"policy\":", "\u{0}", "{} {}"] {
             let found = problems(text);
             assert_eq!(found.len(), 1);
             assert!(
-                found[0].starts_with("configuration: is not a JSON object: "),
+                found[0].starts_with("configuration: not JSON: "),
                 "{}",
                 found[0]
             );
         }
+        assert_eq!(
+            Plugin::compile(b"\"\xff\"").unwrap_err().to_string(),
+            "configuration: is not UTF-8"
+        );
     }
 
     #[test]
@@ -381,10 +358,13 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_levenshtein() {
-        assert_eq!(distance("", ""), 0);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("flaw", "lawn"), 2);
-        assert_eq!(distance("abc", ""), 3);
+    fn the_policys_text_is_kept_as_it_is_written() {
+        let policy = crate::stream::testing::POLICY;
+        let text = format!("{{ \"cluster_header\": \"x-to\", \"policy\" : {policy} }}");
+        let plugin = Plugin::compile(text.as_bytes()).unwrap();
+        assert_eq!(plugin.policy_text, policy);
+        assert_eq!(plugin.cluster_header, "x-to");
+        assert_eq!(plugin.role, Role::Router);
+        assert_ne!(plugin.fingerprint, fingerprint(policy.as_bytes()));
     }
 }

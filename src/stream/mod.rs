@@ -4,10 +4,12 @@
 //! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
 //! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
 
-mod json;
+mod number;
 mod reply;
 mod trace;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +17,11 @@ use std::rc::Rc;
 
 pub use reply::Reply;
 
-use crate::decision::{Bypass, Decision, Outcome, Rejection};
-use crate::policy::{OnInvalidRequest, Policy};
+use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
+use crate::policy::Policy;
 use crate::request::rewrite::{self, PrefixEdit};
-use crate::request::{self, Format};
+use crate::request::{self, Format, InvalidRequest, Request};
+use crate::router::{self, Router};
 use crate::telemetry::{self, Metric, header};
 use trace::Trace;
 
@@ -129,9 +132,6 @@ pub enum Effect {
     Log(Level, String),
 }
 
-/// Decides on a body; [`crate::router::Router::route`] behind whatever the host needs to reach it.
-pub type Decide<'a> = dyn FnMut(&Policy, Format, &[u8], bool) -> Outcome + 'a;
-
 /// What a request meets in its worker.
 pub struct Worker<'a> {
     /// The request header that names the upstream cluster.
@@ -139,8 +139,8 @@ pub struct Worker<'a> {
     /// The policy in force; `None` where there is none yet. Looked at when a request begins: a policy that changes under
     /// way does not change what it gets.
     pub policy: Option<&'a Rc<Policy>>,
-    /// Decides.
-    pub decide: &'a mut Decide<'a>,
+    /// Decides; `None` where it cannot be had, which is a fault like any other.
+    pub router: Option<&'a mut Router>,
 }
 
 /// One HTTP exchange.
@@ -175,6 +175,9 @@ struct Plan {
     dry_run: bool,
     content_length: Option<u64>,
 }
+
+/// A body, if it could be read.
+type Read<'a> = Result<Request<'a>, InvalidRequest>;
 
 /// What a request is to us, by its method and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -308,22 +311,29 @@ impl Stream {
             effects.push(Effect::Count(telemetry::HOST_FAULTS));
             return self.bypass("body_unreadable", Some(&plan.policy), header, effects);
         };
-        let outcome = (worker.decide)(&plan.policy, plan.format, bytes, complete);
+        let request = request::parse(plan.format, bytes, complete);
         if plan.dry_run {
-            return self.answer(reply::dry_run(&plan.policy, &outcome), effects);
+            let (outcome, candidates) = explain(worker, &plan.policy, &request);
+            let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
+            return self.answer(reply, effects);
         }
-        match outcome {
-            Outcome::Routed(decision) => {
-                self.route(&plan, &decision, bytes, complete, header, effects);
+        let outcome = decide(worker, &plan.policy, &request);
+        match (outcome, &request) {
+            (Outcome::Routed(decision), Ok(request)) => {
+                self.route(&plan, &decision, bytes, request, header, effects);
             }
-            Outcome::Bypassed(Bypass::InvalidRequest(message)) => {
-                self.invalid_request(&plan, message, header, effects);
+            (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
+                self.bypass("invalid_request", Some(&plan.policy), header, effects);
             }
-            Outcome::Bypassed(Bypass::RouterFault(fault)) => {
+            (Outcome::Bypassed(Bypass::RouterFault(fault)), _) => {
                 effects.push(Effect::Log(Level::Warn, fault));
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
             }
-            Outcome::Rejected(rejection) => self.reject(&rejection, effects),
+            (Outcome::Rejected(rejection), _) => self.reject(plan.format, &rejection, effects),
+            // INVARIANT: nobody decides on a request that could not be read.
+            (Outcome::Routed(_), Err(_)) => {
+                self.bypass("router_fault", Some(&plan.policy), header, effects);
+            }
         }
     }
 
@@ -348,7 +358,7 @@ impl Stream {
         plan: &Plan,
         decision: &Decision,
         body: &[u8],
-        complete: bool,
+        request: &Request<'_>,
         cluster_header: &str,
         effects: &mut Vec<Effect>,
     ) {
@@ -357,7 +367,7 @@ impl Stream {
             return self.bypass("router_fault", Some(&plan.policy), cluster_header, effects);
         };
         set_cluster(cluster_header, &backend.cluster, effects);
-        if let Some(edit) = edit(plan.format, body, complete, &backend.served_model) {
+        if let Some(edit) = rewrite::set_model(body, request, &backend.served_model) {
             let content_length = plan
                 .content_length
                 .and_then(|length| length.checked_add_signed(edit.growth()));
@@ -369,32 +379,6 @@ impl Stream {
         effects.push(Effect::ClearRouteCache);
         self.trace.routed(&plan.policy, decision, effects);
         effects.push(Effect::ReadClock);
-    }
-
-    /// A body that cannot be read: not an outage, unless the policy wants it refused.
-    fn invalid_request(
-        &mut self,
-        plan: &Plan,
-        message: String,
-        cluster_header: &str,
-        effects: &mut Vec<Effect>,
-    ) {
-        match plan.policy.on_invalid_request {
-            OnInvalidRequest::Bypass => self.bypass(
-                "invalid_request",
-                Some(&plan.policy),
-                cluster_header,
-                effects,
-            ),
-            OnInvalidRequest::Reject => self.reject(
-                &Rejection {
-                    status: 400,
-                    code: "invalid_request",
-                    message,
-                },
-                effects,
-            ),
-        }
     }
 
     /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
@@ -416,9 +400,9 @@ impl Stream {
         }
     }
 
-    fn reject(&mut self, rejection: &Rejection, effects: &mut Vec<Effect>) {
+    fn reject(&mut self, format: Format, rejection: &Rejection, effects: &mut Vec<Effect>) {
         self.trace.rejected(rejection.code, effects);
-        self.answer(reply::error(rejection), effects);
+        self.answer(reply::error(format, rejection), effects);
     }
 
     fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {
@@ -524,12 +508,31 @@ fn set_cluster(cluster_header: &str, cluster: &str, effects: &mut Vec<Effect>) {
 /// `value` as decimal digits.
 pub fn decimal(value: u64) -> String {
     let mut text = String::new();
-    json::push_integer(&mut text, value);
+    number::push_integer(&mut text, value);
     text
 }
 
-/// The edit that makes `model` the body's model, if one is needed and possible.
-fn edit(format: Format, body: &[u8], complete: bool, model: &str) -> Option<PrefixEdit> {
-    let request = request::parse(format, body, complete).ok()?;
-    rewrite::set_model(body, &request, model)
+fn decide(worker: &mut Worker<'_>, policy: &Policy, request: &Read<'_>) -> Outcome {
+    match (&mut worker.router, request) {
+        (Some(router), Ok(request)) => router.decide(policy, request),
+        (None, Ok(_)) => Outcome::Bypassed(no_router()),
+        (_, Err(error)) => router::unreadable(policy, error),
+    }
+}
+
+/// The same for a dry run, with every candidate.
+fn explain(
+    worker: &mut Worker<'_>,
+    policy: &Policy,
+    request: &Read<'_>,
+) -> (Outcome, Vec<Candidate>) {
+    match (&mut worker.router, request) {
+        (Some(router), Ok(request)) => router.explain(policy, request),
+        (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
+        (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
+    }
+}
+
+fn no_router() -> Bypass {
+    Bypass::RouterFault("the router is busy".to_owned())
 }

@@ -3,7 +3,7 @@
 //! The texts are made when the decision is, because the response comes when the policy may have changed already.
 
 use super::Effect;
-use super::json::{push_fixed, push_integer};
+use super::number::{push_fixed, push_integer};
 use crate::decision::Decision;
 use crate::policy::{DecisionHeaders, Policy};
 use crate::telemetry::{self, Metric, header, state};
@@ -67,8 +67,9 @@ impl Trace {
         if let Some(difficulty) = difficulty {
             self.header(header::DIFFICULTY, difficulty);
         }
-        let quality = fixed(f64::from(decision.estimate.quality), 4);
-        self.header(header::QUALITY, quality);
+        if let Some(quality) = decision.estimate.quality {
+            self.header(header::QUALITY, fixed(f64::from(quality), 4));
+        }
         self.header(header::ESTIMATED_COST_USD, cost);
     }
 

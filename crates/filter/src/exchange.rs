@@ -60,12 +60,17 @@ impl Exchange {
     }
 
     fn tell(&mut self, event: Event<'_>) -> Vec<Effect> {
-        let mut worker = Worker {
-            cluster_header: self.published.cluster_header(),
-            policy: self.policy.as_ref(),
-            decide: &mut vm::route,
-        };
-        self.stream.on(event, &mut worker)
+        let cluster_header = self.published.cluster_header();
+        let policy = self.policy.as_ref();
+        let stream = &mut self.stream;
+        vm::with_router(|router| {
+            let mut worker = Worker {
+                cluster_header,
+                policy,
+                router,
+            };
+            stream.on(event, &mut worker)
+        })
     }
 }
 
@@ -187,7 +192,7 @@ fn send(reply: &Reply) {
         reply.status,
         reply.details,
         &headers,
-        reply.body.as_bytes(),
+        &reply.body,
     ));
 }
 

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use log::Level;
 use pointsman::plugin::Plugin;
 use pointsman::policy::{Policy, Problem};
+use pointsman::stream;
 use pointsman::telemetry::{self, Metric, header};
 
 use crate::hostcalls::{self, HostError};
@@ -118,11 +119,16 @@ impl Published {
 /// Logs every problem, one a line, and counts the document that has them.
 pub fn report(problems: &[Problem]) {
     for problem in problems {
-        let mut line = String::from("invalid configuration: ");
-        line.push_str(&problem.at);
-        line.push_str(": ");
-        line.push_str(&problem.message);
-        logger::line(Level::Error, &line);
+        let (line, column) = (u64::from(problem.line), u64::from(problem.column));
+        let place = [stream::decimal(line), stream::decimal(column)].join(":");
+        let text = [
+            "invalid configuration",
+            &place,
+            &problem.at,
+            &problem.message,
+        ]
+        .join(": ");
+        logger::line(Level::Error, &text);
     }
     metrics::count(&telemetry::POLICY_ERRORS);
 }

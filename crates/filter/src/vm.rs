@@ -3,9 +3,6 @@
 use std::cell::RefCell;
 
 use log::Level;
-use pointsman::decision::{Bypass, Outcome};
-use pointsman::policy::Policy;
-use pointsman::request::Format;
 use pointsman::router::Router;
 use pointsman::telemetry;
 
@@ -28,13 +25,11 @@ pub fn warm() {
     });
 }
 
-/// Decides on a body. A router that is busy, which cannot be as it calls nobody back, is a fault like any other.
-pub fn route(policy: &Policy, format: Format, body: &[u8], complete: bool) -> Outcome {
+/// Calls `with` with the router, or with `None` where it is in use, which cannot be: it calls nobody back.
+pub fn with_router<T>(with: impl FnOnce(Option<&mut Router>) -> T) -> T {
     ROUTER.with(|router| match router.try_borrow_mut() {
-        Ok(mut router) => router
-            .get_or_insert_with(load)
-            .route(policy, format, body, complete),
-        Err(_) => Outcome::Bypassed(Bypass::RouterFault("the router is busy".to_owned())),
+        Ok(mut router) => with(router.as_mut()),
+        Err(_) => with(None),
     })
 }
 
