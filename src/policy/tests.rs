@@ -145,7 +145,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
         "12:81 backends[0].price.input: `-1` is out of range: expected 0 or more",
         "13:30 backends[1].model: unknown model `lama`; did you mean `llama`?",
         "13:70 backends[1].price.output: expected a number, found a string",
-        "13:122 backends[1].latency.first_token_ms.p99: `50` is less than the median of `100`",
+        "13:126 backends[1].latency.first_token_ms.p99: `50` is less than the median of `100`",
         "14:5 backends[2]: expected an object, found a number",
         "17:22 profiles.x.weights: at least one weight must be more than 0",
         "17:61 profiles.x.limits.min_quality: `1.5` is out of range: expected 0 to 1; did you mean `0.015`?",
