@@ -120,8 +120,9 @@ fn each_built_in_profile_does_what_its_name_says() {
         chosen(&select(&registry, profile, &ask(Some(said))).unwrap())
     };
     assert_eq!(choose(&auto, &easy), "small-gpu");
-    assert_eq!(choose(&auto, &hard), "large-gpu");
+    assert_eq!(choose(&auto, &hard), "large-lpu");
     assert_eq!(choose(&cheap, &easy), "small-gpu");
+    assert_eq!(choose(&cheap, &hard), "large-gpu");
     assert_eq!(choose(&fast, &easy), "small-lpu");
     assert_eq!(choose(&fast, &hard), "large-lpu");
     assert_eq!(choose(&best, &hard), "large-lpu");
