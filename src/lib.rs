@@ -11,6 +11,7 @@ extern crate pointsman_wasmtest;
 pub mod ability;
 pub mod classifier;
 pub mod decision;
+pub mod explain;
 pub mod policy;
 pub mod prompt;
 pub mod registry;
