@@ -11,9 +11,21 @@ use serde::Deserialize;
 /// The fleet of a demo that is given none: one backend of each accelerator.
 const DEFAULT_FLEET: &str = include_str!("fleet.json");
 
+/// A policy, or a plugin configuration that holds one.
 #[derive(Debug, Deserialize)]
 struct FleetSource {
-    backends: Vec<BackendSource>,
+    backends: Option<Vec<BackendSource>>,
+    policy: Option<Box<FleetSource>>,
+}
+
+impl FleetSource {
+    fn backends(self) -> Vec<BackendSource> {
+        match (self.backends, self.policy) {
+            (Some(backends), _) => backends,
+            (None, Some(policy)) => policy.backends(),
+            (None, None) => Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,7 +197,7 @@ impl BackendSource {
     }
 }
 
-/// The backends of a JSON or YAML document.
+/// The backends of a JSON or YAML document: a policy, or a plugin configuration with its `policy`.
 ///
 /// # Errors
 /// One line that says what is wrong: not a document of that shape, no backend in it, or two of one name.
@@ -195,20 +207,17 @@ pub fn parse(text: &str) -> Result<Vec<Backend>, String> {
     } else {
         serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?
     };
-    if source.backends.is_empty() {
-        return Err("`backends` is empty".into());
+    let backends = source.backends();
+    if backends.is_empty() {
+        return Err("`backends` is missing or empty".into());
     }
     let mut names = HashSet::new();
-    for backend in &source.backends {
+    for backend in &backends {
         if !names.insert(backend.name.as_str()) {
             return Err(format!("two backends are called `{}`", backend.name));
         }
     }
-    Ok(source
-        .backends
-        .into_iter()
-        .map(BackendSource::settle)
-        .collect())
+    Ok(backends.into_iter().map(BackendSource::settle).collect())
 }
 
 /// The fleet that is used where none is given.
@@ -251,7 +260,7 @@ mod tests {
     fn names_are_unique_and_there_is_at_least_one() {
         assert_eq!(
             parse(r#"{"backends":[]}"#).unwrap_err(),
-            "`backends` is empty"
+            "`backends` is missing or empty"
         );
         let twice = r#"{"backends":[{"name":"a","model":"m","accelerator":"gpu"},{"name":"a","model":"m","accelerator":"cpu"}]}"#;
         assert_eq!(parse(twice).unwrap_err(), "two backends are called `a`");

@@ -123,11 +123,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         time_scale: args.time_scale,
         seed: args.seed,
     };
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Unmet(error.to_string()))?
-        .block_on(serve(&fleet, &options, args.until_stdin_ends))
+    crate::runtime()?.block_on(serve(&fleet, &options, args.until_stdin_ends))
 }
 
 async fn serve(
