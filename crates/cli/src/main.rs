@@ -6,6 +6,7 @@
 //!
 //! It decides nothing itself: what a request's way is, the core says.
 
+mod backends;
 mod bench;
 mod demo;
 mod envoy;
@@ -40,12 +41,15 @@ enum Command {
     Bench(bench::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
+    /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
+    DemoBackends(backends::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::DemoBackends(args) => backends::run(args),
     }
 }
 
