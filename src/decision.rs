@@ -6,8 +6,8 @@ use crate::registry::{BackendId, Capabilities, ModelId};
 /// What a candidate is expected to do for this request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// Probability of a correct answer, 0 to 1.
-    pub quality: f32,
+    /// Probability of a correct answer, 0 to 1; `None` where the classifier was not asked.
+    pub quality: Option<f32>,
     /// Price of the whole exchange, in USD.
     pub cost_usd: f64,
     /// Median time to the whole answer, in milliseconds.
@@ -32,6 +32,13 @@ pub enum Ineligible {
         /// Tokens that the model has.
         window: u32,
     },
+    /// The request wants a longer answer than the model writes.
+    OutputTokens {
+        /// Tokens that the request wants.
+        needed: u32,
+        /// Tokens that the model writes at most.
+        most: u32,
+    },
     /// The backend lacks a tag that is required.
     LacksTag(String),
     /// Expected quality is under the limit in force.
@@ -53,6 +60,49 @@ pub enum Ineligible {
     },
 }
 
+impl Ineligible {
+    /// The name that metrics and explanations use.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Ineligible::NotTheModel => "not_the_model",
+            Ineligible::LacksCapability(_) => "lacks_capability",
+            Ineligible::ContextWindow { .. } => "context_window",
+            Ineligible::OutputTokens { .. } => "output_tokens",
+            Ineligible::LacksTag(_) => "lacks_tag",
+            Ineligible::BelowQuality { .. } => "below_quality",
+            Ineligible::OverCost { .. } => "over_cost",
+            Ineligible::OverLatency { .. } => "over_latency",
+        }
+    }
+}
+
+impl std::fmt::Display for Ineligible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ineligible::NotTheModel => f.write_str("serves another model than the one asked for"),
+            Ineligible::LacksCapability(lacking) => {
+                f.write_str("the model lacks")?;
+                for (index, name) in lacking.names().enumerate() {
+                    write!(f, "{} {name}", if index == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
+            Ineligible::ContextWindow { needed, window } => {
+                write!(f, "needs {needed} tokens, the context window has {window}")
+            }
+            Ineligible::OutputTokens { needed, most } => {
+                write!(f, "wants {needed} output tokens, the model writes {most}")
+            }
+            Ineligible::LacksTag(tag) => write!(f, "the backend has no tag `{tag}`"),
+            Ineligible::BelowQuality { limit } => write!(f, "quality is under {limit:.3}"),
+            Ineligible::OverCost { limit_usd } => write!(f, "cost is over {limit_usd:.6} USD"),
+            Ineligible::OverLatency { which, limit_ms } => {
+                write!(f, "{which} latency is over {limit_ms:.0} ms")
+            }
+        }
+    }
+}
+
 /// A backend (and so a model) under consideration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
@@ -62,7 +112,7 @@ pub struct Candidate {
     pub model: ModelId,
     /// What it is expected to do.
     pub estimate: Estimate,
-    /// The profile's objective for it: the smaller the better.
+    /// The profile's objective for it: the smaller the better. Infinite where it cannot take the request at all.
     pub objective: f64,
     /// `None` where it is eligible.
     pub ineligible: Option<Ineligible>,
@@ -108,7 +158,9 @@ pub struct Decision {
     pub relaxed: Vec<&'static str>,
     /// What is expected of it.
     pub estimate: Estimate,
-    /// Where to go when it fails: other eligible backends, best first.
+    /// Where to go when it fails, at most [`crate::select::MAX_FALLBACKS`]: those that keep the limits before those that
+    /// do not, of each the same model on other hardware first, then the least objective. None breaks a limit that the
+    /// profile does not let give way.
     pub fallbacks: Vec<BackendId>,
     /// What the classifier said; `None` where it was not asked because the model was pinned.
     pub classification: Option<Classification>,

@@ -65,6 +65,14 @@ impl Capabilities {
         self.0 == 0
     }
 
+    /// The capability with this name.
+    pub fn find(name: &str) -> Option<Capabilities> {
+        Self::NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, one)| *one)
+    }
+
     /// The names of the set's members, in the order of [`Capabilities::NAMES`].
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
@@ -75,8 +83,7 @@ impl Capabilities {
 }
 
 /// The kind of hardware that a backend runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Accelerator {
     /// Graphics processors.
     Gpu,
@@ -89,6 +96,19 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
+    /// All of them.
+    pub const ALL: [Accelerator; 4] = [
+        Accelerator::Gpu,
+        Accelerator::Cpu,
+        Accelerator::Lpu,
+        Accelerator::Serverless,
+    ];
+
+    /// The accelerator with this name.
+    pub fn find(name: &str) -> Option<Accelerator> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
     /// The name that policies, metrics and headers use.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,19 +1,41 @@
 //! Ties the steps together: request → prompt → classification → decision. Owns the fail-soft ladder.
 
-use crate::classifier::Classifier;
-use crate::decision::{Bypass, Outcome};
-use crate::policy::Policy;
-use crate::request::Format;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use crate::classifier::{self, Classification, Classifier, ClassifierError};
+use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Rejection};
+use crate::policy::profile::Profile;
+use crate::policy::suggest::quote;
+use crate::policy::{OnInvalidRequest, Policy};
+use crate::prompt::{Prompt, Turn};
+use crate::registry::{Capabilities, ModelId};
+use crate::request::{self, Format, InvalidRequest, Request};
+use crate::select::{Ask, NoCandidate, Selection, select};
+
+/// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
+/// count, so only there can a hard turn in the middle be missed.
+pub const MAX_TURNS: usize = 32;
 
 /// Routes requests. One per worker.
 pub struct Router {
     classifier: Option<Classifier>,
 }
 
+/// What a client's `model` stands for.
+enum Asked<'p> {
+    /// A model: only the backend is chosen, by the default profile.
+    Pinned(ModelId, &'p Profile),
+    /// A profile, or nothing and so the default profile.
+    Open(&'p Profile),
+}
+
 impl Router {
     /// A router with the embedded classifier; where that does not load it goes on with features alone, and the error is
     /// returned beside it so that the caller can say so.
-    pub fn new() -> (Router, Option<crate::classifier::ClassifierError>) {
+    pub fn new() -> (Router, Option<ClassifierError>) {
         match Classifier::embedded() {
             Ok(classifier) => (
                 Router {
@@ -21,8 +43,13 @@ impl Router {
                 },
                 None,
             ),
-            Err(error) => (Router { classifier: None }, Some(error)),
+            Err(error) => (Router::with_features_only(), Some(error)),
         }
+    }
+
+    /// A router that never asks the classifier: the rung of the ladder below it.
+    pub fn with_features_only() -> Router {
+        Router { classifier: None }
     }
 
     /// Decides on one request body. `complete` is false where `body` is only the first part of it.
@@ -33,7 +60,239 @@ impl Router {
         body: &[u8],
         complete: bool,
     ) -> Outcome {
-        let _ = (policy, format, body, complete, &mut self.classifier);
-        Outcome::Bypassed(Bypass::RouterFault("nothing is decided yet".into()))
+        match request::parse(format, body, complete) {
+            Ok(request) => self.decide(policy, &request),
+            Err(error) => unreadable(policy, &error),
+        }
+    }
+
+    /// Decides on a request that has been read.
+    pub fn decide(&mut self, policy: &Policy, request: &Request<'_>) -> Outcome {
+        self.decide_or_refuse(policy, request).0
+    }
+
+    /// Decides on a request that has been read, and gives every candidate with its reason, where it is refused too.
+    pub fn explain(&mut self, policy: &Policy, request: &Request<'_>) -> (Outcome, Vec<Candidate>) {
+        let (outcome, refused) = self.decide_or_refuse(policy, request);
+        match &outcome {
+            Outcome::Routed(decision) => {
+                let candidates = decision.candidates.clone();
+                (outcome, candidates)
+            }
+            _ => (outcome, refused),
+        }
+    }
+
+    /// The outcome and, where no candidate could take the request, all of them.
+    fn decide_or_refuse(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+    ) -> (Outcome, Vec<Candidate>) {
+        let asked = match find_asked(policy, request.model.as_deref()) {
+            Ok(asked) => asked,
+            Err(outcome) => return (outcome, Vec::new()),
+        };
+        let prompt = Prompt::of(request);
+        let (pinned, profile, classification) = match asked {
+            Asked::Pinned(model, profile) => (Some(model), profile, None),
+            Asked::Open(profile) => {
+                let said = classify_hardest(&prompt, |turn| self.classify_turn(turn));
+                (None, profile, Some(said))
+            }
+        };
+        let ask = Ask {
+            pinned,
+            needs: request.needs,
+            input_tokens: prompt.input_tokens,
+            max_tokens: request.max_tokens,
+            choices: request.choices,
+            classification: classification.as_ref(),
+        };
+        match select(&policy.registry, profile, &ask) {
+            Ok(selection) => {
+                let decision = decided(selection, profile, &prompt, classification);
+                (Outcome::Routed(Box::new(decision)), Vec::new())
+            }
+            Err(NoCandidate { candidates }) => {
+                let rejection = refuse(policy, profile, pinned, &candidates);
+                (Outcome::Rejected(rejection), candidates)
+            }
+        }
+    }
+
+    fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {
+        self.classifier
+            .as_mut()
+            .and_then(|classifier| classifier.classify(turn).ok())
+            .unwrap_or_else(|| classifier::from_features(turn))
+    }
+}
+
+/// What becomes of a body that cannot be read, as the policy wants it.
+pub fn unreadable(policy: &Policy, error: &InvalidRequest) -> Outcome {
+    match policy.on_invalid_request {
+        OnInvalidRequest::Bypass => Outcome::Bypassed(Bypass::InvalidRequest(error.to_string())),
+        OnInvalidRequest::Reject => Outcome::Rejected(reject(400, error.code(), error.to_string())),
+    }
+}
+
+/// What the conversation demands: that of its hardest turn, by [`Classification::difficulty`]; of two equally hard ones
+/// that of the later. A conversation's demand so never falls as it grows.
+fn classify_hardest(
+    prompt: &Prompt<'_>,
+    mut classify: impl FnMut(&Turn<'_>) -> Classification,
+) -> Classification {
+    let count = prompt.turns.len();
+    let half = MAX_TURNS / 2;
+    let mut hardest: Option<Classification> = None;
+    for (index, turn) in prompt.turns.iter().enumerate() {
+        if index >= half && index + half < count {
+            continue;
+        }
+        let said = classify(turn);
+        let harder = hardest
+            .as_ref()
+            .is_none_or(|hardest| said.difficulty >= hardest.difficulty);
+        if harder {
+            hardest = Some(said);
+        }
+    }
+    let nothing = Turn {
+        text: Cow::Borrowed(""),
+    };
+    hardest.unwrap_or_else(|| classifier::from_features(&nothing))
+}
+
+/// What `model`, as the client wrote it, stands for.
+fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, Outcome> {
+    let Some(default) = policy.find_profile(&policy.default_profile) else {
+        let fault = "the policy lacks its own default profile".to_owned();
+        return Err(Outcome::Bypassed(Bypass::RouterFault(fault)));
+    };
+    let Some(name) = model else {
+        return Ok(Asked::Open(default));
+    };
+    if let Some(profile) = policy.find_profile(name) {
+        return Ok(Asked::Open(profile));
+    }
+    match policy.registry.find_model(name) {
+        Some(model) => Ok(Asked::Pinned(model, default)),
+        None => Err(Outcome::Rejected(reject(
+            404,
+            "model_not_found",
+            format!(
+                "the model {} does not exist; available: {}",
+                quote(name),
+                available(policy)
+            ),
+        ))),
+    }
+}
+
+/// The names that a client can ask for.
+fn available(policy: &Policy) -> String {
+    let models = policy.registry.models.iter().map(|model| &model.name);
+    let profiles = policy.profiles.iter().map(|profile| &profile.name);
+    let names: Vec<&str> = models.chain(profiles).map(String::as_str).collect();
+    names.join(", ")
+}
+
+fn decided(
+    selection: Selection,
+    profile: &Profile,
+    prompt: &Prompt<'_>,
+    classification: Option<Classification>,
+) -> Decision {
+    Decision {
+        backend: selection.chosen.backend,
+        model: selection.chosen.model,
+        profile: profile.name.clone(),
+        reason: selection.reason,
+        relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
+        estimate: selection.chosen.estimate,
+        fallbacks: selection.fallbacks,
+        classification,
+        input_tokens: prompt.input_tokens,
+        candidates: selection.candidates,
+    }
+}
+
+/// Why nobody can take the request: what the candidate that came furthest failed at.
+fn refuse(
+    policy: &Policy,
+    profile: &Profile,
+    pinned: Option<ModelId>,
+    candidates: &[Candidate],
+) -> Rejection {
+    let who = match pinned.and_then(|id| policy.registry.model(id)) {
+        Some(model) => format!("the model {}", quote(&model.name)),
+        None => "every model".to_owned(),
+    };
+    let obstacles = || candidates.iter().filter_map(|one| one.ineligible.as_ref());
+    let furthest = obstacles().max_by_key(|obstacle| progress(obstacle));
+    match furthest {
+        Some(Ineligible::ContextWindow { needed, window }) => reject(
+            400,
+            "context_length_exceeded",
+            format!(
+                "the request needs about {needed} tokens; the context window of {who} has at most {window}"
+            ),
+        ),
+        Some(Ineligible::OutputTokens { needed, most }) => reject(
+            400,
+            "invalid_value",
+            format!("max_tokens is {needed}; {who} writes at most {most}"),
+        ),
+        Some(Ineligible::LacksCapability(_)) => {
+            let lacking = obstacles().filter_map(|obstacle| match obstacle {
+                Ineligible::LacksCapability(lacking) => Some(*lacking),
+                _ => None,
+            });
+            let least = lacking
+                .min_by_key(|lacking| lacking.names().count())
+                .unwrap_or(Capabilities::NONE);
+            let names: Vec<&str> = least.names().collect();
+            let message = format!("{who} lacks what the request needs: {}", names.join(", "));
+            reject(400, "unsupported_capability", message)
+        }
+        Some(Ineligible::LacksTag(tag)) => reject(
+            400,
+            "no_eligible_backend",
+            format!("no backend has the tag `{tag}`, which the profile requires"),
+        ),
+        Some(Ineligible::NotTheModel) | None => {
+            reject(404, "model_not_found", format!("{who} has no backend"))
+        }
+        Some(limit) => reject(
+            400,
+            "limits_not_met",
+            format!(
+                "no backend keeps the limits of the profile {}: {limit}",
+                quote(&profile.name)
+            ),
+        ),
+    }
+}
+
+/// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
+fn progress(obstacle: &Ineligible) -> (u8, u32) {
+    match obstacle {
+        Ineligible::NotTheModel => (0, 0),
+        Ineligible::LacksTag(_) => (1, 0),
+        Ineligible::LacksCapability(_) => (2, 0),
+        Ineligible::ContextWindow { window, .. } => (3, *window),
+        Ineligible::OutputTokens { most, .. } => (4, *most),
+        Ineligible::BelowQuality { .. }
+        | Ineligible::OverCost { .. }
+        | Ineligible::OverLatency { .. } => (5, 0),
+    }
+}
+
+fn reject(status: u16, code: &'static str, message: String) -> Rejection {
+    Rejection {
+        status,
+        code,
+        message,
     }
 }

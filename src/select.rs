@@ -1,1 +1,430 @@
-//! Candidates → filters → constraint solve → ordered chain.
+//! Chooses among the backends: candidates → filters → limits → the least objective, and the chain behind it.
+//!
+//! Exact: every backend is looked at. Pure and cheap: one pass to estimate, one to judge, one sort of the chain.
+//!
+//! The objective is a weighted sum of logarithms, `cost · lg(USD) + latency · lg(ms) − quality · 20 · lg(P(correct))`,
+//! taken relative to the cheapest, fastest and best candidate. Ratios make it free of scale, and which of two candidates
+//! is better does not depend on what else is in the fleet. And the harder a prompt, the larger the ratio between a strong
+//! and a weak model's P(correct), so difficulty alone never moves a request to a weaker model.
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+
+use crate::classifier::Classification;
+use crate::decision::{Candidate, Estimate, Ineligible, Reason};
+use crate::policy::profile::{LIMIT_COUNT, Limit, Profile, Weights};
+use crate::registry::{Backend, BackendId, Capabilities, Model, ModelId, Registry};
+
+/// The most entries of a fallback chain. Envoy's retries are bounded far below it.
+pub const MAX_FALLBACKS: usize = 8;
+
+/// By how much the time from first to last token grows at the 99th percentile: answers are longer than expected and
+/// batches fuller. An assumption until latencies are observed.
+const GENERATION_P99_SPREAD: f32 = 1.5;
+
+/// The factor on lg P(correct): it makes the loss of a tenth of the correct answers weigh 0.92, about as much as ten
+/// times the cost.
+const QUALITY_SCALE: f64 = 20.0;
+
+/// The answer's length where nothing tells it, in tokens.
+const USUAL_OUTPUT_TOKENS: f32 = 256.0;
+
+/// What a request asks of the fleet.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The only model that will do, if the client named one. The profile then only orders its backends: its tags are not
+    /// required, quality is not limited and every other limit may give way.
+    pub pinned: Option<ModelId>,
+    /// What the model must be able to do.
+    pub needs: Capabilities,
+    /// Tokens of the input, estimated.
+    pub input_tokens: u32,
+    /// The most tokens of the answer, if the client said so.
+    pub max_tokens: Option<u32>,
+    /// How many answers are wanted.
+    pub choices: u32,
+    /// What the classifier said; without it quality is unknown and plays no part.
+    pub classification: Option<&'a Classification>,
+}
+
+/// What was chosen among the candidates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// The chosen candidate.
+    pub chosen: Candidate,
+    /// Why.
+    pub reason: Reason,
+    /// The limits that had to give way, in the order of the profile.
+    pub relaxed: Vec<Limit>,
+    /// Where to go when it fails; see [`crate::decision::Decision::fallbacks`].
+    pub fallbacks: Vec<BackendId>,
+    /// Every backend in the order of the registry, with why it was not eligible.
+    pub candidates: Vec<Candidate>,
+}
+
+/// No backend can take the request. Holds every candidate with its reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoCandidate {
+    /// Every backend in the order of the registry.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Chooses the backend for `ask` under `profile`.
+///
+/// # Errors
+/// [`NoCandidate`] where none can take it, or none keeps the limits that never give way.
+pub fn select(
+    registry: &Registry,
+    profile: &Profile,
+    ask: &Ask<'_>,
+) -> Result<Selection, NoCandidate> {
+    let mut candidates = estimate_all(registry, profile, ask);
+    let Some(best) = Best::of(&candidates) else {
+        return Err(NoCandidate { candidates });
+    };
+    for candidate in candidates.iter_mut().filter(|one| one.ineligible.is_none()) {
+        candidate.objective = objective(&candidate.estimate, &profile.weights, &best);
+    }
+    let judge = Judge::new(profile, ask, best.quality);
+    let able = candidates
+        .iter()
+        .filter(|one| one.ineligible.is_none())
+        .count();
+    let depths: Vec<Option<usize>> = candidates.iter().map(|one| judge.depth(one)).collect();
+    let Some(depth) = depths.iter().flatten().min().copied() else {
+        judge.mark(&mut candidates);
+        return Err(NoCandidate { candidates });
+    };
+    let (judge, relaxed) = judge.relax(depth, &candidates, &depths);
+    judge.mark(&mut candidates);
+    let Some(chosen) = candidates
+        .iter()
+        .filter(|one| one.ineligible.is_none())
+        .min_by(|left, right| compare(left, right))
+        .cloned()
+    else {
+        return Err(NoCandidate { candidates });
+    };
+    let reason = match (ask.pinned, able) {
+        (Some(_), _) => Reason::Pinned,
+        (None, 1) => Reason::OnlyCandidate,
+        _ if !relaxed.is_empty() => Reason::Relaxed,
+        _ => Reason::Best,
+    };
+    Ok(Selection {
+        fallbacks: fallbacks(&chosen, &candidates, &depths),
+        chosen,
+        reason,
+        relaxed,
+        candidates,
+    })
+}
+
+/// Which of two eligible candidates is the better one; the only place that breaks ties.
+///
+/// The lesser objective wins. Objectives that agree to six decimals are equal, so that every platform decides alike; then
+/// the lower cost, the lower median latency and at last the earlier backend of the policy wins.
+pub fn compare(left: &Candidate, right: &Candidate) -> Ordering {
+    let rounded = |candidate: &Candidate| (candidate.objective * 1e6).round();
+    rounded(left)
+        .total_cmp(&rounded(right))
+        .then_with(|| left.estimate.cost_usd.total_cmp(&right.estimate.cost_usd))
+        .then_with(|| {
+            let latency = |candidate: &Candidate| candidate.estimate.latency_p50_ms;
+            latency(left).total_cmp(&latency(right))
+        })
+        .then_with(|| left.backend.cmp(&right.backend))
+}
+
+fn estimate_all(registry: &Registry, profile: &Profile, ask: &Ask<'_>) -> Vec<Candidate> {
+    let expected = ask
+        .classification
+        .map_or(USUAL_OUTPUT_TOKENS, |said| said.output_tokens)
+        .max(1.0);
+    let mut candidates = Vec::with_capacity(registry.backends.len());
+    for (index, backend) in registry.backends.iter().enumerate() {
+        let Some(model) = registry.model(backend.model) else {
+            continue;
+        };
+        candidates.push(Candidate {
+            backend: BackendId(index as u32),
+            model: backend.model,
+            estimate: estimate(backend, model, ask, expected),
+            objective: f64::INFINITY,
+            ineligible: find_obstacle(backend, model, profile, ask, expected as u32),
+        });
+    }
+    // A request that limits no answer fits where its expected answer fits. Where it fits nowhere so, the expectation may be
+    // wrong: then one token of room is enough.
+    if ask.max_tokens.is_none() && candidates.iter().all(|one| one.ineligible.is_some()) {
+        for candidate in &mut candidates {
+            if let (Some(backend), Some(model)) = (
+                registry.backend(candidate.backend),
+                registry.model(candidate.model),
+            ) {
+                candidate.ineligible = find_obstacle(backend, model, profile, ask, 1);
+            }
+        }
+    }
+    candidates
+}
+
+/// Why `backend` cannot take the request at all, whatever the limits. The cheapest tests come first.
+fn find_obstacle(
+    backend: &Backend,
+    model: &Model,
+    profile: &Profile,
+    ask: &Ask<'_>,
+    expected_tokens: u32,
+) -> Option<Ineligible> {
+    if ask.pinned.is_some_and(|pinned| pinned != backend.model) {
+        return Some(Ineligible::NotTheModel);
+    }
+    let missing = profile.tags.iter().find(|tag| !backend.tags.contains(tag));
+    if let Some(tag) = missing.filter(|_| ask.pinned.is_none()) {
+        return Some(Ineligible::LacksTag(tag.clone()));
+    }
+    let lacking = ask.needs.without(model.capabilities);
+    if !lacking.is_empty() {
+        return Some(Ineligible::LacksCapability(lacking));
+    }
+    let answer = ask.max_tokens.unwrap_or(expected_tokens).max(1);
+    let needed = ask.input_tokens.saturating_add(answer);
+    if needed > model.context_window {
+        return Some(Ineligible::ContextWindow {
+            needed,
+            window: model.context_window,
+        });
+    }
+    if answer > model.max_output_tokens && ask.max_tokens.is_some() {
+        return Some(Ineligible::OutputTokens {
+            needed: answer,
+            most: model.max_output_tokens,
+        });
+    }
+    None
+}
+
+fn estimate(backend: &Backend, model: &Model, ask: &Ask<'_>, expected_tokens: f32) -> Estimate {
+    let most = ask
+        .max_tokens
+        .unwrap_or(u32::MAX)
+        .min(model.max_output_tokens);
+    let output_tokens = expected_tokens.min(most as f32);
+    let latency = &backend.latency;
+    let generation_ms = 1000.0 * output_tokens / latency.tokens_per_second;
+    // Several answers to one input are generated side by side: they cost more but take no longer.
+    let written = f64::from(output_tokens) * f64::from(ask.choices.max(1));
+    let price = &backend.price;
+    Estimate {
+        quality: ask.classification.map(|said| model.ability.p_correct(said)),
+        cost_usd: (f64::from(ask.input_tokens) * price.input + written * price.output) / 1e6,
+        latency_p50_ms: latency.first_token_p50_ms + generation_ms,
+        latency_p99_ms: latency.first_token_p99_ms + generation_ms * GENERATION_P99_SPREAD,
+        first_token_p99_ms: latency.first_token_p99_ms,
+    }
+}
+
+/// The least cost and latency and the highest quality of the candidates that can take the request: the zero points of
+/// the objective's terms.
+struct Best {
+    cost_usd: f64,
+    latency_p50_ms: f64,
+    quality: f32,
+}
+
+impl Best {
+    fn of(candidates: &[Candidate]) -> Option<Best> {
+        candidates
+            .iter()
+            .filter(|one| one.ineligible.is_none())
+            .map(|one| Best {
+                cost_usd: cost_floor(one.estimate.cost_usd),
+                latency_p50_ms: latency_floor(one.estimate.latency_p50_ms),
+                quality: quality_floor(one.estimate.quality),
+            })
+            .reduce(|left, right| Best {
+                cost_usd: left.cost_usd.min(right.cost_usd),
+                latency_p50_ms: left.latency_p50_ms.min(right.latency_p50_ms),
+                quality: left.quality.max(right.quality),
+            })
+    }
+}
+
+/// What costs less than a ten-millionth of a USD is free: a logarithm needs an end.
+fn cost_floor(cost_usd: f64) -> f64 {
+    cost_usd.max(1e-7)
+}
+
+fn latency_floor(latency_ms: f32) -> f64 {
+    f64::from(latency_ms).max(1.0)
+}
+
+fn quality_floor(quality: Option<f32>) -> f32 {
+    quality.unwrap_or(1.0).max(1e-6)
+}
+
+fn objective(estimate: &Estimate, weights: &Weights, best: &Best) -> f64 {
+    let cost = (cost_floor(estimate.cost_usd) / best.cost_usd).log10();
+    let latency = (latency_floor(estimate.latency_p50_ms) / best.latency_p50_ms).log10();
+    let lost = f64::from(best.quality) / f64::from(quality_floor(estimate.quality));
+    weights.cost * cost + weights.latency * latency + weights.quality * QUALITY_SCALE * lost.log10()
+}
+
+/// The limits in force, as bounds on what [`Limit::measure`] says.
+struct Judge<'a> {
+    bounds: [Option<f64>; LIMIT_COUNT],
+    relax: &'a [Limit],
+    best_quality: f32,
+}
+
+impl<'a> Judge<'a> {
+    fn new(profile: &'a Profile, ask: &Ask<'_>, best_quality: f32) -> Judge<'a> {
+        let mut bounds = [None; LIMIT_COUNT];
+        for (limit, written) in profile.limits.stated() {
+            let unknown = limit.is_of_quality() && ask.classification.is_none();
+            if let Some(slot) = bounds.get_mut(limit as usize)
+                && !unknown
+            {
+                *slot = Some(limit.bound(written));
+            }
+        }
+        Judge {
+            bounds,
+            relax: if ask.pinned.is_some() {
+                &Limit::ALL
+            } else {
+                &profile.relax
+            },
+            best_quality,
+        }
+    }
+
+    fn bound(&self, limit: Limit) -> Option<f64> {
+        self.bounds.get(limit as usize).copied().flatten()
+    }
+
+    fn measure(&self, limit: Limit, candidate: &Candidate) -> f64 {
+        limit.measure(&candidate.estimate, self.best_quality)
+    }
+
+    fn keeps(&self, limit: Limit, candidate: &Candidate) -> bool {
+        self.bound(limit)
+            .is_none_or(|bound| self.measure(limit, candidate) <= bound)
+    }
+
+    /// How many limits, from the start of the profile's order, must give way for `candidate` to be chosen; `None` where
+    /// it cannot take the request or breaks a limit that never gives way.
+    fn depth(&self, candidate: &Candidate) -> Option<usize> {
+        if candidate.ineligible.is_some() {
+            return None;
+        }
+        let broken = Limit::ALL
+            .into_iter()
+            .filter(|limit| !self.keeps(*limit, candidate));
+        broken
+            .map(|limit| self.rank(limit))
+            .try_fold(0, |most, rank| rank.map(|rank| most.max(rank + 1)))
+    }
+
+    fn rank(&self, limit: Limit) -> Option<usize> {
+        self.relax.iter().position(|relaxed| *relaxed == limit)
+    }
+
+    /// Lets the first `depth` limits of the order give way, each no further than needed: the last of them, which matters
+    /// most, moves to the best value that any remaining candidate has, then the one before it among those that reach that.
+    fn relax(
+        mut self,
+        depth: usize,
+        candidates: &[Candidate],
+        depths: &[Option<usize>],
+    ) -> (Judge<'a>, Vec<Limit>) {
+        let mut relaxed = Vec::new();
+        let within = |at: &Option<usize>| at.is_some_and(|at| at <= depth);
+        for limit in self.relax.iter().copied().take(depth).rev() {
+            let Some(bound) = self.bound(limit) else {
+                continue;
+            };
+            let tighter = |other: Limit| {
+                self.rank(other)
+                    .is_some_and(|rank| Some(rank) > self.rank(limit))
+            };
+            let nearest = candidates
+                .iter()
+                .zip(depths)
+                .filter(|(_, at)| within(at))
+                .map(|(candidate, _)| candidate)
+                .filter(|candidate| {
+                    Limit::ALL
+                        .into_iter()
+                        .filter(|other| tighter(*other))
+                        .all(|other| self.keeps(other, candidate))
+                })
+                .map(|candidate| self.measure(limit, candidate))
+                .fold(f64::INFINITY, f64::min);
+            if nearest > bound {
+                if let Some(slot) = self.bounds.get_mut(limit as usize) {
+                    *slot = Some(nearest);
+                }
+                relaxed.insert(0, limit);
+            }
+        }
+        (self, relaxed)
+    }
+
+    /// Writes into each candidate that could take the request the first limit that it breaks.
+    fn mark(&self, candidates: &mut [Candidate]) {
+        for candidate in candidates.iter_mut().filter(|one| one.ineligible.is_none()) {
+            candidate.ineligible = Limit::ALL
+                .into_iter()
+                .filter(|limit| !self.keeps(*limit, candidate))
+                .find_map(|limit| Some(self.broken(limit, self.bound(limit)?)));
+        }
+    }
+
+    fn broken(&self, limit: Limit, bound: f64) -> Ineligible {
+        let over_latency = |which| Ineligible::OverLatency {
+            which,
+            limit_ms: bound as f32,
+        };
+        match limit {
+            Limit::MaxFirstTokenP99Ms => over_latency("first_token_p99"),
+            Limit::MaxP50Ms => over_latency("p50"),
+            Limit::MaxP99Ms => over_latency("p99"),
+            Limit::MaxCostUsd => Ineligible::OverCost { limit_usd: bound },
+            Limit::WithinOfBest => Ineligible::BelowQuality {
+                limit: self.best_quality * (1.0 - bound) as f32,
+            },
+            Limit::MinQuality => Ineligible::BelowQuality {
+                limit: -bound as f32,
+            },
+        }
+    }
+}
+
+/// The chain behind `chosen`; see [`crate::decision::Decision::fallbacks`].
+fn fallbacks(
+    chosen: &Candidate,
+    candidates: &[Candidate],
+    depths: &[Option<usize>],
+) -> Vec<BackendId> {
+    let mut chain: Vec<&Candidate> = candidates
+        .iter()
+        .zip(depths)
+        .filter(|(candidate, depth)| depth.is_some() && candidate.backend != chosen.backend)
+        .map(|(candidate, _)| candidate)
+        .collect();
+    chain.sort_unstable_by(|left, right| {
+        let class = |one: &Candidate| (one.ineligible.is_some(), one.model != chosen.model);
+        class(left)
+            .cmp(&class(right))
+            .then_with(|| compare(left, right))
+    });
+    chain
+        .iter()
+        .take(MAX_FALLBACKS)
+        .map(|candidate| candidate.backend)
+        .collect()
+}

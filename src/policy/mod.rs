@@ -1,8 +1,19 @@
 //! The policy: what the operator wants. Three forms: as written (`source`), compiled ([`Policy`]), per request (`select`).
+//!
+//! A document is read into a tree that knows its places (`document`), checked against the tables of `source` by `shape`,
+//! and resolved by `compile`. Every problem is reported, not only the first.
 
+mod compile;
+pub(crate) mod document;
+pub mod profile;
+pub mod shape;
 pub mod source;
+pub(crate) mod suggest;
+#[cfg(test)]
+mod tests;
 
 use crate::registry::Registry;
+use profile::Profile;
 
 /// One problem of a policy document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,10 +22,17 @@ pub struct Problem {
     pub at: String,
     /// What is wrong there and, where it can be told, what was probably meant.
     pub message: String,
+    /// The line of the text, from 1.
+    pub line: u32,
+    /// The column in that line, in characters, from 1.
+    pub column: u32,
 }
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.at.is_empty() {
+            return f.write_str(&self.message);
+        }
         write!(f, "{}: {}", self.at, self.message)
     }
 }
@@ -38,8 +56,7 @@ impl std::fmt::Display for InvalidPolicy {
 impl std::error::Error for InvalidPolicy {}
 
 /// What to do with a body that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnInvalidRequest {
     /// It goes to the default cluster untouched, and is counted: broken JSON is not an outage.
     #[default]
@@ -49,8 +66,7 @@ pub enum OnInvalidRequest {
 }
 
 /// How much of a decision clients see in response headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DecisionHeaders {
     /// Nothing.
     Off,
@@ -76,6 +92,10 @@ pub struct Policy {
     pub decision_headers: DecisionHeaders,
     /// The most bytes of a body to hold before the decision is made on what is there.
     pub max_body_bytes: usize,
+    /// The objectives that clients can ask for, the built-in ones included, sorted by name.
+    pub profiles: Vec<Profile>,
+    /// Name of the profile for requests that name no model; one of [`Policy::profiles`].
+    pub default_profile: String,
 }
 
 impl Policy {
@@ -84,12 +104,14 @@ impl Policy {
     /// # Errors
     /// [`InvalidPolicy`] with every problem of the document, each naming its place.
     pub fn compile(json: &str) -> Result<Policy, InvalidPolicy> {
-        let _ = json;
-        Err(InvalidPolicy {
-            problems: vec![Problem {
-                at: String::new(),
-                message: "nothing compiles yet".into(),
-            }],
-        })
+        compile::compile(json)
+    }
+
+    /// The profile with this name.
+    pub fn find_profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles
+            .binary_search_by(|profile| profile.name.as_str().cmp(name))
+            .ok()
+            .and_then(|index| self.profiles.get(index))
     }
 }

@@ -1,1 +1,410 @@
-//! The policy as it is written: serde types that mirror the document. They never leave `policy`.
+//! The policy as it is written: which fields there are, what may stand in them, what they mean and what holds without them.
+//!
+//! These tables are the only place that says so. `shape` checks documents against them; the JSON Schema and the
+//! documentation are made from them.
+
+use super::shape::{Field, Kind, Shape};
+use crate::ability::BENCHMARKS;
+
+const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        default: None,
+        doc,
+    }
+}
+
+const fn optional(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Field {
+    Field {
+        name,
+        kind,
+        default: Some(default),
+        doc,
+    }
+}
+
+const POSITIVE_TOKENS: Kind = Kind::Integer {
+    min: 1.0,
+    max: 100_000_000.0,
+};
+const FRACTION: Kind = Kind::Number { min: 0.0, max: 1.0 };
+const AT_LEAST_ZERO: Kind = Kind::Number {
+    min: 0.0,
+    max: f64::INFINITY,
+};
+/// Up to 24 hours: beyond it a limit is surely in the wrong unit.
+const MILLISECONDS: Kind = Kind::Number {
+    min: 0.0,
+    max: 86_400_000.0,
+};
+
+/// The names of [`crate::registry::Capabilities`].
+const CAPABILITIES: &[&str] = &[
+    "tools",
+    "vision",
+    "audio",
+    "json_mode",
+    "json_schema",
+    "reasoning",
+    "files",
+];
+
+/// The names of [`crate::registry::Accelerator`].
+const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
+
+/// The names of [`super::profile::Limit`].
+const LIMIT_NAMES: &[&str] = &[
+    "max_first_token_p99_ms",
+    "max_p50_ms",
+    "max_p99_ms",
+    "max_cost_usd",
+    "within_of_best",
+    "min_quality",
+];
+
+/// The whole document.
+pub const POLICY: Shape = Shape {
+    name: "policy",
+    doc: "What the operator wants: which models there are, where they run, and what counts when one is chosen.",
+    fields: &[
+        optional(
+            "version",
+            Kind::Text,
+            "a hash of the text",
+            "The operator's name for this version, shown in logs, metrics and headers.",
+        ),
+        optional(
+            "default_cluster",
+            Kind::Text,
+            "the cluster of the first backend",
+            "The Envoy cluster for requests that no decision is made on.",
+        ),
+        optional(
+            "default_profile",
+            Kind::Text,
+            "`auto`",
+            "The profile for requests that name no model.",
+        ),
+        optional(
+            "on_invalid_request",
+            Kind::Choice(&["bypass", "reject"]),
+            "`bypass`",
+            "What happens to a body that is not a request of the API: `bypass` sends it to the default cluster untouched, `reject` answers 400.",
+        ),
+        optional(
+            "decision_headers",
+            Kind::Choice(&["off", "minimal", "full"]),
+            "`full`",
+            "How much of a decision clients see in response headers.",
+        ),
+        optional(
+            "max_body_bytes",
+            Kind::Integer {
+                min: 1024.0,
+                max: 67_108_864.0,
+            },
+            "`1048576`",
+            "The most bytes of a body that are held back; of a longer one the first part decides.",
+        ),
+        required(
+            "models",
+            Kind::List {
+                of: &Kind::Object(&MODEL),
+                min: 1,
+            },
+            "The logical models that clients can ask for.",
+        ),
+        required(
+            "backends",
+            Kind::List {
+                of: &Kind::Object(&BACKEND),
+                min: 1,
+            },
+            "The deployments of the models.",
+        ),
+        optional(
+            "profiles",
+            Kind::Map {
+                of: &Kind::Object(&PROFILE),
+                keys: &[],
+            },
+            "`auto`, `auto:cheap`, `auto:fast` and `auto:best`, which are always there",
+            "Named objectives that clients ask for as their `model`.",
+        ),
+    ],
+};
+
+/// One of `models`.
+pub const MODEL: Shape = Shape {
+    name: "model",
+    doc: "A logical LLM.",
+    fields: &[
+        required(
+            "name",
+            Kind::Text,
+            "What clients ask for to get this model and no other.",
+        ),
+        optional(
+            "context_window",
+            POSITIVE_TOKENS,
+            "`8192`",
+            "The most tokens of input and output together.",
+        ),
+        optional(
+            "max_output_tokens",
+            POSITIVE_TOKENS,
+            "the context window",
+            "The most tokens of one answer.",
+        ),
+        optional(
+            "capabilities",
+            Kind::List {
+                of: &Kind::Choice(CAPABILITIES),
+                min: 0,
+            },
+            "`[\"tools\", \"json_mode\", \"json_schema\"]`",
+            "What the model can do besides answering text with text.",
+        ),
+        optional(
+            "benchmarks",
+            Kind::Map {
+                of: &FRACTION,
+                keys: BENCHMARKS,
+            },
+            "those of an average model",
+            "Public benchmark scores, 0 to 1, which place the model among the others; what is missing is inferred.",
+        ),
+    ],
+};
+
+/// One of `backends`.
+pub const BACKEND: Shape = Shape {
+    name: "backend",
+    doc: "One deployment of a model: an Envoy cluster.",
+    fields: &[
+        required("name", Kind::Text, "Its name in metrics, headers and logs."),
+        optional(
+            "cluster",
+            Kind::Text,
+            "the backend's name",
+            "The Envoy cluster that its requests go to.",
+        ),
+        required("model", Kind::Text, "The name of the model that it serves."),
+        optional(
+            "serves",
+            Kind::Text,
+            "the model's name",
+            "The name under which this deployment knows the model; written into the request.",
+        ),
+        optional(
+            "accelerator",
+            Kind::Choice(ACCELERATORS),
+            "`gpu`",
+            "What it runs on.",
+        ),
+        required("price", Kind::Object(&PRICE), "What its tokens cost."),
+        optional(
+            "latency",
+            Kind::Object(&LATENCY),
+            "a first token in 500 ms (p99 1500 ms), then 50 tokens per second",
+            "How fast it answers.",
+        ),
+        optional(
+            "tags",
+            Kind::List {
+                of: &Kind::Text,
+                min: 0,
+            },
+            "none",
+            "The operator's own labels, such as `on-prem` or `eu`, which profiles can require.",
+        ),
+    ],
+};
+
+/// `price` of a backend.
+pub const PRICE: Shape = Shape {
+    name: "price",
+    doc: "What tokens cost, in USD per 1,000,000 tokens. For hardware of one's own: its cost per hour divided by what it serves.",
+    fields: &[
+        required("input", AT_LEAST_ZERO, "Tokens of the request."),
+        optional(
+            "cached_input",
+            AT_LEAST_ZERO,
+            "the price of `input`",
+            "Tokens of the request that the backend had cached.",
+        ),
+        required("output", AT_LEAST_ZERO, "Tokens of the answer."),
+    ],
+};
+
+/// `latency` of a backend.
+pub const LATENCY: Shape = Shape {
+    name: "latency",
+    doc: "How fast a backend answers under its usual load.",
+    fields: &[
+        optional(
+            "first_token_ms",
+            Kind::Object(&FIRST_TOKEN),
+            "`{\"p50\": 500}`",
+            "Time to the first token of the answer.",
+        ),
+        optional(
+            "tokens_per_second",
+            Kind::Number {
+                min: 0.1,
+                max: 100_000.0,
+            },
+            "`50`",
+            "Tokens of the answer per second after the first.",
+        ),
+    ],
+};
+
+/// `first_token_ms` of a backend's latency.
+pub const FIRST_TOKEN: Shape = Shape {
+    name: "first token",
+    doc: "Time to the first token, in milliseconds.",
+    fields: &[
+        required("p50", MILLISECONDS, "The median."),
+        optional(
+            "p99",
+            MILLISECONDS,
+            "three times the median",
+            "The 99th percentile.",
+        ),
+    ],
+};
+
+/// One of `profiles`.
+pub const PROFILE: Shape = Shape {
+    name: "profile",
+    doc: "A named objective. Among the candidates that keep its limits the one with the least weighted sum of cost, latency and lost quality is chosen.",
+    fields: &[
+        optional(
+            "weights",
+            Kind::Object(&WEIGHTS),
+            "those of the built-in profile of this name, else of `auto`",
+            "How much cost, latency and quality count against each other.",
+        ),
+        optional(
+            "limits",
+            Kind::Object(&LIMITS),
+            "those of the built-in profile of this name, else none",
+            "What a candidate must keep to be chosen.",
+        ),
+        optional(
+            "relax",
+            Kind::List {
+                of: &Kind::Choice(LIMIT_NAMES),
+                min: 0,
+            },
+            "every limit, in the order of the table of limits",
+            "Which limits give way, first one first, where no candidate keeps all of them, each no further than needed. A limit that is not listed never gives way: the request is refused.",
+        ),
+        optional(
+            "tags",
+            Kind::List {
+                of: &Kind::Text,
+                min: 0,
+            },
+            "none",
+            "Tags that a backend must have to be considered.",
+        ),
+    ],
+};
+
+/// `weights` of a profile.
+pub const WEIGHTS: Shape = Shape {
+    name: "weights",
+    doc: "Only their ratio counts. With equal weights ten times the cost, ten times the latency and the loss of a tenth of the correct answers weigh about the same.",
+    fields: &[
+        optional(
+            "cost",
+            AT_LEAST_ZERO,
+            "`0`",
+            "Weight of the estimated cost.",
+        ),
+        optional(
+            "latency",
+            AT_LEAST_ZERO,
+            "`0`",
+            "Weight of the estimated median time to the whole answer.",
+        ),
+        optional(
+            "quality",
+            AT_LEAST_ZERO,
+            "`0`",
+            "Weight of the probability of a correct answer.",
+        ),
+    ],
+};
+
+/// `limits` of a profile.
+pub const LIMITS: Shape = Shape {
+    name: "limits",
+    doc: "Each is kept by every candidate that is chosen, unless no candidate keeps them all.",
+    fields: &[
+        optional(
+            "max_first_token_p99_ms",
+            MILLISECONDS,
+            "no limit",
+            "The most that the 99th percentile of the time to the first token may be, in milliseconds.",
+        ),
+        optional(
+            "max_p50_ms",
+            MILLISECONDS,
+            "no limit",
+            "The most that the median time to the whole answer may be, in milliseconds.",
+        ),
+        optional(
+            "max_p99_ms",
+            MILLISECONDS,
+            "no limit",
+            "The most that the 99th percentile of the time to the whole answer may be, in milliseconds.",
+        ),
+        optional(
+            "max_cost_usd",
+            AT_LEAST_ZERO,
+            "no limit",
+            "The most that a request may be expected to cost, in USD.",
+        ),
+        optional(
+            "within_of_best",
+            FRACTION,
+            "no limit",
+            "How much less probable a correct answer may be than from the best candidate, as a fraction of the best: 0.05 gives up one correct answer in twenty.",
+        ),
+        optional(
+            "min_quality",
+            FRACTION,
+            "no limit",
+            "The least probability of a correct answer.",
+        ),
+    ],
+};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::policy::profile::Limit;
+    use crate::registry::{Accelerator, Capabilities};
+
+    #[test]
+    fn the_names_are_those_of_the_types() {
+        let capabilities: Vec<&str> = Capabilities::NAMES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(CAPABILITIES, capabilities);
+        let accelerators: Vec<&str> = Accelerator::ALL.iter().map(|one| one.name()).collect();
+        assert_eq!(ACCELERATORS, accelerators);
+        let limits: Vec<&str> = Limit::ALL.iter().map(|limit| limit.name()).collect();
+        assert_eq!(LIMIT_NAMES, limits);
+        let fields: Vec<&str> = LIMITS.fields.iter().map(|field| field.name).collect();
+        assert_eq!(LIMIT_NAMES, fields);
+    }
+}

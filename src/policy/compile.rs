@@ -1,0 +1,376 @@
+//! From the document to the [`Policy`]: names become ids, numbers their types, defaults are filled in.
+//!
+//! `shape` has already reported what is wrong with the form. Here a value of the wrong form is passed over in silence and
+//! the rest goes on, so that one pass finds every problem; a policy comes out only if there was none.
+
+use super::document::{self, Node};
+use super::profile::{Limit, Limits, Profile, Weights};
+use super::shape::{Kind, Problems, check, join};
+use super::source;
+use super::suggest::{hint, quote};
+use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy};
+use crate::ability::Ability;
+use crate::registry::{
+    Accelerator, Backend, Capabilities, Latency, Model, ModelId, Price, Registry,
+};
+
+const DEFAULT_CONTEXT_WINDOW: u32 = 8192;
+const DEFAULT_MAX_BODY_BYTES: usize = 1_048_576;
+const DEFAULT_FIRST_TOKEN_MS: f32 = 500.0;
+const DEFAULT_FIRST_TOKEN_SPREAD: f32 = 3.0;
+const DEFAULT_TOKENS_PER_SECOND: f32 = 50.0;
+/// What a text model can do through any current serving engine (constrained decoding, tool-call templates).
+const DEFAULT_CAPABILITIES: Capabilities = Capabilities::TOOLS
+    .union(Capabilities::JSON_MODE)
+    .union(Capabilities::JSON_SCHEMA);
+
+/// Compiles `text`; see [`Policy::compile`].
+pub(super) fn compile(text: &str) -> Result<Policy, InvalidPolicy> {
+    let root = document::read(text).map_err(|problem| InvalidPolicy {
+        problems: vec![problem],
+    })?;
+    let mut problems = Problems::of(text);
+    check(&Kind::Object(&source::POLICY), &root, "", &mut problems);
+    let models = compile_models(&root, &mut problems);
+    let backends = compile_backends(&root, &models, &mut problems);
+    let profiles = compile_profiles(&root, &models, &backends, &mut problems);
+    let default_profile = text_of(&root, "default_profile").unwrap_or("auto");
+    if !profiles
+        .iter()
+        .any(|profile| profile.name == default_profile)
+    {
+        let known: Vec<&str> = profiles
+            .iter()
+            .map(|profile| profile.name.as_str())
+            .collect();
+        let message = unknown("profile", default_profile, &known);
+        problems.add(at_of(&root, "default_profile"), "default_profile", message);
+    }
+    problems.into_result()?;
+    let default_cluster = text_of(&root, "default_cluster")
+        .or_else(|| backends.first().map(|backend| backend.cluster.as_str()))
+        .unwrap_or_default()
+        .to_owned();
+    Ok(Policy {
+        version: text_of(&root, "version").map_or_else(|| hash(text), str::to_owned),
+        default_cluster,
+        on_invalid_request: match text_of(&root, "on_invalid_request") {
+            Some("reject") => OnInvalidRequest::Reject,
+            _ => OnInvalidRequest::Bypass,
+        },
+        decision_headers: match text_of(&root, "decision_headers") {
+            Some("off") => DecisionHeaders::Off,
+            Some("minimal") => DecisionHeaders::Minimal,
+            _ => DecisionHeaders::Full,
+        },
+        max_body_bytes: number_of(&root, "max_body_bytes")
+            .map_or(DEFAULT_MAX_BODY_BYTES, |number| number as usize),
+        registry: Registry { models, backends },
+        profiles,
+        default_profile: default_profile.to_owned(),
+    })
+}
+
+fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Model> {
+    let nodes = items_of(root, "models");
+    check_unique(nodes, "models", problems);
+    let models = nodes.iter().enumerate().map(|(index, node)| {
+        let context_window = number_of(node, "context_window")
+            .map_or(DEFAULT_CONTEXT_WINDOW, |number| number as u32);
+        let max_output_tokens =
+            number_of(node, "max_output_tokens").map_or(context_window, |number| number as u32);
+        if max_output_tokens > context_window {
+            problems.add(
+                at_of(node, "max_output_tokens"),
+                format!("models[{index}].max_output_tokens"),
+                format!(
+                    "`{max_output_tokens}` is more than the context window of `{context_window}`"
+                ),
+            );
+        }
+        let capabilities = node
+            .get("capabilities")
+            .map_or(DEFAULT_CAPABILITIES, |list| {
+                list.items()
+                    .iter()
+                    .filter_map(|item| Capabilities::find(item.text()?))
+                    .fold(Capabilities::NONE, Capabilities::union)
+            });
+        let scores = node.get("benchmarks").into_iter().flat_map(Node::members);
+        Model {
+            name: text_of(node, "name").unwrap_or_default().to_owned(),
+            capabilities,
+            context_window,
+            max_output_tokens,
+            ability: Ability::from_benchmarks(
+                scores
+                    .filter_map(|score| Some((score.name.as_str(), score.value.number()? as f32))),
+            ),
+        }
+    });
+    models.collect()
+}
+
+fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) -> Vec<Backend> {
+    let nodes = items_of(root, "backends");
+    check_unique(nodes, "backends", problems);
+    let backends = nodes.iter().enumerate().map(|(index, node)| {
+        let name = text_of(node, "name").unwrap_or_default();
+        let model_name = text_of(node, "model").unwrap_or_default();
+        let model = models.iter().position(|model| model.name == model_name);
+        if model.is_none() && !model_name.is_empty() {
+            let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+            let path = format!("backends[{index}].model");
+            problems.add(
+                at_of(node, "model"),
+                path,
+                unknown("model", model_name, &known),
+            );
+        }
+        Backend {
+            name: name.to_owned(),
+            cluster: text_of(node, "cluster").unwrap_or(name).to_owned(),
+            model: ModelId(model.unwrap_or_default() as u32),
+            served_model: text_of(node, "serves").unwrap_or(model_name).to_owned(),
+            accelerator: text_of(node, "accelerator")
+                .and_then(Accelerator::find)
+                .unwrap_or(Accelerator::Gpu),
+            price: compile_price(node.get("price")),
+            latency: compile_latency(node.get("latency"), index, problems),
+            tags: compile_tags(node),
+        }
+    });
+    backends.collect()
+}
+
+fn compile_price(node: Option<&Node>) -> Price {
+    let number = |name| node.and_then(|node| number_of(node, name));
+    let input = number("input").unwrap_or_default();
+    Price {
+        input,
+        cached_input: number("cached_input").unwrap_or(input),
+        output: number("output").unwrap_or_default(),
+    }
+}
+
+fn compile_latency(node: Option<&Node>, backend: usize, problems: &mut Problems<'_>) -> Latency {
+    let first_token = node.and_then(|node| node.get("first_token_ms"));
+    let number = |name| first_token.and_then(|node| number_of(node, name));
+    let p50 = number("p50").map_or(DEFAULT_FIRST_TOKEN_MS, |number| number as f32);
+    let p99 = number("p99").map_or(p50 * DEFAULT_FIRST_TOKEN_SPREAD, |number| number as f32);
+    if let Some(first_token) = first_token
+        && p99 < p50
+    {
+        problems.add(
+            at_of(first_token, "p99"),
+            format!("backends[{backend}].latency.first_token_ms.p99"),
+            format!("`{p99}` is less than the median of `{p50}`"),
+        );
+    }
+    Latency {
+        first_token_p50_ms: p50,
+        first_token_p99_ms: p99,
+        tokens_per_second: node
+            .and_then(|node| number_of(node, "tokens_per_second"))
+            .map_or(DEFAULT_TOKENS_PER_SECOND, |number| number as f32),
+    }
+}
+
+fn compile_profiles(
+    root: &Node,
+    models: &[Model],
+    backends: &[Backend],
+    problems: &mut Problems<'_>,
+) -> Vec<Profile> {
+    let mut profiles: Vec<Profile> = Profile::built_ins().into();
+    for member in root.get("profiles").into_iter().flat_map(Node::members) {
+        let path = join("profiles", &member.name);
+        let profile = compile_profile(&member.name, &member.value, &path, problems);
+        check_tags(&profile, &member.value, &path, backends, problems);
+        match profiles.iter_mut().find(|known| known.name == profile.name) {
+            Some(known) => *known = profile,
+            None => profiles.push(profile),
+        }
+    }
+    for (index, model) in models.iter().enumerate() {
+        if profiles.iter().any(|profile| profile.name == model.name) {
+            let at = items_of(root, "models")
+                .get(index)
+                .map_or(0, |node| at_of(node, "name"));
+            let message = format!(
+                "{} is also the name of a profile: a client could not say which it means",
+                quote(&model.name)
+            );
+            problems.add(at, format!("models[{index}].name"), message);
+        }
+    }
+    profiles.sort_by(|left, right| left.name.cmp(&right.name));
+    profiles
+}
+
+fn compile_profile(name: &str, node: &Node, path: &str, problems: &mut Problems<'_>) -> Profile {
+    let [auto, ..] = Profile::built_ins();
+    let built_in = Profile::built_ins()
+        .into_iter()
+        .find(|profile| profile.name == name);
+    let weights = match node.get("weights") {
+        Some(weights) => compile_weights(weights, path, problems),
+        None => built_in
+            .as_ref()
+            .map_or(auto.weights, |built_in| built_in.weights),
+    };
+    let limits =
+        match node.get("limits") {
+            Some(limits) => Limit::ALL.into_iter().fold(Limits::NONE, |stated, limit| {
+                match number_of(limits, limit.name()) {
+                    Some(number) => stated.with(limit, number),
+                    None => stated,
+                }
+            }),
+            None => built_in.map_or(Limits::NONE, |built_in| built_in.limits),
+        };
+    let relax = node.get("relax").map_or(Limit::ALL.to_vec(), |list| {
+        list.items()
+            .iter()
+            .filter_map(|item| {
+                let name = item.text()?;
+                Limit::ALL.into_iter().find(|limit| limit.name() == name)
+            })
+            .collect()
+    });
+    if let Some(list) = node.get("relax") {
+        check_relax(list, &limits, path, problems);
+    }
+    Profile {
+        name: name.to_owned(),
+        weights,
+        limits,
+        relax,
+        tags: compile_tags(node),
+    }
+}
+
+fn compile_weights(node: &Node, path: &str, problems: &mut Problems<'_>) -> Weights {
+    let number = |name| number_of(node, name).unwrap_or_default();
+    let (cost, latency, quality) = (number("cost"), number("latency"), number("quality"));
+    let sum = cost + latency + quality;
+    if sum <= 0.0 || !sum.is_finite() {
+        problems.add(
+            node.at,
+            format!("{path}.weights"),
+            "at least one weight must be more than 0",
+        );
+    }
+    Weights {
+        cost: cost / sum,
+        latency: latency / sum,
+        quality: quality / sum,
+    }
+}
+
+/// Adds a problem for each entry of `relax` that repeats another or names a limit that the profile does not have.
+fn check_relax(list: &Node, limits: &Limits, path: &str, problems: &mut Problems<'_>) {
+    for (index, item) in list.items().iter().enumerate() {
+        let Some(limit) = item
+            .text()
+            .and_then(|name| Limit::ALL.into_iter().find(|limit| limit.name() == name))
+        else {
+            continue;
+        };
+        let at = format!("{path}.relax[{index}]");
+        if list
+            .items()
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.text() == item.text())
+        {
+            problems.add(item.at, at, "stands here twice");
+        } else if limits.get(limit).is_none() {
+            let message = format!("the profile has no limit `{}`", limit.name());
+            problems.add(item.at, at, message);
+        }
+    }
+}
+
+/// Adds a problem for each tag that a profile requires and no backend has.
+fn check_tags(
+    profile: &Profile,
+    node: &Node,
+    path: &str,
+    backends: &[Backend],
+    problems: &mut Problems<'_>,
+) {
+    let mut known: Vec<&str> = backends
+        .iter()
+        .flat_map(|backend| backend.tags.iter().map(String::as_str))
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    for (index, item) in items_of(node, "tags").iter().enumerate() {
+        let Some(tag) = item.text() else { continue };
+        if !profile.tags.iter().any(|own| own == tag) || known.contains(&tag) {
+            continue;
+        }
+        let message = format!("no backend has the tag {}{}", quote(tag), hint(tag, &known));
+        problems.add(item.at, format!("{path}.tags[{index}]"), message);
+    }
+}
+
+/// Adds a problem for each item whose `name` an earlier item has too.
+fn check_unique(nodes: &[Node], path: &str, problems: &mut Problems<'_>) {
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(name) = text_of(node, "name").filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        let first = nodes
+            .iter()
+            .take(index)
+            .position(|earlier| text_of(earlier, "name") == Some(name));
+        if let Some(first) = first {
+            problems.add(
+                at_of(node, "name"),
+                format!("{path}[{index}].name"),
+                format!("{} is already the name of {path}[{first}]", quote(name)),
+            );
+        }
+    }
+}
+
+fn compile_tags(node: &Node) -> Vec<String> {
+    let mut tags: Vec<String> = items_of(node, "tags")
+        .iter()
+        .filter_map(|item| item.text().map(str::to_owned))
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+fn unknown(what: &str, written: &str, known: &[&str]) -> String {
+    format!("unknown {what} {}{}", quote(written), hint(written, known))
+}
+
+fn items_of<'a>(node: &'a Node, name: &str) -> &'a [Node] {
+    node.get(name).map_or(&[], Node::items)
+}
+
+fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+    node.get(name).and_then(Node::text)
+}
+
+fn number_of(node: &Node, name: &str) -> Option<f64> {
+    node.get(name).and_then(Node::number)
+}
+
+/// Where the member `name` of `node` stands, or `node` itself where there is none.
+fn at_of(node: &Node, name: &str) -> usize {
+    node.get(name).map_or(node.at, |value| value.at)
+}
+
+/// A name for a version that has none: FNV-1a (64 bit) of the text, in hexadecimal digits.
+fn hash(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

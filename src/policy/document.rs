@@ -1,0 +1,272 @@
+//! A JSON text as a tree that knows where each value stands, so that every problem can name its line and column.
+//!
+//! serde_json says whether the text is JSON; this reader only walks text that it has accepted. It keeps the order of members
+//! and all of two members with one name, which `serde_json::Value` does not.
+
+use super::Problem;
+
+/// Deeper documents are refused: a policy needs six levels.
+const DEEPEST: usize = 32;
+
+/// One value, the byte at which it starts and the one behind its last.
+pub(crate) struct Node {
+    pub at: usize,
+    pub end: usize,
+    pub value: Value,
+}
+
+pub(crate) enum Value {
+    Null,
+    Bool,
+    Number(f64),
+    Text(String),
+    List(Vec<Node>),
+    Object(Vec<Member>),
+}
+
+/// One member of an object and the byte at which its name starts.
+pub(crate) struct Member {
+    pub at: usize,
+    pub name: String,
+    pub value: Node,
+}
+
+impl Node {
+    /// The member with this name.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.members()
+            .iter()
+            .find(|member| member.name == name)
+            .map(|member| &member.value)
+    }
+
+    pub fn members(&self) -> &[Member] {
+        match &self.value {
+            Value::Object(members) => members,
+            _ => &[],
+        }
+    }
+
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn number(&self) -> Option<f64> {
+        match self.value {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// What stands here, for "expected x, found y".
+    pub fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Null => "null",
+            Value::Bool => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "a string",
+            Value::List(_) => "a list",
+            Value::Object(_) => "an object",
+        }
+    }
+}
+
+/// Line and column, both from 1, of the byte `at`; the column counts characters.
+pub(crate) fn place(text: &str, at: usize) -> (u32, u32) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count();
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |rest| rest.chars().count());
+    (line as u32 + 1, column as u32 + 1)
+}
+
+/// Reads `text`, which must be one JSON value.
+pub(crate) fn read(text: &str) -> Result<Node, Problem> {
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        return Err(Problem {
+            at: String::new(),
+            message: format!("not JSON: {error}"),
+            line: error.line() as u32,
+            column: error.column() as u32,
+        });
+    }
+    let mut reader = Reader { text, at: 0 };
+    reader.value(0).map_err(|message| {
+        let (line, column) = place(text, reader.at);
+        Problem {
+            at: String::new(),
+            message: message.into(),
+            line,
+            column,
+        }
+    })
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+type Read<T> = Result<T, &'static str>;
+
+impl Reader<'_> {
+    fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let space = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .count();
+        self.at += space;
+        rest.get(space).copied()
+    }
+
+    /// Steps over `byte` where it is next.
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.peek() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn value(&mut self, depth: usize) -> Read<Node> {
+        let first = self.peek();
+        let at = self.at;
+        if depth > DEEPEST {
+            return Err("nested too deeply for a policy");
+        }
+        let value = match first {
+            Some(b'{') => self.object(depth)?,
+            Some(b'[') => self.list(depth)?,
+            Some(b'"') => Value::Text(self.string()?),
+            _ => self.word()?,
+        };
+        let end = self.at;
+        Ok(Node { at, end, value })
+    }
+
+    fn object(&mut self, depth: usize) -> Read<Value> {
+        self.at += 1;
+        let mut members = Vec::new();
+        while self.peek() == Some(b'"') {
+            let at = self.at;
+            let name = self.string()?;
+            self.take(b':');
+            let value = self.value(depth + 1)?;
+            members.push(Member { at, name, value });
+            self.take(b',');
+        }
+        self.take(b'}');
+        Ok(Value::Object(members))
+    }
+
+    fn list(&mut self, depth: usize) -> Read<Value> {
+        self.at += 1;
+        let mut items = Vec::new();
+        while !self.take(b']') {
+            items.push(self.value(depth + 1)?);
+            self.take(b',');
+        }
+        Ok(Value::List(items))
+    }
+
+    fn string(&mut self) -> Read<String> {
+        let start = self.at;
+        let mut end = start + 1;
+        loop {
+            match self.text.as_bytes().get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => end += 2,
+                Some(_) => end += 1,
+                None => return Err("string without an end"),
+            }
+        }
+        let raw = self.text.get(start..=end).ok_or("broken string")?;
+        let text = serde_json::from_str(raw).map_err(|_| "string with a broken escape")?;
+        self.at = end + 1;
+        Ok(text)
+    }
+
+    /// `null`, `true`, `false` or a number.
+    fn word(&mut self) -> Read<Value> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let length = rest
+            .bytes()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
+            .count();
+        let word = rest.get(..length).unwrap_or_default();
+        let value = match word {
+            "null" => Value::Null,
+            "true" | "false" => Value::Bool,
+            _ => match word.parse::<f64>() {
+                Ok(number) if number.is_finite() => Value::Number(number),
+                _ => return Err("number too large"),
+            },
+        };
+        self.at += length;
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_where_things_stand() {
+        let text =
+            "{\n  \"ä\": [1, -2.5e1, \"x\\n\"],\n  \"b\": {\"c\": null, \"d\": true, \"e\": {}}\n}";
+        let root = read(text).unwrap();
+        let list = root.get("ä").unwrap();
+        assert_eq!(list.items()[1].number(), Some(-25.0));
+        assert_eq!(list.items()[2].text(), Some("x\n"));
+        assert_eq!(place(text, list.items()[1].at), (2, 12));
+        let inner = root.get("b").unwrap();
+        assert_eq!(inner.members().len(), 3);
+        assert_eq!(place(text, inner.members()[1].at), (3, 20));
+    }
+
+    #[test]
+    fn refuses_what_is_no_json() {
+        for (text, message) in [
+            ("", "not JSON: EOF while parsing a value at line 1 column 0"),
+            (
+                "{\n \"a\": 1,\n}",
+                "not JSON: key must be a string at line 3 column 1",
+            ),
+            ("[1] x", "not JSON: trailing characters at line 1 column 5"),
+            ("[1e999]", "number too large"),
+            ("[\"\\ud800\"]", "string with a broken escape"),
+        ] {
+            assert_eq!(read(text).err().unwrap().message, message, "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(
+            read(&deep).err().unwrap().message,
+            "nested too deeply for a policy"
+        );
+    }
+
+    #[test]
+    fn never_panics_on_cut_or_changed_text() {
+        let text = r#"{"a": [1, -2.5e1, "x\n\u00e4ä"], "b": {"c": null}}"#;
+        for cut in 0..text.len() {
+            if let Some(head) = text.get(..cut) {
+                let _ = read(head);
+                let _ = read(&format!("{head}\\"));
+                let _ = read(&format!("{head}\""));
+            }
+        }
+    }
+}
