@@ -6,9 +6,16 @@
 //!
 //! It decides nothing itself: what a request's way is, the core says.
 
+mod backends;
+mod bench;
 mod demo;
+mod envoy;
 mod failure;
 mod features;
+mod http;
+mod progress;
+mod quantile;
+mod table;
 
 use std::process::ExitCode;
 
@@ -31,8 +38,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure what the filter costs: the same Envoy with and without it
+    Bench(bench::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
+    /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
+    DemoBackends(backends::Args),
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
@@ -40,9 +51,19 @@ enum Command {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::DemoBackends(args) => backends::run(args),
         Command::Features(args) => features::run(&args),
     }
+}
+
+/// A runtime on the calling thread, for subcommands that talk to sockets and children.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| Failure::Unmet(format!("cannot start the event loop: {error}")))
 }
 
 fn main() -> ExitCode {
