@@ -6,8 +6,15 @@
 //!
 //! It decides nothing itself: what a request's way is, the core says.
 
+mod backends;
+mod bench;
 mod demo;
+mod envoy;
 mod failure;
+mod http;
+mod progress;
+mod quantile;
+mod table;
 
 use std::process::ExitCode;
 
@@ -30,14 +37,28 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure what the filter costs: the same Envoy with and without it
+    Bench(bench::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
+    /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
+    DemoBackends(backends::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::DemoBackends(args) => backends::run(args),
     }
+}
+
+/// A runtime on the calling thread, for subcommands that talk to sockets and children.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| Failure::Unmet(format!("cannot start the event loop: {error}")))
 }
 
 fn main() -> ExitCode {
