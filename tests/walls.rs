@@ -29,6 +29,7 @@ const ORDER: &[&str] = &[
     "router",
     "explain",
     "telemetry",
+    "plugin",
     "stream",
 ];
 
