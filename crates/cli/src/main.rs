@@ -6,8 +6,12 @@
 //!
 //! It decides nothing itself: what a request's way is, the core says.
 
+mod check;
 mod demo;
+mod explain;
 mod failure;
+mod input;
+mod route;
 
 use std::process::ExitCode;
 
@@ -30,13 +34,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Report every problem of policies, with line and column
+    Check(check::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
+    /// Show why a request goes where it goes: every candidate with why not
+    Explain(explain::Args),
+    /// Print the decision on request bodies as JSON lines
+    Route(route::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Route(args) => route::run(&args),
     }
 }
 
