@@ -1,4 +1,4 @@
-//! `pointsman check`: every problem of a policy at once, each with its line and column.
+//! `pointsman check`: every error and every warning of a policy at once, each with its line and column.
 
 use std::path::PathBuf;
 
@@ -29,20 +29,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     for path in &args.policies {
         let text = input::read_text(path)?;
         let name = path.display().to_string();
-        let compiled = Policy::compile(&text);
+        let compiled = Policy::check(&text);
         invalid += usize::from(compiled.is_err());
         if args.json {
             reports.push(report(&name, &compiled.map_err(|error| error.problems)));
             continue;
         }
         match compiled {
-            Ok(policy) => println!("{name}: ok: {}", summary(&policy)),
-            Err(error) => {
-                for problem in error.problems {
-                    let (line, column) = (problem.line, problem.column);
-                    println!("{name}:{line}:{column}: error: {problem}");
-                }
+            Ok((policy, warnings)) => {
+                print(&name, "warning", &warnings);
+                println!("{name}: ok: {}", summary(&policy));
             }
+            Err(error) => print(&name, "error", &error.problems),
         }
     }
     if args.json {
@@ -52,6 +50,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         0 => Ok(()),
         1 => Err(Failure::Unmet("1 policy does not compile".into())),
         _ => Err(Failure::Unmet(format!("{invalid} policies do not compile"))),
+    }
+}
+
+fn print(name: &str, severity: &str, problems: &[Problem]) {
+    for problem in problems {
+        let (line, column) = (problem.line, problem.column);
+        println!("{name}:{line}:{column}: {severity}: {problem}");
     }
 }
 
@@ -65,27 +70,31 @@ fn summary(policy: &Policy) -> String {
     )
 }
 
-fn report(name: &str, compiled: &Result<Policy, Vec<Problem>>) -> Value {
-    let problem = |problem: &Problem| {
+fn report(name: &str, compiled: &Result<(Policy, Vec<Problem>), Vec<Problem>>) -> Value {
+    match compiled {
+        Ok((policy, warnings)) => json!({
+            "policy": name,
+            "ok": true,
+            "version": policy.version,
+            "problems": listed("warning", warnings),
+        }),
+        Err(errors) => json!({
+            "policy": name,
+            "ok": false,
+            "problems": listed("error", errors),
+        }),
+    }
+}
+
+fn listed(severity: &str, problems: &[Problem]) -> Vec<Value> {
+    let one = |problem: &Problem| {
         json!({
-            "severity": "error",
+            "severity": severity,
             "at": problem.at,
             "line": problem.line,
             "column": problem.column,
             "message": problem.message,
         })
     };
-    match compiled {
-        Ok(policy) => json!({
-            "policy": name,
-            "ok": true,
-            "version": policy.version,
-            "problems": [],
-        }),
-        Err(problems) => json!({
-            "policy": name,
-            "ok": false,
-            "problems": problems.iter().map(problem).collect::<Vec<_>>(),
-        }),
-    }
+    problems.iter().map(one).collect()
 }

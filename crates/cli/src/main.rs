@@ -6,12 +6,20 @@
 //!
 //! It decides nothing itself: what a request's way is, the core says.
 
+mod backends;
+mod bench;
 mod check;
 mod demo;
+mod envoy;
 mod explain;
 mod failure;
+mod http;
 mod input;
+mod progress;
+mod quantile;
 mod route;
+mod schema;
+mod table;
 
 use std::process::ExitCode;
 
@@ -34,23 +42,40 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Report every problem of policies, with line and column
+    /// Measure what the filter costs: the same Envoy with and without it
+    Bench(bench::Args),
+    /// Report every error and warning of policies, with line and column
     Check(check::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
+    /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
+    DemoBackends(backends::Args),
     /// Show why a request goes where it goes: every candidate with why not
     Explain(explain::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
+    /// Print the JSON Schema of policies
+    Schema(schema::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::DemoBackends(args) => backends::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Route(args) => route::run(&args),
+        Command::Schema(args) => schema::run(&args),
     }
+}
+
+/// A runtime on the calling thread, for subcommands that talk to sockets and children.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| Failure::Unmet(format!("cannot start the event loop: {error}")))
 }
 
 fn main() -> ExitCode {

@@ -1,0 +1,275 @@
+//! What the demo backends are: read from the `backends` of a policy, or of any document of that shape.
+//!
+//! It reads leniently, since checking a policy is the compiler's work (`pointsman check`); what is not stated comes from
+//! the accelerator.
+
+use std::collections::HashSet;
+
+use pointsman::registry::Accelerator;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// The fleet of a demo that is given none: one backend of each accelerator.
+const DEFAULT_FLEET: &str = include_str!("fleet.json");
+
+/// A policy, or a plugin configuration that holds one.
+#[derive(Debug, Deserialize)]
+struct FleetSource {
+    backends: Option<Vec<BackendSource>>,
+    policy: Option<Box<FleetSource>>,
+}
+
+impl FleetSource {
+    fn backends(self) -> Vec<BackendSource> {
+        match (self.backends, self.policy) {
+            (Some(backends), _) => backends,
+            (None, Some(policy)) => policy.backends(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct BackendSource {
+    name: String,
+    model: String,
+    serves: Option<String>,
+    #[serde(default = "gpu", deserialize_with = "accelerator")]
+    accelerator: Accelerator,
+    price: Option<PriceSource>,
+    latency: Option<LatencySource>,
+    simulate: Option<SimulateSource>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct PriceSource {
+    #[serde(default)]
+    input: f64,
+    #[serde(default)]
+    output: f64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct LatencySource {
+    first_token_ms: Option<FirstTokenSource>,
+    tokens_per_second: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FirstTokenSource {
+    p50: f64,
+    p99: Option<f64>,
+}
+
+const fn gpu() -> Accelerator {
+    Accelerator::Gpu
+}
+
+fn accelerator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Accelerator, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let found = Accelerator::ALL.into_iter().find(|one| one.name() == name);
+    found.ok_or_else(|| D::Error::custom(format!("unknown accelerator `{name}`")))
+}
+
+/// What no policy states, as it is nothing that a router could know.
+#[derive(Debug, Default, Deserialize)]
+struct SimulateSource {
+    slots: Option<usize>,
+    when_full: Option<WhenFull>,
+    cold_start_ms: Option<f64>,
+    idle_ms: Option<f64>,
+    error_rate: Option<f64>,
+}
+
+/// What a backend does with a request while all its slots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// It waits for a slot.
+    Queue,
+    /// It is refused with 429 and `retry-after`.
+    Reject,
+}
+
+/// One backend to simulate, every value settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// Its name in the policy.
+    pub name: String,
+    /// The only `model` that it takes.
+    pub served_model: String,
+    /// The hardware that it plays.
+    pub accelerator: Accelerator,
+    /// USD per 1,000,000 input tokens.
+    pub input_price: f64,
+    /// USD per 1,000,000 output tokens.
+    pub output_price: f64,
+    /// Median time to the first token, in milliseconds.
+    pub first_token_p50_ms: f64,
+    /// 99th percentile of the time to the first token, in milliseconds.
+    pub first_token_p99_ms: f64,
+    /// Output tokens per second after the first.
+    pub tokens_per_second: f64,
+    /// How many answers it writes at a time.
+    pub slots: usize,
+    /// What happens when there is no slot left.
+    pub when_full: WhenFull,
+    /// Milliseconds added to the first request after `idle_ms` without one; 0 where nothing scales to zero.
+    pub cold_start_ms: f64,
+    /// Milliseconds without a request after which it is cold.
+    pub idle_ms: f64,
+    /// Share of requests that it answers with 500, 0 to 1.
+    pub error_rate: f64,
+}
+
+/// What an accelerator is like where the document does not say.
+struct Habits {
+    first_token_p50_ms: f64,
+    first_token_p99_ms: f64,
+    tokens_per_second: f64,
+    slots: usize,
+    when_full: WhenFull,
+    cold_start_ms: f64,
+}
+
+const fn habits(accelerator: Accelerator) -> Habits {
+    match accelerator {
+        // Batches many answers; under load requests wait.
+        Accelerator::Gpu => Habits {
+            first_token_p50_ms: 180.0,
+            first_token_p99_ms: 700.0,
+            tokens_per_second: 70.0,
+            slots: 64,
+            when_full: WhenFull::Queue,
+            cold_start_ms: 0.0,
+        },
+        // Few answers at a time, each slow.
+        Accelerator::Cpu => Habits {
+            first_token_p50_ms: 250.0,
+            first_token_p99_ms: 1_200.0,
+            tokens_per_second: 18.0,
+            slots: 4,
+            when_full: WhenFull::Queue,
+            cold_start_ms: 0.0,
+        },
+        // Compiled ahead of time: hardly any spread; sold with rate limits.
+        Accelerator::Lpu => Habits {
+            first_token_p50_ms: 60.0,
+            first_token_p99_ms: 90.0,
+            tokens_per_second: 450.0,
+            slots: 16,
+            when_full: WhenFull::Reject,
+            cold_start_ms: 0.0,
+        },
+        // Scales to zero.
+        Accelerator::Serverless => Habits {
+            first_token_p50_ms: 350.0,
+            first_token_p99_ms: 2_500.0,
+            tokens_per_second: 60.0,
+            slots: 256,
+            when_full: WhenFull::Reject,
+            cold_start_ms: 3_000.0,
+        },
+    }
+}
+
+impl BackendSource {
+    fn settle(self) -> Backend {
+        let habits = habits(self.accelerator);
+        let price = self.price.unwrap_or_default();
+        let latency = self.latency.unwrap_or_default();
+        let simulate = self.simulate.unwrap_or_default();
+        let (p50, p99) = match latency.first_token_ms {
+            Some(stated) => (stated.p50, stated.p99.unwrap_or(3.0 * stated.p50)),
+            None => (habits.first_token_p50_ms, habits.first_token_p99_ms),
+        };
+        Backend {
+            served_model: self.serves.unwrap_or(self.model),
+            name: self.name,
+            accelerator: self.accelerator,
+            input_price: price.input,
+            output_price: price.output,
+            first_token_p50_ms: p50,
+            first_token_p99_ms: p99.max(p50),
+            tokens_per_second: latency
+                .tokens_per_second
+                .unwrap_or(habits.tokens_per_second)
+                .max(0.001),
+            slots: simulate.slots.unwrap_or(habits.slots).max(1),
+            when_full: simulate.when_full.unwrap_or(habits.when_full),
+            cold_start_ms: simulate.cold_start_ms.unwrap_or(habits.cold_start_ms),
+            idle_ms: simulate.idle_ms.unwrap_or(60_000.0),
+            error_rate: simulate.error_rate.unwrap_or(0.0),
+        }
+    }
+}
+
+/// The backends of a JSON or YAML document: a policy, or a plugin configuration with its `policy`.
+///
+/// # Errors
+/// One line that says what is wrong: not a document of that shape, no backend in it, or two of one name.
+pub fn parse(text: &str) -> Result<Vec<Backend>, String> {
+    let source: FleetSource = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| error.to_string())?
+    } else {
+        serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?
+    };
+    let backends = source.backends();
+    if backends.is_empty() {
+        return Err("`backends` is missing or empty".into());
+    }
+    let mut names = HashSet::new();
+    for backend in &backends {
+        if !names.insert(backend.name.as_str()) {
+            return Err(format!("two backends are called `{}`", backend.name));
+        }
+    }
+    Ok(backends.into_iter().map(BackendSource::settle).collect())
+}
+
+/// The fleet that is used where none is given.
+///
+/// # Errors
+/// Never in practice: a test parses it.
+pub fn default_fleet() -> Result<Vec<Backend>, String> {
+    parse(DEFAULT_FLEET)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_fleet_has_every_accelerator() {
+        let fleet = default_fleet().unwrap();
+        let mut accelerators: Vec<_> = fleet.iter().map(|b| b.accelerator.name()).collect();
+        accelerators.sort_unstable();
+        assert_eq!(accelerators, ["cpu", "gpu", "lpu", "serverless"]);
+    }
+
+    #[test]
+    fn what_is_not_stated_comes_from_the_accelerator() {
+        let fleet = parse(
+            "backends:\n- {name: a, model: m, accelerator: serverless}\n- {name: b, model: m, serves: m-q4, \
+             accelerator: cpu, latency: {first_token_ms: {p50: 9}, tokens_per_second: 5}}",
+        )
+        .unwrap();
+        assert_eq!(fleet[0].served_model, "m");
+        assert!(fleet[0].cold_start_ms > 0.0);
+        assert_eq!(fleet[1].served_model, "m-q4");
+        assert_eq!(fleet[1].first_token_p50_ms, 9.0);
+        assert_eq!(fleet[1].first_token_p99_ms, 27.0);
+        assert_eq!(fleet[1].tokens_per_second, 5.0);
+    }
+
+    #[test]
+    fn names_are_unique_and_there_is_at_least_one() {
+        assert_eq!(
+            parse(r#"{"backends":[]}"#).unwrap_err(),
+            "`backends` is missing or empty"
+        );
+        let twice = r#"{"backends":[{"name":"a","model":"m","accelerator":"gpu"},{"name":"a","model":"m","accelerator":"cpu"}]}"#;
+        assert_eq!(parse(twice).unwrap_err(), "two backends are called `a`");
+    }
+}

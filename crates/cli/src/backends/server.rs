@@ -1,0 +1,393 @@
+//! One simulated backend as an HTTP server: listening, reading, delaying, failing, answering. Binds 127.0.0.1 only.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::channel::Sender;
+use http_body_util::{BodyExt, Channel, Either, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+use super::chat::{Answer, ApiError, to_bytes};
+use super::control;
+use super::faults::{Fault, Faults};
+use super::fleet::{Backend, WhenFull};
+use super::record::{Record, Recorded};
+use super::timing::{Draws, scaled};
+
+/// The longest body that is read; the rest of a longer one is refused with 413.
+const MAX_BODY: usize = 64 << 20;
+
+/// Where the body of a response breaks off on purpose.
+pub type Broken = io::Error;
+/// A response with a body that is there, or one that comes bit by bit.
+pub type Answered = Response<Either<Full<Bytes>, Channel<Bytes, Broken>>>;
+
+/// One running backend.
+pub struct Server {
+    backend: Backend,
+    time_scale: f64,
+    slots: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+/// What changes while it runs.
+pub struct State {
+    /// What goes wrong at present.
+    pub faults: Faults,
+    /// What arrived.
+    pub record: Record,
+    draws: Draws,
+    last_request: Option<Instant>,
+}
+
+impl Server {
+    /// A backend at rest; `seed` fixes its delays, `time_scale` 1 is real time and 0 no delay at all.
+    pub fn new(backend: Backend, time_scale: f64, seed: u64) -> Arc<Server> {
+        Arc::new(Server {
+            slots: Arc::new(Semaphore::new(backend.slots)),
+            state: Mutex::new(State {
+                faults: Faults::default(),
+                record: Record::default(),
+                draws: Draws::new(seed),
+                last_request: None,
+            }),
+            backend,
+            time_scale,
+        })
+    }
+
+    /// What changes while it runs, locked: never held across an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves connections until the runtime ends.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let Ok((socket, _)) = listener.accept().await else {
+                // Out of file descriptors, most likely: others will be closed.
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            let _ = socket.set_nodelay(true);
+            let server = Arc::clone(&self);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| Arc::clone(&server).answer(request));
+                // An error here is a client that went away, or a reset that was asked for.
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(socket), service)
+                    .await;
+            });
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answered, Broken> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        if path.starts_with("/control/") {
+            let body = read(body).await.body;
+            return Ok(control::answer(&self, &head.method, &head.uri, &body));
+        }
+        let read = read(body).await;
+        self.state().record.push(Recorded {
+            id: 0,
+            method: head.method.clone(),
+            path: head.uri.to_string(),
+            headers: head.headers.clone(),
+            trailers: read.trailers,
+            body: read.body.clone(),
+            complete: read.complete,
+        });
+        match (&head.method, path.as_str()) {
+            (&Method::GET, "/health") => Ok(self.health()),
+            (&Method::GET, "/v1/models") => Ok(self.models()),
+            (&Method::POST, "/v1/chat/completions") => self.chat(&head.headers, &read.body).await,
+            _ => Ok(refuse(&ApiError {
+                status: 404,
+                code: "unknown_url",
+                message: format!("unknown request URL: {} {path}", head.method),
+            })),
+        }
+    }
+
+    fn health(&self) -> Answered {
+        if self.state().faults.is_unhealthy() {
+            json_response(503, to_bytes(&json!({"status": "failing"})))
+        } else {
+            json_response(200, to_bytes(&json!({"status": "ok"})))
+        }
+    }
+
+    fn models(&self) -> Answered {
+        json_response(
+            200,
+            to_bytes(&json!({"object": "list", "data": [{
+                "id": self.backend.served_model, "object": "model", "created": 0,
+                "owned_by": self.backend.name,
+            }]})),
+        )
+    }
+
+    async fn chat(self: Arc<Self>, headers: &HeaderMap, body: &[u8]) -> Result<Answered, Broken> {
+        let (fault, own_error) = self.misfortune(headers);
+        let mut break_after = None;
+        let mut slow = 1.0;
+        match fault {
+            Some(Fault::Status {
+                status,
+                retry_after,
+            }) => {
+                return Ok(commanded_status(status, retry_after));
+            }
+            Some(Fault::ResetBeforeHeaders) => {
+                return Err(io::Error::other("reset as commanded"));
+            }
+            Some(Fault::Hang) => std::future::pending::<()>().await,
+            Some(Fault::ResetMidStream { after_tokens }) => break_after = Some(after_tokens),
+            Some(Fault::Slow { factor }) => slow = factor,
+            None => {}
+        }
+        if own_error {
+            return Ok(commanded_status(500, None));
+        }
+        let created = now();
+        let answer = match Answer::to(&self.backend, body, created) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(refuse(&error)),
+        };
+        let Some(slot) = self.slot().await else {
+            return Ok(commanded_status(429, Some(1)));
+        };
+        let pace = self.pace(slow);
+        sleep(pace.first_token).await;
+        let writing = Writing {
+            answer,
+            created,
+            pace,
+            break_after,
+            _slot: slot,
+        };
+        Ok(writing.begin(&self.backend).await)
+    }
+
+    /// The commanded fault that hits this request, and whether the backend fails by itself.
+    fn misfortune(&self, headers: &HeaderMap) -> (Option<Fault>, bool) {
+        let mut state = self.state();
+        let fault = state.faults.strike(headers);
+        let own_error =
+            self.backend.error_rate > 0.0 && state.draws.uniform() < self.backend.error_rate;
+        (fault, own_error)
+    }
+
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        let slots = Arc::clone(&self.slots);
+        match self.backend.when_full {
+            WhenFull::Queue => slots.acquire_owned().await.ok(),
+            WhenFull::Reject => slots.try_acquire_owned().ok(),
+        }
+    }
+
+    fn pace(&self, slow: f64) -> Pace {
+        let mut state = self.state();
+        let backend = &self.backend;
+        let mut first = state
+            .draws
+            .log_normal(backend.first_token_p50_ms, backend.first_token_p99_ms);
+        let idle = scaled(backend.idle_ms, self.time_scale);
+        if state.last_request.is_none_or(|last| last.elapsed() > idle) {
+            first += backend.cold_start_ms;
+        }
+        state.last_request = Some(Instant::now());
+        Pace {
+            first_token: scaled(first * slow, self.time_scale),
+            token: scaled(1_000.0 * slow / backend.tokens_per_second, self.time_scale),
+        }
+    }
+}
+
+/// How fast one answer comes.
+struct Pace {
+    first_token: Duration,
+    token: Duration,
+}
+
+/// An answer while it is being written; it holds its slot until the last token.
+struct Writing {
+    answer: Answer,
+    created: u64,
+    pace: Pace,
+    break_after: Option<usize>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Writing {
+    async fn begin(self, backend: &Backend) -> Answered {
+        let cost = format!("{:.9}", self.answer.cost_usd(backend));
+        let mut response = if self.answer.stream {
+            let (sender, body) = Channel::new(64);
+            tokio::spawn(self.stream(sender));
+            let mut response = Response::new(Either::Right(body));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            response
+        } else if let Some(tokens) = self.break_after {
+            sleep(self.pace.token * tokens as u32).await;
+            self.broken_whole()
+        } else {
+            sleep(self.pace.token * self.answer.tokens.len() as u32).await;
+            json_response(200, self.answer.whole(self.created))
+        };
+        let headers = response.headers_mut();
+        for (name, value) in [
+            ("x-demo-backend", backend.name.as_str()),
+            ("x-demo-cost-usd", &cost),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+
+    /// Half of the JSON document and then nothing.
+    fn broken_whole(&self) -> Answered {
+        let mut half = self.answer.whole(self.created);
+        half.truncate(half.len() / 2);
+        let (mut sender, body) = Channel::new(2);
+        tokio::spawn(async move {
+            if sender.send_data(half).await.is_ok() {
+                break_off(sender).await;
+            }
+        });
+        let mut response = Response::new(Either::Right(body));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    async fn stream(self, mut sender: Sender<Bytes, Broken>) {
+        let Writing {
+            answer,
+            created,
+            pace,
+            break_after,
+            _slot,
+        } = self;
+        let start = Instant::now();
+        if sender.send_data(answer.opening(created)).await.is_err() {
+            return;
+        }
+        let end = break_after.unwrap_or(usize::MAX).min(answer.tokens.len());
+        let mut sent = 0;
+        while sent < end {
+            // Timers have a resolution of a millisecond: what is due by now goes out together.
+            let due = match pace.token.as_nanos() {
+                0 => sent + 8,
+                token => (start.elapsed().as_nanos() / token) as usize + 1,
+            };
+            let due = due.clamp(sent + 1, end);
+            let Some(tokens) = answer.tokens.get(sent..due) else {
+                break;
+            };
+            if sender
+                .send_data(answer.part(created, tokens))
+                .await
+                .is_err()
+            {
+                return;
+            }
+            sent = due;
+            tokio::time::sleep_until(start + pace.token * sent as u32).await;
+        }
+        if break_after.is_some() {
+            break_off(sender).await;
+        } else {
+            let _ = sender.send_data(answer.closing(created)).await;
+        }
+    }
+}
+
+/// Ends a body as a broken one. What was sent before gets a moment to leave: an abort overtakes it.
+async fn break_off(sender: Sender<Bytes, Broken>) {
+    sleep(Duration::from_millis(20)).await;
+    sender.abort(io::Error::other("reset as commanded"));
+}
+
+struct Read {
+    body: Bytes,
+    trailers: Option<HeaderMap>,
+    complete: bool,
+}
+
+async fn read(mut incoming: Incoming) -> Read {
+    let mut body = BytesMut::new();
+    let mut trailers = None;
+    let mut complete = true;
+    while let Some(frame) = incoming.frame().await {
+        match frame.map(hyper::body::Frame::into_data) {
+            Ok(Ok(data)) if body.len() + data.len() <= MAX_BODY => body.extend_from_slice(&data),
+            Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+            Ok(Ok(_)) | Err(_) => {
+                complete = false;
+                break;
+            }
+        }
+    }
+    Read {
+        body: body.freeze(),
+        trailers,
+        complete,
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// A response with a whole JSON body.
+pub fn json_response(status: u16, body: Bytes) -> Answered {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn refuse(error: &ApiError) -> Answered {
+    json_response(error.status, error.to_json())
+}
+
+fn commanded_status(status: u16, retry_after: Option<u32>) -> Answered {
+    let code = match status {
+        429 => "rate_limit_exceeded",
+        _ => "server_error",
+    };
+    let mut response = refuse(&ApiError {
+        status,
+        code,
+        message: "the demo backend fails as it was told to".into(),
+    });
+    if let Some(seconds) = retry_after {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

@@ -1,0 +1,148 @@
+//! `pointsman bench`: what the filter costs. The same Envoy with and without it, in one run, in alternation.
+//!
+//! Both arms run the shipped configuration; all clusters lead to one server on the loopback address that answers at once,
+//! so that the difference is the filter's. Arms take turns in short blocks, so that a machine that gets slower gets
+//! slower for both. It never fails because of time: budgets are printed, `met` or `missed`.
+
+mod body;
+mod budget;
+mod load;
+mod report;
+mod start;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::envoy::{Config, Envoy};
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// Sizes of request bodies, in bytes.
+const SIZES: [usize; 5] = [200, 1_000, 10_000, 100_000, 1_000_000];
+/// How many connections send at the same time.
+const CONNECTIONS: [usize; 2] = [1, 16];
+/// How long one arm is loaded before the other takes its turn.
+const BLOCK: Duration = Duration::from_millis(400);
+
+/// Arguments of `pointsman bench`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The Envoy binary
+    #[arg(long, value_name = "FILE", default_value = "target/envoy/envoy-1.40.0")]
+    envoy: PathBuf,
+    /// The configuration to run; the bare arm runs it without the filter
+    #[arg(long, value_name = "FILE", default_value = "envoy/envoy.yaml")]
+    config: PathBuf,
+    /// The filter
+    #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
+    module: PathBuf,
+    /// Seconds of load in all, starts and memory apart
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    seconds: u64,
+    /// Starts of each arm for time to ready and memory
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    starts: u32,
+    /// Where the figures go as JSON
+    #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
+    output: PathBuf,
+}
+
+/// One of the two Envoys under comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arm {
+    /// Without the filter.
+    Bare,
+    /// With it.
+    Filter,
+}
+
+/// What both parts of the benchmark need.
+pub struct Setup {
+    envoy: PathBuf,
+    bare: Config,
+    filter: Config,
+}
+
+impl Setup {
+    fn new(args: &Args, upstream: SocketAddr) -> Result<Setup, Failure> {
+        let config = Config::read(&args.config)?
+            .with_ports_from_os()
+            .with_endpoints(|_| Some(upstream));
+        Ok(Setup {
+            envoy: args.envoy.clone(),
+            bare: config.clone().without_module(),
+            filter: config.with_module(&args.module),
+        })
+    }
+
+    /// Starts one arm's Envoy.
+    async fn start(&self, arm: Arm, workers: u32) -> Result<Envoy, Failure> {
+        let config = match arm {
+            Arm::Bare => &self.bare,
+            Arm::Filter => &self.filter,
+        };
+        Envoy::start(&self.envoy, config, workers).await
+    }
+}
+
+/// Measures, prints the table and writes the JSON.
+///
+/// # Errors
+/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Unmet`] where Envoy does not start,
+/// a request is not answered with 200, or the JSON cannot be written. Never because of a figure.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    crate::envoy::require(&args.envoy, "make setup")?;
+    crate::envoy::require(&args.module, "make wasm")?;
+    let module = budget::Module::read(&args.module)?;
+    let upstream = upstream::start()?;
+    let setup = Setup::new(args, upstream)?;
+    let runtime = crate::runtime()?;
+    let figures = runtime.block_on(measure(args, &setup, module))?;
+    print!("{}", report::table(&figures));
+    std::fs::write(&args.output, report::json(&figures)).map_err(|error| {
+        Failure::Unmet(format!("cannot write `{}`: {error}", args.output.display()))
+    })?;
+    println!("\nwritten to {}", args.output.display());
+    Ok(())
+}
+
+async fn measure(
+    args: &Args,
+    setup: &Setup,
+    module: budget::Module,
+) -> Result<report::Figures, Failure> {
+    let mut starts = Vec::new();
+    let mut progress = Progress::new("starts and memory", u64::from(args.starts) * 4);
+    for workers in [1, 2] {
+        starts.push(start::measure(setup, workers, args.starts, &mut progress).await?);
+    }
+    progress.finish();
+
+    let cells = SIZES.len() * CONNECTIONS.len();
+    let pairs = (args.seconds * 1000 / (cells as u64 * 2 * BLOCK.as_millis() as u64)).max(2);
+    let bare = setup.start(Arm::Bare, 1).await?;
+    let filter = setup.start(Arm::Filter, 1).await?;
+    let arms = load::Arms {
+        bare: bare.listener,
+        filter: filter.listener,
+    };
+    let mut progress = Progress::new("latency and throughput", cells as u64 * pairs);
+    let mut loads = Vec::new();
+    for connections in CONNECTIONS {
+        for bytes in SIZES {
+            loads.push(load::measure(arms, bytes, connections, pairs, BLOCK, &mut progress).await?);
+        }
+    }
+    progress.finish();
+    let after_load = (bare.resident_bytes(), filter.resident_bytes());
+    bare.stop().await;
+    filter.stop().await;
+    Ok(report::Figures {
+        module,
+        starts,
+        loads,
+        after_load,
+    })
+}

@@ -1,0 +1,100 @@
+//! One keep-alive HTTP/1.1 connection to the loopback address: what the demo and the benchmark send requests over.
+//!
+//! No TLS, no pool, no redirects; bodies whole.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{HeaderMap, Method, Request};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// What can go wrong while a request is sent or its answer read; shown as text only.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// From the first byte sent to the last byte read.
+    pub took: Duration,
+}
+
+impl Answer {
+    /// A header as text; `None` where it is absent or not ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// An open connection; one request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Where nothing listens there.
+    pub async fn open(address: SocketAddr) -> Result<Connection, Error> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, driver) = handshake(TokioIo::new(stream)).await?;
+        // It ends with the connection; what went wrong is seen by the request.
+        tokio::spawn(driver);
+        Ok(Connection { sender, address })
+    }
+
+    /// Whether the other side has closed it.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Gets a path.
+    ///
+    /// # Errors
+    /// Where the connection breaks.
+    pub async fn get(&mut self, path: &str) -> Result<Answer, Error> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Posts a JSON body.
+    ///
+    /// # Errors
+    /// Where the connection breaks.
+    pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, Error> {
+        self.send(Method::POST, path, body).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, Error> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.address.to_string())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        self.sender.ready().await?;
+        let start = Instant::now();
+        let response = self.sender.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+            took: start.elapsed(),
+        })
+    }
+}
