@@ -5,7 +5,7 @@
 //! `publish` makes the schema and the documentation.
 
 mod compile;
-mod document;
+pub(crate) mod document;
 pub mod profile;
 pub mod publish;
 pub mod shape;
