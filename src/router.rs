@@ -1,5 +1,8 @@
 //! Ties the steps together: request → prompt → classification → decision. Owns the fail-soft ladder.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
@@ -100,7 +103,10 @@ impl Router {
         let prompt = Prompt::of(request);
         let (pinned, profile, classification) = match asked {
             Asked::Pinned(model, profile) => (Some(model), profile, None),
-            Asked::Open(profile) => (None, profile, Some(self.classify(&prompt))),
+            Asked::Open(profile) => {
+                let said = classify_hardest(&prompt, |turn| self.classify_turn(turn));
+                (None, profile, Some(said))
+            }
         };
         let ask = Ask {
             pinned,
@@ -122,37 +128,39 @@ impl Router {
         }
     }
 
-    /// What the conversation demands: that of its hardest turn, by [`Classification::difficulty`]; of two equally hard
-    /// ones that of the later. A conversation's demand so never falls as it grows.
-    fn classify(&mut self, prompt: &Prompt<'_>) -> Classification {
-        let count = prompt.turns.len();
-        let half = MAX_TURNS / 2;
-        let mut hardest: Option<Classification> = None;
-        for (index, turn) in prompt.turns.iter().enumerate() {
-            if index >= half && index + half < count {
-                continue;
-            }
-            let said = self.classify_turn(turn);
-            let harder = hardest
-                .as_ref()
-                .is_none_or(|hardest| said.difficulty >= hardest.difficulty);
-            if harder {
-                hardest = Some(said);
-            }
-        }
-        hardest.unwrap_or_else(|| {
-            classifier::from_features(&Turn {
-                text: Cow::Borrowed(""),
-            })
-        })
-    }
-
     fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {
         self.classifier
             .as_mut()
             .and_then(|classifier| classifier.classify(turn).ok())
             .unwrap_or_else(|| classifier::from_features(turn))
     }
+}
+
+/// What the conversation demands: that of its hardest turn, by [`Classification::difficulty`]; of two equally hard ones
+/// that of the later. A conversation's demand so never falls as it grows.
+fn classify_hardest(
+    prompt: &Prompt<'_>,
+    mut classify: impl FnMut(&Turn<'_>) -> Classification,
+) -> Classification {
+    let count = prompt.turns.len();
+    let half = MAX_TURNS / 2;
+    let mut hardest: Option<Classification> = None;
+    for (index, turn) in prompt.turns.iter().enumerate() {
+        if index >= half && index + half < count {
+            continue;
+        }
+        let said = classify(turn);
+        let harder = hardest
+            .as_ref()
+            .is_none_or(|hardest| said.difficulty >= hardest.difficulty);
+        if harder {
+            hardest = Some(said);
+        }
+    }
+    let nothing = Turn {
+        text: Cow::Borrowed(""),
+    };
+    hardest.unwrap_or_else(|| classifier::from_features(&nothing))
 }
 
 /// What `model`, as the client wrote it, stands for.

@@ -7,6 +7,9 @@
 //! is better does not depend on what else is in the fleet. And the harder a prompt, the larger the ratio between a strong
 //! and a weak model's P(correct), so difficulty alone never moves a request to a weaker model.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 
 use crate::classifier::Classification;

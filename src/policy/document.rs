@@ -241,7 +241,7 @@ mod tests {
             ("", "not JSON: EOF while parsing a value at line 1 column 0"),
             (
                 "{\n \"a\": 1,\n}",
-                "not JSON: trailing comma at line 3 column 1",
+                "not JSON: key must be a string at line 3 column 1",
             ),
             ("[1] x", "not JSON: trailing characters at line 1 column 5"),
             ("[1e999]", "number too large"),

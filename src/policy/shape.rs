@@ -201,7 +201,7 @@ fn check_object(shape: &Shape, node: &Node, path: &str, problems: &mut Problems<
                 quote(&member.name),
                 hint(&member.name, &known)
             );
-            problems.add(member.at, path, message);
+            problems.add(member.at, at, message);
             continue;
         };
         check_once(node, index, &at, problems);
@@ -227,7 +227,7 @@ fn check_map(of: &Kind, keys: &[&str], node: &Node, path: &str, problems: &mut P
                 quote(&member.name),
                 hint(&member.name, keys)
             );
-            problems.add(member.at, path, message);
+            problems.add(member.at, at.as_str(), message);
         }
         check(of, &member.value, &at, problems);
     }

@@ -1,1 +1,234 @@
+//! What a policy means, and the text of every problem.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use super::profile::{Limit, Profile};
+use super::*;
+use crate::registry::{Accelerator, Capabilities, ModelId};
+
+const MINIMAL: &str = include_str!("../../envoy/policies/minimal.json");
+const DEMO: &str = include_str!("../../envoy/policies/demo.json");
+
+/// The problems of `text`, each as `line:column path: message`.
+fn problems(text: &str) -> Vec<String> {
+    let invalid = Policy::compile(text).unwrap_err();
+    let show = |problem: &Problem| format!("{}:{} {problem}", problem.line, problem.column);
+    invalid.problems.iter().map(show).collect()
+}
+
+/// A policy with one good model and backend, and `change` made to its text.
+fn problems_after(from: &str, to: &str) -> Vec<String> {
+    let text = r#"{"models": [{"name": "m"}],
+"backends": [{"name": "b", "model": "m", "price": {"input": 1, "output": 2}}],
+"profiles": {"p": {"weights": {"cost": 1}, "limits": {"min_quality": 0.5}, "relax": []}}}"#;
+    assert!(Policy::compile(text).is_ok());
+    assert!(text.contains(from), "{from}");
+    problems(&text.replacen(from, to, 1))
+}
+
+#[test]
+fn five_lines_are_enough() {
+    assert_eq!(MINIMAL.lines().count(), 5);
+    let policy = Policy::compile(MINIMAL).unwrap();
+    assert_eq!(policy.version.len(), 16);
+    assert_eq!(policy.default_cluster, "small");
+    assert_eq!(policy.default_profile, "auto");
+    assert_eq!(policy.on_invalid_request, OnInvalidRequest::Bypass);
+    assert_eq!(policy.decision_headers, DecisionHeaders::Full);
+    assert_eq!(policy.max_body_bytes, 1_048_576);
+    let names: Vec<&str> = policy
+        .profiles
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    assert_eq!(names, ["auto", "auto:best", "auto:cheap", "auto:fast"]);
+    let large = &policy.registry.backends[1];
+    assert_eq!(large.cluster, "large");
+    assert_eq!(large.served_model, "large");
+    assert_eq!(large.model, ModelId(1));
+    assert_eq!(large.accelerator, Accelerator::Gpu);
+    assert_eq!(large.price.cached_input, 0.23);
+    assert_eq!(large.latency.first_token_p99_ms, 1500.0);
+    let model = &policy.registry.models[1];
+    assert_eq!(model.context_window, 8192);
+    assert_eq!(model.max_output_tokens, 8192);
+    assert!(model.capabilities.contains(Capabilities::TOOLS));
+}
+
+#[test]
+fn the_demo_compiles() {
+    let policy = Policy::compile(DEMO).unwrap();
+    assert_eq!(policy.version, "demo-1");
+    assert_eq!(policy.registry.backends.len(), 6);
+    for backend in &policy.registry.backends {
+        assert_eq!(backend.name, backend.cluster);
+    }
+    assert_eq!(policy.registry.models[0].capabilities, Capabilities::NONE);
+}
+
+#[test]
+fn a_version_names_its_text() {
+    let other = MINIMAL.replace("0.40", "0.41");
+    let version = |text: &str| Policy::compile(text).unwrap().version;
+    assert_eq!(version(MINIMAL), version(MINIMAL));
+    assert_ne!(version(MINIMAL), version(&other));
+}
+
+#[test]
+fn numbers_may_be_written_as_protobuf_writes_them() {
+    let text = MINIMAL.replace("{\"models\"", "{\"max_body_bytes\": 2.097152e6, \"models\"");
+    assert_eq!(Policy::compile(&text).unwrap().max_body_bytes, 2_097_152);
+}
+
+#[test]
+fn profiles_start_from_the_built_in_ones() {
+    let text = MINIMAL.replacen(
+        '{',
+        r#"{"profiles": {
+            "auto": {"limits": {"max_cost_usd": 0.01}},
+            "mine": {"weights": {"cost": 1, "latency": 3}, "limits": {"max_p99_ms": 900, "min_quality": 0.4}, "relax": ["max_p99_ms"]},
+            "auto:best": {"weights": {"quality": 7}}},"#,
+        1,
+    );
+    let policy = Policy::compile(&text).unwrap();
+    let [auto, ..] = Profile::built_ins();
+    let changed = policy.find_profile("auto").unwrap();
+    assert_eq!(changed.weights, auto.weights);
+    let stated: Vec<_> = changed.limits.stated().collect();
+    assert_eq!(stated, [(Limit::MaxCostUsd, 0.01)]);
+    assert_eq!(changed.relax, Limit::ALL);
+    let mine = policy.find_profile("mine").unwrap();
+    assert_eq!(mine.weights.latency, 0.75);
+    assert_eq!(mine.relax, [Limit::MaxP99Ms]);
+    let best = policy.find_profile("auto:best").unwrap();
+    assert_eq!(best.weights.quality, 1.0);
+    assert_eq!(best.limits.get(Limit::WithinOfBest), Some(0.02));
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place() {
+    let text = r#"{
+  "versoin": "1",
+  "default_profile": "autoo",
+  "on_invalid_request": "ignore",
+  "max_body_bytes": 10.5,
+  "models": [
+    {"name": "llama", "context_window": 0, "capabilities": ["tool", 3], "benchmarks": {"mmlu": 73, "mmul": 0.5}},
+    {"name": "llama", "max_output_tokens": 9000},
+    {"name": "auto:fast"}
+  ],
+  "backends": [
+    {"name": "gpu", "modle": "llama", "accelerator": "GPUs", "price": {"input": -1}},
+    {"name": "lpu", "model": "lama", "price": {"input": 1, "output": "2"}, "latency": {"first_token_ms": {"p50": 100, "p99": 50}}},
+    7
+  ],
+  "profiles": {
+    "x": {"weights": {"cost": 0}, "limits": {"min_quality": 1.5}, "relax": ["max_p99_ms", "min_quality", "min_quality"], "tags": ["eu"]}
+  }
+}"#;
+    let expected = [
+        "2:3 versoin: unknown field `versoin`; did you mean `version`?",
+        "3:22 default_profile: unknown profile `autoo`; did you mean `auto`?",
+        "4:25 on_invalid_request: unknown value `ignore`; known: bypass, reject",
+        "5:21 max_body_bytes: expected a whole number, found `10.5`",
+        "7:41 models[0].context_window: `0` is out of range: expected 1 to 100000000",
+        "7:61 models[0].capabilities[0]: unknown value `tool`; did you mean `tools`?",
+        "7:69 models[0].capabilities[1]: expected a string, found a number",
+        "7:96 models[0].benchmarks.mmlu: `73` is out of range: expected 0 to 1; did you mean `0.73`?",
+        "7:100 models[0].benchmarks.mmul: unknown name `mmul`; did you mean `mmlu`?",
+        "8:14 models[1].name: `llama` is already the name of models[0]",
+        "8:44 models[1].max_output_tokens: `9000` is more than the context window of `8192`",
+        "9:14 models[2].name: `auto:fast` is also the name of a profile: a client could not say which it means",
+        "12:5 backends[0]: missing field `model`",
+        "12:21 backends[0].modle: unknown field `modle`; did you mean `model`?",
+        "12:54 backends[0].accelerator: unknown value `GPUs`; did you mean `gpu`?",
+        "12:71 backends[0].price: missing field `output`",
+        "12:81 backends[0].price.input: `-1` is out of range: expected 0 or more",
+        "13:30 backends[1].model: unknown model `lama`; did you mean `llama`?",
+        "13:70 backends[1].price.output: expected a number, found a string",
+        "13:126 backends[1].latency.first_token_ms.p99: `50` is less than the median of `100`",
+        "14:5 backends[2]: expected an object, found a number",
+        "17:22 profiles.x.weights: at least one weight must be more than 0",
+        "17:61 profiles.x.limits.min_quality: `1.5` is out of range: expected 0 to 1; did you mean `0.015`?",
+        "17:77 profiles.x.relax[0]: the profile has no limit `max_p99_ms`",
+        "17:106 profiles.x.relax[2]: stands here twice",
+        "17:131 profiles.x.tags[0]: no backend has the tag `eu`",
+    ];
+    let found = problems(text);
+    for (index, line) in expected.iter().enumerate() {
+        assert_eq!(found.get(index).map(String::as_str), Some(*line));
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn each_problem_alone() {
+    for (from, to, expected) in [
+        (
+            r#"[{"name": "m"}]"#,
+            "[]",
+            &[
+                "1:12 models: is empty: at least one is needed",
+                "2:37 backends[0].model: unknown model `m`",
+            ][..],
+        ),
+        (
+            r#""name": "b""#,
+            r#""name": """#,
+            &["2:23 backends[0].name: is empty"],
+        ),
+        (
+            r#""price""#,
+            r#""name": "c", "price""#,
+            &["2:42 backends[0].name: stands here twice"],
+        ),
+        (
+            r#"{"weights": {"cost": 1}, "limits": {"min_quality": 0.5}, "relax": []}"#,
+            "null",
+            &["3:19 profiles.p: expected an object, found null"],
+        ),
+        (r#""p": {"#, r#""": {"#, &["3:14 profiles: a name is empty"]),
+        (
+            r#""cost": 1}"#,
+            r#""cost": 1e308, "quality": 1e308}"#,
+            &["3:31 profiles.p.weights: at least one weight must be more than 0"],
+        ),
+        (
+            r#""model": "m""#,
+            r#""model": "x\ny`""#,
+            &["2:37 backends[0].model: unknown model `x\u{fffd}y\u{fffd}`; known: m"],
+        ),
+    ] {
+        assert_eq!(problems_after(from, to), expected);
+    }
+}
+
+#[test]
+fn what_is_no_policy_at_all() {
+    assert_eq!(
+        problems(""),
+        ["1:0 not JSON: EOF while parsing a value at line 1 column 0"]
+    );
+    assert_eq!(problems("[]"), ["1:1 expected an object, found a list"]);
+    assert_eq!(
+        problems("{}"),
+        ["1:1 missing field `models`", "1:1 missing field `backends`"]
+    );
+    let invalid = Policy::compile("{}").unwrap_err();
+    assert_eq!(
+        invalid.to_string(),
+        "missing field `models`; missing field `backends`"
+    );
+}
+
+#[test]
+fn no_text_panics() {
+    // Each cut and each byte replaced: a cheap stand-in for fuzzing.
+    for cut in (0..DEMO.len()).step_by(7) {
+        if let (Some(head), Some(tail)) = (DEMO.get(..cut), DEMO.get(cut + 1..)) {
+            let _ = Policy::compile(head);
+            for wrong in ["", "\"", "}", "1e400", "-"] {
+                let _ = Policy::compile(&format!("{head}{wrong}{tail}"));
+            }
+        }
+    }
+}

@@ -2,13 +2,30 @@
 //!
 //! Parsing looks at what routing needs and borrows it from the body; everything else is skipped, never copied, and stays in
 //! the body as it was. What is written back is only the model's name ([`rewrite`]).
+//!
+//! What bodies mean that JSON leaves open, or that servers read differently:
+//!
+//! | body | meaning |
+//! |---|---|
+//! | key twice | the last one counts; every top-level `model` is rewritten, in whatever case it is spelt |
+//! | escaped key (`"mod\u0065l"`) | the same key |
+//! | lone surrogate (`"\ud800"`) | U+FFFD in what we see; stays as it is in the body |
+//! | bytes that are no UTF-8, UTF-16, control characters in strings, `NaN`, leading zeros, text after the end | no JSON |
+//! | UTF-8 byte order mark | skipped, and stays |
+//! | more than 128 levels deep | wrong shape |
+//! | number too large | the largest there is; negative: no limit |
+//! | cut off (`complete` false) | what is whole counts; of what is cut only texts do, up to the cut |
 
+pub mod error_body;
+mod json;
+mod openai_chat;
 pub mod rewrite;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::registry::Capabilities;
+use json::{MAX_DEPTH, Stop};
 
 /// The API that a request speaks, recognised by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +52,8 @@ pub enum Role {
     User,
     /// An earlier answer of a model.
     Assistant,
-    /// The result of a tool call (`tool`, and OpenAI's older `function`).
+    /// The result of a tool call (`tool`, and OpenAI's older `function`), and any role that we do not know, such as
+    /// `ipython` or `document` of open models: material to work on, not the one who asks.
     Tool,
 }
 
@@ -44,7 +62,7 @@ pub enum Role {
 pub struct Message<'a> {
     /// Who speaks.
     pub role: Role,
-    /// Its text parts in order; parts that are no text are counted in [`Request`] instead.
+    /// Its text parts in order, refusals included; parts that are no text are counted in [`Request`] instead.
     pub texts: Vec<Cow<'a, str>>,
 }
 
@@ -53,10 +71,11 @@ pub struct Message<'a> {
 pub struct Request<'a> {
     /// The API it speaks.
     pub format: Format,
-    /// The model or profile that it asks for; `None` where the field is missing.
+    /// The model or profile that it asks for; `None` where the field is missing, or may come after the cut.
     pub model: Option<Cow<'a, str>>,
-    /// Where the value of `model` stands in the body, quotes included: what [`rewrite`] replaces.
-    pub model_span: Option<Range<usize>>,
+    /// Where values of `model` stand in the body, quotes included, in order: what [`rewrite`] replaces. More than one where
+    /// the key comes more than once, in whatever case.
+    pub model_spans: Vec<Range<usize>>,
     /// The conversation, in order.
     pub messages: Vec<Message<'a>>,
     /// What a model must be able to do to answer (tools, vision, JSON schema, …).
@@ -65,23 +84,26 @@ pub struct Request<'a> {
     pub tools: u32,
     /// How many images are attached, over all messages.
     pub images: u32,
-    /// Bytes of tool definitions and response schema: they count as input tokens but are no prompt.
+    /// Bytes of tool definitions, tool calls and response schema: they count as input tokens but are no prompt.
     pub schema_bytes: u32,
     /// Whether the answer is to be streamed.
     pub stream: bool,
+    /// Whether the client asked for usage at the end of the stream (`stream_options.include_usage`).
+    pub include_usage: bool,
     /// The most tokens that the answer may have, if limited (`max_completion_tokens`, or `max_tokens`).
     pub max_tokens: Option<u32>,
-    /// How many answers are wanted (`n`); 1 if not said.
+    /// How many answers are wanted (`n`); 1 if not said, never 0.
     pub choices: u32,
     /// The end user that the client names (`user`, or `safety_identifier`).
     pub user: Option<Cow<'a, str>>,
-    /// String values of `metadata`, in order.
+    /// String values of `metadata`, in order; of a key that comes twice the last counts.
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// Whether the whole body was seen; `false` where only its first part was there to decide on.
+    /// Whether the document was seen to its end; `false` where only its first part was there to decide on, so that any
+    /// field, `model` too, may still follow.
     pub complete: bool,
 }
 
-/// Why a body could not be read as a request. The text names what is wrong and where.
+/// Why a body could not be read as a request. The text names what is wrong and where, and never quotes the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidRequest {
     /// Not JSON at all, or JSON with an error in it.
@@ -93,8 +115,10 @@ pub enum InvalidRequest {
     },
     /// JSON whose shape is not that of the API.
     WrongShape {
-        /// Path to the value, such as `messages[2].content`.
+        /// Path to the value, such as `messages[2].content`, or `body` for the whole.
         at: String,
+        /// Byte offset of the value, or of what it is missing from, in the body.
+        offset: usize,
         /// What is expected there and what stands there instead; never text of the body.
         problem: String,
     },
@@ -106,24 +130,83 @@ impl std::fmt::Display for InvalidRequest {
             InvalidRequest::NotJson { offset, problem } => {
                 write!(f, "body is not JSON: {problem} at byte {offset}")
             }
-            InvalidRequest::WrongShape { at, problem } => write!(f, "{at}: {problem}"),
+            InvalidRequest::WrongShape {
+                at,
+                offset,
+                problem,
+            } => write!(f, "{at}: {problem} at byte {offset}"),
         }
     }
 }
 
 impl std::error::Error for InvalidRequest {}
 
-/// Reads `body` as a request of `format`.
+/// Reads `body` as a request of `format`, in one pass that is linear in its length and needs a bounded stack.
 ///
 /// With `complete` false the body is the first part of a longer one: what is cut off counts as absent, and a string that
-/// is cut counts up to the cut.
+/// is cut counts up to the cut if it is text of a message (a name or number that is cut would be another one).
 ///
 /// # Errors
 /// [`InvalidRequest`] where the body is not JSON or not of the API's shape.
 pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
-    let _ = (format, complete);
-    Err(InvalidRequest::NotJson {
-        offset: body.len(),
-        problem: "not read yet".into(),
+    let text = utf8(body, complete)?;
+    let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    let request = match format {
+        Format::OpenAiChat => openai_chat::read(text, start, complete),
+    };
+    request.map_err(|stop| match stop {
+        Stop::Cut => InvalidRequest::NotJson {
+            offset: body.len(),
+            problem: "the body ends too early".into(),
+        },
+        Stop::NotJson { offset, problem } => InvalidRequest::NotJson {
+            offset,
+            problem: problem.into(),
+        },
+        Stop::TooDeep { offset } => InvalidRequest::WrongShape {
+            at: "body".into(),
+            offset,
+            problem: format!("nested more than {MAX_DEPTH} levels deep"),
+        },
+        Stop::WrongShape {
+            at,
+            offset,
+            problem,
+        } => InvalidRequest::WrongShape {
+            at,
+            offset,
+            problem,
+        },
     })
 }
+
+/// The body as text; a character that the cut went through is left out.
+fn utf8(body: &[u8], complete: bool) -> Result<&str, InvalidRequest> {
+    let (offset, problem) = match body {
+        // A zero byte is in every UTF-16 document: it starts with an ASCII brace, or with white space.
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..] => {
+            (0, "expected UTF-8, found UTF-16 or binary data")
+        }
+        _ => match std::str::from_utf8(body) {
+            Ok(text) => return Ok(text),
+            Err(error) if error.error_len().is_none() && !complete => {
+                let whole = body.get(..error.valid_up_to()).unwrap_or_default();
+                return Ok(std::str::from_utf8(whole).unwrap_or_default());
+            }
+            Err(error) => (error.valid_up_to(), "expected UTF-8, found other bytes"),
+        },
+    };
+    Err(InvalidRequest::NotJson {
+        offset,
+        problem: problem.into(),
+    })
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice
+)]
+mod tests;

@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 
 use pointsman::registry::Accelerator;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// The fleet of a demo that is given none: one backend of each accelerator.
 const DEFAULT_FLEET: &str = include_str!("fleet.json");
@@ -33,7 +34,7 @@ struct BackendSource {
     name: String,
     model: String,
     serves: Option<String>,
-    #[serde(default = "gpu")]
+    #[serde(default = "gpu", deserialize_with = "accelerator")]
     accelerator: Accelerator,
     price: Option<PriceSource>,
     latency: Option<LatencySource>,
@@ -62,6 +63,12 @@ struct FirstTokenSource {
 
 const fn gpu() -> Accelerator {
     Accelerator::Gpu
+}
+
+fn accelerator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Accelerator, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let found = Accelerator::ALL.into_iter().find(|one| one.name() == name);
+    found.ok_or_else(|| D::Error::custom(format!("unknown accelerator `{name}`")))
 }
 
 /// What no policy states, as it is nothing that a router could know.

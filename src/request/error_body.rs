@@ -1,0 +1,84 @@
+//! Error answers in the format of the API that was called, so that clients' SDKs raise the exception that they know.
+//!
+//! Built by serde_json from values, never by pasting text. What is said is the caller's: this file knows only the form.
+
+use super::{Format, InvalidRequest};
+
+#[derive(serde::Serialize)]
+struct OpenAiError<'a> {
+    error: OpenAiDetail<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct OpenAiDetail<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+/// The JSON body of an error answer with HTTP status `status`.
+///
+/// `code` is the API's machine-readable code (`model_not_found`); `param` is the field that is wrong
+/// (`messages[2].content`), if it is one; `message` is for the client's developer and must not quote the prompt.
+pub fn error_body(
+    format: Format,
+    status: u16,
+    code: &str,
+    param: Option<&str>,
+    message: &str,
+) -> Vec<u8> {
+    let Format::OpenAiChat = format;
+    let body = OpenAiError {
+        error: OpenAiDetail {
+            message,
+            r#type: openai_type(status, code),
+            param,
+            code,
+        },
+    };
+    // Strings and options of strings always serialise; an empty body is what is left if that ever changes.
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
+/// The media type of every error body.
+pub const CONTENT_TYPE: &str = "application/json";
+
+/// OpenAI's `type` for a status: <https://platform.openai.com/docs/guides/error-codes>.
+fn openai_type(status: u16, code: &str) -> &str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 if code == "insufficient_quota" => code,
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+impl InvalidRequest {
+    /// The field that is wrong, as the `param` of an error; `None` where it is the body as a whole.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            InvalidRequest::WrongShape { at, .. } if at != "body" => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The API's code for it: `invalid_json` or `invalid_request`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            InvalidRequest::NotJson { .. } => "invalid_json",
+            InvalidRequest::WrongShape { .. } => "invalid_request",
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice
+)]
+mod tests;

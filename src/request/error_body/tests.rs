@@ -1,0 +1,50 @@
+//! Error bodies read back, whatever the texts in them.
+
+use super::*;
+use crate::request::parse;
+
+fn read(status: u16, code: &str, param: Option<&str>, message: &str) -> serde_json::Value {
+    let body = error_body(Format::OpenAiChat, status, code, param, message);
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[test]
+fn each_status_has_the_type_that_the_api_gives_it() {
+    for (status, code, wanted) in [
+        (400, "context_length_exceeded", "invalid_request_error"),
+        (401, "invalid_api_key", "authentication_error"),
+        (403, "model_not_allowed", "permission_error"),
+        (404, "model_not_found", "invalid_request_error"),
+        (413, "request_too_large", "invalid_request_error"),
+        (429, "rate_limit_exceeded", "rate_limit_error"),
+        (429, "insufficient_quota", "insufficient_quota"),
+        (503, "no_backend", "server_error"),
+    ] {
+        let body = read(status, code, None, "no");
+        assert_eq!(
+            body,
+            serde_json::json!({"error": {"message": "no", "type": wanted, "param": null, "code": code}})
+        );
+    }
+}
+
+#[test]
+fn texts_are_escaped() {
+    let message = "a \"quoted\" \\ name\u{0}\n</script>\u{2028}😀";
+    let body = read(404, "model_not_found", Some("mo\"del"), message);
+    assert_eq!(body["error"]["message"], message);
+    assert_eq!(body["error"]["param"], "mo\"del");
+}
+
+#[test]
+fn invalid_requests_name_the_field_and_a_code() {
+    let wrong = parse(Format::OpenAiChat, b"{\"messages\": 1}", true).unwrap_err();
+    assert_eq!(
+        (wrong.param(), wrong.code()),
+        (Some("messages"), "invalid_request")
+    );
+    let list = parse(Format::OpenAiChat, b"[]", true).unwrap_err();
+    assert_eq!((list.param(), list.code()), (None, "invalid_request"));
+    let broken = parse(Format::OpenAiChat, b"{", true).unwrap_err();
+    assert_eq!((broken.param(), broken.code()), (None, "invalid_json"));
+}

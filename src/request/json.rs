@@ -1,0 +1,546 @@
+//! A cursor over JSON text: strict grammar, no recursion, nothing copied but strings with escapes.
+//!
+//! Why not serde_json: a body that is cut off must still give what stood before the cut, the cut string included, and
+//! serde's visitors lose the value in hand at the first error; the spans of values are needed in the body as it came;
+//! and every visitor type is instantiated once more, which costs code in every Envoy. The grammar is the same as
+//! serde_json's, which the tests hold it to.
+//!
+//! What it does not do: build values, know any API, or judge numbers beyond their grammar.
+
+use std::borrow::Cow;
+
+/// How deep objects and arrays may nest, the outermost included; serde_json's own limit. At most 128: the kinds of the
+/// open ones are kept in the bits of a `u128`.
+pub(super) const MAX_DEPTH: u32 = 128;
+
+/// Why reading stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The text ended inside the document.
+    Cut,
+    /// Not JSON at this byte.
+    NotJson {
+        offset: usize,
+        problem: &'static str,
+    },
+    /// More than [`MAX_DEPTH`] levels at this byte.
+    TooDeep { offset: usize },
+    /// JSON, but not what the API wants; `at` is built up from the inside outwards by [`Stop::under`].
+    WrongShape {
+        at: String,
+        offset: usize,
+        problem: String,
+    },
+}
+
+impl Stop {
+    /// The same stop, its place seen from one level further out: `segment` is a field's name.
+    pub(super) fn under(self, segment: &str) -> Stop {
+        match self {
+            Stop::WrongShape {
+                at,
+                offset,
+                problem,
+            } => {
+                let mut outer = String::from(segment);
+                if !at.is_empty() && !at.starts_with('[') {
+                    outer.push('.');
+                }
+                outer.push_str(&at);
+                Stop::WrongShape {
+                    at: outer,
+                    offset,
+                    problem,
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// The same stop, its place seen from one level further out, which is a list.
+    pub(super) fn under_index(self, index: u32) -> Stop {
+        match self {
+            Stop::WrongShape { .. } => self.under(&format!("[{index}]")),
+            other => other,
+        }
+    }
+}
+
+/// What a value is, told from its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Bool,
+    Null,
+}
+
+impl Kind {
+    /// Its name with an article, for error texts.
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Object => "an object",
+            Kind::Array => "an array",
+            Kind::String => "a string",
+            Kind::Number => "a number",
+            Kind::Bool => "a boolean",
+            Kind::Null => "null",
+        }
+    }
+}
+
+/// A place in a JSON text. Methods move it on over what they read and stop with [`Stop::Cut`] at the end of the text.
+pub(super) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor at the byte `at` of `text`.
+    pub(super) fn new(text: &'a str, at: usize) -> Cursor<'a> {
+        Cursor { text, at, depth: 0 }
+    }
+
+    /// The byte that it stands at.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn not_json<T>(&self, problem: &'static str) -> Result<T, Stop> {
+        Err(Stop::NotJson {
+            offset: self.at,
+            problem,
+        })
+    }
+
+    /// Steps over white space and tells the byte after it, which it does not step over.
+    pub(super) fn peek(&mut self) -> Result<u8, Stop> {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
+                Some(byte) => return Ok(byte),
+                None => return Err(Stop::Cut),
+            }
+        }
+    }
+
+    /// What the next value is.
+    pub(super) fn kind(&mut self) -> Result<Kind, Stop> {
+        match self.peek()? {
+            b'{' => Ok(Kind::Object),
+            b'[' => Ok(Kind::Array),
+            b'"' => Ok(Kind::String),
+            b'-' | b'0'..=b'9' => Ok(Kind::Number),
+            b't' | b'f' => Ok(Kind::Bool),
+            b'n' => Ok(Kind::Null),
+            _ => self.not_json("expected a value"),
+        }
+    }
+
+    /// The error that the next value, which is a `found`, should have been an `expected`.
+    pub(super) fn wrong<T>(&self, expected: &str, found: Kind) -> Result<T, Stop> {
+        let mut problem = String::from("expected ");
+        problem.push_str(expected);
+        problem.push_str(", found ");
+        problem.push_str(found.name());
+        self.wrong_shape(problem)
+    }
+
+    /// The error that the next value has this problem.
+    pub(super) fn wrong_shape<T>(&self, problem: impl Into<String>) -> Result<T, Stop> {
+        Err(Stop::WrongShape {
+            at: String::new(),
+            offset: self.at,
+            problem: problem.into(),
+        })
+    }
+
+    /// Steps over `null`, if that is the next value, and says whether it was.
+    pub(super) fn null(&mut self) -> Result<bool, Stop> {
+        if self.kind()? != Kind::Null {
+            return Ok(false);
+        }
+        self.literal("null")?;
+        Ok(true)
+    }
+
+    /// Checks that the next value is a `kind`; `expected` says so in words.
+    pub(super) fn expect(&mut self, kind: Kind, expected: &str) -> Result<(), Stop> {
+        match self.kind()? {
+            found if found == kind => Ok(()),
+            found => self.wrong(expected, found),
+        }
+    }
+
+    /// Steps into the object or array that starts here.
+    pub(super) fn enter(&mut self) -> Result<(), Stop> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Stop::TooDeep { offset: self.at });
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+        self.at += 1;
+    }
+
+    /// The next key of the object stepped into, the colon after it stepped over; `None` at its end, which is stepped over
+    /// as well. `first` is true for the first call and kept by this method.
+    pub(super) fn next_key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Stop> {
+        match (self.peek()?, *first) {
+            (b'}', _) => {
+                self.leave();
+                return Ok(None);
+            }
+            (b',', false) => self.at += 1,
+            (_, true) => {}
+            _ => return self.not_json("expected `,` or `}`"),
+        }
+        *first = false;
+        if self.peek()? != b'"' {
+            return self.not_json("expected a key in double quotes");
+        }
+        let key = self.string()?;
+        self.colon()?;
+        Ok(Some(key))
+    }
+
+    /// Whether the array stepped into has another item, which is then next; its end is stepped over. `first` as in
+    /// [`Cursor::next_key`].
+    pub(super) fn next_item(&mut self, first: &mut bool) -> Result<bool, Stop> {
+        match (self.peek()?, *first) {
+            (b']', _) => {
+                self.leave();
+                return Ok(false);
+            }
+            (b',', false) => self.at += 1,
+            (_, true) => {}
+            _ => return self.not_json("expected `,` or `]`"),
+        }
+        *first = false;
+        // After a comma a value must come: `kind` refuses the `]` of a trailing comma.
+        self.kind().map(|_| true)
+    }
+
+    fn colon(&mut self) -> Result<(), Stop> {
+        if self.peek()? != b':' {
+            return self.not_json("expected `:`");
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Reads the string that starts here.
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Stop> {
+        let (text, end) = self.string_so_far();
+        end.map(|()| text)
+    }
+
+    /// Reads the string that starts here and says how that ended: where it is cut off, the text is what stands before the
+    /// cut, without a half escape. An escaped surrogate without its partner becomes U+FFFD.
+    pub(super) fn string_so_far(&mut self) -> (Cow<'a, str>, Result<(), Stop>) {
+        self.at += 1;
+        let mut run = self.at;
+        let mut decoded = String::new();
+        loop {
+            self.at = plain_end(self.text.as_bytes(), self.at);
+            let plain = self.text.get(run..self.at).unwrap_or_default();
+            match self.byte() {
+                Some(b'\\') => {
+                    decoded.push_str(plain);
+                    match self.escape() {
+                        Ok(character) => decoded.push(character),
+                        Err(stop) => return (Cow::Owned(decoded), Err(stop)),
+                    }
+                    run = self.at;
+                }
+                found => {
+                    let end = match found {
+                        Some(b'"') => {
+                            self.at += 1;
+                            Ok(())
+                        }
+                        Some(_) => self.not_json("control character in a string"),
+                        None => Err(Stop::Cut),
+                    };
+                    if decoded.is_empty() {
+                        return (Cow::Borrowed(plain), end);
+                    }
+                    decoded.push_str(plain);
+                    return (Cow::Owned(decoded), end);
+                }
+            }
+        }
+    }
+
+    /// Reads the escape that starts here.
+    fn escape(&mut self) -> Result<char, Stop> {
+        self.at += 1;
+        let character = match self.byte() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            Some(_) => return self.not_json("unknown escape in a string"),
+            None => return Err(Stop::Cut),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    /// Reads `uXXXX`, and the `\uXXXX` after it where the two are a surrogate pair.
+    fn unicode_escape(&mut self) -> Result<char, Stop> {
+        self.at += 1;
+        let unit = self.hex4()?;
+        if let 0xD800..=0xDBFF = unit {
+            let after = self.at;
+            match self.low_surrogate() {
+                Ok(Some(low)) => {
+                    let code = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+                    return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                }
+                Ok(None) => self.at = after,
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    /// The second half of a surrogate pair, if it stands here.
+    fn low_surrogate(&mut self) -> Result<Option<u32>, Stop> {
+        for wanted in *b"\\u" {
+            match self.byte() {
+                Some(byte) if byte == wanted => self.at += 1,
+                Some(_) => return Ok(None),
+                None => return Err(Stop::Cut),
+            }
+        }
+        let unit = self.hex4()?;
+        Ok((0xDC00..=0xDFFF).contains(&unit).then_some(unit))
+    }
+
+    fn hex4(&mut self) -> Result<u32, Stop> {
+        let mut value = 0;
+        for _ in 0..4 {
+            let Some(byte) = self.byte() else {
+                return Err(Stop::Cut);
+            };
+            let Some(digit) = char::from(byte).to_digit(16) else {
+                return self.not_json("expected four hexadecimal digits after `\\u`");
+            };
+            value = value << 4 | digit;
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    fn skip_string(&mut self) -> Result<(), Stop> {
+        self.at += 1;
+        loop {
+            self.at = plain_end(self.text.as_bytes(), self.at);
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.escape()?;
+                }
+                Some(_) => return self.not_json("control character in a string"),
+                None => return Err(Stop::Cut),
+            }
+        }
+    }
+
+    fn skip_key(&mut self) -> Result<(), Stop> {
+        if self.peek()? != b'"' {
+            return self.not_json("expected a key in double quotes");
+        }
+        self.skip_string()?;
+        self.colon()
+    }
+
+    /// Reads the number that starts here, as it is written.
+    pub(super) fn number(&mut self) -> Result<&'a str, Stop> {
+        let start = self.at;
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.byte() {
+            Some(b'0') => {
+                self.at += 1;
+                if matches!(self.byte(), Some(b'0'..=b'9')) {
+                    return self.not_json("number with a leading zero");
+                }
+            }
+            _ => self.digits()?,
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.byte(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        // At the end of the text more digits may have followed.
+        match self.byte() {
+            Some(_) => Ok(self.text.get(start..self.at).unwrap_or_default()),
+            None => Err(Stop::Cut),
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), Stop> {
+        let start = self.at;
+        while matches!(self.byte(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        match self.byte() {
+            None => Err(Stop::Cut),
+            Some(_) if self.at == start => self.not_json("expected a digit"),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Reads the boolean that starts here.
+    pub(super) fn boolean(&mut self) -> Result<bool, Stop> {
+        let value = self.byte() == Some(b't');
+        self.literal(if value { "true" } else { "false" })?;
+        Ok(value)
+    }
+
+    fn literal(&mut self, word: &str) -> Result<(), Stop> {
+        for wanted in word.bytes() {
+            match self.byte() {
+                Some(byte) if byte == wanted => self.at += 1,
+                Some(_) => return self.not_json("expected a value"),
+                None => return Err(Stop::Cut),
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps over the next value, whatever it is, checking its grammar.
+    pub(super) fn skip_value(&mut self) -> Result<(), Stop> {
+        let outside = self.depth;
+        // One bit for each object (1) or array (0) that is open, the innermost lowest.
+        let mut open: u128 = 0;
+        loop {
+            match self.kind()? {
+                Kind::Object => {
+                    self.enter()?;
+                    open = open << 1 | 1;
+                    if self.peek()? != b'}' {
+                        self.skip_key()?;
+                        continue;
+                    }
+                }
+                Kind::Array => {
+                    self.enter()?;
+                    open <<= 1;
+                    if self.peek()? != b']' {
+                        continue;
+                    }
+                }
+                Kind::String => self.skip_string()?,
+                Kind::Number => self.number().map(|_| ())?,
+                Kind::Bool => self.boolean().map(|_| ())?,
+                Kind::Null => self.literal("null")?,
+            }
+            loop {
+                if self.depth == outside {
+                    return Ok(());
+                }
+                match (self.peek()?, open & 1) {
+                    (b',', kind) => {
+                        self.at += 1;
+                        if kind == 1 {
+                            self.skip_key()?;
+                        }
+                        break;
+                    }
+                    (b']', 0) | (b'}', 1) => {
+                        self.leave();
+                        open >>= 1;
+                    }
+                    (_, 0) => return self.not_json("expected `,` or `]`"),
+                    _ => return self.not_json("expected `,` or `}`"),
+                }
+            }
+        }
+    }
+
+    /// Checks that nothing but white space follows.
+    pub(super) fn end(&mut self) -> Result<(), Stop> {
+        match self.peek() {
+            Ok(_) => self.not_json("expected the end of the body"),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Where the run of plain string bytes that starts at `from` ends: at a quote, a backslash, a control character or the end.
+///
+/// Four words at a time without SIMD types, so that it is as fast in WebAssembly: a base64 image of megabytes is one call.
+fn plain_end(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let (blocks, tail) = rest.as_chunks::<32>();
+    let mut at = from;
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        let special = words
+            .iter()
+            .fold(0, |any, word| any | special(u64::from_le_bytes(*word)));
+        if special != 0 {
+            return at + first_special(block);
+        }
+        at += 32;
+    }
+    at + first_special(tail)
+}
+
+/// The place of the first byte in `bytes` that is not plain, or their number.
+fn first_special(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+        .unwrap_or(bytes.len())
+}
+
+/// Not zero where one of the eight bytes is a quote, a backslash or a control character ("has a byte less than n" of
+/// Anderson's bit twiddling hacks, three times).
+const fn special(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let quotes = word ^ (ONES * b'"' as u64);
+    let backslashes = word ^ (ONES * b'\\' as u64);
+    let found =
+        word.wrapping_sub(ONES * 0x20) | quotes.wrapping_sub(ONES) | backslashes.wrapping_sub(ONES);
+    found & !word & (ONES << 7)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice
+)]
+mod tests;

@@ -1,0 +1,250 @@
+//! What becomes of a request: pinned, open, refused, passed by.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use super::*;
+use crate::decision::Reason;
+
+const DEMO: &str = include_str!("../../envoy/policies/demo.json");
+
+fn demo() -> Policy {
+    Policy::compile(DEMO).unwrap()
+}
+
+fn route(policy: &Policy, body: &str) -> Outcome {
+    Router::with_features_only().route(policy, Format::OpenAiChat, body.as_bytes(), true)
+}
+
+/// The decision on a request with these fields beside its one message.
+fn decision(policy: &Policy, fields: &str) -> Decision {
+    match route(policy, &body(fields)) {
+        Outcome::Routed(decision) => *decision,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rejection(policy: &Policy, fields: &str) -> Rejection {
+    match route(policy, &body(fields)) {
+        Outcome::Rejected(rejection) => rejection,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn body(fields: &str) -> String {
+    format!(
+        r#"{{{fields} "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}"#
+    )
+}
+
+fn model_name<'p>(policy: &'p Policy, decision: &Decision) -> &'p str {
+    &policy.registry.model(decision.model).unwrap().name
+}
+
+#[test]
+fn a_model_is_pinned_and_the_classifier_is_not_asked() {
+    let policy = demo();
+    let decision = decision(&policy, r#""model": "llama-3.3-70b","#);
+    assert_eq!(model_name(&policy, &decision), "llama-3.3-70b");
+    assert_eq!(decision.reason, Reason::Pinned);
+    assert_eq!(decision.profile, "auto");
+    assert_eq!(decision.classification, None);
+    assert_eq!(decision.estimate.quality, None);
+    // Only the other backend of the model may step in.
+    assert_eq!(decision.fallbacks.len(), 1);
+    let other = policy.registry.backend(decision.fallbacks[0]).unwrap();
+    assert_eq!(other.model, decision.model);
+}
+
+#[test]
+fn a_profile_or_no_model_opens_the_choice() {
+    let policy = demo();
+    let fast = decision(&policy, r#""model": "auto:fast","#);
+    assert_eq!(fast.profile, "auto:fast");
+    assert!(fast.classification.is_some());
+    assert!(fast.estimate.quality.is_some());
+    assert_eq!(fast.candidates.len(), policy.registry.backends.len());
+    let missing = decision(&policy, "");
+    assert_eq!(missing.profile, "auto");
+    assert_ne!(missing.reason, Reason::Pinned);
+}
+
+#[test]
+fn an_unknown_model_is_not_found_and_the_answer_says_what_is_there() {
+    let policy = demo();
+    let rejection = rejection(&policy, r#""model": "gpt-9\n`x`","#);
+    assert_eq!(rejection.status, 404);
+    assert_eq!(rejection.code, "model_not_found");
+    assert_eq!(
+        rejection.message,
+        "the model `gpt-9\u{fffd}\u{fffd}x\u{fffd}` does not exist; available: smollm2-135m, llama-3.1-8b, \
+         llama-3.3-70b, gpt-4.1, auto, auto:best, auto:cheap, auto:fast"
+    );
+}
+
+#[test]
+fn what_no_model_can_do_is_refused() {
+    let policy = demo();
+    let audio = rejection(&policy, r#""modalities": ["audio"], "model": "auto","#);
+    assert_eq!((audio.status, audio.code), (400, "unsupported_capability"));
+    assert_eq!(
+        audio.message,
+        "every model lacks what the request needs: audio"
+    );
+
+    let pinned = rejection(
+        &policy,
+        r#""model": "smollm2-135m", "tools": [{"type": "function", "function": {"name": "f"}}],"#,
+    );
+    assert_eq!(pinned.code, "unsupported_capability");
+    assert_eq!(
+        pinned.message,
+        "the model `smollm2-135m` lacks what the request needs: tools"
+    );
+}
+
+#[test]
+fn what_fits_nowhere_is_refused() {
+    let policy = demo();
+    let window = rejection(&policy, r#""model": "auto", "max_tokens": 2000000,"#);
+    assert_eq!(
+        (window.status, window.code),
+        (400, "context_length_exceeded")
+    );
+    assert!(
+        window
+            .message
+            .ends_with("tokens; the context window of every model has at most 1047576"),
+        "{}",
+        window.message
+    );
+    let output = rejection(&policy, r#""model": "gpt-4.1", "max_tokens": 40000,"#);
+    assert_eq!((output.status, output.code), (400, "invalid_value"));
+    assert_eq!(
+        output.message,
+        "max_tokens is 40000; the model `gpt-4.1` writes at most 32768"
+    );
+}
+
+#[test]
+fn limits_that_never_give_way_refuse() {
+    let text = DEMO.replacen(
+        '{',
+        r#"{"profiles": {"strict": {"limits": {"max_p50_ms": 1, "min_quality": 0.99}, "relax": ["min_quality"]}},"#,
+        1,
+    );
+    let policy = Policy::compile(&text).unwrap();
+    let rejection = rejection(&policy, r#""model": "strict","#);
+    assert_eq!((rejection.status, rejection.code), (400, "limits_not_met"));
+    assert_eq!(
+        rejection.message,
+        "no backend keeps the limits of the profile `strict`: p50 latency is over 1 ms"
+    );
+}
+
+#[test]
+fn a_model_without_a_backend_is_not_found() {
+    let text = DEMO.replacen(r#""models": ["#, r#""models": [{"name": "planned"},"#, 1);
+    let policy = Policy::compile(&text).unwrap();
+    let rejection = rejection(&policy, r#""model": "planned","#);
+    assert_eq!((rejection.status, rejection.code), (404, "model_not_found"));
+    assert_eq!(rejection.message, "the model `planned` has no backend");
+}
+
+#[test]
+fn a_body_that_is_no_request_goes_by_or_is_refused_as_the_policy_says() {
+    let bypass = demo();
+    let reject = Policy::compile(&DEMO.replacen('{', r#"{"on_invalid_request": "reject","#, 1));
+    let reject = reject.unwrap();
+    for body in ["", "{", "[]", "\u{0}\u{1}", r#"{"messages": 1}"#] {
+        assert!(
+            matches!(
+                route(&bypass, body),
+                Outcome::Bypassed(Bypass::InvalidRequest(_))
+            ),
+            "{body}"
+        );
+        let Outcome::Rejected(rejection) = route(&reject, body) else {
+            panic!("{body}");
+        };
+        assert_eq!((rejection.status, rejection.code), (400, "invalid_request"));
+    }
+}
+
+#[test]
+fn nobody_asking_anything_is_the_easiest_prompt() {
+    let policy = demo();
+    for body in [
+        r#"{"model": "auto", "messages": []}"#,
+        r#"{"model": "auto", "messages": [{"role": "system", "content": "Be brief."}]}"#,
+        r#"{"model": "auto", "messages": [{"role": "user", "content": ""}]}"#,
+    ] {
+        match route(&policy, body) {
+            Outcome::Routed(decision) => assert!(decision.classification.is_some()),
+            // Where the API itself does not allow it, the body is invalid and goes by.
+            Outcome::Bypassed(Bypass::InvalidRequest(_)) => {}
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn explaining_a_refusal_names_every_candidate() {
+    let policy = demo();
+    let body = body(r#""model": "auto", "max_tokens": 2000000,"#);
+    let request = request::parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+    let (outcome, candidates) = Router::with_features_only().explain(&policy, &request);
+    assert!(matches!(outcome, Outcome::Rejected(_)));
+    assert_eq!(candidates.len(), policy.registry.backends.len());
+    assert!(candidates.iter().all(|one| one.ineligible.is_some()));
+}
+
+/// A prompt whose turns say how hard they are, and a classifier that believes them.
+fn hardest(difficulties: &[f32]) -> f32 {
+    let turns = difficulties
+        .iter()
+        .map(|difficulty| Turn {
+            text: Cow::Owned(difficulty.to_string()),
+        })
+        .collect();
+    let prompt = Prompt {
+        turns,
+        input_tokens: 0,
+    };
+    let mut asked = 0;
+    let said = classify_hardest(&prompt, |turn| {
+        asked += 1;
+        Classification {
+            difficulty: turn.text.parse().unwrap(),
+            ..classifier::from_features(turn)
+        }
+    });
+    assert!(asked <= MAX_TURNS);
+    said.difficulty
+}
+
+#[test]
+fn the_hardest_turn_rules_and_demand_never_falls() {
+    let turns = [0.5, -1.0, 2.0, 0.0, 1.5, -3.0];
+    let mut last = f32::MIN;
+    for count in 1..=turns.len() {
+        let now = hardest(&turns[..count]);
+        assert!(now >= last);
+        last = now;
+    }
+    assert_eq!(last, 2.0);
+}
+
+#[test]
+fn of_a_long_conversation_the_ends_count() {
+    let mut turns = vec![0.0; 100];
+    turns[3] = 1.0;
+    assert_eq!(hardest(&turns), 1.0);
+    turns[99] = 2.0;
+    assert_eq!(hardest(&turns), 2.0);
+    turns[50] = 3.0;
+    assert_eq!(hardest(&turns), 2.0);
+}
