@@ -91,14 +91,21 @@ impl Exchange {
 fn read_body(body: &[u8]) -> (Option<Usage>, String) {
     let text = String::from_utf8_lossy(body);
     let whole = serde_json::from_str::<Value>(&text).ok();
-    let events = text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?).ok());
+    let events = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?).ok());
     let (mut usage, mut said) = (None, String::new());
     for document in whole.into_iter().chain(events) {
         if let Some(counted) = document.get("usage").filter(|usage| usage.is_object()) {
             usage = Usage::deserialize(counted).ok();
         }
         for place in ["/choices/0/message/content", "/choices/0/delta/content"] {
-            said.push_str(document.pointer(place).and_then(Value::as_str).unwrap_or_default());
+            said.push_str(
+                document
+                    .pointer(place)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default(),
+            );
         }
     }
     (usage, said)
@@ -131,10 +138,15 @@ pub async fn send_all(
             let mut connection = None;
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(body) = bodies.get(index) else { return };
+                let Some(body) = bodies.get(index) else {
+                    return;
+                };
                 let exchange = match send(&mut connection, address, body).await {
                     Ok(answer) => Exchange::of(&answer),
-                    Err(error) => Exchange { error: Some(error.to_string()), ..Exchange::default() },
+                    Err(error) => Exchange {
+                        error: Some(error.to_string()),
+                        ..Exchange::default()
+                    },
                 };
                 if done.send((index, exchange)).await.is_err() {
                     return;
@@ -152,7 +164,11 @@ pub async fn send_all(
     exchanges
 }
 
-async fn send(connection: &mut Option<Connection>, address: SocketAddr, body: &Bytes) -> Result<Answer, Error> {
+async fn send(
+    connection: &mut Option<Connection>,
+    address: SocketAddr,
+    body: &Bytes,
+) -> Result<Answer, Error> {
     let mut open = match connection.take() {
         Some(open) if !open.is_closed() => open,
         _ => Connection::open(address).await?,
@@ -168,18 +184,27 @@ mod tests {
 
     #[test]
     fn usage_and_text_of_json_and_of_events() {
-        let usage = Some(Usage { prompt_tokens: 3, completion_tokens: 2 });
+        let usage = Some(Usage {
+            prompt_tokens: 3,
+            completion_tokens: 2,
+        });
         let json = br#"{"choices":[{"message":{"content":"Hi."}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
         assert_eq!(read_body(json), (usage, "Hi.".to_owned()));
         let events = b"data: {\"choices\":[{\"delta\":{\"content\":\"H\"}}],\"usage\":null}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"i.\"}}]}\n\n\
             data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
         assert_eq!(read_body(events), (usage, "Hi.".to_owned()));
-        assert_eq!(read_body(b"upstream request timeout"), (None, String::new()));
+        assert_eq!(
+            read_body(b"upstream request timeout"),
+            (None, String::new())
+        );
     }
 
     #[test]
     fn errors_are_the_apis_or_the_text() {
-        assert_eq!(error_message(br#"{"error":{"message":"no such model"}}"#), "no such model");
+        assert_eq!(
+            error_message(br#"{"error":{"message":"no such model"}}"#),
+            "no such model"
+        );
         assert_eq!(error_message(b"no healthy upstream"), "no healthy upstream");
     }
 }

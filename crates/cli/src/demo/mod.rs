@@ -89,14 +89,24 @@ async fn direct(args: &Args, fleet: &Fleet, prompts: &[Prompt]) -> Result<(), Fa
     stage.clear().await;
     match played? {
         0 => Ok(()),
-        failed => Err(Failure::Unmet(format!("{failed} of the requests were not answered"))),
+        failed => Err(Failure::Unmet(format!(
+            "{failed} of the requests were not answered"
+        ))),
     }
 }
 
 /// The demo itself; returns how many requests failed.
-async fn play(args: &Args, fleet: &Fleet, prompts: &[Prompt], stage: &mut Stage) -> Result<usize, Failure> {
+async fn play(
+    args: &Args,
+    fleet: &Fleet,
+    prompts: &[Prompt],
+    stage: &mut Stage,
+) -> Result<usize, Failure> {
     let llm = args.real_llm.then_some(args.llm.as_path());
-    println!("{}", report::opening(fleet, prompts.len(), &args.envoy, llm.is_some()));
+    println!(
+        "{}",
+        report::opening(fleet, prompts.len(), &args.envoy, llm.is_some())
+    );
     stage.set(fleet, &stage_options(args, llm)).await?;
     let address = stage.listener()?;
 
@@ -105,13 +115,27 @@ async fn play(args: &Args, fleet: &Fleet, prompts: &[Prompt], stage: &mut Stage)
     let big = send(prompts, &fleet.big_model, limit, address, args.connections).await;
     let native = native::decide(fleet, prompts, limit);
 
-    let act = report::Act { fleet, prompts, auto: &auto, big: &big, native: &native, real_llm: args.real_llm };
+    let act = report::Act {
+        fleet,
+        prompts,
+        auto: &auto,
+        big: &big,
+        native: &native,
+        real_llm: args.real_llm,
+    };
     println!("\n{}", report::table(&act));
     println!("{}", report::totals(&act));
     if !args.once {
-        println!("{}", report::next(address, stage.admin()?, &fleet.big_model));
+        println!(
+            "{}",
+            report::next(address, stage.admin()?, &fleet.big_model)
+        );
     }
-    Ok(auto.iter().chain(&big).filter(|exchange| !exchange.is_answered()).count())
+    Ok(auto
+        .iter()
+        .chain(&big)
+        .filter(|exchange| !exchange.is_answered())
+        .count())
 }
 
 fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> stage::Options<'a> {
@@ -132,7 +156,10 @@ async fn send(
     address: std::net::SocketAddr,
     connections: usize,
 ) -> Vec<Exchange> {
-    let bodies = prompts.iter().map(|prompt| prompt.body(model, limit)).collect();
+    let bodies = prompts
+        .iter()
+        .map(|prompt| prompt.body(model, limit))
+        .collect();
     let mut progress = Progress::new(&format!("model `{model}`"), prompts.len() as u64);
     let exchanges = exchange::send_all(address, bodies, connections, &mut progress).await;
     progress.finish();
@@ -148,9 +175,13 @@ struct Signals {
 impl Signals {
     fn listen() -> Result<Signals, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::Unmet(format!("cannot listen for signals: {error}")))
+            signal(kind)
+                .map_err(|error| Failure::Unmet(format!("cannot listen for signals: {error}")))
         };
-        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     async fn wait(&mut self) {

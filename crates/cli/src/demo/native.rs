@@ -42,13 +42,20 @@ pub fn decide(fleet: &Fleet, prompts: &[Prompt], limit: Option<u32>) -> Vec<Opti
 fn native(fleet: &Fleet, decision: &pointsman::decision::Decision) -> Native {
     let registry = &fleet.policy.registry;
     let of_big = decision.candidates.iter().filter(|candidate| {
-        registry.model(candidate.model).is_some_and(|model| model.name == fleet.big_model)
+        registry
+            .model(candidate.model)
+            .is_some_and(|model| model.name == fleet.big_model)
     });
     let classification = decision.classification.as_ref();
     Native {
-        backend: registry.backend(decision.backend).map(|backend| backend.name.clone()).unwrap_or_default(),
+        backend: registry
+            .backend(decision.backend)
+            .map(|backend| backend.name.clone())
+            .unwrap_or_default(),
         task: classification.map(|classification| classification.task),
-        big_quality: of_big.map(|candidate| f64::from(candidate.estimate.quality)).reduce(f64::max),
+        big_quality: of_big
+            .filter_map(|candidate| candidate.estimate.quality.map(f64::from))
+            .reduce(f64::max),
         from_model: classification.is_some_and(|classification| classification.from_model),
     }
 }

