@@ -12,7 +12,7 @@ use crate::policy::suggest::quote;
 use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
 use crate::registry::{Capabilities, ModelId};
-use crate::request::{self, Format, Request};
+use crate::request::{self, Format, InvalidRequest, Request};
 use crate::select::{Ask, NoCandidate, Selection, select};
 
 /// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
@@ -62,14 +62,7 @@ impl Router {
     ) -> Outcome {
         match request::parse(format, body, complete) {
             Ok(request) => self.decide(policy, &request),
-            Err(error) => match policy.on_invalid_request {
-                OnInvalidRequest::Bypass => {
-                    Outcome::Bypassed(Bypass::InvalidRequest(error.to_string()))
-                }
-                OnInvalidRequest::Reject => {
-                    Outcome::Rejected(reject(400, "invalid_request", error.to_string()))
-                }
-            },
+            Err(error) => unreadable(policy, &error),
         }
     }
 
@@ -133,6 +126,14 @@ impl Router {
             .as_mut()
             .and_then(|classifier| classifier.classify(turn).ok())
             .unwrap_or_else(|| classifier::from_features(turn))
+    }
+}
+
+/// What becomes of a body that cannot be read, as the policy wants it.
+pub fn unreadable(policy: &Policy, error: &InvalidRequest) -> Outcome {
+    match policy.on_invalid_request {
+        OnInvalidRequest::Bypass => Outcome::Bypassed(Bypass::InvalidRequest(error.to_string())),
+        OnInvalidRequest::Reject => Outcome::Rejected(reject(400, error.code(), error.to_string())),
     }
 }
 

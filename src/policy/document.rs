@@ -8,13 +8,14 @@ use super::Problem;
 /// Deeper documents are refused: a policy needs six levels.
 const DEEPEST: usize = 32;
 
-/// One value and the byte at which it starts.
-pub(super) struct Node {
+/// One value, the byte at which it starts and the one behind its last.
+pub(crate) struct Node {
     pub at: usize,
+    pub end: usize,
     pub value: Value,
 }
 
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool,
     Number(f64),
@@ -24,7 +25,7 @@ pub(super) enum Value {
 }
 
 /// One member of an object and the byte at which its name starts.
-pub(super) struct Member {
+pub(crate) struct Member {
     pub at: usize,
     pub name: String,
     pub value: Node,
@@ -81,7 +82,7 @@ impl Node {
 }
 
 /// Line and column, both from 1, of the byte `at`; the column counts characters.
-pub(super) fn place(text: &str, at: usize) -> (u32, u32) {
+pub(crate) fn place(text: &str, at: usize) -> (u32, u32) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.bytes().filter(|byte| *byte == b'\n').count();
     let column = before
@@ -92,7 +93,7 @@ pub(super) fn place(text: &str, at: usize) -> (u32, u32) {
 }
 
 /// Reads `text`, which must be one JSON value.
-pub(super) fn read(text: &str) -> Result<Node, Problem> {
+pub(crate) fn read(text: &str) -> Result<Node, Problem> {
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
         return Err(Problem {
             at: String::new(),
@@ -150,7 +151,8 @@ impl Reader<'_> {
             Some(b'"') => Value::Text(self.string()?),
             _ => self.word()?,
         };
-        Ok(Node { at, value })
+        let end = self.at;
+        Ok(Node { at, end, value })
     }
 
     fn object(&mut self, depth: usize) -> Read<Value> {

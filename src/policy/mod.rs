@@ -4,7 +4,7 @@
 //! and resolved by `compile`. Every problem is reported, not only the first.
 
 mod compile;
-mod document;
+pub(crate) mod document;
 pub mod profile;
 pub mod shape;
 pub mod source;

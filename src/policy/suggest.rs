@@ -15,7 +15,7 @@ pub(super) fn nearest<'a>(
 }
 
 /// What to append to "unknown x": the nearest known name, else all of them where they are few.
-pub(super) fn hint(written: &str, known: &[&str]) -> String {
+pub(crate) fn hint(written: &str, known: &[&str]) -> String {
     const FEW: usize = 24;
     match nearest(written, known.iter().copied()) {
         Some(name) => format!("; did you mean `{name}`?"),

@@ -1,1 +1,88 @@
 //! The proxy-wasm module: translates host calls, and nothing else.
+//!
+//! What happens to a request is decided in the core (`pointsman::stream`); how a callback becomes an event and an effect a
+//! host call is in `exchange`; what is called is in `hostcalls`. No panic, whatever the host says: a trap is a 503 for
+//! every stream of its worker.
+
+mod exchange;
+mod hostcalls;
+mod logger;
+mod metrics;
+mod pairs;
+mod published;
+#[cfg(feature = "test-trap")]
+mod test_trap;
+mod vm;
+
+use std::rc::Rc;
+
+use log::Level;
+use pointsman::plugin::Plugin;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use exchange::Exchange;
+use hostcalls::Buffer;
+use published::Published;
+
+/// The module's entry; a room of its own because the macro writes a public function without a word on it.
+mod entry {
+    use super::Root;
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_root_context(|_| Box::new(Root::new()));
+    }}
+}
+
+/// One plugin configuration in one VM.
+struct Root {
+    published: Rc<Published>,
+}
+
+impl Root {
+    fn new() -> Root {
+        Root {
+            published: Rc::new(Published::nothing()),
+        }
+    }
+
+    /// Takes a configuration; `false` only where its bytes are wrong, so that every VM says the same of it: a worker that
+    /// alone says no loses the filter silently, and every later update.
+    fn configure(&mut self, size: usize) -> bool {
+        let Ok(bytes) = hostcalls::buffer(Buffer::PluginConfiguration, size) else {
+            logger::line(
+                Level::Error,
+                "the plugin configuration cannot be read: nothing is routed",
+            );
+            return true;
+        };
+        match Plugin::compile(&bytes) {
+            Ok(plugin) => {
+                self.published = Rc::new(Published::publish(plugin));
+                true
+            }
+            Err(invalid) => {
+                published::report(&invalid.problems);
+                false
+            }
+        }
+    }
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        logger::install();
+        self.configure(size)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        vm::warm();
+        Some(Box::new(Exchange::new(Rc::clone(&self.published))))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

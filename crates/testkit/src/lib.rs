@@ -1,1 +1,13 @@
-//! Drives a real Envoy, mock backends and the corpus. Development only.
+//! Drives a real Envoy, simulated backends and odd clients. Development only.
+//!
+//! What runs is what is shipped: the configuration is `envoy/envoy.yaml` with other ports and endpoints, the module is
+//! `target/pointsman.wasm`, the backends are `pointsman demo-backends`. It decides and asserts nothing; that is the tests'.
+//! What is missing on the machine is an error that names the command which installs it.
+
+pub mod backends;
+pub mod config;
+pub mod envoy;
+pub mod files;
+pub mod http1;
+pub mod http2;
+pub mod metrics;

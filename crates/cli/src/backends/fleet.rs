@@ -8,26 +8,10 @@ use std::collections::HashSet;
 use pointsman::registry::Accelerator;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// The fleet of a demo that is given none: one backend of each accelerator.
 const DEFAULT_FLEET: &str = include_str!("fleet.json");
-
-/// A policy, or a plugin configuration that holds one.
-#[derive(Debug, Deserialize)]
-struct FleetSource {
-    backends: Option<Vec<BackendSource>>,
-    policy: Option<Box<FleetSource>>,
-}
-
-impl FleetSource {
-    fn backends(self) -> Vec<BackendSource> {
-        match (self.backends, self.policy) {
-            (Some(backends), _) => backends,
-            (None, Some(policy)) => policy.backends(),
-            (None, None) => Vec::new(),
-        }
-    }
-}
 
 #[derive(Debug, Deserialize)]
 struct BackendSource {
@@ -204,19 +188,19 @@ impl BackendSource {
     }
 }
 
-/// The backends of a JSON or YAML document: a policy, or a plugin configuration with its `policy`.
+/// The backends of a JSON or YAML document: those of the first object in it that has any, be it a policy, a plugin
+/// configuration or a whole Envoy configuration.
 ///
 /// # Errors
 /// One line that says what is wrong: not a document of that shape, no backend in it, or two of one name.
 pub fn parse(text: &str) -> Result<Vec<Backend>, String> {
-    let source: FleetSource = if text.trim_start().starts_with('{') {
-        serde_json::from_str(text).map_err(|error| error.to_string())?
-    } else {
-        serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?
-    };
-    let backends = source.backends();
+    let document: Value =
+        serde_yaml_ng::from_str(text).map_err(|error| format!("neither JSON nor YAML: {error}"))?;
+    let found = find_backends(&document).ok_or("it has no `backends`")?;
+    let backends: Vec<BackendSource> =
+        serde_json::from_value(found).map_err(|error| format!("`backends`: {error}"))?;
     if backends.is_empty() {
-        return Err("`backends` is missing or empty".into());
+        return Err("`backends` is empty".into());
     }
     let mut names = HashSet::new();
     for backend in &backends {
@@ -225,6 +209,21 @@ pub fn parse(text: &str) -> Result<Vec<Backend>, String> {
         }
     }
     Ok(backends.into_iter().map(BackendSource::settle).collect())
+}
+
+fn find_backends(value: &Value) -> Option<Value> {
+    match value {
+        Value::Object(members) => match members.get("backends") {
+            Some(backends @ Value::Array(_)) => Some(backends.clone()),
+            _ => members.values().find_map(find_backends),
+        },
+        Value::Array(items) => items.iter().find_map(find_backends),
+        // A plugin configuration as text, in an Envoy configuration.
+        Value::String(text) if text.trim_start().starts_with('{') => {
+            find_backends(&serde_json::from_str(text).ok()?)
+        }
+        _ => None,
+    }
 }
 
 /// The fleet that is used where none is given.
@@ -264,10 +263,20 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_envoy_configuration_is_a_fleet() {
+        let fleet = parse(include_str!("../../../../envoy/envoy.yaml")).unwrap();
+        assert_eq!(fleet.len(), 4);
+        assert_eq!(fleet[1].served_model, "llama-3.1-8b-instant");
+        let text = r#"{"configuration": {"value": "{\"policy\": {\"backends\": [{\"name\": \"a\", \"model\": \"m\"}]}}"}}"#;
+        assert_eq!(parse(text).unwrap()[0].name, "a");
+        assert_eq!(parse("{}").unwrap_err(), "it has no `backends`");
+    }
+
+    #[test]
     fn names_are_unique_and_there_is_at_least_one() {
         assert_eq!(
             parse(r#"{"backends":[]}"#).unwrap_err(),
-            "`backends` is missing or empty"
+            "`backends` is empty"
         );
         let twice = r#"{"backends":[{"name":"a","model":"m","accelerator":"gpu"},{"name":"a","model":"m","accelerator":"cpu"}]}"#;
         assert_eq!(parse(twice).unwrap_err(), "two backends are called `a`");

@@ -28,7 +28,7 @@ use server::Server;
 /// Arguments of `pointsman demo-backends`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A policy, or any JSON or YAML document with its `backends`; a small built-in fleet if absent
+    /// A policy, or a document that holds one, such as envoy/envoy.yaml; a small built-in fleet if absent
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// A backend's port; the operating system chooses those that are not given

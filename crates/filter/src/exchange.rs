@@ -1,0 +1,219 @@
+//! One HTTP exchange: turns host callbacks into events of the state machine, and its effects into host calls.
+
+use std::rc::Rc;
+
+use log::Level;
+use pointsman::policy::Policy;
+use pointsman::request::rewrite::PrefixEdit;
+use pointsman::stream::{self, Effect, Event, Reply, Stream, Worker};
+use pointsman::telemetry;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::hostcalls::{self, Buffer, HostError, Map};
+use crate::published::Published;
+use crate::{logger, metrics, pairs, vm};
+
+/// The path of the property that holds the number of upstream attempts.
+const ATTEMPTS: &[u8] = b"upstream\0request_attempt_count";
+
+/// The host's side of a [`Stream`].
+pub struct Exchange {
+    stream: Stream,
+    published: Rc<Published>,
+    policy: Option<Rc<Policy>>,
+}
+
+/// What the machine asked for, on its way back.
+enum Answer {
+    Body { bytes: Option<Vec<u8>>, now_ns: u64 },
+    Clock(u64),
+    Attempts(Option<u64>),
+}
+
+impl Exchange {
+    /// An exchange under the policy that `published` has when the request comes.
+    pub fn new(published: Rc<Published>) -> Exchange {
+        Exchange {
+            stream: Stream::new(),
+            published,
+            policy: None,
+        }
+    }
+
+    /// Tells the machine, does what it says, answers what it asks, until it asks no more.
+    fn drive(&mut self, event: Event<'_>) -> Action {
+        let mut action = Action::Continue;
+        let mut answer = perform(self.tell(event), &mut action);
+        while let Some(question) = answer {
+            let effects = match &question {
+                Answer::Body { bytes, now_ns } => self.tell(Event::Body {
+                    bytes: bytes.as_deref(),
+                    now_ns: *now_ns,
+                }),
+                Answer::Clock(now_ns) => self.tell(Event::Clock(*now_ns)),
+                Answer::Attempts(attempts) => self.tell(Event::Attempts(*attempts)),
+            };
+            answer = perform(effects, &mut action);
+        }
+        action
+    }
+
+    fn tell(&mut self, event: Event<'_>) -> Vec<Effect> {
+        let cluster_header = self.published.cluster_header();
+        let policy = self.policy.as_ref();
+        let stream = &mut self.stream;
+        vm::with_router(|router| {
+            let mut worker = Worker {
+                cluster_header,
+                policy,
+                router,
+            };
+            stream.on(event, &mut worker)
+        })
+    }
+}
+
+impl Context for Exchange {}
+
+impl HttpContext for Exchange {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        self.policy = self.published.current();
+        let bytes = told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
+        let headers = pairs::decode(&bytes);
+        #[cfg(feature = "test-trap")]
+        crate::test_trap::on(&headers);
+        self.drive(Event::RequestHeaders {
+            headers: &headers,
+            end_of_stream,
+        })
+    }
+
+    fn on_http_request_body(&mut self, held: usize, end_of_stream: bool) -> Action {
+        self.drive(Event::RequestBody {
+            held,
+            end_of_stream,
+        })
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.drive(Event::RequestTrailers)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.drive(Event::ResponseHeaders)
+    }
+}
+
+/// Carries out effects in their order. The answer is the one to the last question; the machine asks one at a time.
+fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
+    let mut answer = None;
+    for effect in effects {
+        match effect {
+            Effect::Pause => *action = Action::Pause,
+            Effect::Continue => *action = Action::Continue,
+            Effect::ReadBody { size } => answer = Some(read_body(size)),
+            Effect::ReadClock => answer = Some(Answer::Clock(now_ns())),
+            Effect::ReadAttempts => answer = Some(Answer::Attempts(attempts())),
+            Effect::RemoveRequestHeader(name) => {
+                told(hostcalls::remove_header(Map::RequestHeaders, &name));
+            }
+            Effect::SetRequestHeader { name, value } => {
+                told(hostcalls::set_header(
+                    Map::RequestHeaders,
+                    name.as_bytes(),
+                    value.as_bytes(),
+                ));
+            }
+            Effect::RewriteBody {
+                edit,
+                content_length,
+            } => {
+                told(rewrite_body(&edit, content_length));
+            }
+            Effect::ClearRouteCache => clear_route_cache(),
+            Effect::Reply(reply) => send(&reply),
+            Effect::SetResponseHeader { name, value } => {
+                told(hostcalls::set_header(
+                    Map::ResponseHeaders,
+                    name.as_bytes(),
+                    value.as_bytes(),
+                ));
+            }
+            Effect::SetState { key, value } => {
+                told(hostcalls::set_state(key, &value));
+            }
+            Effect::Count(metric) => metrics::count(&metric),
+            Effect::Observe(metric, value) => metrics::record(&metric, value),
+            Effect::Log(stream::Level::Debug, text) => logger::line(Level::Debug, &text),
+            Effect::Log(stream::Level::Warn, text) => logger::line(Level::Warn, &text),
+        }
+    }
+    answer
+}
+
+fn read_body(size: usize) -> Answer {
+    let now_ns = now_ns();
+    let bytes = match size {
+        0 => Some(Vec::new()),
+        _ => hostcalls::buffer(Buffer::RequestBody, size).ok(),
+    };
+    Answer::Body { bytes, now_ns }
+}
+
+/// Edits the held body. Whatever fails, the request never states a length that is not its body's: see
+/// [`Effect::RewriteBody`].
+fn rewrite_body(edit: &PrefixEdit, content_length: Option<u64>) -> Result<(), HostError> {
+    hostcalls::remove_header(Map::RequestHeaders, b"content-length")?;
+    hostcalls::replace_prefix(Buffer::RequestBody, edit.replace, &edit.with)?;
+    match content_length {
+        Some(length) => hostcalls::set_header(
+            Map::RequestHeaders,
+            b"content-length",
+            stream::decimal(length).as_bytes(),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Setting a header clears the route by itself with the ABI of today, and will not with the next.
+fn clear_route_cache() {
+    match hostcalls::call_foreign("clear_route_cache") {
+        Ok(()) | Err(HostError::NOT_FOUND) => {}
+        Err(error) => {
+            told::<()>(Err(error));
+        }
+    }
+}
+
+fn send(reply: &Reply) {
+    let headers = pairs::encode(&[("content-type", "application/json")]);
+    told(hostcalls::reply(
+        reply.status,
+        reply.details,
+        &headers,
+        &reply.body,
+    ));
+}
+
+fn attempts() -> Option<u64> {
+    let bytes = hostcalls::property(ATTEMPTS).ok()?;
+    bytes
+        .first_chunk::<8>()
+        .map(|eight| u64::from_le_bytes(*eight))
+}
+
+fn now_ns() -> u64 {
+    told(hostcalls::now_ns()).unwrap_or(0)
+}
+
+/// Counts a host call that failed where it should not; the request goes on.
+fn told<T>(result: Result<T, HostError>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(_) => {
+            metrics::count(&telemetry::HOST_FAULTS);
+            None
+        }
+    }
+}

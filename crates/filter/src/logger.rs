@@ -1,0 +1,50 @@
+//! The core's log lines, and ours, to the host's log.
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::hostcalls;
+
+struct HostLog;
+
+static LOG: HostLog = HostLog;
+
+/// Sends log lines to the host from now on, at the level that the host writes. A level that changes later is met when the
+/// next configuration comes.
+pub fn install() {
+    // A second root context finds the logger in place, which is right.
+    let _ = log::set_logger(&LOG);
+    log::set_max_level(match hostcalls::log_level() {
+        Ok(0) => LevelFilter::Trace,
+        Ok(1) => LevelFilter::Debug,
+        Ok(3) => LevelFilter::Warn,
+        Ok(4) => LevelFilter::Error,
+        Ok(5..) => LevelFilter::Off,
+        Ok(2) | Err(_) => LevelFilter::Info,
+    });
+}
+
+impl Log for HostLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let level = record.level();
+        match record.args().as_str() {
+            Some(text) => hostcalls::log(level, text),
+            None => hostcalls::log(level, &record.args().to_string()),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// A line of an operator's interest that is there already.
+pub fn line(level: Level, text: &str) {
+    if level <= log::max_level() {
+        hostcalls::log(level, text);
+    }
+}

@@ -1,0 +1,59 @@
+//! Metric ids, defined once per VM: the host knows metrics by number, the core by name.
+
+use std::cell::RefCell;
+
+use pointsman::telemetry::{self, MAX_METRICS, Metric, MetricKind};
+
+use crate::hostcalls;
+
+thread_local! {
+    /// Sorted by name. A module has one thread, so this is the VM's.
+    static IDS: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Adds 1 to a counter.
+pub fn count(metric: &Metric) {
+    let _ = match id(metric) {
+        Some(id) => hostcalls::increment_metric(id, 1),
+        None => dropped(),
+    };
+}
+
+/// Sets a gauge, or records a value in a histogram.
+pub fn record(metric: &Metric, value: u64) {
+    let _ = match id(metric) {
+        Some(id) => hostcalls::record_metric(id, value),
+        None => dropped(),
+    };
+}
+
+fn dropped() -> Result<(), hostcalls::HostError> {
+    id(&telemetry::METRICS_DROPPED).map_or(Ok(()), |id| hostcalls::increment_metric(id, 1))
+}
+
+/// The metric's number; `None` where the host refuses it or the VM has as many as it may.
+fn id(metric: &Metric) -> Option<u32> {
+    IDS.with(|ids| {
+        let mut ids = ids.try_borrow_mut().ok()?;
+        let place = match ids.binary_search_by(|(name, _)| name.as_str().cmp(&metric.name)) {
+            Ok(index) => return ids.get(index).map(|(_, id)| *id),
+            Err(place) => place,
+        };
+        // The last place is for the metric that says that there are no more.
+        let is_last_resort = *metric == telemetry::METRICS_DROPPED;
+        if ids.len() + 1 >= MAX_METRICS && !is_last_resort {
+            return None;
+        }
+        let id = hostcalls::define_metric(kind(metric.kind), &metric.name).ok()?;
+        ids.insert(place, (metric.name.to_string(), id));
+        Some(id)
+    })
+}
+
+fn kind(kind: MetricKind) -> u32 {
+    match kind {
+        MetricKind::Counter => 0,
+        MetricKind::Gauge => 1,
+        MetricKind::Histogram => 2,
+    }
+}

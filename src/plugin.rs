@@ -1,0 +1,370 @@
+//! The plugin's configuration, as Envoy hands it over: which role this instance plays, and its policy.
+//!
+//! Every problem is reported at once and with its place, those of the policy too, and the policy's own text is kept to be
+//! published. What the policy says is `policy`'s business.
+
+use std::fmt;
+
+use crate::policy::document::{self, Node, Value};
+use crate::policy::suggest::{hint, quote};
+use crate::policy::{InvalidPolicy, Policy, Problem};
+use crate::telemetry::header;
+
+/// What an instance of the module does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A downstream filter: decides where each request goes.
+    Router,
+}
+
+/// The fields of the configuration.
+const FIELDS: &[&str] = &["role", "cluster_header", "policy"];
+
+/// The roles that work.
+const ROLES: &[&str] = &["router"];
+
+/// Headers that would break requests if we removed and set them.
+const RESERVED: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A compiled plugin configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugin {
+    /// What this instance does.
+    pub role: Role,
+    /// The request header that names the upstream cluster; lower case.
+    pub cluster_header: String,
+    /// The inline policy, compiled.
+    pub policy: Policy,
+    /// The inline policy as it is written.
+    pub policy_text: String,
+    /// A hash of the whole configuration: instances with the same configuration share one published policy, others never
+    /// touch it.
+    pub fingerprint: u64,
+}
+
+/// A plugin configuration that does not compile: every problem at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidPlugin {
+    /// All problems, in the order of the document; never empty. Those of the policy stand under `policy.`.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for InvalidPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for InvalidPlugin {}
+
+impl Plugin {
+    /// Compiles a configuration from the bytes that Envoy holds. A pure function of these bytes.
+    ///
+    /// # Errors
+    /// [`InvalidPlugin`] with every problem, those of the policy included.
+    pub fn compile(configuration: &[u8]) -> Result<Plugin, InvalidPlugin> {
+        let (text, root) = read(configuration).map_err(|problem| InvalidPlugin {
+            problems: vec![problem],
+        })?;
+        let mut source = Source {
+            text,
+            root,
+            problems: Vec::new(),
+        };
+        source.check_names();
+        let role = source.role();
+        let cluster_header = source.cluster_header();
+        let policy = source.policy();
+        match (role, cluster_header, policy) {
+            (Some(role), Some(cluster_header), Some((policy, policy_text)))
+                if source.problems.is_empty() =>
+            {
+                Ok(Plugin {
+                    role,
+                    cluster_header,
+                    policy,
+                    policy_text,
+                    fingerprint: fingerprint(configuration),
+                })
+            }
+            _ => Err(InvalidPlugin {
+                problems: source.problems,
+            }),
+        }
+    }
+}
+
+/// FNV-1a, 64 bits: tells configurations apart; nothing secret rests on it.
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
+}
+
+fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {
+    let whole = |message: &str| Problem {
+        at: "configuration".to_owned(),
+        message: message.to_owned(),
+        line: 1,
+        column: 1,
+    };
+    let text = std::str::from_utf8(configuration).map_err(|_| whole("is not UTF-8"))?;
+    if text.trim_ascii().is_empty() {
+        return Err(whole("is empty; it needs at least `policy`"));
+    }
+    let root = document::read(text).map_err(|problem| Problem {
+        at: "configuration".to_owned(),
+        ..problem
+    })?;
+    match root.value {
+        Value::Object(_) => Ok((text, root)),
+        _ => Err(whole(&format!("must be an object, not {}", root.kind()))),
+    }
+}
+
+/// The configuration as it is written, and what is wrong with it.
+struct Source<'a> {
+    text: &'a str,
+    root: Node,
+    problems: Vec<Problem>,
+}
+
+impl Source<'_> {
+    fn check_names(&mut self) {
+        let mut found = Vec::new();
+        let members = self.root.members();
+        for (index, member) in members.iter().enumerate() {
+            let name = member.name.as_str();
+            let mut before = members.iter().take(index);
+            if !FIELDS.contains(&name) {
+                let message = format!("unknown field {}{}", quote(name), hint(name, FIELDS));
+                found.push((member.at, name.to_owned(), message));
+            } else if before.any(|other| other.name == name) {
+                found.push((member.at, name.to_owned(), "stands here twice".to_owned()));
+            }
+        }
+        for (at, name, message) in found {
+            self.add(at, &name, message);
+        }
+    }
+
+    fn role(&mut self) -> Option<Role> {
+        let Some((at, name)) = self.text_of("role")? else {
+            return Some(Role::Router);
+        };
+        let message = match name.as_str() {
+            "router" => return Some(Role::Router),
+            "attempt" => "`attempt` is not supported yet".to_owned(),
+            _ => format!("unknown role {}{}", quote(&name), hint(&name, ROLES)),
+        };
+        self.add(at, "role", message);
+        None
+    }
+
+    fn cluster_header(&mut self) -> Option<String> {
+        let Some((at, name)) = self.text_of("cluster_header")? else {
+            return Some(header::CLUSTER.to_owned());
+        };
+        let is_token = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_|~".contains(&byte)
+        };
+        let problem = if name.is_empty() || !name.bytes().all(is_token) {
+            "is not a lower-case header name"
+        } else if RESERVED.contains(&name.as_str()) {
+            "has a meaning of its own in HTTP"
+        } else {
+            return Some(name);
+        };
+        let message = format!("{} {problem}", quote(&name));
+        self.add(at, "cluster_header", message);
+        None
+    }
+
+    fn policy(&mut self) -> Option<(Policy, String)> {
+        let Some(node) = self.root.get("policy") else {
+            self.add(self.root.at, "policy", "is missing".to_owned());
+            return None;
+        };
+        let at = node.at;
+        let text = self.text.get(at..node.end)?;
+        match Policy::compile(text) {
+            Ok(policy) => Some((policy, text.to_owned())),
+            Err(InvalidPolicy { problems }) => {
+                let start = document::place(self.text, at);
+                let inside = |problem| move_into_policy(problem, start);
+                self.problems.extend(problems.into_iter().map(inside));
+                None
+            }
+        }
+    }
+
+    /// A string field and the byte at which it stands; `Some(None)` where it is not there, `None` where it is no string.
+    fn text_of(&mut self, name: &str) -> Option<Option<(usize, String)>> {
+        let Some(node) = self.root.get(name) else {
+            return Some(None);
+        };
+        if let Some(text) = node.text() {
+            return Some(Some((node.at, text.to_owned())));
+        }
+        let message = format!("must be a string, not {}", node.kind());
+        self.add(node.at, name, message);
+        None
+    }
+
+    fn add(&mut self, at: usize, name: &str, message: String) {
+        let (line, column) = document::place(self.text, at);
+        self.problems.push(Problem {
+            at: name.to_owned(),
+            message,
+            line,
+            column,
+        });
+    }
+}
+
+/// A problem of the policy as one of the configuration, in which the policy begins at line and column `start`.
+fn move_into_policy(problem: Problem, start: (u32, u32)) -> Problem {
+    let mut at = String::from("policy");
+    if !problem.at.is_empty() && !problem.at.starts_with('[') {
+        at.push('.');
+    }
+    at.push_str(&problem.at);
+    let column = match problem.line {
+        1 => problem.column + start.1 - 1,
+        _ => problem.column,
+    };
+    Problem {
+        at,
+        message: problem.message,
+        line: problem.line + start.0 - 1,
+        column,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn problems(configuration: &str) -> Vec<String> {
+        match Plugin::compile(configuration.as_bytes()) {
+            Ok(plugin) => panic!("compiled: {plugin:?}"),
+            Err(invalid) => invalid.problems.iter().map(Problem::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let text = "{\"rol\": \"router\",\n \"cluster_header\": \"X-Upper\", \"cluster_header\": 3, \"wholly_else\": 1}";
+        assert_eq!(
+            problems(text),
+            [
+                "rol: unknown field `rol`; did you mean `role`?",
+                "cluster_header: stands here twice",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, policy",
+                "cluster_header: `X-Upper` is not a lower-case header name",
+                "policy: is missing",
+            ]
+        );
+        let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
+        assert_eq!(
+            (invalid.problems[1].line, invalid.problems[1].column),
+            (2, 31)
+        );
+    }
+
+    #[test]
+    fn a_policys_problems_stand_under_policy() {
+        let text = "{\n  \"policy\": {\"modles\": [],\n    \"backends\": 1}}";
+        let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
+        let first = &invalid.problems[0];
+        assert_eq!(first.at, "policy.modles");
+        assert!(first.message.contains("did you mean `models`?"), "{first}");
+        assert_eq!((first.line, first.column), (2, 14));
+        for problem in &invalid.problems {
+            assert!(problem.at.starts_with("policy"), "{problem}");
+        }
+        let backends = invalid
+            .problems
+            .iter()
+            .find(|problem| problem.at == "policy.backends");
+        assert_eq!(backends.map(|problem| problem.line), Some(3));
+    }
+
+    #[test]
+    fn roles_that_do_not_work_yet_are_refused() {
+        assert!(
+            problems(r#"{"role": "attempt", "policy": {}}"#)
+                .contains(&"role: `attempt` is not supported yet".to_owned())
+        );
+        assert!(
+            problems(r#"{"role": "ruoter", "policy": {}}"#)
+                .contains(&"role: unknown role `ruoter`; did you mean `router`?".to_owned())
+        );
+        assert_eq!(
+            problems(r#"{"role": 1}"#)[0],
+            "role: must be a string, not a number"
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_is_one_problem() {
+        assert_eq!(
+            problems("  "),
+            ["configuration: is empty; it needs at least `policy`"]
+        );
+        assert_eq!(
+            problems("[]"),
+            ["configuration: must be an object, not a list"]
+        );
+        for text in ["{\"policy\":", "\u{0}", "{} {}"] {
+            let found = problems(text);
+            assert_eq!(found.len(), 1);
+            assert!(
+                found[0].starts_with("configuration: not JSON: "),
+                "{}",
+                found[0]
+            );
+        }
+        assert_eq!(
+            Plugin::compile(b"\"\xff\"").unwrap_err().to_string(),
+            "configuration: is not UTF-8"
+        );
+    }
+
+    #[test]
+    fn headers_with_a_meaning_of_their_own_are_refused() {
+        assert!(problems(r#"{"cluster_header": "host"}"#)[0].contains("meaning of its own"));
+        assert!(problems(r#"{"cluster_header": ":path"}"#)[0].contains("not a lower-case"));
+    }
+
+    #[test]
+    fn the_policys_text_is_kept_as_it_is_written() {
+        let policy = crate::stream::testing::POLICY;
+        let text = format!("{{ \"cluster_header\": \"x-to\", \"policy\" : {policy} }}");
+        let plugin = Plugin::compile(text.as_bytes()).unwrap();
+        assert_eq!(plugin.policy_text, policy);
+        assert_eq!(plugin.cluster_header, "x-to");
+        assert_eq!(plugin.role, Role::Router);
+        assert_ne!(plugin.fingerprint, fingerprint(policy.as_bytes()));
+    }
+}

@@ -1,0 +1,538 @@
+//! The life of one HTTP exchange as a state machine: [`Event`]s in, [`Effect`]s out. Pure.
+//!
+//! The host (`crates/filter`, or a test) tells what happened and carries out what comes back, in order. Where the machine
+//! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
+//! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
+
+mod number;
+mod reply;
+mod trace;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+pub use reply::Reply;
+
+use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
+use crate::policy::Policy;
+use crate::request::rewrite::{self, PrefixEdit};
+use crate::request::{self, Format, InvalidRequest, Request};
+use crate::router::{self, Router};
+use crate::telemetry::{self, Metric, header};
+use trace::Trace;
+
+/// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
+pub type Header<'a> = (&'a [u8], &'a [u8]);
+
+/// What happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// The request's headers are there.
+    RequestHeaders {
+        /// All of them, pseudo-headers included.
+        headers: &'a [Header<'a>],
+        /// Nothing follows them.
+        end_of_stream: bool,
+    },
+    /// More of the request's body is there.
+    RequestBody {
+        /// Bytes that are held by now, in all.
+        held: usize,
+        /// Nothing follows them.
+        end_of_stream: bool,
+    },
+    /// The request's trailers are there, so its body is complete.
+    RequestTrailers,
+    /// The answer to [`Effect::ReadBody`].
+    Body {
+        /// What was asked for; `None` where the host could not read it.
+        bytes: Option<&'a [u8]>,
+        /// The time before it was read, in nanoseconds; any epoch.
+        now_ns: u64,
+    },
+    /// The answer to [`Effect::ReadClock`]: nanoseconds, of the same epoch as before.
+    Clock(u64),
+    /// The response's headers are there.
+    ResponseHeaders,
+    /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
+    Attempts(Option<u64>),
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// For who looks for a certain fault.
+    Debug,
+    /// Something of ours does not work as it should.
+    Warn,
+}
+
+/// What the host is to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Hold the request (headers and body) back.
+    Pause,
+    /// Let what was held go on.
+    Continue,
+    /// Read the first `size` bytes of the held body and the clock; answer with [`Event::Body`].
+    ReadBody {
+        /// How many bytes.
+        size: usize,
+    },
+    /// Answer with [`Event::Clock`].
+    ReadClock,
+    /// Answer with [`Event::Attempts`].
+    ReadAttempts,
+    /// Remove a request header, every value of it.
+    RemoveRequestHeader(Vec<u8>),
+    /// Set a request header to one value.
+    SetRequestHeader {
+        /// Its name.
+        name: String,
+        /// Its value, free of control characters.
+        value: String,
+    },
+    /// Change the start of the held body, and the length that the request states.
+    ///
+    /// A `content-length` that does not fit the body is request smuggling, so the host keeps this order: remove it, edit,
+    /// set the new one; whatever fails in between leaves a request without it, which is sent in chunks.
+    RewriteBody {
+        /// The change.
+        edit: PrefixEdit,
+        /// The new `content-length`; `None` where the request has none or none that can be read.
+        content_length: Option<u64>,
+    },
+    /// Forget the route that was chosen, so that the cluster header is looked at.
+    ClearRouteCache,
+    /// Answer the client here and now.
+    Reply(Reply),
+    /// Set a response header to one value.
+    SetResponseHeader {
+        /// Its name.
+        name: &'static str,
+        /// Its value, free of control characters.
+        value: String,
+    },
+    /// Set a value that access logs can print.
+    SetState {
+        /// Its key, one of [`telemetry::state`].
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Add 1 to a counter.
+    Count(Metric),
+    /// Record a value in a histogram.
+    Observe(Metric, u64),
+    /// Write a log line. Never holds text of a prompt.
+    Log(Level, String),
+}
+
+/// What a request meets in its worker.
+pub struct Worker<'a> {
+    /// The request header that names the upstream cluster.
+    pub cluster_header: &'a str,
+    /// The policy in force; `None` where there is none yet. Looked at when a request begins: a policy that changes under
+    /// way does not change what it gets.
+    pub policy: Option<&'a Rc<Policy>>,
+    /// Decides; `None` where it cannot be had, which is a fault like any other.
+    pub router: Option<&'a mut Router>,
+}
+
+/// One HTTP exchange.
+#[derive(Debug)]
+pub struct Stream {
+    phase: Phase,
+    trace: Trace,
+}
+
+/// Where the exchange stands.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing was seen yet.
+    Begun,
+    /// The request is held back until there is enough of its body.
+    Holding { plan: Plan, held: usize },
+    /// The body was asked for.
+    Reading { plan: Plan, complete: bool },
+    /// It was decided, and the clock was asked for.
+    Timing { started_ns: u64 },
+    /// The request goes its way.
+    Passed,
+    /// The client has its answer.
+    Answered,
+}
+
+/// What is going to happen to a request whose body is awaited.
+#[derive(Debug)]
+struct Plan {
+    policy: Rc<Policy>,
+    format: Format,
+    dry_run: bool,
+    content_length: Option<u64>,
+}
+
+/// A body, if it could be read.
+type Read<'a> = Result<Request<'a>, InvalidRequest>;
+
+/// What a request is to us, by its method and path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose<'a> {
+    /// Nothing of ours.
+    Other,
+    /// To be routed.
+    Llm(Format),
+    /// Asks what would be decided.
+    DryRun,
+    /// Asks for the models.
+    ModelList,
+    /// Asks for one model.
+    Model(&'a str),
+}
+
+impl Default for Stream {
+    fn default() -> Stream {
+        Stream::new()
+    }
+}
+
+impl Stream {
+    /// An exchange of which nothing was seen yet.
+    pub fn new() -> Stream {
+        Stream {
+            phase: Phase::Begun,
+            trace: Trace::default(),
+        }
+    }
+
+    /// What is to be done about `event`.
+    pub fn on(&mut self, event: Event<'_>, worker: &mut Worker<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::RequestHeaders {
+                headers,
+                end_of_stream,
+            } => self.on_request_headers(headers, end_of_stream, worker, &mut effects),
+            Event::RequestBody {
+                held,
+                end_of_stream,
+            } => self.on_request_body(held, end_of_stream, &mut effects),
+            Event::RequestTrailers => self.on_request_trailers(&mut effects),
+            Event::Body { bytes, now_ns } => self.on_body(bytes, now_ns, worker, &mut effects),
+            Event::Clock(now_ns) => self.on_clock(now_ns, &mut effects),
+            Event::ResponseHeaders => self.on_response_headers(&mut effects),
+            Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
+        }
+        effects
+    }
+
+    fn on_request_headers(
+        &mut self,
+        headers: &[Header<'_>],
+        end_of_stream: bool,
+        worker: &Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        remove_our_headers(headers, worker.cluster_header, effects);
+        let format = match (purpose(headers), worker.policy) {
+            (Purpose::Other, _) => return self.pass(effects),
+            (Purpose::ModelList | Purpose::Model(_), None) => return self.pass(effects),
+            (Purpose::ModelList, Some(policy)) => {
+                return self.answer(reply::model_list(policy), effects);
+            }
+            (Purpose::Model(name), Some(policy)) => {
+                return self.answer(reply::model(policy, name), effects);
+            }
+            (Purpose::Llm(format), _) => format,
+            (Purpose::DryRun, _) => Format::OpenAiChat,
+        };
+        let Some(policy) = worker.policy else {
+            return self.bypass("no_policy", None, worker.cluster_header, effects);
+        };
+        let plan = Plan {
+            policy: Rc::clone(policy),
+            format,
+            dry_run: purpose(headers) == Purpose::DryRun,
+            content_length: content_length(headers),
+        };
+        if is_encoded(headers) && !plan.dry_run {
+            return self.bypass(
+                "content_encoding",
+                Some(policy),
+                worker.cluster_header,
+                effects,
+            );
+        }
+        if end_of_stream {
+            self.read(plan, 0, true, effects);
+        } else {
+            self.phase = Phase::Holding { plan, held: 0 };
+            effects.push(Effect::Pause);
+        }
+    }
+
+    fn on_request_body(&mut self, held: usize, end_of_stream: bool, effects: &mut Vec<Effect>) {
+        match self.take_phase() {
+            Phase::Holding { plan, .. } if end_of_stream || held >= plan.policy.max_body_bytes => {
+                self.read(plan, held, end_of_stream, effects);
+            }
+            Phase::Holding { plan, .. } => {
+                self.phase = Phase::Holding { plan, held };
+                effects.push(Effect::Pause);
+            }
+            phase => self.keep(phase, effects),
+        }
+    }
+
+    fn on_request_trailers(&mut self, effects: &mut Vec<Effect>) {
+        match self.take_phase() {
+            Phase::Holding { plan, held } => self.read(plan, held, true, effects),
+            phase => self.keep(phase, effects),
+        }
+    }
+
+    fn on_body(
+        &mut self,
+        bytes: Option<&[u8]>,
+        now_ns: u64,
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Phase::Reading { plan, complete } = self.take_phase() else {
+            return;
+        };
+        self.phase = Phase::Timing { started_ns: now_ns };
+        let header = worker.cluster_header;
+        let Some(bytes) = bytes else {
+            effects.push(Effect::Count(telemetry::HOST_FAULTS));
+            return self.bypass("body_unreadable", Some(&plan.policy), header, effects);
+        };
+        let request = request::parse(plan.format, bytes, complete);
+        if plan.dry_run {
+            let (outcome, candidates) = explain(worker, &plan.policy, &request);
+            let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
+            return self.answer(reply, effects);
+        }
+        let outcome = decide(worker, &plan.policy, &request);
+        match (outcome, &request) {
+            (Outcome::Routed(decision), Ok(request)) => {
+                self.route(&plan, &decision, bytes, request, header, effects);
+            }
+            (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
+                self.bypass("invalid_request", Some(&plan.policy), header, effects);
+            }
+            (Outcome::Bypassed(Bypass::RouterFault(fault)), _) => {
+                effects.push(Effect::Log(Level::Warn, fault));
+                self.bypass("router_fault", Some(&plan.policy), header, effects);
+            }
+            (Outcome::Rejected(rejection), _) => self.reject(plan.format, &rejection, effects),
+            // INVARIANT: nobody decides on a request that could not be read.
+            (Outcome::Routed(_), Err(_)) => {
+                self.bypass("router_fault", Some(&plan.policy), header, effects);
+            }
+        }
+    }
+
+    fn on_clock(&mut self, now_ns: u64, effects: &mut Vec<Effect>) {
+        if let Phase::Timing { started_ns } = self.phase {
+            let micros = now_ns.saturating_sub(started_ns).div_ceil(1000);
+            self.trace.decision_us(micros);
+            effects.push(Effect::Observe(telemetry::DECISION_US, micros));
+            self.phase = Phase::Passed;
+        }
+        effects.push(Effect::Continue);
+    }
+
+    fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {
+        self.trace.response_headers(effects);
+        effects.push(Effect::Continue);
+    }
+
+    /// The request goes to the backend of the decision, its body naming the model that this backend serves.
+    fn route(
+        &mut self,
+        plan: &Plan,
+        decision: &Decision,
+        body: &[u8],
+        request: &Request<'_>,
+        cluster_header: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(backend) = plan.policy.registry.backend(decision.backend) else {
+            // INVARIANT: decisions name backends of the policy they were made with.
+            return self.bypass("router_fault", Some(&plan.policy), cluster_header, effects);
+        };
+        set_cluster(cluster_header, &backend.cluster, effects);
+        if let Some(edit) = rewrite::set_model(body, request, &backend.served_model) {
+            let content_length = plan
+                .content_length
+                .and_then(|length| length.checked_add_signed(edit.growth()));
+            effects.push(Effect::RewriteBody {
+                edit,
+                content_length,
+            });
+        }
+        effects.push(Effect::ClearRouteCache);
+        self.trace.routed(&plan.policy, decision, effects);
+        effects.push(Effect::ReadClock);
+    }
+
+    /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
+    fn bypass(
+        &mut self,
+        cause: &'static str,
+        policy: Option<&Rc<Policy>>,
+        cluster_header: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(policy) = policy {
+            set_cluster(cluster_header, &policy.default_cluster, effects);
+            effects.push(Effect::ClearRouteCache);
+        }
+        self.trace.bypassed(cause, policy.map(Rc::as_ref), effects);
+        match self.phase {
+            Phase::Timing { .. } => effects.push(Effect::ReadClock),
+            _ => self.pass(effects),
+        }
+    }
+
+    fn reject(&mut self, format: Format, rejection: &Rejection, effects: &mut Vec<Effect>) {
+        self.trace.rejected(rejection.code, effects);
+        self.answer(reply::error(format, rejection), effects);
+    }
+
+    fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Answered;
+        effects.push(Effect::Reply(reply));
+        effects.push(Effect::Pause);
+    }
+
+    fn pass(&mut self, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Passed;
+        effects.push(Effect::Continue);
+    }
+
+    /// Asks for as much of the body as is to be looked at.
+    fn read(&mut self, plan: Plan, held: usize, ended: bool, effects: &mut Vec<Effect>) {
+        let size = held.min(plan.policy.max_body_bytes);
+        self.phase = Phase::Reading {
+            complete: ended && size == held,
+            plan,
+        };
+        effects.push(Effect::ReadBody { size });
+    }
+
+    /// Goes on as before: the phase is put back, and the request is held only where the client has its answer already.
+    fn keep(&mut self, phase: Phase, effects: &mut Vec<Effect>) {
+        effects.push(match phase {
+            Phase::Answered => Effect::Pause,
+            _ => Effect::Continue,
+        });
+        self.phase = phase;
+    }
+
+    fn take_phase(&mut self) -> Phase {
+        std::mem::replace(&mut self.phase, Phase::Passed)
+    }
+}
+
+/// Removes the cluster header and every header under our prefix, each name once.
+fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mut Vec<Effect>) {
+    let is_ours = |name: &[u8]| {
+        name.eq_ignore_ascii_case(cluster_header.as_bytes())
+            || name
+                .get(..header::PREFIX.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
+    };
+    for (index, (name, _)) in headers.iter().enumerate() {
+        let seen = headers.iter().take(index).any(|(before, _)| before == name);
+        if is_ours(name) && !seen {
+            effects.push(Effect::RemoveRequestHeader(name.to_vec()));
+        }
+    }
+    if !effects.is_empty() {
+        effects.push(Effect::ClearRouteCache);
+    }
+}
+
+fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
+    let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
+        return Purpose::Other;
+    };
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    match find(headers, ":method") {
+        Some(b"POST") if path == "/v1/route" => Purpose::DryRun,
+        Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
+        Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
+        Some(b"GET") => path
+            .strip_prefix("/v1/models/")
+            .map_or(Purpose::Other, Purpose::Model),
+        _ => Purpose::Other,
+    }
+}
+
+/// Whether the body is compressed, so that we cannot read it.
+fn is_encoded(headers: &[Header<'_>]) -> bool {
+    find(headers, "content-encoding").is_some_and(|encoding| {
+        let encoding = encoding.trim_ascii();
+        !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+/// The stated length of the body; `None` where there is none, or none that can be read.
+fn content_length(headers: &[Header<'_>]) -> Option<u64> {
+    std::str::from_utf8(find(headers, "content-length")?)
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]> {
+    headers
+        .iter()
+        .find(|(name, _)| *name == wanted.as_bytes())
+        .map(|(_, value)| *value)
+}
+
+fn set_cluster(cluster_header: &str, cluster: &str, effects: &mut Vec<Effect>) {
+    effects.push(Effect::SetRequestHeader {
+        name: cluster_header.to_owned(),
+        value: trace::printable(cluster),
+    });
+}
+
+/// `value` as decimal digits.
+pub fn decimal(value: u64) -> String {
+    let mut text = String::new();
+    number::push_integer(&mut text, value);
+    text
+}
+
+fn decide(worker: &mut Worker<'_>, policy: &Policy, request: &Read<'_>) -> Outcome {
+    match (&mut worker.router, request) {
+        (Some(router), Ok(request)) => router.decide(policy, request),
+        (None, Ok(_)) => Outcome::Bypassed(no_router()),
+        (_, Err(error)) => router::unreadable(policy, error),
+    }
+}
+
+/// The same for a dry run, with every candidate.
+fn explain(
+    worker: &mut Worker<'_>,
+    policy: &Policy,
+    request: &Read<'_>,
+) -> (Outcome, Vec<Candidate>) {
+    match (&mut worker.router, request) {
+        (Some(router), Ok(request)) => router.explain(policy, request),
+        (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
+        (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
+    }
+}
+
+fn no_router() -> Bypass {
+    Bypass::RouterFault("the router is busy".to_owned())
+}

@@ -1,0 +1,68 @@
+//! Numbers as text by plain pushes: the formatting machinery for floats would cost more code than all of this file.
+
+/// Writes `value` with at most `decimals` decimals (up to 12), trailing zeros left out. Values past ±9·10¹⁵ after scaling
+/// are cut off there; what is not a number becomes 0.
+pub fn push_fixed(out: &mut String, value: f64, decimals: u32) {
+    let decimals = decimals.min(12);
+    let scale = 10u64.pow(decimals);
+    let scaled = (value.abs() * scale as f64 + 0.5).min(9.0e15) as u64;
+    if value < 0.0 && scaled > 0 {
+        out.push('-');
+    }
+    push_integer(out, scaled / scale);
+    let mut rest = scaled % scale;
+    if rest == 0 {
+        return;
+    }
+    out.push('.');
+    let mut unit = scale / 10;
+    while rest > 0 && unit > 0 {
+        out.push(digit(rest / unit));
+        rest %= unit;
+        unit /= 10;
+    }
+}
+
+/// Writes an integer.
+pub fn push_integer(out: &mut String, value: u64) {
+    let mut unit = 1u64;
+    while value / unit >= 10 {
+        unit *= 10;
+    }
+    let mut rest = value;
+    while unit > 0 {
+        out.push(digit(rest / unit));
+        rest %= unit;
+        unit /= 10;
+    }
+}
+
+fn digit(value: u64) -> char {
+    char::from(b'0' + (value % 10) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixed(value: f64, decimals: u32) -> String {
+        let mut out = String::new();
+        push_fixed(&mut out, value, decimals);
+        out
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(fixed(0.0, 3), "0");
+        assert_eq!(fixed(-0.0004, 3), "0");
+        assert_eq!(fixed(-0.53, 2), "-0.53");
+        assert_eq!(fixed(1.2996, 3), "1.3");
+        assert_eq!(fixed(0.000_000_05, 9), "0.00000005");
+        assert_eq!(fixed(f64::NAN, 3), "0");
+        assert_eq!(fixed(f64::INFINITY, 0), "9000000000000000");
+        assert_eq!(fixed(1_048_576.0, 0), "1048576");
+        let mut out = String::new();
+        push_integer(&mut out, u64::MAX);
+        assert_eq!(out, u64::MAX.to_string());
+    }
+}

@@ -1,0 +1,95 @@
+//! What the filter answers by itself: errors in the words of the API, the model list, the dry run. JSON texts only.
+
+use serde_json::{Value, json};
+
+use crate::decision::{Candidate, Outcome, Rejection};
+use crate::explain;
+use crate::policy::Policy;
+use crate::policy::suggest::quote;
+use crate::request::Format;
+use crate::request::error_body::error_body;
+
+/// An answer to the client in the upstream's stead; its content type is `application/json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// What access logs show as response code details.
+    pub details: &'static str,
+    /// The body, JSON.
+    pub body: Vec<u8>,
+}
+
+/// An error in the words of the API that was called.
+pub fn error(format: Format, rejection: &Rejection) -> Reply {
+    let param = match rejection.code {
+        "model_not_found" => Some("model"),
+        "context_length_exceeded" => Some("messages"),
+        _ => None,
+    };
+    let (status, code) = (rejection.status, rejection.code);
+    Reply {
+        status,
+        details: code,
+        body: error_body(format, status, code, param, &rejection.message),
+    }
+}
+
+/// `GET /v1/models`: every name that a client can ask for as `model`, as OpenAI lists it; models first, then profiles.
+pub fn model_list(policy: &Policy) -> Reply {
+    let data: Vec<Value> = names(policy).map(|(name, kind)| one(name, kind)).collect();
+    let list = json!({ "object": "list", "data": data });
+    ok("pointsman_models", &list)
+}
+
+/// `GET /v1/models/NAME`: one of them, or `model_not_found`.
+pub fn model(policy: &Policy, wanted: &str) -> Reply {
+    match names(policy).find(|(name, _)| *name == wanted) {
+        Some((name, kind)) => ok("pointsman_models", &one(name, kind)),
+        None => error(
+            Format::OpenAiChat,
+            &Rejection {
+                status: 404,
+                code: "model_not_found",
+                message: format!("the model {} does not exist", quote(wanted)),
+            },
+        ),
+    }
+}
+
+/// `POST /v1/route`: the decision that a request would get, and every candidate with its reason.
+pub fn dry_run(policy: &Policy, outcome: &Outcome, candidates: &[Candidate]) -> Reply {
+    let mut answer = explain::outcome(policy, outcome);
+    if let Value::Object(members) = &mut answer {
+        let candidates = explain::candidates(policy, candidates);
+        members.insert("candidates".to_owned(), candidates);
+    }
+    ok("pointsman_route", &answer)
+}
+
+fn names(policy: &Policy) -> impl Iterator<Item = (&str, &'static str)> {
+    let models = policy.registry.models.iter();
+    let profiles = policy.profiles.iter();
+    models
+        .map(|model| (model.name.as_str(), "model"))
+        .chain(profiles.map(|profile| (profile.name.as_str(), "profile")))
+}
+
+/// `created` is required by clients' types and means nothing here.
+fn one(name: &str, kind: &str) -> Value {
+    json!({
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "pointsman",
+        "kind": kind,
+    })
+}
+
+fn ok(details: &'static str, body: &Value) -> Reply {
+    Reply {
+        status: 200,
+        details,
+        body: body.to_string().into_bytes(),
+    }
+}

@@ -1,0 +1,154 @@
+//! What an exchange leaves behind for clients and operators: response headers, filter state, counts.
+//!
+//! The texts are made when the decision is, because the response comes when the policy may have changed already.
+
+use super::Effect;
+use super::number::{push_fixed, push_integer};
+use crate::decision::Decision;
+use crate::policy::{DecisionHeaders, Policy};
+use crate::telemetry::{self, Metric, header, state};
+
+/// The response headers to come.
+#[derive(Debug, Default)]
+pub struct Trace {
+    headers: Vec<(&'static str, String)>,
+    full: bool,
+}
+
+impl Trace {
+    /// The request goes where `decision` says.
+    pub fn routed(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
+        let registry = &policy.registry;
+        let model = registry
+            .model(decision.model)
+            .map_or("", |one| one.name.as_str());
+        let (backend, accelerator) = registry
+            .backend(decision.backend)
+            .map_or(("", ""), |one| (one.name.as_str(), one.accelerator.name()));
+        let reason = decision.reason.name();
+        let difficulty = decision
+            .classification
+            .as_ref()
+            .map(|one| fixed(f64::from(one.difficulty), 3));
+        let cost = fixed(decision.estimate.cost_usd, 9);
+
+        effects.push(Effect::Count(Metric::decisions(
+            model,
+            backend,
+            accelerator,
+            &decision.profile,
+            reason,
+        )));
+        let asked = decision.classification.as_ref();
+        if asked.is_some_and(|one| !one.from_model) {
+            effects.push(Effect::Count(telemetry::CLASSIFIER_FAULTS));
+        }
+        set_state(effects, state::MODEL, model);
+        set_state(effects, state::BACKEND, backend);
+        set_state(effects, state::PROFILE, &decision.profile);
+        set_state(effects, state::REASON, reason);
+        if let Some(difficulty) = &difficulty {
+            set_state(effects, state::DIFFICULTY, difficulty);
+        }
+        set_state(effects, state::ESTIMATED_COST_USD, &cost);
+
+        if policy.decision_headers == DecisionHeaders::Off {
+            return;
+        }
+        self.header(header::MODEL, printable(model));
+        self.header(header::BACKEND, printable(backend));
+        if policy.decision_headers == DecisionHeaders::Minimal {
+            return;
+        }
+        self.full = true;
+        self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+        self.header(header::PROFILE, printable(&decision.profile));
+        self.header(header::REASON, reason.to_owned());
+        if let Some(difficulty) = difficulty {
+            self.header(header::DIFFICULTY, difficulty);
+        }
+        if let Some(quality) = decision.estimate.quality {
+            self.header(header::QUALITY, fixed(f64::from(quality), 4));
+        }
+        self.header(header::ESTIMATED_COST_USD, cost);
+    }
+
+    /// The request goes on undecided.
+    pub fn bypassed(
+        &mut self,
+        cause: &'static str,
+        policy: Option<&Policy>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut reason = String::from("bypass_");
+        reason.push_str(cause);
+        effects.push(Effect::Count(Metric::bypasses(cause)));
+        set_state(effects, state::REASON, &reason);
+        if policy.is_some_and(|policy| policy.decision_headers == DecisionHeaders::Full) {
+            self.full = true;
+            self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+            self.header(header::REASON, reason);
+        }
+    }
+
+    /// The request is answered with an error.
+    pub fn rejected(&mut self, code: &'static str, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Count(Metric::rejections(code)));
+        set_state(effects, state::REASON, code);
+    }
+
+    /// How long the decision took, in microseconds.
+    pub fn decision_us(&mut self, micros: u64) {
+        if self.full {
+            let mut text = String::new();
+            push_integer(&mut text, micros);
+            self.header(header::DECISION_US, text);
+        }
+    }
+
+    /// Writes the headers, and asks for what is still missing.
+    pub fn response_headers(&mut self, effects: &mut Vec<Effect>) {
+        if self.full {
+            effects.push(Effect::ReadAttempts);
+        }
+        for (name, value) in self.headers.drain(..) {
+            effects.push(Effect::SetResponseHeader { name, value });
+        }
+    }
+
+    /// How many attempts the answer took.
+    pub fn attempts(&mut self, attempts: Option<u64>, effects: &mut Vec<Effect>) {
+        if let Some(attempts) = attempts {
+            let mut value = String::new();
+            push_integer(&mut value, attempts);
+            effects.push(Effect::SetResponseHeader {
+                name: header::ATTEMPTS,
+                value,
+            });
+        }
+    }
+
+    fn header(&mut self, name: &'static str, value: String) {
+        self.headers.push((name, value));
+    }
+}
+
+/// `text` fit for a header's value: control characters, which would end it, become `?`.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_ascii_control() { '?' } else { c })
+        .collect()
+}
+
+fn fixed(value: f64, decimals: u32) -> String {
+    let mut text = String::new();
+    push_fixed(&mut text, value, decimals);
+    text
+}
+
+fn set_state(effects: &mut Vec<Effect>, key: &'static str, value: &str) {
+    effects.push(Effect::SetState {
+        key,
+        value: value.to_owned(),
+    });
+}

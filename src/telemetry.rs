@@ -1,0 +1,337 @@
+//! Every name by which operators and clients see Pointsman: headers, metrics, filter state. Data only.
+//!
+//! Envoy's wasm metrics carry no labels, so tags stand in the metric's name (`pointsman.bypasses.cause.no_policy`) and
+//! [`STATS_TAGS`] holds the regular expressions with which Envoy takes them out again. Nothing here counts or sends.
+
+use std::borrow::Cow;
+
+/// Header names. All of them are ours alone: what a client sends under [`header::PREFIX`] is removed.
+pub mod header {
+    /// What every header of ours starts with.
+    pub const PREFIX: &str = "x-pointsman-";
+    /// The header that names the upstream cluster, unless the plugin configuration names another.
+    pub const CLUSTER: &str = "x-pointsman-cluster";
+    /// Version of this list of response headers.
+    pub const SCHEMA_VERSION: &str = "x-pointsman-schema-version";
+    /// The value of [`SCHEMA_VERSION`] that this module writes.
+    pub const SCHEMA: &str = "1";
+    /// The chosen model.
+    pub const MODEL: &str = "x-pointsman-model";
+    /// The chosen backend.
+    pub const BACKEND: &str = "x-pointsman-backend";
+    /// The profile whose objective was used.
+    pub const PROFILE: &str = "x-pointsman-profile";
+    /// Why: a decision's reason, a rejection's code, or `bypass_` with the cause.
+    pub const REASON: &str = "x-pointsman-reason";
+    /// What the classifier says of the prompt, in logits.
+    pub const DIFFICULTY: &str = "x-pointsman-difficulty";
+    /// Expected probability of a correct answer, 0 to 1.
+    pub const QUALITY: &str = "x-pointsman-quality";
+    /// Expected price of the exchange in USD.
+    pub const ESTIMATED_COST_USD: &str = "x-pointsman-estimated-cost-usd";
+    /// How many upstream attempts the answer took.
+    pub const ATTEMPTS: &str = "x-pointsman-attempts";
+    /// Time from reading the body to having written the decision, in microseconds.
+    pub const DECISION_US: &str = "x-pointsman-decision-us";
+}
+
+/// Filter state keys; an access log prints one with `%FILTER_STATE(wasm.KEY:PLAIN)%`.
+pub mod state {
+    /// The chosen model.
+    pub const MODEL: &str = "pointsman.model";
+    /// The chosen backend.
+    pub const BACKEND: &str = "pointsman.backend";
+    /// The profile whose objective was used.
+    pub const PROFILE: &str = "pointsman.profile";
+    /// Why: a decision's reason, a rejection's code, or `bypass_` with the cause.
+    pub const REASON: &str = "pointsman.reason";
+    /// What the classifier says of the prompt, in logits.
+    pub const DIFFICULTY: &str = "pointsman.difficulty";
+    /// Expected price of the exchange in USD.
+    pub const ESTIMATED_COST_USD: &str = "pointsman.estimated_cost_usd";
+    /// All of them, in the order of the documentation.
+    pub const ALL: &[&str] = &[
+        MODEL,
+        BACKEND,
+        PROFILE,
+        REASON,
+        DIFFICULTY,
+        ESTIMATED_COST_USD,
+    ];
+}
+
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Is set.
+    Gauge,
+    /// Values are recorded one by one.
+    Histogram,
+}
+
+/// One metric, its tags encoded in the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metric {
+    /// What kind of number it is.
+    pub kind: MetricKind,
+    /// Its name without Envoy's `wasmcustom.` in front.
+    pub name: Cow<'static, str>,
+}
+
+/// What is documented of a metric family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Family {
+    /// Name without tags, as Envoy has it; Prometheus shows dots as underscores.
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: MetricKind,
+    /// Its tags, in the order in which they stand in the name.
+    pub tags: &'static [&'static str],
+    /// What it counts, in one sentence.
+    pub help: &'static str,
+}
+
+/// Every metric family that this module defines.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "pointsman.decisions",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile", "reason"],
+        help: "Requests that were routed by a decision.",
+    },
+    Family {
+        name: "pointsman.bypasses",
+        kind: MetricKind::Counter,
+        tags: &["cause"],
+        help: "Requests on an LLM path that went to the default cluster undecided.",
+    },
+    Family {
+        name: "pointsman.rejections",
+        kind: MetricKind::Counter,
+        tags: &["code"],
+        help: "Requests that were answered with an error.",
+    },
+    Family {
+        name: "pointsman.decision_us",
+        kind: MetricKind::Histogram,
+        tags: &[],
+        help: "Time from reading the body to having written the decision, in microseconds.",
+    },
+    Family {
+        name: "pointsman.classifier_faults",
+        kind: MetricKind::Counter,
+        tags: &[],
+        help: "Decisions made on features alone because the classifier failed.",
+    },
+    Family {
+        name: "pointsman.policy_active",
+        kind: MetricKind::Gauge,
+        tags: &["version"],
+        help: "1 for the policy version in force, 0 for those before it.",
+    },
+    Family {
+        name: "pointsman.policy_errors",
+        kind: MetricKind::Counter,
+        tags: &[],
+        help: "Policies that did not compile, counted once per worker that saw them.",
+    },
+    Family {
+        name: "pointsman.host_faults",
+        kind: MetricKind::Counter,
+        tags: &[],
+        help: "Host calls that failed where they should not.",
+    },
+    Family {
+        name: "pointsman.metrics_dropped",
+        kind: MetricKind::Counter,
+        tags: &[],
+        help: "Counts that had no metric left to go to, because a worker defines a bounded number of them.",
+    },
+];
+
+/// How Envoy takes the tags out of the names: tag name and regular expression for `stats_config.stats_tags`.
+///
+/// The first group is cut out of the name, the second is the value. A value may hold dots; it ends where the next tag of
+/// its family begins.
+pub const STATS_TAGS: &[(&str, &str)] = &[
+    (
+        "model",
+        r"^wasmcustom\.pointsman\..*?(\.model\.(.+?))(?:\.backend\.|$)",
+    ),
+    (
+        "backend",
+        r"^wasmcustom\.pointsman\..*?(\.backend\.(.+?))(?:\.accelerator\.|$)",
+    ),
+    (
+        "accelerator",
+        r"^wasmcustom\.pointsman\..*?(\.accelerator\.(.+?))(?:\.profile\.|$)",
+    ),
+    (
+        "profile",
+        r"^wasmcustom\.pointsman\..*?(\.profile\.(.+?))(?:\.reason\.|$)",
+    ),
+    ("reason", r"^wasmcustom\.pointsman\..*?(\.reason\.(.+?))$"),
+    ("cause", r"^wasmcustom\.pointsman\..*?(\.cause\.(.+?))$"),
+    ("code", r"^wasmcustom\.pointsman\..*?(\.code\.(.+?))$"),
+    ("version", r"^wasmcustom\.pointsman\..*?(\.version\.(.+?))$"),
+];
+
+/// The most metrics that one worker defines; a worker's memory must not grow with the names that policies bring.
+pub const MAX_METRICS: usize = 2048;
+
+/// Time from reading the body to having written the decision, in microseconds.
+pub const DECISION_US: Metric = plain(MetricKind::Histogram, "pointsman.decision_us");
+/// Decisions made on features alone because the classifier failed.
+pub const CLASSIFIER_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.classifier_faults");
+/// Policies that did not compile.
+pub const POLICY_ERRORS: Metric = plain(MetricKind::Counter, "pointsman.policy_errors");
+/// Host calls that failed where they should not.
+pub const HOST_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.host_faults");
+/// Counts that had no metric left to go to.
+pub const METRICS_DROPPED: Metric = plain(MetricKind::Counter, "pointsman.metrics_dropped");
+
+const fn plain(kind: MetricKind, name: &'static str) -> Metric {
+    Metric {
+        kind,
+        name: Cow::Borrowed(name),
+    }
+}
+
+impl Metric {
+    /// Requests routed by a decision; the values are in the order of the family's tags.
+    pub fn decisions(
+        model: &str,
+        backend: &str,
+        accelerator: &str,
+        profile: &str,
+        reason: &str,
+    ) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.decisions",
+            &[
+                ("model", model),
+                ("backend", backend),
+                ("accelerator", accelerator),
+                ("profile", profile),
+                ("reason", reason),
+            ],
+        )
+    }
+
+    /// Requests that went to the default cluster undecided.
+    pub fn bypasses(cause: &'static str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.bypasses",
+            &[("cause", cause)],
+        )
+    }
+
+    /// Requests answered with an error.
+    pub fn rejections(code: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.rejections",
+            &[("code", code)],
+        )
+    }
+
+    /// Whether a policy version is in force.
+    pub fn policy_active(version: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Gauge,
+            "pointsman.policy_active",
+            &[("version", version)],
+        )
+    }
+
+    fn tagged(kind: MetricKind, family: &str, tags: &[(&str, &str)]) -> Metric {
+        let mut name = String::with_capacity(family.len() + tags.len() * 28);
+        name.push_str(family);
+        for (tag, value) in tags {
+            name.push('.');
+            name.push_str(tag);
+            name.push('.');
+            name.push_str(if value.is_empty() { "none" } else { value });
+        }
+        Metric {
+            kind,
+            name: Cow::Owned(name),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_holds_its_tags_in_order() {
+        let metric = Metric::decisions("llama-3.1-8b", "gpu-1", "gpu", "auto", "best");
+        assert_eq!(
+            metric.name,
+            "pointsman.decisions.model.llama-3.1-8b.backend.gpu-1.accelerator.gpu.profile.auto.reason.best"
+        );
+    }
+
+    #[test]
+    fn every_metric_belongs_to_a_documented_family() {
+        let metrics = [
+            DECISION_US,
+            CLASSIFIER_FAULTS,
+            POLICY_ERRORS,
+            HOST_FAULTS,
+            METRICS_DROPPED,
+            Metric::decisions("m", "b", "a", "p", "r"),
+            Metric::bypasses("no_policy"),
+            Metric::rejections("model_not_found"),
+            Metric::policy_active("7"),
+        ];
+        for metric in &metrics {
+            let family = FAMILIES
+                .iter()
+                .find(|family| metric.name.starts_with(family.name))
+                .unwrap_or_else(|| panic!("{} has no family", metric.name));
+            assert_eq!(family.kind, metric.kind, "{}", metric.name);
+            for tag in family.tags {
+                assert!(
+                    metric.name.contains(&format!(".{tag}.")),
+                    "{} lacks {tag}",
+                    metric.name
+                );
+            }
+        }
+        assert_eq!(metrics.len(), FAMILIES.len());
+    }
+
+    #[test]
+    fn every_tag_has_its_regular_expression() {
+        for tag in FAMILIES.iter().flat_map(|family| family.tags) {
+            assert!(
+                STATS_TAGS.iter().any(|(name, _)| name == tag),
+                "{tag} has none"
+            );
+        }
+    }
+
+    #[test]
+    fn every_header_is_ours() {
+        for name in [
+            header::CLUSTER,
+            header::SCHEMA_VERSION,
+            header::MODEL,
+            header::ATTEMPTS,
+        ] {
+            assert!(name.starts_with(header::PREFIX));
+        }
+    }
+}
