@@ -30,6 +30,7 @@ const ORDER: &[&str] = &[
     "router",
     "explain",
     "telemetry",
+    "plugin",
     "stream",
 ];
 
