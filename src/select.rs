@@ -124,12 +124,11 @@ pub fn select(
 
 /// Which of two eligible candidates is the better one; the only place that breaks ties.
 ///
-/// The lesser objective wins. Objectives that agree to six decimals are equal, so that every platform decides alike; then
-/// the lower cost, the lower median latency and at last the earlier backend of the policy wins.
+/// The lesser objective wins; objectives are rounded to six decimals, so that every platform decides alike. Then the lower
+/// cost, the lower median latency and at last the earlier backend of the policy wins.
 pub fn compare(left: &Candidate, right: &Candidate) -> Ordering {
-    let rounded = |candidate: &Candidate| (candidate.objective * 1e6).round();
-    rounded(left)
-        .total_cmp(&rounded(right))
+    left.objective
+        .total_cmp(&right.objective)
         .then_with(|| left.estimate.cost_usd.total_cmp(&right.estimate.cost_usd))
         .then_with(|| {
             let latency = |candidate: &Candidate| candidate.estimate.latency_p50_ms;
@@ -270,7 +269,10 @@ fn objective(estimate: &Estimate, weights: &Weights, best: &Best) -> f64 {
     let cost = (cost_floor(estimate.cost_usd) / best.cost_usd).log10();
     let latency = (latency_floor(estimate.latency_p50_ms) / best.latency_p50_ms).log10();
     let lost = f64::from(best.quality) / f64::from(quality_floor(estimate.quality));
-    weights.cost * cost + weights.latency * latency + weights.quality * QUALITY_SCALE * lost.log10()
+    let sum = weights.cost * cost
+        + weights.latency * latency
+        + weights.quality * QUALITY_SCALE * lost.log10();
+    (sum * 1e6).round() / 1e6
 }
 
 /// The limits in force, as bounds on what [`Limit::measure`] says.
@@ -416,15 +418,16 @@ fn fallbacks(
         .filter(|(candidate, depth)| depth.is_some() && candidate.backend != chosen.backend)
         .map(|(candidate, _)| candidate)
         .collect();
-    chain.sort_unstable_by(|left, right| {
-        let class = |one: &Candidate| (one.ineligible.is_some(), one.model != chosen.model);
+    let class = |one: &Candidate| (one.ineligible.is_some(), one.model != chosen.model);
+    let order = |left: &&Candidate, right: &&Candidate| {
         class(left)
             .cmp(&class(right))
             .then_with(|| compare(left, right))
-    });
-    chain
-        .iter()
-        .take(MAX_FALLBACKS)
-        .map(|candidate| candidate.backend)
-        .collect()
+    };
+    if chain.len() > MAX_FALLBACKS {
+        chain.select_nth_unstable_by(MAX_FALLBACKS, order);
+        chain.truncate(MAX_FALLBACKS);
+    }
+    chain.sort_unstable_by(order);
+    chain.iter().map(|candidate| candidate.backend).collect()
 }

@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "live",
     "request",
     "usage",
+    "sensitivity",
     "prompt",
     "decision",
     "policy",
@@ -29,12 +30,14 @@ const ORDER: &[&str] = &[
     "router",
     "explain",
     "telemetry",
+    "plugin",
     "stream",
 ];
 
 /// Arrows that point up all the same. One that no source needs any more fails the test, so that the list only shrinks.
 const UPWARD: &[(&str, &str, &str)] = &[(
     "classifier",
+    "sensitivity",
     "prompt",
     "the classifier takes a `Turn`, which is text and numbers only",
 )];

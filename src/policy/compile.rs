@@ -8,7 +8,8 @@ use super::profile::{Limit, Limits, Profile, Weights};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
-use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy};
+use super::validate::validate;
+use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy, Problem};
 use crate::ability::Ability;
 use crate::registry::{
     Accelerator, Backend, Capabilities, Latency, Model, ModelId, Price, Registry,
@@ -26,15 +27,31 @@ const DEFAULT_CAPABILITIES: Capabilities = Capabilities::TOOLS
 
 /// Compiles `text`; see [`Policy::compile`].
 pub(super) fn compile(text: &str) -> Result<Policy, InvalidPolicy> {
-    let root = document::read(text).map_err(|problem| InvalidPolicy {
+    resolve(text, &read(text)?)
+}
+
+/// Compiles `text` and looks for what is doubtful; see [`Policy::check`].
+pub(super) fn check_all(text: &str) -> Result<(Policy, Vec<Problem>), InvalidPolicy> {
+    let root = read(text)?;
+    let policy = resolve(text, &root)?;
+    let mut warnings = Problems::of(text);
+    validate(&policy, &root, &mut warnings);
+    Ok((policy, warnings.into_list()))
+}
+
+fn read(text: &str) -> Result<Node, InvalidPolicy> {
+    document::read(text).map_err(|problem| InvalidPolicy {
         problems: vec![problem],
-    })?;
+    })
+}
+
+fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
     let mut problems = Problems::of(text);
-    check(&Kind::Object(&source::POLICY), &root, "", &mut problems);
-    let models = compile_models(&root, &mut problems);
-    let backends = compile_backends(&root, &models, &mut problems);
-    let profiles = compile_profiles(&root, &models, &backends, &mut problems);
-    let default_profile = text_of(&root, "default_profile").unwrap_or("auto");
+    check(&Kind::Object(&source::POLICY), root, "", &mut problems);
+    let models = compile_models(root, &mut problems);
+    let backends = compile_backends(root, &models, &mut problems);
+    let profiles = compile_profiles(root, &models, &backends, &mut problems);
+    let default_profile = text_of(root, "default_profile").unwrap_or("auto");
     if !profiles
         .iter()
         .any(|profile| profile.name == default_profile)
@@ -44,26 +61,26 @@ pub(super) fn compile(text: &str) -> Result<Policy, InvalidPolicy> {
             .map(|profile| profile.name.as_str())
             .collect();
         let message = unknown("profile", default_profile, &known);
-        problems.add(at_of(&root, "default_profile"), "default_profile", message);
+        problems.add(at_of(root, "default_profile"), "default_profile", message);
     }
     problems.into_result()?;
-    let default_cluster = text_of(&root, "default_cluster")
+    let default_cluster = text_of(root, "default_cluster")
         .or_else(|| backends.first().map(|backend| backend.cluster.as_str()))
         .unwrap_or_default()
         .to_owned();
     Ok(Policy {
-        version: text_of(&root, "version").map_or_else(|| hash(text), str::to_owned),
+        version: text_of(root, "version").map_or_else(|| hash(text), str::to_owned),
         default_cluster,
-        on_invalid_request: match text_of(&root, "on_invalid_request") {
+        on_invalid_request: match text_of(root, "on_invalid_request") {
             Some("reject") => OnInvalidRequest::Reject,
             _ => OnInvalidRequest::Bypass,
         },
-        decision_headers: match text_of(&root, "decision_headers") {
+        decision_headers: match text_of(root, "decision_headers") {
             Some("off") => DecisionHeaders::Off,
             Some("minimal") => DecisionHeaders::Minimal,
             _ => DecisionHeaders::Full,
         },
-        max_body_bytes: number_of(&root, "max_body_bytes")
+        max_body_bytes: number_of(root, "max_body_bytes")
             .map_or(DEFAULT_MAX_BODY_BYTES, |number| number as usize),
         registry: Registry { models, backends },
         profiles,

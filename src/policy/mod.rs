@@ -1,16 +1,19 @@
 //! The policy: what the operator wants. Three forms: as written (`source`), compiled ([`Policy`]), per request (`select`).
 //!
 //! A document is read into a tree that knows its places (`document`), checked against the tables of `source` by `shape`,
-//! and resolved by `compile`. Every problem is reported, not only the first.
+//! and resolved by `compile`. Every problem is reported, not only the first. `validate` finds what is allowed but doubtful;
+//! `publish` makes the schema and the documentation.
 
 mod compile;
 pub(crate) mod document;
 pub mod profile;
+pub mod publish;
 pub mod shape;
 pub mod source;
 pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use crate::registry::Registry;
 use profile::Profile;
@@ -105,6 +108,15 @@ impl Policy {
     /// [`InvalidPolicy`] with every problem of the document, each naming its place.
     pub fn compile(json: &str) -> Result<Policy, InvalidPolicy> {
         compile::compile(json)
+    }
+
+    /// Compiles a policy and gives, beside it, everything in it that is allowed but probably not meant, in the order of
+    /// the document. Slower than [`Policy::compile`]: for people who write policies.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`].
+    pub fn check(json: &str) -> Result<(Policy, Vec<Problem>), InvalidPolicy> {
+        compile::check_all(json)
     }
 
     /// The profile with this name.

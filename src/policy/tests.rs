@@ -221,6 +221,79 @@ fn what_is_no_policy_at_all() {
 }
 
 #[test]
+fn what_is_doubtful_is_a_warning() {
+    let text = r#"{
+  "default_cluster": "smal",
+  "models": [
+    {"name": "small", "benchmarks": {"mmlu": 0.5}},
+    {"name": "large", "context_window": 9000, "benchmarks": {"mmlu": 0.8}},
+    {"name": "ghost"}
+  ],
+  "backends": [
+    {"name": "small", "model": "small", "price": {"input": 1, "output": 1}, "tags": ["eu"]},
+    {"name": "slow", "model": "large", "price": {"input": 2, "output": 1}, "latency": {"tokens_per_second": 10}, "tags": ["us"]},
+    {"name": "fast", "model": "large", "price": {"input": 1, "output": 1}, "tags": ["us"]},
+    {"name": "same", "model": "large", "price": {"input": 1, "output": 1}}
+  ],
+  "profiles": {
+    "x": {"weights": {"cost": 1}, "limits": {"max_p50_ms": 400, "max_cost_usd": 0, "min_quality": 1}, "relax": ["max_p50_ms"], "tags": ["eu", "us"]}
+  }
+}"#;
+    let (_, warnings) = Policy::check(text).unwrap();
+    let found: Vec<String> = warnings
+        .iter()
+        .map(|problem| format!("{}:{} {problem}", problem.line, problem.column))
+        .collect();
+    let expected = [
+        "2:22 default_cluster: no backend has the cluster `smal`; did you mean `small`?",
+        "6:5 models[2]: no backend serves `ghost`: it can never be chosen",
+        "6:5 models[2]: `ghost` has no benchmark scores: it counts as an average model",
+        "10:5 backends[1]: `slow` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
+        "12:5 backends[3]: `same` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
+        "15:60 profiles.x.limits.max_p50_ms: no backend can keep it: it gives way in every request",
+        "15:81 profiles.x.limits.max_cost_usd: no backend can keep it: every request is refused",
+        "15:99 profiles.x.limits.min_quality: no backend can keep it: every request is refused",
+        "15:136 profiles.x.tags: no backend has all of these tags: every request is refused",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_examples_are_beyond_doubt() {
+    for text in [DEMO] {
+        let (_, warnings) = Policy::check(text).unwrap();
+        assert_eq!(warnings, []);
+    }
+}
+
+#[test]
+fn the_schema_says_what_the_checks_check() {
+    let schema = publish::schema();
+    assert_eq!(
+        schema["required"],
+        serde_json::json!(["models", "backends"])
+    );
+    assert_eq!(schema["additionalProperties"], false);
+    let price = &schema["properties"]["backends"]["items"]["properties"]["price"];
+    assert_eq!(price["properties"]["input"]["minimum"], 0.0);
+    assert_eq!(price["required"], serde_json::json!(["input", "output"]));
+    let profiles = &schema["properties"]["profiles"]["additionalProperties"];
+    let relax = &profiles["properties"]["relax"]["items"]["enum"];
+    assert_eq!(relax[0], "max_first_token_p99_ms");
+}
+
+#[test]
+#[cfg(not(target_family = "wasm"))]
+fn the_reference_is_up_to_date() {
+    let written = include_str!("../../docs/policy.md");
+    assert_eq!(
+        written,
+        publish::markdown(),
+        "run `pointsman schema --markdown > docs/policy.md`"
+    );
+}
+
+#[test]
 fn no_text_panics() {
     // Each cut and each byte replaced: a cheap stand-in for fuzzing.
     for cut in (0..DEMO.len()).step_by(7) {

@@ -510,7 +510,7 @@ fn optional_count(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Stop> {
     Ok(Some(number.parse().unwrap_or(u32::MAX)))
 }
 
-/// Counts the items of an array and its bytes, up to the cut where it is cut off; `null` is an empty one.
+/// Counts the items of an array and its bytes, up to the cut where it is cut off; an empty one and `null` count nothing.
 fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
     *list = List::default();
     if cursor.null()? {
@@ -518,7 +518,7 @@ fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
     }
     cursor.expect(Kind::Array, "an array")?;
     let List { items, bytes } = list;
-    measured(cursor, bytes, |cursor| {
+    let end = measured(cursor, bytes, |cursor| {
         cursor.enter()?;
         let mut first = true;
         while cursor.next_item(&mut first)? {
@@ -526,11 +526,11 @@ fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
             cursor.skip_value()?;
         }
         Ok(())
-    })?;
+    });
     if *items == 0 {
         *bytes = 0;
     }
-    Ok(())
+    end
 }
 
 /// Reads with `read` and sets `bytes` to how far that came, also where it was cut off.

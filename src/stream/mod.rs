@@ -11,6 +11,7 @@ mod trace;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::rc::Rc;
