@@ -64,6 +64,14 @@ impl InvalidRequest {
             _ => None,
         }
     }
+
+    /// The API's code for it: `invalid_json` or `invalid_request`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            InvalidRequest::NotJson { .. } => "invalid_json",
+            InvalidRequest::WrongShape { .. } => "invalid_request",
+        }
+    }
 }
 
 #[cfg(test)]
