@@ -37,6 +37,12 @@ pub struct Ask<'a> {
     /// The only model that will do, if the client named one. The profile then only orders its backends: its tags are not
     /// required, quality is not limited and every other limit may give way.
     pub pinned: Option<ModelId>,
+    /// Only these models may answer, if not empty.
+    pub allowed: &'a [ModelId],
+    /// Tags that a backend must have, beside those of the profile.
+    pub tags: &'a [&'a str],
+    /// A floor of quality, beside that of the profile: the higher one counts.
+    pub min_quality: Option<f32>,
     /// What the model must be able to do.
     pub needs: Capabilities,
     /// Tokens of the input, estimated.
@@ -181,6 +187,13 @@ fn find_obstacle(
     if ask.pinned.is_some_and(|pinned| pinned != backend.model) {
         return Some(Ineligible::NotTheModel);
     }
+    if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
+        return Some(Ineligible::NotAllowed);
+    }
+    let lacks = |tag: &&str| !backend.tags.iter().any(|own| own == tag);
+    if let Some(tag) = ask.tags.iter().copied().find(|tag| lacks(tag)) {
+        return Some(Ineligible::LacksTag(tag.to_owned()));
+    }
     let missing = profile.tags.iter().find(|tag| !backend.tags.contains(tag));
     if let Some(tag) = missing.filter(|_| ask.pinned.is_none()) {
         return Some(Ineligible::LacksTag(tag.clone()));
@@ -285,8 +298,16 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(profile: &'a Profile, ask: &Ask<'_>, best_quality: f32) -> Judge<'a> {
         let mut bounds = [None; LIMIT_COUNT];
-        for (limit, written) in profile.limits.stated() {
-            let unknown = limit.is_of_quality() && ask.classification.is_none();
+        let floor = profile.limits.get(Limit::MinQuality).unwrap_or(0.0);
+        let limits = match ask.min_quality {
+            Some(asked) => profile
+                .limits
+                .with(Limit::MinQuality, floor.max(f64::from(asked))),
+            None => profile.limits,
+        };
+        for (limit, written) in limits.stated() {
+            let unknown =
+                limit.is_of_quality() && (ask.classification.is_none() || ask.pinned.is_some());
             if let Some(slot) = bounds.get_mut(limit as usize)
                 && !unknown
             {

@@ -3,6 +3,7 @@
 //! `shape` has already reported what is wrong with the form. Here a value of the wrong form is passed over in silence and
 //! the rest goes on, so that one pass finds every problem; a policy comes out only if there was none.
 
+use super::compile_rules::{Known, compile_rules};
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
 use super::shape::{Kind, Problems, check, join};
@@ -51,6 +52,13 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
     let models = compile_models(root, &mut problems);
     let backends = compile_backends(root, &models, &mut problems);
     let profiles = compile_profiles(root, &models, &backends, &mut problems);
+    let known = Known {
+        models: &models,
+        backends: &backends,
+        profiles: &profiles,
+    };
+    let rules = compile_rules(root, &known, &mut problems);
+    check_unique(items_of(root, "rules"), "rules", &mut problems);
     let default_profile = text_of(root, "default_profile").unwrap_or("auto");
     if !profiles
         .iter()
@@ -84,6 +92,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
             .map_or(DEFAULT_MAX_BODY_BYTES, |number| number as usize),
         registry: Registry { models, backends },
         profiles,
+        rules,
         default_profile: default_profile.to_owned(),
     })
 }
@@ -363,19 +372,19 @@ fn compile_tags(node: &Node) -> Vec<String> {
     tags
 }
 
-fn unknown(what: &str, written: &str, known: &[&str]) -> String {
+pub(super) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
     format!("unknown {what} {}{}", quote(written), hint(written, known))
 }
 
-fn items_of<'a>(node: &'a Node, name: &str) -> &'a [Node] {
+pub(super) fn items_of<'a>(node: &'a Node, name: &str) -> &'a [Node] {
     node.get(name).map_or(&[], Node::items)
 }
 
-fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+pub(super) fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     node.get(name).and_then(Node::text)
 }
 
-fn number_of(node: &Node, name: &str) -> Option<f64> {
+pub(super) fn number_of(node: &Node, name: &str) -> Option<f64> {
     node.get(name).and_then(Node::number)
 }
 

@@ -5,9 +5,11 @@
 //! `publish` makes the schema and the documentation.
 
 mod compile;
+mod compile_rules;
 pub(crate) mod document;
 pub mod profile;
 pub mod publish;
+pub mod rules;
 pub mod shape;
 pub mod source;
 pub(crate) mod suggest;
@@ -17,6 +19,7 @@ mod validate;
 
 use crate::registry::Registry;
 use profile::Profile;
+use rules::Rule;
 
 /// One problem of a policy document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +100,8 @@ pub struct Policy {
     pub max_body_bytes: usize,
     /// The objectives that clients can ask for, the built-in ones included, sorted by name.
     pub profiles: Vec<Profile>,
+    /// What holds for some requests only, in the order of the policy.
+    pub rules: Vec<Rule>,
     /// Name of the profile for requests that name no model; one of [`Policy::profiles`].
     pub default_profile: String,
 }

@@ -8,7 +8,7 @@ use super::shape::{Field, Kind, Shape};
 use super::source;
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 9] = [
+const SHAPES: [&Shape; 12] = [
     &source::POLICY,
     &source::MODEL,
     &source::BACKEND,
@@ -18,6 +18,9 @@ const SHAPES: [&Shape; 9] = [
     &source::PROFILE,
     &source::WEIGHTS,
     &source::LIMITS,
+    &source::RULE,
+    &source::WHEN,
+    &source::THEN,
 ];
 
 /// The JSON Schema (draft 2020-12) of a policy document.

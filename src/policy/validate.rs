@@ -6,6 +6,7 @@
 use super::Policy;
 use super::document::Node;
 use super::profile::{Limit, Profile};
+use super::rules::{Rule, Then};
 use super::shape::{Problems, join};
 use super::suggest::{nearest, quote};
 use crate::registry::{Backend, Model, ModelId, Registry};
@@ -22,6 +23,86 @@ pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>
         }
     }
     check_default_cluster(policy, root, warnings);
+    check_rules(policy, root, warnings);
+}
+
+/// Warns of consequences that an earlier rule takes away whenever they would count, and of hard work sent to weak models.
+fn check_rules(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    let nodes = root.get("rules").map_or(&[][..], Node::items);
+    for (index, (rule, node)) in policy.rules.iter().zip(nodes).enumerate() {
+        let path = format!("rules[{index}]");
+        let earlier = || {
+            policy
+                .rules
+                .iter()
+                .take(index)
+                .filter(|earlier| earlier.when.covers(&rule.when))
+        };
+        if let Some(first) = earlier().find(|earlier| earlier.then.reject.is_some()) {
+            let message = format!(
+                "never counts: {} comes first and refuses every such request",
+                quote(&first.name)
+            );
+            warnings.add(node.at, path.as_str(), message);
+            continue;
+        }
+        let taken = |states: fn(&Then) -> bool| {
+            states(&rule.then)
+                .then(|| earlier().find(|earlier| states(&earlier.then)))
+                .flatten()
+        };
+        let then = node.get("then").unwrap_or(node);
+        for (field, by) in [
+            ("models", taken(|then| !then.models.is_empty())),
+            ("profile", taken(|then| then.profile.is_some())),
+        ] {
+            if let Some(by) = by {
+                let message = format!(
+                    "never counts: {} comes first and matches whenever this rule does",
+                    quote(&by.name)
+                );
+                let at = then.get(field).map_or(then.at, |value| value.at);
+                warnings.add(at, format!("{path}.then.{field}"), message);
+            }
+        }
+        check_strength(policy, rule, then, &path, warnings);
+    }
+}
+
+/// Warns where a rule for hard prompts leaves only models that another one beats in every skill.
+fn check_strength(
+    policy: &Policy,
+    rule: &Rule,
+    then: &Node,
+    path: &str,
+    warnings: &mut Problems<'_>,
+) {
+    if rule.when.min_difficulty.is_none_or(|least| least < 0.0) {
+        return;
+    }
+    let registry = &policy.registry;
+    let allowed: Vec<&Model> = rule
+        .then
+        .models
+        .iter()
+        .filter_map(|id| registry.model(*id))
+        .collect();
+    let beats_all = |other: &&Model| {
+        allowed.iter().all(|model| {
+            let skills = other.ability.skills.iter().zip(&model.ability.skills);
+            skills.clone().all(|(left, right)| left > right)
+        })
+    };
+    if let Some(stronger) = registry.models.iter().find(beats_all)
+        && !allowed.is_empty()
+    {
+        let message = format!(
+            "sends hard prompts to weak models: {} is stronger in every skill",
+            quote(&stronger.name)
+        );
+        let at = then.get("models").map_or(then.at, |value| value.at);
+        warnings.add(at, format!("{path}.then.models"), message);
+    }
 }
 
 fn check_models(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {

@@ -77,6 +77,9 @@ fn said(difficulty: f32) -> Classification {
 fn ask(classification: Option<&Classification>) -> Ask<'_> {
     Ask {
         pinned: None,
+        allowed: &[],
+        tags: &[],
+        min_quality: None,
         needs: Capabilities::NONE,
         input_tokens: 100,
         max_tokens: None,
@@ -320,6 +323,45 @@ fn the_chain_prefers_the_same_model_and_keeps_hard_limits() {
             .collect();
         assert_eq!(names, expected);
     }
+}
+
+#[test]
+fn what_a_rule_demands_narrows_the_choice() {
+    let mut registry = fleet();
+    registry.backends[3].tags = vec!["on-prem".into()];
+    let easy = said(-4.0);
+    let cheap = profile([1.0, 0.0, 0.0], &[(Limit::MinQuality, 0.2)], &[]);
+    let mut ask = ask(Some(&easy));
+    ask.allowed = &[ModelId(1)];
+    let selection = select(&registry, &cheap, &ask).unwrap();
+    assert_eq!(chosen(&selection), "large-gpu");
+    assert_eq!(
+        selection.candidates[0].ineligible,
+        Some(Ineligible::NotAllowed)
+    );
+    ask.tags = &["on-prem"];
+    let selection = select(&registry, &cheap, &ask).unwrap();
+    assert_eq!(chosen(&selection), "large-lpu");
+    assert_eq!(selection.reason, Reason::OnlyCandidate);
+    assert_eq!(selection.fallbacks, []);
+
+    // The higher of two floors counts: the small models answer 0.88 of such prompts.
+    let middling = said(-2.0);
+    let mut ask = super::tests::ask(Some(&middling));
+    assert_eq!(
+        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        "small-gpu"
+    );
+    ask.min_quality = Some(0.9);
+    assert_eq!(
+        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        "large-gpu"
+    );
+    ask.min_quality = Some(0.1);
+    assert_eq!(
+        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        "small-gpu"
+    );
 }
 
 #[test]

@@ -91,6 +91,9 @@ fn print_decision(policy: &Policy, decision: &Decision) {
         reason(decision),
         decision.profile
     );
+    if !decision.rules.is_empty() {
+        println!("rules      {}", decision.rules.join(", "));
+    }
     if !decision.relaxed.is_empty() {
         println!("gave way   {}", decision.relaxed.join(", "));
     }

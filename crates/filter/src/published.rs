@@ -118,6 +118,23 @@ impl Published {
         *announced = Some(version.to_owned());
     }
 
+    /// Publishes another policy to every worker that has the same configuration, which compiles it before its next request.
+    #[cfg(feature = "test-trap")]
+    pub fn replace(&self, text: &str) -> Result<(), HostError> {
+        loop {
+            let (record, cas) = hostcalls::shared(&self.record_key)?.ok_or(HostError::NOT_FOUND)?;
+            let (version, _) = decode(&record).ok_or(HostError::NOT_FOUND)?;
+            let next = version.wrapping_add(1);
+            match hostcalls::set_shared(&self.record_key, &encode(next, text), cas) {
+                Ok(()) => {
+                    return hostcalls::set_shared(&self.version_key, &next.to_le_bytes(), 0);
+                }
+                Err(HostError::CAS_MISMATCH) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn reload(&self) {
         let Ok(Some((record, _))) = hostcalls::shared(&self.record_key) else {
             return;
