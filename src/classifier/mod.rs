@@ -3,7 +3,11 @@
 //! [`Classifier`] owns the model; [`Classification`] is its answer. How text becomes token ids and numbers is in
 //! `tokenizer` and `features`; only `onnx` names tract.
 
+pub mod features;
 pub mod labels;
+mod lexicon;
+pub mod onnx;
+pub mod tokenizer;
 
 pub use labels::{Domain, Task};
 

@@ -1,0 +1,3 @@
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use super::*;
