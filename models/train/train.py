@@ -17,12 +17,12 @@ import scipy.sparse as sparse
 
 import abilities
 import data
+from abilities import SKILLS
 from rows import DOMAINS, TASKS
 
 SEED = 20261123
 DIM = 64
 HIDDEN = 128
-SKILLS = ["knowledge", "math", "reasoning", "code", "instruction"]
 # Which skill a task calls for, as a soft prior: outcomes alone cannot name their dimensions.
 SKILL_OF = {
     "chat": "instruction", "knowledge_qa": "knowledge", "math": "math", "reasoning": "reasoning", "code": "code", "creative_writing": "instruction",
@@ -52,7 +52,7 @@ def initial_network(rng, width, models):
     out = sum(size for _, size in HEADS)
     return {
         "hidden": dense(width, HIDDEN), "heads": dense(HIDDEN + width, out) * 0.1, "teacher": dense(DIM, DIM),
-        "skill_map": np.zeros((models["inputs"].shape[1], len(SKILLS)), np.float32), "delta": np.zeros((len(models["inputs"]), len(SKILLS)), np.float32),
+        "skill_map": abilities.PRIOR_MAP.copy(), "delta": np.zeros((models, len(SKILLS)), np.float32),
     }
 
 
@@ -141,7 +141,6 @@ def train(prompts, table, network, wanted, inputs, scale, epochs, rate, tune_tab
             optimiser.rate = rate * 0.5 * (1 + np.cos(np.pi * optimiser.t / steps))
             counts = prompts.bag[chosen]
             bag = counts @ table if tune_table else bag_all[chosen]
-            # Dropping words keeps the network from leaning on single ones; dropping features from leaning on layout.
             part = {name: value[chosen] for name, value in wanted.items()}
             value, (gradients, bag_gradient) = step(network, bag * scale["bag"], prompts.features[chosen] * scale["features"], part, inputs)
             total += float(value)
@@ -197,10 +196,22 @@ def novelty_head(x, rng):
     return whiten @ rng.standard_normal((x.shape[1], NOVELTY)) / np.sqrt(x.shape[1])
 
 
-def assemble(network, scale, column, x, prompts, rng):
+def fallback_heads(prompts, wanted, difficulty):
+    """Linear in the raw features alone: what is left when the model fails. One row per task (least squares on ±4), then difficulty, gain
+    of the pair and log output tokens."""
+    x, weight = prompts.features, wanted["weight"] * (prompts.task >= 0)
+    rows = [ridge(x, np.where(prompts.task == t, 4.0, -4.0), 5.0, weight) for t in range(len(TASKS))]
+    answered = ~np.isnan(prompts.scores).all(1)
+    rows.append(ridge(x[answered], difficulty[answered], 50.0))
+    # The constant and the length stand in front and at the end, as `pair_heads` expects of its input.
+    rows.append(pair_heads(prompts, np.hstack([np.zeros((len(x), DIM)), x]))["gain"][DIM:])
+    told = ~np.isnan(prompts.log_tokens)
+    rows.append(ridge(x[told], prompts.log_tokens[told], 50.0))
+    return np.array(rows)
+
+
+def assemble(network, scale, column, pair, novelty):
     """The two weight matrices of the graph: input scales are folded in, closed-form heads are appended."""
-    pair = pair_heads(prompts, x)
-    novelty = novelty_head(x, rng)
     extra = np.column_stack([pair["gain"], pair["weak_wrong"], novelty])
     fold = np.concatenate([scale["bag"] * column, scale["features"]])
     hidden = network["hidden"] * fold[:, None]
@@ -231,10 +242,9 @@ def main():
         centred = vectors[seen] - vectors[seen].mean(0)
         _, _, axes = np.linalg.svd(centred, full_matrices=False)
         teacher[seen] = centred @ axes[:DIM].T * np.sqrt(DIM)
-    inputs, known = abilities.inputs(args.benchmarks, models)
-    print(f"{len(prompts)} prompts, {len(models)} models, {known} of them with benchmark scores")
-    network = initial_network(rng, DIM + prompts.features.shape[1], {"inputs": inputs})
-    network["skill_map"] = abilities.PRIOR_MAP.copy()
+    inputs, known, constants = abilities.inputs(args.benchmarks, models)
+    print(f"{len(prompts)} prompts, {len(models)} models, {known.sum()} of them with benchmark scores")
+    network = initial_network(rng, DIM + prompts.features.shape[1], len(models))
     bag = prompts.bag @ table
     weight = targets(prompts, teacher)["weight"]
     spread = np.sqrt(np.average(prompts.features**2, axis=0, weights=weight))
@@ -245,9 +255,19 @@ def main():
     table = rounded * column
     table, network = train(prompts, table, network, wanted, inputs, scale, args.epochs[1], 1e-3, False, rng)
     x = np.hstack([prompts.bag @ table * scale["bag"], prompts.features * scale["features"]])
-    hidden, heads, names = assemble(network, scale, column, x, prompts, rng)
+    novelty = novelty_head(x, rng)
+    hidden, heads, names = assemble(network, scale, column, pair_heads(prompts, x), novelty)
+    h = np.maximum(x @ network["hidden"], 0)
+    difficulty = (np.hstack([h, x]) @ network["heads"])[:, len(TASKS) + len(DOMAINS)]
+    answered = ~np.isnan(prompts.scores).all(1)
+    # Half of the distances are below the first; a bag of words that never met in training lies beyond the second.
+    distance = ((x @ novelty) ** 2).mean(1)
+    constants |= {
+        "difficulty_mean": difficulty[answered].mean(), "novelty_low": np.quantile(distance, 0.9), "novelty_high": 2 * np.quantile(distance, 0.999),
+        "skill_map": np.asarray(network["skill_map"]), "fallback": fallback_heads(prompts, wanted, difficulty),
+    }
     np.savez(work / "model.npz", table=rounded, hidden=hidden, heads=heads, names=np.array([n for n, _ in names]), sizes=np.array([s for _, s in names]),
-             abilities=np.asarray(ability(network, inputs)), models=np.array(models), skill_map=network["skill_map"])
+             abilities=np.asarray(ability(network, inputs)), models=np.array(models), **constants)
 
 
 if __name__ == "__main__":

@@ -194,6 +194,13 @@ const fn bit(class: usize) -> Classes {
     1 << class
 }
 
+/// How far in a line stands, in steps of two spaces or a tab.
+fn indent(line: &str) -> usize {
+    let spaces = line.bytes().take_while(|byte| *byte == b' ').count();
+    let tabs = line.bytes().take_while(|byte| *byte == b'\t').count();
+    spaces / 2 + tabs
+}
+
 /// What was counted.
 #[derive(Default)]
 struct Scan {
@@ -202,7 +209,9 @@ struct Scan {
     whole_bytes: f32,
     unread: f32,
     lines: u32,
+    /// Lines that stand further in than the first.
     indented: u32,
+    first_indent: Option<usize>,
     statements: u32,
     bullets: u32,
     numbered: u32,
@@ -271,9 +280,8 @@ impl Scan {
                 continue;
             }
             self.lines += 1;
-            if line.starts_with("  ") || line.starts_with('\t') {
-                self.indented += 1;
-            }
+            let indent = indent(line);
+            self.indented += u32::from(indent > *self.first_indent.get_or_insert(indent));
             if trimmed.ends_with([';', '{', '}']) || trimmed.ends_with("):") {
                 self.statements += 1;
             }

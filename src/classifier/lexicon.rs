@@ -1,29 +1,48 @@
 //! The words that `features` counts, and what each one speaks for. Data only; English, because the training data is.
 
-/// What a word speaks for: one bit per class, in the order of [`CLASSES`].
+/// What a word speaks for: one bit per class; the constants below are the bits' numbers.
 pub(super) type Classes = u32;
 
 /// How many classes there are.
 pub(super) const CLASSES: usize = 19;
 
+/// Translation and names of languages.
 pub(super) const TRANSLATE: usize = 0;
+/// Asking for a shorter text.
 pub(super) const SUMMARIZE: usize = 1;
+/// Asking for another wording.
 pub(super) const REWRITE: usize = 2;
+/// Asking for facts out of a text.
 pub(super) const EXTRACT: usize = 3;
+/// Labels and classes.
 pub(super) const CLASSIFY: usize = 4;
+/// Fiction and verse.
 pub(super) const CREATIVE: usize = 5;
+/// Programming.
 pub(super) const CODE: usize = 6;
+/// Mathematics.
 pub(super) const MATH: usize = 7;
+/// Puzzles and inference.
 pub(super) const REASON: usize = 8;
+/// The form of the answer.
 pub(super) const FORMAT: usize = 9;
+/// Negation.
 pub(super) const NEGATION: usize = 10;
+/// Commands to assistants.
 pub(super) const COMMAND: usize = 11;
+/// Speaker, listener, politeness.
 pub(super) const PERSON: usize = 12;
+/// Function words.
 pub(super) const STOP: usize = 13;
+/// Asking for facts.
 pub(super) const WH_FACT: usize = 14;
+/// Asking for explanations.
 pub(super) const HOW_WHY: usize = 15;
+/// Quantities.
 pub(super) const QUANTITY: usize = 16;
+/// Verbs of making.
 pub(super) const IMPERATIVE: usize = 17;
+/// Asking for advice.
 pub(super) const ADVICE: usize = 18;
 
 /// The classes of a lower-case ASCII word without apostrophes; 0 for any other word.
@@ -33,6 +52,12 @@ pub(super) fn classes(word: &[u8]) -> Classes {
         .ok()
         .and_then(|at| WORDS.get(at))
         .map_or(0, |(_, classes)| *classes)
+}
+
+/// Whether the table can be searched: for a test.
+#[cfg(test)]
+pub(super) fn is_sorted() -> bool {
+    WORDS.iter().is_sorted_by(|(a, _), (b, _)| a < b)
 }
 
 /// Sorted by word; a word may speak for several classes.

@@ -33,10 +33,6 @@ pub use embedded::{FEATURES, OUTPUTS, TOKENS};
 
 /// Element types that values of the embedded graph have.
 #[derive(Clone, Copy)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the generated graph says which")
-)]
 enum Datum {
     I64,
     F32,

@@ -47,6 +47,18 @@ pub struct Tokens {
     pub pieces_per_word: f32,
 }
 
+impl Default for Tokens {
+    /// The tokens of no text.
+    fn default() -> Tokens {
+        Tokens {
+            ids: [PAD; TOKENS],
+            len: 0,
+            unknown: 0.0,
+            pieces_per_word: 0.0,
+        }
+    }
+}
+
 /// The ids of all that was read, before the choice of what the model takes.
 struct Pieces {
     ids: [u16; HEAD_BYTES + TAIL_BYTES],
