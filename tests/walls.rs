@@ -37,7 +37,6 @@ const ORDER: &[&str] = &[
 /// Arrows that point up all the same. One that no source needs any more fails the test, so that the list only shrinks.
 const UPWARD: &[(&str, &str, &str)] = &[(
     "classifier",
-    "sensitivity",
     "prompt",
     "the classifier takes a `Turn`, which is text and numbers only",
 )];
