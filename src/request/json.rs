@@ -13,6 +13,9 @@ use std::borrow::Cow;
 /// open ones are kept in the bits of a `u128`.
 pub(super) const MAX_DEPTH: u32 = 128;
 
+/// How many bytes of a run are read a word at a time, before it is taken for a long one.
+const SHORT_RUN: usize = 64;
+
 /// Why reading stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -25,42 +28,44 @@ pub(super) enum Stop {
     },
     /// More than [`MAX_DEPTH`] levels at this byte.
     TooDeep { offset: usize },
-    /// JSON, but not what the API wants; `at` is built up from the inside outwards by [`Stop::under`].
-    WrongShape {
-        at: String,
-        offset: usize,
-        problem: String,
-    },
+    /// JSON, but not what the API wants; `at` is built up from the inside outwards by
+    /// [`Stop::under`].
+    WrongShape(Box<WrongShape>),
+}
+
+/// What is wrong with a value that is JSON: boxed in [`Stop`], which every small step returns.
+#[derive(Debug)]
+pub(super) struct WrongShape {
+    pub(super) at: String,
+    pub(super) offset: usize,
+    pub(super) problem: String,
 }
 
 impl Stop {
+    /// The value at `offset` is wrong, seen from where it stands.
+    pub(super) fn wrong_shape(offset: usize, problem: impl Into<String>) -> Stop {
+        Stop::WrongShape(Box::new(WrongShape {
+            at: String::new(),
+            offset,
+            problem: problem.into(),
+        }))
+    }
+
     /// The same stop, its place seen from one level further out: `segment` is a field's name.
-    pub(super) fn under(self, segment: &str) -> Stop {
-        match self {
-            Stop::WrongShape {
-                at,
-                offset,
-                problem,
-            } => {
-                let mut outer = String::from(segment);
-                if !at.is_empty() && !at.starts_with('[') {
-                    outer.push('.');
-                }
-                outer.push_str(&at);
-                Stop::WrongShape {
-                    at: outer,
-                    offset,
-                    problem,
-                }
+    pub(super) fn under(mut self, segment: &str) -> Stop {
+        if let Stop::WrongShape(wrong) = &mut self {
+            if !wrong.at.is_empty() && !wrong.at.starts_with('[') {
+                wrong.at.insert(0, '.');
             }
-            other => other,
+            wrong.at.insert_str(0, segment);
         }
+        self
     }
 
     /// The same stop, its place seen from one level further out, which is a list.
     pub(super) fn under_index(self, index: u32) -> Stop {
         match self {
-            Stop::WrongShape { .. } => self.under(&format!("[{index}]")),
+            Stop::WrongShape(_) => self.under(&format!("[{index}]")),
             other => other,
         }
     }
@@ -155,11 +160,7 @@ impl<'a> Cursor<'a> {
 
     /// The error that the next value has this problem.
     pub(super) fn wrong_shape<T>(&self, problem: impl Into<String>) -> Result<T, Stop> {
-        Err(Stop::WrongShape {
-            at: String::new(),
-            offset: self.at,
-            problem: problem.into(),
-        })
+        Err(Stop::wrong_shape(self.at, problem))
     }
 
     /// Steps over `null`, if that is the next value, and says whether it was.
@@ -285,22 +286,17 @@ impl<'a> Cursor<'a> {
 
     /// Reads the escape that starts here.
     fn escape(&mut self) -> Result<char, Stop> {
+        let kind = self.text.as_bytes().get(self.at + 1).copied();
         self.at += 1;
-        let character = match self.byte() {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
-            Some(_) => return self.not_json("unknown escape in a string"),
-            None => return Err(Stop::Cut),
-        };
-        self.at += 1;
-        Ok(character)
+        if let Some(character) = kind.and_then(simple_escape) {
+            self.at += 1;
+            return Ok(character);
+        }
+        match kind {
+            Some(b'u') => self.unicode_escape(),
+            Some(_) => self.not_json("unknown escape in a string"),
+            None => Err(Stop::Cut),
+        }
     }
 
     /// Reads `uXXXX`, and the `\uXXXX` after it where the two are a surrogate pair.
@@ -497,19 +493,46 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// What a backslash and this byte stand for, if it is an escape of two bytes.
+const fn simple_escape(byte: u8) -> Option<char> {
+    Some(match byte {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        _ => return None,
+    })
+}
+
 /// Where the run of plain string bytes that starts at `from` ends: at a quote, a backslash, a control character or the end.
 ///
 /// Words instead of SIMD types, so that it is as fast in WebAssembly: first one at a time, for prose with an escape in
 /// every line, then four at a time, for a base64 image of megabytes.
 fn plain_end(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
-    let (short, long) = rest.split_at_checked(64).unwrap_or((rest, &[]));
-    let found = first_special(short);
-    if found < short.len() || long.is_empty() {
-        return from + found;
+    let (words, tail) = rest.as_chunks::<8>();
+    let mut at = from;
+    for word in words {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+        if at == from + SHORT_RUN {
+            return long_plain_end(bytes, at);
+        }
     }
-    let (blocks, tail) = long.as_chunks::<32>();
-    let mut at = from + 64;
+    at + first_special(tail)
+}
+
+/// The same where the run is long already.
+fn long_plain_end(bytes: &[u8], from: usize) -> usize {
+    let (blocks, tail) = bytes.get(from..).unwrap_or_default().as_chunks::<32>();
+    let mut at = from;
     for block in blocks {
         let (words, _) = block.as_chunks::<8>();
         let any = words
@@ -525,19 +548,10 @@ fn plain_end(bytes: &[u8], from: usize) -> usize {
 
 /// The place of the first byte in `bytes` that is not plain, or their number.
 fn first_special(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let found = special(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    let in_tail = tail
+    bytes
         .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
-    at + in_tail.unwrap_or(tail.len())
+        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+        .unwrap_or(bytes.len())
 }
 
 /// Not zero where one of the eight bytes is a quote, a backslash or a control character ("has a byte less than n" of

@@ -174,11 +174,7 @@ impl<'a> Chat<'a> {
             index += 1;
         }
         if index == 0 {
-            return Err(Stop::WrongShape {
-                at: String::new(),
-                offset: start,
-                problem: "expected at least one message".into(),
-            });
+            return Err(Stop::wrong_shape(start, "expected at least one message"));
         }
         Ok(())
     }
@@ -337,11 +333,7 @@ impl<'a> Draft<'a> {
             self.field(&key, cursor).map_err(|stop| stop.under(&key))?;
         }
         if self.role.is_none() {
-            return Err(Stop::WrongShape {
-                at: "role".into(),
-                offset: start,
-                problem: "missing".into(),
-            });
+            return Err(Stop::wrong_shape(start, "missing").under("role"));
         }
         Ok(())
     }
@@ -438,11 +430,7 @@ impl<'a> Part<'a> {
             Some("refusal") if self.refusal.is_none() => "refusal",
             Some(_) => return Ok(()),
         };
-        Err(Stop::WrongShape {
-            at: missing.into(),
-            offset: start,
-            problem: "missing".into(),
-        })
+        Err(Stop::wrong_shape(start, "missing").under(missing))
     }
 
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
@@ -497,11 +485,10 @@ fn optional_count(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Stop> {
     let offset = cursor.offset();
     let number = cursor.number()?;
     if number.contains(['.', 'e', 'E']) {
-        return Err(Stop::WrongShape {
-            at: String::new(),
+        return Err(Stop::wrong_shape(
             offset,
-            problem: "expected a whole number, found one with a fraction or exponent".into(),
-        });
+            "expected a whole number, found one with a fraction or exponent",
+        ));
     }
     if number.starts_with('-') {
         return Ok(None);

@@ -390,7 +390,7 @@ impl Stream {
         cluster_header: &str,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(policy) = policy {
+        if let Some(policy) = policy.filter(|policy| !policy.default_cluster.is_empty()) {
             set_cluster(cluster_header, &policy.default_cluster, effects);
             effects.push(Effect::ClearRouteCache);
         }

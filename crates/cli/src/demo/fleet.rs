@@ -14,41 +14,48 @@ use crate::failure::Failure;
 pub struct Fleet {
     /// The compiled policy.
     pub policy: Policy,
-    /// Its text.
-    pub text: String,
+    /// The same as it is written.
+    pub source: Value,
     /// Name of the biggest model.
     pub big_model: String,
 }
 
 impl Fleet {
-    /// Reads the inline policy of an Envoy configuration.
+    /// Reads a policy of its own, or the inline one of an Envoy configuration.
     ///
     /// # Errors
     /// [`Failure::Input`] where there is none or it does not compile.
-    pub fn read(config: &Path) -> Result<Fleet, Failure> {
-        let name = config.display();
-        let plugin = Config::read(config)?.plugin_configuration();
-        let plugin =
-            plugin.ok_or_else(|| Failure::Input(format!("`{name}` configures no filter")))?;
-        Fleet::parse(&plugin).map_err(|error| Failure::Input(format!("`{name}`: {error}")))
+    pub fn read(config: &Path, policy: Option<&Path>) -> Result<Fleet, Failure> {
+        let name = policy.unwrap_or(config).display();
+        let read = match policy {
+            Some(path) => document(path),
+            None => inline(&Config::read(config)?),
+        };
+        read.and_then(Fleet::of)
+            .map_err(|error| Failure::Input(format!("`{name}`: {error}")))
     }
 
-    fn parse(plugin: &str) -> Result<Fleet, String> {
-        let document: Value = serde_json::from_str(plugin).map_err(|error| error.to_string())?;
-        let text = document
-            .get("policy")
-            .ok_or("the plugin configuration has no inline `policy`")?
-            .to_string();
-        let policy = Policy::compile(&text).map_err(|error| error.to_string())?;
+    fn of(source: Value) -> Result<Fleet, String> {
+        let policy = Policy::compile(&source.to_string()).map_err(|error| error.to_string())?;
         let big_model = biggest(&policy)
             .ok_or("the policy has no model")?
             .name
             .clone();
         Ok(Fleet {
             policy,
-            text,
+            source,
             big_model,
         })
+    }
+
+    /// The names of all clusters, in the order of the policy's backends.
+    pub fn clusters(&self) -> Vec<&str> {
+        self.policy
+            .registry
+            .backends
+            .iter()
+            .map(|backend| backend.cluster.as_str())
+            .collect()
     }
 
     /// The backend with this name.
@@ -69,6 +76,22 @@ impl Fleet {
                 / 1e6,
         )
     }
+}
+
+fn document(path: &Path) -> Result<Value, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    serde_yaml_ng::from_str(&text).map_err(|error| error.to_string())
+}
+
+fn inline(config: &Config) -> Result<Value, String> {
+    let plugin = config
+        .plugin_configuration()
+        .ok_or("it configures no filter")?;
+    let mut plugin: Value = serde_json::from_str(&plugin).map_err(|error| error.to_string())?;
+    let policy = plugin
+        .get_mut("policy")
+        .ok_or("the plugin configuration has no inline `policy`")?;
+    Ok(policy.take())
 }
 
 /// The model with the most skill; of equals, the one that costs the most.

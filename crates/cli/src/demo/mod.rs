@@ -24,7 +24,9 @@ use prompts::Prompt;
 use stage::Stage;
 
 /// Longest answer asked for where the real LLM runs and the prompt sets no limit: a small model seldom finds an end.
-const REAL_LLM_MAX_TOKENS: u32 = 200;
+const REAL_LLM_MAX_TOKENS: u32 = 64;
+/// The policy of the demo with the real LLM: its model on a CPU is the one that runs.
+const REAL_LLM_POLICY: &str = "envoy/policies/demo.json";
 
 /// Arguments of `pointsman demo`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +43,9 @@ pub struct Args {
     /// Envoy's configuration; its ports and endpoints are replaced
     #[arg(long, value_name = "FILE", default_value = "envoy/envoy.yaml")]
     config: PathBuf,
+    /// A policy, JSON or YAML, in place of the configuration's own [default with --real-llm: envoy/policies/demo.json]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// The filter
     #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
     module: PathBuf,
@@ -58,6 +63,13 @@ pub struct Args {
     time_scale: f64,
 }
 
+impl Args {
+    fn policy(&self) -> Option<&Path> {
+        let default = self.real_llm.then_some(Path::new(REAL_LLM_POLICY));
+        self.policy.as_deref().or(default)
+    }
+}
+
 /// Runs the demo until Ctrl-C or SIGTERM, or to its end with `--once`. Whatever it started has ended when it returns.
 ///
 /// # Errors
@@ -70,7 +82,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         require(&args.llm.join("bin/python"), "make demo REAL_LLM=1")?;
     }
     let prompts = prompts::read(&args.prompts)?;
-    let fleet = Fleet::read(&args.config)?;
+    let fleet = Fleet::read(&args.config, args.policy())?;
     crate::runtime()?.block_on(direct(args, &fleet, &prompts))
 }
 
@@ -142,6 +154,7 @@ fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> stage::Options<'a
     stage::Options {
         envoy: &args.envoy,
         config: &args.config,
+        own_policy: args.policy().is_some(),
         module: &args.module,
         time_scale: args.time_scale,
         llm,

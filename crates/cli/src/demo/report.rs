@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::REAL_LLM_MAX_TOKENS;
 use super::exchange::{Exchange, PATH};
 use super::fleet::Fleet;
 use super::native::Native;
@@ -270,7 +271,10 @@ fn remarks(act: &Act<'_>) -> String {
             .to_owned(),
     ];
     lines.push(if act.real_llm {
-        "The CPU backend is a real LLM; the other backends' answers and latencies are simulated from the policy.".to_owned()
+        format!(
+            "The CPU backend is a real LLM (answers of at most {REAL_LLM_MAX_TOKENS} tokens for all); the other backends' answers and \
+             latencies are simulated from the policy."
+        )
     } else {
         "The backends' answers and latencies are simulated from the policy; decisions and routing are real.".to_owned()
     });

@@ -31,6 +31,8 @@ pub struct Options<'a> {
     pub envoy: &'a Path,
     /// Its configuration.
     pub config: &'a Path,
+    /// Whether the fleet's policy takes the place of the configuration's.
+    pub own_policy: bool,
     /// The filter.
     pub module: &'a Path,
     /// How long a simulated second takes, in seconds.
@@ -95,7 +97,15 @@ impl Stage {
             .iter()
             .filter_map(|backend| Some((backend.cluster.as_str(), *addresses.get(&backend.name)?)))
             .collect();
-        let config = Config::read(options.config)?
+        let mut config = Config::read(options.config)?;
+        if options.own_policy {
+            config = config.with_policy(
+                &fleet.source,
+                &fleet.clusters(),
+                &fleet.policy.default_cluster,
+            );
+        }
+        let config = config
             .with_ports_from_os()
             .with_module(options.module)
             .with_endpoints(|cluster| clusters.get(cluster).copied());
@@ -112,7 +122,7 @@ impl Stage {
     ) -> Result<BTreeMap<String, SocketAddr>, Failure> {
         let cannot = |error| failed("cannot start the backends", error);
         let policy = directory.join("policy.json");
-        std::fs::write(&policy, &fleet.text).map_err(cannot)?;
+        std::fs::write(&policy, fleet.source.to_string()).map_err(cannot)?;
         let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
             .args(["demo-backends", "--until-stdin-ends", "--from"])
             .arg(policy)
@@ -151,49 +161,32 @@ impl Stage {
         directory: &Path,
     ) -> Result<SocketAddr, Failure> {
         let cannot = |error| failed("cannot start llama.cpp's server", error);
-        let weights = find_weights(python)?;
         // The server cannot tell which port the system chose: ask for a free one and hand it over.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|free| free.local_addr())
             .map_err(cannot)?;
         let log_path = directory.join("llm.log");
         let log = File::create(&log_path).map_err(cannot)?;
-        let child = Command::new(python.join("bin/python"))
-            .args([
-                "-m",
-                "llama_cpp.server",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                &address.port().to_string(),
-            ])
-            .arg("--model")
-            .arg(&weights)
-            .args(["--model_alias", &backend.served_model, "--n_ctx", "8192"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(cannot)?)
-            .stderr(log)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(cannot)?;
-        let child = self.llm.insert(child);
+        let mut command = llm_command(
+            python,
+            &find_weights(python)?,
+            &backend.served_model,
+            address,
+        );
+        command.stdout(log.try_clone().map_err(cannot)?).stderr(log);
+        let child = self.llm.insert(command.spawn().map_err(cannot)?);
         let start = Instant::now();
-        loop {
+        while !models_answer(address).await {
             if let Ok(Some(status)) = child.try_wait() {
-                let last = std::fs::read_to_string(&log_path).unwrap_or_default();
-                let last = last
+                let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+                let last = log
                     .lines()
                     .rev()
                     .find(|line| !line.trim().is_empty())
-                    .unwrap_or_default()
-                    .to_owned();
+                    .unwrap_or_default();
                 return Err(Failure::Unmet(format!(
                     "llama.cpp's server ended with {status}: {last}"
                 )));
-            }
-            if models_answer(address).await {
-                return Ok(address);
             }
             if start.elapsed() > LLM_TIMEOUT {
                 return Err(Failure::Unmet(
@@ -202,6 +195,7 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        Ok(address)
     }
 
     /// Where Envoy takes requests.
@@ -238,6 +232,27 @@ impl Stage {
             end(&mut child, END_TIMEOUT).await;
         }
     }
+}
+
+/// llama.cpp's OpenAI server, with this model under this name.
+fn llm_command(environment: &Path, weights: &Path, name: &str, address: SocketAddr) -> Command {
+    let mut command = Command::new(environment.join("bin/python"));
+    command
+        .args(["-m", "llama_cpp.server", "--host", "127.0.0.1", "--port"])
+        .arg(address.port().to_string())
+        .arg("--model")
+        .arg(weights)
+        .args(["--model_alias", name, "--n_ctx", "8192", "--n_threads"])
+        // Its own default is half of the processors.
+        .arg(
+            std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .to_string(),
+        )
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
 }
 
 async fn models_answer(address: SocketAddr) -> bool {
