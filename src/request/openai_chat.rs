@@ -58,6 +58,7 @@ struct ResponseFormat {
 #[derive(Default)]
 struct Draft<'a> {
     role: Option<Role>,
+    is_tool_result: bool,
     content: Content<'a>,
     refusal: Option<Cow<'a, str>>,
     tool_calls: List,
@@ -174,11 +175,7 @@ impl<'a> Chat<'a> {
             index += 1;
         }
         if index == 0 {
-            return Err(Stop::WrongShape {
-                at: String::new(),
-                offset: start,
-                problem: "expected at least one message".into(),
-            });
+            return Err(Stop::wrong_shape(start, "expected at least one message"));
         }
         Ok(())
     }
@@ -315,7 +312,7 @@ impl<'a> Conversation<'a> {
             None => Role::User,
         };
         self.needs = self.needs.union(draft.content.needs);
-        if role == Role::Tool || draft.tool_calls.items > 0 || draft.function_call_bytes > 0 {
+        if draft.is_tool_result || draft.tool_calls.items > 0 || draft.function_call_bytes > 0 {
             self.needs = self.needs.union(Capabilities::TOOLS);
         }
         if draft.audio {
@@ -337,11 +334,7 @@ impl<'a> Draft<'a> {
             self.field(&key, cursor).map_err(|stop| stop.under(&key))?;
         }
         if self.role.is_none() {
-            return Err(Stop::WrongShape {
-                at: "role".into(),
-                offset: start,
-                problem: "missing".into(),
-            });
+            return Err(Stop::wrong_shape(start, "missing").under("role"));
         }
         Ok(())
     }
@@ -349,7 +342,9 @@ impl<'a> Draft<'a> {
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         match key {
             "role" => {
-                self.role = Some(match &*required_string(cursor)? {
+                let role = required_string(cursor)?;
+                self.is_tool_result = matches!(&*role, "tool" | "function");
+                self.role = Some(match &*role {
                     "system" | "developer" => Role::System,
                     "user" => Role::User,
                     "assistant" => Role::Assistant,
@@ -438,11 +433,7 @@ impl<'a> Part<'a> {
             Some("refusal") if self.refusal.is_none() => "refusal",
             Some(_) => return Ok(()),
         };
-        Err(Stop::WrongShape {
-            at: missing.into(),
-            offset: start,
-            problem: "missing".into(),
-        })
+        Err(Stop::wrong_shape(start, "missing").under(missing))
     }
 
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
@@ -497,11 +488,10 @@ fn optional_count(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Stop> {
     let offset = cursor.offset();
     let number = cursor.number()?;
     if number.contains(['.', 'e', 'E']) {
-        return Err(Stop::WrongShape {
-            at: String::new(),
+        return Err(Stop::wrong_shape(
             offset,
-            problem: "expected a whole number, found one with a fraction or exponent".into(),
-        });
+            "expected a whole number, found one with a fraction or exponent",
+        ));
     }
     if number.starts_with('-') {
         return Ok(None);
@@ -510,7 +500,7 @@ fn optional_count(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Stop> {
     Ok(Some(number.parse().unwrap_or(u32::MAX)))
 }
 
-/// Counts the items of an array and its bytes, up to the cut where it is cut off; `null` is an empty one.
+/// Counts the items of an array and its bytes, up to the cut where it is cut off; an empty one and `null` count nothing.
 fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
     *list = List::default();
     if cursor.null()? {
@@ -518,7 +508,7 @@ fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
     }
     cursor.expect(Kind::Array, "an array")?;
     let List { items, bytes } = list;
-    measured(cursor, bytes, |cursor| {
+    let end = measured(cursor, bytes, |cursor| {
         cursor.enter()?;
         let mut first = true;
         while cursor.next_item(&mut first)? {
@@ -526,11 +516,11 @@ fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
             cursor.skip_value()?;
         }
         Ok(())
-    })?;
+    });
     if *items == 0 {
         *bytes = 0;
     }
-    Ok(())
+    end
 }
 
 /// Reads with `read` and sets `bytes` to how far that came, also where it was cut off.

@@ -11,6 +11,7 @@ mod trace;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::rc::Rc;
@@ -317,6 +318,10 @@ impl Stream {
             let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
             return self.answer(reply, effects);
         }
+        // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
+        if matches!(&request, Ok(request) if request.model.is_none() && !request.complete) {
+            return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
+        }
         let outcome = decide(worker, &plan.policy, &request);
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
@@ -389,7 +394,7 @@ impl Stream {
         cluster_header: &str,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(policy) = policy {
+        if let Some(policy) = policy.filter(|policy| !policy.default_cluster.is_empty()) {
             set_cluster(cluster_header, &policy.default_cluster, effects);
             effects.push(Effect::ClearRouteCache);
         }

@@ -63,6 +63,9 @@ impl Trace {
         self.full = true;
         self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
         self.header(header::PROFILE, printable(&decision.profile));
+        if !decision.rules.is_empty() {
+            self.header(header::RULE, printable(&decision.rules.join(",")));
+        }
         self.header(header::REASON, reason.to_owned());
         if let Some(difficulty) = difficulty {
             self.header(header::DIFFICULTY, difficulty);
@@ -108,11 +111,11 @@ impl Trace {
 
     /// Writes the headers, and asks for what is still missing.
     pub fn response_headers(&mut self, effects: &mut Vec<Effect>) {
-        if self.full {
-            effects.push(Effect::ReadAttempts);
-        }
         for (name, value) in self.headers.drain(..) {
             effects.push(Effect::SetResponseHeader { name, value });
+        }
+        if self.full {
+            effects.push(Effect::ReadAttempts);
         }
     }
 
