@@ -8,7 +8,12 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use pointsman::classifier::Classifier;
+use pointsman::classifier::tokenizer::Tokenizer;
+use pointsman::policy::Policy;
+use pointsman::prompt::Prompt;
 use pointsman::request::{Format, parse, rewrite::set_model};
+use pointsman::router::Router;
 use serde_json::{Value, json};
 
 /// A conversation of about `bytes` bytes: prose with the escapes that prose has, as an agent's history.
@@ -73,5 +78,57 @@ fn rewriting(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, parsing, rewriting);
+/// One turn: a short question, and as much text as the classifier looks at of a long one.
+fn turns() -> Vec<(&'static str, String)> {
+    let question =
+        "A shop raises a price by 20 % and lowers it by 20 %. By how much has it changed?";
+    vec![("80B", question.to_owned()), ("8KB", question.repeat(100))]
+}
+
+fn tokenising(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tokenise");
+    let tokenizer = Tokenizer::new();
+    for (name, text) in turns() {
+        group.bench_with_input(BenchmarkId::from_parameter(name), &text, |bencher, text| {
+            bencher.iter(|| tokenizer.tokenize(black_box(text)));
+        });
+    }
+}
+
+/// Tokens, features and the model's run, as for each turn of a request.
+fn classifying(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("classify");
+    let mut classifier = Classifier::embedded().unwrap();
+    for (name, text) in turns() {
+        let request = body(json!([{"role": "user", "content": text}]));
+        let request = parse(Format::OpenAiChat, &request, true).unwrap();
+        let prompt = Prompt::of(&request);
+        let turn = prompt.turns.first().unwrap();
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| classifier.classify(black_box(turn)).unwrap());
+        });
+    }
+}
+
+/// From the bytes of a body to the decision, by the demo's policy.
+fn deciding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide");
+    let policy = Policy::compile(include_str!("../envoy/policies/demo.json")).unwrap();
+    let (mut router, _) = Router::new();
+    for (name, body) in bodies() {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
+            bencher.iter(|| router.route(&policy, Format::OpenAiChat, black_box(body), true));
+        });
+    }
+}
+
+criterion_group!(
+    benches,
+    parsing,
+    rewriting,
+    tokenising,
+    classifying,
+    deciding
+);
 criterion_main!(benches);

@@ -111,7 +111,7 @@ impl Envoy {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(Failure::Unmet(format!(
                     "envoy ended with {status}: {}",
-                    self.last_log_line()
+                    self.last_words()
                 )));
             }
             if let Some((admin, listener)) = self.addresses().await {
@@ -123,7 +123,7 @@ impl Envoy {
                 return Err(Failure::Unmet(format!(
                     "envoy took no requests within {} s: {}",
                     READY_TIMEOUT.as_secs(),
-                    self.last_log_line()
+                    self.last_words()
                 )));
             }
             tokio::time::sleep(POLL).await;
@@ -160,16 +160,10 @@ impl Envoy {
         self.directory.path().join("envoy.log")
     }
 
-    /// The last line of its log that says something.
-    fn last_log_line(&self) -> String {
+    /// What its log says of its end: the module's last word where there is one, else the last line.
+    fn last_words(&self) -> String {
         let log = std::fs::read(self.log_path()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let mut lines = log
-            .lines()
-            .rev()
-            .map(str::trim)
-            .filter(|line| !line.is_empty());
-        lines.next().unwrap_or("it logged nothing").to_owned()
+        last_words(&String::from_utf8_lossy(&log))
     }
 
     /// Ends it: SIGTERM by its id, and a kill where that does not help.
@@ -190,5 +184,29 @@ pub async fn end(child: &mut Child, patience: Duration) {
     }
     if tokio::time::timeout(patience, child.wait()).await.is_err() {
         let _ = child.kill().await;
+    }
+}
+
+/// Envoy's last line only names the plugin that failed; why it failed, the module logged before.
+fn last_words(log: &str) -> String {
+    let lines = || log.lines().rev().map(str::trim);
+    let of_module = lines().find_map(|line| Some(line.split_once(" wasm log ")?.1));
+    let last = of_module.or_else(|| lines().find(|line| !line.is_empty()));
+    last.unwrap_or("it logged nothing").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+
+    #[test]
+    fn the_module_says_why() {
+        let log = "[1][error][wasm] [context.cc:1] wasm log pointsman: policy: no model\n[1][critical] Unable to create\n\n";
+        assert_eq!(last_words(log), "pointsman: policy: no model");
+        assert_eq!(
+            last_words("[1][critical] cannot bind\n"),
+            "[1][critical] cannot bind"
+        );
+        assert_eq!(last_words(""), "it logged nothing");
     }
 }
