@@ -23,6 +23,8 @@ pub struct Estimate {
 pub enum Ineligible {
     /// The client pinned another model.
     NotTheModel,
+    /// A rule of the policy allows other models only.
+    NotAllowed,
     /// The model lacks what the request needs.
     LacksCapability(Capabilities),
     /// Input and answer do not fit.
@@ -65,6 +67,7 @@ impl Ineligible {
     pub const fn name(&self) -> &'static str {
         match self {
             Ineligible::NotTheModel => "not_the_model",
+            Ineligible::NotAllowed => "not_allowed",
             Ineligible::LacksCapability(_) => "lacks_capability",
             Ineligible::ContextWindow { .. } => "context_window",
             Ineligible::OutputTokens { .. } => "output_tokens",
@@ -80,6 +83,7 @@ impl std::fmt::Display for Ineligible {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Ineligible::NotTheModel => f.write_str("serves another model than the one asked for"),
+            Ineligible::NotAllowed => f.write_str("a rule allows other models only"),
             Ineligible::LacksCapability(lacking) => {
                 f.write_str("the model lacks")?;
                 for (index, name) in lacking.names().enumerate() {
@@ -152,6 +156,8 @@ pub struct Decision {
     pub model: ModelId,
     /// Name of the profile whose objective was used.
     pub profile: String,
+    /// Names of the policy's rules that had a part in it, in the order of the policy.
+    pub rules: Vec<String>,
     /// Why it was chosen.
     pub reason: Reason,
     /// The limits that had to be relaxed, in the order in which they were.

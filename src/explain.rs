@@ -69,6 +69,7 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
         "served_model": backend.map(|backend| backend.served_model.as_str()),
         "accelerator": backend.map(|backend| backend.accelerator.name()),
         "profile": decision.profile,
+        "rules": decision.rules,
         "reason": decision.reason.name(),
         "relaxed": decision.relaxed,
         "estimate": estimate(&decision.estimate),

@@ -19,5 +19,6 @@ pub mod registry;
 pub mod request;
 pub mod router;
 pub mod select;
+pub mod sensitivity;
 pub mod stream;
 pub mod telemetry;

@@ -296,18 +296,14 @@ mod tests {
     fn a_policys_problems_stand_under_policy() {
         let text = "{\n  \"policy\": {\"modles\": [],\n    \"backends\": 1}}";
         let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
-        let first = &invalid.problems[0];
-        assert_eq!(first.at, "policy.modles");
+        let find = |at: &str| invalid.problems.iter().find(|problem| problem.at == at);
+        let first = find("policy.modles").unwrap();
         assert!(first.message.contains("did you mean `models`?"), "{first}");
         assert_eq!((first.line, first.column), (2, 14));
         for problem in &invalid.problems {
             assert!(problem.at.starts_with("policy"), "{problem}");
         }
-        let backends = invalid
-            .problems
-            .iter()
-            .find(|problem| problem.at == "policy.backends");
-        assert_eq!(backends.map(|problem| problem.line), Some(3));
+        assert_eq!(find("policy.backends").map(|problem| problem.line), Some(3));
     }
 
     #[test]

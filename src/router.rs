@@ -8,12 +8,14 @@ use std::borrow::Cow;
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
 use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Rejection};
 use crate::policy::profile::Profile;
+use crate::policy::rules::{Facts, rule};
 use crate::policy::suggest::quote;
 use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
 use crate::registry::{Capabilities, ModelId};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::select::{Ask, NoCandidate, Selection, select};
+use crate::sensitivity::{self, Sensitivity};
 
 /// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
 /// count, so only there can a hard turn in the middle be missed.
@@ -93,16 +95,34 @@ impl Router {
             Ok(asked) => asked,
             Err(outcome) => return (outcome, Vec::new()),
         };
-        let prompt = Prompt::of(request);
-        let (pinned, profile, classification) = match asked {
-            Asked::Pinned(model, profile) => (Some(model), profile, None),
-            Asked::Open(profile) => {
-                let said = classify_hardest(&prompt, |turn| self.classify_turn(turn));
-                (None, profile, Some(said))
-            }
+        let (pinned, profile) = match asked {
+            Asked::Pinned(model, profile) => (Some(model), profile),
+            Asked::Open(profile) => (None, profile),
         };
+        let prompt = Prompt::of(request);
+        let classification = (pinned.is_none() || classifies_pinned(policy))
+            .then(|| classify_hardest(&prompt, |turn| self.classify_turn(turn)));
+        let ruling = rule(
+            &policy.rules,
+            &Facts {
+                classification: classification.as_ref(),
+                user: request.user.as_deref(),
+                asked: request.model.as_deref().unwrap_or(&policy.default_profile),
+                sensitive: find_sensitive(policy, request),
+                pinned: pinned.is_some(),
+            },
+        );
+        if let Some(message) = ruling.reject {
+            let rejection = reject(403, "rejected_by_policy", message.to_owned());
+            return (Outcome::Rejected(rejection), Vec::new());
+        }
+        let ruled = ruling.profile.and_then(|name| policy.find_profile(name));
+        let profile = ruled.unwrap_or(profile);
         let ask = Ask {
             pinned,
+            allowed: ruling.models,
+            tags: &ruling.tags,
+            min_quality: ruling.min_quality,
             needs: request.needs,
             input_tokens: prompt.input_tokens,
             max_tokens: request.max_tokens,
@@ -111,7 +131,8 @@ impl Router {
         };
         match select(&policy.registry, profile, &ask) {
             Ok(selection) => {
-                let decision = decided(selection, profile, &prompt, classification);
+                let mut decision = decided(selection, profile, &prompt, classification);
+                decision.rules = ruling.names.iter().map(|name| (*name).to_owned()).collect();
                 (Outcome::Routed(Box::new(decision)), Vec::new())
             }
             Err(NoCandidate { candidates }) => {
@@ -164,6 +185,29 @@ fn classify_hardest(
     hardest.unwrap_or_else(|| classifier::from_features(&nothing))
 }
 
+/// Whether a rule that holds for pinned models too needs the classifier's answer.
+fn classifies_pinned(policy: &Policy) -> bool {
+    let mut rules = policy.rules.iter();
+    rules.any(|rule| rule.then.binds_pinned() && rule.when.asks_classifier())
+}
+
+/// What sensitive text the messages hold, whoever wrote them. Looked for only where a rule asks.
+fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
+    if policy
+        .rules
+        .iter()
+        .all(|rule| rule.when.sensitive.is_empty())
+    {
+        return Sensitivity::NONE;
+    }
+    request
+        .messages
+        .iter()
+        .flat_map(|message| &message.texts)
+        .map(|text| sensitivity::find(text))
+        .fold(Sensitivity::NONE, Sensitivity::union)
+}
+
 /// What `model`, as the client wrote it, stands for.
 fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, Outcome> {
     let Some(default) = policy.find_profile(&policy.default_profile) else {
@@ -208,6 +252,7 @@ fn decided(
         backend: selection.chosen.backend,
         model: selection.chosen.model,
         profile: profile.name.clone(),
+        rules: Vec::new(),
         reason: selection.reason,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
         estimate: selection.chosen.estimate,
@@ -259,8 +304,12 @@ fn refuse(
         Some(Ineligible::LacksTag(tag)) => reject(
             400,
             "no_eligible_backend",
-            format!("no backend has the tag `{tag}`, which the profile requires"),
+            format!("no backend that may take the request has the tag `{tag}`"),
         ),
+        Some(Ineligible::NotAllowed) => {
+            let message = "the policy's rules leave no model for this request".to_owned();
+            reject(400, "no_eligible_backend", message)
+        }
         Some(Ineligible::NotTheModel) | None => {
             reject(404, "model_not_found", format!("{who} has no backend"))
         }
@@ -279,13 +328,14 @@ fn refuse(
 fn progress(obstacle: &Ineligible) -> (u8, u32) {
     match obstacle {
         Ineligible::NotTheModel => (0, 0),
-        Ineligible::LacksTag(_) => (1, 0),
-        Ineligible::LacksCapability(_) => (2, 0),
-        Ineligible::ContextWindow { window, .. } => (3, *window),
-        Ineligible::OutputTokens { most, .. } => (4, *most),
+        Ineligible::NotAllowed => (1, 0),
+        Ineligible::LacksTag(_) => (2, 0),
+        Ineligible::LacksCapability(_) => (3, 0),
+        Ineligible::ContextWindow { window, .. } => (4, *window),
+        Ineligible::OutputTokens { most, .. } => (5, *most),
         Ineligible::BelowQuality { .. }
         | Ineligible::OverCost { .. }
-        | Ineligible::OverLatency { .. } => (5, 0),
+        | Ineligible::OverLatency { .. } => (6, 0),
     }
 }
 

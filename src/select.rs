@@ -37,6 +37,12 @@ pub struct Ask<'a> {
     /// The only model that will do, if the client named one. The profile then only orders its backends: its tags are not
     /// required, quality is not limited and every other limit may give way.
     pub pinned: Option<ModelId>,
+    /// Only these models may answer, if not empty.
+    pub allowed: &'a [ModelId],
+    /// Tags that a backend must have, beside those of the profile.
+    pub tags: &'a [&'a str],
+    /// A floor of quality, beside that of the profile: the higher one counts.
+    pub min_quality: Option<f32>,
     /// What the model must be able to do.
     pub needs: Capabilities,
     /// Tokens of the input, estimated.
@@ -124,12 +130,11 @@ pub fn select(
 
 /// Which of two eligible candidates is the better one; the only place that breaks ties.
 ///
-/// The lesser objective wins. Objectives that agree to six decimals are equal, so that every platform decides alike; then
-/// the lower cost, the lower median latency and at last the earlier backend of the policy wins.
+/// The lesser objective wins; objectives are rounded to six decimals, so that every platform decides alike. Then the lower
+/// cost, the lower median latency and at last the earlier backend of the policy wins.
 pub fn compare(left: &Candidate, right: &Candidate) -> Ordering {
-    let rounded = |candidate: &Candidate| (candidate.objective * 1e6).round();
-    rounded(left)
-        .total_cmp(&rounded(right))
+    left.objective
+        .total_cmp(&right.objective)
         .then_with(|| left.estimate.cost_usd.total_cmp(&right.estimate.cost_usd))
         .then_with(|| {
             let latency = |candidate: &Candidate| candidate.estimate.latency_p50_ms;
@@ -181,6 +186,13 @@ fn find_obstacle(
 ) -> Option<Ineligible> {
     if ask.pinned.is_some_and(|pinned| pinned != backend.model) {
         return Some(Ineligible::NotTheModel);
+    }
+    if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
+        return Some(Ineligible::NotAllowed);
+    }
+    let lacks = |tag: &&str| !backend.tags.iter().any(|own| own == tag);
+    if let Some(tag) = ask.tags.iter().copied().find(|tag| lacks(tag)) {
+        return Some(Ineligible::LacksTag(tag.to_owned()));
     }
     let missing = profile.tags.iter().find(|tag| !backend.tags.contains(tag));
     if let Some(tag) = missing.filter(|_| ask.pinned.is_none()) {
@@ -270,7 +282,10 @@ fn objective(estimate: &Estimate, weights: &Weights, best: &Best) -> f64 {
     let cost = (cost_floor(estimate.cost_usd) / best.cost_usd).log10();
     let latency = (latency_floor(estimate.latency_p50_ms) / best.latency_p50_ms).log10();
     let lost = f64::from(best.quality) / f64::from(quality_floor(estimate.quality));
-    weights.cost * cost + weights.latency * latency + weights.quality * QUALITY_SCALE * lost.log10()
+    let sum = weights.cost * cost
+        + weights.latency * latency
+        + weights.quality * QUALITY_SCALE * lost.log10();
+    (sum * 1e6).round() / 1e6
 }
 
 /// The limits in force, as bounds on what [`Limit::measure`] says.
@@ -283,8 +298,16 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(profile: &'a Profile, ask: &Ask<'_>, best_quality: f32) -> Judge<'a> {
         let mut bounds = [None; LIMIT_COUNT];
-        for (limit, written) in profile.limits.stated() {
-            let unknown = limit.is_of_quality() && ask.classification.is_none();
+        let floor = profile.limits.get(Limit::MinQuality).unwrap_or(0.0);
+        let limits = match ask.min_quality {
+            Some(asked) => profile
+                .limits
+                .with(Limit::MinQuality, floor.max(f64::from(asked))),
+            None => profile.limits,
+        };
+        for (limit, written) in limits.stated() {
+            let unknown =
+                limit.is_of_quality() && (ask.classification.is_none() || ask.pinned.is_some());
             if let Some(slot) = bounds.get_mut(limit as usize)
                 && !unknown
             {
@@ -416,15 +439,16 @@ fn fallbacks(
         .filter(|(candidate, depth)| depth.is_some() && candidate.backend != chosen.backend)
         .map(|(candidate, _)| candidate)
         .collect();
-    chain.sort_unstable_by(|left, right| {
-        let class = |one: &Candidate| (one.ineligible.is_some(), one.model != chosen.model);
+    let class = |one: &Candidate| (one.ineligible.is_some(), one.model != chosen.model);
+    let order = |left: &&Candidate, right: &&Candidate| {
         class(left)
             .cmp(&class(right))
             .then_with(|| compare(left, right))
-    });
-    chain
-        .iter()
-        .take(MAX_FALLBACKS)
-        .map(|candidate| candidate.backend)
-        .collect()
+    };
+    if chain.len() > MAX_FALLBACKS {
+        chain.select_nth_unstable_by(MAX_FALLBACKS, order);
+        chain.truncate(MAX_FALLBACKS);
+    }
+    chain.sort_unstable_by(order);
+    chain.iter().map(|candidate| candidate.backend).collect()
 }

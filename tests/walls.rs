@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "live",
     "request",
     "usage",
+    "sensitivity",
     "prompt",
     "decision",
     "policy",
@@ -29,6 +30,7 @@ const ORDER: &[&str] = &[
     "router",
     "explain",
     "telemetry",
+    "plugin",
     "stream",
 ];
 

@@ -3,12 +3,14 @@
 //! `shape` has already reported what is wrong with the form. Here a value of the wrong form is passed over in silence and
 //! the rest goes on, so that one pass finds every problem; a policy comes out only if there was none.
 
+use super::compile_rules::{Known, compile_rules};
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
-use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy};
+use super::validate::validate;
+use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy, Problem};
 use crate::ability::Ability;
 use crate::registry::{
     Accelerator, Backend, Capabilities, Latency, Model, ModelId, Price, Registry,
@@ -26,15 +28,38 @@ const DEFAULT_CAPABILITIES: Capabilities = Capabilities::TOOLS
 
 /// Compiles `text`; see [`Policy::compile`].
 pub(super) fn compile(text: &str) -> Result<Policy, InvalidPolicy> {
-    let root = document::read(text).map_err(|problem| InvalidPolicy {
+    resolve(text, &read(text)?)
+}
+
+/// Compiles `text` and looks for what is doubtful; see [`Policy::check`].
+pub(super) fn check_all(text: &str) -> Result<(Policy, Vec<Problem>), InvalidPolicy> {
+    let root = read(text)?;
+    let policy = resolve(text, &root)?;
+    let mut warnings = Problems::of(text);
+    validate(&policy, &root, &mut warnings);
+    Ok((policy, warnings.into_list()))
+}
+
+fn read(text: &str) -> Result<Node, InvalidPolicy> {
+    document::read(text).map_err(|problem| InvalidPolicy {
         problems: vec![problem],
-    })?;
+    })
+}
+
+fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
     let mut problems = Problems::of(text);
-    check(&Kind::Object(&source::POLICY), &root, "", &mut problems);
-    let models = compile_models(&root, &mut problems);
-    let backends = compile_backends(&root, &models, &mut problems);
-    let profiles = compile_profiles(&root, &models, &backends, &mut problems);
-    let default_profile = text_of(&root, "default_profile").unwrap_or("auto");
+    check(&Kind::Object(&source::POLICY), root, "", &mut problems);
+    let models = compile_models(root, &mut problems);
+    let backends = compile_backends(root, &models, &mut problems);
+    let profiles = compile_profiles(root, &models, &backends, &mut problems);
+    let known = Known {
+        models: &models,
+        backends: &backends,
+        profiles: &profiles,
+    };
+    let rules = compile_rules(root, &known, &mut problems);
+    check_unique(items_of(root, "rules"), "rules", &mut problems);
+    let default_profile = text_of(root, "default_profile").unwrap_or("auto");
     if !profiles
         .iter()
         .any(|profile| profile.name == default_profile)
@@ -44,29 +69,30 @@ pub(super) fn compile(text: &str) -> Result<Policy, InvalidPolicy> {
             .map(|profile| profile.name.as_str())
             .collect();
         let message = unknown("profile", default_profile, &known);
-        problems.add(at_of(&root, "default_profile"), "default_profile", message);
+        problems.add(at_of(root, "default_profile"), "default_profile", message);
     }
     problems.into_result()?;
-    let default_cluster = text_of(&root, "default_cluster")
+    let default_cluster = text_of(root, "default_cluster")
         .or_else(|| backends.first().map(|backend| backend.cluster.as_str()))
         .unwrap_or_default()
         .to_owned();
     Ok(Policy {
-        version: text_of(&root, "version").map_or_else(|| hash(text), str::to_owned),
+        version: text_of(root, "version").map_or_else(|| hash(text), str::to_owned),
         default_cluster,
-        on_invalid_request: match text_of(&root, "on_invalid_request") {
+        on_invalid_request: match text_of(root, "on_invalid_request") {
             Some("reject") => OnInvalidRequest::Reject,
             _ => OnInvalidRequest::Bypass,
         },
-        decision_headers: match text_of(&root, "decision_headers") {
+        decision_headers: match text_of(root, "decision_headers") {
             Some("off") => DecisionHeaders::Off,
             Some("minimal") => DecisionHeaders::Minimal,
             _ => DecisionHeaders::Full,
         },
-        max_body_bytes: number_of(&root, "max_body_bytes")
+        max_body_bytes: number_of(root, "max_body_bytes")
             .map_or(DEFAULT_MAX_BODY_BYTES, |number| number as usize),
         registry: Registry { models, backends },
         profiles,
+        rules,
         default_profile: default_profile.to_owned(),
     })
 }
@@ -346,19 +372,19 @@ fn compile_tags(node: &Node) -> Vec<String> {
     tags
 }
 
-fn unknown(what: &str, written: &str, known: &[&str]) -> String {
+pub(super) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
     format!("unknown {what} {}{}", quote(written), hint(written, known))
 }
 
-fn items_of<'a>(node: &'a Node, name: &str) -> &'a [Node] {
+pub(super) fn items_of<'a>(node: &'a Node, name: &str) -> &'a [Node] {
     node.get(name).map_or(&[], Node::items)
 }
 
-fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+pub(super) fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     node.get(name).and_then(Node::text)
 }
 
-fn number_of(node: &Node, name: &str) -> Option<f64> {
+pub(super) fn number_of(node: &Node, name: &str) -> Option<f64> {
     node.get(name).and_then(Node::number)
 }
 

@@ -1,19 +1,25 @@
 //! The policy: what the operator wants. Three forms: as written (`source`), compiled ([`Policy`]), per request (`select`).
 //!
 //! A document is read into a tree that knows its places (`document`), checked against the tables of `source` by `shape`,
-//! and resolved by `compile`. Every problem is reported, not only the first.
+//! and resolved by `compile`. Every problem is reported, not only the first. `validate` finds what is allowed but doubtful;
+//! `publish` makes the schema and the documentation.
 
 mod compile;
+mod compile_rules;
 pub(crate) mod document;
 pub mod profile;
+pub mod publish;
+pub mod rules;
 pub mod shape;
 pub mod source;
 pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use crate::registry::Registry;
 use profile::Profile;
+use rules::Rule;
 
 /// One problem of a policy document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +100,8 @@ pub struct Policy {
     pub max_body_bytes: usize,
     /// The objectives that clients can ask for, the built-in ones included, sorted by name.
     pub profiles: Vec<Profile>,
+    /// What holds for some requests only, in the order of the policy.
+    pub rules: Vec<Rule>,
     /// Name of the profile for requests that name no model; one of [`Policy::profiles`].
     pub default_profile: String,
 }
@@ -105,6 +113,15 @@ impl Policy {
     /// [`InvalidPolicy`] with every problem of the document, each naming its place.
     pub fn compile(json: &str) -> Result<Policy, InvalidPolicy> {
         compile::compile(json)
+    }
+
+    /// Compiles a policy and gives, beside it, everything in it that is allowed but probably not meant, in the order of
+    /// the document. Slower than [`Policy::compile`]: for people who write policies.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`].
+    pub fn check(json: &str) -> Result<(Policy, Vec<Problem>), InvalidPolicy> {
+        compile::check_all(json)
     }
 
     /// The profile with this name.

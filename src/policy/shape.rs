@@ -107,16 +107,19 @@ impl<'t> Problems<'t> {
         });
     }
 
-    /// `Ok` where nothing was added; else everything, in the order of the document.
-    pub fn into_result(mut self) -> Result<(), InvalidPolicy> {
-        if self.list.is_empty() {
-            return Ok(());
-        }
+    /// Everything that was added, in the order of the document.
+    pub fn into_list(mut self) -> Vec<Problem> {
         self.list
             .sort_by_key(|problem| (problem.line, problem.column));
-        Err(InvalidPolicy {
-            problems: self.list,
-        })
+        self.list
+    }
+
+    /// `Ok` where nothing was added.
+    pub fn into_result(self) -> Result<(), InvalidPolicy> {
+        match self.into_list() {
+            list if list.is_empty() => Ok(()),
+            problems => Err(InvalidPolicy { problems }),
+        }
     }
 }
 

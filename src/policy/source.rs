@@ -68,6 +68,42 @@ const LIMIT_NAMES: &[&str] = &[
     "min_quality",
 ];
 
+/// The names of [`crate::classifier::Task`].
+const TASKS: &[&str] = &[
+    "chat",
+    "knowledge_qa",
+    "math",
+    "reasoning",
+    "code",
+    "creative_writing",
+    "summarization",
+    "translation",
+    "rewriting",
+    "extraction",
+    "classification",
+];
+
+/// The names of [`crate::classifier::Domain`].
+const DOMAINS: &[&str] = &[
+    "general",
+    "medical",
+    "legal",
+    "finance",
+    "science",
+    "technology",
+    "mathematics",
+    "humanities",
+];
+
+/// The names of [`crate::sensitivity::Sensitivity`].
+const SENSITIVE: &[&str] = &["email", "phone", "card", "iban", "national_id", "secret"];
+
+/// Logits beyond these are surely in another unit.
+const DIFFICULTY: Kind = Kind::Number {
+    min: -20.0,
+    max: 20.0,
+};
+
 /// The whole document.
 pub const POLICY: Shape = Shape {
     name: "policy",
@@ -136,6 +172,15 @@ pub const POLICY: Shape = Shape {
             },
             "`auto`, `auto:cheap`, `auto:fast` and `auto:best`, which are always there",
             "Named objectives that clients ask for as their `model`.",
+        ),
+        optional(
+            "rules",
+            Kind::List {
+                of: &Kind::Object(&RULE),
+                min: 0,
+            },
+            "none",
+            "What holds for some requests only.",
         ),
     ],
 };
@@ -389,12 +434,150 @@ pub const LIMITS: Shape = Shape {
     ],
 };
 
+/// One of `rules`.
+pub const RULE: Shape = Shape {
+    name: "rule",
+    doc: "Every rule that matches applies. Where two say different things the earlier one counts; tags add up, and of several floors the highest counts. For a request that names a model only `tags` and `reject` hold.",
+    fields: &[
+        optional(
+            "name",
+            Kind::Text,
+            "its place, such as `rules[0]`",
+            "Its name in headers, logs and metrics.",
+        ),
+        optional(
+            "when",
+            Kind::Object(&WHEN),
+            "it matches every request",
+            "Which requests it matches.",
+        ),
+        required("then", Kind::Object(&THEN), "What holds for them."),
+    ],
+};
+
+/// `when` of a rule.
+pub const WHEN: Shape = Shape {
+    name: "when",
+    doc: "Conditions. All that are stated must hold; of a list one item is enough.",
+    fields: &[
+        optional(
+            "task",
+            Kind::List {
+                of: &Kind::Choice(TASKS),
+                min: 1,
+            },
+            "any",
+            "What kind of work the prompt asks for.",
+        ),
+        optional(
+            "domain",
+            Kind::List {
+                of: &Kind::Choice(DOMAINS),
+                min: 1,
+            },
+            "any",
+            "What the prompt is about.",
+        ),
+        optional(
+            "min_confidence",
+            FRACTION,
+            "`0`",
+            "How probable the task and the domain must be for their conditions to hold.",
+        ),
+        optional(
+            "min_difficulty",
+            DIFFICULTY,
+            "any",
+            "The least difficulty, in logits: 0 is a prompt that an average model answers right half the time, 2 one that it answers right one time in eight.",
+        ),
+        optional(
+            "max_difficulty",
+            DIFFICULTY,
+            "any",
+            "The most difficulty, in logits.",
+        ),
+        optional(
+            "user",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "anybody",
+            "The end user that the client names in `user` or `safety_identifier`.",
+        ),
+        optional(
+            "asked",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "anything",
+            "The model or profile that the client asked for; the default profile where it asked for none.",
+        ),
+        optional(
+            "sensitive",
+            Kind::List {
+                of: &Kind::Choice(SENSITIVE),
+                min: 1,
+            },
+            "any",
+            "The request's messages hold text of one of these kinds.",
+        ),
+    ],
+};
+
+/// `then` of a rule.
+pub const THEN: Shape = Shape {
+    name: "then",
+    doc: "Consequences. At least one must be stated.",
+    fields: &[
+        optional(
+            "models",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "any",
+            "Only these models may answer.",
+        ),
+        optional(
+            "tags",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "none",
+            "Tags that a backend must have. They hold for fallbacks too and never give way.",
+        ),
+        optional(
+            "min_quality",
+            FRACTION,
+            "that of the profile",
+            "The least probability of a correct answer; gives way as the profile's own limit does.",
+        ),
+        optional(
+            "profile",
+            Kind::Text,
+            "the one asked for",
+            "The profile that is used instead of the one asked for.",
+        ),
+        optional(
+            "reject",
+            Kind::Text,
+            "it is not refused",
+            "The request is refused with 403 and this message.",
+        ),
+    ],
+};
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::classifier::{Domain, Task};
     use crate::policy::profile::Limit;
     use crate::registry::{Accelerator, Capabilities};
+    use crate::sensitivity::Sensitivity;
 
     #[test]
     fn the_names_are_those_of_the_types() {
@@ -406,5 +589,11 @@ mod tests {
         assert_eq!(LIMIT_NAMES, limits);
         let fields: Vec<&str> = LIMITS.fields.iter().map(|field| field.name).collect();
         assert_eq!(LIMIT_NAMES, fields);
+        let tasks: Vec<&str> = Task::ALL.iter().map(|task| task.name()).collect();
+        assert_eq!(TASKS, tasks);
+        let domains: Vec<&str> = Domain::ALL.iter().map(|domain| domain.name()).collect();
+        assert_eq!(DOMAINS, domains);
+        let kinds: Vec<&str> = Sensitivity::NAMES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(SENSITIVE, kinds);
     }
 }

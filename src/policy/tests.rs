@@ -3,6 +3,7 @@
 
 use super::profile::{Limit, Profile};
 use super::*;
+use crate::classifier::Task;
 use crate::registry::{Accelerator, Capabilities, ModelId};
 
 const MINIMAL: &str = include_str!("../../envoy/policies/minimal.json");
@@ -217,6 +218,151 @@ fn what_is_no_policy_at_all() {
     assert_eq!(
         invalid.to_string(),
         "missing field `models`; missing field `backends`"
+    );
+}
+
+/// The demo's policy with these rules.
+fn with_rules(rules: &str) -> String {
+    DEMO.replacen('{', &format!("{{\"rules\": [{rules}],\n"), 1)
+}
+
+#[test]
+fn rules_compile() {
+    let text = with_rules(
+        r#"{"name": "code", "when": {"task": ["code"], "min_confidence": 0.6, "min_difficulty": -1, "max_difficulty": 2, "user": ["u"], "asked": ["auto"], "sensitive": ["email", "card"]},
+            "then": {"models": ["llama-3.3-70b"], "tags": ["on-prem"], "min_quality": 0.5, "profile": "auto:best"}},
+           {"then": {"reject": "closed"}}"#,
+    );
+    let policy = Policy::compile(&text).unwrap();
+    let [code, closed] = &policy.rules[..] else {
+        unreachable!("two rules");
+    };
+    assert_eq!(code.when.tasks, [Task::Code]);
+    assert_eq!(code.when.min_confidence, 0.6);
+    assert_eq!(
+        code.when.sensitive.names().collect::<Vec<_>>(),
+        ["email", "card"]
+    );
+    assert_eq!(code.then.models, [ModelId(2)]);
+    assert_eq!(code.then.profile.as_deref(), Some("auto:best"));
+    assert_eq!(closed.name, "rules[1]");
+    assert_eq!(closed.when, rules::When::default());
+    assert_eq!(closed.then.reject.as_deref(), Some("closed"));
+}
+
+#[test]
+fn wrong_rules_are_all_reported() {
+    let text = with_rules(
+        r#"{"name": "a", "when": {"task": ["coding"], "domain": [], "min_difficulty": 3, "max_difficulty": 1, "asked": ["autoo"]}, "then": {}},
+{"name": "a", "when": {"sensitive": ["mail"]}, "then": {"models": ["llama-3.3-7b"], "tags": ["on-perm"], "profile": "auto:bst", "min_quality": 2}},
+{"wen": {}}"#,
+    );
+    let expected = [
+        "1:34 rules[0].when: never holds: `min_difficulty` 3 is more than `max_difficulty` 1",
+        "1:44 rules[0].when.task[0]: unknown value `coding`; known: chat, knowledge_qa, math, reasoning, code, creative_writing, summarization, translation, rewriting, extraction, classification",
+        "1:65 rules[0].when.domain: is empty: at least one is needed",
+        "1:121 rules[0].when.asked[0]: unknown model or profile `autoo`; did you mean `auto`?",
+        "1:140 rules[0].then: says nothing: state at least one consequence",
+        "2:10 rules[1].name: `a` is already the name of rules[0]",
+        "2:38 rules[1].when.sensitive[0]: unknown value `mail`; did you mean `email`?",
+        "2:68 rules[1].then.models[0]: unknown model `llama-3.3-7b`; did you mean `llama-3.3-70b`?",
+        "2:94 rules[1].then.tags[0]: unknown tag `on-perm`; did you mean `on-prem`?",
+        "2:117 rules[1].then.profile: unknown profile `auto:bst`; did you mean `auto:best`?",
+        "2:144 rules[1].then.min_quality: `2` is out of range: expected 0 to 1; did you mean `0.02`?",
+        "3:1 rules[2]: missing field `then`",
+        "3:2 rules[2].wen: unknown field `wen`; did you mean `when`?",
+    ];
+    assert_eq!(problems(&text), expected);
+}
+
+#[test]
+fn rules_that_never_count_are_a_warning() {
+    let text = with_rules(
+        r#"{"name": "all code", "when": {"task": ["code", "math"]}, "then": {"models": ["gpt-4.1"]}},
+{"name": "hard code", "when": {"task": ["code"], "min_difficulty": 1}, "then": {"models": ["llama-3.3-70b"], "tags": ["on-prem"]}},
+{"name": "no cards", "when": {"sensitive": ["card", "iban"]}, "then": {"reject": "no"}},
+{"name": "cards at home", "when": {"sensitive": ["card"], "user": ["u"]}, "then": {"tags": ["on-prem"]}},
+{"name": "chat", "when": {"task": ["chat"]}, "then": {"models": ["gpt-4.1"]}}"#,
+    );
+    let (_, warnings) = Policy::check(&text).unwrap();
+    let found: Vec<String> = warnings.iter().map(Problem::to_string).collect();
+    let expected = [
+        "rules[1].then.models: never counts: `all code` comes first and matches whenever this rule does",
+        "rules[3]: never counts: `no cards` comes first and refuses every such request",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_doubtful_is_a_warning() {
+    let text = r#"{
+  "default_cluster": "smal",
+  "models": [
+    {"name": "small", "benchmarks": {"mmlu": 0.5}},
+    {"name": "large", "context_window": 9000, "benchmarks": {"mmlu": 0.8}},
+    {"name": "ghost"}
+  ],
+  "backends": [
+    {"name": "small", "model": "small", "price": {"input": 1, "output": 1}, "tags": ["eu"]},
+    {"name": "slow", "model": "large", "price": {"input": 2, "output": 1}, "latency": {"tokens_per_second": 10}, "tags": ["us"]},
+    {"name": "fast", "model": "large", "price": {"input": 1, "output": 1}, "tags": ["us"]},
+    {"name": "same", "model": "large", "price": {"input": 1, "output": 1}}
+  ],
+  "profiles": {
+    "x": {"weights": {"cost": 1}, "limits": {"max_p50_ms": 400, "max_cost_usd": 0, "min_quality": 1}, "relax": ["max_p50_ms"], "tags": ["eu", "us"]}
+  }
+}"#;
+    let (_, warnings) = Policy::check(text).unwrap();
+    let found: Vec<String> = warnings
+        .iter()
+        .map(|problem| format!("{}:{} {problem}", problem.line, problem.column))
+        .collect();
+    let expected = [
+        "2:22 default_cluster: no backend has the cluster `smal`; did you mean `small`?",
+        "6:5 models[2]: no backend serves `ghost`: it can never be chosen",
+        "6:5 models[2]: `ghost` has no benchmark scores: it counts as an average model",
+        "10:5 backends[1]: `slow` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
+        "12:5 backends[3]: `same` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
+        "15:60 profiles.x.limits.max_p50_ms: no backend can keep it: it gives way in every request",
+        "15:81 profiles.x.limits.max_cost_usd: no backend can keep it: every request is refused",
+        "15:99 profiles.x.limits.min_quality: no backend can keep it: every request is refused",
+        "15:136 profiles.x.tags: no backend has all of these tags: every request is refused",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_examples_are_beyond_doubt() {
+    for text in [DEMO] {
+        let (_, warnings) = Policy::check(text).unwrap();
+        assert_eq!(warnings, []);
+    }
+}
+
+#[test]
+fn the_schema_says_what_the_checks_check() {
+    let schema = publish::schema();
+    assert_eq!(
+        schema["required"],
+        serde_json::json!(["models", "backends"])
+    );
+    assert_eq!(schema["additionalProperties"], false);
+    let price = &schema["properties"]["backends"]["items"]["properties"]["price"];
+    assert_eq!(price["properties"]["input"]["minimum"], 0.0);
+    assert_eq!(price["required"], serde_json::json!(["input", "output"]));
+    let profiles = &schema["properties"]["profiles"]["additionalProperties"];
+    let relax = &profiles["properties"]["relax"]["items"]["enum"];
+    assert_eq!(relax[0], "max_first_token_p99_ms");
+}
+
+#[test]
+#[cfg(not(target_family = "wasm"))]
+fn the_reference_is_up_to_date() {
+    let written = include_str!("../../docs/policy.md");
+    assert_eq!(
+        written,
+        publish::markdown(),
+        "run `pointsman schema --markdown > docs/policy.md`"
     );
 }
 

@@ -13,6 +13,9 @@ use std::borrow::Cow;
 /// open ones are kept in the bits of a `u128`.
 pub(super) const MAX_DEPTH: u32 = 128;
 
+/// How many bytes of a run are read a word at a time, before it is taken for a long one.
+const SHORT_RUN: usize = 64;
+
 /// Why reading stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -25,42 +28,44 @@ pub(super) enum Stop {
     },
     /// More than [`MAX_DEPTH`] levels at this byte.
     TooDeep { offset: usize },
-    /// JSON, but not what the API wants; `at` is built up from the inside outwards by [`Stop::under`].
-    WrongShape {
-        at: String,
-        offset: usize,
-        problem: String,
-    },
+    /// JSON, but not what the API wants; `at` is built up from the inside outwards by
+    /// [`Stop::under`].
+    WrongShape(Box<WrongShape>),
+}
+
+/// What is wrong with a value that is JSON: boxed in [`Stop`], which every small step returns.
+#[derive(Debug)]
+pub(super) struct WrongShape {
+    pub(super) at: String,
+    pub(super) offset: usize,
+    pub(super) problem: String,
 }
 
 impl Stop {
+    /// The value at `offset` is wrong, seen from where it stands.
+    pub(super) fn wrong_shape(offset: usize, problem: impl Into<String>) -> Stop {
+        Stop::WrongShape(Box::new(WrongShape {
+            at: String::new(),
+            offset,
+            problem: problem.into(),
+        }))
+    }
+
     /// The same stop, its place seen from one level further out: `segment` is a field's name.
-    pub(super) fn under(self, segment: &str) -> Stop {
-        match self {
-            Stop::WrongShape {
-                at,
-                offset,
-                problem,
-            } => {
-                let mut outer = String::from(segment);
-                if !at.is_empty() && !at.starts_with('[') {
-                    outer.push('.');
-                }
-                outer.push_str(&at);
-                Stop::WrongShape {
-                    at: outer,
-                    offset,
-                    problem,
-                }
+    pub(super) fn under(mut self, segment: &str) -> Stop {
+        if let Stop::WrongShape(wrong) = &mut self {
+            if !wrong.at.is_empty() && !wrong.at.starts_with('[') {
+                wrong.at.insert(0, '.');
             }
-            other => other,
+            wrong.at.insert_str(0, segment);
         }
+        self
     }
 
     /// The same stop, its place seen from one level further out, which is a list.
     pub(super) fn under_index(self, index: u32) -> Stop {
         match self {
-            Stop::WrongShape { .. } => self.under(&format!("[{index}]")),
+            Stop::WrongShape(_) => self.under(&format!("[{index}]")),
             other => other,
         }
     }
@@ -155,11 +160,7 @@ impl<'a> Cursor<'a> {
 
     /// The error that the next value has this problem.
     pub(super) fn wrong_shape<T>(&self, problem: impl Into<String>) -> Result<T, Stop> {
-        Err(Stop::WrongShape {
-            at: String::new(),
-            offset: self.at,
-            problem: problem.into(),
-        })
+        Err(Stop::wrong_shape(self.at, problem))
     }
 
     /// Steps over `null`, if that is the next value, and says whether it was.
@@ -285,22 +286,17 @@ impl<'a> Cursor<'a> {
 
     /// Reads the escape that starts here.
     fn escape(&mut self) -> Result<char, Stop> {
+        let kind = self.text.as_bytes().get(self.at + 1).copied();
         self.at += 1;
-        let character = match self.byte() {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
-            Some(_) => return self.not_json("unknown escape in a string"),
-            None => return Err(Stop::Cut),
-        };
-        self.at += 1;
-        Ok(character)
+        if let Some(character) = kind.and_then(simple_escape) {
+            self.at += 1;
+            return Ok(character);
+        }
+        match kind {
+            Some(b'u') => self.unicode_escape(),
+            Some(_) => self.not_json("unknown escape in a string"),
+            None => Err(Stop::Cut),
+        }
     }
 
     /// Reads `uXXXX`, and the `\uXXXX` after it where the two are a surrogate pair.
@@ -497,19 +493,52 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// What a backslash and this byte stand for, if it is an escape of two bytes.
+const fn simple_escape(byte: u8) -> Option<char> {
+    Some(match byte {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        _ => return None,
+    })
+}
+
 /// Where the run of plain string bytes that starts at `from` ends: at a quote, a backslash, a control character or the end.
 ///
-/// Four words at a time without SIMD types, so that it is as fast in WebAssembly: a base64 image of megabytes is one call.
+/// Words instead of SIMD types, so that it is as fast in WebAssembly: first one at a time, for prose with an escape in
+/// every line, then four at a time, for a base64 image of megabytes.
 fn plain_end(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
-    let (blocks, tail) = rest.as_chunks::<32>();
+    let (words, tail) = rest.as_chunks::<8>();
+    let mut at = from;
+    for word in words {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+        if at == from + SHORT_RUN {
+            return long_plain_end(bytes, at);
+        }
+    }
+    at + first_special(tail)
+}
+
+/// The same where the run is long already.
+fn long_plain_end(bytes: &[u8], from: usize) -> usize {
+    let (blocks, tail) = bytes.get(from..).unwrap_or_default().as_chunks::<32>();
     let mut at = from;
     for block in blocks {
         let (words, _) = block.as_chunks::<8>();
-        let special = words
+        let any = words
             .iter()
             .fold(0, |any, word| any | special(u64::from_le_bytes(*word)));
-        if special != 0 {
+        if any != 0 {
             return at + first_special(block);
         }
         at += 32;
@@ -526,7 +555,8 @@ fn first_special(bytes: &[u8]) -> usize {
 }
 
 /// Not zero where one of the eight bytes is a quote, a backslash or a control character ("has a byte less than n" of
-/// Anderson's bit twiddling hacks, three times).
+/// Anderson's bit twiddling hacks, three times). The lowest bit set is that of the first such byte; bits above it may be
+/// false, for a subtraction borrows only upwards.
 const fn special(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     let quotes = word ^ (ONES * b'"' as u64);

@@ -168,14 +168,10 @@ pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>,
             offset,
             problem: format!("nested more than {MAX_DEPTH} levels deep"),
         },
-        Stop::WrongShape {
-            at,
-            offset,
-            problem,
-        } => InvalidRequest::WrongShape {
-            at,
-            offset,
-            problem,
+        Stop::WrongShape(wrong) => InvalidRequest::WrongShape {
+            at: wrong.at,
+            offset: wrong.offset,
+            problem: wrong.problem,
         },
     })
 }

@@ -174,11 +174,7 @@ impl<'a> Chat<'a> {
             index += 1;
         }
         if index == 0 {
-            return Err(Stop::WrongShape {
-                at: String::new(),
-                offset: start,
-                problem: "expected at least one message".into(),
-            });
+            return Err(Stop::wrong_shape(start, "expected at least one message"));
         }
         Ok(())
     }
@@ -337,11 +333,7 @@ impl<'a> Draft<'a> {
             self.field(&key, cursor).map_err(|stop| stop.under(&key))?;
         }
         if self.role.is_none() {
-            return Err(Stop::WrongShape {
-                at: "role".into(),
-                offset: start,
-                problem: "missing".into(),
-            });
+            return Err(Stop::wrong_shape(start, "missing").under("role"));
         }
         Ok(())
     }
@@ -438,11 +430,7 @@ impl<'a> Part<'a> {
             Some("refusal") if self.refusal.is_none() => "refusal",
             Some(_) => return Ok(()),
         };
-        Err(Stop::WrongShape {
-            at: missing.into(),
-            offset: start,
-            problem: "missing".into(),
-        })
+        Err(Stop::wrong_shape(start, "missing").under(missing))
     }
 
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
@@ -497,11 +485,10 @@ fn optional_count(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Stop> {
     let offset = cursor.offset();
     let number = cursor.number()?;
     if number.contains(['.', 'e', 'E']) {
-        return Err(Stop::WrongShape {
-            at: String::new(),
+        return Err(Stop::wrong_shape(
             offset,
-            problem: "expected a whole number, found one with a fraction or exponent".into(),
-        });
+            "expected a whole number, found one with a fraction or exponent",
+        ));
     }
     if number.starts_with('-') {
         return Ok(None);
@@ -510,7 +497,7 @@ fn optional_count(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Stop> {
     Ok(Some(number.parse().unwrap_or(u32::MAX)))
 }
 
-/// Counts the items of an array and its bytes, up to the cut where it is cut off; `null` is an empty one.
+/// Counts the items of an array and its bytes, up to the cut where it is cut off; an empty one and `null` count nothing.
 fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
     *list = List::default();
     if cursor.null()? {
@@ -518,7 +505,7 @@ fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
     }
     cursor.expect(Kind::Array, "an array")?;
     let List { items, bytes } = list;
-    measured(cursor, bytes, |cursor| {
+    let end = measured(cursor, bytes, |cursor| {
         cursor.enter()?;
         let mut first = true;
         while cursor.next_item(&mut first)? {
@@ -526,11 +513,11 @@ fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
             cursor.skip_value()?;
         }
         Ok(())
-    })?;
+    });
     if *items == 0 {
         *bytes = 0;
     }
-    Ok(())
+    end
 }
 
 /// Reads with `read` and sets `bytes` to how far that came, also where it was cut off.

@@ -170,7 +170,8 @@ fn a_body_that_is_no_request_goes_by_or_is_refused_as_the_policy_says() {
         let Outcome::Rejected(rejection) = route(&reject, body) else {
             panic!("{body}");
         };
-        assert_eq!((rejection.status, rejection.code), (400, "invalid_request"));
+        assert_eq!(rejection.status, 400);
+        assert!(matches!(rejection.code, "invalid_json" | "invalid_request"));
     }
 }
 
@@ -200,6 +201,159 @@ fn explaining_a_refusal_names_every_candidate() {
     assert!(matches!(outcome, Outcome::Rejected(_)));
     assert_eq!(candidates.len(), policy.registry.backends.len());
     assert!(candidates.iter().all(|one| one.ineligible.is_some()));
+}
+
+/// The demo's policy with these rules.
+fn ruled(rules: &str) -> Policy {
+    Policy::compile(&DEMO.replacen('{', &format!("{{\"rules\": [{rules}],"), 1)).unwrap()
+}
+
+#[test]
+fn a_rule_narrows_an_open_choice_and_is_named() {
+    let policy = ruled(
+        r#"{"name": "vip", "when": {"user": ["ada"]}, "then": {"models": ["gpt-4.1"], "profile": "auto:best"}}"#,
+    );
+    let vip = decision(&policy, r#""model": "auto", "user": "ada","#);
+    assert_eq!(model_name(&policy, &vip), "gpt-4.1");
+    assert_eq!(vip.profile, "auto:best");
+    assert_eq!(vip.rules, ["vip"]);
+    let other = decision(&policy, r#""model": "auto", "user": "bob","#);
+    assert!(other.rules.is_empty());
+    assert_eq!(other.profile, "auto");
+    // Whoever names a model gets it.
+    let pinned = decision(&policy, r#""model": "llama-3.1-8b", "user": "ada","#);
+    assert_eq!(model_name(&policy, &pinned), "llama-3.1-8b");
+    assert!(pinned.rules.is_empty());
+}
+
+#[test]
+fn sensitive_prompts_stay_at_home_even_when_pinned_and_in_the_chain() {
+    let policy = ruled(
+        r#"{"name": "at home", "when": {"sensitive": ["email", "card"]}, "then": {"tags": ["on-prem"]}}"#,
+    );
+    let at_home = |id| {
+        let tags = &policy.registry.backend(id).unwrap().tags;
+        tags.iter().any(|tag| tag == "on-prem")
+    };
+    let body = |model: &str| {
+        format!(
+            r#"{{"model": "{model}", "messages": [{{"role": "system", "content": "Reply to jane@example.org"}}, {{"role": "user", "content": "Hello"}}]}}"#
+        )
+    };
+    for model in ["auto", "auto:fast", "llama-3.1-8b"] {
+        let Outcome::Routed(decision) = route(&policy, &body(model)) else {
+            panic!("{model}");
+        };
+        assert_eq!(decision.rules, ["at home"]);
+        assert!(at_home(decision.backend), "{model}");
+        assert!(decision.fallbacks.iter().all(|id| at_home(*id)), "{model}");
+    }
+    let Outcome::Rejected(rejection) = route(&policy, &body("gpt-4.1")) else {
+        panic!("gpt-4.1 is nowhere at home");
+    };
+    assert_eq!(
+        (rejection.status, rejection.code),
+        (400, "no_eligible_backend")
+    );
+    let harmless = decision(&policy, r#""model": "gpt-4.1","#);
+    assert!(harmless.rules.is_empty());
+}
+
+#[test]
+fn a_rule_can_refuse() {
+    let policy = ruled(
+        r#"{"when": {"asked": ["auto:best", "gpt-4.1"]}, "then": {"reject": "not before noon"}}"#,
+    );
+    for model in ["auto:best", "gpt-4.1"] {
+        let rejection = rejection(&policy, &format!(r#""model": "{model}","#));
+        assert_eq!(
+            (rejection.status, rejection.code),
+            (403, "rejected_by_policy")
+        );
+        assert_eq!(rejection.message, "not before noon");
+    }
+    assert!(decision(&policy, "").rules.is_empty());
+}
+
+#[test]
+fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
+    let said = Classification {
+        task: classifier::Task::Code,
+        task_probability: 0.7,
+        domain: classifier::Domain::Legal,
+        domain_probability: 0.4,
+        difficulty: 1.0,
+        ..classifier::from_features(&Turn {
+            text: Cow::Borrowed("x"),
+        })
+    };
+    for (when, holds) in [
+        (r#"{"task": ["math", "code"]}"#, true),
+        (r#"{"task": ["math"]}"#, false),
+        (r#"{"task": ["code"], "min_confidence": 0.8}"#, false),
+        (r#"{"task": ["code"], "domain": ["legal"]}"#, true),
+        (
+            r#"{"task": ["code"], "domain": ["legal"], "min_confidence": 0.5}"#,
+            false,
+        ),
+        (r#"{"min_difficulty": 0.5, "max_difficulty": 1}"#, true),
+        (r#"{"min_difficulty": 1.5}"#, false),
+        (r#"{"max_difficulty": 0.5}"#, false),
+        ("{}", true),
+    ] {
+        let policy = ruled(&format!(
+            r#"{{"when": {when}, "then": {{"tags": ["on-prem"]}}}}"#
+        ));
+        let facts = Facts {
+            classification: Some(&said),
+            user: None,
+            asked: "auto",
+            sensitive: Sensitivity::NONE,
+            pinned: false,
+        };
+        assert_eq!(
+            !rule(&policy.rules, &facts).names.is_empty(),
+            holds,
+            "{when}"
+        );
+        assert_eq!(
+            classifies_pinned(&policy),
+            when != "{}",
+            "a tag binds pinned models too"
+        );
+    }
+}
+
+#[test]
+fn rules_add_up_and_the_earlier_wins() {
+    let policy = ruled(
+        r#"{"name": "one", "then": {"models": ["gpt-4.1"], "min_quality": 0.3, "tags": ["on-prem"]}},
+           {"name": "two", "then": {"models": ["llama-3.1-8b"], "min_quality": 0.2}},
+           {"name": "three", "then": {"min_quality": 0.6, "profile": "auto:fast", "tags": ["on-prem"]}},
+           {"name": "four", "then": {"profile": "auto:best"}}"#,
+    );
+    let facts = Facts {
+        classification: None,
+        user: None,
+        asked: "auto",
+        sensitive: Sensitivity::NONE,
+        pinned: false,
+    };
+    let ruling = rule(&policy.rules, &facts);
+    assert_eq!(ruling.models, [ModelId(3)]);
+    assert_eq!(ruling.min_quality, Some(0.6));
+    assert_eq!(ruling.profile, Some("auto:fast"));
+    assert_eq!(ruling.tags, ["on-prem", "on-prem"]);
+    assert_eq!(ruling.names, ["one", "three"]);
+    let pinned = rule(
+        &policy.rules,
+        &Facts {
+            pinned: true,
+            ..facts
+        },
+    );
+    assert!(pinned.models.is_empty() && pinned.profile.is_none() && pinned.min_quality.is_none());
+    assert_eq!(pinned.names, ["one", "three"]);
 }
 
 /// A prompt whose turns say how hard they are, and a classifier that believes them.

@@ -11,6 +11,7 @@ mod trace;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::rc::Rc;
@@ -389,7 +390,7 @@ impl Stream {
         cluster_header: &str,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(policy) = policy {
+        if let Some(policy) = policy.filter(|policy| !policy.default_cluster.is_empty()) {
             set_cluster(cluster_header, &policy.default_cluster, effects);
             effects.push(Effect::ClearRouteCache);
         }

@@ -1,1 +1,623 @@
-//! t
+//! The state machine against a host that does what it is told: effects are asserted on, and what they leave of a request.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::testing::{POLICY, policy_with};
+use super::*;
+use crate::telemetry::state;
+
+/// A host: carries out effects on a request that it holds, and answers what it is asked.
+struct Host {
+    stream: Stream,
+    policy: Option<Rc<Policy>>,
+    router: Option<Router>,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+    unreadable: bool,
+    held: bool,
+    clock_ns: u64,
+    effects: Vec<Effect>,
+}
+
+impl Host {
+    fn new(policy: &str) -> Host {
+        Host {
+            policy: Some(Rc::new(Policy::compile(policy).unwrap())),
+            ..Host::without_policy()
+        }
+    }
+
+    fn without_policy() -> Host {
+        Host {
+            stream: Stream::new(),
+            policy: None,
+            router: Some(Router::with_features_only()),
+            headers: Vec::new(),
+            body: Vec::new(),
+            unreadable: false,
+            held: false,
+            clock_ns: 5_000_000,
+            effects: Vec::new(),
+        }
+    }
+
+    /// As the filter does it: all effects first, then the answer to what was asked.
+    fn tell(&mut self, event: Event<'_>) {
+        let mut worker = Worker {
+            cluster_header: "x-to",
+            policy: self.policy.as_ref(),
+            router: self.router.as_mut(),
+        };
+        let effects = self.stream.on(event, &mut worker);
+        self.effects.extend(effects.iter().cloned());
+        let questions: Vec<Effect> = effects
+            .into_iter()
+            .filter_map(|effect| self.perform(effect))
+            .collect();
+        assert!(questions.len() <= 1, "{questions:?}");
+        for question in questions {
+            self.answer(&question);
+        }
+    }
+
+    fn answer(&mut self, question: &Effect) {
+        match question {
+            Effect::ReadBody { size } => {
+                let bytes = self.body[..*size].to_vec();
+                self.tell(Event::Body {
+                    bytes: (!self.unreadable).then_some(bytes.as_slice()),
+                    now_ns: self.clock_ns,
+                });
+            }
+            Effect::ReadClock => self.tell(Event::Clock(self.clock_ns + 41_500)),
+            _ => self.tell(Event::Attempts(Some(2))),
+        }
+    }
+
+    /// Carries out an effect, or gives it back where it is a question.
+    fn perform(&mut self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Pause => self.held = true,
+            Effect::Continue => self.held = false,
+            Effect::ReadBody { .. } | Effect::ReadClock | Effect::ReadAttempts => {
+                return Some(effect);
+            }
+            Effect::RemoveRequestHeader(name) => {
+                self.headers.retain(|(other, _)| other.as_bytes() != name);
+            }
+            Effect::SetRequestHeader { name, value } => self.set(&name, &value),
+            Effect::RewriteBody {
+                edit,
+                content_length,
+            } => {
+                self.body.splice(..edit.replace, edit.with);
+                self.headers.retain(|(name, _)| name != "content-length");
+                if let Some(length) = content_length {
+                    self.set("content-length", &decimal(length));
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.into(), value.into()));
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other == name)?;
+        std::str::from_utf8(&found.1).ok()
+    }
+
+    /// Sends the headers that are set.
+    fn send_headers(&mut self, end_of_stream: bool) {
+        let headers = self.headers.clone();
+        let headers: Vec<Header<'_>> = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_slice()))
+            .collect();
+        self.tell(Event::RequestHeaders {
+            headers: &headers,
+            end_of_stream,
+        });
+    }
+
+    fn send_chunk(&mut self, chunk: &[u8], end_of_stream: bool) {
+        self.body.extend_from_slice(chunk);
+        self.tell(Event::RequestBody {
+            held: self.body.len(),
+            end_of_stream,
+        });
+    }
+
+    fn begin(&mut self, method: &str, path: &str) {
+        self.set(":method", method);
+        self.set(":path", path);
+    }
+
+    /// A chat request in one chunk, its length stated.
+    fn chat(policy: &str, body: &str) -> Host {
+        let mut host = Host::new(policy);
+        host.begin("POST", "/v1/chat/completions");
+        host.set("content-length", &body.len().to_string());
+        host.send_headers(false);
+        host.send_chunk(body.as_bytes(), true);
+        host
+    }
+
+    fn reply(&self) -> Option<&Reply> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Reply(reply) => Some(reply),
+            _ => None,
+        })
+    }
+
+    fn reply_json(&self) -> Value {
+        serde_json::from_slice(&self.reply().unwrap().body).unwrap()
+    }
+
+    fn counts(&self) -> Vec<&str> {
+        let counts = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Count(metric) => Some(metric.name.as_ref()),
+            _ => None,
+        });
+        counts.collect()
+    }
+
+    fn state(&self, key: &str) -> Option<&str> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::SetState { key: other, value } if *other == key => Some(value.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The response's headers of ours, in their order.
+    fn response(&mut self) -> Vec<(&'static str, String)> {
+        self.effects.clear();
+        self.tell(Event::ResponseHeaders);
+        let headers = self.effects.iter().filter_map(|effect| match effect {
+            Effect::SetResponseHeader { name, value } => Some((*name, value.clone())),
+            _ => None,
+        });
+        headers.collect()
+    }
+}
+
+fn ask(model: &str, text: &str) -> String {
+    serde_json::json!({
+        "messages": [{"role": "user", "content": text}],
+        "model": model,
+        "max_tokens": 50,
+    })
+    .to_string()
+}
+
+#[test]
+fn a_pinned_model_is_routed_and_named_as_its_backend_knows_it() {
+    let body = ask("tiny", "hello");
+    let mut host = Host::chat(POLICY, &body);
+    assert!(!host.held);
+    assert_eq!(host.header("x-to"), Some("cluster-cpu"));
+    let expected = body.replace("\"tiny\"", "\"tiny-q4\"");
+    assert_eq!(String::from_utf8_lossy(&host.body), expected);
+    assert_eq!(
+        host.header("content-length"),
+        Some(expected.len().to_string().as_str())
+    );
+    assert_eq!(
+        host.counts(),
+        ["pointsman.decisions.model.tiny.backend.cpu-1.accelerator.cpu.profile.auto.reason.pinned"]
+    );
+    assert!(
+        host.effects
+            .contains(&Effect::Observe(telemetry::DECISION_US, 42))
+    );
+    assert_eq!(host.state(state::MODEL), Some("tiny"));
+    assert_eq!(host.state(state::BACKEND), Some("cpu-1"));
+    assert_eq!(host.state(state::REASON), Some("pinned"));
+    let names: Vec<&str> = host.response().iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        [
+            header::MODEL,
+            header::BACKEND,
+            header::SCHEMA_VERSION,
+            header::PROFILE,
+            header::REASON,
+            header::ESTIMATED_COST_USD,
+            header::DECISION_US,
+            header::ATTEMPTS,
+        ]
+    );
+}
+
+#[test]
+fn a_profile_is_classified_and_says_so() {
+    let mut host = Host::chat(POLICY, &ask("auto", "hello"));
+    assert!(host.header("x-to").unwrap().starts_with("cluster-"));
+    // The router of these tests has no classifier: features alone decide, and that is counted.
+    assert!(host.counts().contains(&"pointsman.classifier_faults"));
+    let response = host.response();
+    let value = |name| {
+        response
+            .iter()
+            .find(|(other, _)| *other == name)
+            .unwrap()
+            .1
+            .clone()
+    };
+    assert_eq!(value(header::SCHEMA_VERSION), "1");
+    assert_eq!(value(header::DECISION_US), "42");
+    assert_eq!(value(header::ATTEMPTS), "2");
+    let quality: f64 = value(header::QUALITY).parse().unwrap();
+    assert!((0.0..=1.0).contains(&quality));
+    value(header::DIFFICULTY).parse::<f64>().unwrap();
+}
+
+#[test]
+fn any_chunking_gives_the_same_request() {
+    let body = ask("huge", "some words to cut into pieces");
+    let whole = Host::chat(POLICY, &body);
+    for size in 1..body.len() {
+        let mut host = Host::new(POLICY);
+        host.begin("POST", "/v1/chat/completions");
+        host.set("content-length", &body.len().to_string());
+        host.send_headers(false);
+        for chunk in body.as_bytes().chunks(size) {
+            assert!(host.held);
+            host.send_chunk(chunk, false);
+        }
+        host.send_chunk(b"", true);
+        assert!(!host.held);
+        assert_eq!(host.body, whole.body);
+        assert_eq!(host.headers, whole.headers);
+        assert_eq!(host.counts(), whole.counts());
+    }
+}
+
+#[test]
+fn trailers_end_a_body() {
+    let body = ask("tiny", "hello");
+    let mut host = Host::new(POLICY);
+    host.begin("POST", "/v1/chat/completions?x=1");
+    host.send_headers(false);
+    host.send_chunk(body.as_bytes(), false);
+    assert!(host.held);
+    host.tell(Event::RequestTrailers);
+    assert!(!host.held);
+    assert_eq!(host.header("x-to"), Some("cluster-cpu"));
+    assert_eq!(host.header("content-length"), None);
+    assert!(String::from_utf8_lossy(&host.body).contains("tiny-q4"));
+}
+
+#[test]
+fn trailers_without_a_body_are_a_body_that_cannot_be_read() {
+    let mut host = Host::new(POLICY);
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(false);
+    host.tell(Event::RequestTrailers);
+    assert!(!host.held);
+    assert_eq!(host.counts(), ["pointsman.bypasses.cause.invalid_request"]);
+}
+
+#[test]
+fn what_is_no_llm_request_passes_at_once() {
+    for (method, path) in [
+        ("GET", "/v1/chat/completions"),
+        ("GET", "/"),
+        ("POST", "/v1/embeddings/none"),
+        ("OPTIONS", "*"),
+        ("DELETE", "/v1/models/tiny"),
+        ("POST", "/v1/models"),
+    ] {
+        let mut host = Host::new(POLICY);
+        host.begin(method, path);
+        host.send_headers(false);
+        assert_eq!(host.effects, [Effect::Continue], "{method} {path}");
+        host.send_chunk(b"anything", true);
+        assert!(!host.held);
+        assert_eq!(host.response(), []);
+    }
+}
+
+#[test]
+fn headers_of_ours_are_removed_whatever_the_request_is() {
+    let forged = |host: &mut Host| {
+        host.set("x-to", "cluster-gpu");
+        host.set("x-pointsman-model", "huge");
+        host.headers
+            .push(("x-pointsman-odd".into(), b"\xff\xfe".to_vec()));
+        host.headers
+            .push(("x-pointsman-odd".into(), b"twice".to_vec()));
+        host.set("x-other", "stays");
+    };
+    let mut host = Host::new(POLICY);
+    host.begin("GET", "/");
+    forged(&mut host);
+    host.send_headers(true);
+    let left: Vec<&str> = host.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(left, [":method", ":path", "x-other"]);
+    assert!(host.effects.contains(&Effect::ClearRouteCache));
+
+    let mut host = Host::without_policy();
+    host.begin("POST", "/v1/chat/completions");
+    forged(&mut host);
+    host.send_headers(false);
+    assert!(!host.held);
+    let left: Vec<&str> = host.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(left, [":method", ":path", "x-other"]);
+    assert_eq!(host.counts(), ["pointsman.bypasses.cause.no_policy"]);
+
+    let mut host = Host::new(POLICY);
+    host.begin("POST", "/v1/chat/completions");
+    forged(&mut host);
+    host.send_headers(false);
+    host.send_chunk(ask("tiny", "hello").as_bytes(), true);
+    assert_eq!(host.header("x-to"), Some("cluster-cpu"));
+    assert_eq!(host.header("x-pointsman-model"), None);
+}
+
+#[test]
+fn a_body_that_cannot_be_read_goes_to_the_default_cluster_untouched() {
+    for body in ["", "{", "[]", "null", "\u{0}", "{\"messages\": 3}"] {
+        let mut host = Host::chat(POLICY, body);
+        assert!(!host.held, "{body}");
+        assert_eq!(host.header("x-to"), Some("fallback"));
+        assert_eq!(host.body, body.as_bytes());
+        assert_eq!(
+            host.header("content-length"),
+            Some(body.len().to_string().as_str())
+        );
+        assert_eq!(host.counts(), ["pointsman.bypasses.cause.invalid_request"]);
+        assert_eq!(host.state(state::REASON), Some("bypass_invalid_request"));
+        let reason = (header::REASON, "bypass_invalid_request".to_owned());
+        assert!(host.response().contains(&reason));
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_refused_where_the_policy_says_so() {
+    let host = Host::chat(
+        &policy_with(r#""on_invalid_request": "reject""#),
+        "{\"messages\": 3}",
+    );
+    let reply = host.reply().unwrap();
+    assert_eq!((reply.status, reply.details), (400, "invalid_request"));
+    assert_eq!(host.reply_json()["error"]["type"], "invalid_request_error");
+    assert_eq!(host.counts(), ["pointsman.rejections.code.invalid_request"]);
+    assert!(host.held);
+}
+
+#[test]
+fn a_post_of_headers_alone_is_a_body_that_cannot_be_read() {
+    let mut host = Host::new(POLICY);
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(true);
+    assert!(!host.held);
+    assert_eq!(host.header("x-to"), Some("fallback"));
+    assert_eq!(host.counts(), ["pointsman.bypasses.cause.invalid_request"]);
+}
+
+#[test]
+fn an_unknown_model_is_404_in_the_apis_words() {
+    let mut host = Host::chat(POLICY, &ask("no\"such\nmodel", "hello"));
+    assert_eq!(host.reply().unwrap().status, 404);
+    let error = &host.reply_json()["error"];
+    assert_eq!(error["code"], "model_not_found");
+    assert_eq!(error["param"], "model");
+    assert!(host.held);
+    assert_eq!(host.counts(), ["pointsman.rejections.code.model_not_found"]);
+    // The client has its answer: nothing goes on, and the answer's own headers are left alone.
+    host.send_chunk(b"more", true);
+    assert!(host.held);
+    assert_eq!(host.response(), []);
+}
+
+#[test]
+fn too_long_a_prompt_is_400_in_the_apis_words() {
+    let body = ask("tiny", "hello").replace("50", "500");
+    let host = Host::chat(POLICY, &body);
+    assert_eq!(host.reply().unwrap().status, 400);
+    assert_eq!(
+        host.reply_json()["error"]["code"],
+        "context_length_exceeded"
+    );
+}
+
+#[test]
+fn a_body_over_the_limit_is_decided_on_by_its_first_part() {
+    let body = format!(
+        r#"{{"model": "huge", "messages": [{{"role": "user", "content": "{}"}}]}}"#,
+        "x".repeat(9000)
+    );
+    let mut host = Host::new(POLICY);
+    host.begin("POST", "/v1/chat/completions");
+    host.set("content-length", &body.len().to_string());
+    host.send_headers(false);
+    let (first, rest) = body.as_bytes().split_at(5000);
+    host.send_chunk(first, false);
+    assert!(!host.held);
+    assert!(host.effects.contains(&Effect::ReadBody { size: 4096 }));
+    let cluster = host.header("x-to").unwrap().to_owned();
+    assert!(["cluster-gpu", "cluster-lpu"].contains(&cluster.as_str()));
+    host.send_chunk(rest, true);
+    assert!(!host.held);
+    let length: usize = host.header("content-length").unwrap().parse().unwrap();
+    assert_eq!(length, host.body.len());
+    assert_eq!(host.counts().len(), 1);
+}
+
+#[test]
+fn a_compressed_body_passes_undecided() {
+    for (encoding, passes) in [
+        ("gzip", true),
+        ("br", true),
+        ("identity", false),
+        ("", false),
+    ] {
+        let mut host = Host::new(POLICY);
+        host.begin("POST", "/v1/chat/completions");
+        host.set("content-encoding", encoding);
+        host.send_headers(false);
+        assert_eq!(!host.held, passes, "{encoding}");
+        if passes {
+            assert_eq!(host.header("x-to"), Some("fallback"));
+            assert_eq!(host.counts(), ["pointsman.bypasses.cause.content_encoding"]);
+        }
+    }
+}
+
+#[test]
+fn a_length_that_cannot_be_read_is_removed_with_the_edit() {
+    let mut host = Host::new(POLICY);
+    host.begin("POST", "/v1/chat/completions");
+    host.set("content-length", "many");
+    host.send_headers(false);
+    host.send_chunk(ask("tiny", "hello").as_bytes(), true);
+    assert_eq!(host.header("content-length"), None);
+}
+
+#[test]
+fn faults_of_ours_are_bypasses() {
+    let mut host = Host::new(POLICY);
+    host.router = None;
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(false);
+    host.send_chunk(ask("tiny", "hello").as_bytes(), true);
+    assert!(!host.held);
+    assert_eq!(host.header("x-to"), Some("fallback"));
+    assert_eq!(host.counts(), ["pointsman.bypasses.cause.router_fault"]);
+
+    let mut host = Host::new(POLICY);
+    host.unreadable = true;
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(false);
+    host.send_chunk(ask("tiny", "hello").as_bytes(), true);
+    assert!(!host.held);
+    assert_eq!(host.header("x-to"), Some("fallback"));
+    assert_eq!(
+        host.counts(),
+        [
+            "pointsman.host_faults",
+            "pointsman.bypasses.cause.body_unreadable"
+        ]
+    );
+}
+
+#[test]
+fn clients_see_as_much_as_the_policy_says() {
+    let shown = |level: &str| {
+        let policy = policy_with(&format!(r#""decision_headers": "{level}""#));
+        let mut host = Host::chat(&policy, &ask("tiny", "hello"));
+        host.response()
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown("off"), [""; 0]);
+    assert_eq!(shown("minimal"), [header::MODEL, header::BACKEND]);
+    assert_eq!(shown("full").len(), 8);
+}
+
+#[test]
+fn models_and_profiles_are_listed_as_openai_lists_models() {
+    let mut host = Host::new(POLICY);
+    host.begin("GET", "/v1/models?limit=3");
+    host.send_headers(true);
+    let list = host.reply_json();
+    assert_eq!(list["object"], "list");
+    let ids: Vec<&str> = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+    assert!(ids.contains(&"tiny") && ids.contains(&"huge") && ids.contains(&"auto"));
+
+    for (name, status) in [("huge", 200), ("auto:fast", 200), ("other", 404)] {
+        let mut host = Host::new(POLICY);
+        host.begin("GET", &format!("/v1/models/{name}"));
+        host.send_headers(true);
+        assert_eq!(host.reply().unwrap().status, status);
+    }
+    let mut host = Host::without_policy();
+    host.begin("GET", "/v1/models");
+    host.send_headers(true);
+    assert_eq!(host.effects, [Effect::Continue]);
+}
+
+#[test]
+fn a_dry_run_shows_the_decision_and_every_candidate() {
+    let run = |body: &str| {
+        let mut host = Host::new(POLICY);
+        host.begin("POST", "/v1/route");
+        host.send_headers(false);
+        host.send_chunk(body.as_bytes(), true);
+        assert!(host.held);
+        assert_eq!(host.reply().unwrap().status, 200);
+        assert_eq!(host.header("x-to"), None);
+        assert_eq!(host.counts(), [""; 0]);
+        host.reply_json()
+    };
+    let routed = run(&ask("tiny", "hello"));
+    assert_eq!(routed["outcome"], "routed");
+    assert_eq!(routed["backend"], "cpu-1");
+    let candidates = routed["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 3);
+    assert_eq!(candidates[1]["why_not"]["code"], "not_the_model");
+    assert_eq!(run(&ask("nobody", "hello"))["outcome"], "rejected");
+    assert_eq!(run("{")["outcome"], "bypassed");
+}
+
+#[test]
+fn a_policy_that_changes_under_way_does_not_change_the_request() {
+    let mut host = Host::new(POLICY);
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(false);
+    let other = POLICY.replace("cluster-cpu", "elsewhere");
+    host.policy = Some(Rc::new(Policy::compile(&other).unwrap()));
+    host.send_chunk(ask("tiny", "hello").as_bytes(), true);
+    assert_eq!(host.header("x-to"), Some("cluster-cpu"));
+}
+
+#[test]
+fn no_order_of_events_panics() {
+    let headers: &[Header<'_>] = &[(b":method", b"POST"), (b":path", b"/v1/chat/completions")];
+    let event = |number: usize| match number {
+        0 => Event::RequestHeaders {
+            headers,
+            end_of_stream: false,
+        },
+        1 => Event::RequestBody {
+            held: 3,
+            end_of_stream: true,
+        },
+        2 => Event::RequestTrailers,
+        3 => Event::Body {
+            bytes: Some(b"{}"),
+            now_ns: u64::MAX,
+        },
+        4 => Event::Clock(0),
+        5 => Event::ResponseHeaders,
+        _ => Event::Attempts(None),
+    };
+    let policy = Rc::new(Policy::compile(POLICY).unwrap());
+    let mut router = Router::with_features_only();
+    for order in 0..7_usize.pow(5) {
+        let mut stream = Stream::new();
+        let mut rest = order;
+        for _ in 0..5 {
+            let mut worker = Worker {
+                cluster_header: "x-to",
+                policy: Some(&policy),
+                router: Some(&mut router),
+            };
+            stream.on(event(rest % 7), &mut worker);
+            rest /= 7;
+        }
+    }
+}

@@ -108,11 +108,11 @@ impl Trace {
 
     /// Writes the headers, and asks for what is still missing.
     pub fn response_headers(&mut self, effects: &mut Vec<Effect>) {
-        if self.full {
-            effects.push(Effect::ReadAttempts);
-        }
         for (name, value) in self.headers.drain(..) {
             effects.push(Effect::SetResponseHeader { name, value });
+        }
+        if self.full {
+            effects.push(Effect::ReadAttempts);
         }
     }
 

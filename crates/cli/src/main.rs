@@ -8,13 +8,18 @@
 
 mod backends;
 mod bench;
+mod check;
 mod demo;
 mod envoy;
+mod explain;
 mod failure;
 mod features;
 mod http;
+mod input;
 mod progress;
 mod quantile;
+mod route;
+mod schema;
 mod table;
 
 use std::process::ExitCode;
@@ -40,10 +45,18 @@ struct Cli {
 enum Command {
     /// Measure what the filter costs: the same Envoy with and without it
     Bench(bench::Args),
+    /// Report every error and warning of policies, with line and column
+    Check(check::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
     /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
     DemoBackends(backends::Args),
+    /// Show why a request goes where it goes: every candidate with why not
+    Explain(explain::Args),
+    /// Print the decision on request bodies as JSON lines
+    Route(route::Args),
+    /// Print the JSON Schema of policies
+    Schema(schema::Args),
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
@@ -52,8 +65,12 @@ enum Command {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Bench(args) => bench::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => backends::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Route(args) => route::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Features(args) => features::run(&args),
     }
 }

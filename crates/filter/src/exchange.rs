@@ -82,7 +82,7 @@ impl HttpContext for Exchange {
         let bytes = told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
         let headers = pairs::decode(&bytes);
         #[cfg(feature = "test-trap")]
-        crate::test_trap::on(&headers);
+        crate::test_trap::on(&headers, &self.published);
         self.drive(Event::RequestHeaders {
             headers: &headers,
             end_of_stream,

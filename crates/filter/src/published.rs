@@ -33,6 +33,13 @@ pub struct Published {
     version_key: String,
     version: Cell<u64>,
     policy: RefCell<Option<Rc<Policy>>>,
+    /// The policy's version as the operator wrote it, once a request met it.
+    announced: RefCell<Option<String>>,
+}
+
+thread_local! {
+    /// The policy versions that this VM's configurations have in force, one entry each.
+    static ACTIVE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Published {
@@ -44,6 +51,7 @@ impl Published {
             version_key: String::new(),
             version: Cell::new(0),
             policy: RefCell::new(None),
+            announced: RefCell::new(None),
         }
     }
 
@@ -55,6 +63,7 @@ impl Published {
             version_key: key("pointsman.version.", plugin.fingerprint),
             version: Cell::new(INLINE),
             policy: RefCell::new(None),
+            announced: RefCell::new(None),
         };
         let record = encode(INLINE, &plugin.policy_text);
         let done = hostcalls::set_shared(&published.record_key, &record, ABSENT).and_then(|()| {
@@ -85,7 +94,45 @@ impl Published {
             self.version.set(version);
             self.reload();
         }
-        self.policy.try_borrow().ok()?.clone()
+        let policy = self.policy.try_borrow().ok()?.clone()?;
+        self.announce(&policy.version);
+        Some(policy)
+    }
+
+    /// Shows the version in force as a metric. Not before a request met it: a trial VM whose configuration Envoy refuses
+    /// afterwards has no way to take it back.
+    fn announce(&self, version: &str) {
+        let Ok(mut announced) = self.announced.try_borrow_mut() else {
+            return;
+        };
+        if announced.as_deref() == Some(version) {
+            return;
+        }
+        retire(announced.take());
+        ACTIVE.with(|active| {
+            if let Ok(mut active) = active.try_borrow_mut() {
+                active.push(version.to_owned());
+            }
+        });
+        metrics::record(&Metric::policy_active(version), 1);
+        *announced = Some(version.to_owned());
+    }
+
+    /// Publishes another policy to every worker that has the same configuration, which compiles it before its next request.
+    #[cfg(feature = "test-trap")]
+    pub fn replace(&self, text: &str) -> Result<(), HostError> {
+        loop {
+            let (record, cas) = hostcalls::shared(&self.record_key)?.ok_or(HostError::NOT_FOUND)?;
+            let (version, _) = decode(&record).ok_or(HostError::NOT_FOUND)?;
+            let next = version.wrapping_add(1);
+            match hostcalls::set_shared(&self.record_key, &encode(next, text), cas) {
+                Ok(()) => {
+                    return hostcalls::set_shared(&self.version_key, &next.to_le_bytes(), 0);
+                }
+                Err(HostError::CAS_MISMATCH) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn reload(&self) {
@@ -105,14 +152,34 @@ impl Published {
     }
 
     fn adopt(&self, policy: Policy) {
-        let Ok(mut current) = self.policy.try_borrow_mut() else {
-            return;
-        };
-        if let Some(before) = current.as_ref() {
-            metrics::record(&Metric::policy_active(&before.version), 0);
+        if let Ok(mut current) = self.policy.try_borrow_mut() {
+            *current = Some(Rc::new(policy));
         }
-        metrics::record(&Metric::policy_active(&policy.version), 1);
-        *current = Some(Rc::new(policy));
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        retire(self.announced.take());
+    }
+}
+
+/// Takes a version out of the metric, unless another configuration of this VM has it in force too.
+fn retire(version: Option<String>) {
+    let Some(version) = version else {
+        return;
+    };
+    let is_last = ACTIVE.with(|active| {
+        let Ok(mut active) = active.try_borrow_mut() else {
+            return false;
+        };
+        if let Some(index) = active.iter().position(|other| *other == version) {
+            active.swap_remove(index);
+        }
+        !active.contains(&version)
+    });
+    if is_last {
+        metrics::record(&Metric::policy_active(&version), 0);
     }
 }
 

@@ -37,14 +37,16 @@ fn texts_are_escaped() {
 }
 
 #[test]
-fn invalid_requests_name_the_field_and_a_code() {
-    let wrong = parse(Format::OpenAiChat, b"{\"messages\": 1}", true).unwrap_err();
-    assert_eq!(
-        (wrong.param(), wrong.code()),
-        (Some("messages"), "invalid_request")
-    );
-    let list = parse(Format::OpenAiChat, b"[]", true).unwrap_err();
-    assert_eq!((list.param(), list.code()), (None, "invalid_request"));
-    let broken = parse(Format::OpenAiChat, b"{", true).unwrap_err();
-    assert_eq!((broken.param(), broken.code()), (None, "invalid_json"));
+fn invalid_requests_name_the_field_that_is_wrong() {
+    for (body, wanted) in [
+        (
+            &b"{\"messages\": 1}"[..],
+            (Some("messages"), "invalid_request"),
+        ),
+        (b"[]", (None, "invalid_request")),
+        (b"{", (None, "invalid_json")),
+    ] {
+        let error = parse(Format::OpenAiChat, body, true).unwrap_err();
+        assert_eq!((error.param(), error.code()), wanted);
+    }
 }

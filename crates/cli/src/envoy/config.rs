@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 
 const WASM_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 
 /// An Envoy bootstrap configuration.
 #[derive(Debug, Clone)]
@@ -101,17 +102,37 @@ impl Config {
         self
     }
 
-    /// The names of all clusters, in the order of the file.
-    pub fn clusters(&self) -> Vec<String> {
-        let clusters = self
-            .0
-            .pointer("/static_resources/clusters")
-            .and_then(Value::as_array);
-        let names = clusters
-            .into_iter()
-            .flatten()
-            .filter_map(|cluster| cluster.get("name")?.as_str());
-        names.map(str::to_owned).collect()
+    /// Puts another inline policy in, with a cluster for each of its backends and the default route to its default cluster.
+    ///
+    /// The clusters have no endpoints yet: see [`Config::with_endpoints`].
+    pub fn with_policy(
+        mut self,
+        policy: &Value,
+        clusters: &[&str],
+        default_cluster: &str,
+    ) -> Config {
+        visit(&mut self.0, &mut |value| {
+            if is_wasm_config(value)
+                && let Some(configuration) = value.pointer_mut("/config/configuration")
+                && let Some(text) = configuration_text(configuration)
+                && let Ok(mut plugin) = serde_json::from_str::<Value>(&text)
+                && let Some(fields) = plugin.as_object_mut()
+            {
+                fields.insert("policy".into(), policy.clone());
+                *configuration = json!({"@type": STRING_VALUE, "value": plugin.to_string()});
+            }
+            if let Some(cluster) = value.pointer_mut("/route/cluster") {
+                *cluster = default_cluster.into();
+            }
+        });
+        let clusters: Vec<Value> = clusters
+            .iter()
+            .map(|name| json!({"name": name, "connect_timeout": "1s"}))
+            .collect();
+        if let Some(list) = self.0.pointer_mut("/static_resources/clusters") {
+            *list = clusters.into();
+        }
+        self
     }
 
     /// The plugin configuration of the first module, as the JSON text that the module is given.
@@ -172,6 +193,7 @@ static_resources:
     filter_chains:
     - filters:
       - typed_config:
+          route_config: {virtual_hosts: [{routes: [{match: {prefix: /}, route: {cluster: gpu-1}}]}]}
           http_filters:
           - name: pointsman
             typed_config:
@@ -194,6 +216,7 @@ static_resources:
         config.0.pointer(pointer).unwrap()
     }
 
+    const ROUTE: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes/0/route/cluster";
     const FILTERS: &str =
         "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
 
@@ -240,7 +263,17 @@ static_resources:
             at(&config, "/static_resources/clusters/1/type"),
             "STRICT_DNS"
         );
-        assert_eq!(config.clusters(), ["gpu-1", "other"]);
+    }
+
+    #[test]
+    fn another_policy_brings_its_clusters() {
+        let config = config().with_policy(&json!({"version": "2"}), &["a", "b"], "b");
+        assert_eq!(
+            config.plugin_configuration().unwrap(),
+            r#"{"policy":{"version":"2"},"version":"1"}"#
+        );
+        assert_eq!(at(&config, "/static_resources/clusters/1/name"), "b");
+        assert_eq!(at(&config, ROUTE), "b");
     }
 
     #[test]

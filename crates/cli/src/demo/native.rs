@@ -1,0 +1,61 @@
+//! The same decisions once more, by the same core natively: the classifier's task for the table, and a check of the module.
+//!
+//! The filter tells its choice in headers, but not every class that the classifier named; and a module that decided
+//! otherwise than the core does natively would be a fault worth seeing.
+
+use pointsman::classifier::Task;
+use pointsman::decision::Outcome;
+use pointsman::request::Format;
+use pointsman::router::Router;
+
+use super::fleet::Fleet;
+use super::prompts::Prompt;
+
+/// What the core decides on one prompt.
+#[derive(Debug, Clone)]
+pub struct Native {
+    /// Name of the chosen backend.
+    pub backend: String,
+    /// What the classifier takes the prompt for.
+    pub task: Option<Task>,
+    /// Probability, 0 to 1, that the biggest model's best backend would answer right.
+    pub big_quality: Option<f64>,
+    /// Whether the model said so, and not only the features.
+    pub from_model: bool,
+}
+
+/// Decides on every prompt with `model: auto`; `None` where it is not routed.
+pub fn decide(fleet: &Fleet, prompts: &[Prompt], limit: Option<u32>) -> Vec<Option<Native>> {
+    let (mut router, _) = Router::new();
+    prompts
+        .iter()
+        .map(|prompt| {
+            let body = prompt.body("auto", limit);
+            match router.route(&fleet.policy, Format::OpenAiChat, &body, true) {
+                Outcome::Routed(decision) => Some(native(fleet, &decision)),
+                Outcome::Bypassed(_) | Outcome::Rejected(_) => None,
+            }
+        })
+        .collect()
+}
+
+fn native(fleet: &Fleet, decision: &pointsman::decision::Decision) -> Native {
+    let registry = &fleet.policy.registry;
+    let of_big = decision.candidates.iter().filter(|candidate| {
+        registry
+            .model(candidate.model)
+            .is_some_and(|model| model.name == fleet.big_model)
+    });
+    let classification = decision.classification.as_ref();
+    Native {
+        backend: registry
+            .backend(decision.backend)
+            .map(|backend| backend.name.clone())
+            .unwrap_or_default(),
+        task: classification.map(|classification| classification.task),
+        big_quality: of_big
+            .filter_map(|candidate| candidate.estimate.quality.map(f64::from))
+            .reduce(f64::max),
+        from_model: classification.is_some_and(|classification| classification.from_model),
+    }
+}

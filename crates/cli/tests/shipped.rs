@@ -1,0 +1,354 @@
+//! The files we ship for others to run: every Envoy configuration is loaded into real Envoys, the Compose file is run as
+//! far as it goes without a container engine, and what the documents tell people to type or to read exists.
+//!
+//! What needs a container engine (pulling images, building one, the network between containers) is not run here.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pointsman_testkit::envoy::Envoy;
+use pointsman_testkit::files;
+use serde_json::Value;
+
+fn read(path: &str) -> String {
+    let file = files::root().join(path);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn yaml(path: &str) -> Value {
+    serde_yaml_ng::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Paths from the root of every file below `folder` whose name ends so, sorted.
+fn files_below(folder: &str, ending: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![files::root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let relative = path.strip_prefix(files::root()).unwrap().to_str().unwrap();
+            if path.is_dir() {
+                folders.push(path);
+            } else if relative.ends_with(ending) {
+                found.push(relative.to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_envoy_configuration_loads_into_the_oldest_and_the_newest_envoy() {
+    files::module().unwrap();
+    let configurations = files_below("envoy", ".yaml");
+    assert!(!configurations.is_empty(), "envoy/ holds no configuration");
+    for path in configurations {
+        // A document of another kind has to be added here together with what checks it.
+        assert!(
+            yaml(&path).get("static_resources").is_some(),
+            "{path} is no Envoy configuration: nothing checks it"
+        );
+        for version in files::ENVOY_VERSIONS {
+            let (accepted, log) = Envoy::validate(version, &files::root().join(&path)).unwrap();
+            assert!(accepted, "Envoy {version} refuses {path}:\n{log}");
+        }
+    }
+}
+
+/// The Compose file's services, and the Envoy configuration that they have to agree with.
+struct Compose {
+    services: serde_json::Map<String, Value>,
+    bootstrap: Value,
+}
+
+impl Compose {
+    fn read() -> Compose {
+        let document = yaml("docker-compose.yml");
+        Compose {
+            services: document["services"].as_object().unwrap().clone(),
+            bootstrap: yaml("envoy/envoy.yaml"),
+        }
+    }
+
+    /// A list of texts in a service.
+    fn texts(&self, service: &str, field: &str) -> Vec<String> {
+        let list = self.services[service][field].as_array();
+        let texts = list.into_iter().flatten();
+        texts
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Files on this side and in the container, of a service's `SOURCE:TARGET:ro` mounts.
+    fn mounts(&self, service: &str) -> Vec<(PathBuf, PathBuf)> {
+        let split = |mount: String| {
+            let parts: Vec<&str> = mount.split(':').collect();
+            assert_eq!(parts[2..], ["ro"], "{service}: `{mount}` can be written to");
+            (files::root().join(parts[0]), PathBuf::from(parts[1]))
+        };
+        self.texts(service, "volumes")
+            .into_iter()
+            .map(split)
+            .collect()
+    }
+}
+
+#[test]
+fn compose_pins_every_image_and_finds_every_file() {
+    let compose = Compose::read();
+    for (name, service) in &compose.services {
+        let image = service["image"].as_str().unwrap();
+        let (_, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
+        assert_ne!(tag, "latest", "{name}: `{image}` is not pinned");
+        for (source, _) in compose.mounts(name) {
+            let hint = "it is neither in the repository nor made by `make wasm`";
+            assert!(
+                source.is_file(),
+                "{name}: {} is missing: {hint}",
+                source.display()
+            );
+        }
+        if let Some(file) = service["build"]["dockerfile"].as_str() {
+            for line in read(file).lines().filter(|line| line.starts_with("FROM ")) {
+                assert!(line.contains(':'), "{file}: `{line}` is not pinned");
+            }
+        }
+    }
+    let newest = files::ENVOY_VERSIONS[1];
+    assert_eq!(
+        compose.services["envoy"]["image"],
+        format!("envoyproxy/envoy:v{newest}")
+    );
+}
+
+#[test]
+fn compose_publishes_the_port_that_envoy_listens_on() {
+    let compose = Compose::read();
+    let port = &compose.bootstrap["static_resources"]["listeners"][0]["address"]["socket_address"]
+        ["port_value"];
+    assert_eq!(
+        compose.texts("envoy", "ports"),
+        [format!("127.0.0.1:{port}:{port}")]
+    );
+    let check = compose.services["envoy"]["healthcheck"]["test"].to_string();
+    assert!(
+        check.contains(&format!("/dev/tcp/127.0.0.1/{port}")),
+        "{check}"
+    );
+}
+
+/// Envoy's own command line of the Compose file, with the files where its mounts put them, but `--mode validate`: the
+/// shell runs as written, and a real Envoy loads what it makes.
+#[test]
+fn composes_envoy_command_opens_the_listener_and_nothing_else() {
+    let compose = Compose::read();
+    let container = tempfile::tempdir().unwrap();
+    for (source, target) in compose.mounts("envoy") {
+        let target = container.path().join(target.strip_prefix("/").unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(source, target).unwrap();
+    }
+    let bin = container.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let envoy = files::envoy(files::ENVOY_VERSIONS[1]).unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec '{}' --mode validate --use-dynamic-base-id \"$@\"\n",
+        envoy.display()
+    );
+    fs::write(bin.join("envoy"), script).unwrap();
+    let chmod = Command::new("chmod")
+        .arg("+x")
+        .arg(bin.join("envoy"))
+        .status();
+    assert!(chmod.unwrap().success());
+
+    let made = container.path().join("made.yaml");
+    let mut words = compose.texts("envoy", "entrypoint");
+    words.extend(compose.texts("envoy", "command"));
+    // The container's own /tmp.
+    for word in &mut words {
+        *word = word.replace("/tmp/envoy.yaml", made.to_str().unwrap());
+    }
+    let directory = compose.services["envoy"]["working_dir"].as_str().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let output = Command::new(&words[0])
+        .args(&words[1..])
+        .current_dir(container.path().join(directory.trim_start_matches('/')))
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    let made: Value = serde_yaml_ng::from_str(&fs::read_to_string(made).unwrap()).unwrap();
+    let mut wanted = compose.bootstrap;
+    let address = "/static_resources/listeners/0/address/socket_address/address";
+    *wanted.pointer_mut(address).unwrap() = "0.0.0.0".into();
+    assert_eq!(made, wanted, "more than the listener's address has changed");
+}
+
+/// Names and ports of the clusters of `envoy/envoy.yaml`, which are all on the loopback address.
+fn clusters(bootstrap: &Value) -> Vec<(String, u64)> {
+    let socket = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+    let clusters = bootstrap["static_resources"]["clusters"]
+        .as_array()
+        .unwrap();
+    let mut found: Vec<(String, u64)> = clusters
+        .iter()
+        .map(|cluster| {
+            let socket = cluster.pointer(socket).unwrap();
+            assert_eq!(socket["address"], "127.0.0.1");
+            let port = socket["port_value"].as_u64().unwrap();
+            (cluster["name"].as_str().unwrap().to_owned(), port)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The backends' command line, run natively but on any free ports, since others may hold those it names.
+#[test]
+fn composes_backends_listen_where_envoys_clusters_point() {
+    let compose = Compose::read();
+    let backends = &compose.services["backends"];
+    assert_eq!(backends["network_mode"], "service:envoy");
+    let dockerfile = read(backends["build"]["dockerfile"].as_str().unwrap());
+    assert!(
+        dockerfile.contains("ENTRYPOINT [\"pointsman\"]"),
+        "{dockerfile}"
+    );
+
+    let words = compose.texts("backends", "command");
+    let ports = words.windows(2).filter(|pair| pair[0] == "--port");
+    let mut given: Vec<(String, u64)> = ports
+        .map(|pair| pair[1].split_once('=').unwrap())
+        .map(|(name, port)| (name.to_owned(), port.parse().unwrap()))
+        .collect();
+    given.sort();
+    let wanted = clusters(&compose.bootstrap);
+    assert_eq!(given, wanted);
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(words.iter().map(|word| match word.split_once('=') {
+            Some((name, _)) => format!("{name}=0"),
+            None => word.clone(),
+        }))
+        .arg("--until-stdin-ends")
+        .current_dir(files::root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let said: Value = serde_json::from_str(&line).unwrap();
+    let started = said["backends"].as_array().unwrap().iter();
+    let started: BTreeSet<&str> = started.map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        started,
+        wanted.iter().map(|(name, _)| name.as_str()).collect()
+    );
+}
+
+fn documents() -> Vec<String> {
+    let mut found = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    found.extend(files_below("docs", ".md"));
+    found.extend(files_below("envoy", ".md"));
+    found
+}
+
+#[test]
+fn documents_link_to_files_that_exist() {
+    let mut dead = Vec::new();
+    for path in documents() {
+        let folder = files::root().join(Path::new(&path).parent().unwrap());
+        for part in read(&path).split("](").skip(1) {
+            let link = part.split([')', '#']).next().unwrap();
+            if !link.is_empty() && !link.contains("://") && !folder.join(link).exists() {
+                dead.push(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "dead links: {dead:#?}");
+}
+
+#[test]
+fn documents_name_make_targets_and_subcommands_that_exist() {
+    let makefile = read("Makefile");
+    let targets: BTreeSet<&str> = makefile
+        .lines()
+        .filter(|line| !line.starts_with(['\t', '#', '.']))
+        .filter_map(|line| line.split_once(':'))
+        .map(|(target, _)| target)
+        .collect();
+    let help = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .arg("--help")
+        .output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let subcommands: BTreeSet<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(targets.contains("demo") && subcommands.contains("demo"));
+
+    let mut unknown = Vec::new();
+    for path in documents() {
+        for (words, known) in [("make ", &targets), ("pointsman ", &subcommands)] {
+            for command in typed(&read(&path), words) {
+                if !known.contains(command.as_str()) {
+                    unknown.push(format!("{path}: {words}{command}"));
+                }
+            }
+        }
+    }
+    assert!(
+        unknown.is_empty(),
+        "documents name what does not exist: {unknown:#?}"
+    );
+}
+
+/// The words behind `start` where inline code or a line of a code block begins with it, as in `make demo`.
+fn typed(text: &str, start: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut block = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            block = !block;
+            continue;
+        }
+        let codes: Vec<&str> = if block {
+            line.split("&&").map(str::trim_start).collect()
+        } else {
+            line.split('`').skip(1).step_by(2).collect()
+        };
+        let rests = codes.iter().filter_map(|code| code.strip_prefix(start));
+        found.extend(rests.map(|rest| rest.split([' ', ',']).next().unwrap().to_owned()));
+    }
+    found.retain(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
+    found
+}

@@ -1,0 +1,187 @@
+//! What must hold of reading and rewriting, whatever the bytes. Used by the fuzz targets, by their replay on stable and by
+//! the property tests. serde_json is the witness for what a body says.
+
+#![allow(dead_code)] // each user takes what it needs
+
+use pointsman::request::rewrite::set_model;
+use pointsman::request::{Format, InvalidRequest, Request, parse};
+use serde_json::Value;
+
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Reads `body` whole and as a first part: no panic, JSON exactly where serde_json sees JSON, errors inside the body and
+/// without its text, texts as serde_json decodes them, and information that only grows with the part that is seen.
+pub fn check_reading(body: &[u8]) {
+    let read = parse(Format::OpenAiChat, body, true);
+    let _ = parse(Format::OpenAiChat, body, false);
+    match &read {
+        Ok(request) => {
+            check_request(body, request);
+            check_parts(body, request);
+        }
+        Err(error) => check_error(body, error),
+    }
+}
+
+/// Makes `model` the model of `body`: the new body reads the same but for the model, and needs no further edit.
+pub fn check_rewriting(body: &[u8], model: &str) {
+    let Ok(request) = parse(Format::OpenAiChat, body, true) else {
+        return;
+    };
+    let after = apply(body, &request, model);
+    let again = parse(Format::OpenAiChat, &after, true).expect("the new body reads");
+    assert_eq!(again.model.as_deref(), Some(model));
+    assert_eq!(set_model(&after, &again, model), None, "a second edit");
+    let expected = Request {
+        model: again.model.clone(),
+        model_spans: again.model_spans.clone(),
+        ..request.clone()
+    };
+    assert_eq!(again, expected);
+
+    let (Some(mut before), Some(after)) = (value(body), value(&after)) else {
+        return;
+    };
+    let fields = before.as_object_mut().expect("an object");
+    fields.insert("model".into(), model.into());
+    for (key, value) in fields {
+        if key.eq_ignore_ascii_case("model") && value.is_string() {
+            *value = model.into();
+        }
+    }
+    assert_eq!(after, before);
+}
+
+fn apply(body: &[u8], request: &Request<'_>, model: &str) -> Vec<u8> {
+    match set_model(body, request, model) {
+        None => body.to_vec(),
+        Some(edit) => {
+            let mut after = edit.with.clone();
+            after.extend_from_slice(&body[edit.replace..]);
+            assert_eq!(after.len() as i64, body.len() as i64 + edit.growth());
+            after
+        }
+    }
+}
+
+/// The body as serde_json sees it; `None` where it decodes less than we do (lone surrogates, numbers beyond `f64`).
+fn value(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body.strip_prefix(MARK).unwrap_or(body)).ok()
+}
+
+fn is_json(body: &[u8]) -> bool {
+    let text = body.strip_prefix(MARK).unwrap_or(body);
+    std::str::from_utf8(body).is_ok()
+        && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+fn check_error(body: &[u8], error: &InvalidRequest) {
+    let (offset, text) = match error {
+        InvalidRequest::NotJson { offset, problem } => {
+            assert!(!is_json(body), "serde_json reads it: {problem} at {offset}");
+            (*offset, problem)
+        }
+        InvalidRequest::WrongShape { at, offset, .. } => (*offset, at),
+    };
+    assert!(offset <= body.len());
+    let plain = |c: char| c.is_ascii_alphanumeric() || " .,:[]{}`_-\\".contains(c);
+    assert!(text.chars().all(plain), "{text}");
+    assert!(!error.to_string().contains('\n'));
+}
+
+fn check_request(body: &[u8], request: &Request<'_>) {
+    assert!(is_json(body), "serde_json does not read it");
+    assert!(request.complete);
+    for span in &request.model_spans {
+        let name = body.get(span.clone()).expect("a span inside the body");
+        assert!(name.starts_with(b"\"") && name.ends_with(b"\"") && name.len() >= 2);
+    }
+    let Some(value) = value(body) else { return };
+    assert_eq!(
+        value.get("model").and_then(Value::as_str),
+        request.model.as_deref()
+    );
+    let messages = value["messages"].as_array().expect("an array");
+    assert_eq!(messages.len(), request.messages.len());
+    for (theirs, ours) in messages.iter().zip(&request.messages) {
+        if let Some(content) = theirs["content"].as_str() {
+            assert_eq!(ours.texts[0], content);
+        }
+        for text in &ours.texts {
+            let found = [&theirs["content"], &theirs["refusal"]]
+                .into_iter()
+                .any(|place| says(place, text));
+            assert!(found, "a text that is not in the body");
+        }
+    }
+}
+
+/// Whether `text` is a content, or the text or refusal of one of its parts.
+fn says(content: &Value, text: &str) -> bool {
+    content == text
+        || content.as_array().is_some_and(|parts| {
+            parts
+                .iter()
+                .any(|part| part["text"] == text || part["refusal"] == text)
+        })
+}
+
+/// Cuts the body at up to 200 places: never an error, and what is seen only grows.
+fn check_parts(body: &[u8], whole: &Request<'_>) {
+    if has_repeated_keys(body) {
+        return; // the last one counts, so a later one may take back what was seen
+    }
+    let step = body.len().div_ceil(200).max(1);
+    let mut seen = (0, 0, 0);
+    for end in (0..body.len()).step_by(step) {
+        let part =
+            parse(Format::OpenAiChat, &body[..end], false).expect("a part of a request reads");
+        assert!(part.model.is_none() || part.model == whole.model);
+        assert!(whole.needs.contains(part.needs));
+        assert!(part.tools <= whole.tools && part.images <= whole.images);
+        assert!(part.schema_bytes <= whole.schema_bytes);
+        let bytes = |request: &Request<'_>| -> usize {
+            let texts = request.messages.iter().flat_map(|message| &message.texts);
+            texts.map(|text| text.len()).sum()
+        };
+        let now = (part.messages.len(), bytes(&part), part.schema_bytes);
+        assert!(
+            now.0 >= seen.0 && now.1 >= seen.1 && now.2 >= seen.2,
+            "{seen:?} {now:?}"
+        );
+        assert!(now.0 <= whole.messages.len() && now.1 <= bytes(whole));
+        seen = now;
+    }
+}
+
+/// Whether an object says a key twice, which its length betrays once it is read and written again.
+fn has_repeated_keys(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return true;
+    };
+    let keys = |value: &Value| count_keys(value);
+    value(body).is_none_or(|value| keys(&value) != count_colons(text))
+}
+
+fn count_keys(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => fields.len() + fields.values().map(count_keys).sum::<usize>(),
+        Value::Array(items) => items.iter().map(count_keys).sum(),
+        _ => 0,
+    }
+}
+
+/// The colons of a JSON text that stand outside strings.
+fn count_colons(text: &str) -> usize {
+    let (mut colons, mut inside, mut escaped) = (0, false, false);
+    for byte in text.bytes() {
+        match (inside, escaped, byte) {
+            (true, true, _) => escaped = false,
+            (true, false, b'\\') => escaped = true,
+            (_, _, b'"') => inside = !inside,
+            (false, _, b':') => colons += 1,
+            _ => {}
+        }
+    }
+    colons
+}

@@ -1,0 +1,130 @@
+//! Rules of the document → [`Rule`]s: names resolved, contradictions found. As `compile`, it passes over what `shape` has
+//! already reported.
+
+use super::compile::{items_of, number_of, text_of, unknown};
+use super::document::Node;
+use super::profile::Profile;
+use super::rules::{Rule, Then, When};
+use super::shape::Problems;
+use super::suggest::{hint, quote};
+use crate::classifier::{Domain, Task};
+use crate::registry::{Backend, Model, ModelId};
+use crate::sensitivity::Sensitivity;
+
+/// What rules can refer to.
+pub(super) struct Known<'a> {
+    pub models: &'a [Model],
+    pub backends: &'a [Backend],
+    pub profiles: &'a [Profile],
+}
+
+pub(super) fn compile_rules(
+    root: &Node,
+    known: &Known<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<Rule> {
+    items_of(root, "rules")
+        .iter()
+        .enumerate()
+        .map(|(index, node)| Rule {
+            name: text_of(node, "name").map_or_else(|| format!("rules[{index}]"), str::to_owned),
+            when: node.get("when").map_or_else(When::default, |when| {
+                compile_when(when, &format!("rules[{index}].when"), known, problems)
+            }),
+            then: node.get("then").map_or_else(Then::default, |then| {
+                compile_then(then, &format!("rules[{index}].then"), known, problems)
+            }),
+        })
+        .collect()
+}
+
+fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Problems<'_>) -> When {
+    let min_difficulty = number_of(node, "min_difficulty");
+    let max_difficulty = number_of(node, "max_difficulty");
+    if let (Some(least), Some(most)) = (min_difficulty, max_difficulty)
+        && least > most
+    {
+        let message =
+            format!("never holds: `min_difficulty` {least} is more than `max_difficulty` {most}");
+        problems.add(node.at, path, message);
+    }
+    let names = known
+        .models
+        .iter()
+        .map(|model| model.name.as_str())
+        .chain(known.profiles.iter().map(|profile| profile.name.as_str()));
+    let names: Vec<&str> = names.collect();
+    check_names(node, "asked", "model or profile", path, &names, problems);
+    When {
+        tasks: texts(node, "task").filter_map(Task::find).collect(),
+        domains: texts(node, "domain").filter_map(Domain::find).collect(),
+        min_confidence: number_of(node, "min_confidence").unwrap_or_default() as f32,
+        min_difficulty: min_difficulty.map(|number| number as f32),
+        max_difficulty: max_difficulty.map(|number| number as f32),
+        users: texts(node, "user").map(str::to_owned).collect(),
+        asked: texts(node, "asked").map(str::to_owned).collect(),
+        sensitive: texts(node, "sensitive")
+            .filter_map(Sensitivity::find)
+            .fold(Sensitivity::NONE, Sensitivity::union),
+    }
+}
+
+fn compile_then(node: &Node, path: &str, known: &Known<'_>, problems: &mut Problems<'_>) -> Then {
+    if node.members().is_empty() {
+        problems.add(
+            node.at,
+            path,
+            "says nothing: state at least one consequence",
+        );
+    }
+    let models: Vec<&str> = known.models.iter().map(|one| one.name.as_str()).collect();
+    let profiles: Vec<&str> = known.profiles.iter().map(|one| one.name.as_str()).collect();
+    let mut tags: Vec<&str> = known
+        .backends
+        .iter()
+        .flat_map(|backend| backend.tags.iter().map(String::as_str))
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    check_names(node, "models", "model", path, &models, problems);
+    check_names(node, "tags", "tag", path, &tags, problems);
+    let profile = text_of(node, "profile");
+    if let Some(name) = profile.filter(|name| !name.is_empty() && !profiles.contains(name)) {
+        let at = node.get("profile").map_or(node.at, |value| value.at);
+        let message = unknown("profile", name, &profiles);
+        problems.add(at, format!("{path}.profile"), message);
+    }
+    Then {
+        models: texts(node, "models")
+            .filter_map(|name| known.models.iter().position(|model| model.name == name))
+            .map(|index| ModelId(index as u32))
+            .collect(),
+        tags: texts(node, "tags").map(str::to_owned).collect(),
+        min_quality: number_of(node, "min_quality").map(|number| number as f32),
+        profile: profile.map(str::to_owned),
+        reject: text_of(node, "reject").map(str::to_owned),
+    }
+}
+
+/// Adds a problem for each text of the list `field` that is not among `known`.
+fn check_names(
+    node: &Node,
+    field: &str,
+    what: &str,
+    path: &str,
+    known: &[&str],
+    problems: &mut Problems<'_>,
+) {
+    for (index, item) in items_of(node, field).iter().enumerate() {
+        let Some(name) = item.text() else { continue };
+        if name.is_empty() || known.contains(&name) {
+            continue;
+        }
+        let message = format!("unknown {what} {}{}", quote(name), hint(name, known));
+        problems.add(item.at, format!("{path}.{field}[{index}]"), message);
+    }
+}
+
+fn texts<'a>(node: &'a Node, field: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    items_of(node, field).iter().filter_map(Node::text)
+}

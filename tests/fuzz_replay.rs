@@ -1,0 +1,114 @@
+//! The fuzz targets on a stable compiler: over their seeds, and over some thousands of mutations of them, the same each time.
+
+#![cfg(not(target_family = "wasm"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+#[path = "../fuzz/properties.rs"]
+mod properties;
+
+use properties::{check_reading, check_rewriting};
+
+/// Pieces that mean something to the parser, to be spliced into seeds.
+const PIECES: &[&str] = &[
+    "\"",
+    "\\",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "null",
+    "true",
+    "-",
+    "0",
+    "1e9",
+    "\\u",
+    "\\ud83d",
+    "\\ude00",
+    "\u{0}",
+    "\u{feff}",
+    " ",
+    "\"model\":",
+    "\"Model\":\"x\",",
+    "\"messages\":",
+    "\"content\":",
+    "\"role\":\"user\"",
+    "{\"type\":\"text\",\"text\":\"",
+    "é",
+    "😀",
+    "[[[[[[[[",
+];
+
+fn seeds() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/request");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 5, "no seeds in {folder}");
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
+/// Xorshift: the same numbers on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+}
+
+fn mutate(body: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
+    let at = random.below(body.len() + 1);
+    let end = (at + random.below(12)).min(body.len());
+    match random.below(6) {
+        0 => body.truncate(at),
+        1 => drop(body.drain(at..end)),
+        2 => {
+            let piece = PIECES[random.below(PIECES.len())].bytes();
+            drop(body.splice(at..at, piece));
+        }
+        3 if at < body.len() => body[at] = random.below(256) as u8,
+        4 => {
+            let again = body[at..end].to_vec();
+            drop(body.splice(at..at, again));
+        }
+        _ => {
+            let other = &seeds[random.below(seeds.len())];
+            let from = random.below(other.len());
+            let to = (from + random.below(64)).min(other.len());
+            drop(body.splice(at..end, other[from..to].iter().copied()));
+        }
+    }
+}
+
+#[test]
+fn seeds_hold() {
+    for seed in seeds() {
+        check_reading(&seed);
+        check_rewriting(&seed, "served/model-7b");
+        check_rewriting(&seed, "\"\\\n\u{1}😀");
+    }
+}
+
+#[test]
+fn mutations_of_seeds_hold() {
+    let seeds = seeds();
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    for round in 0..20_000 {
+        let mut body = seeds[round % seeds.len()].clone();
+        for _ in 0..=random.below(4) {
+            mutate(&mut body, &seeds, &mut random);
+        }
+        check_reading(&body);
+        check_rewriting(&body, "m");
+    }
+}
