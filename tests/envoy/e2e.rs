@@ -1,2 +1,72 @@
-//! End-to-end tests.
-fn main() {}
+//! Everything that only a real Envoy can prove, on the oldest and the newest supported one, with two workers each.
+//!
+//! What runs is what is shipped: `envoy/envoy.yaml` and `target/pointsman.wasm`. Each test is named `VERSION::what`; so
+//! `cargo test -p pointsman-cli --test envoy 1.40.0` runs those of one version. What is decided is tested natively; here it
+//! counts what arrives at the backends and at the client. A missing Envoy or module is a failure that names its command.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test fails by a panic"
+)]
+
+mod bodies;
+mod clients;
+mod faults;
+mod hygiene;
+mod observed;
+mod policies;
+mod traps;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use pointsman_testkit::files::ENVOY_VERSIONS;
+
+use world::{Case, World};
+
+/// A test: its name and what it does.
+type Test = (&'static str, fn(&Case));
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let world = Arc::new(World::new());
+    let mut trials = Vec::new();
+    for version in ENVOY_VERSIONS {
+        for (name, test) in all() {
+            let case = Case::new(version, name, Arc::clone(&world));
+            let name = format!("{version}::{name}");
+            trials.push(Trial::test(name, move || {
+                test(&case);
+                Ok(())
+            }));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if conclusion.has_failed() {
+        world.keep_files();
+    }
+    // Ends every Envoy and the backends: statics would outlive the process's end.
+    drop(world);
+    conclusion.exit_code()
+}
+
+fn all() -> impl Iterator<Item = Test> {
+    [
+        bodies::TESTS,
+        clients::TESTS,
+        faults::TESTS,
+        hygiene::TESTS,
+        observed::TESTS,
+        policies::TESTS,
+        traps::TESTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

@@ -83,23 +83,27 @@ impl Config {
     /// The same with a field of the policy set, such as `backends/0/cluster`.
     #[must_use]
     pub fn set_policy(self, path: &str, value: Value) -> Config {
-        self.set(
-            &format!("{PLUGIN}/configuration/value/policy/{path}"),
-            value,
-        )
+        let plugin = self.plugin_configuration();
+        let changed = Config(plugin).set(&format!("/policy/{path}"), value);
+        self.with_plugin_configuration(&changed.0)
     }
 
-    /// The same with another policy.
+    /// What the module is configured with, its policy included.
+    ///
+    /// # Panics
+    /// Where it is not JSON as text.
+    pub fn plugin_configuration(&self) -> Value {
+        let text = self.get(&format!("{PLUGIN}/configuration/value"));
+        text.and_then(Value::as_str)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_else(|| missing("configuration"))
+    }
+
+    /// The same with another configuration of the module.
     #[must_use]
-    pub fn with_policy(self, policy: Value) -> Config {
-        self.set(&format!("{PLUGIN}/configuration/value/policy"), policy)
-    }
-
-    /// The policy as it stands.
-    pub fn policy(&self) -> Value {
-        self.get(&format!("{PLUGIN}/configuration/value/policy"))
-            .cloned()
-            .unwrap_or_default()
+    pub fn with_plugin_configuration(self, configuration: &Value) -> Config {
+        let text = format!("{configuration:#}");
+        self.set(&format!("{PLUGIN}/configuration/value"), json!(text))
     }
 
     /// The same without the module: Envoy with its default route alone.

@@ -112,6 +112,7 @@ impl Envoy {
             .arg("--concurrency")
             .arg(WORKERS.to_string())
             .args(["--use-dynamic-base-id", "--log-level", "info"])
+            .args(["--file-flush-interval-msec", "100"])
             // So that LDS need not be waited for longer than a moment, and dropped Envoys end at once.
             .args(["--drain-time-s", "1", "--parent-shutdown-time-s", "2"])
             .stdin(Stdio::null())
@@ -142,6 +143,13 @@ impl Envoy {
                     log: self.log(),
                 }));
             }
+            // Envoy goes on without a listener that it refused.
+            if self.directory.path().join("lds.json").exists() && self.log().contains(" rejected: ") {
+                return Err(Failed::Refused(Refused {
+                    status: None,
+                    log: self.log(),
+                }));
+            }
             let admin = std::fs::read_to_string(&admin_file).unwrap_or_default();
             if let Ok(admin) = admin.trim().parse() {
                 self.admin = admin;
@@ -169,6 +177,13 @@ impl Envoy {
             [127, 0, 0, 1],
             u16::try_from(port).ok()?,
         )))
+    }
+
+    /// Looks up again where it takes requests: a listener that was replaced may have another port.
+    pub fn find_listener(&mut self) {
+        if let Some(address) = self.listening() {
+            self.address = address;
+        }
     }
 
     /// Where it takes requests.
@@ -293,9 +308,9 @@ fn cannot_write(error: io::Error) -> String {
     format!("cannot write Envoy's files: {error}")
 }
 
-/// The last lines of a log.
+/// The last lines of a log; not the very long ones, with which Envoy lists its extensions.
 pub fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    let start = lines.len().saturating_sub(40);
+    let lines: Vec<&str> = log.lines().filter(|line| line.len() < 600).collect();
+    let start = lines.len().saturating_sub(20);
     lines.get(start..).unwrap_or_default().join("\n")
 }

@@ -1,0 +1,183 @@
+//! What operators see: response headers that tell the truth, metrics with labels, access-log fields, both workers at work.
+
+use pointsman::telemetry::STATS_TAGS;
+use pointsman_testkit::config::Config;
+use pointsman_testkit::http1::Request;
+use pointsman_testkit::metrics;
+use serde_json::Value;
+
+use crate::Test;
+use crate::world::{CHAT, Case, ask};
+
+pub const TESTS: &[Test] = &[
+    ("observed::decisions_are_carried_out", decisions_are_carried_out),
+    ("observed::both_workers_decide_alike", both_workers_decide_alike),
+    ("observed::metrics_have_labels", metrics_have_labels),
+    ("observed::access_log_knows_the_decision", access_log_knows_the_decision),
+    ("observed::dry_run_agrees", dry_run_agrees),
+    ("observed::streams_pass", streams_pass),
+];
+
+const PROMPTS: [&str; 6] = [
+    "hi",
+    "What is the capital of Australia?",
+    "Write a haiku about autumn.",
+    "Prove that there are infinitely many primes p with p mod 4 = 3, and generalise the argument as far as it goes.",
+    "def f(xs): return sorted(xs)[len(xs)//2]\n\nExplain what this returns for an empty list and fix it.",
+    "Summarise the following text in one sentence: The quick brown fox jumps over the lazy dog.",
+];
+
+/// Whatever is decided: what the headers say is where it went, under the name that is served there.
+fn decisions_are_carried_out(case: &Case) {
+    for profile in ["auto", "auto:cheap", "auto:fast", "auto:best"] {
+        for prompt in PROMPTS {
+            let body = ask(profile, prompt);
+            let done = case.chat(&body);
+            assert_eq!(done.status(), 200, "{}", done.response.text());
+            let (arrived_at, received) = done.only();
+            let backend = case.backends().get(arrived_at).unwrap().clone();
+            done.assert_rewritten(arrived_at, &body, profile, &backend.model);
+            assert_eq!(done.told("backend"), Some(arrived_at));
+            assert_eq!(done.told("profile"), Some(profile));
+            assert_eq!(done.told("schema-version"), Some("1"));
+            assert_eq!(done.told("attempts"), Some("1"));
+            assert_eq!(received.json()["model"].as_str(), Some(backend.model.as_str()));
+            for number in ["difficulty", "quality", "estimated-cost-usd", "decision-us"] {
+                let value = done.told(number).unwrap_or_else(|| panic!("no {number}"));
+                assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{number}: {value}");
+            }
+            let quality: f64 = done.told("quality").unwrap().parse().unwrap();
+            assert!((0.0..=1.0).contains(&quality), "{quality}");
+        }
+    }
+}
+
+fn both_workers_decide_alike(case: &Case) {
+    let body = ask("auto", PROMPTS[3]);
+    let decide = || {
+        let done = case.chat(&body);
+        let told = |name| done.told(name).map(str::to_owned);
+        (told("backend"), told("difficulty"), told("quality"))
+    };
+    let first = decide();
+    for _ in 0..30 {
+        assert_eq!(decide(), first);
+    }
+    assert!(both_workers_served(case), "a worker served nobody");
+}
+
+fn both_workers_served(case: &Case) -> bool {
+    let port = case.address().port();
+    (0..2).all(|worker| {
+        let name = format!("listener.127.0.0.1_0.worker_{worker}.downstream_cx_total");
+        let bound = format!("listener.127.0.0.1_{port}.worker_{worker}.downstream_cx_total");
+        case.envoy().stat(&name) + case.envoy().stat(&bound) > 0
+    })
+}
+
+fn metrics_have_labels(case: &Case) {
+    let config = Config::shipped(&case.module()).unwrap();
+    let shipped: Vec<(String, String)> = config
+        .get("/stats_config/stats_tags")
+        .and_then(Value::as_array)
+        .unwrap()
+        .iter()
+        .map(|tag| {
+            let text = |name: &str| tag[name].as_str().unwrap().to_owned();
+            (text("tag_name"), text("regex"))
+        })
+        .collect();
+    let documented: Vec<(String, String)> = STATS_TAGS
+        .iter()
+        .map(|(name, regex)| ((*name).to_owned(), (*regex).to_owned()))
+        .collect();
+    assert_eq!(shipped, documented, "envoy.yaml and telemetry.rs say different things");
+
+    let labels = [
+        ("model", "llama-3.1-8b"),
+        ("backend", "lpu"),
+        ("accelerator", "lpu"),
+        ("profile", "auto"),
+        ("reason", "pinned"),
+    ];
+    let count = |name: &str, labels: &[(&str, &str)]| {
+        metrics::sum(&case.envoy().metrics(), &format!("pointsman_{name}"), labels)
+    };
+    let before = (
+        count("decisions", &labels),
+        count("bypasses", &[("cause", "invalid_request")]),
+        count("rejections", &[("code", "model_not_found")]),
+    );
+    for _ in 0..3 {
+        case.chat(&ask("llama-3.1-8b", "hi"));
+        case.chat(b"{");
+        case.chat(&ask("nobody", "hi"));
+    }
+    // Others use this Envoy as well: at least ours.
+    assert!(count("decisions", &labels) >= before.0 + 3.0, "{}", names(case));
+    assert!(count("bypasses", &[("cause", "invalid_request")]) >= before.1 + 3.0);
+    assert!(count("rejections", &[("code", "model_not_found")]) >= before.2 + 3.0);
+    assert!(count("policy_active", &[("version", "1")]) >= 1.0);
+    assert_eq!(count("policy_errors", &[]), 0.0);
+    assert_eq!(count("host_faults", &[]), 0.0);
+}
+
+fn names(case: &Case) -> String {
+    let metrics = case.envoy().metrics();
+    let ours = metrics.iter().filter(|sample| sample.name.contains("pointsman"));
+    ours.map(|sample| format!("{} {:?}\n", sample.name, sample.labels)).collect()
+}
+
+fn access_log_knows_the_decision(case: &Case) {
+    let id = case.id();
+    let body = ask("llama-3.1-8b", "a secret in the prompt");
+    let path = format!("{CHAT}?test={id}");
+    let response = Request::post(&path, &body)
+        .header("x-request-id", id.as_bytes())
+        .send(case.address())
+        .unwrap();
+    assert_eq!(response.status, 200);
+    let mut found = None;
+    let there = case.envoy().wait_for(|envoy| {
+        envoy.access_log().iter().any(|line| {
+            line["backend"] == "lpu" && line["reason"] == "pinned" && line["status"] == 200
+        })
+    });
+    if there {
+        let log = case.envoy().access_log();
+        found = log.into_iter().find(|line| line["backend"] == "lpu");
+    }
+    let line = found.unwrap_or_else(|| panic!("no such line: {:?}", case.envoy().access_log()));
+    assert_eq!(line["model"], "llama-3.1-8b");
+    assert_eq!(line["cluster"], "lpu");
+    assert!(line["estimated_cost_usd"].as_str().unwrap().parse::<f64>().unwrap() > 0.0);
+    let log = case.envoy().log();
+    assert!(!log.contains("a secret in the prompt"), "a prompt is in Envoy's log");
+}
+
+/// `/v1/route` says what is then done.
+fn dry_run_agrees(case: &Case) {
+    for prompt in PROMPTS {
+        let body = ask("auto", prompt);
+        let dry = case.send(Request::post("/v1/route", &body));
+        assert_eq!(dry.status(), 200, "{}", dry.response.text());
+        assert!(dry.received.is_empty(), "a dry run sends nothing");
+        let done = case.chat(&body);
+        let said = dry.response.json();
+        let text = said.to_string();
+        let backend = done.told("backend").unwrap();
+        assert!(text.contains(&format!("\"backend\":\"{backend}\"")), "{text}");
+        assert_eq!(said["candidates"].as_array().map(Vec::len), Some(4), "{text}");
+    }
+}
+
+fn streams_pass(case: &Case) {
+    let body = br#"{"model":"llama-3.1-8b","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}],"max_tokens":40}"#;
+    let done = case.chat(body);
+    done.assert_rewritten("lpu", body, "llama-3.1-8b", "llama-3.1-8b-instant");
+    assert_eq!(done.response.header("content-type"), Some("text/event-stream"));
+    let text = done.response.text();
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert!(text.contains("\"usage\":{"), "{text}");
+    assert_eq!(done.told("backend"), Some("lpu"));
+}
