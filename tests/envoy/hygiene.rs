@@ -8,14 +8,26 @@ use crate::Test;
 use crate::world::{CHAT, Case, Exchange, ask};
 
 pub const TESTS: &[Test] = &[
-    ("hygiene::shipped_configuration_is_valid", shipped_configuration_is_valid),
+    (
+        "hygiene::shipped_configuration_is_valid",
+        shipped_configuration_is_valid,
+    ),
     ("hygiene::get_passes", get_passes),
     ("hygiene::other_paths_pass", other_paths_pass),
-    ("hygiene::forged_headers_change_nothing", forged_headers_change_nothing),
-    ("hygiene::forged_headers_without_the_filter", forged_headers_without_the_filter),
+    (
+        "hygiene::forged_headers_change_nothing",
+        forged_headers_change_nothing,
+    ),
+    (
+        "hygiene::forged_headers_without_the_filter",
+        forged_headers_without_the_filter,
+    ),
     ("hygiene::bytes_that_are_not_utf8", bytes_that_are_not_utf8),
     ("hygiene::models_are_listed", models_are_listed),
-    ("hygiene::unknown_model_is_refused", unknown_model_is_refused),
+    (
+        "hygiene::unknown_model_is_refused",
+        unknown_model_is_refused,
+    ),
 ];
 
 fn shipped_configuration_is_valid(case: &Case) {
@@ -23,7 +35,10 @@ fn shipped_configuration_is_valid(case: &Case) {
     let file = files::root().join("envoy/envoy.yaml");
     let (valid, log) = Envoy::validate(case.version, &file).unwrap();
     assert!(valid, "{log}");
-    assert!(!log.contains("deprecated") && !log.contains("Deprecated"), "{log}");
+    assert!(
+        !log.contains("deprecated") && !log.contains("Deprecated"),
+        "{log}"
+    );
 }
 
 fn get_passes(case: &Case) {
@@ -112,13 +127,26 @@ fn models_are_listed(case: &Case) {
         .iter()
         .map(|model| model["id"].as_str().unwrap())
         .collect();
-    for name in ["llama-3.2-1b", "llama-3.1-8b", "llama-3.1-70b", "gpt-4o", "auto", "auto:cheap"] {
+    for name in [
+        "llama-3.2-1b",
+        "llama-3.1-8b",
+        "llama-3.1-70b",
+        "gpt-4o",
+        "auto",
+        "auto:cheap",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
 }
 
 fn unknown_model_is_refused(case: &Case) {
-    for model in ["gpt-5", "llama-3.1-8b-instant", "", "au\u{74}o:", "\u{1f600}"] {
+    for model in [
+        "gpt-5",
+        "llama-3.1-8b-instant",
+        "",
+        "au\u{74}o:",
+        "\u{1f600}",
+    ] {
         let done = case.chat(&ask(model, "hi"));
         assert_eq!(done.status(), 404, "{model}: {}", done.response.text());
         assert!(done.received.is_empty());
@@ -126,6 +154,9 @@ fn unknown_model_is_refused(case: &Case) {
         assert_eq!(error["error"]["code"], "model_not_found");
         assert_eq!(error["error"]["type"], "invalid_request_error");
         assert!(error["error"]["message"].is_string());
-        assert_eq!(done.response.header("content-type"), Some("application/json"));
+        assert_eq!(
+            done.response.header("content-type"),
+            Some("application/json")
+        );
     }
 }

@@ -10,10 +10,19 @@ use crate::Test;
 use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
-    ("observed::decisions_are_carried_out", decisions_are_carried_out),
-    ("observed::both_workers_decide_alike", both_workers_decide_alike),
+    (
+        "observed::decisions_are_carried_out",
+        decisions_are_carried_out,
+    ),
+    (
+        "observed::both_workers_decide_alike",
+        both_workers_decide_alike,
+    ),
     ("observed::metrics_have_labels", metrics_have_labels),
-    ("observed::access_log_knows_the_decision", access_log_knows_the_decision),
+    (
+        "observed::access_log_knows_the_decision",
+        access_log_knows_the_decision,
+    ),
     ("observed::dry_run_agrees", dry_run_agrees),
     ("observed::streams_pass", streams_pass),
 ];
@@ -41,10 +50,16 @@ fn decisions_are_carried_out(case: &Case) {
             assert_eq!(done.told("profile"), Some(profile));
             assert_eq!(done.told("schema-version"), Some("1"));
             assert_eq!(done.told("attempts"), Some("1"));
-            assert_eq!(received.json()["model"].as_str(), Some(backend.model.as_str()));
+            assert_eq!(
+                received.json()["model"].as_str(),
+                Some(backend.model.as_str())
+            );
             for number in ["difficulty", "quality", "estimated-cost-usd", "decision-us"] {
                 let value = done.told(number).unwrap_or_else(|| panic!("no {number}"));
-                assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{number}: {value}");
+                assert!(
+                    value.parse::<f64>().is_ok_and(f64::is_finite),
+                    "{number}: {value}"
+                );
             }
             let quality: f64 = done.told("quality").unwrap().parse().unwrap();
             assert!((0.0..=1.0).contains(&quality), "{quality}");
@@ -91,7 +106,10 @@ fn metrics_have_labels(case: &Case) {
         .iter()
         .map(|(name, regex)| ((*name).to_owned(), (*regex).to_owned()))
         .collect();
-    assert_eq!(shipped, documented, "envoy.yaml and telemetry.rs say different things");
+    assert_eq!(
+        shipped, documented,
+        "envoy.yaml and telemetry.rs say different things"
+    );
 
     let labels = [
         ("model", "llama-3.1-8b"),
@@ -101,7 +119,11 @@ fn metrics_have_labels(case: &Case) {
         ("reason", "pinned"),
     ];
     let count = |name: &str, labels: &[(&str, &str)]| {
-        metrics::sum(&case.envoy().metrics(), &format!("pointsman_{name}"), labels)
+        metrics::sum(
+            &case.envoy().metrics(),
+            &format!("pointsman_{name}"),
+            labels,
+        )
     };
     let before = (
         count("decisions", &labels),
@@ -114,7 +136,11 @@ fn metrics_have_labels(case: &Case) {
         case.chat(&ask("nobody", "hi"));
     }
     // Others use this Envoy as well: at least ours.
-    assert!(count("decisions", &labels) >= before.0 + 3.0, "{}", names(case));
+    assert!(
+        count("decisions", &labels) >= before.0 + 3.0,
+        "{}",
+        names(case)
+    );
     assert!(count("bypasses", &[("cause", "invalid_request")]) >= before.1 + 3.0);
     assert!(count("rejections", &[("code", "model_not_found")]) >= before.2 + 3.0);
     assert!(count("policy_active", &[("version", "1")]) >= 1.0);
@@ -124,8 +150,11 @@ fn metrics_have_labels(case: &Case) {
 
 fn names(case: &Case) -> String {
     let metrics = case.envoy().metrics();
-    let ours = metrics.iter().filter(|sample| sample.name.contains("pointsman"));
-    ours.map(|sample| format!("{} {:?}\n", sample.name, sample.labels)).collect()
+    let ours = metrics
+        .iter()
+        .filter(|sample| sample.name.contains("pointsman"));
+    ours.map(|sample| format!("{} {:?}\n", sample.name, sample.labels))
+        .collect()
 }
 
 fn access_log_knows_the_decision(case: &Case) {
@@ -150,9 +179,19 @@ fn access_log_knows_the_decision(case: &Case) {
     let line = found.unwrap_or_else(|| panic!("no such line: {:?}", case.envoy().access_log()));
     assert_eq!(line["model"], "llama-3.1-8b");
     assert_eq!(line["cluster"], "lpu");
-    assert!(line["estimated_cost_usd"].as_str().unwrap().parse::<f64>().unwrap() > 0.0);
+    assert!(
+        line["estimated_cost_usd"]
+            .as_str()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+            > 0.0
+    );
     let log = case.envoy().log();
-    assert!(!log.contains("a secret in the prompt"), "a prompt is in Envoy's log");
+    assert!(
+        !log.contains("a secret in the prompt"),
+        "a prompt is in Envoy's log"
+    );
 }
 
 /// `/v1/route` says what is then done.
@@ -166,8 +205,15 @@ fn dry_run_agrees(case: &Case) {
         let said = dry.response.json();
         let text = said.to_string();
         let backend = done.told("backend").unwrap();
-        assert!(text.contains(&format!("\"backend\":\"{backend}\"")), "{text}");
-        assert_eq!(said["candidates"].as_array().map(Vec::len), Some(4), "{text}");
+        assert!(
+            text.contains(&format!("\"backend\":\"{backend}\"")),
+            "{text}"
+        );
+        assert_eq!(
+            said["candidates"].as_array().map(Vec::len),
+            Some(4),
+            "{text}"
+        );
     }
 }
 
@@ -175,7 +221,10 @@ fn streams_pass(case: &Case) {
     let body = br#"{"model":"llama-3.1-8b","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}],"max_tokens":40}"#;
     let done = case.chat(body);
     done.assert_rewritten("lpu", body, "llama-3.1-8b", "llama-3.1-8b-instant");
-    assert_eq!(done.response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        done.response.header("content-type"),
+        Some("text/event-stream")
+    );
     let text = done.response.text();
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     assert!(text.contains("\"usage\":{"), "{text}");

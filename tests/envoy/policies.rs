@@ -11,11 +11,23 @@ use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
     ("policies::invalid_at_start", invalid_at_start),
-    ("policies::update_reaches_every_worker", update_reaches_every_worker),
-    ("policies::invalid_update_changes_nothing", invalid_update_changes_nothing),
-    ("policies::invalid_requests_can_be_refused", invalid_requests_can_be_refused),
+    (
+        "policies::update_reaches_every_worker",
+        update_reaches_every_worker,
+    ),
+    (
+        "policies::invalid_update_changes_nothing",
+        invalid_update_changes_nothing,
+    ),
+    (
+        "policies::invalid_requests_can_be_refused",
+        invalid_requests_can_be_refused,
+    ),
     ("policies::headers_can_be_off", headers_can_be_off),
-    ("policies::held_bodies_over_envoys_limit", held_bodies_over_envoys_limit),
+    (
+        "policies::held_bodies_over_envoys_limit",
+        held_bodies_over_envoys_limit,
+    ),
 ];
 
 /// Three mistakes in three places.
@@ -36,9 +48,16 @@ fn invalid_at_start(case: &Case) {
     let refused = Envoy::refuse(case.version, &spoilt(case.config())).unwrap();
     assert_ne!(refused.status, Some(0));
     for place in PROBLEMS {
-        assert!(refused.log.contains(place), "{place} is not in the log:\n{}", refused.log);
+        assert!(
+            refused.log.contains(place),
+            "{place} is not in the log:\n{}",
+            refused.log
+        );
     }
-    assert!(refused.log.contains("max_body_bytes"), "what was meant is not said");
+    assert!(
+        refused.log.contains("max_body_bytes"),
+        "what was meant is not said"
+    );
     assert!(!refused.log.contains("panicked"), "{}", refused.log);
 }
 
@@ -46,7 +65,10 @@ fn invalid_at_start(case: &Case) {
 fn everywhere(case: &Case, envoy: &Envoy) -> Vec<String> {
     let mut seen = Vec::new();
     for _ in 0..24 {
-        let done = case.send_to(envoy.address(), Request::post(CHAT, &ask("llama-3.1-8b", "hi")));
+        let done = case.send_to(
+            envoy.address(),
+            Request::post(CHAT, &ask("llama-3.1-8b", "hi")),
+        );
         seen.push(done.only().0.to_owned());
     }
     seen.sort_unstable();
@@ -107,21 +129,32 @@ fn invalid_update_changes_nothing(case: &Case) {
 }
 
 fn invalid_requests_can_be_refused(case: &Case) {
-    let config = case.config().set_policy("on_invalid_request", json!("reject"));
+    let config = case
+        .config()
+        .set_policy("on_invalid_request", json!("reject"));
     let replaced = case.replaceable(&config);
     for body in [&b"{"[..], b"", b"[]"] {
         let done = case.send_to(replaced.envoy.address(), Request::post(CHAT, body));
         assert_eq!(done.status(), 400);
         assert!(done.received.is_empty());
-        assert_eq!(done.response.json()["error"]["type"], "invalid_request_error");
+        assert_eq!(
+            done.response.json()["error"]["type"],
+            "invalid_request_error"
+        );
     }
 }
 
 fn headers_can_be_off(case: &Case) {
-    for (mode, expected) in [("off", &[][..]), ("minimal", &["x-pointsman-backend", "x-pointsman-model"][..])] {
+    for (mode, expected) in [
+        ("off", &[][..]),
+        ("minimal", &["x-pointsman-backend", "x-pointsman-model"][..]),
+    ] {
         let config = case.config().set_policy("decision_headers", json!(mode));
         let replaced = case.replaceable(&config);
-        let done = case.send_to(replaced.envoy.address(), Request::post(CHAT, &ask("auto", "hi")));
+        let done = case.send_to(
+            replaced.envoy.address(),
+            Request::post(CHAT, &ask("auto", "hi")),
+        );
         assert_eq!(done.status(), 200);
         let mut ours: Vec<&str> = done
             .response
@@ -140,14 +173,22 @@ fn held_bodies_over_envoys_limit(case: &Case) {
     let config = case
         .config()
         .set_policy("max_body_bytes", json!(16 << 20))
-        .set_manager("route_config/virtual_hosts/0/request_body_buffer_limit", json!(1 << 20))
+        .set_manager(
+            "route_config/virtual_hosts/0/request_body_buffer_limit",
+            json!(1 << 20),
+        )
         .set_listener("per_connection_buffer_limit_bytes", json!(1 << 20));
     let replaced = case.replaceable(&config);
     let body = ask("llama-3.1-8b", &"long ".repeat(1 << 20));
     let done = case.send_to(replaced.envoy.address(), Request::post(CHAT, &body));
     assert_eq!(done.status(), 413);
     let error = done.response.json();
-    assert_eq!(error["error"]["type"], "invalid_request_error", "{}", done.response.text());
+    assert_eq!(
+        error["error"]["type"],
+        "invalid_request_error",
+        "{}",
+        done.response.text()
+    );
     assert_eq!(error["error"]["code"], "request_payload_too_large");
     let body = ask("llama-3.1-8b", &"long ".repeat(1 << 17));
     let done = case.send_to(replaced.envoy.address(), Request::post(CHAT, &body));

@@ -11,8 +11,14 @@ use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
     ("traps::trap_and_recovery", trap_and_recovery),
-    ("traps::skipped_filter_obeys_nobody", skipped_filter_obeys_nobody),
-    ("traps::shipped_module_has_no_trap", shipped_module_has_no_trap),
+    (
+        "traps::skipped_filter_obeys_nobody",
+        skipped_filter_obeys_nobody,
+    ),
+    (
+        "traps::shipped_module_has_no_trap",
+        shipped_module_has_no_trap,
+    ),
 ];
 
 /// The module with a trap on demand, never shipped.
@@ -39,14 +45,22 @@ fn trap_and_recovery(case: &Case) {
         });
         let done = recovered.expect("it never came back");
         done.assert_rewritten("lpu", &body, "llama-3.1-8b", "llama-3.1-8b-instant");
-        assert!(trapped.elapsed() < Duration::from_secs(10), "{:?}", trapped.elapsed());
+        assert!(
+            trapped.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            trapped.elapsed()
+        );
     }
     // Both workers, and for good.
     for _ in 0..20 {
         let done = case.send_to(envoy.address(), Request::post(CHAT, &body));
         done.assert_rewritten("lpu", &body, "llama-3.1-8b", "llama-3.1-8b-instant");
     }
-    assert!(envoy.stat("wasm.pointsman.vm_reload_success") >= 1, "{}", envoy.log());
+    assert!(
+        envoy.stat("wasm.pointsman.vm_reload_success") >= 1,
+        "{}",
+        envoy.log()
+    );
 }
 
 /// With `failure_policy: FAIL_OPEN`, which we do not ship, a trapped worker skips the filter for ever: a forged cluster

@@ -129,8 +129,8 @@ impl Case {
 
     /// The Envoy with the shipped configuration that all tests of this version share.
     pub fn envoy(&self) -> &Envoy {
-        let started =
-            self.world.shipped[self.version].get_or_init(|| Envoy::start(self.version, &self.config()));
+        let started = self.world.shipped[self.version]
+            .get_or_init(|| Envoy::start(self.version, &self.config()));
         started.as_ref().unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -144,7 +144,8 @@ impl Envoy {
                 }));
             }
             // Envoy goes on without a listener that it refused.
-            if self.directory.path().join("lds.json").exists() && self.log().contains(" rejected: ") {
+            if self.directory.path().join("lds.json").exists() && self.log().contains(" rejected: ")
+            {
                 return Err(Failed::Refused(Refused {
                     status: None,
                     log: self.log(),
