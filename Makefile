@@ -159,25 +159,9 @@ bench: setup wasm cli ## bare Envoy against Envoy with the filter: latency, thro
 	@$(CLI) bench
 
 # The published figures come from this: DATA is the folder with the training files.
-TRAIN_STAMP := $(STAMPS)/train-$(call key,models/train/requirements.txt)
-
-$(TRAIN_STAMP): models/train/requirements.txt
-	@$(CHECK_PYTHON)
-	@rm -rf $(TRAIN) $(STAMPS)/train-* && mkdir -p $(STAMPS)
-	@$(PYTHON) -m venv $(TRAIN)
-	@$(TRAIN)/bin/python -m pip install --quiet --requirement models/train/requirements.txt
-	@touch $@
-
-# The vocabulary is kept as it is: a new one would give every token another number.
-train: $(TRAIN_STAMP) ## train the classifier again from DATA=folder into models/
+train: ## train the classifier again from DATA=folder into models/
 	@test -n "$(DATA)" || { echo "error: say where the training data is: make train DATA=folder" >&2; exit 1; }
-	@mkdir -p $(TRAIN)/work
-	@run() { echo "train: $$1"; "$(TRAIN)/bin/python" "models/train/$$1.py" --work $(TRAIN)/work "$${@:2}"; }; \
-		run prepare --data "$(DATA)"; \
-		run distil --vocabulary models/vocabulary.txt; \
-		run train --vocabulary models/vocabulary.txt --benchmarks models/benchmarks.json; \
-		run export --models models --source src/classifier; \
-		run evaluate --models models
+	@models/train/run.sh "$(DATA)" "$(TRAIN)"
 
 # --- Check ---------------------------------------------------------------------------------------------------------
 test: test-wasm test-native ## every test: WebAssembly under Node, then native, the command line and real Envoy

@@ -226,7 +226,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--vocabulary", required=True)
     parser.add_argument("--benchmarks", required=True)
-    parser.add_argument("--epochs", type=int, nargs=2, default=[8, 12])
+    parser.add_argument("--epochs", type=int, nargs=2, default=[14, 16])
     args = parser.parse_args()
     work = pathlib.Path(args.work)
     rng = np.random.default_rng(SEED)

@@ -150,3 +150,60 @@ fn the_features_alone_tell_the_plain_cases_apart() {
         assert!(said.output_tokens >= 1.0 && said.difficulty.is_finite());
     }
 }
+
+#[test]
+fn the_embedded_model_tells_tasks_apart() {
+    let mut classifier = Classifier::embedded().unwrap();
+    let cases = [
+        (
+            "Translate the following sentence into German: The bridge is closed until October.",
+            Task::Translation,
+        ),
+        (
+            "Write a Python function that merges two sorted lists",
+            Task::Code,
+        ),
+        ("Write a short poem about the sea", Task::CreativeWriting),
+        ("Solve for x: 3x^2 - 12x + 9 = 0", Task::Math),
+        ("hello there, how are you?", Task::Chat),
+        ("Who wrote the novel Middlemarch?", Task::KnowledgeQa),
+        (
+            "Summarize the following article in two sentences:\nThe museum reopened on Monday after three years of works. It has a new roof.",
+            Task::Summarization,
+        ),
+    ];
+    for (text, task) in cases {
+        let said = classifier.classify(&turn(text)).unwrap();
+        assert_eq!(said.task, task, "`{text}`: {said:?}");
+        assert!(said.from_model && said.task_probability > 0.3);
+        assert_eq!(
+            classifier.classify(&turn(text)).unwrap(),
+            said,
+            "the same again"
+        );
+    }
+}
+
+#[test]
+fn any_text_is_classified_into_sane_numbers() {
+    let mut classifier = Classifier::embedded().unwrap();
+    let long = "a long story ".repeat(10_000);
+    for text in [
+        "",
+        " ",
+        "?",
+        "你好",
+        "🦀🦀🦀",
+        "\u{0}\u{1}",
+        &"x".repeat(100_000),
+        &long,
+    ] {
+        let said = classifier.classify(&turn(text)).unwrap();
+        assert!(
+            (0.0..=1.0).contains(&said.uncertainty) && said.difficulty.abs() < 20.0,
+            "{said:?}"
+        );
+        assert!((said.demand.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+        assert!((1.0..=16_384.0).contains(&said.output_tokens));
+    }
+}

@@ -13,6 +13,7 @@ pub mod tokenizer;
 pub use labels::{Domain, Task};
 
 use crate::prompt::Turn;
+use onnx::OnnxModel;
 use tokenizer::Tokenizer;
 
 /// How many skill dimensions abilities and demands have; see [`crate::ability::SKILLS`] for their names.
@@ -59,6 +60,7 @@ impl std::error::Error for ClassifierError {}
 /// The embedded model, ready to run. One per worker: it keeps scratch space, so classification needs `&mut`.
 pub struct Classifier {
     tokenizer: Tokenizer,
+    model: OnnxModel,
 }
 
 impl Classifier {
@@ -67,7 +69,10 @@ impl Classifier {
     /// # Errors
     /// [`ClassifierError`] where the embedded model does not load; tests make sure that a release never does.
     pub fn embedded() -> Result<Classifier, ClassifierError> {
-        Err(ClassifierError("no model is embedded yet".into()))
+        Ok(Classifier {
+            tokenizer: Tokenizer::new(),
+            model: OnnxModel::embedded()?,
+        })
     }
 
     /// Classifies one turn of a conversation.
@@ -77,8 +82,10 @@ impl Classifier {
     pub fn classify(&mut self, turn: &Turn<'_>) -> Result<Classification, ClassifierError> {
         let tokens = self.tokenizer.tokenize(&turn.text);
         let features = features::extract(&turn.text, &tokens);
-        let _ = features;
-        Err(ClassifierError("no model is embedded yet".into()))
+        let used = tokens.ids.get(..tokens.len).unwrap_or(&[]);
+        let mut heads = [0.0; fitted::OUTPUTS];
+        self.model.run(used, &features, &mut heads)?;
+        Ok(interpret(&heads))
     }
 }
 
