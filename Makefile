@@ -44,7 +44,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm cli demo test test-native test-wasm bench train lint deny clean
+.PHONY: help setup wasm check-module cli demo test test-native test-wasm bench train lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -133,6 +133,10 @@ wasm: $(RUST_STAMP) ## build the filter: target/pointsman.wasm
 wasm-test-trap: $(RUST_STAMP)
 	@cargo build --locked --package pointsman-filter --features test-trap --target wasm32-wasip1 --profile module
 	@cp $(TARGET)/wasm32-wasip1/module/pointsman_filter.wasm $(TARGET)/pointsman-test-trap.wasm
+
+# What Envoy 1.36 would refuse to load, and what would cost every Envoy too much.
+check-module: wasm | $(VENV)/bin/python
+	@$(VENV)/bin/python tools/check_module.py $(MODULE)
 
 cli: $(RUST_STAMP) ## build the command line: target/release/pointsman
 	@cargo build --locked --package pointsman-cli --release

@@ -1,11 +1,29 @@
 //! How good a model is at what a prompt demands: benchmark scores → ability; ability × classification → P(correct).
+//!
+//! Abilities live outside the classifier's weights, so a model is added by its public scores alone. Scores of different
+//! benchmarks go together; what a model lacks is inferred from what it has, by the correlations that training fitted over
+//! `models/benchmarks.json`. No model is known here by name.
 
-use crate::classifier::{Classification, SKILL_COUNT};
+use crate::classifier::{Classification, SKILL_COUNT, fitted};
 
 /// The skill dimensions, in the order of [`Ability::skills`] and of [`Classification::demand`].
 pub const SKILLS: [&str; SKILL_COUNT] = ["knowledge", "math", "reasoning", "code", "instruction"];
 
-/// A model's skill per dimension, in logits: 0 is an average model of the training data.
+/// How many benchmarks are known.
+const COUNT: usize = 7;
+
+/// The benchmarks that [`Ability::from_benchmarks`] knows, sorted by name.
+pub const BENCHMARKS: &[&str] = &[
+    "gpqa",
+    "gsm8k",
+    "humaneval",
+    "ifeval",
+    "math",
+    "mmlu",
+    "mmlu_pro",
+];
+
+/// A model's skill per dimension, in logits: 0 is an average model of `models/benchmarks.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Ability {
     /// One value per entry of [`SKILLS`].
@@ -16,10 +34,23 @@ impl Ability {
     /// Places a model by its public benchmark scores, each 0 to 1; names as in `models/benchmarks.json`.
     ///
     /// What is missing is inferred from what is there; no score at all gives the ability of an average model. Names that
-    /// are not known are ignored here: `policy::compile` reports them.
+    /// are not known are ignored here: `policy::compile` reports them. Of a name given twice the last counts.
     pub fn from_benchmarks<'a>(scores: impl IntoIterator<Item = (&'a str, f32)>) -> Ability {
-        let _ = scores.into_iter().count();
-        Ability::default()
+        let mut known = [None; COUNT];
+        for (name, score) in scores {
+            let at = BENCHMARKS.iter().position(|known| *known == name);
+            if let Some(place) = at.and_then(|at| known.get_mut(at)) {
+                *place = score.is_finite().then_some(score);
+            }
+        }
+        let standard = complete(standardise(known));
+        let mut skills = [0.0; SKILL_COUNT];
+        for (input, weights) in standard.iter().chain(&[1.0]).zip(&fitted::SKILL_MAP) {
+            for (skill, weight) in skills.iter_mut().zip(weights) {
+                *skill += input * weight;
+            }
+        }
+        Ability { skills }
     }
 
     /// The probability, 0 to 1, that a model of this ability answers the classified prompt correctly.
@@ -34,13 +65,47 @@ impl Ability {
     }
 }
 
-/// The benchmarks that [`Ability::from_benchmarks`] knows, sorted by name.
-pub const BENCHMARKS: &[&str] = &[
-    "gpqa",
-    "gsm8k",
-    "humaneval",
-    "ifeval",
-    "math",
-    "mmlu",
-    "mmlu_pro",
-];
+/// Scores as logits, in standard deviations from the average model.
+fn standardise(scores: [Option<f32>; COUNT]) -> [Option<f32>; COUNT] {
+    let mut out = scores;
+    let scale = fitted::BENCHMARK_MEAN.iter().zip(&fitted::BENCHMARK_SPREAD);
+    for (score, (mean, spread)) in out.iter_mut().zip(scale) {
+        *score = score.map(|score| {
+            let score = score.clamp(fitted::LEAST_SCORE, fitted::MOST_SCORE);
+            ((score / (1.0 - score)).ln() - mean) / spread
+        });
+    }
+    out
+}
+
+/// What is missing becomes its conditional expectation given what is there: C_mo · (C_oo + noise)⁻¹ · z_o.
+fn complete(z: [Option<f32>; COUNT]) -> [f32; COUNT] {
+    let weights = solve(z);
+    let mut out = [0.0; COUNT];
+    for ((place, own), row) in out.iter_mut().zip(&z).zip(&fitted::BENCHMARK_CORRELATION) {
+        let inferred = row.iter().zip(&weights).map(|(c, w)| c * w).sum();
+        *place = own.unwrap_or(inferred);
+    }
+    out
+}
+
+/// (C_oo + noise)⁻¹ · z_o, with 0 for what is missing: Gauss–Seidel, which converges because the matrix is symmetric and
+/// positive definite. Sixty-four rounds over at most 7 unknowns, once per model and policy.
+fn solve(z: [Option<f32>; COUNT]) -> [f32; COUNT] {
+    let mut weights = [0.0_f32; COUNT];
+    for _ in 0..64 {
+        for (at, (target, row)) in z.iter().zip(&fitted::BENCHMARK_CORRELATION).enumerate() {
+            let Some(target) = target else { continue };
+            let all: f32 = row.iter().zip(&weights).map(|(c, w)| c * w).sum();
+            if let (Some(weight), Some(diagonal)) = (weights.get_mut(at), row.get(at)) {
+                *weight =
+                    (target - (all - diagonal * *weight)) / (diagonal + fitted::BENCHMARK_NOISE);
+            }
+        }
+    }
+    weights
+}
+
+#[cfg(test)]
+#[path = "ability_tests.rs"]
+mod tests;

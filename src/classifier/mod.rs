@@ -3,11 +3,17 @@
 //! [`Classifier`] owns the model; [`Classification`] is its answer. How text becomes token ids and numbers is in
 //! `tokenizer` and `features`; only `onnx` names tract.
 
+pub mod features;
+pub(crate) mod fitted;
 pub mod labels;
+mod lexicon;
+pub mod onnx;
+pub mod tokenizer;
 
 pub use labels::{Domain, Task};
 
 use crate::prompt::Turn;
+use tokenizer::Tokenizer;
 
 /// How many skill dimensions abilities and demands have; see [`crate::ability::SKILLS`] for their names.
 pub const SKILL_COUNT: usize = 5;
@@ -51,7 +57,9 @@ impl std::fmt::Display for ClassifierError {
 impl std::error::Error for ClassifierError {}
 
 /// The embedded model, ready to run. One per worker: it keeps scratch space, so classification needs `&mut`.
-pub struct Classifier {}
+pub struct Classifier {
+    tokenizer: Tokenizer,
+}
 
 impl Classifier {
     /// Loads the model that build.rs embedded.
@@ -67,24 +75,103 @@ impl Classifier {
     /// # Errors
     /// [`ClassifierError`] where the model fails; the caller falls back to [`from_features`].
     pub fn classify(&mut self, turn: &Turn<'_>) -> Result<Classification, ClassifierError> {
-        let _ = turn;
+        let tokens = self.tokenizer.tokenize(&turn.text);
+        let features = features::extract(&turn.text, &tokens);
+        let _ = features;
         Err(ClassifierError("no model is embedded yet".into()))
     }
 }
 
-/// What the numbers alone say of a turn: the rung of the fail-soft ladder below the model.
-pub fn from_features(turn: &Turn<'_>) -> Classification {
-    let _ = turn;
+/// The model's output → what it means. `heads` has the layout of `models/manifest.json`.
+pub fn interpret(heads: &[f32; fitted::OUTPUTS]) -> Classification {
+    let (task, task_probability) = most_probable(part(heads, fitted::TASK));
+    let (domain, domain_probability) = most_probable(part(heads, fitted::DOMAIN));
+    let novelty = part(heads, fitted::NOVELTY);
+    let distance = novelty.iter().map(|x| x * x).sum::<f32>() / novelty.len().max(1) as f32;
+    let uncertainty = unlike(distance);
     Classification {
-        task: Task::Chat,
-        task_probability: 0.0,
+        task: Task::ALL.get(task).copied().unwrap_or(Task::Chat),
+        task_probability,
+        domain: Domain::ALL.get(domain).copied().unwrap_or(Domain::General),
+        domain_probability,
+        difficulty: shrink(one(heads, fitted::DIFFICULTY), uncertainty),
+        demand: shares(part(heads, fitted::DEMAND)),
+        gain: one(heads, fitted::GAIN),
+        output_tokens: tokens(one(heads, fitted::LOG_OUTPUT_TOKENS)),
+        uncertainty,
+        from_model: true,
+    }
+}
+
+/// What the numbers alone say of a turn: the rung of the fail-soft ladder below the model. Linear in the features; the domain
+/// is not guessed, and nothing is certain.
+pub fn from_features(turn: &Turn<'_>) -> Classification {
+    let features = features::extract(&turn.text, &tokenizer::Tokens::default());
+    let mut heads = [0.0_f32; fitted::FALLBACK_OUTPUTS];
+    for (head, weights) in heads.iter_mut().zip(&fitted::FALLBACK) {
+        *head = weights.iter().zip(&features).map(|(w, x)| w * x).sum();
+    }
+    let [scores @ .., difficulty, gain, log_output_tokens] = &heads;
+    let (task, task_probability) = most_probable(scores);
+    Classification {
+        task: Task::ALL.get(task).copied().unwrap_or(Task::Chat),
+        task_probability,
         domain: Domain::General,
         domain_probability: 0.0,
-        difficulty: 0.0,
+        difficulty: shrink(*difficulty, 0.5),
         demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
-        gain: 0.0,
-        output_tokens: 256.0,
+        gain: *gain,
+        output_tokens: tokens(*log_output_tokens),
         uncertainty: 1.0,
         from_model: false,
     }
 }
+
+fn part(heads: &[f32], (start, len): (usize, usize)) -> &[f32] {
+    heads.get(start..start + len).unwrap_or(&[])
+}
+
+fn one(heads: &[f32], (start, _): (usize, usize)) -> f32 {
+    heads.get(start).copied().unwrap_or(0.0)
+}
+
+/// The index and the softmax probability of the greatest logit.
+fn most_probable(logits: &[f32]) -> (usize, f32) {
+    let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let total: f32 = logits.iter().map(|x| (x - greatest).exp()).sum();
+    let index = logits.iter().position(|x| *x == greatest).unwrap_or(0);
+    (index, 1.0 / total.max(1.0))
+}
+
+/// Softmax over the skills.
+fn shares(logits: &[f32]) -> [f32; SKILL_COUNT] {
+    let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let mut shares = [0.0; SKILL_COUNT];
+    for (share, logit) in shares.iter_mut().zip(logits) {
+        *share = (logit - greatest).exp();
+    }
+    let total: f32 = shares.iter().sum();
+    shares.map(|share| share / total.max(f32::MIN_POSITIVE))
+}
+
+/// Distance from the training prompts → 0 (as near as nine tenths of them) to 1 (twice as far as any). In between by its
+/// logarithm, because distances are ratios.
+fn unlike(distance: f32) -> f32 {
+    let span = (fitted::NOVELTY_HIGH / fitted::NOVELTY_LOW).ln();
+    ((distance / fitted::NOVELTY_LOW).max(f32::MIN_POSITIVE).ln() / span).clamp(0.0, 1.0)
+}
+
+/// Difficulty transfers badly to prompts unlike the training data, so there it moves towards the mean: by three quarters where
+/// nothing is known.
+fn shrink(difficulty: f32, uncertainty: f32) -> f32 {
+    fitted::DIFFICULTY_MEAN + (1.0 - 0.75 * uncertainty) * (difficulty - fitted::DIFFICULTY_MEAN)
+}
+
+/// Expected tokens of the answer, within what answers are.
+fn tokens(log_tokens: f32) -> f32 {
+    log_tokens.exp().clamp(1.0, 16_384.0)
+}
+
+#[cfg(test)]
+#[path = "classifier_tests.rs"]
+mod tests;

@@ -58,6 +58,7 @@ struct ResponseFormat {
 #[derive(Default)]
 struct Draft<'a> {
     role: Option<Role>,
+    is_tool_result: bool,
     content: Content<'a>,
     refusal: Option<Cow<'a, str>>,
     tool_calls: List,
@@ -311,7 +312,7 @@ impl<'a> Conversation<'a> {
             None => Role::User,
         };
         self.needs = self.needs.union(draft.content.needs);
-        if role == Role::Tool || draft.tool_calls.items > 0 || draft.function_call_bytes > 0 {
+        if draft.is_tool_result || draft.tool_calls.items > 0 || draft.function_call_bytes > 0 {
             self.needs = self.needs.union(Capabilities::TOOLS);
         }
         if draft.audio {
@@ -341,7 +342,9 @@ impl<'a> Draft<'a> {
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         match key {
             "role" => {
-                self.role = Some(match &*required_string(cursor)? {
+                let role = required_string(cursor)?;
+                self.is_tool_result = matches!(&*role, "tool" | "function");
+                self.role = Some(match &*role {
                     "system" | "developer" => Role::System,
                     "user" => Role::User,
                     "assistant" => Role::Assistant,

@@ -129,6 +129,8 @@ fn roles_are_those_of_the_api_and_unknown_ones_are_material() {
     use Role::*;
     assert_eq!(roles, [System, System, User, Assistant, Tool, Tool, Tool]);
     assert_eq!(request.needs, Capabilities::TOOLS);
+    let unknown = messages(r#"[{"role":"document","content":"x"}]"#);
+    assert_eq!(read(&unknown).needs, Capabilities::NONE);
 }
 
 #[test]

@@ -318,6 +318,10 @@ impl Stream {
             let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
             return self.answer(reply, effects);
         }
+        // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
+        if matches!(&request, Ok(request) if request.model.is_none() && !request.complete) {
+            return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
+        }
         let outcome = decide(worker, &plan.policy, &request);
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {

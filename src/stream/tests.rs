@@ -509,6 +509,19 @@ fn faults_of_ours_are_bypasses() {
 }
 
 #[test]
+fn without_a_default_cluster_the_default_route_leads_on() {
+    let mut policy = Policy::compile(POLICY).unwrap();
+    policy.default_cluster = String::new();
+    let mut host = Host::without_policy();
+    host.policy = Some(Rc::new(policy));
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(false);
+    host.send_chunk(b"{", true);
+    assert!(!host.held);
+    assert_eq!(host.header("x-to"), None);
+}
+
+#[test]
 fn clients_see_as_much_as_the_policy_says() {
     let shown = |level: &str| {
         let policy = policy_with(&format!(r#""decision_headers": "{level}""#));

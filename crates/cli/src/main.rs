@@ -13,6 +13,7 @@ mod demo;
 mod envoy;
 mod explain;
 mod failure;
+mod features;
 mod http;
 mod input;
 mod progress;
@@ -52,6 +53,9 @@ enum Command {
     DemoBackends(backends::Args),
     /// Show why a request goes where it goes: every candidate with why not
     Explain(explain::Args),
+    /// Write the token ids and features of prompts, for training
+    #[command(hide = true)]
+    Features(features::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
@@ -65,6 +69,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => backends::run(args),
         Command::Explain(args) => explain::run(&args),
+        Command::Features(args) => features::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
     }

@@ -115,12 +115,18 @@ impl Published {
             }
         });
         metrics::record(&Metric::policy_active(version), 1);
+        logger::line(Level::Info, &["policy in force: ", version].concat());
         *announced = Some(version.to_owned());
     }
 
     /// Publishes another policy to every worker that has the same configuration, which compiles it before its next request.
+    /// What does not compile is not published: a VM that starts later must find a policy that works.
     #[cfg(feature = "test-trap")]
     pub fn replace(&self, text: &str) -> Result<(), HostError> {
+        if let Err(invalid) = Policy::compile(text) {
+            report(&invalid.problems);
+            return Ok(());
+        }
         loop {
             let (record, cas) = hostcalls::shared(&self.record_key)?.ok_or(HostError::NOT_FOUND)?;
             let (version, _) = decode(&record).ok_or(HostError::NOT_FOUND)?;
@@ -188,13 +194,7 @@ pub fn report(problems: &[Problem]) {
     for problem in problems {
         let (line, column) = (u64::from(problem.line), u64::from(problem.column));
         let place = [stream::decimal(line), stream::decimal(column)].join(":");
-        let text = [
-            "invalid configuration",
-            &place,
-            &problem.at,
-            &problem.message,
-        ]
-        .join(": ");
+        let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }
     metrics::count(&telemetry::POLICY_ERRORS);

@@ -20,14 +20,23 @@ const ASSISTANT_TURN: usize = 2_000;
 /// Up to 2 KB it is one question; beyond, a conversation of short questions and longer answers.
 pub fn of_size(bytes: usize) -> Vec<u8> {
     let mut messages = Vec::new();
-    if bytes >= 500 {
-        messages.push(json!({"role": "system", "content": SYSTEM}));
-    }
+    let mut length = 0;
+    let mut push = |messages: &mut Vec<Value>, role: &str, text: &str| {
+        let message = json!({"role": role, "content": text});
+        length += message.to_string().len() + 1;
+        messages.push(message);
+        length
+    };
+    let mut used = if bytes >= 500 {
+        push(&mut messages, "system", SYSTEM)
+    } else {
+        0
+    };
     // A turn costs its text and about 40 bytes of JSON; the last one is cut to size.
-    while length(&messages) + USER_TURN + ASSISTANT_TURN + USER_TURN + 200 < bytes {
-        messages.push(json!({"role": "user", "content": text(USER_TURN, messages.len())}));
-        messages
-            .push(json!({"role": "assistant", "content": text(ASSISTANT_TURN, messages.len())}));
+    while used + USER_TURN + ASSISTANT_TURN + USER_TURN + 200 < bytes {
+        let turn = messages.len();
+        push(&mut messages, "user", &text(USER_TURN, turn));
+        used = push(&mut messages, "assistant", &text(ASSISTANT_TURN, turn + 1));
     }
     let with_last = |length: usize| {
         let mut all = messages.clone();
@@ -38,13 +47,6 @@ pub fn of_size(bytes: usize) -> Vec<u8> {
     };
     let empty = with_last(0).len();
     with_last(bytes.saturating_sub(empty))
-}
-
-fn length(messages: &[Value]) -> usize {
-    messages
-        .iter()
-        .map(|message| message.to_string().len() + 1)
-        .sum()
 }
 
 /// Exactly `length` characters of words, beginning with the one at `offset`.

@@ -1,0 +1,336 @@
+//! From an ONNX graph to the graph that is embedded: shapes inferred, operators checked, constants laid out.
+//!
+//! What it writes is Rust source (`classifier_graph.rs`) with the nodes as constant data and the tables as files next to
+//! it, so that the module needs neither a parser nor an optimiser. Every operator that `src/classifier/onnx.rs` has no
+//! kernel for is refused here, at build time, by name.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::wire::{self, Model, Node, Result, type_name};
+
+const FLOAT32: i64 = 1;
+const INT8: i64 = 3;
+const INT64: i64 = 7;
+
+/// What is known of a value of the graph.
+#[derive(Clone)]
+struct Known {
+    /// Number of the embedded node that makes it, if it is not a constant.
+    node: Option<usize>,
+    element_type: i64,
+    shape: Vec<usize>,
+}
+
+/// The embedded graph as source text, and what the manifest is checked against.
+pub struct Packed {
+    pub source: String,
+    /// Rows of the token table.
+    pub table_rows: usize,
+}
+
+struct Packer<'a> {
+    model: &'a Model,
+    out_dir: &'a Path,
+    known: BTreeMap<String, Known>,
+    nodes: Vec<String>,
+    constants: Vec<String>,
+    constant_files: usize,
+    table_rows: usize,
+}
+
+/// Packs `model`; constants become files in `out_dir`.
+pub fn pack(model: &Model, out_dir: &Path) -> Result<Packed> {
+    if model.opset != 17 {
+        return Err(format!(
+            "opset {} where 17 is read; export it with opset 17",
+            model.opset
+        ));
+    }
+    let mut packer = Packer {
+        model,
+        out_dir,
+        known: BTreeMap::new(),
+        nodes: Vec::new(),
+        constants: Vec::new(),
+        constant_files: 0,
+        table_rows: 0,
+    };
+    for input in &model.inputs {
+        packer.push("Input", &input.name, &[], input.element_type, &input.shape);
+    }
+    let mut skip = None;
+    for (index, node) in model.nodes.iter().enumerate() {
+        if skip == Some(index) {
+            continue;
+        }
+        let named = |error: String| {
+            let output = node.outputs.first().map_or("", String::as_str);
+            format!("operator `{}` (output `{output}`): {error}", node.operator)
+        };
+        if packer
+            .add(node, model.nodes.get(index + 1))
+            .map_err(named)?
+        {
+            skip = Some(index + 1);
+        }
+    }
+    packer.finish()
+}
+
+impl Packer<'_> {
+    fn push(
+        &mut self,
+        kernel: &str,
+        output: &str,
+        operands: &[usize],
+        element: i64,
+        shape: &[usize],
+    ) {
+        let datum = if element == INT64 { "I64" } else { "F32" };
+        self.nodes.push(format!(
+            "Node {{ operator: Operator::{kernel}, operands: &{operands:?}, datum: Datum::{datum}, shape: &{shape:?} }}"
+        ));
+        let known = Known {
+            node: Some(self.nodes.len() - 1),
+            element_type: element,
+            shape: shape.to_vec(),
+        };
+        self.known.insert(output.to_owned(), known);
+    }
+
+    fn value(&self, name: &str) -> Result<Known> {
+        if let Some(constant) = self.model.initializers.get(name) {
+            return Ok(Known {
+                node: None,
+                element_type: constant.element_type,
+                shape: constant.shape.clone(),
+            });
+        }
+        let missing = || format!("input `{name}` is made by no earlier node");
+        self.known.get(name).cloned().ok_or_else(missing)
+    }
+
+    fn computed(&self, name: &str, element: i64) -> Result<(usize, Vec<usize>)> {
+        let value = self.value(name)?;
+        let node = value.node.ok_or_else(|| {
+            format!(
+                "input `{name}` is a constant, which this operator's kernel does not take there"
+            )
+        })?;
+        if value.element_type != element {
+            return Err(format!(
+                "input `{name}` is {} where {} is needed",
+                type_name(value.element_type),
+                type_name(element)
+            ));
+        }
+        Ok((node, value.shape))
+    }
+
+    /// Writes a constant next to the generated source; its path there.
+    fn write_constant(&mut self, name: &str) -> Result<String> {
+        let constant = self
+            .model
+            .initializers
+            .get(name)
+            .ok_or_else(|| format!("input `{name}` has to be an initializer"))?;
+        let size = match constant.element_type {
+            FLOAT32 => 4,
+            INT8 => 1,
+            other => return Err(format!("initializer `{name}` is {}", type_name(other))),
+        };
+        let expected = constant.shape.iter().product::<usize>() * size;
+        if constant.bytes.len() != expected {
+            return Err(format!(
+                "initializer `{name}` has {} bytes where its shape needs {expected}",
+                constant.bytes.len()
+            ));
+        }
+        let file = format!("classifier_{}.bin", self.constant_files);
+        self.constant_files += 1;
+        std::fs::write(self.out_dir.join(&file), &constant.bytes)
+            .map_err(|error| format!("cannot write `{file}`: {error}"))?;
+        Ok(format!("include_bytes!({file:?})"))
+    }
+
+    /// Adds one node; whether `next` went into it.
+    fn add(&mut self, node: &Node, next: Option<&Node>) -> Result<bool> {
+        if let Some(attribute) = node.other_attributes.first() {
+            return Err(format!("attribute `{attribute}` is not supported"));
+        }
+        match node.operator.as_str() {
+            "Gather" => self.gather(node, next).map(|()| true),
+            "MatMul" => self.mat_mul(node).map(|()| false),
+            "Concat" => self.concat(node).map(|()| false),
+            "Relu" => self.relu(node).map(|()| false),
+            _ => Err("there is no kernel for it; see src/classifier/onnx.rs".into()),
+        }
+    }
+
+    /// Gather of int8 rows and the Cast to float32 after it, as one kernel: the rows are widened as they are read.
+    fn gather(&mut self, node: &Node, next: Option<&Node>) -> Result<()> {
+        let [table, indices] = arguments(&node.inputs)?;
+        let [rows] = arguments(&node.outputs)?;
+        let value = self.value(table)?;
+        let (ids, ids_shape) = self.computed(indices, INT64)?;
+        if node.attributes.get("axis").copied().unwrap_or(0) != 0 {
+            return Err("only axis 0 is supported".into());
+        }
+        let &[table_rows, width] = value.shape.as_slice() else {
+            return Err(format!("table `{table}` has to have two dimensions"));
+        };
+        let cast = next
+            .filter(|next| next.operator == "Cast" && next.inputs == [rows.clone()])
+            .filter(|next| next.attributes.get("to") == Some(&FLOAT32))
+            .filter(|_| value.element_type == INT8)
+            .ok_or(
+                "it has to read an int8 table and be followed by a Cast of its output to float32",
+            )?;
+        let uses = |other: &&Node| other.inputs.contains(rows);
+        if self.model.nodes.iter().filter(uses).count() != 1 {
+            return Err(format!("`{rows}` has to be read by the Cast alone"));
+        }
+        let [output] = arguments(&cast.outputs)?;
+        let bytes = self.write_constant(table)?;
+        self.table_rows = table_rows;
+        let kernel = format!("Gather {{ table: {bytes}, width: {width} }}");
+        let shape: Vec<usize> = ids_shape.into_iter().chain([width]).collect();
+        self.push(&kernel, output, &[ids], FLOAT32, &shape);
+        Ok(())
+    }
+
+    fn mat_mul(&mut self, node: &Node) -> Result<()> {
+        let [left, right] = arguments(&node.inputs)?;
+        let [output] = arguments(&node.outputs)?;
+        let (left_node, left_shape) = self.computed(left, FLOAT32)?;
+        let right_value = self.value(right)?;
+        let (&[rows, inner], &[inner_too, columns]) =
+            (left_shape.as_slice(), right_value.shape.as_slice())
+        else {
+            return Err("both operands have to have two dimensions".into());
+        };
+        if inner != inner_too || rows != 1 {
+            return Err(format!(
+                "shapes {left_shape:?} and {:?}: the left operand has to be one row of {inner_too}",
+                right_value.shape
+            ));
+        }
+        let (kernel, operands) = match right_value.node {
+            Some(right_node) => ("MatMul".to_owned(), vec![left_node, right_node]),
+            None => {
+                let bytes = self.write_constant(right)?;
+                self.constants.push(bytes);
+                let number = self.constants.len() - 1;
+                (format!("Dense {{ weights: {number} }}"), vec![left_node])
+            }
+        };
+        self.push(&kernel, output, &operands, FLOAT32, &[rows, columns]);
+        Ok(())
+    }
+
+    fn concat(&mut self, node: &Node) -> Result<()> {
+        let [output] = arguments(&node.outputs)?;
+        let (mut operands, mut columns) = (Vec::new(), 0);
+        for name in &node.inputs {
+            let (operand, shape) = self.computed(name, FLOAT32)?;
+            let &[1, width] = shape.as_slice() else {
+                return Err(format!("input `{name}` has to be one row"));
+            };
+            operands.push(operand);
+            columns += width;
+        }
+        if !matches!(node.attributes.get("axis"), Some(1 | -1)) {
+            return Err("only axis 1 is supported".into());
+        }
+        self.push("Concat", output, &operands, FLOAT32, &[1, columns]);
+        Ok(())
+    }
+
+    fn relu(&mut self, node: &Node) -> Result<()> {
+        let [input] = arguments(&node.inputs)?;
+        let [output] = arguments(&node.outputs)?;
+        let (operand, shape) = self.computed(input, FLOAT32)?;
+        self.push("Relu", output, &[operand], FLOAT32, &shape);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Packed> {
+        let [output] = self.model.outputs.as_slice() else {
+            return Err(format!(
+                "{} outputs where one is read",
+                self.model.outputs.len()
+            ));
+        };
+        let known = self.known.get(&output.name);
+        let known = known.ok_or_else(|| format!("output `{}` is made by no node", output.name))?;
+        if known.shape != output.shape || known.element_type != output.element_type {
+            return Err(format!(
+                "output `{}` is declared as {:?} and computed as {:?}",
+                output.name, output.shape, known.shape
+            ));
+        }
+        let mut source = String::new();
+        let write = |source: &mut String, text: std::fmt::Arguments<'_>| {
+            source.write_fmt(text).map_err(|error| error.to_string())
+        };
+        write(
+            &mut source,
+            format_args!("pub(super) static NODES: &[Node] = &[\n"),
+        )?;
+        for node in &self.nodes {
+            write(&mut source, format_args!("    {node},\n"))?;
+        }
+        let output = known.node.unwrap_or_default();
+        write(
+            &mut source,
+            format_args!(
+                "];\n/// The node whose value is the answer.\npub(super) const OUTPUT: usize = {output};\n"
+            ),
+        )?;
+        write(
+            &mut source,
+            format_args!(
+                "/// Weights: float32, little-endian.\npub(super) static WEIGHTS: &[&[u8]] = &[\n"
+            ),
+        )?;
+        for constant in &self.constants {
+            write(&mut source, format_args!("    {constant},\n"))?;
+        }
+        write(&mut source, format_args!("];\n"))?;
+        Ok(Packed {
+            source,
+            table_rows: self.table_rows,
+        })
+    }
+}
+
+fn arguments<const N: usize>(names: &[String]) -> Result<&[String; N]> {
+    <&[String; N]>::try_from(names)
+        .map_err(|_| format!("{} inputs or outputs where {N} are needed", names.len()))
+}
+
+/// Checks the declared inputs and outputs of the file against the manifest's.
+pub fn check_values(
+    what: &str,
+    listed: &[(String, String, Vec<usize>)],
+    found: &[wire::Value],
+) -> Result<()> {
+    let found: Vec<_> = found
+        .iter()
+        .map(|value| {
+            (
+                value.name.clone(),
+                type_name(value.element_type),
+                value.shape.clone(),
+            )
+        })
+        .collect();
+    if listed == found.as_slice() {
+        return Ok(());
+    }
+    Err(format!(
+        "{what}: the manifest says {listed:?}, the ONNX file {found:?}"
+    ))
+}

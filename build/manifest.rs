@@ -1,0 +1,183 @@
+//! `models/manifest.json`: what each model file has to be. Reads it, checks every file against it, and packs the classifier.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::labels::{Domain, Task};
+use crate::wire::Result;
+use crate::{graph, wire};
+
+#[derive(Deserialize)]
+struct Manifest {
+    files: BTreeMap<String, File>,
+    inputs: Vec<Value>,
+    outputs: Vec<Value>,
+    vocabulary: Vocabulary,
+}
+
+#[derive(Deserialize)]
+struct File {
+    sha256: String,
+}
+
+#[derive(Deserialize)]
+struct Value {
+    name: String,
+    r#type: String,
+    shape: Vec<usize>,
+    #[serde(default)]
+    ranges: Vec<Head>,
+}
+
+/// A consecutive range of the output.
+#[derive(Deserialize)]
+struct Head {
+    name: String,
+    start: usize,
+    len: usize,
+    labels: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Vocabulary {
+    entries: usize,
+}
+
+const CLASSIFIER: &str = "classifier.onnx";
+const VOCABULARY: &str = "vocabulary.txt";
+
+/// Checks the files of the folder `models` and writes the packed constants to `out_dir`; the generated Rust source.
+pub fn pack(models: &Path, out_dir: &Path) -> Result<String> {
+    let text = read(models, "manifest.json")?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| format!("models/manifest.json: {error}"))?;
+
+    let bytes = read_checked(models, CLASSIFIER, &manifest)?;
+    let vocabulary = read_checked(models, VOCABULARY, &manifest)?;
+    let at = |error: String| format!("models/{CLASSIFIER}: {error}");
+    let model = wire::read_model(&bytes).map_err(at)?;
+    graph::check_values("inputs", &listed(&manifest.inputs), &model.inputs).map_err(at)?;
+    graph::check_values("outputs", &listed(&manifest.outputs), &model.outputs).map_err(at)?;
+    let packed = graph::pack(&model, out_dir).map_err(at)?;
+
+    let lines = vocabulary.split(|&byte| byte == b'\n');
+    let tokens = lines.filter(|line| !line.is_empty()).count();
+    if tokens != manifest.vocabulary.entries || tokens != packed.table_rows {
+        return Err(format!(
+            "models: the manifest says {} vocabulary entries, {VOCABULARY} has {tokens} lines, the classifier's table {} rows",
+            manifest.vocabulary.entries, packed.table_rows
+        ));
+    }
+    let mut source = packed.source;
+    write_sizes(&mut source, &manifest)?;
+    Ok(source)
+}
+
+fn listed(values: &[Value]) -> Vec<(String, String, Vec<usize>)> {
+    values
+        .iter()
+        .map(|value| {
+            (
+                value.name.clone(),
+                value.r#type.clone(),
+                value.shape.clone(),
+            )
+        })
+        .collect()
+}
+
+fn write_sizes(source: &mut String, manifest: &Manifest) -> Result<()> {
+    let size = |values: &[Value], index: usize, name: &str| match values.get(index) {
+        Some(value) if value.name == name => Ok(value.shape.iter().product::<usize>()),
+        _ => Err(format!(
+            "models/manifest.json: input or output {index} has to be `{name}`"
+        )),
+    };
+    let tokens = size(&manifest.inputs, 0, "token_ids")?;
+    if size(&manifest.inputs, 1, "token_weights")? != tokens {
+        return Err(
+            "models/manifest.json: `token_weights` and `token_ids` differ in length".into(),
+        );
+    }
+    let features = size(&manifest.inputs, 2, "features")?;
+    let outputs = size(&manifest.outputs, 0, "heads")?;
+    let heads = manifest.outputs.iter().flat_map(|output| &output.ranges);
+    check_heads(heads, outputs)?;
+    let sizes = [
+        (
+            "TOKENS",
+            "Token ids that one run takes, padding included.",
+            tokens,
+        ),
+        ("FEATURES", "Numeric features that one run takes.", features),
+        (
+            "OUTPUTS",
+            "Numbers that one run gives, all heads together.",
+            outputs,
+        ),
+    ];
+    for (name, doc, size) in sizes {
+        writeln!(source, "/// {doc}\npub const {name}: usize = {size};")
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// The heads have to cover the output without a gap, and to name the classes that the code knows.
+fn check_heads<'a>(heads: impl Iterator<Item = &'a Head>, outputs: usize) -> Result<()> {
+    let (mut next, mut labelled) = (0, 0);
+    for head in heads {
+        if head.start != next {
+            return Err(format!(
+                "models/manifest.json: head `{}` starts at {} where {next} follows",
+                head.name, head.start
+            ));
+        }
+        next += head.len;
+        let known: Vec<&str> = match head.name.as_str() {
+            "task" => Task::ALL.iter().map(|label| label.name()).collect(),
+            "domain" => Domain::ALL.iter().map(|label| label.name()).collect(),
+            _ => continue,
+        };
+        labelled += 1;
+        let listed = head.labels.as_deref().unwrap_or_default();
+        if listed != known || head.len != known.len() {
+            return Err(format!(
+                "models/manifest.json: the {} labels are {listed:?}, src/classifier/labels.rs has {known:?}",
+                head.name
+            ));
+        }
+    }
+    if next != outputs || labelled != 2 {
+        return Err(format!(
+            "models/manifest.json: the heads cover {next} of {outputs} outputs, {labelled} of `task` and `domain` among them"
+        ));
+    }
+    Ok(())
+}
+
+fn read(models: &Path, file: &str) -> Result<Vec<u8>> {
+    std::fs::read(models.join(file)).map_err(|error| format!("cannot read models/{file}: {error}"))
+}
+
+fn read_checked(models: &Path, file: &str, manifest: &Manifest) -> Result<Vec<u8>> {
+    let bytes = read(models, file)?;
+    let listed = manifest.files.get(file);
+    let sha256 = &listed
+        .ok_or_else(|| format!("models/manifest.json: `files` does not list `{file}`"))?
+        .sha256;
+    let found: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if found == *sha256 {
+        return Ok(bytes);
+    }
+    Err(format!(
+        "models/{file}: its sha256 is {found}, models/manifest.json says {sha256}"
+    ))
+}

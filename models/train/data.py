@@ -1,0 +1,58 @@
+"""The prepared prompts as arrays: token counts, features, labels, outcomes. Reads what `pointsman features` wrote; computes neither."""
+
+import json
+import pathlib
+
+import numpy as np
+import scipy.sparse as sparse
+
+from rows import DOMAINS, TASKS
+
+
+class Prompts:
+    """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens` [prompt, model] (NaN unknown)."""
+
+    def __init__(self, work, name, vocabulary_size, models):
+        work = pathlib.Path(work)
+        with open(work / f"{name}.jsonl", encoding="utf-8") as lines:
+            self.rows = [json.loads(line) for line in lines]
+        raw = (work / f"{name}.pmf").read_bytes()
+        assert raw[:4] == b"PMF1", "not written by `pointsman features`"
+        tokens, features = (int(x) for x in np.frombuffer(raw[4:12], "<u4"))
+        record = np.dtype([("ids", "<u2", (tokens,)), ("n", "<u2"), ("features", "<f4", (features,))])
+        table = np.frombuffer(raw[12:], record)
+        assert len(table) == len(self.rows)
+        self.ids, self.n, self.features = table["ids"], table["n"].astype(int), table["features"].astype(np.float32)
+        mask = np.arange(tokens) < self.n[:, None]
+        weights = np.repeat(1.0 / np.maximum(self.n, 1), self.n).astype(np.float32)
+        start = np.concatenate([[0], np.cumsum(self.n)])
+        self.bag = sparse.csr_matrix((weights, self.ids[mask].astype(np.int32), start), (len(table), vocabulary_size))
+        self.bag.sum_duplicates()
+        self.task = np.array([TASKS.index(r["task"]) if r["task"] else -1 for r in self.rows])
+        self.domain = np.array([DOMAINS.index(r["domain"]) if r["domain"] else -1 for r in self.rows])
+        self.file = np.array([r["file"] for r in self.rows])
+        self.group = np.array([r["group"] for r in self.rows])
+        self.models = models
+        self.scores = np.full((len(self.rows), len(models)), np.nan, np.float32)
+        self.log_tokens = np.full(len(self.rows), np.nan, np.float32)
+        column = {name: i for i, name in enumerate(models)}
+        for i, row in enumerate(self.rows):
+            counts = []
+            for name, outcome in row["models"].items():
+                self.scores[i, column[name]] = outcome["score"]
+                # One letter of an exam's answer key is no answer's length.
+                if outcome.get("output_tokens", 0) > 1:
+                    counts.append(np.log(outcome["output_tokens"]))
+            if counts:
+                self.log_tokens[i] = np.median(counts)
+
+    def __len__(self):
+        return len(self.rows)
+
+
+def model_names(work):
+    names = set()
+    with open(pathlib.Path(work) / "prompts.jsonl", encoding="utf-8") as lines:
+        for line in lines:
+            names.update(json.loads(line)["models"])
+    return sorted(names)

@@ -1,0 +1,141 @@
+"""Writes models/classifier.onnx and models/manifest.json from WORK/model.npz.
+
+The graph is as small as it gets, because each operator costs code in every Envoy that runs it: Gather, Cast, MatMul, Concat, Relu.
+Biases are rows of the weights (the last feature is 1), the table's scales are folded into them, the mean over tokens is a MatMul.
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from abilities import BENCHMARKS, LEAST, MOST, NOISE, SKILLS
+from rows import DOMAINS, TASKS
+
+FITTED = {
+    "difficulty_mean": "Mean difficulty of the training prompts, in logits: what an unknown prompt is shrunk to.",
+    "novelty_low": "Mean square of the novelty head below which a prompt counts as known: nine tenths of the training prompts.",
+    "novelty_high": "The same above which nothing is known of it: twice the farthest thousandth of the training prompts.",
+    "benchmark_mean": "Mean logit of each benchmark over models.",
+    "benchmark_spread": "Standard deviation of the same.",
+    "benchmark_correlation": "Correlation of the same; rows and columns in the order of `BENCHMARKS`.",
+    "fallback": "Heads on the features alone: the tasks, difficulty, gain, log output tokens.",
+    "skill_map": "Standardised benchmark logits (rows, the constant last) to skills (columns), in logits.",
+}
+OPSET = 17
+TOKENS = 256
+
+
+def graph(table, hidden, heads):
+    features = hidden.shape[0] - table.shape[1]
+    weights = {"table": table, "hidden_weights": hidden, "head_weights": heads}
+    nodes = [
+        helper.make_node("Gather", ["table", "token_ids"], ["rows"], axis=0),
+        helper.make_node("Cast", ["rows"], ["vectors"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["token_weights", "vectors"], ["bag"]),
+        helper.make_node("Concat", ["bag", "features"], ["input"], axis=1),
+        helper.make_node("MatMul", ["input", "hidden_weights"], ["summed"]),
+        helper.make_node("Relu", ["summed"], ["hidden"]),
+        helper.make_node("Concat", ["hidden", "input"], ["seen"], axis=1),
+        helper.make_node("MatMul", ["seen", "head_weights"], ["heads"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("token_ids", TensorProto.INT64, [TOKENS]),
+        helper.make_tensor_value_info("token_weights", TensorProto.FLOAT, [1, TOKENS]),
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, features]),
+    ]
+    outputs = [helper.make_tensor_value_info("heads", TensorProto.FLOAT, [1, heads.shape[1]])]
+    stored = [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in weights.items()]
+    made = helper.make_model(helper.make_graph(nodes, "pointsman", inputs, outputs, stored), opset_imports=[helper.make_opsetid("", OPSET)])
+    made.ir_version, made.producer_name = 8, "pointsman"
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def feature_names(source):
+    """The names in the order of the Rust macro: features.rs is where they are defined."""
+    block = re.search(r"\nfeatures! \{ scan, tokens;\n(.*?)\n\}\n", source, re.S).group(1)
+    return re.findall(r"^ {4}(\w+) = ", block, re.M)
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def manifest(models, saved, source):
+    names, at, ranges = [str(n) for n in saved["names"]], 0, []
+    labels = {"task": TASKS, "domain": DOMAINS, "demand": SKILLS}
+    for name, size in zip(names, (int(s) for s in saved["sizes"])):
+        ranges.append({"name": name, "start": at, "len": size, **({"labels": labels[name]} if name in labels else {})})
+        at += size
+    features = feature_names(source)
+    assert len(features) == saved["hidden"].shape[0] - saved["table"].shape[1]
+    files = ["classifier.onnx", "vocabulary.txt"]
+    return {
+        "schema_version": 1,
+        "files": {name: {"sha256": sha256(models / name), "bytes": (models / name).stat().st_size} for name in files},
+        "opset": OPSET,
+        "operators": ["Cast", "Concat", "Gather", "MatMul", "Relu"],
+        "inputs": [
+            {"name": "token_ids", "shape": [TOKENS], "type": "int64"}, {"name": "token_weights", "shape": [1, TOKENS], "type": "float32"},
+            {"name": "features", "shape": [1, len(features)], "type": "float32"},
+        ],
+        "outputs": [{"name": "heads", "shape": [1, at], "type": "float32", "ranges": ranges}],
+        "vocabulary": {"kind": "wordpiece-uncased", "entries": int(saved["table"].shape[0]), "padding": 0, "unknown": 1},
+        "features": features,
+        "calibration": {name: np.round(saved[name].astype(float), 5).tolist() for name in FITTED},
+        "benchmarks": BENCHMARKS,
+        "skills": SKILLS,
+    }
+
+
+def rust(value):
+    """A number or nested list as a Rust literal, and its type."""
+    if isinstance(value, list):
+        parts = [rust(part) for part in value]
+        return f"[{', '.join(text for text, _ in parts)}]", f"[{parts[0][1]}; {len(parts)}]"
+    return repr(float(value)), "f32"
+
+
+def fitted(described):
+    """The Rust source of the fitted constants."""
+    lines = ["//! Constants that training fitted; written by `models/train/export.py`, never by hand. A test holds them to the manifest.", "",
+             '#![allow(dead_code, reason = "the whole layout is written down, whether Rust reads each part or not")]', ""]
+    for name, meaning in FITTED.items():
+        text, kind = rust(described["calibration"][name])
+        keyword = "const" if kind == "f32" else "static"
+        lines += [f"/// {meaning}", f"pub(crate) {keyword} {name.upper()}: {kind} = {text};", ""]
+    for part in described["outputs"][0]["ranges"]:
+        lines += [f"/// Where `{part['name']}` starts in the model's output, and how many numbers it has.", f"pub(crate) const {part['name'].upper()}: (usize, usize) = ({part['start']}, {part['len']});", ""]
+    lines += ["/// How many numbers the model answers.", f"pub(crate) const OUTPUTS: usize = {described['outputs'][0]['shape'][1]};", ""]
+    lines += ["/// How many heads the features alone have.", f"pub(crate) const FALLBACK_OUTPUTS: usize = {len(described['calibration']['fallback'])};", ""]
+    constants = {"BENCHMARK_NOISE": (NOISE, "Share of a benchmark's variance that is noise."), "LEAST_SCORE": (LEAST, "Scores below count as this."), "MOST_SCORE": (MOST, "Scores above count as this.")}
+    for name, (value, meaning) in constants.items():
+        lines += [f"/// {meaning}", f"pub(crate) const {name}: f32 = {value!r};", ""]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--source", required=True, help="src/classifier: features.rs is read, fitted.rs is written")
+    args = parser.parse_args()
+    models = pathlib.Path(args.models)
+    saved = np.load(pathlib.Path(args.work) / "model.npz")
+    onnx.save(graph(saved["table"], saved["hidden"], saved["heads"]), models / "classifier.onnx")
+    described = manifest(models, saved, (pathlib.Path(args.source) / "features.rs").read_text(encoding="utf-8"))
+    (models / "manifest.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    (pathlib.Path(args.source) / "fitted.rs").write_text(fitted(described), encoding="utf-8")
+    subprocess.run(["rustfmt", "--edition", "2024", pathlib.Path(args.source) / "fitted.rs"], check=True)
+    print({name: entry["bytes"] for name, entry in described["files"].items()}, described["outputs"][0]["shape"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Trains the classifier: token table, hidden layer and heads; writes WORK/model.npz.
+
+Stages: 1. the table starts from the teacher's vectors of the vocabulary entries (PCA, rare words weighted up) and is tuned together with
+the network on all heads; 2. it is rounded to int8 and frozen, and the network goes on with the rounded one; 3. the gain, weak-wrong and
+novelty heads are fitted in closed form on the frozen input. Seeded; numpy, scipy and JAX on CPU.
+Writes no ONNX: that is `export.py`.
+"""
+
+import argparse
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sparse
+
+import abilities
+import data
+from abilities import SKILLS
+from rows import DOMAINS, TASKS
+
+SEED = 20261123
+DIM = 64
+HIDDEN = 128
+# Which skill a task calls for, as a soft prior: outcomes alone cannot name their dimensions.
+SKILL_OF = {
+    "chat": "instruction", "knowledge_qa": "knowledge", "math": "math", "reasoning": "reasoning", "code": "code", "creative_writing": "instruction",
+    "summarization": "instruction", "translation": "knowledge", "rewriting": "instruction", "extraction": "instruction", "classification": "knowledge",
+}
+NOVELTY = 24
+HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1)]
+WEIGHTS = {"task": 1.0, "domain": 0.7, "irt": 2.0, "demand": 0.1, "tokens": 0.3, "teacher": 10.0}
+
+
+def initial_table(teacher, counts):
+    """PCA of the teacher's vectors to DIM, scaled by smooth inverse frequency; padding is zero."""
+    centred = teacher - teacher.mean(0)
+    _, _, axes = np.linalg.svd(centred[2:], full_matrices=False)
+    table = centred @ axes[:DIM].T
+    table /= table.std()
+    frequency = (counts + 1) / (counts + 1).sum()
+    table *= (1e-3 / (1e-3 + frequency))[:, None]
+    table[0] = 0
+    return table.astype(np.float32)
+
+
+def initial_network(rng, width, models):
+    def dense(a, b):
+        return (rng.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32)
+
+    out = sum(size for _, size in HEADS)
+    return {
+        "hidden": dense(width, HIDDEN), "heads": dense(HIDDEN + width, out) * 0.1, "teacher": dense(DIM, DIM),
+        "skill_map": abilities.PRIOR_MAP.copy(), "delta": np.zeros((models, len(SKILLS)), np.float32),
+    }
+
+
+def split_heads(out):
+    at, parts = 0, {}
+    for name, size in HEADS:
+        parts[name] = out[:, at : at + size]
+        at += size
+    return parts
+
+
+def forward(network, bag, features):
+    x = jnp.concatenate([bag, features], 1)
+    h = jax.nn.relu(x @ network["hidden"])
+    return split_heads(jnp.concatenate([h, x], 1) @ network["heads"])
+
+
+def ability(network, inputs):
+    return inputs @ network["skill_map"] + network["delta"]
+
+
+def loss(network, bag, features, batch, inputs):
+    heads = forward(network, bag, features)
+    weight = batch["weight"]
+
+    def label_loss(logits, label):
+        known = (label >= 0) * weight
+        log_p = jax.nn.log_softmax(logits)[jnp.arange(len(label)), jnp.maximum(label, 0)]
+        return -(known * log_p).sum() / (known.sum() + 1e-6)
+
+    demand = jax.nn.softmax(heads["demand"])
+    logit = demand @ ability(network, inputs).T - heads["difficulty"]
+    known = ~jnp.isnan(batch["scores"])
+    scores = jnp.where(known, batch["scores"], 0.0)
+    nll = jax.nn.softplus(logit) - scores * logit
+    # Every answered prompt counts once, however many models answered it.
+    per_prompt = (nll * known).sum(1) / jnp.maximum(known.sum(1), 1)
+    answered = known.any(1)
+    total = WEIGHTS["irt"] * (per_prompt * answered).sum() / (answered.sum() + 1e-6)
+    total += WEIGHTS["task"] * label_loss(heads["task"], batch["task"]) + WEIGHTS["domain"] * label_loss(heads["domain"], batch["domain"])
+    total += WEIGHTS["demand"] * label_loss(heads["demand"], batch["skill"])
+    told = ~jnp.isnan(batch["log_tokens"])
+    off = jnp.where(told, heads["log_output_tokens"][:, 0] - batch["log_tokens"], 0.0)
+    total += WEIGHTS["tokens"] * (jnp.sqrt(1 + off**2) - 1).sum() / (told.sum() + 1e-6)
+    seen = ~jnp.isnan(batch["teacher"][:, :1])
+    miss = jnp.where(seen, bag @ network["teacher"] - batch["teacher"], 0.0)
+    total += WEIGHTS["teacher"] * (miss**2).sum() / (seen.sum() + 1e-6) / DIM
+    total += 2e-3 * (network["delta"] ** 2).sum() + 1e-3 * ((network["skill_map"] - abilities.PRIOR_MAP) ** 2).sum()
+    total += 1e-4 * ((network["hidden"] ** 2).sum() + (network["heads"] ** 2).sum())
+    return total
+
+
+step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+
+
+class Adam:
+    def __init__(self, rate):
+        self.rate, self.moments, self.t = rate, {}, 0
+
+    def update(self, name, value, gradient, scale=1.0):
+        m, v = self.moments.get(name, (0.0, 0.0))
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        self.moments[name] = m, v
+        return value - self.rate * scale * (m / (1 - 0.9**self.t)) / (np.sqrt(v / (1 - 0.999**self.t)) + 1e-8)
+
+
+def targets(prompts, teacher):
+    skill = np.array([SKILLS.index(SKILL_OF[TASKS[t]]) if t >= 0 else -1 for t in prompts.task])
+    # A single source of short assistant commands is 40 % of all prompts; no class may be worth more than its kind.
+    weight = np.where(prompts.file == "tasks", 0.5, 1.0)
+    weight[[r["source"] == "clinc150" for r in prompts.rows]] = 0.25
+    weight[prompts.file == "synthetic"] = 1.0
+    return {"task": prompts.task, "domain": prompts.domain, "skill": skill, "scores": prompts.scores, "log_tokens": prompts.log_tokens,
+            "weight": weight.astype(np.float32), "teacher": teacher}
+
+
+def train(prompts, table, network, wanted, inputs, scale, epochs, rate, tune_table, rng, batch=512):
+    optimiser = Adam(rate)
+    bag_all = None if tune_table else np.asarray(prompts.bag @ table)
+    steps = epochs * (len(prompts) // batch)
+    for epoch in range(epochs):
+        order, total = rng.permutation(len(prompts)), 0.0
+        for start in range(0, len(order) - batch + 1, batch):
+            chosen = order[start : start + batch]
+            optimiser.t += 1
+            optimiser.rate = rate * 0.5 * (1 + np.cos(np.pi * optimiser.t / steps))
+            counts = prompts.bag[chosen]
+            bag = counts @ table if tune_table else bag_all[chosen]
+            part = {name: value[chosen] for name, value in wanted.items()}
+            value, (gradients, bag_gradient) = step(network, bag * scale["bag"], prompts.features[chosen] * scale["features"], part, inputs)
+            total += float(value)
+            for name, gradient in gradients.items():
+                network[name] = optimiser.update(name, network[name], np.asarray(gradient))
+            if tune_table:
+                gradient = counts.T @ (np.asarray(bag_gradient) * scale["bag"])
+                table = optimiser.update("table", table, gradient, 0.3)
+                table[0] = 0
+        print(f"epoch {epoch + 1}/{epochs} loss {total / (len(order) // batch):.4f}", flush=True)
+    return table, network
+
+
+def quantise(table):
+    """int8 rows and the scale of each column; outliers are clipped."""
+    column = np.quantile(np.abs(table), 0.9995, axis=0) / 127
+    return np.clip(np.round(table / column), -127, 127).astype(np.int8), column.astype(np.float32)
+
+
+def ridge(x, y, strength, weight=None):
+    weight = np.ones(len(x)) if weight is None else weight
+    penalty = np.full(x.shape[1], strength)
+    penalty[-1] = 1e-6  # the constant
+    weighted = x * weight[:, None]
+    return np.linalg.solve(x.T @ weighted + np.diag(penalty), weighted.T @ y)
+
+
+def pair_heads(prompts, x, strength=300.0):
+    """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the third part of the sum."""
+    weak = prompts.scores[:, prompts.models.index("mistralai/Mixtral-8x7B-Instruct-v0.1")]
+    strong = prompts.scores[:, prompts.models.index("gpt-4-1106-preview")]
+    known = ~np.isnan(weak) & ~np.isnan(strong)
+    x, weak, strong = x[known], weak[known], strong[known]
+
+    def z(column):
+        values = x @ column
+        column = column / values.std()
+        column[-1] -= (x @ column).mean()
+        return column
+
+    gain = z(ridge(x, (strong - weak), strength))
+    weak_wrong = z(ridge(x, 1 - weak, strength))
+    length = np.zeros(x.shape[1])
+    length[DIM] = 1.0
+    return {"gain": z(gain + weak_wrong + z(length)), "weak_wrong": weak_wrong}
+
+
+def novelty_head(x, rng):
+    """Random projections of the whitened input: their mean square is the distance from the training prompts in every direction."""
+    covariance = x.T @ x / len(x)
+    values, vectors = np.linalg.eigh(covariance)
+    whiten = vectors / np.sqrt(values + 0.02 * values.mean())
+    return whiten @ rng.standard_normal((x.shape[1], NOVELTY)) / np.sqrt(x.shape[1])
+
+
+def fallback_heads(prompts, wanted, difficulty):
+    """Linear in the raw features alone: what is left when the model fails. One row per task (least squares on ±4), then difficulty, gain
+    of the pair and log output tokens."""
+    x, weight = prompts.features, wanted["weight"] * (prompts.task >= 0)
+    rows = [ridge(x, np.where(prompts.task == t, 4.0, -4.0), 5.0, weight) for t in range(len(TASKS))]
+    answered = ~np.isnan(prompts.scores).all(1)
+    rows.append(ridge(x[answered], difficulty[answered], 50.0))
+    # The constant and the length stand in front and at the end, as `pair_heads` expects of its input.
+    rows.append(pair_heads(prompts, np.hstack([np.zeros((len(x), DIM)), x]))["gain"][DIM:])
+    told = ~np.isnan(prompts.log_tokens)
+    rows.append(ridge(x[told], prompts.log_tokens[told], 50.0))
+    return np.array(rows)
+
+
+def assemble(network, scale, column, pair, novelty):
+    """The two weight matrices of the graph: input scales are folded in, closed-form heads are appended."""
+    extra = np.column_stack([pair["gain"], pair["weak_wrong"], novelty])
+    fold = np.concatenate([scale["bag"] * column, scale["features"]])
+    hidden = network["hidden"] * fold[:, None]
+    heads = np.hstack([network["heads"], np.vstack([np.zeros((HIDDEN, extra.shape[1])), extra])])
+    heads[HIDDEN:] *= fold[:, None]
+    names = HEADS + [("gain", 1), ("weak_wrong", 1), ("novelty", NOVELTY)]
+    return hidden.astype(np.float32), heads.astype(np.float32), names
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--vocabulary", required=True)
+    parser.add_argument("--benchmarks", required=True)
+    parser.add_argument("--epochs", type=int, nargs=2, default=[8, 12])
+    args = parser.parse_args()
+    work = pathlib.Path(args.work)
+    rng = np.random.default_rng(SEED)
+    size = len(pathlib.Path(args.vocabulary).read_text(encoding="utf-8").split("\n")) - 1
+    models = data.model_names(work)
+    prompts = data.Prompts(work, "prompts", size, models)
+    entries = np.load(work / "teacher_vocabulary.npy")
+    table = initial_table(entries, np.bincount(prompts.ids[prompts.ids > 0], minlength=size))
+    teacher = np.full((len(prompts), DIM), np.nan, np.float32)
+    if (work / "teacher_prompts.npy").exists():
+        vectors = np.load(work / "teacher_prompts.npy").astype(np.float32)
+        seen = ~np.isnan(vectors[:, 0])
+        centred = vectors[seen] - vectors[seen].mean(0)
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        teacher[seen] = centred @ axes[:DIM].T * np.sqrt(DIM)
+    inputs, known, constants = abilities.inputs(args.benchmarks, models)
+    print(f"{len(prompts)} prompts, {len(models)} models, {known.sum()} of them with benchmark scores")
+    network = initial_network(rng, DIM + prompts.features.shape[1], len(models))
+    bag = prompts.bag @ table
+    weight = targets(prompts, teacher)["weight"]
+    spread = np.sqrt(np.average(prompts.features**2, axis=0, weights=weight))
+    scale = {"bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32), "features": (1 / np.maximum(spread, 0.05)).astype(np.float32)}
+    wanted = targets(prompts, teacher)
+    table, network = train(prompts, table, network, wanted, inputs, scale, args.epochs[0], 2e-3, True, rng)
+    rounded, column = quantise(table)
+    table = rounded * column
+    table, network = train(prompts, table, network, wanted, inputs, scale, args.epochs[1], 1e-3, False, rng)
+    x = np.hstack([prompts.bag @ table * scale["bag"], prompts.features * scale["features"]])
+    novelty = novelty_head(x, rng)
+    hidden, heads, names = assemble(network, scale, column, pair_heads(prompts, x), novelty)
+    h = np.maximum(x @ network["hidden"], 0)
+    difficulty = (np.hstack([h, x]) @ network["heads"])[:, len(TASKS) + len(DOMAINS)]
+    answered = ~np.isnan(prompts.scores).all(1)
+    # Half of the distances are below the first; a bag of words that never met in training lies beyond the second.
+    distance = ((x @ novelty) ** 2).mean(1)
+    constants |= {
+        "difficulty_mean": difficulty[answered].mean(), "novelty_low": np.quantile(distance, 0.9), "novelty_high": 2 * np.quantile(distance, 0.999),
+        "skill_map": np.asarray(network["skill_map"]), "fallback": fallback_heads(prompts, wanted, difficulty),
+    }
+    np.savez(work / "model.npz", table=rounded, hidden=hidden, heads=heads, names=np.array([n for n, _ in names]), sizes=np.array([s for _, s in names]),
+             abilities=np.asarray(ability(network, inputs)), models=np.array(models), **constants)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::classifier::{Domain, Task};
+
+fn asked(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
+    Classification {
+        task: Task::Math,
+        task_probability: 1.0,
+        domain: Domain::Mathematics,
+        domain_probability: 1.0,
+        difficulty,
+        demand,
+        gain: 0.0,
+        output_tokens: 100.0,
+        uncertainty: 0.0,
+        from_model: true,
+    }
+}
+
+/// The scores of every model of models/benchmarks.json that has any.
+fn published() -> Vec<(String, Vec<(String, f32)>)> {
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../models/benchmarks.json")).unwrap();
+    let models = file
+        .get("models")
+        .and_then(|models| models.as_array())
+        .unwrap();
+    let scores = |model: &serde_json::Value| {
+        let scores = model
+            .get("scores")
+            .and_then(|scores| scores.as_object())
+            .unwrap();
+        scores
+            .iter()
+            .map(|(name, score)| (name.clone(), score.as_f64().unwrap() as f32))
+            .collect::<Vec<_>>()
+    };
+    let name = |model: &serde_json::Value| model.get("name").unwrap().as_str().unwrap().to_owned();
+    models
+        .iter()
+        .map(|model| (name(model), scores(model)))
+        .collect()
+}
+
+fn place(scores: &[(String, f32)]) -> Ability {
+    Ability::from_benchmarks(scores.iter().map(|(name, score)| (name.as_str(), *score)))
+}
+
+fn named(name: &str) -> Ability {
+    let models = published();
+    place(&models.iter().find(|(known, _)| known == name).unwrap().1)
+}
+
+fn mean(ability: Ability) -> f32 {
+    ability.skills.iter().sum::<f32>() / SKILL_COUNT as f32
+}
+
+#[test]
+fn models_come_in_the_order_that_everybody_knows() {
+    let order = [
+        "smollm2-135m-instruct",
+        "llama-3.2-3b-instruct",
+        "llama-3.1-8b-instruct",
+        "llama-3.1-70b-instruct",
+        "gpt-4o",
+        "gpt-5",
+    ];
+    let means: Vec<f32> = order.iter().map(|name| mean(named(name))).collect();
+    assert!(means.is_sorted(), "{means:?}");
+}
+
+#[test]
+fn every_published_score_is_a_share_of_a_known_benchmark_and_places_its_model() {
+    for (model, scores) in published() {
+        for (name, score) in &scores {
+            assert!(BENCHMARKS.contains(&name.as_str()), "{model}: {name}");
+            assert!((0.0..=1.0).contains(score), "{model}: {name} = {score}");
+        }
+        let ability = place(&scores);
+        assert!(
+            ability.skills.iter().all(|skill| skill.abs() < 8.0),
+            "{model}: {ability:?}"
+        );
+    }
+}
+
+#[test]
+fn one_score_is_enough_and_better_is_never_worse() {
+    for benchmark in BENCHMARKS {
+        let at = |score| mean(Ability::from_benchmarks([(*benchmark, score)]));
+        let means: Vec<f32> = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0].map(at).to_vec();
+        assert!(means.is_sorted(), "{benchmark}: {means:?}");
+    }
+}
+
+#[test]
+fn nothing_known_is_an_average_model_and_nonsense_is_nothing_known() {
+    let average = Ability::from_benchmarks([]);
+    assert_eq!(Ability::from_benchmarks([("unheard_of", 0.9)]), average);
+    assert_eq!(Ability::from_benchmarks([("mmlu", f32::NAN)]), average);
+}
+
+#[test]
+fn p_correct_falls_with_difficulty_and_rises_with_the_skill_that_is_asked_for() {
+    let mut strong_at_math = Ability::default();
+    let at = SKILLS.iter().position(|skill| *skill == "math").unwrap();
+    *strong_at_math.skills.get_mut(at).unwrap() = 2.0;
+    let mut demand = [0.0; SKILL_COUNT];
+    *demand.get_mut(at).unwrap() = 1.0;
+    let p = |difficulty| strong_at_math.p_correct(&asked(difficulty, demand));
+    assert!((p(2.0) - 0.5).abs() < 1e-6);
+    assert!(p(0.0) > p(1.0) && p(1.0) > p(3.0));
+    assert!(p(0.0) > Ability::default().p_correct(&asked(0.0, demand)));
+}

@@ -1,0 +1,422 @@
+//! Runs the embedded ONNX classifier with tract; the only file that names tract.
+//!
+//! V8 compiles the whole module in every Envoy, so what is linked counts more than what is run. tract's typed operators
+//! bring the optimiser with them: each is reached through a vtable that holds its declutter, axis and codegen passes. So
+//! build.rs checks and lowers the ONNX file, and what is embedded is already the list of nodes to evaluate. Here they
+//! become a tract [`Graph`] over [`Kernel`] objects, which can be evaluated and nothing else ([`EvalOnly`]); tract's plan
+//! orders and runs them. docs/module-size.md has the measurements behind each choice.
+//!
+//! Not here: what the numbers mean (`mod.rs`), the ONNX file format and the shape checks (`build/`).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use tract_core::internal::{
+    DatumType, EvalContext, Fact, Graph, InletId, IntoTValue, Op, OutletId, StaticName,
+    SymbolValues, TValue, TVec, Tensor, TractError, TractResult, TypedFact, TypedOp, tvec,
+};
+use tract_core::ops::EvalOp;
+use tract_core::ops::array::TypedConcat;
+use tract_core::plan::{SimplePlan, SimpleState};
+use tract_core::prelude::Datum as _;
+
+use super::ClassifierError;
+
+/// What build.rs wrote: nodes, weights and sizes.
+mod embedded {
+    use super::{Datum, Node, Operator};
+    include!(concat!(env!("OUT_DIR"), "/classifier_graph.rs"));
+}
+
+pub use embedded::{FEATURES, OUTPUTS, TOKENS};
+
+/// Element types that values of the embedded graph have.
+#[derive(Clone, Copy)]
+enum Datum {
+    I64,
+    F32,
+}
+
+impl Datum {
+    fn tract(self) -> DatumType {
+        match self {
+            Datum::I64 => i64::datum_type(),
+            Datum::F32 => f32::datum_type(),
+        }
+    }
+}
+
+/// One node of the embedded graph; operands are numbers of earlier nodes.
+struct Node {
+    operator: Operator,
+    operands: &'static [usize],
+    datum: Datum,
+    shape: &'static [usize],
+}
+
+/// What a node does.
+enum Operator {
+    /// A value that [`OnnxModel::run`] is given.
+    Input,
+    /// Gather of int8 rows, cast to float32.
+    Gather { table: &'static [u8], width: usize },
+    /// One row times a matrix that another node makes.
+    MatMul,
+    /// One row times constant weights, by their number.
+    Dense { weights: usize },
+    /// Concatenation along the columns.
+    Concat,
+    /// max(x, 0).
+    Relu,
+}
+
+/// The classifier's graph, ready to run. Keeps tract's state between runs, so running needs `&mut`.
+pub struct OnnxModel {
+    state: SimpleState<StaticFact, Kernel>,
+}
+
+impl OnnxModel {
+    /// The model that build.rs embedded. Copies the dense weights (little-endian bytes) to aligned memory; the token
+    /// table stays where it is in the module.
+    ///
+    /// # Errors
+    /// [`ClassifierError`] where the graph cannot be planned, which a test rules out for what is released.
+    pub fn embedded() -> Result<OnnxModel, ClassifierError> {
+        let state = plan(embedded::NODES, embedded::WEIGHTS, embedded::OUTPUT).map_err(failed)?;
+        Ok(OnnxModel { state })
+    }
+
+    /// Evaluates the graph for `tokens` (the real ones, at most [`TOKENS`]; padding is added here) and `features`.
+    ///
+    /// # Errors
+    /// [`ClassifierError`] where there are too many tokens or one is outside the table.
+    pub fn run(
+        &mut self,
+        tokens: &[u16],
+        features: &[f32; FEATURES],
+        heads: &mut [f32; OUTPUTS],
+    ) -> Result<(), ClassifierError> {
+        // Padding is id 0 with weight 0; the mean over the real tokens is a weighted sum over all.
+        let mut ids = [0; TOKENS];
+        let mut weights = [0.0; TOKENS];
+        if tokens.len() > TOKENS {
+            return Err(failed(broken("too many tokens")));
+        }
+        let share = 1.0 / tokens.len().max(1) as f32;
+        for ((id, weight), token) in ids.iter_mut().zip(&mut weights).zip(tokens) {
+            (*id, *weight) = (i64::from(*token), share);
+        }
+        self.evaluate(&ids, &weights, features, heads)
+            .map_err(failed)
+    }
+
+    fn evaluate(
+        &mut self,
+        ids: &[i64],
+        weights: &[f32],
+        features: &[f32],
+        heads: &mut [f32],
+    ) -> TractResult<()> {
+        let inputs = tvec![
+            Tensor::from_shape(&[TOKENS], ids)?.into_tvalue(),
+            Tensor::from_shape(&[1, TOKENS], weights)?.into_tvalue(),
+            Tensor::from_shape(&[1, FEATURES], features)?.into_tvalue(),
+        ];
+        let outputs = self.state.run(inputs)?;
+        let output = outputs
+            .first()
+            .ok_or_else(|| broken("the plan gave no output"))?;
+        let output = output.try_as_plain_ram()?;
+        let output = output.as_slice::<f32>()?;
+        if output.len() != heads.len() {
+            return Err(broken("the output has the wrong length"));
+        }
+        heads.copy_from_slice(output);
+        Ok(())
+    }
+}
+
+/// The cause alone: what tract adds around it names nodes, which mean nothing to a reader.
+fn failed(error: TractError) -> ClassifierError {
+    ClassifierError(format!("classifier model: {}", error.root_cause()))
+}
+
+fn broken(what: &'static str) -> TractError {
+    TractError::msg(what)
+}
+
+/// Builds tract's graph from the embedded nodes and plans it.
+fn plan(
+    nodes: &[Node],
+    weights: &[&[u8]],
+    output: usize,
+) -> TractResult<SimpleState<StaticFact, Kernel>> {
+    let mut graph = Graph::<StaticFact, Kernel>::default();
+    let mut inputs = Vec::new();
+    for node in nodes {
+        let kernel = match node.operator {
+            Operator::Input => {
+                inputs.push(OutletId::new(graph.nodes.len(), 0));
+                Kernel::new(Input)
+            }
+            Operator::Gather { table, width } => Kernel::new(Gather { table, width }),
+            Operator::MatMul => Kernel::new(MatMul),
+            Operator::Dense { weights: number } => {
+                let bytes = weights
+                    .get(number)
+                    .ok_or_else(|| broken("weights are missing"))?;
+                let weights = bytes
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|bytes| f32::from_le_bytes(*bytes));
+                Kernel::new(Dense {
+                    weights: weights.collect(),
+                })
+            }
+            Operator::Concat => Kernel::new(TypedConcat::new(1)),
+            Operator::Relu => Kernel::new(Relu),
+        };
+        let fact = StaticFact {
+            datum: node.datum.tract(),
+            shape: node.shape.into(),
+        };
+        let id = graph.add_node("", kernel, tvec![fact])?;
+        for (slot, operand) in node.operands.iter().enumerate() {
+            graph.add_edge(OutletId::new(*operand, 0), InletId::new(id, slot))?;
+        }
+    }
+    if nodes.is_empty() {
+        return Err(broken("no model is embedded"));
+    }
+    graph.set_input_outlets(&inputs)?;
+    graph.select_output_outlets(&[OutletId::new(output, 0)])?;
+    SimplePlan::new(graph)?.spawn()
+}
+
+/// Type and shape of a value. Shapes are static, so tract's symbolic facts, and the algebra behind them, stay out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct StaticFact {
+    datum: DatumType,
+    shape: TVec<usize>,
+}
+
+impl Fact for StaticFact {
+    /// Fails: there is nothing symbolic to tell, and tract takes the error as just that.
+    fn to_typed_fact(&self) -> TractResult<Cow<'_, TypedFact>> {
+        Err(broken("static shapes only"))
+    }
+
+    fn matches(&self, tensor: &Tensor, _: Option<&SymbolValues>) -> TractResult<bool> {
+        Ok(self.datum == tensor.datum_type() && self.shape.as_slice() == tensor.shape())
+    }
+
+    fn compatible_with(&self, other: &dyn Fact) -> bool {
+        other.datum_type() == Some(self.datum)
+    }
+
+    fn datum_type(&self) -> Option<DatumType> {
+        Some(self.datum)
+    }
+}
+
+/// An operator of the graph: tract's `Op` without its `TypedOp`, so without the optimiser.
+#[derive(Clone, Debug)]
+struct Kernel(Box<dyn Op>);
+
+impl Kernel {
+    fn new(operator: impl EvalOp + Clone + Send + Sync + 'static) -> Kernel {
+        Kernel(Box::new(EvalOnly(operator)))
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("kernel")
+    }
+}
+
+impl AsRef<dyn Op> for Kernel {
+    fn as_ref(&self) -> &dyn Op {
+        &*self.0
+    }
+}
+
+impl AsMut<dyn Op> for Kernel {
+    fn as_mut(&mut self) -> &mut dyn Op {
+        &mut *self.0
+    }
+}
+
+/// An operator reduced to its evaluation.
+#[derive(Clone)]
+struct EvalOnly<O>(O);
+
+impl<O> fmt::Debug for EvalOnly<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("kernel")
+    }
+}
+
+/// Compared only by passes that merge equal nodes; none runs here.
+impl<O> PartialEq for EvalOnly<O> {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl<O> Eq for EvalOnly<O> {}
+
+impl<O: EvalOp + Clone + Send + Sync + 'static> EvalOp for EvalOnly<O> {
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        self.0.eval(context, inputs)
+    }
+
+    fn eval_out_of_plan(&self, _: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        Ok(None)
+    }
+}
+
+impl<O: EvalOp + Clone + Send + Sync + 'static> Op for EvalOnly<O> {
+    fn name(&self) -> StaticName {
+        "kernel".into()
+    }
+
+    fn as_typed(&self) -> Option<&dyn TypedOp> {
+        None
+    }
+}
+
+/// An operator from tensors of numbers to one tensor: what each kernel below is.
+macro_rules! kernel {
+    ($name:ident) => {
+        impl EvalOp for $name {
+            fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+                Ok(tvec![self.apply(&inputs)?.into_tvalue()])
+            }
+
+            fn eval_out_of_plan(&self, _: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+                Ok(None)
+            }
+        }
+    };
+}
+
+/// Hands on what the plan put in.
+#[derive(Clone)]
+struct Input;
+
+impl EvalOp for Input {
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        Ok(inputs)
+    }
+
+    fn eval_out_of_plan(&self, _: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        Ok(None)
+    }
+}
+
+/// Rows of an int8 table as float32. tract's Gather and Cast would hold a copy of the table per VM and 150 kB of code
+/// for other types.
+#[derive(Clone)]
+struct Gather {
+    table: &'static [u8],
+    width: usize,
+}
+
+impl Gather {
+    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let [ids] = inputs else {
+            return Err(broken("gather takes one operand"));
+        };
+        let ids = ids.try_as_plain_ram()?;
+        let ids = ids.as_slice::<i64>()?;
+        let mut rows = Tensor::zero::<f32>(&[ids.len(), self.width])?;
+        let mut view = rows.try_as_plain_ram_mut()?;
+        for (row, id) in view
+            .as_slice_mut::<f32>()?
+            .chunks_exact_mut(self.width)
+            .zip(ids)
+        {
+            let start = usize::try_from(*id)
+                .ok()
+                .and_then(|id| id.checked_mul(self.width));
+            let bytes = start
+                .and_then(|start| self.table.get(start..start.checked_add(self.width)?))
+                .ok_or_else(|| broken("a token id is outside the table"))?;
+            pointsman_kernels::widen(bytes, row);
+        }
+        Ok(rows)
+    }
+}
+
+kernel!(Gather);
+
+/// One row times a matrix, both computed.
+#[derive(Clone)]
+struct MatMul;
+
+impl MatMul {
+    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let [row, matrix] = inputs else {
+            return Err(broken("matmul takes two operands"));
+        };
+        let matrix = matrix.try_as_plain_ram()?;
+        row_times(row, matrix.as_slice::<f32>()?)
+    }
+}
+
+kernel!(MatMul);
+
+/// One row times constant weights. tract's own matrix product picks its kernel when it optimises, and its kernels sit
+/// in a registry that links every one of them.
+#[derive(Clone)]
+struct Dense {
+    weights: Arc<[f32]>,
+}
+
+impl Dense {
+    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let [row] = inputs else {
+            return Err(broken("matmul with weights takes one operand"));
+        };
+        row_times(row, &self.weights)
+    }
+}
+
+kernel!(Dense);
+
+fn row_times(row: &TValue, matrix: &[f32]) -> TractResult<Tensor> {
+    let row = row.try_as_plain_ram()?;
+    let row = row.as_slice::<f32>()?;
+    let columns = matrix.len().checked_div(row.len()).unwrap_or(0);
+    let mut product = Tensor::zero::<f32>(&[1, columns])?;
+    let mut view = product.try_as_plain_ram_mut()?;
+    pointsman_kernels::row_times(row, matrix, view.as_slice_mut::<f32>()?);
+    Ok(product)
+}
+
+/// max(x, 0). tract's is the general binary operator: a megabyte.
+#[derive(Clone)]
+struct Relu;
+
+impl Relu {
+    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let [input] = inputs else {
+            return Err(broken("relu takes one operand"));
+        };
+        let plain = input.try_as_plain_ram()?;
+        let values: TVec<f32> = plain
+            .as_slice::<f32>()?
+            .iter()
+            .map(|x| x.max(0.0))
+            .collect();
+        Tensor::from_shape(input.shape(), &values)
+    }
+}
+
+kernel!(Relu);
+
+#[cfg(test)]
+mod tests;
