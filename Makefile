@@ -128,15 +128,15 @@ wasm: $(RUST_STAMP) ## build the filter: target/pointsman.wasm
 		|| cp $(TARGET)/wasm32-wasip1/module/pointsman_filter.wasm $(MODULE)
 	@echo "$(MODULE): $$(wc -c < $(MODULE)) bytes"
 
+# What Envoy 1.36 would refuse to load, and what would cost every Envoy too much.
+check-module: wasm | $(VENV)/bin/python
+	@$(VENV)/bin/python tools/check_module.py $(MODULE)
+
 # For the test of a trap followed by recovery. Never shipped.
 .PHONY: wasm-test-trap
 wasm-test-trap: $(RUST_STAMP)
 	@cargo build --locked --package pointsman-filter --features test-trap --target wasm32-wasip1 --profile module
 	@cp $(TARGET)/wasm32-wasip1/module/pointsman_filter.wasm $(TARGET)/pointsman-test-trap.wasm
-
-# What Envoy 1.36 would refuse to load, and what would cost every Envoy too much.
-check-module: wasm | $(VENV)/bin/python
-	@$(VENV)/bin/python tools/check_module.py $(MODULE)
 
 cli: $(RUST_STAMP) ## build the command line: target/release/pointsman
 	@cargo build --locked --package pointsman-cli --release
@@ -168,9 +168,16 @@ $(TRAIN_STAMP): models/train/requirements.txt
 	@$(TRAIN)/bin/python -m pip install --quiet --requirement models/train/requirements.txt
 	@touch $@
 
+# The vocabulary is kept as it is: a new one would give every token another number.
 train: $(TRAIN_STAMP) ## train the classifier again from DATA=folder into models/
 	@test -n "$(DATA)" || { echo "error: say where the training data is: make train DATA=folder" >&2; exit 1; }
-	@$(TRAIN)/bin/python models/train/train.py --data "$(DATA)" --out models
+	@mkdir -p $(TRAIN)/work
+	@run() { echo "train: $$1"; "$(TRAIN)/bin/python" "models/train/$$1.py" --work $(TRAIN)/work "$${@:2}"; }; \
+		run prepare --data "$(DATA)"; \
+		run distil --vocabulary models/vocabulary.txt; \
+		run train --vocabulary models/vocabulary.txt --benchmarks models/benchmarks.json; \
+		run export --models models --source src/classifier; \
+		run evaluate --models models
 
 # --- Check ---------------------------------------------------------------------------------------------------------
 test: test-wasm test-native ## every test: WebAssembly under Node, then native, the command line and real Envoy

@@ -272,10 +272,16 @@ fn of_numbers(text: &str) -> Sensitivity {
     found
 }
 
+/// Whether a `+` stands before `start` and nothing to add to before that, as in `1e+08` or `x+12`.
+fn stands_alone(bytes: &[u8], start: usize) -> bool {
+    let before = |count: usize| start.checked_sub(count).and_then(|at| bytes.get(at));
+    before(1) == Some(&b'+') && before(2).is_none_or(|byte| !byte.is_ascii_alphanumeric())
+}
+
 /// Reads the run that starts at `start`; gives it and the byte after its first group, where the next may start.
 fn read_run(bytes: &[u8], start: usize) -> (Run, usize) {
     let mut run = Run {
-        plus: start.checked_sub(1).and_then(|at| bytes.get(at)) == Some(&b'+'),
+        plus: stands_alone(bytes, start),
         ..Run::default()
     };
     let mut at = start;

@@ -21,7 +21,9 @@ pub mod header {
     pub const BACKEND: &str = "x-pointsman-backend";
     /// The profile whose objective was used.
     pub const PROFILE: &str = "x-pointsman-profile";
-    /// Why: a decision's reason, a rejection's code, or `bypass_` with the cause.
+    /// The names of the rules that applied, in the policy's order, joined by commas.
+    pub const RULE: &str = "x-pointsman-rule";
+    /// Why: a decision's reason, or `bypass_` with the cause.
     pub const REASON: &str = "x-pointsman-reason";
     /// What the classifier says of the prompt, in logits.
     pub const DIFFICULTY: &str = "x-pointsman-difficulty";
@@ -33,6 +35,36 @@ pub mod header {
     pub const ATTEMPTS: &str = "x-pointsman-attempts";
     /// Time from reading the body to having written the decision, in microseconds.
     pub const DECISION_US: &str = "x-pointsman-decision-us";
+
+    /// Every response header and what it says, in one sentence each; the first two are all that `minimal` shows.
+    pub const RESPONSE: &[(&str, &str)] = &[
+        (MODEL, "The chosen model."),
+        (BACKEND, "The chosen backend."),
+        (SCHEMA_VERSION, "Version of this list of headers."),
+        (PROFILE, "The profile whose objective was used."),
+        (
+            RULE,
+            "The rules that applied, joined by commas; absent where none did.",
+        ),
+        (
+            REASON,
+            "Why this candidate, or `bypass_` with the cause where nothing was decided.",
+        ),
+        (
+            DIFFICULTY,
+            "Difficulty of the prompt in logits; absent where the model was pinned.",
+        ),
+        (
+            QUALITY,
+            "Expected probability of a correct answer; absent where the model was pinned.",
+        ),
+        (ESTIMATED_COST_USD, "Expected price of the exchange in USD."),
+        (
+            DECISION_US,
+            "Microseconds from reading the body to having written the decision.",
+        ),
+        (ATTEMPTS, "Upstream attempts that the answer took."),
+    ];
 }
 
 /// Filter state keys; an access log prints one with `%FILTER_STATE(wasm.KEY:PLAIN)%`.
@@ -325,12 +357,8 @@ mod tests {
 
     #[test]
     fn every_header_is_ours() {
-        for name in [
-            header::CLUSTER,
-            header::SCHEMA_VERSION,
-            header::MODEL,
-            header::ATTEMPTS,
-        ] {
+        assert!(header::CLUSTER.starts_with(header::PREFIX));
+        for (name, _) in header::RESPONSE {
             assert!(name.starts_with(header::PREFIX));
         }
     }

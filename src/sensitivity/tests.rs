@@ -60,6 +60,8 @@ fn what_only_looks_like_it_is_not() {
         "the task-abcdefghijklmnopqrstuvwxyz",
         "ISBN 978-3-16-148410-0",
         "f(x) = 4x^3 + 123456789012",
+        "5.161905027980000e+08 516190503.8",
+        "x+49 30 901820",
         "version 555.123.4567.1",
         "AB123456E",
         "ÄÖÜ@ß.de",

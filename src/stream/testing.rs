@@ -11,7 +11,7 @@ pub(crate) const POLICY: &str = r#"{
   ],
   "backends": [
     {"name": "cpu-1", "cluster": "cluster-cpu", "model": "tiny", "serves": "tiny-q4", "accelerator": "cpu",
-     "price": {"input": 0.01, "output": 0.02}},
+     "price": {"input": 0.01, "output": 0.02}, "tags": ["local"]},
     {"name": "gpu-1", "cluster": "cluster-gpu", "model": "huge", "serves": "org/huge", "accelerator": "gpu",
      "price": {"input": 1.0, "output": 2.0}},
     {"name": "lpu-1", "cluster": "cluster-lpu", "model": "huge", "serves": "huge", "accelerator": "lpu",

@@ -242,6 +242,10 @@ fn a_profile_is_classified_and_says_so() {
     // The router of these tests has no classifier: features alone decide, and that is counted.
     assert!(host.counts().contains(&"pointsman.classifier_faults"));
     let response = host.response();
+    let written: Vec<&str> = response.iter().map(|(name, _)| *name).collect();
+    let known = header::RESPONSE.iter().map(|(name, _)| *name);
+    let known: Vec<&str> = known.filter(|name| *name != header::RULE).collect();
+    assert_eq!(written, known);
     let value = |name| {
         response
             .iter()
@@ -256,6 +260,16 @@ fn a_profile_is_classified_and_says_so() {
     let quality: f64 = value(header::QUALITY).parse().unwrap();
     assert!((0.0..=1.0).contains(&quality));
     value(header::DIFFICULTY).parse::<f64>().unwrap();
+}
+
+#[test]
+fn the_rules_that_applied_are_named() {
+    let rules = r#""rules": [
+        {"name": "first", "when": {"asked": ["tiny"]}, "then": {"tags": ["local"]}},
+        {"name": "never", "when": {"asked": ["huge"]}, "then": {"tags": ["local"]}}]"#;
+    let mut host = Host::chat(&policy_with(rules), &ask("tiny", "hello"));
+    let rule = (header::RULE, "first".to_owned());
+    assert!(host.response().contains(&rule));
 }
 
 #[test]

@@ -63,6 +63,9 @@ impl Trace {
         self.full = true;
         self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
         self.header(header::PROFILE, printable(&decision.profile));
+        if !decision.rules.is_empty() {
+            self.header(header::RULE, printable(&decision.rules.join(",")));
+        }
         self.header(header::REASON, reason.to_owned());
         if let Some(difficulty) = difficulty {
             self.header(header::DIFFICULTY, difficulty);

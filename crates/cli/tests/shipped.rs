@@ -15,6 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use pointsman::policy::Policy;
 use pointsman_testkit::envoy::Envoy;
 use pointsman_testkit::files;
 use serde_json::Value;
@@ -264,6 +265,14 @@ fn composes_backends_listen_where_envoys_clusters_point() {
         started,
         wanted.iter().map(|(name, _)| name.as_str()).collect()
     );
+}
+
+#[test]
+fn the_readmes_policy_compiles() {
+    let readme = read("README.md");
+    let block = readme.split("```json\n").nth(1).unwrap();
+    let (_, warnings) = Policy::check(block.split("```").next().unwrap()).unwrap();
+    assert_eq!(warnings, []);
 }
 
 fn documents() -> Vec<String> {
