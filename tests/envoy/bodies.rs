@@ -4,7 +4,7 @@ use pointsman_testkit::http1::{Pieces, Request, exchange};
 use pointsman_testkit::http2;
 
 use crate::Test;
-use crate::world::{CHAT, Case, ask};
+use crate::world::{CHAT, Case, ask, padded};
 
 pub const TESTS: &[Test] = &[
     ("bodies::one_chunk", one_chunk),
@@ -137,13 +137,7 @@ fn over_the_held_limit(case: &Case) {
         (3 << 20, Pieces::Chunked(700_000)),
         (9 << 20, Pieces::One),
     ] {
-        let body = ask("llama-3.1-8b", &"long ".repeat(bytes / 5));
-        let text = String::from_utf8(body).unwrap();
-        // serde_json sorts members: `model` would come after the messages, past what is held.
-        let body = text.replacen('{', "{\"model\":\"llama-3.1-8b\",", 1);
-        let body = body
-            .replace(",\"model\":\"llama-3.1-8b\"}", "}")
-            .into_bytes();
+        let body = padded("llama-3.1-8b", bytes);
         let done = case.send(Request::post(CHAT, &body).pieces(pieces));
         done.assert_rewritten("lpu", &body, "llama-3.1-8b", "llama-3.1-8b-instant");
     }

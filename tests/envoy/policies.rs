@@ -7,7 +7,7 @@ use pointsman_testkit::http1::Request;
 use serde_json::json;
 
 use crate::Test;
-use crate::world::{CHAT, Case, ask};
+use crate::world::{CHAT, Case, ask, padded};
 
 pub const TESTS: &[Test] = &[
     ("policies::invalid_at_start", invalid_at_start),
@@ -179,7 +179,7 @@ fn held_bodies_over_envoys_limit(case: &Case) {
         )
         .set_listener("per_connection_buffer_limit_bytes", json!(1 << 20));
     let replaced = case.replaceable(&config);
-    let body = ask("llama-3.1-8b", &"long ".repeat(1 << 20));
+    let body = padded("llama-3.1-8b", 5 << 20);
     let done = case.send_to(replaced.envoy.address(), Request::post(CHAT, &body));
     assert_eq!(done.status(), 413);
     let error = done.response.json();
@@ -190,7 +190,7 @@ fn held_bodies_over_envoys_limit(case: &Case) {
         done.response.text()
     );
     assert_eq!(error["error"]["code"], "request_payload_too_large");
-    let body = ask("llama-3.1-8b", &"long ".repeat(1 << 17));
+    let body = padded("llama-3.1-8b", 600 << 10);
     let done = case.send_to(replaced.envoy.address(), Request::post(CHAT, &body));
     done.assert_rewritten("lpu", &body, "llama-3.1-8b", "llama-3.1-8b-instant");
 }

@@ -277,3 +277,11 @@ pub fn ask(model: &str, prompt: &str) -> Vec<u8> {
     let body = json!({"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 16});
     body.to_string().into_bytes()
 }
+
+/// A chat request of about so many bytes: a field that nobody knows, since so long a prompt would fit no context window.
+pub fn padded(model: &str, bytes: usize) -> Vec<u8> {
+    let padding = "pad ".repeat(bytes / 4);
+    let head =
+        format!("{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]");
+    format!("{head},\"padding\":\"{padding}\"}}").into_bytes()
+}
