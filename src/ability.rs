@@ -107,5 +107,4 @@ fn solve(z: [Option<f32>; COUNT]) -> [f32; COUNT] {
 }
 
 #[cfg(test)]
-#[path = "ability_tests.rs"]
 mod tests;

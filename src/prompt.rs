@@ -87,5 +87,4 @@ fn text_tokens(text: &str) -> f32 {
 }
 
 #[cfg(test)]
-#[path = "prompt_tests.rs"]
 mod tests;

@@ -464,5 +464,4 @@ impl Scan {
 }
 
 #[cfg(test)]
-#[path = "features_tests.rs"]
 mod tests;

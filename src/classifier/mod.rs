@@ -180,5 +180,4 @@ fn tokens(log_tokens: f32) -> f32 {
 }
 
 #[cfg(test)]
-#[path = "classifier_tests.rs"]
 mod tests;

@@ -382,5 +382,4 @@ fn slot(hash: u32) -> usize {
 }
 
 #[cfg(test)]
-#[path = "tokenizer_tests.rs"]
 mod tests;

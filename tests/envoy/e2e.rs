@@ -15,6 +15,7 @@
 
 mod bodies;
 mod clients;
+mod corpus;
 mod faults;
 mod hygiene;
 mod observed;
@@ -60,6 +61,7 @@ fn all() -> impl Iterator<Item = Test> {
     [
         bodies::TESTS,
         clients::TESTS,
+        corpus::TESTS,
         faults::TESTS,
         hygiene::TESTS,
         observed::TESTS,

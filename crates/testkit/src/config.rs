@@ -88,6 +88,14 @@ impl Config {
         self.with_plugin_configuration(&changed.0)
     }
 
+    /// The same with another policy.
+    #[must_use]
+    pub fn with_policy(self, policy: Value) -> Config {
+        let plugin = self.plugin_configuration();
+        let changed = Config(plugin).set("/policy", policy);
+        self.with_plugin_configuration(&changed.0)
+    }
+
     /// What the module is configured with, its policy included.
     ///
     /// # Panics

@@ -1,3 +1,4 @@
+//! Which turns count, and the estimate of input tokens.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Placing models by their scores, and what P(correct) makes of a demand.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -21,7 +22,7 @@ fn asked(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
 /// The scores of every model of models/benchmarks.json that has any.
 fn published() -> Vec<(String, Vec<(String, f32)>)> {
     let file: serde_json::Value =
-        serde_json::from_str(include_str!("../models/benchmarks.json")).unwrap();
+        serde_json::from_str(include_str!("../../models/benchmarks.json")).unwrap();
     let models = file
         .get("models")
         .and_then(|models| models.as_array())

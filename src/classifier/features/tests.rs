@@ -1,3 +1,4 @@
+//! What the numbers say of known texts, and what must not move them.
 #![allow(clippy::unwrap_used)]
 
 use super::super::tokenizer::Tokenizer;

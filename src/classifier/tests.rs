@@ -1,3 +1,4 @@
+//! The constants of the code agree with the manifest, and classification behaves on known prompts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::borrow::Cow;

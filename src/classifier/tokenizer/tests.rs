@@ -1,3 +1,5 @@
+//! Known ids, bounds and odd input.
+
 use super::*;
 
 /// The pieces that a text becomes, spelt out.
