@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::demo::fleet::Fleet;
 use crate::envoy::{Config, Envoy};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -35,6 +36,9 @@ pub struct Args {
     /// The configuration to run; the bare arm runs it without the filter
     #[arg(long, value_name = "FILE", default_value = "envoy/envoy.yaml")]
     config: PathBuf,
+    /// The policy in place of the configuration's own: a body of 1 MB needs a model that takes 250,000 tokens
+    #[arg(long, value_name = "FILE", default_value = "envoy/policies/demo.json")]
+    policy: PathBuf,
     /// The filter
     #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
     module: PathBuf,
@@ -67,7 +71,13 @@ pub struct Setup {
 
 impl Setup {
     fn new(args: &Args, upstream: SocketAddr) -> Result<Setup, Failure> {
+        let fleet = Fleet::read(&args.config, Some(&args.policy))?;
         let config = Config::read(&args.config)?
+            .with_policy(
+                &fleet.source,
+                &fleet.clusters(),
+                &fleet.policy.default_cluster,
+            )
             .with_ports_from_os()
             .with_endpoints(|_| Some(upstream));
         Ok(Setup {

@@ -5,7 +5,7 @@
 //! simulated from the policy, except for the real LLM of `--real-llm`; the output says so.
 
 mod exchange;
-mod fleet;
+pub mod fleet;
 mod native;
 mod prompts;
 mod report;
