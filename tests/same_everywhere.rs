@@ -71,8 +71,13 @@ fn lines() -> Vec<Value> {
         .map(|prompt| serde_json::from_str::<Value>(prompt).unwrap());
     prompts
         .map(|prompt| {
-            let (id, text) = (prompt["id"].as_str().unwrap(), &prompt["prompt"]);
-            let body = json!({"model": "auto", "messages": [{"role": "user", "content": text}]});
+            let id = prompt["id"].as_str().unwrap();
+            // A line has a whole request, or the text of its only message.
+            let mut body = match &prompt["request"] {
+                Value::Null => json!({"messages": [{"role": "user", "content": prompt["prompt"]}]}),
+                request => request.clone(),
+            };
+            body["model"] = "auto".into();
             match router.route(
                 &policy,
                 Format::OpenAiChat,
