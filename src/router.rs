@@ -18,8 +18,9 @@ use crate::select::{Ask, NoCandidate, Selection, select};
 use crate::sensitivity::{self, Sensitivity};
 
 /// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
-/// count, so only there can a hard turn in the middle be missed.
-pub const MAX_TURNS: usize = 32;
+/// count, so only there can a hard turn in the middle be missed. Each costs what a request of one turn costs, and the budget
+/// for a body of 100 kB is a millisecond.
+pub const MAX_TURNS: usize = 8;
 
 /// Routes requests. One per worker.
 pub struct Router {
