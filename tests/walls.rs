@@ -5,6 +5,7 @@
 //! already hold (that the filter and the command line never sit on each other) is not repeated here.
 
 #![cfg(not(target_family = "wasm"))]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 use std::fs;

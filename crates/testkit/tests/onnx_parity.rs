@@ -4,6 +4,8 @@
 //! against tract as it comes: its reader, its optimiser, its kernels. The numbers of onnxruntime are held in
 //! `src/classifier/onnx/tests.rs`.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use pointsman::classifier::onnx::{FEATURES, OUTPUTS, OnnxModel, TOKENS};
 use tract_onnx::prelude::*;
 
