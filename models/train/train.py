@@ -31,7 +31,7 @@ SKILL_OF = {
 }
 NOVELTY = 24
 HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1)]
-WEIGHTS = {"task": 1.0, "domain": 0.7, "irt": 2.0, "assumed": 0.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0}
+WEIGHTS = {"task": 1.0, "domain": 0.7, "irt": 3.0, "assumed": 0.8, "demand": 0.1, "tokens": 0.3, "teacher": 10.0}
 
 
 def initial_table(teacher, counts):
@@ -203,6 +203,15 @@ def pair_heads(prompts, x, strength=300.0):
     return {"gain": z(gain + weak_wrong + z(length)), "weak_wrong": weak_wrong}
 
 
+def centre(network, scale):
+    """Moves abilities and difficulty together so that an average model has ability 0: no probability changes, as demand sums to 1."""
+    shift = float(np.mean(network["skill_map"][-1]))
+    network["skill_map"] = np.array(network["skill_map"])
+    network["skill_map"][-1] -= shift
+    network["heads"] = np.array(network["heads"])
+    network["heads"][-1, len(TASKS) + len(DOMAINS)] -= shift / scale["features"][-1]
+
+
 def novelty_head(x, rng):
     """Random projections of the whitened input: their mean square is the distance from the training prompts in every direction."""
     covariance = x.T @ x / len(x)
@@ -243,7 +252,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--vocabulary", required=True)
     parser.add_argument("--benchmarks", required=True)
-    parser.add_argument("--epochs", type=int, nargs=2, default=[14, 16])
+    parser.add_argument("--epochs", type=int, nargs=2, default=[18, 24])
     args = parser.parse_args()
     work = pathlib.Path(args.work)
     rng = np.random.default_rng(SEED)
@@ -271,6 +280,7 @@ def main():
     rounded, column = quantise(table)
     table = rounded * column
     table, network = train(prompts, table, network, wanted, inputs, scale, args.epochs[1], 1e-3, False, rng)
+    centre(network, scale)
     x = np.hstack([prompts.bag @ table * scale["bag"], prompts.features * scale["features"]])
     novelty = novelty_head(x, rng)
     hidden, heads, names = assemble(network, scale, column, pair_heads(prompts, x), novelty)
