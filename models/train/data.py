@@ -6,11 +6,13 @@ import pathlib
 import numpy as np
 import scipy.sparse as sparse
 
+import assumed
 from rows import DOMAINS, TASKS
 
 
 class Prompts:
-    """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens` [prompt, model] (NaN unknown)."""
+    """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens` [prompt, model] (NaN unknown),
+    `assumed` (index of the kind of `assumed.KINDS`, −1 where nothing is assumed)."""
 
     def __init__(self, work, name, vocabulary_size, models):
         work = pathlib.Path(work)
@@ -32,6 +34,8 @@ class Prompts:
         self.domain = np.array([DOMAINS.index(r["domain"]) if r["domain"] else -1 for r in self.rows])
         self.file = np.array([r["file"] for r in self.rows])
         self.group = np.array([r["group"] for r in self.rows])
+        kinds = [assumed.kind(r) for r in self.rows]
+        self.assumed = np.array([-1 if kind is None else kind for kind in kinds])
         self.models = models
         self.scores = np.full((len(self.rows), len(models)), np.nan, np.float32)
         self.log_tokens = np.full(len(self.rows), np.nan, np.float32)

@@ -4,6 +4,7 @@ import argparse
 import json
 import pathlib
 
+import everyday
 import rows
 import synthetic
 
@@ -26,7 +27,7 @@ def main():
     corpus = [row for row in train if row["domain"] and len(row["prompt"]) > 30]
     made = [
         {**row, "file": "synthetic", "benchmark": "synthetic", "group": "synthetic", "models": {}, "id": f"synthetic/{i}"}
-        for i, row in enumerate(synthetic.generate(SEED, corpus))
+        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED)])
     ]
     write(work / "prompts.jsonl", train + made)
     val = rows.load(args.data, "val")

@@ -27,6 +27,7 @@ done
 "$python" models/train/train.py --work "$work" --vocabulary models/vocabulary.txt --benchmarks models/benchmarks.json
 "$python" models/train/export.py --work "$work" --models models --source src/classifier
 "$python" models/train/evaluate.py --work "$work" --models models > /dev/null
+"$python" models/train/prompts.py --work "$work" --models models
 "$python" models/train/card.py --figures "$work/figures.json" --card models/README.md
 # The embedded model is compared with what onnxruntime answers; that file follows the model.
 "$python" tools/parity/golden.py

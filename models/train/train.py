@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 import abilities
+import assumed
 import data
 from abilities import SKILLS
 from rows import DOMAINS, TASKS
@@ -30,7 +31,7 @@ SKILL_OF = {
 }
 NOVELTY = 24
 HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1)]
-WEIGHTS = {"task": 1.0, "domain": 0.7, "irt": 2.0, "demand": 0.1, "tokens": 0.3, "teacher": 10.0}
+WEIGHTS = {"task": 1.0, "domain": 0.7, "irt": 3.0, "assumed": 0.8, "demand": 0.1, "tokens": 0.3, "teacher": 10.0}
 
 
 def initial_table(teacher, counts):
@@ -74,6 +75,14 @@ def ability(network, inputs):
     return inputs @ network["skill_map"] + network["delta"]
 
 
+def assumed_loss(network, heads, demand, batch, inputs):
+    """Cross-entropy with the outcomes of `assumed.py`, which say something of prompts and nothing of models: abilities are held."""
+    able = jax.lax.stop_gradient(ability(network, inputs))[batch["assumed_models"][0]]
+    logit = demand @ able.T - heads["difficulty"]
+    nll = (jax.nn.softplus(logit) - batch["assumed"] * logit).mean(1)
+    return (nll * batch["assumed_weight"]).sum() / (batch["assumed_weight"].sum() + 1e-6)
+
+
 def loss(network, bag, features, batch, inputs):
     heads = forward(network, bag, features)
     weight = batch["weight"]
@@ -92,6 +101,7 @@ def loss(network, bag, features, batch, inputs):
     per_prompt = (nll * known).sum(1) / jnp.maximum(known.sum(1), 1)
     answered = known.any(1)
     total = WEIGHTS["irt"] * (per_prompt * answered).sum() / (answered.sum() + 1e-6)
+    total += WEIGHTS["assumed"] * assumed_loss(network, heads, demand, batch, inputs)
     total += WEIGHTS["task"] * label_loss(heads["task"], batch["task"]) + WEIGHTS["domain"] * label_loss(heads["domain"], batch["domain"])
     total += WEIGHTS["demand"] * label_loss(heads["demand"], batch["skill"])
     told = ~jnp.isnan(batch["log_tokens"])
@@ -125,7 +135,12 @@ def targets(prompts, teacher):
     weight = np.where(prompts.file == "tasks", 0.5, 1.0)
     weight[[r["source"] == "clinc150" for r in prompts.rows]] = 0.25
     weight[prompts.file == "synthetic"] = 1.0
-    return {"task": prompts.task, "domain": prompts.domain, "skill": skill, "scores": prompts.scores, "log_tokens": prompts.log_tokens,
+    # Every kind of assumption weighs the same in all.
+    share = np.bincount(prompts.assumed[prompts.assumed >= 0], weight[prompts.assumed >= 0], len(assumed.KINDS))
+    told = np.where(prompts.assumed >= 0, weight / share[prompts.assumed] * share.mean(), 0.0)
+    columns = np.tile([prompts.models.index(name) for name in assumed.MODELS], (len(prompts), 1))
+    supposed = np.array([assumed.outcome(kind) for kind in range(len(assumed.KINDS))], np.float32)[prompts.assumed]
+    return {"assumed": supposed, "assumed_weight": told.astype(np.float32), "assumed_models": columns, "task": prompts.task, "domain": prompts.domain, "skill": skill, "scores": prompts.scores, "log_tokens": prompts.log_tokens,
             "weight": weight.astype(np.float32), "teacher": teacher}
 
 
@@ -188,6 +203,15 @@ def pair_heads(prompts, x, strength=300.0):
     return {"gain": z(gain + weak_wrong + z(length)), "weak_wrong": weak_wrong}
 
 
+def centre(network, scale):
+    """Moves abilities and difficulty together so that an average model has ability 0: no probability changes, as demand sums to 1."""
+    shift = float(np.mean(network["skill_map"][-1]))
+    network["skill_map"] = np.array(network["skill_map"])
+    network["skill_map"][-1] -= shift
+    network["heads"] = np.array(network["heads"])
+    network["heads"][-1, len(TASKS) + len(DOMAINS)] -= shift / scale["features"][-1]
+
+
 def novelty_head(x, rng):
     """Random projections of the whitened input: their mean square is the distance from the training prompts in every direction."""
     covariance = x.T @ x / len(x)
@@ -202,7 +226,9 @@ def fallback_heads(prompts, wanted, difficulty):
     x, weight = prompts.features, wanted["weight"] * (prompts.task >= 0)
     rows = [ridge(x, np.where(prompts.task == t, 4.0, -4.0), 5.0, weight) for t in range(len(TASKS))]
     answered = ~np.isnan(prompts.scores).all(1)
-    rows.append(ridge(x[answered], difficulty[answered], 50.0))
+    said = answered | (prompts.assumed >= 0)
+    of = np.where(answered, 1.0, wanted["assumed_weight"])
+    rows.append(ridge(x[said], difficulty[said], 50.0, of[said]))
     # The constant and the length stand in front and at the end, as `pair_heads` expects of its input.
     rows.append(pair_heads(prompts, np.hstack([np.zeros((len(x), DIM)), x]))["gain"][DIM:])
     told = ~np.isnan(prompts.log_tokens)
@@ -226,7 +252,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--vocabulary", required=True)
     parser.add_argument("--benchmarks", required=True)
-    parser.add_argument("--epochs", type=int, nargs=2, default=[14, 16])
+    parser.add_argument("--epochs", type=int, nargs=2, default=[18, 24])
     args = parser.parse_args()
     work = pathlib.Path(args.work)
     rng = np.random.default_rng(SEED)
@@ -254,6 +280,7 @@ def main():
     rounded, column = quantise(table)
     table = rounded * column
     table, network = train(prompts, table, network, wanted, inputs, scale, args.epochs[1], 1e-3, False, rng)
+    centre(network, scale)
     x = np.hstack([prompts.bag @ table * scale["bag"], prompts.features * scale["features"]])
     novelty = novelty_head(x, rng)
     hidden, heads, names = assemble(network, scale, column, pair_heads(prompts, x), novelty)
