@@ -1,0 +1,125 @@
+//! What each example policy does, with the embedded classifier: at least one request that shows its point.
+//! Of `high-stakes` only that it is beyond doubt: which of its prompts the classifier misses, docs/limits.md says.
+
+#![cfg(not(target_family = "wasm"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use pointsman::decision::{Decision, Outcome};
+use pointsman::policy::Policy;
+use pointsman::request::Format;
+use pointsman::router::Router;
+
+fn compile(name: &str) -> Policy {
+    let path = format!("{}/envoy/policies/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (policy, warnings) = Policy::check(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(warnings, [], "{name}");
+    policy
+}
+
+fn route(policy: &Policy, model: &str, prompt: &str) -> Outcome {
+    let body = serde_json::json!({
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+    });
+    let (mut router, error) = Router::new();
+    assert_eq!(error, None, "the classifier loads");
+    router.route(
+        policy,
+        Format::OpenAiChat,
+        body.to_string().as_bytes(),
+        true,
+    )
+}
+
+fn decide(policy: &Policy, model: &str, prompt: &str) -> Decision {
+    match route(policy, model, prompt) {
+        Outcome::Routed(decision) => *decision,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn model<'p>(policy: &'p Policy, decision: &Decision) -> &'p str {
+    &policy.registry.model(decision.model).unwrap().name
+}
+
+#[test]
+fn every_example_is_beyond_doubt() {
+    let folder = format!("{}/envoy/policies", env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            compile(path.file_stem().unwrap().to_str().unwrap());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 7);
+}
+
+#[test]
+fn cost_first_takes_the_cheapest_above_the_floor() {
+    let policy = compile("cost-first");
+    let decision = decide(&policy, "thrifty", "What is the capital of France?");
+    let chosen = decision.estimate;
+    let cheaper = decision
+        .candidates
+        .iter()
+        .filter(|one| one.estimate.cost_usd < chosen.cost_usd);
+    for candidate in cheaper {
+        assert!(candidate.ineligible.is_some(), "{candidate:?}");
+    }
+    assert!(chosen.quality.unwrap() >= 0.6 || decision.relaxed.contains(&"min_quality"));
+}
+
+#[test]
+fn per_task_sends_code_to_its_model() {
+    let policy = compile("per-task");
+    let code = decide(
+        &policy,
+        "auto",
+        "Write a Python function that merges two sorted lists, and unit tests for it.",
+    );
+    assert_eq!(code.rules, ["code"], "{:?}", code.classification);
+    assert_eq!(model(&policy, &code), "llama-3.3-70b");
+    let story = decide(
+        &policy,
+        "auto",
+        "Write a short story about a lighthouse keeper who befriends a storm.",
+    );
+    assert_eq!(story.rules, ["writing"], "{:?}", story.classification);
+    assert_eq!(model(&policy, &story), "gpt-4.1");
+}
+
+#[test]
+fn latency_first_never_gives_way_on_the_first_token() {
+    let policy = compile("latency-first");
+    let prompt = "Prove that there are infinitely many primes.";
+    let decision = decide(&policy, "live", prompt);
+    assert!(decision.estimate.first_token_p99_ms <= 1000.0);
+    for id in &decision.fallbacks {
+        let latency = policy.registry.backend(*id).unwrap().latency;
+        assert!(latency.first_token_p99_ms <= 1000.0);
+    }
+}
+
+#[test]
+fn personal_data_stays_on_premises() {
+    let policy = compile("on-prem");
+    let prompt = "Write to jane.doe@example.org that her card 4111 1111 1111 1111 has expired.";
+    for asked in ["auto", "auto:fast", "llama-3.3-70b"] {
+        let decision = decide(&policy, asked, prompt);
+        assert_eq!(decision.rules, ["personal data stays here"]);
+        for id in decision.fallbacks.iter().chain([&decision.backend]) {
+            let tags = &policy.registry.backend(*id).unwrap().tags;
+            assert!(tags.iter().any(|tag| tag == "on-prem"), "{asked}");
+        }
+    }
+    assert!(matches!(
+        route(&policy, "gpt-4.1", prompt),
+        Outcome::Rejected(_)
+    ));
+}
