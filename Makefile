@@ -173,7 +173,7 @@ test-native: setup wasm-test-trap wasm cli
 test-wasm: $(RUST_STAMP) $(NODE_STAMP) $(RUNNER_STAMP)
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 		WASM_BINDGEN_TEST_ONLY_NODE=1 WASM_BINDGEN_TEST_TIMEOUT=600 \
-		cargo test --locked --package pointsman --lib --test same_everywhere --target wasm32-unknown-unknown
+		cargo test --locked --package pointsman --lib --test corpus --test same_everywhere --target wasm32-unknown-unknown
 
 lint: $(RUST_STAMP) ## formatting and clippy, natively and for both wasm targets
 	@cargo fmt --all --check
