@@ -1,30 +1,98 @@
 //! Ties the steps together: request → prompt → classification → decision. Owns the fail-soft ladder.
 
+mod bounds;
+pub mod conversation;
+mod facts;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
-use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Rejection};
-use crate::policy::profile::Profile;
-use crate::policy::rules::{Facts, rule};
+use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Reason, Rejection};
+use crate::policy::conditions::draw;
+use crate::policy::envelope::Envelope;
+use crate::policy::profile::{Limit, Limits, Profile};
+use crate::policy::rules::{Facts, Ruling, rule};
 use crate::policy::suggest::quote;
 use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
-use crate::registry::{Capabilities, ModelId};
+use crate::registry::{Backend, Capabilities, ModelId};
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::select::{Ask, NoCandidate, Selection, select};
-use crate::sensitivity::{self, Sensitivity};
+use crate::select::{Ask, Incumbent, NoCandidate, Selection, select};
+use crate::shares::Shares;
+use crate::spending::{Charge, Spending};
 
-/// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
-/// count, so only there can a hard turn in the middle be missed. Each costs what a request of one turn costs, and the budget
-/// for a body of 100 kB is a millisecond.
-pub const MAX_TURNS: usize = 8;
+pub use conversation::MAX_TURNS;
+use conversation::Step;
 
 /// Routes requests. One per worker.
 pub struct Router {
     classifier: Option<Classifier>,
+    shares: Shares,
+    spending: Spending,
+}
+
+/// What a decision depends on beside policy and body.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// What came beside the body.
+    pub envelope: &'a Envelope,
+    /// The time, in nanoseconds since 1970: which windows of budgets it is.
+    pub now_ns: u64,
+}
+
+/// Makes the draw of exploration independent of those of rules.
+const EXPLORE_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// What is asked of the fleet, and what it follows from.
+struct Demand<'a> {
+    policy: &'a Policy,
+    request: &'a Request<'a>,
+    prompt: &'a Prompt<'a>,
+    profile: &'a Profile,
+    pinned: Option<ModelId>,
+    ruling: &'a Ruling<'a>,
+    envelope: &'a Envelope,
+    steps: &'a [Step],
+    conversation: u64,
+}
+
+impl Demand<'_> {
+    /// The backend that answered the turn before the last one: what is decided for each turn in its order, each knowing the
+    /// one before. Looked for only where it can matter.
+    fn find_incumbent(&self, last: &Ask<'_>) -> Option<Incumbent> {
+        let backends = &self.policy.registry.backends;
+        let caches = |one: &Backend| one.price.cached_input < one.price.input;
+        if self.prompt.turns.len() < 2 || (last.stickiness <= 0.0 && !backends.iter().any(caches)) {
+            return None;
+        }
+        let tokens = conversation::tokens_by_turn(self.request, self.prompt.input_tokens);
+        let before_last = self.prompt.turns.len() - 1;
+        // Without a classification every turn asks the same: the one before the last stands for all.
+        let pinned = [(before_last - 1, None)];
+        let said = self.steps.iter().map(|step| (step.turn, Some(&step.said)));
+        let steps = said.filter(|(turn, _)| *turn < before_last);
+        let steps: Vec<_> = if self.steps.is_empty() {
+            pinned.into()
+        } else {
+            steps.collect()
+        };
+        let mut incumbent = None;
+        for (turn, classification) in steps {
+            let input_tokens = tokens.get(turn).copied().unwrap_or_default();
+            let ask = Ask {
+                input_tokens,
+                classification,
+                incumbent,
+                ..*last
+            };
+            let selection = select(&self.policy.registry, self.profile, &ask).ok();
+            incumbent = selection.map(|selection| Incumbent {
+                backend: selection.chosen.backend,
+                cached_tokens: input_tokens,
+            });
+        }
+        incumbent
+    }
 }
 
 /// What a client's `model` stands for.
@@ -40,19 +108,22 @@ impl Router {
     /// returned beside it so that the caller can say so.
     pub fn new() -> (Router, Option<ClassifierError>) {
         match Classifier::embedded() {
-            Ok(classifier) => (
-                Router {
-                    classifier: Some(classifier),
-                },
-                None,
-            ),
+            Ok(classifier) => (Router::with(Some(classifier)), None),
             Err(error) => (Router::with_features_only(), Some(error)),
+        }
+    }
+
+    fn with(classifier: Option<Classifier>) -> Router {
+        Router {
+            classifier,
+            shares: Shares::default(),
+            spending: Spending::default(),
         }
     }
 
     /// A router that never asks the classifier: the rung of the ladder below it.
     pub fn with_features_only() -> Router {
-        Router { classifier: None }
+        Router::with(None)
     }
 
     /// Decides on one request body. `complete` is false where `body` is only the first part of it.
@@ -69,14 +140,54 @@ impl Router {
         }
     }
 
-    /// Decides on a request that has been read.
+    /// Decides on a request that has been read, of which nothing but its body is known.
     pub fn decide(&mut self, policy: &Policy, request: &Request<'_>) -> Outcome {
-        self.decide_or_refuse(policy, request).0
+        let envelope = Envelope::default();
+        let around = Circumstances {
+            envelope: &envelope,
+            now_ns: 0,
+        };
+        self.decide_in(policy, request, &around)
     }
 
-    /// Decides on a request that has been read, and gives every candidate with its reason, where it is refused too.
+    /// Decides on a request that has been read, and counts the decision for shares and budgets.
+    pub fn decide_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> Outcome {
+        let outcome = self.decide_or_refuse(policy, request, around).0;
+        if let Outcome::Routed(decision) = &outcome
+            && !policy.traffic.shadow
+        {
+            if decision.reason != Reason::Pinned && !policy.traffic.shares.is_empty() {
+                self.shares.add(policy.traffic.fingerprint, decision.model);
+            }
+            self.spending.charge(&decision.charge);
+        }
+        outcome
+    }
+
+    /// Decides on a request that has been read, of which nothing but its body is known, and gives every candidate with its
+    /// reason, where it is refused too.
     pub fn explain(&mut self, policy: &Policy, request: &Request<'_>) -> (Outcome, Vec<Candidate>) {
-        let (outcome, refused) = self.decide_or_refuse(policy, request);
+        let envelope = Envelope::default();
+        let around = Circumstances {
+            envelope: &envelope,
+            now_ns: 0,
+        };
+        self.explain_in(policy, request, &around)
+    }
+
+    /// The same, knowing what came beside the body. Nothing is counted.
+    pub fn explain_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> (Outcome, Vec<Candidate>) {
+        let (outcome, refused) = self.decide_or_refuse(policy, request, around);
         match &outcome {
             Outcome::Routed(decision) => {
                 let candidates = decision.candidates.clone();
@@ -86,12 +197,28 @@ impl Router {
         }
     }
 
+    /// Corrects what a decision has put on the accounts of budgets by what its request did cost, in USD.
+    pub fn credit(&mut self, charge: &Charge, actual_usd: f64) {
+        self.spending.credit(charge, actual_usd);
+    }
+
+    /// What was spent of the budgets; to be told to the other workers once a tick.
+    pub fn spending(&mut self) -> &mut Spending {
+        &mut self.spending
+    }
+
     /// The outcome and, where no candidate could take the request, all of them.
     fn decide_or_refuse(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
+        around: &Circumstances<'_>,
     ) -> (Outcome, Vec<Candidate>) {
+        let refused = |rejection| (Outcome::Rejected(rejection), Vec::new());
+        let envelope = around.envelope;
+        if let Some(rejection) = bounds::refuse_steering(policy, envelope) {
+            return refused(rejection);
+        }
         let asked = match find_asked(policy, request.model.as_deref()) {
             Ok(asked) => asked,
             Err(outcome) => return (outcome, Vec::new()),
@@ -101,45 +228,110 @@ impl Router {
             Asked::Open(profile) => (None, profile),
         };
         let prompt = Prompt::of(request);
-        let classification = (pinned.is_none() || classifies_pinned(policy))
-            .then(|| classify_hardest(&prompt, |turn| self.classify_turn(turn)));
+        let steps = (pinned.is_none() || classifies_pinned(policy))
+            .then(|| conversation::classify(&prompt, |turn| self.classify_turn(turn)))
+            .unwrap_or_default();
+        let conversation = facts::find_conversation(policy, request);
         let ruling = rule(
             &policy.rules,
             &Facts {
-                classification: classification.as_ref(),
+                classification: steps.last().map(|step| &step.said),
                 user: request.user.as_deref(),
                 asked: request.model.as_deref().unwrap_or(&policy.default_profile),
-                sensitive: find_sensitive(policy, request),
+                sensitive: facts::find_sensitive(policy, request),
                 pinned: pinned.is_some(),
+                envelope,
+                language: facts::find_language(policy, &prompt),
+                conversation,
             },
         );
         if let Some(message) = ruling.reject {
-            let rejection = reject(403, "rejected_by_policy", message.to_owned());
-            return (Outcome::Rejected(rejection), Vec::new());
+            let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
+            rejection.rules = owned(&ruling.names);
+            return refused(rejection);
         }
-        let ruled = ruling.profile.and_then(|name| policy.find_profile(name));
-        let profile = ruled.unwrap_or(profile);
-        let ask = Ask {
+        let now = around.now_ns / 1_000_000_000;
+        let standing = bounds::budgets(policy, envelope, &self.spending, now);
+        if let Some(budget) = standing.refusing {
+            return refused(bounds::refuse_spent(budget));
+        }
+        let ruled = standing
+            .profile
+            .filter(|_| pinned.is_none())
+            .or(ruling.profile);
+        let ruled = ruled.and_then(|name| policy.find_profile(name));
+        let demand = Demand {
+            policy,
+            request,
+            prompt: &prompt,
+            profile: ruled.unwrap_or(profile),
             pinned,
-            allowed: ruling.models,
-            tags: &ruling.tags,
-            min_quality: ruling.min_quality,
-            needs: request.needs,
-            input_tokens: prompt.input_tokens,
-            max_tokens: request.max_tokens,
-            choices: request.choices,
-            classification: classification.as_ref(),
+            ruling: &ruling,
+            envelope,
+            steps: &steps,
+            conversation,
         };
-        match select(&policy.registry, profile, &ask) {
+        match self.choose(&demand) {
             Ok(selection) => {
-                let mut decision = decided(selection, profile, &prompt, classification);
-                decision.rules = ruling.names.iter().map(|name| (*name).to_owned()).collect();
+                let mut decision = decided(selection, &demand);
+                decision.rules = owned(&ruling.names);
+                let spent = standing.spent.iter().filter(|_| pinned.is_none());
+                decision.rules.extend(spent.map(|name| bounds::named(name)));
+                decision.steering = bounds::steering(envelope);
+                decision.charge = bounds::charge(&standing, decision.estimate.cost_usd);
                 (Outcome::Routed(Box::new(decision)), Vec::new())
             }
             Err(NoCandidate { candidates }) => {
-                let rejection = refuse(policy, profile, pinned, &candidates);
+                let mut rejection = refuse(policy, demand.profile, pinned, &candidates);
+                rejection.rules = owned(&ruling.names);
                 (Outcome::Rejected(rejection), candidates)
             }
+        }
+    }
+
+    /// Chooses a backend for the last turn, knowing which ones answered those before it.
+    fn choose(&self, demand: &Demand<'_>) -> Result<Selection, NoCandidate> {
+        let (policy, ruling, request) = (demand.policy, demand.ruling, demand.request);
+        let registry = &policy.registry;
+        let steering = &demand.envelope.steering;
+        let wished: &[ModelId] = if demand.pinned.is_some() {
+            &[]
+        } else {
+            &steering.models
+        };
+        // A wish that leaves none of the rules' models is no wish: rules are the operator's.
+        let allowed = bounds::allowed(ruling.models, wished).unwrap_or(ruling.models.to_vec());
+        let barred = bounds::barred(policy, &self.shares);
+        let floor = ruling
+            .min_quality
+            .map(|floor| (Limit::MinQuality, f64::from(floor)));
+        let limits = floor.map_or(steering.limits, |(limit, written)| {
+            steering.limits.and(&Limits::NONE.with(limit, written))
+        });
+        let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.explore;
+        let mut ask = Ask {
+            pinned: demand.pinned,
+            allowed: &allowed,
+            tags: &ruling.tags,
+            barred: &barred,
+            limits,
+            needs: request.needs,
+            input_tokens: demand.prompt.input_tokens,
+            max_tokens: request.max_tokens,
+            choices: request.choices,
+            classification: demand.steps.last().map(|step| &step.said),
+            incumbent: None,
+            stickiness: policy.traffic.stickiness,
+            preferred: bounds::preferred(policy, &self.shares),
+            explore: explores.then_some(demand.conversation),
+        };
+        ask.incumbent = demand.find_incumbent(&ask);
+        match select(registry, demand.profile, &ask) {
+            Err(_) if !barred.is_empty() => {
+                ask.barred = &[];
+                select(registry, demand.profile, &ask)
+            }
+            done => done,
         }
     }
 
@@ -155,58 +347,18 @@ impl Router {
 pub fn unreadable(policy: &Policy, error: &InvalidRequest) -> Outcome {
     match policy.on_invalid_request {
         OnInvalidRequest::Bypass => Outcome::Bypassed(Bypass::InvalidRequest(error.to_string())),
-        OnInvalidRequest::Reject => Outcome::Rejected(reject(400, error.code(), error.to_string())),
-    }
-}
-
-/// What the conversation demands: that of its hardest turn, by [`Classification::difficulty`]; of two equally hard ones
-/// that of the later. A conversation's demand so never falls as it grows.
-fn classify_hardest(
-    prompt: &Prompt<'_>,
-    mut classify: impl FnMut(&Turn<'_>) -> Classification,
-) -> Classification {
-    let count = prompt.turns.len();
-    let half = MAX_TURNS / 2;
-    let mut hardest: Option<Classification> = None;
-    for (index, turn) in prompt.turns.iter().enumerate() {
-        if index >= half && index + half < count {
-            continue;
-        }
-        let said = classify(turn);
-        let harder = hardest
-            .as_ref()
-            .is_none_or(|hardest| said.difficulty >= hardest.difficulty);
-        if harder {
-            hardest = Some(said);
+        OnInvalidRequest::Reject => {
+            let mut rejection = reject(400, error.code(), error.to_string());
+            rejection.param = error.param().map(str::to_owned);
+            Outcome::Rejected(rejection)
         }
     }
-    let nothing = Turn {
-        text: Cow::Borrowed(""),
-    };
-    hardest.unwrap_or_else(|| classifier::from_features(&nothing))
 }
 
 /// Whether a rule that holds for pinned models too needs the classifier's answer.
 fn classifies_pinned(policy: &Policy) -> bool {
     let mut rules = policy.rules.iter();
     rules.any(|rule| rule.then.binds_pinned() && rule.when.asks_classifier())
-}
-
-/// What sensitive text the messages hold, whoever wrote them. Looked for only where a rule asks.
-fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
-    if policy
-        .rules
-        .iter()
-        .all(|rule| rule.when.sensitive.is_empty())
-    {
-        return Sensitivity::NONE;
-    }
-    request
-        .messages
-        .iter()
-        .flat_map(|message| &message.texts)
-        .map(|text| sensitivity::find(text))
-        .fold(Sensitivity::NONE, Sensitivity::union)
 }
 
 /// What `model`, as the client wrote it, stands for.
@@ -222,6 +374,8 @@ fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, 
         return Ok(Asked::Open(profile));
     }
     match policy.registry.find_model(name) {
+        // What is only reported shall say what an open choice would have been.
+        _ if policy.traffic.shadow => Ok(Asked::Open(default)),
         Some(model) => Ok(Asked::Pinned(model, default)),
         None => Err(Outcome::Rejected(reject(
             404,
@@ -243,23 +397,20 @@ fn available(policy: &Policy) -> String {
     names.join(", ")
 }
 
-fn decided(
-    selection: Selection,
-    profile: &Profile,
-    prompt: &Prompt<'_>,
-    classification: Option<Classification>,
-) -> Decision {
+fn decided(selection: Selection, demand: &Demand<'_>) -> Decision {
     Decision {
         backend: selection.chosen.backend,
         model: selection.chosen.model,
-        profile: profile.name.clone(),
+        profile: demand.profile.name.clone(),
         rules: Vec::new(),
         reason: selection.reason,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
         estimate: selection.chosen.estimate,
         fallbacks: selection.fallbacks,
-        classification,
-        input_tokens: prompt.input_tokens,
+        classification: demand.steps.last().map(|step| step.said.clone()),
+        input_tokens: demand.prompt.input_tokens,
+        steering: Vec::new(),
+        charge: Charge::default(),
         candidates: selection.candidates,
     }
 }
@@ -307,7 +458,7 @@ fn refuse(
             "no_eligible_backend",
             format!("no backend that may take the request has the tag `{tag}`"),
         ),
-        Some(Ineligible::NotAllowed) => {
+        Some(Ineligible::NotAllowed | Ineligible::OverShare) => {
             let message = "the policy's rules leave no model for this request".to_owned();
             reject(400, "no_eligible_backend", message)
         }
@@ -329,7 +480,7 @@ fn refuse(
 fn progress(obstacle: &Ineligible) -> (u8, u32) {
     match obstacle {
         Ineligible::NotTheModel => (0, 0),
-        Ineligible::NotAllowed => (1, 0),
+        Ineligible::NotAllowed | Ineligible::OverShare => (1, 0),
         Ineligible::LacksTag(_) => (2, 0),
         Ineligible::LacksCapability(_) => (3, 0),
         Ineligible::ContextWindow { window, .. } => (4, *window),
@@ -341,9 +492,20 @@ fn progress(obstacle: &Ineligible) -> (u8, u32) {
 }
 
 fn reject(status: u16, code: &'static str, message: String) -> Rejection {
+    let param = match code {
+        "model_not_found" => Some("model"),
+        "context_length_exceeded" => Some("messages"),
+        _ => None,
+    };
     Rejection {
         status,
         code,
         message,
+        param: param.map(str::to_owned),
+        rules: Vec::new(),
     }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }

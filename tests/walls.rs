@@ -17,10 +17,13 @@ use syn::visit::Visit;
 
 /// The core's modules from the bottom up: each may name only those before it.
 const ORDER: &[&str] = &[
+    "language",
     "classifier",
     "ability",
     "registry",
     "live",
+    "shares",
+    "spending",
     "request",
     "usage",
     "sensitivity",

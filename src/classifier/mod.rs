@@ -19,6 +19,9 @@ use tokenizer::Tokenizer;
 /// How many skill dimensions abilities and demands have; see [`crate::ability::SKILLS`] for their names.
 pub const SKILL_COUNT: usize = 5;
 
+/// How many domains there are.
+pub const DOMAIN_COUNT: usize = Domain::ALL.len();
+
 /// What the classifier says of one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
@@ -30,6 +33,9 @@ pub struct Classification {
     pub domain: Domain,
     /// Probability of [`Classification::domain`], 0 to 1.
     pub domain_probability: f32,
+    /// Probability of each domain, in the order of [`Domain::ALL`]; all 0 where the domain was not looked at. Of a
+    /// conversation the highest that any turn had, so that they can sum to more than 1.
+    pub domains: [f32; DOMAIN_COUNT],
     /// How hard the prompt is, in logits: a model whose ability meets the demand exactly answers right with
     /// probability σ(−difficulty).
     pub difficulty: f32,
@@ -101,8 +107,9 @@ pub fn interpret(heads: &[f32; fitted::OUTPUTS]) -> Classification {
         task_probability,
         domain: Domain::ALL.get(domain).copied().unwrap_or(Domain::General),
         domain_probability,
+        domains: probabilities(part(heads, fitted::DOMAIN)),
         difficulty: shrink(one(heads, fitted::DIFFICULTY), uncertainty),
-        demand: shares(part(heads, fitted::DEMAND)),
+        demand: probabilities(part(heads, fitted::DEMAND)),
         gain: one(heads, fitted::GAIN),
         output_tokens: tokens(one(heads, fitted::LOG_OUTPUT_TOKENS)),
         uncertainty,
@@ -125,6 +132,7 @@ pub fn from_features(turn: &Turn<'_>) -> Classification {
         task_probability,
         domain: Domain::General,
         domain_probability: 0.0,
+        domains: [0.0; DOMAIN_COUNT],
         difficulty: shrink(*difficulty, 0.5),
         demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
         gain: *gain,
@@ -150,10 +158,10 @@ fn most_probable(logits: &[f32]) -> (usize, f32) {
     (index, 1.0 / total.max(1.0))
 }
 
-/// Softmax over the skills.
-fn shares(logits: &[f32]) -> [f32; SKILL_COUNT] {
+/// Softmax.
+fn probabilities<const N: usize>(logits: &[f32]) -> [f32; N] {
     let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let mut shares = [0.0; SKILL_COUNT];
+    let mut shares = [0.0; N];
     for (share, logit) in shares.iter_mut().zip(logits) {
         *share = (logit - greatest).exp();
     }

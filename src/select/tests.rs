@@ -9,7 +9,6 @@
 use super::*;
 use crate::ability::Ability;
 use crate::classifier::{Domain, SKILL_COUNT, Task};
-use crate::policy::profile::Limits;
 use crate::registry::{Accelerator, Latency, Price};
 
 fn model(name: &str, skill: f32) -> Model {
@@ -65,6 +64,7 @@ fn said(difficulty: f32) -> Classification {
         task_probability: 1.0,
         domain: Domain::General,
         domain_probability: 1.0,
+        domains: [0.0; crate::classifier::DOMAIN_COUNT],
         difficulty,
         demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
         gain: 0.0,
@@ -79,12 +79,17 @@ fn ask(classification: Option<&Classification>) -> Ask<'_> {
         pinned: None,
         allowed: &[],
         tags: &[],
-        min_quality: None,
+        barred: &[],
+        limits: Limits::NONE,
         needs: Capabilities::NONE,
         input_tokens: 100,
         max_tokens: None,
         choices: 1,
         classification,
+        incumbent: None,
+        stickiness: 0.0,
+        preferred: None,
+        explore: None,
     }
 }
 
@@ -352,12 +357,12 @@ fn what_a_rule_demands_narrows_the_choice() {
         chosen(&select(&registry, &cheap, &ask).unwrap()),
         "small-gpu"
     );
-    ask.min_quality = Some(0.9);
+    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.9);
     assert_eq!(
         chosen(&select(&registry, &cheap, &ask).unwrap()),
         "large-gpu"
     );
-    ask.min_quality = Some(0.1);
+    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.1);
     assert_eq!(
         chosen(&select(&registry, &cheap, &ask).unwrap()),
         "small-gpu"

@@ -20,9 +20,10 @@ pub use reply::Reply;
 
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
+use crate::policy::envelope::Envelope;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::router::{self, Router};
+use crate::router::{self, Circumstances, Router};
 use crate::telemetry::{self, Metric, header};
 use trace::Trace;
 
@@ -175,6 +176,7 @@ struct Plan {
     format: Format,
     dry_run: bool,
     content_length: Option<u64>,
+    envelope: Envelope,
 }
 
 /// A body, if it could be read.
@@ -239,7 +241,8 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         remove_our_headers(headers, worker.cluster_header, effects);
-        let format = match (purpose(headers), worker.policy) {
+        let purpose = offered(purpose(headers), worker.policy);
+        let format = match (purpose, worker.policy) {
             (Purpose::Other, _) => return self.pass(effects),
             (Purpose::ModelList | Purpose::Model(_), None) => return self.pass(effects),
             (Purpose::ModelList, Some(policy)) => {
@@ -257,8 +260,9 @@ impl Stream {
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
-            dry_run: purpose(headers) == Purpose::DryRun,
+            dry_run: purpose == Purpose::DryRun,
             content_length: content_length(headers),
+            envelope: policy.traffic.looks.read(headers, &policy.registry),
         };
         if is_encoded(headers) && !plan.dry_run {
             return self.bypass(
@@ -313,16 +317,24 @@ impl Stream {
             return self.bypass("body_unreadable", Some(&plan.policy), header, effects);
         };
         let request = request::parse(plan.format, bytes, complete);
+        let around = Circumstances {
+            envelope: &plan.envelope,
+            now_ns,
+        };
         if plan.dry_run {
-            let (outcome, candidates) = explain(worker, &plan.policy, &request);
+            let (outcome, candidates) = explain(worker, &plan.policy, &request, &around);
             let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
             return self.answer(reply, effects);
         }
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
-        if matches!(&request, Ok(request) if request.model.is_none() && !request.complete) {
+        let unseen = matches!(&request, Ok(one) if one.model.is_none() && !one.complete);
+        if unseen && !plan.policy.traffic.decide_unseen_model {
             return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
         }
-        let outcome = decide(worker, &plan.policy, &request);
+        let outcome = decide(worker, &plan.policy, &request, &around);
+        if plan.policy.traffic.shadow {
+            return self.shadow(&plan, &outcome, header, effects);
+        }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
                 self.route(&plan, &decision, bytes, request, header, effects);
@@ -334,7 +346,7 @@ impl Stream {
                 effects.push(Effect::Log(Level::Warn, fault));
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
             }
-            (Outcome::Rejected(rejection), _) => self.reject(plan.format, &rejection, effects),
+            (Outcome::Rejected(rejection), _) => self.reject(&plan, &rejection, effects),
             // INVARIANT: nobody decides on a request that could not be read.
             (Outcome::Routed(_), Err(_)) => {
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
@@ -372,7 +384,10 @@ impl Stream {
             return self.bypass("router_fault", Some(&plan.policy), cluster_header, effects);
         };
         set_cluster(cluster_header, &backend.cluster, effects);
-        if let Some(edit) = rewrite::set_model(body, request, &backend.served_model) {
+        // Where `model` was not seen it may still come: a second one would contradict it.
+        let unseen = request.model.is_none() && !request.complete;
+        let edit = rewrite::set_model(body, request, &backend.served_model).filter(|_| !unseen);
+        if let Some(edit) = edit {
             let content_length = plan
                 .content_length
                 .and_then(|length| length.checked_add_signed(edit.growth()));
@@ -405,9 +420,25 @@ impl Stream {
         }
     }
 
-    fn reject(&mut self, format: Format, rejection: &Rejection, effects: &mut Vec<Effect>) {
+    /// Nothing is done but to say what would have been: the request goes on as if it had not been decided on.
+    fn shadow(
+        &mut self,
+        plan: &Plan,
+        outcome: &Outcome,
+        cluster_header: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        set_cluster(cluster_header, &plan.policy.default_cluster, effects);
+        effects.push(Effect::ClearRouteCache);
+        self.trace.shadowed(&plan.policy, outcome, effects);
+        effects.push(Effect::ReadClock);
+    }
+
+    fn reject(&mut self, plan: &Plan, rejection: &Rejection, effects: &mut Vec<Effect>) {
         self.trace.rejected(rejection.code, effects);
-        self.answer(reply::error(format, rejection), effects);
+        let mut reply = reply::error(plan.format, rejection);
+        reply.headers = trace::refused(&plan.policy, rejection);
+        self.answer(reply, effects);
     }
 
     fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {
@@ -480,6 +511,16 @@ fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
     }
 }
 
+/// The purpose, as far as the policy offers it.
+fn offered<'a>(purpose: Purpose<'a>, policy: Option<&Rc<Policy>>) -> Purpose<'a> {
+    let is_offered = policy.is_none_or(|policy| match purpose {
+        Purpose::DryRun => policy.traffic.route_endpoint,
+        Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
+        Purpose::Llm(_) | Purpose::Other => true,
+    });
+    if is_offered { purpose } else { Purpose::Other }
+}
+
 /// Whether the body is compressed, so that we cannot read it.
 fn is_encoded(headers: &[Header<'_>]) -> bool {
     find(headers, "content-encoding").is_some_and(|encoding| {
@@ -517,9 +558,14 @@ pub fn decimal(value: u64) -> String {
     text
 }
 
-fn decide(worker: &mut Worker<'_>, policy: &Policy, request: &Read<'_>) -> Outcome {
+fn decide(
+    worker: &mut Worker<'_>,
+    policy: &Policy,
+    request: &Read<'_>,
+    around: &Circumstances<'_>,
+) -> Outcome {
     match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.decide(policy, request),
+        (Some(router), Ok(request)) => router.decide_in(policy, request, around),
         (None, Ok(_)) => Outcome::Bypassed(no_router()),
         (_, Err(error)) => router::unreadable(policy, error),
     }
@@ -530,9 +576,10 @@ fn explain(
     worker: &mut Worker<'_>,
     policy: &Policy,
     request: &Read<'_>,
+    around: &Circumstances<'_>,
 ) -> (Outcome, Vec<Candidate>) {
     match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.explain(policy, request),
+        (Some(router), Ok(request)) => router.explain_in(policy, request, around),
         (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
         (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
     }
