@@ -92,7 +92,7 @@ impl Router {
         policy: &Policy,
         request: &Request<'_>,
     ) -> (Outcome, Vec<Candidate>) {
-        let asked = match find_asked(policy, request.model.as_deref()) {
+        let asked = match find_asked(policy, request) {
             Ok(asked) => asked,
             Err(outcome) => return (outcome, Vec::new()),
         };
@@ -101,8 +101,10 @@ impl Router {
             Asked::Open(profile) => (None, profile),
         };
         let prompt = Prompt::of(request);
-        let classification = (pinned.is_none() || classifies_pinned(policy))
-            .then(|| classify_hardest(&prompt, |turn| self.classify_turn(turn)));
+        let embeds = request.format == Format::OpenAiEmbeddings;
+        let classifies = !embeds && (pinned.is_none() || classifies_pinned(policy));
+        let classification =
+            classifies.then(|| classify_hardest(&prompt, |turn| self.classify_turn(turn)));
         let ruling = rule(
             &policy.rules,
             &Facts {
@@ -125,7 +127,9 @@ impl Router {
             tags: &ruling.tags,
             min_quality: ruling.min_quality,
             needs: request.needs,
+            api: request.format.api(),
             input_tokens: prompt.input_tokens,
+            window_tokens: prompt.window_tokens,
             max_tokens: request.max_tokens,
             choices: request.choices,
             classification: classification.as_ref(),
@@ -210,16 +214,16 @@ fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
 }
 
 /// What `model`, as the client wrote it, stands for.
-fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, Outcome> {
+fn find_asked<'p>(policy: &'p Policy, request: &Request<'_>) -> Result<Asked<'p>, Outcome> {
     let Some(default) = policy.find_profile(&policy.default_profile) else {
         let fault = "the policy lacks its own default profile".to_owned();
         return Err(Outcome::Bypassed(Bypass::RouterFault(fault)));
     };
-    let Some(name) = model else {
-        return Ok(Asked::Open(default));
+    let Some(name) = request.model.as_deref() else {
+        return Ok(open(policy, request.format, default));
     };
     if let Some(profile) = policy.find_profile(name) {
-        return Ok(Asked::Open(profile));
+        return Ok(open(policy, request.format, profile));
     }
     match policy.registry.find_model(name) {
         Some(model) => Ok(Asked::Pinned(model, default)),
@@ -232,6 +236,19 @@ fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, 
                 available(policy)
             ),
         ))),
+    }
+}
+
+/// A choice by `profile`. Vectors of different models cannot be compared, so for embeddings every profile means one model:
+/// that of the policy's first backend that embeds.
+fn open<'p>(policy: &Policy, format: Format, profile: &'p Profile) -> Asked<'p> {
+    let mut backends = policy.registry.backends.iter();
+    let first = backends.find(|backend| backend.apis.contains(format.api()));
+    match first {
+        Some(backend) if format == Format::OpenAiEmbeddings => {
+            Asked::Pinned(backend.model, profile)
+        }
+        _ => Asked::Open(profile),
     }
 }
 
@@ -307,6 +324,11 @@ fn refuse(
             "no_eligible_backend",
             format!("no backend that may take the request has the tag `{tag}`"),
         ),
+        Some(Ineligible::LacksApi(api)) => reject(
+            400,
+            "unsupported_api",
+            format!("no backend of {who} speaks `{}`", api.name()),
+        ),
         Some(Ineligible::NotAllowed) => {
             let message = "the policy's rules leave no model for this request".to_owned();
             reject(400, "no_eligible_backend", message)
@@ -329,14 +351,15 @@ fn refuse(
 fn progress(obstacle: &Ineligible) -> (u8, u32) {
     match obstacle {
         Ineligible::NotTheModel => (0, 0),
-        Ineligible::NotAllowed => (1, 0),
-        Ineligible::LacksTag(_) => (2, 0),
-        Ineligible::LacksCapability(_) => (3, 0),
-        Ineligible::ContextWindow { window, .. } => (4, *window),
-        Ineligible::OutputTokens { most, .. } => (5, *most),
+        Ineligible::LacksApi(_) => (1, 0),
+        Ineligible::NotAllowed => (2, 0),
+        Ineligible::LacksTag(_) => (3, 0),
+        Ineligible::LacksCapability(_) => (4, 0),
+        Ineligible::ContextWindow { window, .. } => (5, *window),
+        Ineligible::OutputTokens { most, .. } => (6, *most),
         Ineligible::BelowQuality { .. }
         | Ineligible::OverCost { .. }
-        | Ineligible::OverLatency { .. } => (6, 0),
+        | Ineligible::OverLatency { .. } => (7, 0),
     }
 }
 
