@@ -307,18 +307,7 @@ fn refuse(
             "invalid_value",
             format!("max_tokens is {needed}; {who} writes at most {most}"),
         ),
-        Some(Ineligible::LacksCapability(_)) => {
-            let lacking = obstacles().filter_map(|obstacle| match obstacle {
-                Ineligible::LacksCapability(lacking) => Some(*lacking),
-                _ => None,
-            });
-            let least = lacking
-                .min_by_key(|lacking| lacking.names().count())
-                .unwrap_or(Capabilities::NONE);
-            let names: Vec<&str> = least.names().collect();
-            let message = format!("{who} lacks what the request needs: {}", names.join(", "));
-            reject(400, "unsupported_capability", message)
-        }
+        Some(Ineligible::LacksCapability(_)) => lacks_capability(&who, candidates),
         Some(Ineligible::LacksTag(tag)) => reject(
             400,
             "no_eligible_backend",
@@ -345,6 +334,20 @@ fn refuse(
             ),
         ),
     }
+}
+
+/// The least that is lacking somewhere.
+fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
+    let lacking = candidates.iter().filter_map(|one| match one.ineligible {
+        Some(Ineligible::LacksCapability(lacking)) => Some(lacking),
+        _ => None,
+    });
+    let least = lacking
+        .min_by_key(|lacking| lacking.names().count())
+        .unwrap_or(Capabilities::NONE);
+    let names: Vec<&str> = least.names().collect();
+    let message = format!("{who} lacks what the request needs: {}", names.join(", "));
+    reject(400, "unsupported_capability", message)
 }
 
 /// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
