@@ -3,6 +3,7 @@
 //! These tables are the only place that says so. `shape` checks documents against them; the JSON Schema and the
 //! documentation are made from them.
 
+use super::reach::CREDENTIALS;
 use super::shape::{Field, Kind, Shape};
 use crate::ability::BENCHMARKS;
 
@@ -268,6 +269,18 @@ pub const BACKEND: Shape = Shape {
             },
             "none",
             "The operator's own labels, such as `on-prem` or `eu`, which profiles can require.",
+        ),
+        optional(
+            "endpoint",
+            Kind::Text,
+            "the cluster is defined elsewhere",
+            "Where `pointsman render` finds it: `http://HOST:PORT` or `https://HOST`, with a path that goes before each request's own where it needs one.",
+        ),
+        optional(
+            "credentials",
+            Kind::Object(&CREDENTIALS),
+            "those that the client sent",
+            "What proves to it who is asking.",
         ),
     ],
 };
