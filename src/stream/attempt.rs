@@ -114,20 +114,14 @@ impl Attempt {
             return effects.push(Effect::Continue);
         };
         let backends = &site.policy.registry.backends;
-        let tried = match (site.failover, host) {
-            (Failover::Aggregate { .. }, Some(name)) => {
-                backends.iter().find(|backend| backend.name == name)
-            }
-            _ => find_link(backends, chain.links.first().copied()),
-        };
+        let tried = find_tried(&chain, host, site);
         let Some(backend) = tried else {
             effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
             restate_length(chain.content_length, effects);
             return effects.push(Effect::Continue);
         };
         write_credentials(backend, &chain, headers, site, effects);
-        let path = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok());
-        let asked = path.and_then(|path| path.get(chain.path_prefix..));
+        let asked = asked_path(headers, &chain);
         let prefix = backend
             .endpoint
             .as_ref()
@@ -217,6 +211,23 @@ impl Attempt {
         }
         effects.push(Effect::Continue);
     }
+}
+
+/// The backend that is tried.
+fn find_tried<'a>(chain: &Chain, host: Option<&str>, site: &Site<'a>) -> Option<&'a Backend> {
+    let backends = &site.policy.registry.backends;
+    match (site.failover, host) {
+        (Failover::Aggregate { .. }, Some(name)) => {
+            backends.iter().find(|backend| backend.name == name)
+        }
+        _ => find_link(backends, chain.links.first().copied()),
+    }
+}
+
+/// The path that the client asked for.
+fn asked_path<'a>(headers: &[Header<'a>], chain: &Chain) -> Option<&'a str> {
+    let path = std::str::from_utf8(find(headers, ":path")?).ok()?;
+    path.get(chain.path_prefix..)
 }
 
 /// Puts the credentials of `backend` in, and takes out those that an earlier attempt may have left for another.
