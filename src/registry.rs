@@ -235,6 +235,34 @@ pub struct Backend {
     pub apis: Apis,
     /// The operator's tags, such as `on-prem` or `eu`, sorted.
     pub tags: Vec<String>,
+    /// Where it is, if the policy says so.
+    pub endpoint: Option<Endpoint>,
+    /// What proves to it who is asking; `None` where the client's own headers do.
+    pub credentials: Option<Credentials>,
+}
+
+/// Where a backend is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Its host name or IP address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What goes before the path of each request: empty, or `/` and what follows it, without a `/` at the end.
+    pub path: String,
+}
+
+/// A header that carries a secret. The secret itself is nowhere in the core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Name of the header, lower case.
+    pub header: String,
+    /// What stands in it before the secret.
+    pub prefix: String,
+    /// The environment variable that holds the secret.
+    pub env: String,
 }
 
 /// All models and backends of a policy.

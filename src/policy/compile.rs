@@ -6,6 +6,7 @@
 use super::compile_rules::{Known, compile_rules};
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
+use super::reach::{compile_credentials, compile_endpoint};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
@@ -191,6 +192,8 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             latency: compile_latency(node.get("latency"), index, problems),
             apis: compile_apis(node),
             tags: compile_tags(node),
+            endpoint: compile_endpoint(node, index, problems),
+            credentials: compile_credentials(node, index, problems),
         }
     });
     backends.collect()
@@ -426,7 +429,7 @@ pub(super) fn number_of(node: &Node, name: &str) -> Option<f64> {
 }
 
 /// Where the member `name` of `node` stands, or `node` itself where there is none.
-fn at_of(node: &Node, name: &str) -> usize {
+pub(super) fn at_of(node: &Node, name: &str) -> usize {
     node.get(name).map_or(node.at, |value| value.at)
 }
 

@@ -9,6 +9,7 @@ mod compile_rules;
 pub(crate) mod document;
 pub mod profile;
 pub mod publish;
+pub mod reach;
 pub mod rules;
 pub mod shape;
 pub mod source;

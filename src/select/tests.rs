@@ -45,6 +45,8 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
             tokens_per_second: speed,
         },
         tags: Vec::new(),
+        endpoint: None,
+        credentials: None,
     }
 }
 

@@ -4,6 +4,8 @@
 //! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
 //! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
 
+pub mod attempt;
+mod chains;
 mod number;
 mod reply;
 mod trace;
@@ -18,6 +20,7 @@ use std::rc::Rc;
 
 pub use reply::Reply;
 
+use crate::chain::Failover;
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
 use crate::registry::Apis;
@@ -62,6 +65,8 @@ pub enum Event<'a> {
     ResponseHeaders,
     /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
     Attempts(Option<u64>),
+    /// The answer to [`Effect::ReadHost`]: the backend that the answering host belongs to, where its metadata say so.
+    Host(Option<&'a str>),
 }
 
 /// How loud a log line is.
@@ -89,6 +94,8 @@ pub enum Effect {
     ReadClock,
     /// Answer with [`Event::Attempts`].
     ReadAttempts,
+    /// Answer with [`Event::Host`].
+    ReadHost,
     /// Remove a request header, every value of it.
     RemoveRequestHeader(Vec<u8>),
     /// Set a request header to one value.
@@ -138,6 +145,8 @@ pub enum Effect {
 pub struct Worker<'a> {
     /// The request header that names the upstream cluster.
     pub cluster_header: &'a str,
+    /// How requests get to another backend when an attempt fails.
+    pub failover: Failover,
     /// The policy in force; `None` where there is none yet. Looked at when a request begins: a policy that changes under
     /// way does not change what it gets.
     pub policy: Option<&'a Rc<Policy>>,
@@ -228,6 +237,7 @@ impl Stream {
             Event::Clock(now_ns) => self.on_clock(now_ns, &mut effects),
             Event::ResponseHeaders => self.on_response_headers(&mut effects),
             Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
+            Event::Host(host) => self.trace.host(host, &mut effects),
         }
         effects
     }
@@ -325,7 +335,7 @@ impl Stream {
         let outcome = decide(worker, &plan.policy, &request);
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                self.route(&plan, &decision, bytes, request, header, effects);
+                self.route(&plan, &decision, bytes, request, worker, effects);
             }
             (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
                 self.bypass("invalid_request", Some(&plan.policy), header, effects);
@@ -364,27 +374,30 @@ impl Stream {
         decision: &Decision,
         body: &[u8],
         request: &Request<'_>,
-        cluster_header: &str,
+        worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(backend) = plan.policy.registry.backend(decision.backend) else {
             // INVARIANT: decisions name backends of the policy they were made with.
-            return self.bypass("router_fault", Some(&plan.policy), cluster_header, effects);
+            let header = worker.cluster_header;
+            return self.bypass("router_fault", Some(&plan.policy), header, effects);
         };
-        set_cluster(cluster_header, &backend.cluster, effects);
+        let mut content_length = plan.content_length;
         let ask_usage =
             plan.policy.always_stream_usage && request.stream && plan.format.has_stream_options();
         let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
         if let Some(edit) = edit {
-            let content_length = plan
-                .content_length
-                .and_then(|length| length.checked_add_signed(edit.growth()));
+            content_length =
+                content_length.and_then(|length| length.checked_add_signed(edit.growth()));
             effects.push(Effect::RewriteBody {
                 edit,
                 content_length,
             });
         }
+        let (policy, streams) = (&plan.policy, request.stream);
+        let tried = chains::name(worker, policy, decision, streams, content_length, effects);
         effects.push(Effect::ClearRouteCache);
+        self.trace.tried(tried);
         self.trace.routed(&plan.policy, decision, effects);
         effects.push(Effect::ReadClock);
     }

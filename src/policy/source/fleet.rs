@@ -1,6 +1,7 @@
 //! Backends as they are written: what they speak, what they cost, how fast they are.
 
 use super::{AT_LEAST_ZERO, MILLISECONDS, optional, required};
+use crate::policy::reach::CREDENTIALS;
 use crate::policy::shape::{Kind, Shape};
 
 /// The names of [`crate::registry::Accelerator`].
@@ -64,6 +65,18 @@ pub const BACKEND: Shape = Shape {
             },
             "none",
             "The operator's own labels, such as `on-prem` or `eu`, which profiles can require.",
+        ),
+        optional(
+            "endpoint",
+            Kind::Text,
+            "the cluster is defined elsewhere",
+            "Where `pointsman render` finds it: `http://HOST:PORT` or `https://HOST`, with a path that goes before each request's own where it needs one.",
+        ),
+        optional(
+            "credentials",
+            Kind::Object(&CREDENTIALS),
+            "those that the client sent",
+            "What proves to it who is asking.",
         ),
     ],
 };
