@@ -5,7 +5,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use crate::classifier::{self, Classification, Classifier, ClassifierError};
+use crate::classifier::{self, Classification, Classifier, ClassifierError, DOMAIN_COUNT};
 use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Rejection};
 use crate::policy::profile::Profile;
 use crate::policy::rules::{Facts, rule};
@@ -164,7 +164,7 @@ pub fn unreadable(policy: &Policy, error: &InvalidRequest) -> Outcome {
 }
 
 /// What the conversation demands: that of its hardest turn, by [`Classification::difficulty`]; of two equally hard ones
-/// that of the later. A conversation's demand so never falls as it grows.
+/// that of the later. A conversation's demand so never falls as it grows, and no subject that it was about is forgotten.
 fn classify_hardest(
     prompt: &Prompt<'_>,
     mut classify: impl FnMut(&Turn<'_>) -> Classification,
@@ -172,11 +172,15 @@ fn classify_hardest(
     let count = prompt.turns.len();
     let half = MAX_TURNS / 2;
     let mut hardest: Option<Classification> = None;
+    let mut subjects = [0.0; DOMAIN_COUNT];
     for (index, turn) in prompt.turns.iter().enumerate() {
         if index >= half && index + half < count {
             continue;
         }
         let said = classify(turn);
+        for (greatest, one) in subjects.iter_mut().zip(&said.domain_probabilities) {
+            *greatest = one.max(*greatest);
+        }
         let harder = hardest
             .as_ref()
             .is_none_or(|hardest| said.difficulty >= hardest.difficulty);
@@ -187,7 +191,11 @@ fn classify_hardest(
     let nothing = Turn {
         text: Cow::Borrowed(""),
     };
-    hardest.unwrap_or_else(|| classifier::from_features(&nothing))
+    let hardest = hardest.unwrap_or_else(|| classifier::from_features(&nothing));
+    Classification {
+        domain_probabilities: subjects,
+        ..hardest
+    }
 }
 
 /// Whether a rule that holds for pinned models too needs the classifier's answer.

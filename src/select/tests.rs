@@ -71,10 +71,10 @@ fn said(difficulty: f32) -> Classification {
         domain_probability: 1.0,
         difficulty,
         demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
-        gain: 0.0,
         output_tokens: 200.0,
         uncertainty: 0.0,
         from_model: true,
+        ..Classification::default()
     }
 }
 
