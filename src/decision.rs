@@ -1,7 +1,7 @@
 //! What was decided for a request, and why. Data only; choosing is `select`'s, ordering the steps `router`'s.
 
 use crate::classifier::Classification;
-use crate::registry::{BackendId, Capabilities, ModelId};
+use crate::registry::{Apis, BackendId, Capabilities, ModelId};
 use crate::spending::Charge;
 
 /// What a candidate is expected to do for this request.
@@ -28,6 +28,8 @@ pub enum Ineligible {
     NotAllowed,
     /// Its model has had its share of the decisions.
     OverShare,
+    /// The backend does not speak the request's API.
+    LacksApi(Apis),
     /// The model lacks what the request needs.
     LacksCapability(Capabilities),
     /// Input and answer do not fit.
@@ -72,6 +74,7 @@ impl Ineligible {
             Ineligible::NotTheModel => "not_the_model",
             Ineligible::NotAllowed => "not_allowed",
             Ineligible::OverShare => "over_share",
+            Ineligible::LacksApi(_) => "lacks_api",
             Ineligible::LacksCapability(_) => "lacks_capability",
             Ineligible::ContextWindow { .. } => "context_window",
             Ineligible::OutputTokens { .. } => "output_tokens",
@@ -91,6 +94,9 @@ impl std::fmt::Display for Ineligible {
                 f.write_str("a rule, or the client's own wish, allows other models only")
             }
             Ineligible::OverShare => f.write_str("its model has had its share of the decisions"),
+            Ineligible::LacksApi(api) => {
+                write!(f, "the backend does not speak `{}`", api.name())
+            }
             Ineligible::LacksCapability(lacking) => {
                 f.write_str("the model lacks")?;
                 for (index, name) in lacking.names().enumerate() {

@@ -3,11 +3,12 @@
 mod bounds;
 pub mod conversation;
 mod facts;
+mod refuse;
 #[cfg(test)]
 mod tests;
 
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
-use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Reason, Rejection};
+use crate::decision::{Bypass, Candidate, Decision, Outcome, Reason, Rejection};
 use crate::policy::conditions::draw;
 use crate::policy::envelope::Envelope;
 use crate::policy::profile::{Limit, Limits, Profile};
@@ -15,14 +16,16 @@ use crate::policy::rules::{Facts, Ruling, rule};
 use crate::policy::suggest::quote;
 use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
-use crate::registry::{Backend, Capabilities, ModelId};
+use crate::registry::{Backend, ModelId};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::select::{Ask, Incumbent, NoCandidate, Selection, select};
 use crate::shares::Shares;
 use crate::spending::{Charge, Spending};
 
+use bounds::Standing;
 pub use conversation::MAX_TURNS;
 use conversation::Step;
+use refuse::{refuse, reject};
 
 /// Routes requests. One per worker.
 pub struct Router {
@@ -219,7 +222,7 @@ impl Router {
         if let Some(rejection) = bounds::refuse_steering(policy, envelope) {
             return refused(rejection);
         }
-        let asked = match find_asked(policy, request.model.as_deref()) {
+        let asked = match find_asked(policy, request) {
             Ok(asked) => asked,
             Err(outcome) => return (outcome, Vec::new()),
         };
@@ -228,7 +231,9 @@ impl Router {
             Asked::Open(profile) => (None, profile),
         };
         let prompt = Prompt::of(request);
-        let steps = (pinned.is_none() || classifies_pinned(policy))
+        let embeds = request.format == Format::OpenAiEmbeddings;
+        let classifies = !embeds && (pinned.is_none() || classifies_pinned(policy));
+        let steps = classifies
             .then(|| conversation::classify(&prompt, |turn| self.classify_turn(turn)))
             .unwrap_or_default();
         let conversation = facts::find_conversation(policy, request);
@@ -245,20 +250,12 @@ impl Router {
                 conversation,
             },
         );
-        if let Some(message) = ruling.reject {
-            let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
-            rejection.rules = owned(&ruling.names);
-            return refused(rejection);
-        }
-        let now = around.now_ns / 1_000_000_000;
-        let standing = bounds::budgets(policy, envelope, &self.spending, now);
-        if let Some(budget) = standing.refusing {
-            return refused(bounds::refuse_spent(budget));
-        }
-        let ruled = standing
-            .profile
-            .filter(|_| pinned.is_none())
-            .or(ruling.profile);
+        let standing = match self.check_bounds(policy, &ruling, around) {
+            Ok(standing) => standing,
+            Err(rejection) => return refused(rejection),
+        };
+        let downgraded = standing.profile.filter(|_| pinned.is_none());
+        let ruled = downgraded.or(ruling.profile);
         let ruled = ruled.and_then(|name| policy.find_profile(name));
         let demand = Demand {
             policy,
@@ -273,12 +270,7 @@ impl Router {
         };
         match self.choose(&demand) {
             Ok(selection) => {
-                let mut decision = decided(selection, &demand);
-                decision.rules = owned(&ruling.names);
-                let spent = standing.spent.iter().filter(|_| pinned.is_none());
-                decision.rules.extend(spent.map(|name| bounds::named(name)));
-                decision.steering = bounds::steering(envelope);
-                decision.charge = bounds::charge(&standing, decision.estimate.cost_usd);
+                let decision = decided(selection, &demand, &standing);
                 (Outcome::Routed(Box::new(decision)), Vec::new())
             }
             Err(NoCandidate { candidates }) => {
@@ -286,6 +278,26 @@ impl Router {
                 rejection.rules = owned(&ruling.names);
                 (Outcome::Rejected(rejection), candidates)
             }
+        }
+    }
+
+    /// How the budgets stand; the refusal where a rule or a spent budget refuses the request.
+    fn check_bounds<'p>(
+        &self,
+        policy: &'p Policy,
+        ruling: &Ruling<'_>,
+        around: &Circumstances<'_>,
+    ) -> Result<Standing<'p>, Rejection> {
+        if let Some(message) = ruling.reject {
+            let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
+            rejection.rules = owned(&ruling.names);
+            return Err(rejection);
+        }
+        let now = around.now_ns / 1_000_000_000;
+        let standing = bounds::budgets(policy, around.envelope, &self.spending, now);
+        match standing.refusing {
+            Some(budget) => Err(bounds::refuse_spent(budget)),
+            None => Ok(standing),
         }
     }
 
@@ -316,7 +328,9 @@ impl Router {
             barred: &barred,
             limits,
             needs: request.needs,
+            api: request.format.api(),
             input_tokens: demand.prompt.input_tokens,
+            window_tokens: demand.prompt.window_tokens,
             max_tokens: request.max_tokens,
             choices: request.choices,
             classification: demand.steps.last().map(|step| &step.said),
@@ -362,20 +376,20 @@ fn classifies_pinned(policy: &Policy) -> bool {
 }
 
 /// What `model`, as the client wrote it, stands for.
-fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, Outcome> {
+fn find_asked<'p>(policy: &'p Policy, request: &Request<'_>) -> Result<Asked<'p>, Outcome> {
     let Some(default) = policy.find_profile(&policy.default_profile) else {
         let fault = "the policy lacks its own default profile".to_owned();
         return Err(Outcome::Bypassed(Bypass::RouterFault(fault)));
     };
-    let Some(name) = model else {
-        return Ok(Asked::Open(default));
+    let Some(name) = request.model.as_deref() else {
+        return Ok(open(policy, request.format, default));
     };
     if let Some(profile) = policy.find_profile(name) {
-        return Ok(Asked::Open(profile));
+        return Ok(open(policy, request.format, profile));
     }
     match policy.registry.find_model(name) {
         // What is only reported shall say what an open choice would have been.
-        _ if policy.traffic.shadow => Ok(Asked::Open(default)),
+        _ if policy.traffic.shadow => Ok(open(policy, request.format, default)),
         Some(model) => Ok(Asked::Pinned(model, default)),
         None => Err(Outcome::Rejected(reject(
             404,
@@ -389,6 +403,19 @@ fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, 
     }
 }
 
+/// A choice by `profile`. Vectors of different models cannot be compared, so for embeddings every profile means one model:
+/// that of the policy's first backend that embeds.
+fn open<'p>(policy: &Policy, format: Format, profile: &'p Profile) -> Asked<'p> {
+    let mut backends = policy.registry.backends.iter();
+    let first = backends.find(|backend| backend.apis.contains(format.api()));
+    match first {
+        Some(backend) if format == Format::OpenAiEmbeddings => {
+            Asked::Pinned(backend.model, profile)
+        }
+        _ => Asked::Open(profile),
+    }
+}
+
 /// The names that a client can ask for.
 fn available(policy: &Policy) -> String {
     let models = policy.registry.models.iter().map(|model| &model.name);
@@ -397,112 +424,25 @@ fn available(policy: &Policy) -> String {
     names.join(", ")
 }
 
-fn decided(selection: Selection, demand: &Demand<'_>) -> Decision {
+fn decided(selection: Selection, demand: &Demand<'_>, standing: &Standing<'_>) -> Decision {
+    let mut rules = owned(&demand.ruling.names);
+    if demand.pinned.is_none() {
+        rules.extend(standing.spent.iter().map(|name| bounds::named(name)));
+    }
     Decision {
         backend: selection.chosen.backend,
         model: selection.chosen.model,
         profile: demand.profile.name.clone(),
-        rules: Vec::new(),
+        rules,
         reason: selection.reason,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
+        charge: bounds::charge(standing, selection.chosen.estimate.cost_usd),
         estimate: selection.chosen.estimate,
         fallbacks: selection.fallbacks,
         classification: demand.steps.last().map(|step| step.said.clone()),
         input_tokens: demand.prompt.input_tokens,
-        steering: Vec::new(),
-        charge: Charge::default(),
+        steering: bounds::steering(demand.envelope),
         candidates: selection.candidates,
-    }
-}
-
-/// Why nobody can take the request: what the candidate that came furthest failed at.
-fn refuse(
-    policy: &Policy,
-    profile: &Profile,
-    pinned: Option<ModelId>,
-    candidates: &[Candidate],
-) -> Rejection {
-    let who = match pinned.and_then(|id| policy.registry.model(id)) {
-        Some(model) => format!("the model {}", quote(&model.name)),
-        None => "every model".to_owned(),
-    };
-    let obstacles = || candidates.iter().filter_map(|one| one.ineligible.as_ref());
-    let furthest = obstacles().max_by_key(|obstacle| progress(obstacle));
-    match furthest {
-        Some(Ineligible::ContextWindow { needed, window }) => reject(
-            400,
-            "context_length_exceeded",
-            format!(
-                "the request needs about {needed} tokens; the context window of {who} has at most {window}"
-            ),
-        ),
-        Some(Ineligible::OutputTokens { needed, most }) => reject(
-            400,
-            "invalid_value",
-            format!("max_tokens is {needed}; {who} writes at most {most}"),
-        ),
-        Some(Ineligible::LacksCapability(_)) => {
-            let lacking = obstacles().filter_map(|obstacle| match obstacle {
-                Ineligible::LacksCapability(lacking) => Some(*lacking),
-                _ => None,
-            });
-            let least = lacking
-                .min_by_key(|lacking| lacking.names().count())
-                .unwrap_or(Capabilities::NONE);
-            let names: Vec<&str> = least.names().collect();
-            let message = format!("{who} lacks what the request needs: {}", names.join(", "));
-            reject(400, "unsupported_capability", message)
-        }
-        Some(Ineligible::LacksTag(tag)) => reject(
-            400,
-            "no_eligible_backend",
-            format!("no backend that may take the request has the tag `{tag}`"),
-        ),
-        Some(Ineligible::NotAllowed | Ineligible::OverShare) => {
-            let message = "the policy's rules leave no model for this request".to_owned();
-            reject(400, "no_eligible_backend", message)
-        }
-        Some(Ineligible::NotTheModel) | None => {
-            reject(404, "model_not_found", format!("{who} has no backend"))
-        }
-        Some(limit) => reject(
-            400,
-            "limits_not_met",
-            format!(
-                "no backend keeps the limits of the profile {}: {limit}",
-                quote(&profile.name)
-            ),
-        ),
-    }
-}
-
-/// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
-fn progress(obstacle: &Ineligible) -> (u8, u32) {
-    match obstacle {
-        Ineligible::NotTheModel => (0, 0),
-        Ineligible::NotAllowed | Ineligible::OverShare => (1, 0),
-        Ineligible::LacksTag(_) => (2, 0),
-        Ineligible::LacksCapability(_) => (3, 0),
-        Ineligible::ContextWindow { window, .. } => (4, *window),
-        Ineligible::OutputTokens { most, .. } => (5, *most),
-        Ineligible::BelowQuality { .. }
-        | Ineligible::OverCost { .. }
-        | Ineligible::OverLatency { .. } => (6, 0),
-    }
-}
-
-fn reject(status: u16, code: &'static str, message: String) -> Rejection {
-    let param = match code {
-        "model_not_found" => Some("model"),
-        "context_length_exceeded" => Some("messages"),
-        _ => None,
-    };
-    Rejection {
-        status,
-        code,
-        message,
-        param: param.map(str::to_owned),
-        rules: Vec::new(),
     }
 }
 

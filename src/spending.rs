@@ -1,8 +1,9 @@
 //! What was spent of each budget in its present window, by this worker and, as far as it was told, by all. Bounded.
 //!
 //! A worker adds what it spends to a record that all of them share, and takes from there what the others have spent, once a
-//! tick; in between it counts its own alone. So what is spent beyond a budget is at most what the other workers spend in one
-//! tick, and the last request. The record is bytes here: who keeps it is the host's business.
+//! tick; in between it counts its own alone. So it knows what another has spent within two ticks, and what is spent beyond a
+//! budget is at most what the other workers spend in two ticks, and the last request of each. The record is bytes here: who
+//! keeps it is the host's business.
 
 /// The most accounts (a budget and a tenant) that are kept; of more the one with the least in it is forgotten.
 pub const MAX_ACCOUNTS: usize = 4096;
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(own.spent(1, 60), 0.25);
     }
 
-    /// The bound that is stated: beyond a budget goes what the other workers spend in one tick, and the last request.
+    /// The bound that is stated: beyond a budget goes what the other workers spend in two ticks, and each one's last request.
     #[test]
     fn all_workers_together_keep_a_budget_within_the_bound() {
         const BUDGET: f64 = 100.0;

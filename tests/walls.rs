@@ -21,6 +21,7 @@ const ORDER: &[&str] = &[
     "classifier",
     "ability",
     "registry",
+    "chain",
     "live",
     "shares",
     "spending",

@@ -10,13 +10,12 @@ fn asked(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
         task_probability: 1.0,
         domain: Domain::Mathematics,
         domain_probability: 1.0,
-        domains: [0.0; crate::classifier::DOMAIN_COUNT],
         difficulty,
         demand,
-        gain: 0.0,
         output_tokens: 100.0,
         uncertainty: 0.0,
         from_model: true,
+        ..Classification::default()
     }
 }
 

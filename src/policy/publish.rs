@@ -5,16 +5,17 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::shape::{Field, Kind, Shape};
-use super::{source, source_rules, source_traffic};
+use super::{reach, source, source_rules, source_traffic};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 15] = [
+const SHAPES: [&Shape; 16] = [
     &source::POLICY,
     &source::MODEL,
     &source::BACKEND,
     &source::PRICE,
     &source::LATENCY,
     &source::FIRST_TOKEN,
+    &reach::CREDENTIALS,
     &source::PROFILE,
     &source::WEIGHTS,
     &source::LIMITS,

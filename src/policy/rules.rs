@@ -175,7 +175,7 @@ impl When {
 
     /// Whether the prompt is probably enough about one of the domains.
     fn fits_domain(&self, said: &Classification) -> bool {
-        let known = Domain::ALL.iter().zip(&said.domains);
+        let known = Domain::ALL.iter().zip(&said.domain_probabilities);
         let sum: f32 = known
             .filter(|(domain, _)| self.domains.contains(domain))
             .map(|(_, probability)| probability)

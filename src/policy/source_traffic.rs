@@ -147,7 +147,7 @@ pub const STEERING: Shape = Shape {
 /// One of `budgets`.
 pub const BUDGET: Shape = Shape {
     name: "budget",
-    doc: "Counted by what requests are expected to cost, corrected by what they did cost where that is known. A worker knows its own spending at once and that of others within a tick (a second), so that with N workers at most the spending of N - 1 of them in one tick goes over it, and the last request. Lost when Envoy restarts.",
+    doc: "Counted by what requests are expected to cost, corrected by what they did cost where that is known. A worker knows its own spending at once and that of the others within two ticks (two seconds), so that of N workers at most what N - 1 of them spend in two seconds goes over it, and the last request of each. Lost when Envoy restarts.",
     fields: &[
         required("name", Kind::Text, "Its name in headers and metrics."),
         required(

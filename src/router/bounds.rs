@@ -9,7 +9,7 @@ use crate::registry::ModelId;
 use crate::shares::Shares;
 use crate::spending::{Charge, Spending, end_of_window};
 
-use super::reject;
+use super::refuse::reject;
 
 /// The refusal of a wish that makes no sense, where the policy wants one.
 pub fn refuse_steering(policy: &Policy, envelope: &Envelope) -> Option<Rejection> {

@@ -40,14 +40,14 @@ pub fn classify(
         }
         let mut said = classify(text);
         if let Some(Step { said: before, .. }) = steps.last() {
-            let mut domains = before.domains;
-            for (most, now) in domains.iter_mut().zip(&said.domains) {
+            let mut domains = before.domain_probabilities;
+            for (most, now) in domains.iter_mut().zip(&said.domain_probabilities) {
                 *most = most.max(*now);
             }
             if said.difficulty < before.difficulty {
                 said = before.clone();
             }
-            said.domains = domains;
+            said.domain_probabilities = domains;
         }
         steps.push(Step { turn, said });
     }

@@ -6,10 +6,12 @@
     clippy::panic
 )]
 
+mod traffic;
+
 use std::borrow::Cow;
 
 use super::*;
-use crate::decision::Reason;
+use crate::decision::Rejection;
 use crate::sensitivity::Sensitivity;
 
 const DEMO: &str = include_str!("../../envoy/policies/demo.json");
@@ -285,7 +287,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
         task_probability: 0.7,
         domain: classifier::Domain::Legal,
         domain_probability: 0.4,
-        domains: [0.1, 0.15, 0.4, 0.35, 0.0, 0.0, 0.0, 0.0],
+        domain_probabilities: [0.1, 0.15, 0.4, 0.35, 0.0, 0.0, 0.0, 0.0],
         difficulty: 1.0,
         ..classifier::from_features(&Turn {
             text: Cow::Borrowed("x"),
@@ -380,6 +382,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         .collect();
     let prompt = Prompt {
         turns,
+        window_tokens: 0,
         input_tokens: 0,
     };
     let mut asked = 0;

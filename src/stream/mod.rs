@@ -4,7 +4,10 @@
 //! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
 //! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
 
+pub mod attempt;
+mod chains;
 mod number;
+mod purpose;
 mod reply;
 mod trace;
 
@@ -18,6 +21,7 @@ use std::rc::Rc;
 
 pub use reply::Reply;
 
+use crate::chain::Failover;
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
 use crate::policy::envelope::Envelope;
@@ -25,6 +29,7 @@ use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{self, Circumstances, Router};
 use crate::telemetry::{self, Metric, header};
+use purpose::{Purpose, find_purpose};
 use trace::Trace;
 
 /// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
@@ -62,6 +67,8 @@ pub enum Event<'a> {
     ResponseHeaders,
     /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
     Attempts(Option<u64>),
+    /// The answer to [`Effect::ReadHost`]: the backend that the answering host belongs to, where its metadata say so.
+    Host(Option<&'a str>),
 }
 
 /// How loud a log line is.
@@ -89,6 +96,8 @@ pub enum Effect {
     ReadClock,
     /// Answer with [`Event::Attempts`].
     ReadAttempts,
+    /// Answer with [`Event::Host`].
+    ReadHost,
     /// Remove a request header, every value of it.
     RemoveRequestHeader(Vec<u8>),
     /// Set a request header to one value.
@@ -138,6 +147,8 @@ pub enum Effect {
 pub struct Worker<'a> {
     /// The request header that names the upstream cluster.
     pub cluster_header: &'a str,
+    /// How requests get to another backend when an attempt fails.
+    pub failover: Failover,
     /// The policy in force; `None` where there is none yet. Looked at when a request begins: a policy that changes under
     /// way does not change what it gets.
     pub policy: Option<&'a Rc<Policy>>,
@@ -182,21 +193,6 @@ struct Plan {
 /// A body, if it could be read.
 type Read<'a> = Result<Request<'a>, InvalidRequest>;
 
-/// What a request is to us, by its method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose<'a> {
-    /// Nothing of ours.
-    Other,
-    /// To be routed.
-    Llm(Format),
-    /// Asks what would be decided.
-    DryRun,
-    /// Asks for the models.
-    ModelList,
-    /// Asks for one model.
-    Model(&'a str),
-}
-
 impl Default for Stream {
     fn default() -> Stream {
         Stream::new()
@@ -229,6 +225,7 @@ impl Stream {
             Event::Clock(now_ns) => self.on_clock(now_ns, &mut effects),
             Event::ResponseHeaders => self.on_response_headers(&mut effects),
             Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
+            Event::Host(host) => self.trace.host(host, &mut effects),
         }
         effects
     }
@@ -241,7 +238,7 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         remove_our_headers(headers, worker.cluster_header, effects);
-        let purpose = offered(purpose(headers), worker.policy);
+        let purpose = find_purpose(headers, worker.policy.map(Rc::as_ref));
         let format = match (purpose, worker.policy) {
             (Purpose::Other, _) => return self.pass(effects),
             (Purpose::ModelList | Purpose::Model(_), None) => return self.pass(effects),
@@ -251,8 +248,7 @@ impl Stream {
             (Purpose::Model(name), Some(policy)) => {
                 return self.answer(reply::model(policy, name), effects);
             }
-            (Purpose::Llm(format), _) => format,
-            (Purpose::DryRun, _) => Format::OpenAiChat,
+            (Purpose::Llm(format) | Purpose::DryRun(format), _) => format,
         };
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
@@ -260,7 +256,7 @@ impl Stream {
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
-            dry_run: purpose == Purpose::DryRun,
+            dry_run: matches!(purpose, Purpose::DryRun(_)),
             content_length: content_length(headers),
             envelope: policy.traffic.looks.read(headers, &policy.registry),
         };
@@ -337,7 +333,7 @@ impl Stream {
         }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                self.route(&plan, &decision, bytes, request, header, effects);
+                self.route(&plan, &decision, bytes, request, worker, effects);
             }
             (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
                 self.bypass("invalid_request", Some(&plan.policy), header, effects);
@@ -376,27 +372,32 @@ impl Stream {
         decision: &Decision,
         body: &[u8],
         request: &Request<'_>,
-        cluster_header: &str,
+        worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(backend) = plan.policy.registry.backend(decision.backend) else {
             // INVARIANT: decisions name backends of the policy they were made with.
-            return self.bypass("router_fault", Some(&plan.policy), cluster_header, effects);
+            let header = worker.cluster_header;
+            return self.bypass("router_fault", Some(&plan.policy), header, effects);
         };
-        set_cluster(cluster_header, &backend.cluster, effects);
+        let mut content_length = plan.content_length;
+        let ask_usage =
+            plan.policy.always_stream_usage && request.stream && plan.format.has_stream_options();
         // Where `model` was not seen it may still come: a second one would contradict it.
         let unseen = request.model.is_none() && !request.complete;
-        let edit = rewrite::set_model(body, request, &backend.served_model).filter(|_| !unseen);
-        if let Some(edit) = edit {
-            let content_length = plan
-                .content_length
-                .and_then(|length| length.checked_add_signed(edit.growth()));
+        let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
+        if let Some(edit) = edit.filter(|_| !unseen) {
+            content_length =
+                content_length.and_then(|length| length.checked_add_signed(edit.growth()));
             effects.push(Effect::RewriteBody {
                 edit,
                 content_length,
             });
         }
+        let (policy, streams) = (&plan.policy, request.stream);
+        let tried = chains::name(worker, policy, decision, streams, content_length, effects);
         effects.push(Effect::ClearRouteCache);
+        self.trace.tried(tried);
         self.trace.routed(&plan.policy, decision, effects);
         effects.push(Effect::ReadClock);
     }
@@ -493,32 +494,6 @@ fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mu
     if !effects.is_empty() {
         effects.push(Effect::ClearRouteCache);
     }
-}
-
-fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
-    let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
-        return Purpose::Other;
-    };
-    let path = path.split(['?', '#']).next().unwrap_or(path);
-    match find(headers, ":method") {
-        Some(b"POST") if path == "/v1/route" => Purpose::DryRun,
-        Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
-        Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
-        Some(b"GET") => path
-            .strip_prefix("/v1/models/")
-            .map_or(Purpose::Other, Purpose::Model),
-        _ => Purpose::Other,
-    }
-}
-
-/// The purpose, as far as the policy offers it.
-fn offered<'a>(purpose: Purpose<'a>, policy: Option<&Rc<Policy>>) -> Purpose<'a> {
-    let is_offered = policy.is_none_or(|policy| match purpose {
-        Purpose::DryRun => policy.traffic.route_endpoint,
-        Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
-        Purpose::Llm(_) | Purpose::Other => true,
-    });
-    if is_offered { purpose } else { Purpose::Other }
 }
 
 /// Whether the body is compressed, so that we cannot read it.

@@ -24,7 +24,10 @@ pub struct Reply {
 
 /// An error in the words of the API that was called.
 pub fn error(format: Format, rejection: &Rejection) -> Reply {
-    let param = rejection.param.as_deref();
+    let param = match rejection.code {
+        "context_length_exceeded" => Some(format.prompt_field()),
+        _ => rejection.param.as_deref(),
+    };
     let (status, code) = (rejection.status, rejection.code);
     Reply {
         status,
