@@ -12,7 +12,7 @@ use crate::decision::{Bypass, Candidate, Decision, Outcome, Reason, Rejection};
 use crate::policy::conditions::draw;
 use crate::policy::envelope::Envelope;
 use crate::policy::profile::{Limit, Limits, Profile};
-use crate::policy::rules::{Facts, Ruling, rule};
+use crate::policy::rules::{Ruling, rule};
 use crate::policy::suggest::quote;
 use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
@@ -231,25 +231,12 @@ impl Router {
             Asked::Open(profile) => (None, profile),
         };
         let prompt = Prompt::of(request);
-        let embeds = request.format == Format::OpenAiEmbeddings;
-        let classifies = !embeds && (pinned.is_none() || classifies_pinned(policy));
-        let steps = classifies
-            .then(|| conversation::classify(&prompt, |turn| self.classify_turn(turn)))
-            .unwrap_or_default();
-        let conversation = facts::find_conversation(policy, request);
-        let ruling = rule(
-            &policy.rules,
-            &Facts {
-                classification: steps.last().map(|step| &step.said),
-                user: request.user.as_deref(),
-                asked: request.model.as_deref().unwrap_or(&policy.default_profile),
-                sensitive: facts::find_sensitive(policy, request),
-                pinned: pinned.is_some(),
-                envelope,
-                language: facts::find_language(policy, &prompt),
-                conversation,
-            },
-        );
+        let steps = self.classify(policy, request, &prompt, pinned.is_some());
+        let mut facts = facts::gather(policy, request, &prompt, envelope);
+        facts.classification = steps.last().map(|step| &step.said);
+        facts.pinned = pinned.is_some();
+        let conversation = facts.conversation;
+        let ruling = rule(&policy.rules, &facts);
         let standing = match self.check_bounds(policy, &ruling, around) {
             Ok(standing) => standing,
             Err(rejection) => return refused(rejection),
@@ -347,6 +334,21 @@ impl Router {
             }
             done => done,
         }
+    }
+
+    /// What each turn demands; empty where nobody needs to know.
+    fn classify(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        prompt: &Prompt<'_>,
+        pinned: bool,
+    ) -> Vec<Step> {
+        let embeds = request.format == Format::OpenAiEmbeddings;
+        if embeds || (pinned && !classifies_pinned(policy)) {
+            return Vec::new();
+        }
+        conversation::classify(prompt, |turn| self.classify_turn(turn))
     }
 
     fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {

@@ -11,7 +11,7 @@ mod traffic;
 use std::borrow::Cow;
 
 use super::*;
-use crate::decision::Rejection;
+use crate::policy::rules::Facts;
 use crate::sensitivity::Sensitivity;
 
 const DEMO: &str = include_str!("../../envoy/policies/demo.json");
