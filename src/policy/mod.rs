@@ -23,6 +23,7 @@ pub(crate) mod suggest;
 mod tests;
 pub mod traffic;
 mod validate;
+mod validate_traffic;
 
 use crate::registry::{BackendId, Registry};
 use profile::Profile;

@@ -10,6 +10,7 @@ mod backends;
 mod bench;
 mod check;
 mod demo;
+mod envelope;
 mod envoy;
 mod explain;
 mod failure;
@@ -21,6 +22,7 @@ mod quantile;
 mod route;
 mod schema;
 mod table;
+mod yaml;
 
 use std::process::ExitCode;
 
