@@ -5,6 +5,7 @@
 //! `publish` makes the schema and the documentation.
 
 mod compile;
+mod compile_ability;
 mod compile_rules;
 pub(crate) mod document;
 pub mod profile;
@@ -12,6 +13,7 @@ pub mod publish;
 pub mod rules;
 pub mod shape;
 pub mod source;
+mod source_calibration;
 pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;

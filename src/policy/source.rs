@@ -4,6 +4,7 @@
 //! documentation are made from them.
 
 use super::shape::{Field, Kind, Shape};
+use super::source_calibration;
 use crate::ability::BENCHMARKS;
 
 const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
@@ -15,7 +16,7 @@ const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
     }
 }
 
-const fn optional(
+pub(super) const fn optional(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -69,7 +70,7 @@ const LIMIT_NAMES: &[&str] = &[
 ];
 
 /// The names of [`crate::classifier::Task`].
-const TASKS: &[&str] = &[
+pub(super) const TASKS: &[&str] = &[
     "chat",
     "knowledge_qa",
     "math",
@@ -222,8 +223,14 @@ pub const MODEL: Shape = Shape {
                 of: &FRACTION,
                 keys: BENCHMARKS,
             },
-            "those of an average model",
+            "those of `models/benchmarks.json` where the name is known there, else those of an average model",
             "Public benchmark scores, 0 to 1, which place the model among the others; what is missing is inferred.",
+        ),
+        optional(
+            "calibration",
+            Kind::Object(&source_calibration::CALIBRATION),
+            "none",
+            "What labelled prompts of one's own say beside the benchmark scores; `pointsman calibrate` writes it.",
         ),
     ],
 };
