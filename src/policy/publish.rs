@@ -5,10 +5,10 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::shape::{Field, Kind, Shape};
-use super::{source, source_calibration};
+use super::{reach, source, source_calibration};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 13] = [
+const SHAPES: [&Shape; 14] = [
     &source::POLICY,
     &source::MODEL,
     &source_calibration::CALIBRATION,
@@ -16,6 +16,7 @@ const SHAPES: [&Shape; 13] = [
     &source::PRICE,
     &source::LATENCY,
     &source::FIRST_TOKEN,
+    &reach::CREDENTIALS,
     &source::PROFILE,
     &source::WEIGHTS,
     &source::LIMITS,
