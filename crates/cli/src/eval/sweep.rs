@@ -3,7 +3,7 @@
 use pointsman::classifier::Classification;
 use pointsman::policy::Policy;
 use pointsman::policy::profile::{Limit, Limits, Profile, Weights};
-use pointsman::registry::{Apis, Capabilities, ModelId};
+use pointsman::registry::ModelId;
 use pointsman::select::{Ask, select};
 use serde_json::{Value, json};
 
@@ -229,17 +229,11 @@ fn made(fleet: &Fleet, taken: &[usize], row: usize) -> Vec<Made> {
 
 fn ask<'a>(allowed: &'a [ModelId], input_tokens: u32, said: &'a Classification) -> Ask<'a> {
     Ask {
-        pinned: None,
-        api: Apis::OPENAI_CHAT,
         allowed,
-        tags: &[],
-        min_quality: None,
-        needs: Capabilities::NONE,
         input_tokens,
         window_tokens: input_tokens,
-        max_tokens: None,
-        choices: 1,
         classification: Some(said),
+        ..Ask::default()
     }
 }
 
