@@ -6,7 +6,7 @@
 use super::compile_rules::{Known, compile_rules};
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
-use super::reach::{compile_credentials, compile_endpoint};
+use super::reach::{compile_credentials, compile_endpoint, compile_health};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
@@ -166,6 +166,7 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             latency: compile_latency(node.get("latency"), index, problems),
             tags: compile_tags(node),
             endpoint: compile_endpoint(node, index, problems),
+            health: compile_health(node, index, problems),
             credentials: compile_credentials(node, index, problems),
         }
     });

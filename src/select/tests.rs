@@ -44,6 +44,7 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
         },
         tags: Vec::new(),
         endpoint: None,
+        health: None,
         credentials: None,
     }
 }

@@ -18,6 +18,7 @@ mod http;
 mod input;
 mod progress;
 mod quantile;
+mod render;
 mod route;
 mod schema;
 mod table;
@@ -56,6 +57,8 @@ enum Command {
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
+    /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
+    Render(render::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DemoBackends(args) => backends::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
