@@ -13,6 +13,7 @@ pub mod chain;
 pub mod classifier;
 pub mod decision;
 pub mod explain;
+pub mod live;
 pub mod plugin;
 pub mod policy;
 pub mod prompt;

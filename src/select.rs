@@ -7,6 +7,7 @@
 //! is better does not depend on what else is in the fleet. And the harder a prompt, the larger the ratio between a strong
 //! and a weak model's P(correct), so difficulty alone never moves a request to a weaker model.
 
+mod observed;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +15,9 @@ use std::cmp::Ordering;
 
 use crate::classifier::Classification;
 use crate::decision::{Candidate, Estimate, Ineligible, Reason};
+use crate::live::Observed;
 use crate::policy::profile::{LIMIT_COUNT, Limit, Profile, Weights};
-use crate::registry::{Backend, BackendId, Capabilities, Model, ModelId, Registry};
+use crate::registry::{Apis, Backend, BackendId, Capabilities, Model, ModelId, Registry};
 
 /// The most entries of a fallback chain. Envoy's retries are bounded far below it.
 pub const MAX_FALLBACKS: usize = 8;
@@ -37,6 +39,8 @@ pub struct Ask<'a> {
     /// The only model that will do, if the client named one. The profile then only orders its backends: its tags are not
     /// required, quality is not limited and every other limit may give way.
     pub pinned: Option<ModelId>,
+    /// The API that the request speaks.
+    pub api: Apis,
     /// Only these models may answer, if not empty.
     pub allowed: &'a [ModelId],
     /// Tags that a backend must have, beside those of the profile.
@@ -47,12 +51,16 @@ pub struct Ask<'a> {
     pub needs: Capabilities,
     /// Tokens of the input, estimated.
     pub input_tokens: u32,
+    /// What of it has to fit into a context window together, in tokens.
+    pub window_tokens: u32,
     /// The most tokens of the answer, if the client said so.
     pub max_tokens: Option<u32>,
     /// How many answers are wanted.
     pub choices: u32,
     /// What the classifier said; without it quality is unknown and plays no part.
     pub classification: Option<&'a Classification>,
+    /// What was observed of the backends, in the order of the registry; of those behind its end nothing was.
+    pub observed: &'a [Observed],
 }
 
 /// What was chosen among the candidates.
@@ -99,12 +107,14 @@ pub fn select(
         .filter(|one| one.ineligible.is_none())
         .count();
     let depths: Vec<Option<usize>> = candidates.iter().map(|one| judge.depth(one)).collect();
-    let Some(depth) = depths.iter().flatten().min().copied() else {
+    let choosable = observed::up_only(&candidates, &depths, ask.observed);
+    let Some(depth) = choosable.iter().flatten().min().copied() else {
         judge.mark(&mut candidates);
         return Err(NoCandidate { candidates });
     };
-    let (judge, relaxed) = judge.relax(depth, &candidates, &depths);
+    let (judge, relaxed) = judge.relax(depth, &candidates, &choosable);
     judge.mark(&mut candidates);
+    observed::mark(&mut candidates, &depths, &choosable);
     let Some(chosen) = candidates
         .iter()
         .filter(|one| one.ineligible.is_none())
@@ -156,7 +166,10 @@ fn estimate_all(registry: &Registry, profile: &Profile, ask: &Ask<'_>) -> Vec<Ca
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
-            estimate: estimate(backend, model, ask, expected),
+            estimate: observed::adapt(
+                estimate(backend, model, ask, expected),
+                &observed::find(ask.observed, BackendId(index as u32)),
+            ),
             objective: f64::INFINITY,
             ineligible: find_obstacle(backend, model, profile, ask, expected as u32),
         });
@@ -187,6 +200,9 @@ fn find_obstacle(
     if ask.pinned.is_some_and(|pinned| pinned != backend.model) {
         return Some(Ineligible::NotTheModel);
     }
+    if !backend.apis.contains(ask.api) {
+        return Some(Ineligible::LacksApi(ask.api));
+    }
     if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
         return Some(Ineligible::NotAllowed);
     }
@@ -203,7 +219,7 @@ fn find_obstacle(
         return Some(Ineligible::LacksCapability(lacking));
     }
     let answer = ask.max_tokens.unwrap_or(expected_tokens).max(1);
-    let needed = ask.input_tokens.saturating_add(answer);
+    let needed = ask.window_tokens.saturating_add(answer);
     if needed > model.context_window {
         return Some(Ineligible::ContextWindow {
             needed,

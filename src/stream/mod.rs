@@ -23,6 +23,7 @@ pub use reply::Reply;
 use crate::chain::Failover;
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
+use crate::registry::Apis;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{self, Router};
@@ -196,8 +197,8 @@ enum Purpose<'a> {
     Other,
     /// To be routed.
     Llm(Format),
-    /// Asks what would be decided.
-    DryRun,
+    /// Asks what would be decided about a request of this format.
+    DryRun(Format),
     /// Asks for the models.
     ModelList,
     /// Asks for one model.
@@ -258,8 +259,7 @@ impl Stream {
             (Purpose::Model(name), Some(policy)) => {
                 return self.answer(reply::model(policy, name), effects);
             }
-            (Purpose::Llm(format), _) => format,
-            (Purpose::DryRun, _) => Format::OpenAiChat,
+            (Purpose::Llm(format) | Purpose::DryRun(format), _) => format,
         };
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
@@ -267,7 +267,7 @@ impl Stream {
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
-            dry_run: purpose(headers) == Purpose::DryRun,
+            dry_run: matches!(purpose(headers), Purpose::DryRun(_)),
             content_length: content_length(headers),
         };
         if is_encoded(headers) && !plan.dry_run {
@@ -383,7 +383,10 @@ impl Stream {
             return self.bypass("router_fault", Some(&plan.policy), header, effects);
         };
         let mut content_length = plan.content_length;
-        if let Some(edit) = rewrite::set_model(body, request, &backend.served_model) {
+        let ask_usage =
+            plan.policy.always_stream_usage && request.stream && plan.format.has_stream_options();
+        let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
+        if let Some(edit) = edit {
             content_length =
                 content_length.and_then(|length| length.checked_add_signed(edit.growth()));
             effects.push(Effect::RewriteBody {
@@ -481,9 +484,9 @@ fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
     let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
         return Purpose::Other;
     };
-    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
     match find(headers, ":method") {
-        Some(b"POST") if path == "/v1/route" => Purpose::DryRun,
+        Some(b"POST") if path == "/v1/route" => Purpose::DryRun(dry_run_format(query)),
         Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
         Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
         Some(b"GET") => path
@@ -491,6 +494,17 @@ fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
             .map_or(Purpose::Other, Purpose::Model),
         _ => Purpose::Other,
     }
+}
+
+/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
+fn dry_run_format(query: &str) -> Format {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.find(|(name, _)| *name == "api");
+    let api = named.and_then(|(_, value)| Apis::find(value));
+    let mut formats = Format::ALL.into_iter();
+    formats
+        .find(|format| Some(format.api()) == api)
+        .unwrap_or(Format::OpenAiChat)
 }
 
 /// Whether the body is compressed, so that we cannot read it.

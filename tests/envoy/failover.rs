@@ -309,11 +309,9 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
     let chain = chain(envoy, body);
     let id = case.id();
     let fault = json!({"kind": "reset_mid_stream", "after_tokens": 5, "test": id});
-    case.backends()
-        .get(&chain[0])
-        .unwrap()
-        .fault(&fault)
-        .unwrap();
+    for name in &chain {
+        case.backends().get(name).unwrap().fault(&fault).unwrap();
+    }
     let response = send(envoy.address(), &id, body);
     assert_eq!(response.status, 200, "{way}");
     assert!(
