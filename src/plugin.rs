@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::chain::Failover;
 use crate::policy::document::{self, Node, Value};
 use crate::policy::suggest::{hint, quote};
 use crate::policy::{InvalidPolicy, Policy, Problem};
@@ -15,13 +16,18 @@ use crate::telemetry::header;
 pub enum Role {
     /// A downstream filter: decides where each request goes.
     Router,
+    /// An upstream filter: puts what belongs to the backend that is tried into each attempt.
+    Attempt,
 }
 
 /// The fields of the configuration.
-const FIELDS: &[&str] = &["role", "cluster_header", "policy"];
+const FIELDS: &[&str] = &["role", "cluster_header", "failover", "links", "policy"];
 
 /// The roles that work.
-const ROLES: &[&str] = &["router"];
+const ROLES: &[&str] = &["router", "attempt"];
+
+/// The ways in which a request gets to another backend; see [`Failover`].
+const FAILOVERS: &[&str] = &["off", "aggregate", "per_attempt"];
 
 /// Headers that would break requests if we removed and set them.
 const RESERVED: &[&str] = &[
@@ -44,6 +50,9 @@ pub struct Plugin {
     pub role: Role,
     /// The request header that names the upstream cluster; lower case.
     pub cluster_header: String,
+    /// How a request gets to another backend when an attempt fails. It has to fit Envoy's clusters and routes, so
+    /// `pointsman render` writes both.
+    pub failover: Failover,
     /// The inline policy, compiled.
     pub policy: Policy,
     /// The inline policy as it is written.
@@ -91,14 +100,16 @@ impl Plugin {
         source.check_names();
         let role = source.role();
         let cluster_header = source.cluster_header();
+        let failover = source.failover();
         let policy = source.policy();
-        match (role, cluster_header, policy) {
-            (Some(role), Some(cluster_header), Some((policy, policy_text)))
+        match (role, cluster_header, failover, policy) {
+            (Some(role), Some(cluster_header), Some(failover), Some((policy, policy_text)))
                 if source.problems.is_empty() =>
             {
                 Ok(Plugin {
                     role,
                     cluster_header,
+                    failover,
                     policy,
                     policy_text,
                     fingerprint: fingerprint(configuration),
@@ -173,7 +184,7 @@ impl Source<'_> {
         };
         let message = match name.as_str() {
             "router" => return Some(Role::Router),
-            "attempt" => "`attempt` is not supported yet".to_owned(),
+            "attempt" => return Some(Role::Attempt),
             _ => format!("unknown role {}{}", quote(&name), hint(&name, ROLES)),
         };
         self.add(at, "role", message);
@@ -197,6 +208,34 @@ impl Source<'_> {
         let message = format!("{} {problem}", quote(&name));
         self.add(at, "cluster_header", message);
         None
+    }
+
+    fn failover(&mut self) -> Option<Failover> {
+        let links = self.links();
+        let Some((at, name)) = self.text_of("failover")? else {
+            return Some(Failover::Off);
+        };
+        let message = match (name.as_str(), links) {
+            ("off", _) => return Some(Failover::Off),
+            ("per_attempt", _) => return Some(Failover::PerAttempt),
+            ("aggregate", Some(links)) => return Some(Failover::Aggregate { links }),
+            ("aggregate", None) => {
+                "`aggregate` needs `links`, the most backends of a chain, from 1 to 9".to_owned()
+            }
+            _ => format!(
+                "unknown failover {}{}",
+                quote(&name),
+                hint(&name, FAILOVERS)
+            ),
+        };
+        self.add(at, "failover", message);
+        None
+    }
+
+    /// The most links of a chain, where that is a whole number from 1 to 9.
+    fn links(&self) -> Option<usize> {
+        let number = self.root.get("links")?.number()?;
+        (number.fract() == 0.0 && (1.0..=9.0).contains(&number)).then_some(number as usize)
     }
 
     fn policy(&mut self) -> Option<(Policy, String)> {
@@ -280,7 +319,7 @@ mod tests {
             [
                 "rol: unknown field `rol`; did you mean `role`?",
                 "cluster_header: stands here twice",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, policy",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, links, policy",
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "policy: is missing",
             ]
@@ -307,11 +346,28 @@ mod tests {
     }
 
     #[test]
-    fn roles_that_do_not_work_yet_are_refused() {
-        assert!(
-            problems(r#"{"role": "attempt", "policy": {}}"#)
-                .contains(&"role: `attempt` is not supported yet".to_owned())
+    fn failover_is_read_and_wrong_ones_are_refused() {
+        let policy = crate::stream::testing::POLICY;
+        let failover = |members: &str| {
+            let text = format!("{{{members}, \"role\": \"attempt\", \"policy\": {policy}}}");
+            Plugin::compile(text.as_bytes()).unwrap().failover
+        };
+        let aggregate = r#""failover": "aggregate", "links": 3"#;
+        assert_eq!(failover(aggregate), Failover::Aggregate { links: 3 });
+        assert_eq!(
+            failover(r#""failover": "per_attempt""#),
+            Failover::PerAttempt
         );
+        for wrong in [
+            r#"{"failover": "aggregate"}"#,
+            r#"{"failover": "agregate"}"#,
+        ] {
+            assert!(problems(wrong)[0].starts_with("failover: "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn roles_that_do_not_exist_are_refused() {
         assert!(
             problems(r#"{"role": "ruoter", "policy": {}}"#)
                 .contains(&"role: unknown role `ruoter`; did you mean `router`?".to_owned())

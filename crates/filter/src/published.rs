@@ -11,7 +11,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use log::Level;
-use pointsman::plugin::Plugin;
+use pointsman::chain::Failover;
+use pointsman::plugin::{Plugin, Role};
 use pointsman::policy::{Policy, Problem};
 use pointsman::stream;
 use pointsman::telemetry::{self, Metric, header};
@@ -29,6 +30,8 @@ const ABSENT: u32 = u32::MAX;
 /// What the streams of one plugin configuration share in their worker.
 pub struct Published {
     cluster_header: String,
+    failover: Failover,
+    role: Role,
     record_key: String,
     version_key: String,
     version: Cell<u64>,
@@ -47,6 +50,8 @@ impl Published {
     pub fn nothing() -> Published {
         Published {
             cluster_header: header::CLUSTER.to_owned(),
+            failover: Failover::Off,
+            role: Role::Router,
             record_key: String::new(),
             version_key: String::new(),
             version: Cell::new(0),
@@ -59,6 +64,8 @@ impl Published {
     pub fn publish(plugin: Plugin) -> Published {
         let published = Published {
             cluster_header: plugin.cluster_header,
+            failover: plugin.failover,
+            role: plugin.role,
             record_key: key("pointsman.policy.", plugin.fingerprint),
             version_key: key("pointsman.version.", plugin.fingerprint),
             version: Cell::new(INLINE),
@@ -83,6 +90,16 @@ impl Published {
     /// The request header that names the upstream cluster.
     pub fn cluster_header(&self) -> &str {
         &self.cluster_header
+    }
+
+    /// How requests get to another backend when an attempt fails.
+    pub fn failover(&self) -> Failover {
+        self.failover
+    }
+
+    /// What this instance does.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// The policy in force. Costs one host call while nothing changed.
