@@ -8,7 +8,7 @@ use super::compile_rules::{Known, compile_rules};
 use super::compile_traffic::compile_traffic;
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
-use super::reach::{compile_credentials, compile_endpoint};
+use super::reach::{compile_credentials, compile_endpoint, compile_health};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
@@ -193,6 +193,7 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             apis: compile_apis(node),
             tags: compile_tags(node),
             endpoint: compile_endpoint(node, index, problems),
+            health: compile_health(node, index, problems),
             credentials: compile_credentials(node, index, problems),
         }
     });

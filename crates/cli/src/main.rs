@@ -22,6 +22,7 @@ mod input;
 mod outcomes;
 mod progress;
 mod quantile;
+mod render;
 mod route;
 mod schema;
 mod table;
@@ -62,6 +63,8 @@ enum Command {
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
+    /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
+    Render(render::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
@@ -77,6 +80,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
