@@ -94,6 +94,7 @@ impl Default for Ask<'_> {
             stickiness: 0.0,
             preferred: None,
             explore: None,
+            observed: &[],
         }
     }
 }
