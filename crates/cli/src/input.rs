@@ -41,6 +41,15 @@ pub fn read_document(path: &Path) -> Result<Document, Failure> {
 /// The policy in the file at `path`, for commands that only use it: its first problem is the error.
 pub fn read_policy(path: &Path) -> Result<Policy, Failure> {
     let document = read_document(path)?;
+    compile_document(path, &document)
+}
+
+/// The policy with this JSON text, which came from `path`.
+pub fn compile(path: &Path, text: &str) -> Result<Policy, Failure> {
+    compile_document(path, &Document::of_json(text.to_owned()))
+}
+
+fn compile_document(path: &Path, document: &Document) -> Result<Policy, Failure> {
     Policy::compile(&document.json).map_err(|invalid| {
         let first = invalid
             .problems
