@@ -11,6 +11,9 @@ use crate::failure::Failure;
 use crate::input;
 use crate::yaml::Document;
 
+/// What stands for the cases beside a policy.
+const BESIDE: &str = "NAME.cases.jsonl";
+
 /// Exit status: 0 every policy compiles and every case holds; 1 at least one does not; 2 a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -22,7 +25,7 @@ pub struct Args {
     #[arg(required = true)]
     policies: Vec<PathBuf>,
     /// Run test cases too: those of FILE, or of NAME.cases.jsonl beside each policy NAME
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = BESIDE)]
     cases: Option<PathBuf>,
     /// Warnings fail too
     #[arg(long)]
@@ -86,7 +89,7 @@ fn check(args: &Args, path: &Path) -> Result<Checked, Failure> {
         .map(|(policy, warnings)| (policy, placed(&document, warnings)))
         .map_err(|error| placed(&document, error.problems));
     let cases = match (&args.cases, &compiled) {
-        (Some(cases), Ok((policy, _))) if cases.as_os_str().is_empty() => {
+        (Some(cases), Ok((policy, _))) if cases.as_os_str() == BESIDE => {
             Some(cases::run(policy, &path.with_extension("cases.jsonl"))?)
         }
         (Some(cases), Ok((policy, _))) => Some(cases::run(policy, cases)?),

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 
 /// Headers and path of the request.
 #[derive(Debug, Default, clap::Args)]
-pub struct Args {
+pub struct Beside {
     /// A request header that rules, tenants or steering look at; may be given more than once
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Args {
     path: String,
 }
 
-impl Args {
+impl Beside {
     /// What the policy looks at of it.
     pub fn read(&self, policy: &Policy) -> Result<Envelope, Failure> {
         let mut headers = Vec::new();

@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    envelope: envelope::Args,
+    envelope: envelope::Beside,
 }
 
 /// Decides on the body and prints everything that led there.

@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(required = true)]
     bodies: Vec<PathBuf>,
     #[command(flatten)]
-    envelope: envelope::Args,
+    envelope: envelope::Beside,
 }
 
 /// Prints the decision on each body as one line of JSON.
