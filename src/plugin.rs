@@ -1,13 +1,19 @@
-//! The plugin's configuration, as Envoy hands it over: which role this instance plays, and its policy.
+//! The plugin's configuration, as Envoy hands it over: which role this instance plays, its policy, and where the next one
+//! comes from.
 //!
 //! Every problem is reported at once and with its place, those of the policy too, and the policy's own text is kept to be
-//! published. What the policy says is `policy`'s business.
+//! published. What the policy says is `policy`'s business. The fields stand in `source`.
+
+pub mod publish;
+mod remote_policy;
+mod source;
 
 use std::fmt;
 
 use crate::policy::document::{self, Node, Value};
 use crate::policy::suggest::{hint, quote};
 use crate::policy::{InvalidPolicy, Policy, Problem};
+use crate::remote::{self, fingerprint};
 use crate::telemetry::header;
 
 /// What an instance of the module does.
@@ -16,9 +22,6 @@ pub enum Role {
     /// A downstream filter: decides where each request goes.
     Router,
 }
-
-/// The fields of the configuration.
-const FIELDS: &[&str] = &["role", "cluster_header", "policy"];
 
 /// The roles that work.
 const ROLES: &[&str] = &["router"];
@@ -48,6 +51,10 @@ pub struct Plugin {
     pub policy: Policy,
     /// The inline policy as it is written.
     pub policy_text: String,
+    /// Where policies come from that replace it; `None` where it is the only one.
+    pub source: Option<remote::Source>,
+    /// The clusters that requests may be sent to; `None` where any may.
+    pub allowed_clusters: Option<Vec<String>>,
     /// A hash of the whole configuration: instances with the same configuration share one published policy, others never
     /// touch it.
     pub fingerprint: u64,
@@ -92,6 +99,9 @@ impl Plugin {
         let role = source.role();
         let cluster_header = source.cluster_header();
         let policy = source.policy();
+        let remote = source.remote();
+        let allowed_clusters =
+            source.allowed_clusters(policy.as_ref().map(|(policy, _)| policy), remote.is_some());
         match (role, cluster_header, policy) {
             (Some(role), Some(cluster_header), Some((policy, policy_text)))
                 if source.problems.is_empty() =>
@@ -101,6 +111,8 @@ impl Plugin {
                     cluster_header,
                     policy,
                     policy_text,
+                    source: remote,
+                    allowed_clusters,
                     fingerprint: fingerprint(configuration),
                 })
             }
@@ -109,15 +121,6 @@ impl Plugin {
             }),
         }
     }
-}
-
-/// FNV-1a, 64 bits: tells configurations apart; nothing secret rests on it.
-pub fn fingerprint(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in bytes {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash
 }
 
 fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {
@@ -152,11 +155,12 @@ impl Source<'_> {
     fn check_names(&mut self) {
         let mut found = Vec::new();
         let members = self.root.members();
+        let known: Vec<&str> = source::PLUGIN.fields.iter().map(|one| one.name).collect();
         for (index, member) in members.iter().enumerate() {
             let name = member.name.as_str();
             let mut before = members.iter().take(index);
-            if !FIELDS.contains(&name) {
-                let message = format!("unknown field {}{}", quote(name), hint(name, FIELDS));
+            if !known.contains(&name) {
+                let message = format!("unknown field {}{}", quote(name), hint(name, &known));
                 found.push((member.at, name.to_owned(), message));
             } else if before.any(|other| other.name == name) {
                 found.push((member.at, name.to_owned(), "stands here twice".to_owned()));
@@ -280,7 +284,7 @@ mod tests {
             [
                 "rol: unknown field `rol`; did you mean `role`?",
                 "cluster_header: stands here twice",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, policy",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, policy, policy_source, allowed_clusters",
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "policy: is missing",
             ]

@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "router",
     "explain",
     "telemetry",
+    "remote",
     "plugin",
     "stream",
 ];

@@ -17,6 +17,7 @@ mod tests;
 use std::rc::Rc;
 
 pub use reply::Reply;
+pub use trace::printable;
 
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
@@ -334,7 +335,7 @@ impl Stream {
                 effects.push(Effect::Log(Level::Warn, fault));
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
             }
-            (Outcome::Rejected(rejection), _) => self.reject(plan.format, &rejection, effects),
+            (Outcome::Rejected(rejection), _) => self.reject(&plan, &rejection, effects),
             // INVARIANT: nobody decides on a request that could not be read.
             (Outcome::Routed(_), Err(_)) => {
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
@@ -405,9 +406,9 @@ impl Stream {
         }
     }
 
-    fn reject(&mut self, format: Format, rejection: &Rejection, effects: &mut Vec<Effect>) {
-        self.trace.rejected(rejection.code, effects);
-        self.answer(reply::error(format, rejection), effects);
+    fn reject(&mut self, plan: &Plan, rejection: &Rejection, effects: &mut Vec<Effect>) {
+        self.trace.rejected(rejection.code, &plan.policy, effects);
+        self.answer(reply::error(plan.format, rejection), effects);
     }
 
     fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {

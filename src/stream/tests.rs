@@ -226,6 +226,7 @@ fn a_pinned_model_is_routed_and_named_as_its_backend_knows_it() {
             header::MODEL,
             header::BACKEND,
             header::SCHEMA_VERSION,
+            header::POLICY_VERSION,
             header::PROFILE,
             header::REASON,
             header::ESTIMATED_COST_USD,
@@ -425,10 +426,10 @@ fn an_unknown_model_is_404_in_the_apis_words() {
     assert_eq!(error["param"], "model");
     assert!(host.held);
     assert_eq!(host.counts(), ["pointsman.rejections.code.model_not_found"]);
-    // The client has its answer: nothing goes on, and the answer's own headers are left alone.
+    // The client has its answer: nothing goes on, and all that is added to it is who answered.
     host.send_chunk(b"more", true);
     assert!(host.held);
-    assert_eq!(host.response(), []);
+    assert_eq!(host.response(), [(header::POLICY_VERSION, "7".to_owned())]);
 }
 
 #[test]
@@ -547,7 +548,7 @@ fn clients_see_as_much_as_the_policy_says() {
     };
     assert_eq!(shown("off"), [""; 0]);
     assert_eq!(shown("minimal"), [header::MODEL, header::BACKEND]);
-    assert_eq!(shown("full").len(), 8);
+    assert_eq!(shown("full").len(), 9);
 }
 
 #[test]

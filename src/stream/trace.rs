@@ -62,6 +62,7 @@ impl Trace {
         }
         self.full = true;
         self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+        self.header(header::POLICY_VERSION, printable(&policy.version));
         self.header(header::PROFILE, printable(&decision.profile));
         if !decision.rules.is_empty() {
             self.header(header::RULE, printable(&decision.rules.join(",")));
@@ -87,17 +88,23 @@ impl Trace {
         reason.push_str(cause);
         effects.push(Effect::Count(Metric::bypasses(cause)));
         set_state(effects, state::REASON, &reason);
-        if policy.is_some_and(|policy| policy.decision_headers == DecisionHeaders::Full) {
+        if let Some(policy) =
+            policy.filter(|policy| policy.decision_headers == DecisionHeaders::Full)
+        {
             self.full = true;
             self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+            self.header(header::POLICY_VERSION, printable(&policy.version));
             self.header(header::REASON, reason);
         }
     }
 
     /// The request is answered with an error.
-    pub fn rejected(&mut self, code: &'static str, effects: &mut Vec<Effect>) {
+    pub fn rejected(&mut self, code: &'static str, policy: &Policy, effects: &mut Vec<Effect>) {
         effects.push(Effect::Count(Metric::rejections(code)));
         set_state(effects, state::REASON, code);
+        if policy.decision_headers == DecisionHeaders::Full {
+            self.header(header::POLICY_VERSION, printable(&policy.version));
+        }
     }
 
     /// How long the decision took, in microseconds.

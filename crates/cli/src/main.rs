@@ -16,10 +16,13 @@ mod failure;
 mod features;
 mod http;
 mod input;
+mod key;
 mod progress;
 mod quantile;
 mod route;
 mod schema;
+mod serve_policy;
+mod sign;
 mod table;
 
 use std::process::ExitCode;
@@ -56,10 +59,16 @@ enum Command {
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
+    /// Make a key that signs policies, and print its public half
+    Keygen(sign::KeygenArgs),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
     Schema(schema::Args),
+    /// Serve a policy over HTTP, for the `policy_source` of running proxies
+    ServePolicy(serve_policy::Args),
+    /// Sign policies, so that proxies with the public key take them
+    Sign(sign::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
@@ -70,8 +79,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DemoBackends(args) => backends::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Keygen(args) => sign::keygen(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::ServePolicy(args) => serve_policy::run(args),
+        Command::Sign(args) => sign::run(&args),
     }
 }
 

@@ -9,6 +9,7 @@ mod hostcalls;
 mod logger;
 mod metrics;
 mod pairs;
+mod poller;
 mod published;
 #[cfg(feature = "test-trap")]
 mod test_trap;
@@ -23,6 +24,7 @@ use proxy_wasm::types::ContextType;
 
 use exchange::Exchange;
 use hostcalls::Buffer;
+use poller::Poller;
 use published::Published;
 
 /// The module's entry; a room of its own because the macro writes a public function without a word on it.
@@ -37,12 +39,14 @@ mod entry {
 /// One plugin configuration in one VM.
 struct Root {
     published: Rc<Published>,
+    poller: Option<Poller>,
 }
 
 impl Root {
     fn new() -> Root {
         Root {
             published: Rc::new(Published::nothing()),
+            poller: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl Root {
         };
         match Plugin::compile(&bytes) {
             Ok(plugin) => {
+                self.poller = Poller::start(&plugin);
                 self.published = Rc::new(Published::publish(plugin));
                 true
             }
@@ -69,12 +74,24 @@ impl Root {
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, _: u32, _: usize, body_size: usize, _: usize) {
+        if let Some(poller) = &self.poller {
+            poller.answered(&self.published, body_size);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         logger::install();
         self.configure(size)
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(poller) = &mut self.poller {
+            poller.tick();
+        }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
