@@ -3,7 +3,9 @@
 
 #![allow(dead_code)] // each user takes what it needs
 
-use pointsman::request::rewrite::set_model;
+use std::collections::HashSet;
+
+use pointsman::request::rewrite::{rewrite, set_model};
 use pointsman::request::{Format, InvalidRequest, Request, parse};
 use serde_json::Value;
 
@@ -12,29 +14,39 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 /// Reads `body` whole and as a first part: no panic, JSON exactly where serde_json sees JSON, errors inside the body and
 /// without its text, texts as serde_json decodes them, and information that only grows with the part that is seen.
 pub fn check_reading(body: &[u8]) {
-    let read = parse(Format::OpenAiChat, body, true);
-    let _ = parse(Format::OpenAiChat, body, false);
-    match &read {
-        Ok(request) => {
-            check_request(body, request);
-            check_parts(body, request);
+    for format in Format::ALL {
+        let read = parse(format, body, true);
+        let _ = parse(format, body, false);
+        match &read {
+            Ok(request) => {
+                check_request(body, request);
+                check_parts(body, request);
+            }
+            Err(error) => check_error(body, error),
         }
-        Err(error) => check_error(body, error),
     }
 }
 
 /// Makes `model` the model of `body`: the new body reads the same but for the model, and needs no further edit.
 pub fn check_rewriting(body: &[u8], model: &str) {
-    let Ok(request) = parse(Format::OpenAiChat, body, true) else {
+    for format in Format::ALL {
+        check_model(format, body, model);
+        check_usage(format, body, model);
+    }
+}
+
+fn check_model(format: Format, body: &[u8], model: &str) {
+    let Ok(request) = parse(format, body, true) else {
         return;
     };
-    let after = apply(body, &request, model);
-    let again = parse(Format::OpenAiChat, &after, true).expect("the new body reads");
+    let after = apply(body, &request, model, false);
+    let again = parse(format, &after, true).expect("the new body reads");
     assert_eq!(again.model.as_deref(), Some(model));
     assert_eq!(set_model(&after, &again, model), None, "a second edit");
     let expected = Request {
         model: again.model.clone(),
         model_spans: again.model_spans.clone(),
+        usage_slot: again.usage_slot.clone(),
         ..request.clone()
     };
     assert_eq!(again, expected);
@@ -52,8 +64,33 @@ pub fn check_rewriting(body: &[u8], model: &str) {
     assert_eq!(after, before);
 }
 
-fn apply(body: &[u8], request: &Request<'_>, model: &str) -> Vec<u8> {
-    match set_model(body, request, model) {
+/// Asks for usage beside the model: nothing but that changes, and it needs no further edit.
+fn check_usage(format: Format, body: &[u8], model: &str) {
+    let Ok(request) = parse(format, body, true) else {
+        return;
+    };
+    let after = apply(body, &request, model, true);
+    let again = parse(format, &after, true).expect("the new body reads");
+    assert!(again.include_usage);
+    assert_eq!(rewrite(&after, &again, model, true), None, "a second edit");
+    let (Some(mut before), Some(mut after)) = (value(body), value(&after)) else {
+        return;
+    };
+    for value in [&mut before, &mut after] {
+        let fields = value.as_object_mut().expect("an object");
+        fields.retain(|key, _| !key.eq_ignore_ascii_case("model"));
+        if let Some(Value::Object(mut options)) = fields.remove("stream_options") {
+            options.remove("include_usage");
+            if !options.is_empty() {
+                fields.insert("stream_options".into(), options.into());
+            }
+        }
+    }
+    assert_eq!(after, before);
+}
+
+fn apply(body: &[u8], request: &Request<'_>, model: &str, ask_usage: bool) -> Vec<u8> {
+    match rewrite(body, request, model, ask_usage) {
         None => body.to_vec(),
         Some(edit) => {
             let mut after = edit.with.clone();
@@ -101,6 +138,26 @@ fn check_request(body: &[u8], request: &Request<'_>) {
         value.get("model").and_then(Value::as_str),
         request.model.as_deref()
     );
+    if request.format == Format::OpenAiChat {
+        check_messages(&value, request);
+    }
+    let mut strings = HashSet::new();
+    collect(&value, &mut strings);
+    for text in request.messages.iter().flat_map(|message| &message.texts) {
+        assert!(strings.contains(&**text), "a text that is not in the body");
+    }
+}
+
+fn collect<'v>(value: &'v Value, strings: &mut HashSet<&'v str>) {
+    match value {
+        Value::String(text) => drop(strings.insert(text)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, strings)),
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, strings)),
+        _ => {}
+    }
+}
+
+fn check_messages(value: &Value, request: &Request<'_>) {
     let messages = value["messages"].as_array().expect("an array");
     assert_eq!(messages.len(), request.messages.len());
     for (theirs, ours) in messages.iter().zip(&request.messages) {
@@ -111,7 +168,7 @@ fn check_request(body: &[u8], request: &Request<'_>) {
             let found = [&theirs["content"], &theirs["refusal"]]
                 .into_iter()
                 .any(|place| says(place, text));
-            assert!(found, "a text that is not in the body");
+            assert!(found, "a text that is not in its message");
         }
     }
 }
@@ -134,8 +191,7 @@ fn check_parts(body: &[u8], whole: &Request<'_>) {
     let step = body.len().div_ceil(200).max(1);
     let mut seen = (0, 0, 0);
     for end in (0..body.len()).step_by(step) {
-        let part =
-            parse(Format::OpenAiChat, &body[..end], false).expect("a part of a request reads");
+        let part = parse(whole.format, &body[..end], false).expect("a part of a request reads");
         assert!(part.model.is_none() || part.model == whole.model);
         assert!(whole.needs.contains(part.needs));
         assert!(part.tools <= whole.tools && part.images <= whole.images);

@@ -1,7 +1,7 @@
 //! What was decided for a request, and why. Data only; choosing is `select`'s, ordering the steps `router`'s.
 
 use crate::classifier::Classification;
-use crate::registry::{BackendId, Capabilities, ModelId};
+use crate::registry::{Apis, BackendId, Capabilities, ModelId};
 
 /// What a candidate is expected to do for this request.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +25,8 @@ pub enum Ineligible {
     NotTheModel,
     /// A rule of the policy allows other models only.
     NotAllowed,
+    /// The backend does not speak the request's API.
+    LacksApi(Apis),
     /// The model lacks what the request needs.
     LacksCapability(Capabilities),
     /// Input and answer do not fit.
@@ -68,6 +70,7 @@ impl Ineligible {
         match self {
             Ineligible::NotTheModel => "not_the_model",
             Ineligible::NotAllowed => "not_allowed",
+            Ineligible::LacksApi(_) => "lacks_api",
             Ineligible::LacksCapability(_) => "lacks_capability",
             Ineligible::ContextWindow { .. } => "context_window",
             Ineligible::OutputTokens { .. } => "output_tokens",
@@ -84,6 +87,9 @@ impl std::fmt::Display for Ineligible {
         match self {
             Ineligible::NotTheModel => f.write_str("serves another model than the one asked for"),
             Ineligible::NotAllowed => f.write_str("a rule allows other models only"),
+            Ineligible::LacksApi(api) => {
+                write!(f, "the backend does not speak `{}`", api.name())
+            }
             Ineligible::LacksCapability(lacking) => {
                 f.write_str("the model lacks")?;
                 for (index, name) in lacking.names().enumerate() {

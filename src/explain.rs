@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::classifier::Classification;
+use crate::classifier::{Classification, Domain};
 use crate::decision::{Bypass, Candidate, Decision, Estimate, Outcome};
 use crate::policy::Policy;
 use crate::registry::{BackendId, ModelId};
@@ -99,12 +99,23 @@ fn classification(said: &Classification) -> Value {
         "task_probability": round(said.task_probability.into(), 4),
         "domain": said.domain.name(),
         "domain_probability": round(said.domain_probability.into(), 4),
+        "domain_probabilities": domains(said),
         "difficulty": round(said.difficulty.into(), 4),
         "gain": round(said.gain.into(), 4),
+        "weak_wrong": round(said.weak_wrong.into(), 4),
         "output_tokens": round(said.output_tokens.into(), 0),
         "uncertainty": round(said.uncertainty.into(), 4),
         "from_model": said.from_model,
     })
+}
+
+/// Each subject's probability: rules may match one that is not the most probable.
+fn domains(said: &Classification) -> Value {
+    let probability = |domain: &Domain| round(said.probability_of_domain(*domain).into(), 4);
+    let pairs = Domain::ALL
+        .iter()
+        .map(|domain| (domain.name().to_owned(), probability(domain).into()));
+    Value::Object(pairs.collect())
 }
 
 fn backend_name(policy: &Policy, id: BackendId) -> Option<&str> {

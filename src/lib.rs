@@ -9,6 +9,7 @@
 extern crate pointsman_wasmtest;
 
 pub mod ability;
+pub mod chain;
 pub mod classifier;
 pub mod decision;
 pub mod explain;

@@ -10,21 +10,28 @@ mod source;
 
 use std::fmt;
 
+use crate::chain::Failover;
 use crate::policy::document::{self, Node, Value};
 use crate::policy::suggest::{hint, quote};
 use crate::policy::{InvalidPolicy, Policy, Problem};
 use crate::remote::{self, fingerprint};
 use crate::telemetry::header;
+use source::ALLOWED_CLUSTERS;
 
 /// What an instance of the module does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A downstream filter: decides where each request goes.
     Router,
+    /// An upstream filter: puts what belongs to the backend that is tried into each attempt.
+    Attempt,
 }
 
 /// The roles that work.
-const ROLES: &[&str] = &["router"];
+const ROLES: &[&str] = &["router", "attempt"];
+
+/// The ways in which a request gets to another backend; see [`Failover`].
+const FAILOVERS: &[&str] = &["off", "aggregate", "per_attempt"];
 
 /// Headers that would break requests if we removed and set them.
 const RESERVED: &[&str] = &[
@@ -47,6 +54,9 @@ pub struct Plugin {
     pub role: Role,
     /// The request header that names the upstream cluster; lower case.
     pub cluster_header: String,
+    /// How a request gets to another backend when an attempt fails. It has to fit Envoy's clusters and routes, so
+    /// `pointsman render` writes both.
+    pub failover: Failover,
     /// The inline policy, compiled.
     pub policy: Policy,
     /// The inline policy as it is written.
@@ -55,8 +65,8 @@ pub struct Plugin {
     pub source: Option<remote::Source>,
     /// The clusters that requests may be sent to; `None` where any may.
     pub allowed_clusters: Option<Vec<String>>,
-    /// A hash of the whole configuration: instances with the same configuration share one published policy, others never
-    /// touch it.
+    /// A hash of the policy, its source and the clusters allowed: instances that agree on these share what is published, be
+    /// they of different roles; others never touch it.
     pub fingerprint: u64,
 }
 
@@ -98,22 +108,25 @@ impl Plugin {
         source.check_names();
         let role = source.role();
         let cluster_header = source.cluster_header();
+        let failover = source.failover();
         let policy = source.policy();
         let remote = source.remote();
         let allowed_clusters =
             source.allowed_clusters(policy.as_ref().map(|(policy, _)| policy), remote.is_some());
-        match (role, cluster_header, policy) {
-            (Some(role), Some(cluster_header), Some((policy, policy_text)))
+        let fingerprint = source.fingerprint();
+        match (role, cluster_header, failover, policy) {
+            (Some(role), Some(cluster_header), Some(failover), Some((policy, policy_text)))
                 if source.problems.is_empty() =>
             {
                 Ok(Plugin {
                     role,
                     cluster_header,
+                    failover,
                     policy,
                     policy_text,
                     source: remote,
                     allowed_clusters,
-                    fingerprint: fingerprint(configuration),
+                    fingerprint,
                 })
             }
             _ => Err(InvalidPlugin {
@@ -171,13 +184,23 @@ impl Source<'_> {
         }
     }
 
+    /// See [`Plugin::fingerprint`].
+    fn fingerprint(&self) -> u64 {
+        let texts = ["policy", "policy_source", ALLOWED_CLUSTERS.name].map(|name| {
+            let node = self.root.get(name);
+            node.and_then(|node| self.text.get(node.at..node.end))
+                .unwrap_or_default()
+        });
+        fingerprint(texts.join("\n").as_bytes())
+    }
+
     fn role(&mut self) -> Option<Role> {
         let Some((at, name)) = self.text_of("role")? else {
             return Some(Role::Router);
         };
         let message = match name.as_str() {
             "router" => return Some(Role::Router),
-            "attempt" => "`attempt` is not supported yet".to_owned(),
+            "attempt" => return Some(Role::Attempt),
             _ => format!("unknown role {}{}", quote(&name), hint(&name, ROLES)),
         };
         self.add(at, "role", message);
@@ -201,6 +224,34 @@ impl Source<'_> {
         let message = format!("{} {problem}", quote(&name));
         self.add(at, "cluster_header", message);
         None
+    }
+
+    fn failover(&mut self) -> Option<Failover> {
+        let links = self.links();
+        let Some((at, name)) = self.text_of("failover")? else {
+            return Some(Failover::Off);
+        };
+        let message = match (name.as_str(), links) {
+            ("off", _) => return Some(Failover::Off),
+            ("per_attempt", _) => return Some(Failover::PerAttempt),
+            ("aggregate", Some(links)) => return Some(Failover::Aggregate { links }),
+            ("aggregate", None) => {
+                "`aggregate` needs `links`, the most backends of a chain, from 1 to 9".to_owned()
+            }
+            _ => format!(
+                "unknown failover {}{}",
+                quote(&name),
+                hint(&name, FAILOVERS)
+            ),
+        };
+        self.add(at, "failover", message);
+        None
+    }
+
+    /// The most links of a chain, where that is a whole number from 1 to 9.
+    fn links(&self) -> Option<usize> {
+        let number = self.root.get("links")?.number()?;
+        (number.fract() == 0.0 && (1.0..=9.0).contains(&number)).then_some(number as usize)
     }
 
     fn policy(&mut self) -> Option<(Policy, String)> {
@@ -284,7 +335,7 @@ mod tests {
             [
                 "rol: unknown field `rol`; did you mean `role`?",
                 "cluster_header: stands here twice",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, policy, policy_source, allowed_clusters",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, links, policy, policy_source, allowed_clusters",
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "policy: is missing",
             ]
@@ -311,11 +362,28 @@ mod tests {
     }
 
     #[test]
-    fn roles_that_do_not_work_yet_are_refused() {
-        assert!(
-            problems(r#"{"role": "attempt", "policy": {}}"#)
-                .contains(&"role: `attempt` is not supported yet".to_owned())
+    fn failover_is_read_and_wrong_ones_are_refused() {
+        let policy = crate::stream::testing::POLICY;
+        let failover = |members: &str| {
+            let text = format!("{{{members}, \"role\": \"attempt\", \"policy\": {policy}}}");
+            Plugin::compile(text.as_bytes()).unwrap().failover
+        };
+        let aggregate = r#""failover": "aggregate", "links": 3"#;
+        assert_eq!(failover(aggregate), Failover::Aggregate { links: 3 });
+        assert_eq!(
+            failover(r#""failover": "per_attempt""#),
+            Failover::PerAttempt
         );
+        for wrong in [
+            r#"{"failover": "aggregate"}"#,
+            r#"{"failover": "agregate"}"#,
+        ] {
+            assert!(problems(wrong)[0].starts_with("failover: "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn roles_that_do_not_exist_are_refused() {
         assert!(
             problems(r#"{"role": "ruoter", "policy": {}}"#)
                 .contains(&"role: unknown role `ruoter`; did you mean `router`?".to_owned())
@@ -365,6 +433,18 @@ mod tests {
         assert_eq!(plugin.policy_text, policy);
         assert_eq!(plugin.cluster_header, "x-to");
         assert_eq!(plugin.role, Role::Router);
-        assert_ne!(plugin.fingerprint, fingerprint(policy.as_bytes()));
+        let same = |text: &str| {
+            Plugin::compile(text.as_bytes()).unwrap().fingerprint == plugin.fingerprint
+        };
+        assert!(same(&format!(
+            r#"{{"role": "attempt", "policy": {policy}}}"#
+        )));
+        assert!(!same(&format!(
+            r#"{{"policy": {policy} , "allowed_clusters": ["cluster-cpu", "cluster-gpu", "cluster-lpu", "fallback"]}}"#
+        )));
+        assert!(!same(&format!(
+            r#"{{"policy": {}}}"#,
+            policy.replacen('7', "8", 1)
+        )));
     }
 }

@@ -27,6 +27,8 @@ pub struct Prompt<'a> {
     pub turns: Vec<Turn<'a>>,
     /// Estimated tokens of the whole input: every message, tools and schema included, images by their usual cost.
     pub input_tokens: u32,
+    /// What of it has to fit into a context window together: all of a conversation, the longest of several inputs.
+    pub window_tokens: u32,
 }
 
 impl<'a> Prompt<'a> {
@@ -38,9 +40,14 @@ impl<'a> Prompt<'a> {
             .filter(|message| message.role == Role::User)
             .filter_map(turn)
             .collect();
+        let input_tokens = input_tokens(request);
         Prompt {
             turns,
-            input_tokens: input_tokens(request),
+            input_tokens,
+            window_tokens: match request.inputs {
+                0 | 1 => input_tokens,
+                _ => longest_input(request),
+            },
         }
     }
 }
@@ -65,7 +72,18 @@ fn input_tokens(request: &Request<'_>) -> u32 {
         .saturating_mul(TOKENS_PER_MESSAGE)
         .saturating_add(request.images.saturating_mul(TOKENS_PER_IMAGE));
     // A float too large for u32 saturates.
-    ((text + schema).ceil() as u32).saturating_add(fixed)
+    ((text + schema).ceil() as u32)
+        .saturating_add(fixed)
+        .saturating_add(request.token_ids)
+}
+
+/// Tokens of the longest of inputs that are answered each for itself.
+fn longest_input(request: &Request<'_>) -> u32 {
+    let texts = request.messages.iter().flat_map(|message| &message.texts);
+    let longest = texts.map(|text| text_tokens(text)).fold(0.0, f32::max);
+    (longest.ceil() as u32)
+        .max(request.longest_token_ids)
+        .saturating_add(TOKENS_PER_MESSAGE)
 }
 
 /// About how many tokens a text is to a tokenizer of a recent model (byte pairs, 100,000 to 200,000 entries).

@@ -82,6 +82,61 @@ impl Capabilities {
     }
 }
 
+/// A set of APIs that a backend speaks, or the one that a request speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Apis(u8);
+
+impl Apis {
+    /// None.
+    pub const NONE: Apis = Apis(0);
+    /// OpenAI's Chat Completions.
+    pub const OPENAI_CHAT: Apis = Apis(1);
+    /// OpenAI's Responses.
+    pub const OPENAI_RESPONSES: Apis = Apis(1 << 1);
+    /// OpenAI's Completions.
+    pub const OPENAI_COMPLETIONS: Apis = Apis(1 << 2);
+    /// OpenAI's Embeddings.
+    pub const OPENAI_EMBEDDINGS: Apis = Apis(1 << 3);
+    /// Anthropic's Messages.
+    pub const ANTHROPIC_MESSAGES: Apis = Apis(1 << 4);
+
+    /// Every API with the name that policies use for it.
+    pub const NAMES: [(&'static str, Apis); 5] = [
+        ("openai_chat", Apis::OPENAI_CHAT),
+        ("openai_responses", Apis::OPENAI_RESPONSES),
+        ("openai_completions", Apis::OPENAI_COMPLETIONS),
+        ("openai_embeddings", Apis::OPENAI_EMBEDDINGS),
+        ("anthropic_messages", Apis::ANTHROPIC_MESSAGES),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: Apis) -> Apis {
+        Apis(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in `self`.
+    pub const fn contains(self, other: Apis) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The API with this name.
+    pub fn find(name: &str) -> Option<Apis> {
+        Self::NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, one)| *one)
+    }
+
+    /// The name of the one API in the set; of several the first.
+    pub fn name(self) -> &'static str {
+        Self::NAMES
+            .iter()
+            .find(|(_, one)| self.contains(*one))
+            .map_or("none", |(name, _)| *name)
+    }
+}
+
 /// The kind of hardware that a backend runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Accelerator {
@@ -127,6 +182,8 @@ pub struct Price {
     pub input: f64,
     /// Input tokens that the backend had cached; equal to `input` where it has no cache price.
     pub cached_input: f64,
+    /// Input tokens that the backend put into its cache; equal to `input` where it has no price for that.
+    pub cache_write: f64,
     /// Output tokens.
     pub output: f64,
 }
@@ -174,8 +231,38 @@ pub struct Backend {
     pub price: Price,
     /// How fast it is.
     pub latency: Latency,
+    /// The APIs that it speaks.
+    pub apis: Apis,
     /// The operator's tags, such as `on-prem` or `eu`, sorted.
     pub tags: Vec<String>,
+    /// Where it is, if the policy says so.
+    pub endpoint: Option<Endpoint>,
+    /// What proves to it who is asking; `None` where the client's own headers do.
+    pub credentials: Option<Credentials>,
+}
+
+/// Where a backend is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Its host name or IP address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What goes before the path of each request: empty, or `/` and what follows it, without a `/` at the end.
+    pub path: String,
+}
+
+/// A header that carries a secret. The secret itself is nowhere in the core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Name of the header, lower case.
+    pub header: String,
+    /// What stands in it before the secret.
+    pub prefix: String,
+    /// The environment variable that holds the secret.
+    pub env: String,
 }
 
 /// All models and backends of a policy.

@@ -5,7 +5,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use crate::classifier::{self, Classification, Classifier, ClassifierError};
+use crate::classifier::{self, Classification, Classifier, ClassifierError, DOMAIN_COUNT};
 use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Rejection};
 use crate::policy::profile::Profile;
 use crate::policy::rules::{Facts, rule};
@@ -92,7 +92,7 @@ impl Router {
         policy: &Policy,
         request: &Request<'_>,
     ) -> (Outcome, Vec<Candidate>) {
-        let asked = match find_asked(policy, request.model.as_deref()) {
+        let asked = match find_asked(policy, request) {
             Ok(asked) => asked,
             Err(outcome) => return (outcome, Vec::new()),
         };
@@ -101,8 +101,10 @@ impl Router {
             Asked::Open(profile) => (None, profile),
         };
         let prompt = Prompt::of(request);
-        let classification = (pinned.is_none() || classifies_pinned(policy))
-            .then(|| classify_hardest(&prompt, |turn| self.classify_turn(turn)));
+        let embeds = request.format == Format::OpenAiEmbeddings;
+        let classifies = !embeds && (pinned.is_none() || classifies_pinned(policy));
+        let classification =
+            classifies.then(|| classify_hardest(&prompt, |turn| self.classify_turn(turn)));
         let ruling = rule(
             &policy.rules,
             &Facts {
@@ -125,7 +127,9 @@ impl Router {
             tags: &ruling.tags,
             min_quality: ruling.min_quality,
             needs: request.needs,
+            api: request.format.api(),
             input_tokens: prompt.input_tokens,
+            window_tokens: prompt.window_tokens,
             max_tokens: request.max_tokens,
             choices: request.choices,
             classification: classification.as_ref(),
@@ -160,7 +164,7 @@ pub fn unreadable(policy: &Policy, error: &InvalidRequest) -> Outcome {
 }
 
 /// What the conversation demands: that of its hardest turn, by [`Classification::difficulty`]; of two equally hard ones
-/// that of the later. A conversation's demand so never falls as it grows.
+/// that of the later. A conversation's demand so never falls as it grows, and no subject that it was about is forgotten.
 fn classify_hardest(
     prompt: &Prompt<'_>,
     mut classify: impl FnMut(&Turn<'_>) -> Classification,
@@ -168,11 +172,15 @@ fn classify_hardest(
     let count = prompt.turns.len();
     let half = MAX_TURNS / 2;
     let mut hardest: Option<Classification> = None;
+    let mut subjects = [0.0; DOMAIN_COUNT];
     for (index, turn) in prompt.turns.iter().enumerate() {
         if index >= half && index + half < count {
             continue;
         }
         let said = classify(turn);
+        for (greatest, one) in subjects.iter_mut().zip(&said.domain_probabilities) {
+            *greatest = one.max(*greatest);
+        }
         let harder = hardest
             .as_ref()
             .is_none_or(|hardest| said.difficulty >= hardest.difficulty);
@@ -183,7 +191,11 @@ fn classify_hardest(
     let nothing = Turn {
         text: Cow::Borrowed(""),
     };
-    hardest.unwrap_or_else(|| classifier::from_features(&nothing))
+    let hardest = hardest.unwrap_or_else(|| classifier::from_features(&nothing));
+    Classification {
+        domain_probabilities: subjects,
+        ..hardest
+    }
 }
 
 /// Whether a rule that holds for pinned models too needs the classifier's answer.
@@ -210,16 +222,16 @@ fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
 }
 
 /// What `model`, as the client wrote it, stands for.
-fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, Outcome> {
+fn find_asked<'p>(policy: &'p Policy, request: &Request<'_>) -> Result<Asked<'p>, Outcome> {
     let Some(default) = policy.find_profile(&policy.default_profile) else {
         let fault = "the policy lacks its own default profile".to_owned();
         return Err(Outcome::Bypassed(Bypass::RouterFault(fault)));
     };
-    let Some(name) = model else {
-        return Ok(Asked::Open(default));
+    let Some(name) = request.model.as_deref() else {
+        return Ok(open(policy, request.format, default));
     };
     if let Some(profile) = policy.find_profile(name) {
-        return Ok(Asked::Open(profile));
+        return Ok(open(policy, request.format, profile));
     }
     match policy.registry.find_model(name) {
         Some(model) => Ok(Asked::Pinned(model, default)),
@@ -232,6 +244,19 @@ fn find_asked<'p>(policy: &'p Policy, model: Option<&str>) -> Result<Asked<'p>, 
                 available(policy)
             ),
         ))),
+    }
+}
+
+/// A choice by `profile`. Vectors of different models cannot be compared, so for embeddings every profile means one model:
+/// that of the policy's first backend that embeds.
+fn open<'p>(policy: &Policy, format: Format, profile: &'p Profile) -> Asked<'p> {
+    let mut backends = policy.registry.backends.iter();
+    let first = backends.find(|backend| backend.apis.contains(format.api()));
+    match first {
+        Some(backend) if format == Format::OpenAiEmbeddings => {
+            Asked::Pinned(backend.model, profile)
+        }
+        _ => Asked::Open(profile),
     }
 }
 
@@ -290,22 +315,16 @@ fn refuse(
             "invalid_value",
             format!("max_tokens is {needed}; {who} writes at most {most}"),
         ),
-        Some(Ineligible::LacksCapability(_)) => {
-            let lacking = obstacles().filter_map(|obstacle| match obstacle {
-                Ineligible::LacksCapability(lacking) => Some(*lacking),
-                _ => None,
-            });
-            let least = lacking
-                .min_by_key(|lacking| lacking.names().count())
-                .unwrap_or(Capabilities::NONE);
-            let names: Vec<&str> = least.names().collect();
-            let message = format!("{who} lacks what the request needs: {}", names.join(", "));
-            reject(400, "unsupported_capability", message)
-        }
+        Some(Ineligible::LacksCapability(_)) => lacks_capability(&who, candidates),
         Some(Ineligible::LacksTag(tag)) => reject(
             400,
             "no_eligible_backend",
             format!("no backend that may take the request has the tag `{tag}`"),
+        ),
+        Some(Ineligible::LacksApi(api)) => reject(
+            400,
+            "unsupported_api",
+            format!("no backend of {who} speaks `{}`", api.name()),
         ),
         Some(Ineligible::NotAllowed) => {
             let message = "the policy's rules leave no model for this request".to_owned();
@@ -325,18 +344,33 @@ fn refuse(
     }
 }
 
+/// The least that is lacking somewhere.
+fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
+    let lacking = candidates.iter().filter_map(|one| match one.ineligible {
+        Some(Ineligible::LacksCapability(lacking)) => Some(lacking),
+        _ => None,
+    });
+    let least = lacking
+        .min_by_key(|lacking| lacking.names().count())
+        .unwrap_or(Capabilities::NONE);
+    let names: Vec<&str> = least.names().collect();
+    let message = format!("{who} lacks what the request needs: {}", names.join(", "));
+    reject(400, "unsupported_capability", message)
+}
+
 /// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
 fn progress(obstacle: &Ineligible) -> (u8, u32) {
     match obstacle {
         Ineligible::NotTheModel => (0, 0),
-        Ineligible::NotAllowed => (1, 0),
-        Ineligible::LacksTag(_) => (2, 0),
-        Ineligible::LacksCapability(_) => (3, 0),
-        Ineligible::ContextWindow { window, .. } => (4, *window),
-        Ineligible::OutputTokens { most, .. } => (5, *most),
+        Ineligible::LacksApi(_) => (1, 0),
+        Ineligible::NotAllowed => (2, 0),
+        Ineligible::LacksTag(_) => (3, 0),
+        Ineligible::LacksCapability(_) => (4, 0),
+        Ineligible::ContextWindow { window, .. } => (5, *window),
+        Ineligible::OutputTokens { most, .. } => (6, *most),
         Ineligible::BelowQuality { .. }
         | Ineligible::OverCost { .. }
-        | Ineligible::OverLatency { .. } => (6, 0),
+        | Ineligible::OverLatency { .. } => (7, 0),
     }
 }
 

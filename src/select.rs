@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use crate::classifier::Classification;
 use crate::decision::{Candidate, Estimate, Ineligible, Reason};
 use crate::policy::profile::{LIMIT_COUNT, Limit, Profile, Weights};
-use crate::registry::{Backend, BackendId, Capabilities, Model, ModelId, Registry};
+use crate::registry::{Apis, Backend, BackendId, Capabilities, Model, ModelId, Registry};
 
 /// The most entries of a fallback chain. Envoy's retries are bounded far below it.
 pub const MAX_FALLBACKS: usize = 8;
@@ -37,6 +37,8 @@ pub struct Ask<'a> {
     /// The only model that will do, if the client named one. The profile then only orders its backends: its tags are not
     /// required, quality is not limited and every other limit may give way.
     pub pinned: Option<ModelId>,
+    /// The API that the request speaks.
+    pub api: Apis,
     /// Only these models may answer, if not empty.
     pub allowed: &'a [ModelId],
     /// Tags that a backend must have, beside those of the profile.
@@ -47,6 +49,8 @@ pub struct Ask<'a> {
     pub needs: Capabilities,
     /// Tokens of the input, estimated.
     pub input_tokens: u32,
+    /// What of it has to fit into a context window together, in tokens.
+    pub window_tokens: u32,
     /// The most tokens of the answer, if the client said so.
     pub max_tokens: Option<u32>,
     /// How many answers are wanted.
@@ -187,6 +191,9 @@ fn find_obstacle(
     if ask.pinned.is_some_and(|pinned| pinned != backend.model) {
         return Some(Ineligible::NotTheModel);
     }
+    if !backend.apis.contains(ask.api) {
+        return Some(Ineligible::LacksApi(ask.api));
+    }
     if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
         return Some(Ineligible::NotAllowed);
     }
@@ -203,7 +210,7 @@ fn find_obstacle(
         return Some(Ineligible::LacksCapability(lacking));
     }
     let answer = ask.max_tokens.unwrap_or(expected_tokens).max(1);
-    let needed = ask.input_tokens.saturating_add(answer);
+    let needed = ask.window_tokens.saturating_add(answer);
     if needed > model.context_window {
         return Some(Ineligible::ContextWindow {
             needed,

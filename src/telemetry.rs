@@ -11,6 +11,10 @@ pub mod header {
     pub const PREFIX: &str = "x-pointsman-";
     /// The header that names the upstream cluster, unless the plugin configuration names another.
     pub const CLUSTER: &str = "x-pointsman-cluster";
+    /// The backends that the request may be tried at; see [`crate::chain`].
+    pub const CHAIN: &str = "x-pointsman-chain";
+    /// Set where the answer is to be streamed, so that a route can end an attempt whose first token does not come.
+    pub const STREAM: &str = "x-pointsman-stream";
     /// Version of this list of response headers.
     pub const SCHEMA_VERSION: &str = "x-pointsman-schema-version";
     /// The value of [`SCHEMA_VERSION`] that this module writes.
@@ -152,6 +156,12 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests that were answered with an error.",
     },
     Family {
+        name: "pointsman.fallbacks",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend"],
+        help: "Requests that another backend answered than the one decided on; the labels name the one that did.",
+    },
+    Family {
         name: "pointsman.decision_us",
         kind: MetricKind::Histogram,
         tags: &[],
@@ -204,6 +214,18 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         tags: &[],
         help: "Host calls that failed where they should not.",
+    },
+    Family {
+        name: "pointsman.attempts_unknown",
+        kind: MetricKind::Counter,
+        tags: &[],
+        help: "Attempts whose backend or body the attempt filter did not know, so that they went on as they were.",
+    },
+    Family {
+        name: "pointsman.secrets_missing",
+        kind: MetricKind::Counter,
+        tags: &[],
+        help: "Attempts without the credentials that their backend needs, because the environment variable is not set.",
     },
     Family {
         name: "pointsman.metrics_dropped",
@@ -260,6 +282,10 @@ pub const POLICY_CONFIRMED_AT: Metric =
     plain(MetricKind::Gauge, "pointsman.policy_confirmed_at_seconds");
 /// Host calls that failed where they should not.
 pub const HOST_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.host_faults");
+/// Attempts that went on as they were.
+pub const ATTEMPTS_UNKNOWN: Metric = plain(MetricKind::Counter, "pointsman.attempts_unknown");
+/// Attempts without the credentials that their backend needs.
+pub const SECRETS_MISSING: Metric = plain(MetricKind::Counter, "pointsman.secrets_missing");
 /// Counts that had no metric left to go to.
 pub const METRICS_DROPPED: Metric = plain(MetricKind::Counter, "pointsman.metrics_dropped");
 
@@ -289,6 +315,15 @@ impl Metric {
                 ("profile", profile),
                 ("reason", reason),
             ],
+        )
+    }
+
+    /// Requests that another backend answered than the one decided on.
+    pub fn fallbacks(model: &str, backend: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.fallbacks",
+            &[("model", model), ("backend", backend)],
         )
     }
 
@@ -370,12 +405,15 @@ mod tests {
             CLASSIFIER_FAULTS,
             POLICY_ERRORS,
             HOST_FAULTS,
+            ATTEMPTS_UNKNOWN,
+            SECRETS_MISSING,
             METRICS_DROPPED,
             POLICY_REVISION,
             POLICY_PUBLISHED_AT,
             POLICY_CONFIRMED_AT,
             Metric::policy_polls("accepted"),
             Metric::decisions("m", "b", "a", "p", "r"),
+            Metric::fallbacks("m", "b"),
             Metric::bypasses("no_policy"),
             Metric::rejections("model_not_found"),
             Metric::policy_active("7"),

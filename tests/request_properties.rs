@@ -60,6 +60,24 @@ fn request() -> impl Strategy<Value = String> {
         any::<bool>().prop_map(|stream| ("stream".to_owned(), json!(stream))),
         any::<u32>().prop_map(|most| ("max_tokens".to_owned(), json!(most))),
         ("[a-z_]{1,12}x", any_json()),
+        any_json().prop_map(|input| ("input".to_owned(), input)),
+        any_json().prop_map(|prompt| ("prompt".to_owned(), prompt)),
+        content().prop_map(|system| ("system".to_owned(), system)),
+        vec(
+            (
+                prop_oneof![Just("include_usage"), Just("x")],
+                prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from)]
+            ),
+            0..3
+        )
+        .prop_map(|options| (
+            "stream_options".to_owned(),
+            options
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        )),
         (
             prop_oneof![Just("Model"), Just("MODEL")].prop_map(str::to_owned),
             any_json()
@@ -137,6 +155,8 @@ proptest! {
     fn any_json_is_answered(body in any_json()) {
         properties::check_reading(body.to_string().as_bytes());
         properties::check_reading(json!({"model": body, "messages": body}).to_string().as_bytes());
+        properties::check_reading(json!({"input": body, "prompt": body, "system": body}).to_string().as_bytes());
+        properties::check_rewriting(json!({"stream_options": body}).to_string().as_bytes(), "m");
     }
 
     #[test]

@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "classifier",
     "ability",
     "registry",
+    "chain",
     "live",
     "request",
     "usage",

@@ -12,10 +12,10 @@ fn asked(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
         domain_probability: 1.0,
         difficulty,
         demand,
-        gain: 0.0,
         output_tokens: 100.0,
         uncertainty: 0.0,
         from_model: true,
+        ..Classification::default()
     }
 }
 

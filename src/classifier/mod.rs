@@ -19,6 +19,11 @@ use tokenizer::Tokenizer;
 /// How many skill dimensions abilities and demands have; see [`crate::ability::SKILLS`] for their names.
 pub const SKILL_COUNT: usize = 5;
 
+/// How many kinds of task are told apart.
+pub const TASK_COUNT: usize = fitted::TASK.1;
+/// How many subjects are told apart.
+pub const DOMAIN_COUNT: usize = fitted::DOMAIN.1;
+
 /// What the classifier says of one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
@@ -26,10 +31,15 @@ pub struct Classification {
     pub task: Task,
     /// Probability of [`Classification::task`], 0 to 1.
     pub task_probability: f32,
+    /// Probability of each task, in the order of [`Task::ALL`]; see [`Classification::probability_of_task`].
+    pub task_probabilities: [f32; TASK_COUNT],
     /// The most probable subject.
     pub domain: Domain,
     /// Probability of [`Classification::domain`], 0 to 1.
     pub domain_probability: f32,
+    /// Probability of each subject, in the order of [`Domain::ALL`]; see [`Classification::probability_of_domain`]. Of a
+    /// conversation it is the greatest over its turns, so that what was once medical stays so.
+    pub domain_probabilities: [f32; DOMAIN_COUNT],
     /// How hard the prompt is, in logits: a model whose ability meets the demand exactly answers right with
     /// probability σ(−difficulty).
     pub difficulty: f32,
@@ -37,12 +47,57 @@ pub struct Classification {
     pub demand: [f32; SKILL_COUNT],
     /// How much a strong model gains over a weak one, as a z-score over the training prompts.
     pub gain: f32,
+    /// How likely a weak model is to fail, as a z-score over the training prompts.
+    pub weak_wrong: f32,
     /// Expected tokens of the answer.
     pub output_tokens: f32,
     /// How little the model knows of such prompts: 0 (like its training data) to 1 (unlike any of it).
     pub uncertainty: f32,
     /// Whether the model said it (`true`), or only the features did because the model failed (`false`).
     pub from_model: bool,
+}
+
+impl Classification {
+    /// The probability, 0 to 1, that the prompt is of this task: for rules that must not miss it, where looking at the most
+    /// probable task alone would.
+    pub fn probability_of_task(&self, task: Task) -> f32 {
+        of(Task::ALL, &self.task_probabilities, task)
+    }
+
+    /// The probability, 0 to 1, that the prompt is about this subject: for rules that must not miss it, where looking at
+    /// the most probable subject alone would. 0 where only the features were asked.
+    pub fn probability_of_domain(&self, domain: Domain) -> f32 {
+        of(Domain::ALL, &self.domain_probabilities, domain)
+    }
+}
+
+/// An average prompt of which nothing is known: what a test or a tool starts from.
+impl Default for Classification {
+    fn default() -> Classification {
+        Classification {
+            task: Task::Chat,
+            task_probability: 0.0,
+            task_probabilities: [0.0; TASK_COUNT],
+            domain: Domain::General,
+            domain_probability: 0.0,
+            domain_probabilities: [0.0; DOMAIN_COUNT],
+            difficulty: fitted::DIFFICULTY_MEAN,
+            demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
+            gain: 0.0,
+            weak_wrong: 0.0,
+            output_tokens: 200.0,
+            uncertainty: 1.0,
+            from_model: false,
+        }
+    }
+}
+
+/// What belongs to `label` in `values`, which are in the order of `labels`.
+fn of<T: Copy + PartialEq>(labels: &[T], values: &[f32], label: T) -> f32 {
+    let mut pairs = labels.iter().zip(values);
+    pairs
+        .find(|(one, _)| **one == label)
+        .map_or(0.0, |(_, value)| *value)
 }
 
 /// Why the classifier could not answer.
@@ -91,19 +146,24 @@ impl Classifier {
 
 /// The model's output → what it means. `heads` has the layout of `models/manifest.json`.
 pub fn interpret(heads: &[f32; fitted::OUTPUTS]) -> Classification {
-    let (task, task_probability) = most_probable(part(heads, fitted::TASK));
-    let (domain, domain_probability) = most_probable(part(heads, fitted::DOMAIN));
+    let task_probabilities = shares(part(heads, fitted::TASK));
+    let domain_probabilities = shares(part(heads, fitted::DOMAIN));
+    let (task, task_probability) = most_probable(&task_probabilities);
+    let (domain, domain_probability) = most_probable(&domain_probabilities);
     let novelty = part(heads, fitted::NOVELTY);
     let distance = novelty.iter().map(|x| x * x).sum::<f32>() / novelty.len().max(1) as f32;
     let uncertainty = unlike(distance);
     Classification {
         task: Task::ALL.get(task).copied().unwrap_or(Task::Chat),
         task_probability,
+        task_probabilities,
         domain: Domain::ALL.get(domain).copied().unwrap_or(Domain::General),
         domain_probability,
+        domain_probabilities,
         difficulty: shrink(one(heads, fitted::DIFFICULTY), uncertainty),
         demand: shares(part(heads, fitted::DEMAND)),
         gain: one(heads, fitted::GAIN),
+        weak_wrong: one(heads, fitted::WEAK_WRONG),
         output_tokens: tokens(one(heads, fitted::LOG_OUTPUT_TOKENS)),
         uncertainty,
         from_model: true,
@@ -119,18 +179,16 @@ pub fn from_features(turn: &Turn<'_>) -> Classification {
         *head = weights.iter().zip(&features).map(|(w, x)| w * x).sum();
     }
     let [scores @ .., difficulty, gain, log_output_tokens] = &heads;
-    let (task, task_probability) = most_probable(scores);
+    let task_probabilities = shares(scores);
+    let (task, task_probability) = most_probable(&task_probabilities);
     Classification {
         task: Task::ALL.get(task).copied().unwrap_or(Task::Chat),
         task_probability,
-        domain: Domain::General,
-        domain_probability: 0.0,
+        task_probabilities,
         difficulty: shrink(*difficulty, 0.5),
-        demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
         gain: *gain,
         output_tokens: tokens(*log_output_tokens),
-        uncertainty: 1.0,
-        from_model: false,
+        ..Classification::default()
     }
 }
 
@@ -142,18 +200,17 @@ fn one(heads: &[f32], (start, _): (usize, usize)) -> f32 {
     heads.get(start).copied().unwrap_or(0.0)
 }
 
-/// The index and the softmax probability of the greatest logit.
-fn most_probable(logits: &[f32]) -> (usize, f32) {
-    let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let total: f32 = logits.iter().map(|x| (x - greatest).exp()).sum();
-    let index = logits.iter().position(|x| *x == greatest).unwrap_or(0);
-    (index, 1.0 / total.max(1.0))
+/// The index of the greatest probability, and itself.
+fn most_probable(probabilities: &[f32]) -> (usize, f32) {
+    let greatest = probabilities.iter().copied().fold(0.0, f32::max);
+    let index = probabilities.iter().position(|p| *p == greatest);
+    (index.unwrap_or(0), greatest)
 }
 
-/// Softmax over the skills.
-fn shares(logits: &[f32]) -> [f32; SKILL_COUNT] {
+/// Softmax: what each of the `N` logits comes to, summing to 1.
+fn shares<const N: usize>(logits: &[f32]) -> [f32; N] {
     let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let mut shares = [0.0; SKILL_COUNT];
+    let mut shares = [0.0; N];
     for (share, logit) in shares.iter_mut().zip(logits) {
         *share = (logit - greatest).exp();
     }

@@ -24,15 +24,27 @@ pub const PLUGIN: Shape = Shape {
     fields: &[
         Field {
             name: "role",
-            kind: Kind::Choice(&["router"]),
+            kind: Kind::Choice(&["router", "attempt"]),
             default: Some("`router`"),
-            doc: "What this instance does: `router` is the downstream filter that decides where each request goes.",
+            doc: "What this instance does: `router` is the downstream filter that decides where each request goes, `attempt` the upstream filter that puts what belongs to the backend into each attempt.",
         },
         Field {
             name: "cluster_header",
             kind: Kind::Text,
             default: Some("`x-pointsman-cluster`"),
             doc: "The request header that names the upstream cluster, in lower case; the routes and the early header mutation name it too.",
+        },
+        Field {
+            name: "failover",
+            kind: Kind::Choice(&["off", "aggregate", "per_attempt"]),
+            default: Some("`off`"),
+            doc: "How a request gets to another backend when an attempt fails; it has to fit Envoy's clusters and routes.",
+        },
+        Field {
+            name: "links",
+            kind: Kind::Integer { min: 1.0, max: 9.0 },
+            default: Some("none"),
+            doc: "With `aggregate`: the most backends of a chain.",
         },
         Field {
             name: "policy",

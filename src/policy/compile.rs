@@ -6,6 +6,7 @@
 use super::compile_rules::{Known, compile_rules};
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
+use super::reach::{compile_credentials, compile_endpoint};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
@@ -13,7 +14,7 @@ use super::validate::validate;
 use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy, Problem};
 use crate::ability::Ability;
 use crate::registry::{
-    Accelerator, Backend, Capabilities, Latency, Model, ModelId, Price, Registry,
+    Accelerator, Apis, Backend, BackendId, Capabilities, Latency, Model, ModelId, Price, Registry,
 };
 
 const DEFAULT_CONTEXT_WINDOW: u32 = 8192;
@@ -71,6 +72,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         let message = unknown("profile", default_profile, &known);
         problems.add(at_of(root, "default_profile"), "default_profile", message);
     }
+    let baseline = compile_baseline(root, &models, &backends, &mut problems);
     problems.into_result()?;
     let default_cluster = text_of(root, "default_cluster")
         .or_else(|| backends.first().map(|backend| backend.cluster.as_str()))
@@ -89,6 +91,8 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
             Some("minimal") => DecisionHeaders::Minimal,
             _ => DecisionHeaders::Full,
         },
+        baseline,
+        always_stream_usage: text_of(root, "stream_usage") == Some("always"),
         max_body_bytes: number_of(root, "max_body_bytes")
             .map_or(DEFAULT_MAX_BODY_BYTES, |number| number as usize),
         registry: Registry { models, backends },
@@ -96,6 +100,29 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         rules,
         default_profile: default_profile.to_owned(),
     })
+}
+
+/// The first backend of the model that requests would go to without a router.
+fn compile_baseline(
+    root: &Node,
+    models: &[Model],
+    backends: &[Backend],
+    problems: &mut Problems<'_>,
+) -> Option<BackendId> {
+    let name = text_of(root, "baseline")?;
+    let at = at_of(root, "baseline");
+    let Some(model) = models.iter().position(|model| model.name == name) else {
+        let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        problems.add(at, "baseline", unknown("model", name, &known));
+        return None;
+    };
+    let model = ModelId(model as u32);
+    let first = backends.iter().position(|backend| backend.model == model);
+    if first.is_none() {
+        let message = format!("no backend serves {}, so it has no price", quote(name));
+        problems.add(at, "baseline", message);
+    }
+    first.map(|index| BackendId(index as u32))
 }
 
 fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Model> {
@@ -164,7 +191,10 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
                 .unwrap_or(Accelerator::Gpu),
             price: compile_price(node.get("price")),
             latency: compile_latency(node.get("latency"), index, problems),
+            apis: compile_apis(node),
             tags: compile_tags(node),
+            endpoint: compile_endpoint(node, index, problems),
+            credentials: compile_credentials(node, index, problems),
         }
     });
     backends.collect()
@@ -176,8 +206,18 @@ fn compile_price(node: Option<&Node>) -> Price {
     Price {
         input,
         cached_input: number("cached_input").unwrap_or(input),
+        cache_write: number("cache_write").unwrap_or(input),
         output: number("output").unwrap_or_default(),
     }
+}
+
+fn compile_apis(node: &Node) -> Apis {
+    node.get("apis").map_or(Apis::OPENAI_CHAT, |list| {
+        list.items()
+            .iter()
+            .filter_map(|item| Apis::find(item.text()?))
+            .fold(Apis::NONE, Apis::union)
+    })
 }
 
 fn compile_latency(node: Option<&Node>, backend: usize, problems: &mut Problems<'_>) -> Latency {
@@ -390,7 +430,7 @@ pub(super) fn number_of(node: &Node, name: &str) -> Option<f64> {
 }
 
 /// Where the member `name` of `node` stands, or `node` itself where there is none.
-fn at_of(node: &Node, name: &str) -> usize {
+pub(super) fn at_of(node: &Node, name: &str) -> usize {
     node.get(name).map_or(node.at, |value| value.at)
 }
 

@@ -10,6 +10,7 @@ mod compile_rules;
 pub(crate) mod document;
 pub mod profile;
 pub mod publish;
+pub mod reach;
 pub mod revision;
 pub mod rules;
 pub mod shape;
@@ -20,7 +21,7 @@ mod tests;
 mod validate;
 pub mod verify;
 
-use crate::registry::Registry;
+use crate::registry::{BackendId, Registry};
 use profile::Profile;
 use rules::Rule;
 
@@ -101,6 +102,10 @@ pub struct Policy {
     pub on_invalid_request: OnInvalidRequest,
     /// How much clients see.
     pub decision_headers: DecisionHeaders,
+    /// The backend whose prices requests would have cost without a router; `None` where no baseline is declared.
+    pub baseline: Option<BackendId>,
+    /// Whether streams tell their usage where the client did not ask for it; the client is not shown it.
+    pub always_stream_usage: bool,
     /// The most bytes of a body to hold before the decision is made on what is there.
     pub max_body_bytes: usize,
     /// The objectives that clients can ask for, the built-in ones included, sorted by name.

@@ -5,16 +5,17 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::shape::{Field, Kind, Shape};
-use super::source;
+use super::{reach, source};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 12] = [
+const SHAPES: [&Shape; 13] = [
     &source::POLICY,
     &source::MODEL,
     &source::BACKEND,
     &source::PRICE,
     &source::LATENCY,
     &source::FIRST_TOKEN,
+    &reach::CREDENTIALS,
     &source::PROFILE,
     &source::WEIGHTS,
     &source::LIMITS,

@@ -3,6 +3,10 @@
 //! These tables are the only place that says so. `shape` checks documents against them; the JSON Schema and the
 //! documentation are made from them.
 
+mod fleet;
+
+pub use fleet::{BACKEND, FIRST_TOKEN, LATENCY, PRICE};
+
 use super::shape::{Field, Kind, Shape};
 use crate::ability::BENCHMARKS;
 
@@ -54,9 +58,6 @@ const CAPABILITIES: &[&str] = &[
     "reasoning",
     "files",
 ];
-
-/// The names of [`crate::registry::Accelerator`].
-const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
 
 /// The names of [`super::profile::Limit`].
 const LIMIT_NAMES: &[&str] = &[
@@ -149,6 +150,18 @@ pub const POLICY: Shape = Shape {
             "`1048576`",
             "The most bytes of a body that are held back; of a longer one the first part decides.",
         ),
+        optional(
+            "baseline",
+            Kind::Text,
+            "no savings are counted",
+            "The model that requests would go to without a router: what they cost is held against what they would have cost at the first backend of this model.",
+        ),
+        optional(
+            "stream_usage",
+            Kind::Choice(&["as_asked", "always"]),
+            "`as_asked`",
+            "Whether streams of OpenAI's chat and completions APIs tell their usage: only where the client asks by `stream_options.include_usage`, or always, so that each is priced; who did not ask is not shown the event that tells it.",
+        ),
         required(
             "models",
             Kind::List {
@@ -225,104 +238,6 @@ pub const MODEL: Shape = Shape {
             },
             "those of an average model",
             "Public benchmark scores, 0 to 1, which place the model among the others; what is missing is inferred.",
-        ),
-    ],
-};
-
-/// One of `backends`.
-pub const BACKEND: Shape = Shape {
-    name: "backend",
-    doc: "One deployment of a model: an Envoy cluster.",
-    fields: &[
-        required("name", Kind::Text, "Its name in metrics, headers and logs."),
-        optional(
-            "cluster",
-            Kind::Text,
-            "the backend's name",
-            "The Envoy cluster that its requests go to.",
-        ),
-        required("model", Kind::Text, "The name of the model that it serves."),
-        optional(
-            "serves",
-            Kind::Text,
-            "the model's name",
-            "The name under which this deployment knows the model; written into the request.",
-        ),
-        optional(
-            "accelerator",
-            Kind::Choice(ACCELERATORS),
-            "`gpu`",
-            "What it runs on.",
-        ),
-        required("price", Kind::Object(&PRICE), "What its tokens cost."),
-        optional(
-            "latency",
-            Kind::Object(&LATENCY),
-            "a first token in 500 ms (p99 1500 ms), then 50 tokens per second",
-            "How fast it answers.",
-        ),
-        optional(
-            "tags",
-            Kind::List {
-                of: &Kind::Text,
-                min: 0,
-            },
-            "none",
-            "The operator's own labels, such as `on-prem` or `eu`, which profiles can require.",
-        ),
-    ],
-};
-
-/// `price` of a backend.
-pub const PRICE: Shape = Shape {
-    name: "price",
-    doc: "What tokens cost, in USD per 1,000,000 tokens. For hardware of one's own: its cost per hour divided by what it serves.",
-    fields: &[
-        required("input", AT_LEAST_ZERO, "Tokens of the request."),
-        optional(
-            "cached_input",
-            AT_LEAST_ZERO,
-            "the price of `input`",
-            "Tokens of the request that the backend had cached.",
-        ),
-        required("output", AT_LEAST_ZERO, "Tokens of the answer."),
-    ],
-};
-
-/// `latency` of a backend.
-pub const LATENCY: Shape = Shape {
-    name: "latency",
-    doc: "How fast a backend answers under its usual load.",
-    fields: &[
-        optional(
-            "first_token_ms",
-            Kind::Object(&FIRST_TOKEN),
-            "`{\"p50\": 500}`",
-            "Time to the first token of the answer.",
-        ),
-        optional(
-            "tokens_per_second",
-            Kind::Number {
-                min: 0.1,
-                max: 100_000.0,
-            },
-            "`50`",
-            "Tokens of the answer per second after the first.",
-        ),
-    ],
-};
-
-/// `first_token_ms` of a backend's latency.
-pub const FIRST_TOKEN: Shape = Shape {
-    name: "first token",
-    doc: "Time to the first token, in milliseconds.",
-    fields: &[
-        required("p50", MILLISECONDS, "The median."),
-        optional(
-            "p99",
-            MILLISECONDS,
-            "three times the median",
-            "The 99th percentile.",
         ),
     ],
 };
@@ -577,15 +492,13 @@ mod tests {
     use super::*;
     use crate::classifier::{Domain, Task};
     use crate::policy::profile::Limit;
-    use crate::registry::{Accelerator, Capabilities};
+    use crate::registry::Capabilities;
     use crate::sensitivity::Sensitivity;
 
     #[test]
     fn the_names_are_those_of_the_types() {
         let capabilities: Vec<&str> = Capabilities::NAMES.iter().map(|(name, _)| *name).collect();
         assert_eq!(CAPABILITIES, capabilities);
-        let accelerators: Vec<&str> = Accelerator::ALL.iter().map(|one| one.name()).collect();
-        assert_eq!(ACCELERATORS, accelerators);
         let limits: Vec<&str> = Limit::ALL.iter().map(|limit| limit.name()).collect();
         assert_eq!(LIMIT_NAMES, limits);
         let fields: Vec<&str> = LIMITS.fields.iter().map(|field| field.name).collect();

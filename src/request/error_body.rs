@@ -17,10 +17,22 @@ struct OpenAiDetail<'a> {
     code: &'a str,
 }
 
+#[derive(serde::Serialize)]
+struct AnthropicError<'a> {
+    r#type: &'a str,
+    error: AnthropicDetail<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct AnthropicDetail<'a> {
+    r#type: &'a str,
+    message: &'a str,
+}
+
 /// The JSON body of an error answer with HTTP status `status`.
 ///
 /// `code` is the API's machine-readable code (`model_not_found`); `param` is the field that is wrong
-/// (`messages[2].content`), if it is one; `message` is for the client's developer and must not quote the prompt.
+/// (`messages[2].content`), if it is one (Anthropic's errors have neither); `message` is for the client's developer and must not quote the prompt.
 pub fn error_body(
     format: Format,
     status: u16,
@@ -28,7 +40,17 @@ pub fn error_body(
     param: Option<&str>,
     message: &str,
 ) -> Vec<u8> {
-    let Format::OpenAiChat = format;
+    // Strings and options of strings always serialise; an empty body is what is left if that ever changes.
+    if format == Format::AnthropicMessages {
+        let body = AnthropicError {
+            r#type: "error",
+            error: AnthropicDetail {
+                r#type: anthropic_type(status),
+                message,
+            },
+        };
+        return serde_json::to_vec(&body).unwrap_or_default();
+    }
     let body = OpenAiError {
         error: OpenAiDetail {
             message,
@@ -37,7 +59,6 @@ pub fn error_body(
             code,
         },
     };
-    // Strings and options of strings always serialise; an empty body is what is left if that ever changes.
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
@@ -52,6 +73,20 @@ fn openai_type(status: u16, code: &str) -> &str {
         429 if code == "insufficient_quota" => code,
         429 => "rate_limit_error",
         500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// Anthropic's `type` for a status: <https://docs.anthropic.com/en/api/errors>.
+fn anthropic_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        529 => "overloaded_error",
+        500.. => "api_error",
         _ => "invalid_request_error",
     }
 }

@@ -16,15 +16,21 @@
 //! | number too large | the largest there is; negative: no limit |
 //! | cut off (`complete` false) | what is whole counts; of what is cut only texts do, up to the cut |
 
+mod anthropic_messages;
+mod content;
 pub mod error_body;
-mod json;
+mod fields;
+pub(crate) mod json;
 mod openai_chat;
+mod openai_completions;
+mod openai_responses;
 pub mod rewrite;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::registry::Capabilities;
+use crate::registry::{Apis, Capabilities};
+use content::Conversation;
 use json::{MAX_DEPTH, Stop};
 
 /// The API that a request speaks, recognised by its path.
@@ -32,14 +38,67 @@ use json::{MAX_DEPTH, Stop};
 pub enum Format {
     /// `POST /v1/chat/completions` as OpenAI defines it.
     OpenAiChat,
+    /// `POST /v1/responses` as OpenAI defines it.
+    OpenAiResponses,
+    /// `POST /v1/completions` as OpenAI defines it.
+    OpenAiCompletions,
+    /// `POST /v1/embeddings` as OpenAI defines it.
+    OpenAiEmbeddings,
+    /// `POST /v1/messages` as Anthropic defines it.
+    AnthropicMessages,
 }
 
+/// The ends of paths, the longer ones first. Only the first has none of the version: Azure puts names before it.
+const PATHS: [(&str, Format); 5] = [
+    ("/chat/completions", Format::OpenAiChat),
+    ("/v1/responses", Format::OpenAiResponses),
+    ("/v1/completions", Format::OpenAiCompletions),
+    ("/v1/embeddings", Format::OpenAiEmbeddings),
+    ("/v1/messages", Format::AnthropicMessages),
+];
+
 impl Format {
+    /// All of them.
+    pub const ALL: [Format; 5] = [
+        Format::OpenAiChat,
+        Format::OpenAiResponses,
+        Format::OpenAiCompletions,
+        Format::OpenAiEmbeddings,
+        Format::AnthropicMessages,
+    ];
+
     /// The format that a request path names, its query string ignored; `None` where it is not an LLM path that we know.
     pub fn of_path(path: &str) -> Option<Format> {
         let path = path.split('?').next().unwrap_or(path);
-        path.ends_with("/chat/completions")
-            .then_some(Format::OpenAiChat)
+        PATHS
+            .iter()
+            .find(|(end, _)| path.ends_with(end))
+            .map(|(_, format)| *format)
+    }
+
+    /// What a backend must speak to be sent such a request.
+    pub const fn api(self) -> Apis {
+        match self {
+            Format::OpenAiChat => Apis::OPENAI_CHAT,
+            Format::OpenAiResponses => Apis::OPENAI_RESPONSES,
+            Format::OpenAiCompletions => Apis::OPENAI_COMPLETIONS,
+            Format::OpenAiEmbeddings => Apis::OPENAI_EMBEDDINGS,
+            Format::AnthropicMessages => Apis::ANTHROPIC_MESSAGES,
+        }
+    }
+
+    /// Whether its streams end with usage only for who asks by `stream_options.include_usage`.
+    pub const fn has_stream_options(self) -> bool {
+        matches!(self, Format::OpenAiChat | Format::OpenAiCompletions)
+    }
+
+    /// The field that holds what is asked, as error texts name it.
+    pub const fn prompt_field(self) -> &'static str {
+        match self {
+            Format::OpenAiChat | Format::AnthropicMessages => "messages",
+            Format::OpenAiResponses | Format::OpenAiEmbeddings => "input",
+            Format::OpenAiCompletions => "prompt",
+        }
     }
 }
 
@@ -90,17 +149,85 @@ pub struct Request<'a> {
     pub stream: bool,
     /// Whether the client asked for usage at the end of the stream (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// The most tokens that the answer may have, if limited (`max_completion_tokens`, or `max_tokens`).
+    /// Where `stream_options` stands; `None` where it is not there.
+    pub usage_slot: Option<UsageSlot>,
+    /// The most tokens that the answer may have, if limited (`max_completion_tokens`, or `max_tokens`, or
+    /// `max_output_tokens`); 0 where nothing is written (embeddings).
     pub max_tokens: Option<u32>,
-    /// How many answers are wanted (`n`); 1 if not said, never 0.
+    /// How many answers are wanted (`n`, for each input); 1 if not said, never 0.
     pub choices: u32,
-    /// The end user that the client names (`user`, or `safety_identifier`).
+    /// How many inputs there are, each answered for itself (completions, embeddings); 1 for a conversation, never 0.
+    pub inputs: u32,
+    /// Input tokens that came as token ids, over all inputs.
+    pub token_ids: u32,
+    /// The most token ids of one input.
+    pub longest_token_ids: u32,
+    /// The end user that the client names (`user`, or `safety_identifier`, or Anthropic's `metadata.user_id`).
     pub user: Option<Cow<'a, str>>,
     /// String values of `metadata`, in order; of a key that comes twice the last counts.
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Whether the document was seen to its end; `false` where only its first part was there to decide on, so that any
     /// field, `model` too, may still follow.
     pub complete: bool,
+}
+
+/// Where `stream_options.include_usage` stands, or could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageSlot {
+    /// `stream_options` is `null`; the bytes of that.
+    NoOptions(Range<usize>),
+    /// It is an object without the field.
+    Inside {
+        /// The byte after its brace.
+        at: usize,
+        /// Whether it has no field at all.
+        is_empty: bool,
+    },
+    /// The bytes of the field's value.
+    Value(Range<usize>),
+}
+
+impl<'a> Request<'a> {
+    /// A request that says nothing.
+    fn empty(format: Format) -> Request<'a> {
+        Request {
+            format,
+            model: None,
+            model_spans: Vec::new(),
+            messages: Vec::new(),
+            needs: Capabilities::NONE,
+            tools: 0,
+            images: 0,
+            schema_bytes: 0,
+            stream: false,
+            include_usage: false,
+            usage_slot: None,
+            max_tokens: None,
+            choices: 1,
+            inputs: 1,
+            token_ids: 0,
+            longest_token_ids: 0,
+            user: None,
+            metadata: Vec::new(),
+            complete: false,
+        }
+    }
+
+    /// Takes over what was said, beside `schema_bytes` of tools and schemas; tools are counted already.
+    fn take(&mut self, conversation: Conversation<'a>, schema_bytes: usize) {
+        self.messages = conversation.messages;
+        self.images = conversation.images;
+        self.needs = conversation.needs;
+        self.need(self.tools > 0, Capabilities::TOOLS);
+        let bytes = schema_bytes.saturating_add(conversation.call_bytes);
+        self.schema_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+
+    fn need(&mut self, needed: bool, one: Capabilities) {
+        if needed {
+            self.needs = self.needs.union(one);
+        }
+    }
 }
 
 /// Why a body could not be read as a request. The text names what is wrong and where, and never quotes the body.
@@ -153,6 +280,11 @@ pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>,
     let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
     let request = match format {
         Format::OpenAiChat => openai_chat::read(text, start, complete),
+        Format::OpenAiResponses => openai_responses::read(text, start, complete),
+        Format::OpenAiCompletions | Format::OpenAiEmbeddings => {
+            openai_completions::read(format, text, start, complete)
+        }
+        Format::AnthropicMessages => anthropic_messages::read(text, start, complete),
     };
     request.map_err(|stop| match stop {
         Stop::Cut => InvalidRequest::NotJson {

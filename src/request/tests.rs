@@ -1,5 +1,7 @@
 //! What bodies mean: each expectation is what the API's reference or the module's table says, written out by hand.
 
+mod apis;
+
 use super::*;
 
 fn read(body: &str) -> Request<'_> {
@@ -49,7 +51,9 @@ fn paths_are_recognised_by_their_end() {
         "/v1/models",
         "/v1/chat/completions/",
         "/v1/chat/completions/chatcmpl-1",
-        "/v1/completions",
+        "/v1/messages/count_tokens",
+        "/v1/responses/resp_1",
+        "/completions",
         "/x?/v1/chat/completions",
     ] {
         assert_eq!(Format::of_path(path), None, "{path}");
@@ -76,8 +80,12 @@ fn a_small_request_reads_with_its_defaults() {
             schema_bytes: 0,
             stream: false,
             include_usage: false,
+            usage_slot: None,
             max_tokens: None,
             choices: 1,
+            inputs: 1,
+            token_ids: 0,
+            longest_token_ids: 0,
             user: None,
             metadata: vec![],
             complete: true,

@@ -366,6 +366,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         .collect();
     let prompt = Prompt {
         turns,
+        window_tokens: 0,
         input_tokens: 0,
     };
     let mut asked = 0;

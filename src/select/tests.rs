@@ -27,6 +27,7 @@ fn model(name: &str, skill: f32) -> Model {
 /// A backend whose tokens all cost `usd` per million and which writes `speed` tokens a second.
 fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
     Backend {
+        apis: Apis::OPENAI_CHAT,
         name: name.into(),
         cluster: name.into(),
         model: ModelId(model),
@@ -35,6 +36,7 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
         price: Price {
             input: usd,
             cached_input: usd,
+            cache_write: usd,
             output: usd,
         },
         latency: Latency {
@@ -43,6 +45,8 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
             tokens_per_second: speed,
         },
         tags: Vec::new(),
+        endpoint: None,
+        credentials: None,
     }
 }
 
@@ -67,10 +71,10 @@ fn said(difficulty: f32) -> Classification {
         domain_probability: 1.0,
         difficulty,
         demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
-        gain: 0.0,
         output_tokens: 200.0,
         uncertainty: 0.0,
         from_model: true,
+        ..Classification::default()
     }
 }
 
@@ -82,6 +86,8 @@ fn ask(classification: Option<&Classification>) -> Ask<'_> {
         min_quality: None,
         needs: Capabilities::NONE,
         input_tokens: 100,
+        window_tokens: 100,
+        api: Apis::OPENAI_CHAT,
         max_tokens: None,
         choices: 1,
         classification,
@@ -191,6 +197,7 @@ fn every_obstacle_is_named() {
 
     let mut long = ask(Some(&said));
     long.input_tokens = 900;
+    long.window_tokens = 900;
     let window = Some(Ineligible::ContextWindow {
         needed: 1100,
         window: 1000,
@@ -198,6 +205,7 @@ fn every_obstacle_is_named() {
     assert_eq!(why(&profile, &long), [None, None, window.clone(), window]);
 
     long.input_tokens = 100;
+    long.window_tokens = 100;
     long.max_tokens = Some(5000);
     registry_output(&registry, &long, &profile);
 
@@ -233,9 +241,11 @@ fn an_expected_answer_that_fits_nowhere_refuses_nothing() {
     said.output_tokens = 4000.0;
     let mut ask = ask(Some(&said));
     ask.input_tokens = 8000;
+    ask.window_tokens = 8000;
     let profile = profile([1.0, 0.0, 0.0], &[], &[]);
     assert!(select(&registry, &profile, &ask).is_ok());
     ask.input_tokens = 8192;
+    ask.window_tokens = 8192;
     assert!(select(&registry, &profile, &ask).is_err());
 }
 

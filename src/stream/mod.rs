@@ -4,6 +4,8 @@
 //! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
 //! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
 
+pub mod attempt;
+mod chains;
 mod number;
 mod reply;
 mod trace;
@@ -19,8 +21,10 @@ use std::rc::Rc;
 pub use reply::Reply;
 pub use trace::printable;
 
+use crate::chain::Failover;
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
+use crate::registry::Apis;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{self, Router};
@@ -62,6 +66,8 @@ pub enum Event<'a> {
     ResponseHeaders,
     /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
     Attempts(Option<u64>),
+    /// The answer to [`Effect::ReadHost`]: the backend that the answering host belongs to, where its metadata say so.
+    Host(Option<&'a str>),
 }
 
 /// How loud a log line is.
@@ -89,6 +95,8 @@ pub enum Effect {
     ReadClock,
     /// Answer with [`Event::Attempts`].
     ReadAttempts,
+    /// Answer with [`Event::Host`].
+    ReadHost,
     /// Remove a request header, every value of it.
     RemoveRequestHeader(Vec<u8>),
     /// Set a request header to one value.
@@ -138,6 +146,8 @@ pub enum Effect {
 pub struct Worker<'a> {
     /// The request header that names the upstream cluster.
     pub cluster_header: &'a str,
+    /// How requests get to another backend when an attempt fails.
+    pub failover: Failover,
     /// The policy in force; `None` where there is none yet. Looked at when a request begins: a policy that changes under
     /// way does not change what it gets.
     pub policy: Option<&'a Rc<Policy>>,
@@ -188,8 +198,8 @@ enum Purpose<'a> {
     Other,
     /// To be routed.
     Llm(Format),
-    /// Asks what would be decided.
-    DryRun,
+    /// Asks what would be decided about a request of this format.
+    DryRun(Format),
     /// Asks for the models.
     ModelList,
     /// Asks for one model.
@@ -228,6 +238,7 @@ impl Stream {
             Event::Clock(now_ns) => self.on_clock(now_ns, &mut effects),
             Event::ResponseHeaders => self.on_response_headers(&mut effects),
             Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
+            Event::Host(host) => self.trace.host(host, &mut effects),
         }
         effects
     }
@@ -249,8 +260,7 @@ impl Stream {
             (Purpose::Model(name), Some(policy)) => {
                 return self.answer(reply::model(policy, name), effects);
             }
-            (Purpose::Llm(format), _) => format,
-            (Purpose::DryRun, _) => Format::OpenAiChat,
+            (Purpose::Llm(format) | Purpose::DryRun(format), _) => format,
         };
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
@@ -258,7 +268,7 @@ impl Stream {
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
-            dry_run: purpose(headers) == Purpose::DryRun,
+            dry_run: matches!(purpose(headers), Purpose::DryRun(_)),
             content_length: content_length(headers),
         };
         if is_encoded(headers) && !plan.dry_run {
@@ -326,7 +336,7 @@ impl Stream {
         let outcome = decide(worker, &plan.policy, &request);
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                self.route(&plan, &decision, bytes, request, header, effects);
+                self.route(&plan, &decision, bytes, request, worker, effects);
             }
             (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
                 self.bypass("invalid_request", Some(&plan.policy), header, effects);
@@ -365,24 +375,30 @@ impl Stream {
         decision: &Decision,
         body: &[u8],
         request: &Request<'_>,
-        cluster_header: &str,
+        worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(backend) = plan.policy.registry.backend(decision.backend) else {
             // INVARIANT: decisions name backends of the policy they were made with.
-            return self.bypass("router_fault", Some(&plan.policy), cluster_header, effects);
+            let header = worker.cluster_header;
+            return self.bypass("router_fault", Some(&plan.policy), header, effects);
         };
-        set_cluster(cluster_header, &backend.cluster, effects);
-        if let Some(edit) = rewrite::set_model(body, request, &backend.served_model) {
-            let content_length = plan
-                .content_length
-                .and_then(|length| length.checked_add_signed(edit.growth()));
+        let mut content_length = plan.content_length;
+        let ask_usage =
+            plan.policy.always_stream_usage && request.stream && plan.format.has_stream_options();
+        let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
+        if let Some(edit) = edit {
+            content_length =
+                content_length.and_then(|length| length.checked_add_signed(edit.growth()));
             effects.push(Effect::RewriteBody {
                 edit,
                 content_length,
             });
         }
+        let (policy, streams) = (&plan.policy, request.stream);
+        let tried = chains::name(worker, policy, decision, streams, content_length, effects);
         effects.push(Effect::ClearRouteCache);
+        self.trace.tried(tried);
         self.trace.routed(&plan.policy, decision, effects);
         effects.push(Effect::ReadClock);
     }
@@ -469,9 +485,9 @@ fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
     let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
         return Purpose::Other;
     };
-    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
     match find(headers, ":method") {
-        Some(b"POST") if path == "/v1/route" => Purpose::DryRun,
+        Some(b"POST") if path == "/v1/route" => Purpose::DryRun(dry_run_format(query)),
         Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
         Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
         Some(b"GET") => path
@@ -479,6 +495,17 @@ fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
             .map_or(Purpose::Other, Purpose::Model),
         _ => Purpose::Other,
     }
+}
+
+/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
+fn dry_run_format(query: &str) -> Format {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.find(|(name, _)| *name == "api");
+    let api = named.and_then(|(_, value)| Apis::find(value));
+    let mut formats = Format::ALL.into_iter();
+    formats
+        .find(|format| Some(format.api()) == api)
+        .unwrap_or(Format::OpenAiChat)
 }
 
 /// Whether the body is compressed, so that we cannot read it.

@@ -24,7 +24,7 @@ pub struct Reply {
 pub fn error(format: Format, rejection: &Rejection) -> Reply {
     let param = match rejection.code {
         "model_not_found" => Some("model"),
-        "context_length_exceeded" => Some("messages"),
+        "context_length_exceeded" => Some(format.prompt_field()),
         _ => None,
     };
     let (status, code) = (rejection.status, rejection.code);

@@ -6,12 +6,14 @@ use serde_json::Value;
 
 use super::testing::{POLICY, policy_with};
 use super::*;
+use crate::chain::{Chain, Failover, link};
 use crate::telemetry::state;
 
 /// A host: carries out effects on a request that it holds, and answers what it is asked.
 struct Host {
     stream: Stream,
     policy: Option<Rc<Policy>>,
+    failover: Failover,
     router: Option<Router>,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
@@ -33,6 +35,7 @@ impl Host {
         Host {
             stream: Stream::new(),
             policy: None,
+            failover: Failover::Off,
             router: Some(Router::with_features_only()),
             headers: Vec::new(),
             body: Vec::new(),
@@ -47,6 +50,7 @@ impl Host {
     fn tell(&mut self, event: Event<'_>) {
         let mut worker = Worker {
             cluster_header: "x-to",
+            failover: self.failover,
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
         };
@@ -72,6 +76,7 @@ impl Host {
                 });
             }
             Effect::ReadClock => self.tell(Event::Clock(self.clock_ns + 41_500)),
+            Effect::ReadHost => self.tell(Event::Host(Some("lpu-1"))),
             _ => self.tell(Event::Attempts(Some(2))),
         }
     }
@@ -81,7 +86,10 @@ impl Host {
         match effect {
             Effect::Pause => self.held = true,
             Effect::Continue => self.held = false,
-            Effect::ReadBody { .. } | Effect::ReadClock | Effect::ReadAttempts => {
+            Effect::ReadBody { .. }
+            | Effect::ReadClock
+            | Effect::ReadAttempts
+            | Effect::ReadHost => {
                 return Some(effect);
             }
             Effect::RemoveRequestHeader(name) => {
@@ -631,21 +639,60 @@ fn no_order_of_events_panics() {
         },
         4 => Event::Clock(0),
         5 => Event::ResponseHeaders,
+        6 => Event::Host(Some("lpu-1")),
         _ => Event::Attempts(None),
     };
     let policy = Rc::new(Policy::compile(POLICY).unwrap());
     let mut router = Router::with_features_only();
-    for order in 0..7_usize.pow(5) {
+    for order in 0..8_usize.pow(5) {
         let mut stream = Stream::new();
         let mut rest = order;
         for _ in 0..5 {
             let mut worker = Worker {
                 cluster_header: "x-to",
+                failover: Failover::PerAttempt,
                 policy: Some(&policy),
                 router: Some(&mut router),
             };
-            stream.on(event(rest % 7), &mut worker);
-            rest /= 7;
+            stream.on(event(rest % 8), &mut worker);
+            rest /= 8;
         }
     }
+}
+
+#[test]
+fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
+    let mut host = Host::new(POLICY);
+    host.failover = Failover::PerAttempt;
+    let body = ask("huge", "hello");
+    host.begin("POST", "/v1/chat/completions");
+    host.set("content-length", &body.len().to_string());
+    host.send_headers(false);
+    host.send_chunk(body.as_bytes(), true);
+    assert_eq!(host.header("x-to"), Some("cluster-gpu"));
+    let chain = Chain::parse(host.header(header::CHAIN).unwrap().as_bytes()).unwrap();
+    // Pinned: the other backend of the same model, and no other model.
+    assert_eq!(chain.links, [link("gpu-1"), link("lpu-1")]);
+    let length = host.header("content-length").unwrap();
+    assert_eq!(chain.content_length, length.parse().ok());
+    let response = host.response();
+    assert!(response.contains(&(header::BACKEND, "lpu-1".to_owned())));
+    assert!(response.contains(&(header::ATTEMPTS, "2".to_owned())));
+    assert_eq!(host.state(state::BACKEND), Some("lpu-1"));
+    assert_eq!(
+        host.counts(),
+        ["pointsman.fallbacks.model.huge.backend.lpu-1"]
+    );
+}
+
+#[test]
+fn an_aggregate_is_named_by_its_clusters_and_its_host_tells() {
+    let mut host = Host::new(POLICY);
+    host.failover = Failover::Aggregate { links: 2 };
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(false);
+    host.send_chunk(ask("huge", "hello").as_bytes(), true);
+    assert_eq!(host.header("x-to"), Some("cluster-gpu+cluster-lpu"));
+    let response = host.response();
+    assert!(response.contains(&(header::BACKEND, "lpu-1".to_owned())));
 }

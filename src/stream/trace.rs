@@ -3,7 +3,9 @@
 //! The texts are made when the decision is, because the response comes when the policy may have changed already.
 
 use super::Effect;
+use super::chains::Tried;
 use super::number::{push_fixed, push_integer};
+use crate::chain::Failover;
 use crate::decision::Decision;
 use crate::policy::{DecisionHeaders, Policy};
 use crate::telemetry::{self, Metric, header, state};
@@ -13,6 +15,8 @@ use crate::telemetry::{self, Metric, header, state};
 pub struct Trace {
     headers: Vec<(&'static str, String)>,
     full: bool,
+    tried: Option<Tried>,
+    attempts: Option<u64>,
 }
 
 impl Trace {
@@ -116,11 +120,18 @@ impl Trace {
         }
     }
 
-    /// Writes the headers, and asks for what is still missing.
+    /// The backends that the request may be tried at.
+    pub fn tried(&mut self, tried: Tried) {
+        self.tried = Some(tried);
+    }
+
+    /// Writes the headers, or asks first for what they depend on.
     pub fn response_headers(&mut self, effects: &mut Vec<Effect>) {
-        for (name, value) in self.headers.drain(..) {
-            effects.push(Effect::SetResponseHeader { name, value });
+        if self.is_open() {
+            effects.push(Effect::ReadAttempts);
+            return;
         }
+        self.write(effects);
         if self.full {
             effects.push(Effect::ReadAttempts);
         }
@@ -128,13 +139,59 @@ impl Trace {
 
     /// How many attempts the answer took.
     pub fn attempts(&mut self, attempts: Option<u64>, effects: &mut Vec<Effect>) {
-        if let Some(attempts) = attempts {
+        self.attempts = attempts;
+        let aggregate = |tried: &Tried| matches!(tried.failover, Failover::Aggregate { .. });
+        if self.is_open() && self.tried.as_ref().is_some_and(aggregate) {
+            effects.push(Effect::ReadHost);
+        } else {
+            self.finish(None, effects);
+        }
+    }
+
+    /// Which backend the answering host belongs to.
+    pub fn host(&mut self, host: Option<&str>, effects: &mut Vec<Effect>) {
+        self.finish(host, effects);
+    }
+
+    fn is_open(&self) -> bool {
+        self.tried.as_ref().is_some_and(Tried::is_open)
+    }
+
+    /// Writes what depends on which backend answered, and how many attempts that took.
+    fn finish(&mut self, host: Option<&str>, effects: &mut Vec<Effect>) {
+        if let Some(tried) = self.tried.take_if(|tried| tried.is_open())
+            && let Some((policy, answered)) = tried.answered(self.attempts.unwrap_or(1), host)
+            && tried.chosen() != Some(answered)
+            && let Some(backend) = policy.registry.backend(answered)
+            && let Some(model) = policy.registry.model(backend.model)
+        {
+            effects.push(Effect::Count(Metric::fallbacks(&model.name, &backend.name)));
+            set_state(effects, state::MODEL, &model.name);
+            set_state(effects, state::BACKEND, &backend.name);
+            for (name, value) in &mut self.headers {
+                match *name {
+                    header::MODEL => *value = printable(&model.name),
+                    header::BACKEND => *value = printable(&backend.name),
+                    _ => {}
+                }
+            }
+        }
+        self.write(effects);
+        if self.full
+            && let Some(attempts) = self.attempts
+        {
             let mut value = String::new();
             push_integer(&mut value, attempts);
             effects.push(Effect::SetResponseHeader {
                 name: header::ATTEMPTS,
                 value,
             });
+        }
+    }
+
+    fn write(&mut self, effects: &mut Vec<Effect>) {
+        for (name, value) in self.headers.drain(..) {
+            effects.push(Effect::SetResponseHeader { name, value });
         }
     }
 

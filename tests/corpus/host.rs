@@ -132,6 +132,7 @@ impl Host {
     fn tell(&mut self, event: Event<'_>) {
         let mut worker = Worker {
             cluster_header: "x-pointsman-cluster",
+            failover: pointsman::chain::Failover::Off,
             policy: Some(&self.policy),
             router: Some(&mut self.router),
         };
@@ -158,7 +159,10 @@ impl Host {
     /// Carries out an effect, or gives it back where it is a question.
     fn perform(&mut self, effect: Effect) -> Option<Effect> {
         match effect {
-            Effect::ReadBody { .. } | Effect::ReadClock | Effect::ReadAttempts => {
+            Effect::ReadBody { .. }
+            | Effect::ReadClock
+            | Effect::ReadAttempts
+            | Effect::ReadHost => {
                 return Some(effect);
             }
             Effect::Pause => self.held = true,

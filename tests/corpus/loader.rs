@@ -118,6 +118,8 @@ pub struct Expect {
     pub sent_body: Option<String>,
     /// The HTTP status, where we answer.
     pub status: Option<u16>,
+    /// The code under which a refusal is counted, where the API's error does not hold it.
+    pub code: Option<String>,
     /// Members of the answer's `error`.
     pub error: Option<BTreeMap<String, Value>>,
     /// What the answer holds: members that are listed, and the first items of lists.
@@ -300,7 +302,8 @@ impl Case {
             Outcome::Bypassed => Some(format!("pointsman.bypasses.cause.{}", said(&expect.cause))),
             Outcome::Rejected => {
                 let code = expect.error.as_ref().and_then(|error| error.get("code"));
-                let code = code.and_then(Value::as_str).unwrap_or_default();
+                let code = code.and_then(Value::as_str).or(expect.code.as_deref());
+                let code = code.unwrap_or_default();
                 Some(format!("pointsman.rejections.code.{code}"))
             }
             Outcome::Passed | Outcome::Answered => None,

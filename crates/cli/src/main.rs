@@ -15,6 +15,7 @@ mod explain;
 mod failure;
 mod features;
 mod http;
+mod import;
 mod input;
 mod key;
 mod progress;
@@ -59,6 +60,8 @@ enum Command {
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
+    /// Bring prices, context windows and capabilities of public catalogues into a policy
+    Import(import::Args),
     /// Make a key that signs policies, and print its public half
     Keygen(sign::KeygenArgs),
     /// Print the decision on request bodies as JSON lines
@@ -79,6 +82,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DemoBackends(args) => backends::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Keygen(args) => sign::keygen(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -10,6 +10,7 @@ use pointsman::telemetry;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::attempts::HOST;
 use crate::hostcalls::{self, Buffer, HostError, Map};
 use crate::published::Published;
 use crate::{logger, metrics, pairs, vm};
@@ -25,10 +26,20 @@ pub struct Exchange {
 }
 
 /// What the machine asked for, on its way back.
-enum Answer {
-    Body { bytes: Option<Vec<u8>>, now_ns: u64 },
+pub enum Answer {
+    /// What stands in the held body, and when it was read.
+    Body {
+        /// `None` where it could not be read.
+        bytes: Option<Vec<u8>>,
+        /// Nanoseconds since 1970.
+        now_ns: u64,
+    },
+    /// Nanoseconds since 1970.
     Clock(u64),
+    /// The number of attempts, where the host knows it.
     Attempts(Option<u64>),
+    /// The backend that the answering host's metadata name.
+    Host(Option<Vec<u8>>),
 }
 
 impl Exchange {
@@ -53,6 +64,12 @@ impl Exchange {
                 }),
                 Answer::Clock(now_ns) => self.tell(Event::Clock(*now_ns)),
                 Answer::Attempts(attempts) => self.tell(Event::Attempts(*attempts)),
+                Answer::Host(name) => {
+                    let name = name
+                        .as_deref()
+                        .and_then(|name| std::str::from_utf8(name).ok());
+                    self.tell(Event::Host(name))
+                }
             };
             answer = perform(effects, &mut action);
         }
@@ -61,11 +78,13 @@ impl Exchange {
 
     fn tell(&mut self, event: Event<'_>) -> Vec<Effect> {
         let cluster_header = self.published.cluster_header();
+        let failover = self.published.failover();
         let policy = self.policy.as_ref();
         let stream = &mut self.stream;
         vm::with_router(|router| {
             let mut worker = Worker {
                 cluster_header,
+                failover,
                 policy,
                 router,
             };
@@ -106,7 +125,7 @@ impl HttpContext for Exchange {
 }
 
 /// Carries out effects in their order. The answer is the one to the last question; the machine asks one at a time.
-fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
+pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
     let mut answer = None;
     for effect in effects {
         match effect {
@@ -115,6 +134,7 @@ fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::ReadBody { size } => answer = Some(read_body(size)),
             Effect::ReadClock => answer = Some(Answer::Clock(now_ns())),
             Effect::ReadAttempts => answer = Some(Answer::Attempts(attempts())),
+            Effect::ReadHost => answer = Some(Answer::Host(hostcalls::property(HOST).ok())),
             Effect::RemoveRequestHeader(name) => {
                 told(hostcalls::remove_header(Map::RequestHeaders, &name));
             }
@@ -208,7 +228,7 @@ fn now_ns() -> u64 {
 }
 
 /// Counts a host call that failed where it should not; the request goes on.
-fn told<T>(result: Result<T, HostError>) -> Option<T> {
+pub fn told<T>(result: Result<T, HostError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(_) => {

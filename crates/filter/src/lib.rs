@@ -4,6 +4,7 @@
 //! host call is in `exchange`; what is called is in `hostcalls`. No panic, whatever the host says: a trap is a 503 for
 //! every stream of its worker.
 
+mod attempts;
 mod exchange;
 mod hostcalls;
 mod logger;
@@ -18,10 +19,11 @@ mod vm;
 use std::rc::Rc;
 
 use log::Level;
-use pointsman::plugin::Plugin;
+use pointsman::plugin::{Plugin, Role};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use attempts::Upstream;
 use exchange::Exchange;
 use hostcalls::Buffer;
 use poller::Poller;
@@ -95,6 +97,9 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        if self.published.role() == Role::Attempt {
+            return Some(Box::new(Upstream::new(Rc::clone(&self.published))));
+        }
         vm::warm();
         Some(Box::new(Exchange::new(Rc::clone(&self.published))))
     }

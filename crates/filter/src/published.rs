@@ -4,14 +4,15 @@
 //! does. Before each request a worker compares one number, the version, and compiles its own copy anew when it changed. A
 //! policy that does not compile changes nothing: the last good one stays.
 //!
-//! The keys hold a hash of the whole plugin configuration. So an update that Envoy refuses after our trial VM accepted it
-//! stays without effect, and two listeners with different policies never meet.
+//! The keys hold a hash of what the plugin configuration says of policies. So an update that Envoy refuses after our trial VM
+//! accepted it stays without effect, two listeners with different policies never meet, and the two roles of one share it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use log::Level;
-use pointsman::plugin::Plugin;
+use pointsman::chain::Failover;
+use pointsman::plugin::{Plugin, Role};
 use pointsman::policy::{Policy, Problem};
 use pointsman::remote;
 use pointsman::stream;
@@ -31,6 +32,8 @@ pub const ABSENT: u32 = u32::MAX;
 pub struct Published {
     cluster_header: String,
     allowed_clusters: Option<Vec<String>>,
+    failover: Failover,
+    role: Role,
     record_key: String,
     version_key: String,
     version: Cell<u64>,
@@ -65,6 +68,8 @@ impl Published {
         Published {
             cluster_header: header::CLUSTER.to_owned(),
             allowed_clusters: None,
+            failover: Failover::Off,
+            role: Role::Router,
             record_key: String::new(),
             version_key: String::new(),
             version: Cell::new(0),
@@ -78,6 +83,8 @@ impl Published {
         let published = Published {
             cluster_header: plugin.cluster_header,
             allowed_clusters: plugin.allowed_clusters,
+            failover: plugin.failover,
+            role: plugin.role,
             record_key: key("pointsman.policy.", plugin.fingerprint),
             version_key: key("pointsman.version.", plugin.fingerprint),
             version: Cell::new(INLINE),
@@ -102,6 +109,16 @@ impl Published {
     /// The request header that names the upstream cluster.
     pub fn cluster_header(&self) -> &str {
         &self.cluster_header
+    }
+
+    /// How requests get to another backend when an attempt fails.
+    pub fn failover(&self) -> Failover {
+        self.failover
+    }
+
+    /// What this instance does.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// The policy in force. Costs one host call while nothing changed.

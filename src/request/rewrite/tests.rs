@@ -146,3 +146,52 @@ fn the_first_part_of_a_body_is_edited_only_where_the_model_was_seen() {
         assert_eq!(set_model(body.as_bytes(), &request, "big"), None);
     }
 }
+
+#[test]
+fn usage_is_asked_for_wherever_the_option_stands() {
+    let check = |before: &str, after: &str| {
+        let before = before.replace("REST", REST);
+        let request = parse(Format::OpenAiChat, before.as_bytes(), true).unwrap();
+        let edit = rewrite(before.as_bytes(), &request, "b", true).unwrap();
+        assert_eq!(applied(&before, &edit), after.replace("REST", REST));
+    };
+    check(
+        r#"{"model":"a",REST}"#,
+        r#"{"stream_options":{"include_usage":true},"model":"b",REST}"#,
+    );
+    check(
+        r#"{REST}"#,
+        r#"{"model":"b","stream_options":{"include_usage":true},REST}"#,
+    );
+    check(
+        r#"{"model":"a",REST,"stream_options":null}"#,
+        r#"{"model":"b",REST,"stream_options":{"include_usage":true}}"#,
+    );
+    check(
+        r#"{"stream_options":{},"model":"a",REST}"#,
+        r#"{"stream_options":{"include_usage":true},"model":"b",REST}"#,
+    );
+    check(
+        r#"{"model":"b","stream_options": { "x":1},REST}"#,
+        r#"{"model":"b","stream_options": {"include_usage":true, "x":1},REST}"#,
+    );
+    check(
+        r#"{"model":"a","stream_options":{"include_usage": false,"x":1},REST}"#,
+        r#"{"model":"b","stream_options":{"include_usage": true,"x":1},REST}"#,
+    );
+}
+
+#[test]
+fn usage_that_is_asked_for_is_not_asked_for_twice() {
+    let body = format!(r#"{{"model":"b","stream_options":{{"include_usage":true}},{REST}}}"#);
+    let request = parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+    assert_eq!(rewrite(body.as_bytes(), &request, "b", true), None);
+}
+
+#[test]
+fn usage_of_a_cut_body_is_not_asked_for() {
+    let body = br#"{"model":"a","messages":[{"role":"user","content":"x"#;
+    let request = parse(Format::OpenAiChat, body, false).unwrap();
+    let edit = rewrite(body, &request, "b", true).unwrap();
+    assert_eq!(edit.with, br#"{"model":"b""#);
+}

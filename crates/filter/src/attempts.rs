@@ -1,0 +1,92 @@
+//! One attempt at one upstream host: turns the upstream filter's callbacks into events, and effects into host calls.
+
+use std::rc::Rc;
+
+use pointsman::chain::Failover;
+use pointsman::registry::Backend;
+use pointsman::stream::Effect;
+use pointsman::stream::attempt::{Attempt, AttemptEvent, Site};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::exchange::{self, Answer};
+use crate::hostcalls::{self, Map};
+use crate::pairs;
+use crate::published::Published;
+
+/// The path of the property that names the backend of the host that is tried.
+pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsman\0backend";
+
+/// The host's side of an [`Attempt`].
+pub struct Upstream {
+    attempt: Attempt,
+    published: Rc<Published>,
+}
+
+impl Upstream {
+    /// An attempt under the configuration of `published`.
+    pub fn new(published: Rc<Published>) -> Upstream {
+        Upstream {
+            attempt: Attempt::new(),
+            published,
+        }
+    }
+
+    fn drive(&mut self, event: AttemptEvent<'_>) -> Action {
+        let Some(policy) = self.published.current() else {
+            return Action::Continue;
+        };
+        let site = Site {
+            failover: self.published.failover(),
+            policy: &policy,
+            secret: &secret,
+        };
+        let mut action = Action::Continue;
+        let effects: Vec<Effect> = self.attempt.on(event, &site);
+        if let Some(Answer::Body { bytes, .. }) = exchange::perform(effects, &mut action) {
+            let effects = self.attempt.on(AttemptEvent::Read(bytes.as_deref()), &site);
+            exchange::perform(effects, &mut action);
+        }
+        action
+    }
+}
+
+/// The secret of a backend's credentials: Envoy hands the variables that the configuration lists to the module.
+fn secret(backend: &Backend) -> Option<String> {
+    let name = &backend.credentials.as_ref()?.env;
+    let value = std::env::var(name).ok()?;
+    let fits = !value.is_empty() && value.bytes().all(|byte| !byte.is_ascii_control());
+    fits.then_some(value)
+}
+
+impl Context for Upstream {}
+
+impl HttpContext for Upstream {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let bytes = exchange::told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
+        let headers = pairs::decode(&bytes);
+        let host = match self.published.failover() {
+            Failover::Aggregate { .. } => hostcalls::property(HOST).ok(),
+            _ => None,
+        };
+        let host = host
+            .as_deref()
+            .and_then(|name| std::str::from_utf8(name).ok());
+        self.drive(AttemptEvent::Headers {
+            headers: &headers,
+            end_of_stream,
+            host,
+        })
+    }
+
+    fn on_http_request_body(&mut self, held: usize, end_of_stream: bool) -> Action {
+        self.drive(AttemptEvent::Body {
+            held,
+            end_of_stream,
+        })
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.drive(AttemptEvent::Trailers)
+    }
+}

@@ -1,0 +1,217 @@
+//! The chain of backends that a request may be tried at, as it travels in a request header from the decision to each
+//! attempt.
+//!
+//! Envoy picks the cluster of each attempt by the start of that header, and the attempt's filter moves the chain on. Backends
+//! see the header, so it holds no names: `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234` are the backends in the order in which they
+//! are to be tried, the one that the body is written for, how many attempts there were, how many bytes were put before the
+//! path, and the length of the body as it was decided on (`-` where it states none).
+
+use crate::registry::{BackendId, Registry};
+
+/// How a request gets to another backend when an attempt fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Failover {
+    /// Not at all, or as the cluster does by itself.
+    #[default]
+    Off,
+    /// The chain is asked for by name: Envoy has an aggregate cluster for every chain of up to this many links.
+    Aggregate {
+        /// The most links of a chain.
+        links: usize,
+    },
+    /// Envoy picks the cluster of each attempt by the chain's header: 1.39 or newer.
+    PerAttempt,
+}
+
+/// What stands for a backend in a chain: a hash of its name, so that it means the same whatever the policy's order.
+pub fn link(backend: &str) -> u32 {
+    // FNV-1a, 32 bits.
+    backend.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// `link` as it stands in the header, the dot behind it included.
+pub fn written(link: u32) -> String {
+    let mut text = String::with_capacity(9);
+    push_link(&mut text, link);
+    text.push('.');
+    text
+}
+
+/// The name of the aggregate cluster for these clusters in this order; one alone is itself.
+pub fn aggregate_name<'a>(clusters: impl IntoIterator<Item = &'a str>) -> String {
+    let mut name = String::new();
+    for cluster in clusters {
+        if !name.is_empty() {
+            name.push('+');
+        }
+        name.push_str(cluster);
+    }
+    name
+}
+
+/// The most links of a chain for which every chain has an aggregate cluster, without more than `most` of these.
+pub fn aggregate_links(backends: usize, most: usize) -> usize {
+    let (mut links, mut chains, mut total) = (1, backends, 0_usize);
+    while links < backends {
+        chains = chains.saturating_mul(backends - links);
+        total = total.saturating_add(chains);
+        if total > most {
+            break;
+        }
+        links += 1;
+    }
+    links
+}
+
+/// A chain under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The backends; the first is the one of this attempt, or in an aggregate the one that is to be tried first.
+    pub links: Vec<u32>,
+    /// The backend whose model the held body names.
+    pub written_for: u32,
+    /// How many attempts came before.
+    pub attempts: u32,
+    /// How many bytes of the path were put there by the attempt before.
+    pub path_prefix: usize,
+    /// The body's length as the decision left it; `None` where the request states none.
+    pub content_length: Option<u64>,
+}
+
+impl Chain {
+    /// The chain of a decision: `chosen`, then its fallbacks.
+    pub fn new(registry: &Registry, backends: &[BackendId], content_length: Option<u64>) -> Chain {
+        let links: Vec<u32> = backends
+            .iter()
+            .filter_map(|id| registry.backend(*id))
+            .map(|backend| link(&backend.name))
+            .collect();
+        Chain {
+            written_for: links.first().copied().unwrap_or_default(),
+            links,
+            attempts: 0,
+            path_prefix: 0,
+            content_length,
+        }
+    }
+
+    /// As it stands in the header.
+    pub fn to_text(&self) -> String {
+        let mut text = String::with_capacity(self.links.len() * 9 + 32);
+        for link in &self.links {
+            push_link(&mut text, *link);
+            text.push('.');
+        }
+        text.push(';');
+        push_link(&mut text, self.written_for);
+        for number in [u64::from(self.attempts), self.path_prefix as u64] {
+            text.push(';');
+            push_decimal(&mut text, number);
+        }
+        text.push(';');
+        match self.content_length {
+            Some(length) => push_decimal(&mut text, length),
+            None => text.push('-'),
+        }
+        text
+    }
+
+    /// Reads a header's value; `None` where it is no chain.
+    pub fn parse(value: &[u8]) -> Option<Chain> {
+        let mut parts = std::str::from_utf8(value).ok()?.split(';');
+        let mut links = Vec::new();
+        for part in parts.next()?.split_terminator('.') {
+            links.push(u32::from_str_radix(part, 16).ok()?);
+        }
+        let chain = Chain {
+            written_for: u32::from_str_radix(parts.next()?, 16).ok()?,
+            attempts: parts.next()?.parse().ok()?,
+            path_prefix: parts.next()?.parse().ok()?,
+            content_length: match parts.next()? {
+                "-" => None,
+                length => Some(length.parse().ok()?),
+            },
+            links,
+        };
+        (!chain.links.is_empty() && parts.next().is_none()).then_some(chain)
+    }
+
+    /// The next attempt's turn: the first goes to the end, so that a chain is never over.
+    pub fn rotate(&mut self) {
+        if !self.links.is_empty() {
+            self.links.rotate_left(1);
+        }
+    }
+}
+
+fn push_link(text: &mut String, link: u32) {
+    for shift in (0..8).rev() {
+        let digit = (link >> (shift * 4)) & 15;
+        text.push(char::from_digit(digit, 16).unwrap_or('0'));
+    }
+}
+
+fn push_decimal(text: &mut String, number: u64) {
+    let mut unit = 1_u64;
+    while number / unit >= 10 {
+        unit *= 10;
+    }
+    while unit > 0 {
+        text.push(char::from_digit((number / unit % 10) as u32, 10).unwrap_or('0'));
+        unit /= 10;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut chain = Chain {
+            links: vec![link("gpu"), 0, 0xffff_ffff],
+            written_for: link("gpu"),
+            attempts: 3,
+            path_prefix: 7,
+            content_length: None,
+        };
+        assert_eq!(Chain::parse(chain.to_text().as_bytes()).unwrap(), chain);
+        assert!(chain.to_text().starts_with(&written(link("gpu"))));
+        chain.content_length = Some(u64::MAX);
+        chain.rotate();
+        assert_eq!(chain.links, [0, 0xffff_ffff, link("gpu")]);
+        let text = chain.to_text();
+        assert_eq!(Chain::parse(text.as_bytes()).unwrap(), chain);
+        for end in 0..text.len() {
+            let _ = Chain::parse(&text.as_bytes()[..end]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_chain_is_none() {
+        for text in [
+            "",
+            ";",
+            ";0;0;0;-",
+            "zz.;0;0;0;-",
+            "1.;1;1;1;1;1",
+            "1.;1;-1;0;0",
+        ] {
+            assert_eq!(Chain::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Chain::parse(b"\xff"), None);
+    }
+
+    #[test]
+    fn aggregates_are_bounded() {
+        assert_eq!(aggregate_links(1, 160), 1);
+        assert_eq!(aggregate_links(4, 160), 4);
+        assert_eq!(aggregate_links(6, 160), 3);
+        assert_eq!(aggregate_links(12, 160), 2);
+        assert_eq!(aggregate_links(40, 160), 1);
+        assert_eq!(aggregate_name(["a", "b"]), "a+b");
+    }
+}

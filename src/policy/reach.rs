@@ -1,0 +1,190 @@
+//! How a backend is reached where Pointsman writes the clusters, and what proves who we are there: the fields, what they
+//! mean, and their compilation.
+//!
+//! Nothing is opened here. The values of secrets are never in a policy: it names the variable that holds one.
+
+use super::compile::{at_of, text_of};
+use super::document::Node;
+use super::shape::{Field, Kind, Problems, Shape};
+use super::suggest::quote;
+use crate::registry::{Credentials, Endpoint};
+
+/// `credentials` of a backend.
+pub const CREDENTIALS: Shape = Shape {
+    name: "credentials",
+    doc: "What proves to a backend who is asking. It is put into each attempt at this backend and taken out again before another backend is tried. The secret itself is never in a policy.",
+    fields: &[
+        Field {
+            name: "header",
+            kind: Kind::Text,
+            default: Some("`authorization`"),
+            doc: "The request header that carries it, lower case.",
+        },
+        Field {
+            name: "prefix",
+            kind: Kind::Text,
+            default: Some("`Bearer ` where the header is `authorization`, else nothing"),
+            doc: "What stands in the header before the secret.",
+        },
+        Field {
+            name: "env",
+            kind: Kind::Text,
+            default: None,
+            doc: "The environment variable of Envoy that holds the secret.",
+        },
+    ],
+};
+
+/// Headers that carry what a request is; a secret in one of them would break it.
+const RESERVED: [&str; 7] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Compiles `endpoint` of the backend at `index`.
+pub(super) fn compile_endpoint(
+    node: &Node,
+    index: usize,
+    problems: &mut Problems<'_>,
+) -> Option<Endpoint> {
+    let written = text_of(node, "endpoint")?;
+    match parse_endpoint(written) {
+        Ok(endpoint) => Some(endpoint),
+        Err(problem) => {
+            let message = format!("{} {problem}", quote(written));
+            let at = format!("backends[{index}].endpoint");
+            problems.add(at_of(node, "endpoint"), at, message);
+            None
+        }
+    }
+}
+
+fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
+    let (tls, rest) = if let Some(rest) = written.strip_prefix("https://") {
+        (true, rest)
+    } else if let Some(rest) = written.strip_prefix("http://") {
+        (false, rest)
+    } else {
+        return Err("does not begin with `http://` or `https://`");
+    };
+    let (authority, path) = match rest.split_once('/') {
+        Some((authority, path)) => (authority, path.trim_end_matches('/')),
+        None => (rest, ""),
+    };
+    if path.contains(['?', '#']) || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("has more behind its path than a path");
+    }
+    let usual = if tls { 443 } else { 80 };
+    // An IPv6 address stands in brackets.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let port = port.parse().ok().filter(|port: &u16| *port > 0);
+            (host, port.ok_or("has no port from 1 to 65535")?)
+        }
+        _ => (authority, usual),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_host) {
+        return Err("names no host");
+    }
+    let path = if path.is_empty() {
+        String::new()
+    } else {
+        ["/", path].concat()
+    };
+    Ok(Endpoint {
+        tls,
+        host: host.to_owned(),
+        port,
+        path,
+    })
+}
+
+/// Compiles `credentials` of the backend at `index`.
+pub(super) fn compile_credentials(
+    node: &Node,
+    index: usize,
+    problems: &mut Problems<'_>,
+) -> Option<Credentials> {
+    let node = node.get("credentials")?;
+    let header = text_of(node, "header").unwrap_or("authorization");
+    let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let mut complain = |name: &str, written: &str, problem: &str| {
+        let at = format!("backends[{index}].credentials.{name}");
+        problems.add(
+            at_of(node, name),
+            at,
+            format!("{} {problem}", quote(written)),
+        );
+    };
+    if !header.bytes().all(is_token) {
+        complain("header", header, "is not a lower-case header name");
+    } else if RESERVED.contains(&header) || header.starts_with("x-pointsman-") {
+        complain("header", header, "has a meaning of its own");
+    }
+    let env = text_of(node, "env").unwrap_or_default();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if !env.bytes().all(is_name) {
+        complain("env", env, "is not the name of an environment variable");
+    }
+    let usual = if header == "authorization" {
+        "Bearer "
+    } else {
+        ""
+    };
+    let prefix = text_of(node, "prefix").unwrap_or(usual);
+    if !prefix
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    {
+        complain("prefix", prefix, "cannot stand in a header");
+    }
+    Some(Credentials {
+        header: header.to_owned(),
+        prefix: prefix.to_owned(),
+        env: env.to_owned(),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_read() {
+        let endpoint = |text| parse_endpoint(text).unwrap();
+        let read = endpoint("https://api.example.com/openai/");
+        assert!(read.tls);
+        assert_eq!((read.host.as_str(), read.port), ("api.example.com", 443));
+        assert_eq!(read.path, "/openai");
+        let read = endpoint("http://10.0.0.7:8000");
+        assert_eq!(
+            (read.tls, read.host.as_str(), read.port, read.path.as_str()),
+            (false, "10.0.0.7", 8000, "")
+        );
+        assert_eq!(endpoint("http://[::1]:80").host, "::1");
+        assert_eq!(endpoint("http://[::1]").port, 80);
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused() {
+        for text in [
+            "gpu:8000",
+            "ftp://gpu",
+            "http://",
+            "http://gpu:0",
+            "http://gpu:x",
+            "http://g pu",
+            "http://gpu/a?b",
+        ] {
+            assert!(parse_endpoint(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! One attempt of a decided request at one backend, as a state machine: [`AttemptEvent`]s in, [`Effect`]s out. Pure.
+//!
+//! The decision left the request as its first backend wants it. Another one knows the model under another name, has another
+//! path or other credentials: each attempt puts in what belongs to the backend that is actually tried, and moves the chain
+//! on for the attempt after it. Changes to headers stay for later attempts, those to the body do not: Envoy tries each time
+//! with the body that the decision left.
+
+use super::{Effect, Header, decimal, find};
+use crate::chain::{Chain, Failover};
+use crate::policy::Policy;
+use crate::registry::Backend;
+use crate::request::{self, Format, rewrite};
+use crate::telemetry::{self, header};
+
+/// What happened to an attempt.
+#[derive(Debug, Clone, Copy)]
+pub enum AttemptEvent<'a> {
+    /// The request's headers are there.
+    Headers {
+        /// All of them.
+        headers: &'a [Header<'a>],
+        /// Nothing follows them.
+        end_of_stream: bool,
+        /// Name of the backend that is tried, where the host's metadata say so.
+        host: Option<&'a str>,
+    },
+    /// More of its body is there: how many bytes in all, and whether nothing follows them.
+    Body {
+        /// Bytes that are held by now.
+        held: usize,
+        /// Nothing follows them.
+        end_of_stream: bool,
+    },
+    /// Its trailers are there, so its body is complete.
+    Trailers,
+    /// The answer to [`Effect::ReadBody`]; `None` where it could not be read.
+    Read(Option<&'a [u8]>),
+}
+
+/// What an attempt meets in its worker.
+pub struct Site<'a> {
+    /// How chains are followed here.
+    pub failover: Failover,
+    /// The backends.
+    pub policy: &'a Policy,
+    /// The secret of a backend's credentials; `None` where there is none.
+    pub secret: &'a dyn Fn(&Backend) -> Option<String>,
+}
+
+/// One attempt.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    phase: Phase,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    /// Nothing is left to do.
+    #[default]
+    Passed,
+    /// The body is held until it can be written anew.
+    Holding { edit: Edit, held: usize },
+    /// It was asked for.
+    Reading { edit: Edit, complete: bool },
+}
+
+/// What the body is to become.
+#[derive(Debug)]
+struct Edit {
+    model: String,
+    format: Format,
+    content_length: Option<u64>,
+}
+
+impl Attempt {
+    /// An attempt of which nothing was seen yet.
+    pub fn new() -> Attempt {
+        Attempt::default()
+    }
+
+    /// What is to be done about `event`.
+    pub fn on(&mut self, event: AttemptEvent<'_>, site: &Site<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            AttemptEvent::Headers {
+                headers,
+                end_of_stream,
+                host,
+            } => self.on_headers(headers, end_of_stream, host, site, &mut effects),
+            AttemptEvent::Body {
+                held,
+                end_of_stream,
+            } => self.on_body(held, end_of_stream, site, &mut effects),
+            AttemptEvent::Trailers => match std::mem::take(&mut self.phase) {
+                Phase::Holding { edit, held } => self.read(edit, held, true, &mut effects),
+                _ => effects.push(Effect::Continue),
+            },
+            AttemptEvent::Read(bytes) => self.on_read(bytes, &mut effects),
+        }
+        effects
+    }
+
+    fn on_headers(
+        &mut self,
+        headers: &[Header<'_>],
+        end_of_stream: bool,
+        host: Option<&str>,
+        site: &Site<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let chain = find(headers, header::CHAIN).and_then(Chain::parse);
+        // A request that was not decided on is none of ours.
+        let Some(mut chain) = chain else {
+            return effects.push(Effect::Continue);
+        };
+        let backends = &site.policy.registry.backends;
+        let tried = find_tried(&chain, host, site);
+        let Some(backend) = tried else {
+            effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
+            restate_length(chain.content_length, effects);
+            return effects.push(Effect::Continue);
+        };
+        write_credentials(backend, &chain, headers, site, effects);
+        let asked = asked_path(headers, &chain);
+        let prefix = backend
+            .endpoint
+            .as_ref()
+            .map_or("", |one| one.path.as_str());
+        if let Some(asked) = asked
+            && (!prefix.is_empty() || chain.path_prefix > 0)
+        {
+            set(":path", [prefix, asked].concat(), effects);
+        }
+        let first = chain.attempts == 0;
+        let written_for = find_link(backends, Some(chain.written_for));
+        let fits = written_for.is_some_and(|one| one.served_model == backend.served_model);
+        let format = asked.and_then(Format::of_path);
+        if fits && !first {
+            // The attempt before may have stated the length of another body.
+            restate_length(chain.content_length, effects);
+        }
+        let edit = match format {
+            Some(format) if !fits && !end_of_stream => Some(Edit {
+                model: backend.served_model.clone(),
+                format,
+                content_length: chain.content_length,
+            }),
+            _ => None,
+        };
+        chain.attempts = chain.attempts.saturating_add(1);
+        chain.path_prefix = prefix.len();
+        if site.failover == Failover::PerAttempt {
+            chain.rotate();
+        }
+        set(header::CHAIN, chain.to_text(), effects);
+        match edit {
+            Some(edit) => {
+                self.phase = Phase::Holding { edit, held: 0 };
+                effects.push(Effect::Pause);
+            }
+            None => effects.push(Effect::Continue),
+        }
+    }
+
+    fn on_body(
+        &mut self,
+        held: usize,
+        end_of_stream: bool,
+        site: &Site<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match std::mem::take(&mut self.phase) {
+            // A longer body was decided on by its first part, so its model stands in there.
+            Phase::Holding { edit, .. } if end_of_stream || held >= site.policy.max_body_bytes => {
+                self.read(edit, held, end_of_stream, effects);
+            }
+            Phase::Holding { edit, .. } => {
+                self.phase = Phase::Holding { edit, held };
+                effects.push(Effect::Pause);
+            }
+            _ => effects.push(Effect::Continue),
+        }
+    }
+
+    fn read(&mut self, edit: Edit, size: usize, complete: bool, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Reading { edit, complete };
+        effects.push(Effect::ReadBody { size });
+    }
+
+    fn on_read(&mut self, bytes: Option<&[u8]>, effects: &mut Vec<Effect>) {
+        if let Phase::Reading { edit, complete } = std::mem::take(&mut self.phase) {
+            let written = bytes.and_then(|body| {
+                let request = request::parse(edit.format, body, complete).ok()?;
+                rewrite::set_model(body, &request, &edit.model)
+            });
+            match written {
+                Some(change) => {
+                    let content_length = edit
+                        .content_length
+                        .and_then(|length| length.checked_add_signed(change.growth()));
+                    effects.push(Effect::RewriteBody {
+                        edit: change,
+                        content_length,
+                    });
+                }
+                None => {
+                    effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
+                    restate_length(edit.content_length, effects);
+                }
+            }
+        }
+        effects.push(Effect::Continue);
+    }
+}
+
+/// The backend that is tried.
+fn find_tried<'a>(chain: &Chain, host: Option<&str>, site: &Site<'a>) -> Option<&'a Backend> {
+    let backends = &site.policy.registry.backends;
+    match (site.failover, host) {
+        (Failover::Aggregate { .. }, Some(name)) => {
+            backends.iter().find(|backend| backend.name == name)
+        }
+        _ => find_link(backends, chain.links.first().copied()),
+    }
+}
+
+/// The path that the client asked for.
+fn asked_path<'a>(headers: &[Header<'a>], chain: &Chain) -> Option<&'a str> {
+    let path = std::str::from_utf8(find(headers, ":path")?).ok()?;
+    path.get(chain.path_prefix..)
+}
+
+/// Puts the credentials of `backend` in, and takes out those that an earlier attempt may have left for another.
+fn write_credentials(
+    backend: &Backend,
+    chain: &Chain,
+    headers: &[Header<'_>],
+    site: &Site<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    let own = backend.credentials.as_ref();
+    if chain.attempts > 0 {
+        let backends = &site.policy.registry.backends;
+        for link in &chain.links {
+            let other = find_link(backends, Some(*link)).and_then(|one| one.credentials.as_ref());
+            if let Some(other) = other
+                && own.is_none_or(|own| own.header != other.header)
+                && find(headers, &other.header).is_some()
+            {
+                effects.push(Effect::RemoveRequestHeader(
+                    other.header.as_bytes().to_vec(),
+                ));
+            }
+        }
+    }
+    let Some(own) = own else { return };
+    match (site.secret)(backend) {
+        Some(secret) => set(
+            &own.header,
+            [own.prefix.as_str(), &secret].concat(),
+            effects,
+        ),
+        // Never the client's key, nor another backend's: this one has its own.
+        None => {
+            effects.push(Effect::Count(telemetry::SECRETS_MISSING));
+            effects.push(Effect::RemoveRequestHeader(own.header.as_bytes().to_vec()));
+        }
+    }
+}
+
+/// The body goes as the decision left it, whatever length the attempt before had to state: a wrong one is request smuggling.
+fn restate_length(content_length: Option<u64>, effects: &mut Vec<Effect>) {
+    match content_length {
+        Some(length) => set("content-length", decimal(length), effects),
+        None => effects.push(Effect::RemoveRequestHeader(b"content-length".to_vec())),
+    }
+}
+
+fn find_link(backends: &[Backend], link: Option<u32>) -> Option<&Backend> {
+    let link = link?;
+    backends
+        .iter()
+        .find(|backend| crate::chain::link(&backend.name) == link)
+}
+
+fn set(name: &str, value: String, effects: &mut Vec<Effect>) {
+    effects.push(Effect::SetRequestHeader {
+        name: name.to_owned(),
+        value,
+    });
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

@@ -1,0 +1,220 @@
+//! Attempts against a request that Envoy tries again and again: headers stay changed, the body does not.
+
+use super::*;
+use crate::registry::BackendId;
+use crate::stream::testing::POLICY;
+
+/// A request under way: what a host keeps of it between attempts.
+struct Request {
+    policy: Policy,
+    failover: Failover,
+    headers: Vec<(String, String)>,
+    /// As the decision left it.
+    body: String,
+    /// Whether variables are set.
+    secrets: bool,
+}
+
+impl Request {
+    /// For the backends of these indices in turn; the body is written for the first.
+    fn new(members: &[(&str, &str)], chain: &[u32], failover: Failover) -> Request {
+        let mut text = POLICY.to_owned();
+        for (backend, fields) in members {
+            let name = format!("\"name\": \"{backend}\",");
+            text = text.replace(&name, &format!("{name} {fields},"));
+        }
+        let policy = Policy::compile(&text).unwrap();
+        let first = &policy.registry.backends[chain[0] as usize];
+        let body = format!(
+            "{{\"a\":1,\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}",
+            first.served_model
+        );
+        let ids: Vec<BackendId> = chain.iter().copied().map(BackendId).collect();
+        let chain = Chain::new(&policy.registry, &ids, Some(body.len() as u64));
+        let headers = [
+            (":path", "/v1/chat/completions?x=1".to_owned()),
+            ("authorization", "Bearer client".to_owned()),
+            ("content-length", body.len().to_string()),
+            (header::CHAIN, chain.to_text()),
+        ];
+        Request {
+            policy,
+            failover,
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+            body,
+            secrets: true,
+        }
+    }
+
+    /// One attempt: what arrives at the backend.
+    fn attempt(&mut self, host: Option<&str>) -> Arrived {
+        let policy = self.policy.clone();
+        let secrets = self.secrets;
+        let secret = |backend: &Backend| secrets.then(|| format!("key-of-{}", backend.name));
+        let site = Site {
+            failover: self.failover,
+            policy: &policy,
+            secret: &secret,
+        };
+        let mut attempt = Attempt::new();
+        let mut body = self.body.clone().into_bytes();
+        let headers = self.headers.clone();
+        let headers: Vec<Header<'_>> = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+            .collect();
+        let event = AttemptEvent::Headers {
+            headers: &headers,
+            end_of_stream: false,
+            host,
+        };
+        let mut counts = Vec::new();
+        let mut effects = attempt.on(event, &site);
+        let mut paused = false;
+        loop {
+            let mut question = None;
+            for effect in effects {
+                match effect {
+                    Effect::SetRequestHeader { name, value } => self.set(&name, Some(value)),
+                    Effect::RemoveRequestHeader(name) => {
+                        self.set(&String::from_utf8(name).unwrap(), None);
+                    }
+                    Effect::RewriteBody {
+                        edit,
+                        content_length,
+                    } => {
+                        body.splice(..edit.replace, edit.with);
+                        self.set("content-length", content_length.map(decimal));
+                    }
+                    Effect::Pause => paused = true,
+                    Effect::Continue => paused = false,
+                    Effect::ReadBody { size } => question = Some(size),
+                    Effect::Count(metric) => counts.push(metric.name.into_owned()),
+                    other => assert_eq!(other, Effect::Continue),
+                }
+            }
+            effects = match question {
+                Some(size) => {
+                    let read = body[..size].to_vec();
+                    attempt.on(AttemptEvent::Read(Some(&read)), &site)
+                }
+                None if paused => {
+                    paused = false;
+                    let held = body.len();
+                    let event = AttemptEvent::Body {
+                        held,
+                        end_of_stream: true,
+                    };
+                    attempt.on(event, &site)
+                }
+                None => break,
+            };
+        }
+        assert_eq!(
+            self.header("content-length").unwrap(),
+            body.len().to_string()
+        );
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        Arrived {
+            model: body["model"].as_str().unwrap().to_owned(),
+            path: self.header(":path").unwrap().to_owned(),
+            key: self.header("authorization").map(str::to_owned),
+            counts,
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other == name)?;
+        Some(&found.1)
+    }
+
+    fn set(&mut self, name: &str, value: Option<String>) {
+        self.headers.retain(|(other, _)| other != name);
+        self.headers
+            .extend(value.map(|value| (name.to_owned(), value)));
+    }
+}
+
+struct Arrived {
+    model: String,
+    path: String,
+    key: Option<String>,
+    counts: Vec<String>,
+}
+
+#[test]
+fn every_attempt_gets_the_model_of_its_backend_and_the_chain_goes_round() {
+    let mut request = Request::new(&[], &[1, 0, 2], Failover::PerAttempt);
+    let models: Vec<String> = (0..5).map(|_| request.attempt(None).model).collect();
+    assert_eq!(
+        models,
+        ["org/huge", "tiny-q4", "huge", "org/huge", "tiny-q4"]
+    );
+    assert_eq!(request.header(":path"), Some("/v1/chat/completions?x=1"));
+    assert_eq!(request.header("authorization"), Some("Bearer client"));
+}
+
+#[test]
+fn an_aggregates_host_says_which_backend_is_tried() {
+    let failover = Failover::Aggregate { links: 2 };
+    let mut request = Request::new(&[], &[1, 0], failover);
+    // The first cluster of the aggregate is known to be dead: the first attempt is at the second.
+    assert_eq!(request.attempt(Some("cpu-1")).model, "tiny-q4");
+    assert_eq!(request.attempt(Some("gpu-1")).model, "org/huge");
+}
+
+#[test]
+fn paths_and_keys_are_those_of_the_backend_and_of_no_other() {
+    let remote = r#""endpoint": "https://api.example.com/openai", "credentials": {"env": "KEY"}"#;
+    let other = r#""credentials": {"header": "api-key", "env": "OTHER"}"#;
+    let members = [("gpu-1", remote), ("cpu-1", other)];
+    let mut request = Request::new(&members, &[1, 0, 2], Failover::PerAttempt);
+    let first = request.attempt(None);
+    assert_eq!(first.path, "/openai/v1/chat/completions?x=1");
+    assert_eq!(first.key.as_deref(), Some("Bearer key-of-gpu-1"));
+    let second = request.attempt(None);
+    assert_eq!(second.path, "/v1/chat/completions?x=1");
+    assert_eq!(second.key, None, "the key of another backend");
+    assert_eq!(request.header("api-key"), Some("key-of-cpu-1"));
+    let third = request.attempt(None);
+    assert_eq!((third.key, request.header("api-key")), (None, None));
+    assert_eq!(request.attempt(None).path, first.path);
+}
+
+#[test]
+fn a_missing_secret_takes_the_clients_key_out_and_is_counted() {
+    let members = [("gpu-1", r#""credentials": {"env": "KEY"}"#)];
+    let mut request = Request::new(&members, &[1], Failover::PerAttempt);
+    request.secrets = false;
+    let arrived = request.attempt(None);
+    assert_eq!(arrived.key, None);
+    assert_eq!(arrived.counts, ["pointsman.secrets_missing"]);
+}
+
+#[test]
+fn an_unknown_backend_gets_the_body_of_the_decision_and_is_counted() {
+    let mut request = Request::new(&[], &[1, 0], Failover::PerAttempt);
+    let mut chain = Chain::parse(request.header(header::CHAIN).unwrap().as_bytes()).unwrap();
+    chain.links = vec![17];
+    request.set(header::CHAIN, Some(chain.to_text()));
+    request.set("content-length", Some("3".into()));
+    let arrived = request.attempt(None);
+    assert_eq!(arrived.model, "org/huge");
+    assert_eq!(arrived.counts, ["pointsman.attempts_unknown"]);
+}
+
+#[test]
+fn what_was_not_decided_on_is_left_alone() {
+    let policy = Policy::compile(POLICY).unwrap();
+    let site = Site {
+        failover: Failover::PerAttempt,
+        policy: &policy,
+        secret: &|_| None,
+    };
+    let event = AttemptEvent::Headers {
+        headers: &[(b":path", b"/v1/chat/completions")],
+        end_of_stream: false,
+        host: None,
+    };
+    assert_eq!(Attempt::new().on(event, &site), [Effect::Continue]);
+}
