@@ -58,7 +58,8 @@ fn compile(node: &Node, problems: &mut Problems<'_>) -> Option<remote::Source> {
     let path = text("path")?;
     let authority = text("authority").unwrap_or(cluster);
     let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !path.is_empty() && !(path.starts_with('/') && visible(path)) {
+    let is_path = path.starts_with('/') && visible(path);
+    if !path.is_empty() && !is_path {
         let at = node.get("path").map_or(node.at, |path| path.at);
         let message = format!(
             "{} is no path: it begins with `/` and has no spaces",

@@ -136,7 +136,7 @@ pub fn encode_base64(bytes: &[u8]) -> String {
 pub fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let letters = text.get(..text.len() - padding)?;
-    if padding > 2 || (padding > 0 && text.len() % 4 != 0) || letters.len() % 4 == 1 {
+    if padding > 2 || (padding > 0 && !text.len().is_multiple_of(4)) || letters.len() % 4 == 1 {
         return None;
     }
     let mut bytes = Vec::with_capacity(letters.len() / 4 * 3 + 2);
