@@ -31,6 +31,10 @@ pub mod header {
     pub const RULE: &str = "x-pointsman-rule";
     /// Why: a decision's reason, or `bypass_` with the cause.
     pub const REASON: &str = "x-pointsman-reason";
+    /// How the client's steering headers were taken.
+    pub const STEERING: &str = "x-pointsman-steering";
+    /// `shadow` where the decision was only reported.
+    pub const MODE: &str = "x-pointsman-mode";
     /// What the classifier says of the prompt, in logits.
     pub const DIFFICULTY: &str = "x-pointsman-difficulty";
     /// Expected probability of a correct answer, 0 to 1.
@@ -39,6 +43,8 @@ pub mod header {
     pub const ESTIMATED_COST_USD: &str = "x-pointsman-estimated-cost-usd";
     /// How many upstream attempts the answer took.
     pub const ATTEMPTS: &str = "x-pointsman-attempts";
+    /// Envoy's own count of attempts, written by its router; a client's is removed.
+    pub const ENVOY_ATTEMPTS: &str = "x-envoy-attempt-count";
     /// Time from reading the body to having written the decision, in microseconds.
     pub const DECISION_US: &str = "x-pointsman-decision-us";
 
@@ -54,11 +60,15 @@ pub mod header {
         (PROFILE, "The profile whose objective was used."),
         (
             RULE,
-            "The rules that applied, joined by commas; absent where none did.",
+            "The rules that applied, joined by commas, `budget:` and the name of each spent budget among them; absent where none did.",
         ),
         (
             REASON,
-            "Why this candidate, or `bypass_` with the cause where nothing was decided.",
+            "Why this candidate, `bypass_` with the cause where nothing was decided, or the code of a refusal.",
+        ),
+        (
+            STEERING,
+            "The client's wishes that were followed, by name, and with `=ignored` those that make no sense; absent where there were none.",
         ),
         (
             DIFFICULTY,
@@ -74,6 +84,10 @@ pub mod header {
             "Microseconds from reading the body to having written the decision.",
         ),
         (ATTEMPTS, "Upstream attempts that the answer took."),
+        (
+            MODE,
+            "`shadow` where all this was only reported, and the request went to the default cluster; absent otherwise.",
+        ),
     ];
 }
 
@@ -91,6 +105,8 @@ pub mod state {
     pub const DIFFICULTY: &str = "pointsman.difficulty";
     /// Expected price of the exchange in USD.
     pub const ESTIMATED_COST_USD: &str = "pointsman.estimated_cost_usd";
+    /// `shadow` where the decision was only reported.
+    pub const MODE: &str = "pointsman.mode";
     /// All of them, in the order of the documentation.
     pub const ALL: &[&str] = &[
         MODEL,
@@ -99,6 +115,7 @@ pub mod state {
         REASON,
         DIFFICULTY,
         ESTIMATED_COST_USD,
+        MODE,
     ];
 }
 
@@ -154,6 +171,18 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         tags: &["code"],
         help: "Requests that were answered with an error.",
+    },
+    Family {
+        name: "pointsman.shadow_decisions",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile", "reason"],
+        help: "Requests that a policy in shadow mode would have routed so.",
+    },
+    Family {
+        name: "pointsman.shadow_rejections",
+        kind: MetricKind::Counter,
+        tags: &["code"],
+        help: "Requests that a policy in shadow mode would have answered with an error.",
     },
     Family {
         name: "pointsman.fallbacks",
@@ -318,6 +347,22 @@ impl Metric {
         )
     }
 
+    /// What [`Metric::decisions`] would have counted; the values are in the order of the family's tags.
+    pub fn shadow_decisions(values: [&str; 5]) -> Metric {
+        let names = ["model", "backend", "accelerator", "profile", "reason"];
+        let mut tags = [("", ""); 5];
+        for (tag, pair) in tags.iter_mut().zip(names.into_iter().zip(values)) {
+            *tag = pair;
+        }
+        Metric::tagged(MetricKind::Counter, "pointsman.shadow_decisions", &tags)
+    }
+
+    /// What [`Metric::rejections`] would have counted.
+    pub fn shadow_rejections(code: &str) -> Metric {
+        let name = "pointsman.shadow_rejections";
+        Metric::tagged(MetricKind::Counter, name, &[("code", code)])
+    }
+
     /// Requests that another backend answered than the one decided on.
     pub fn fallbacks(model: &str, backend: &str) -> Metric {
         Metric::tagged(
@@ -413,6 +458,8 @@ mod tests {
             POLICY_CONFIRMED_AT,
             Metric::policy_polls("accepted"),
             Metric::decisions("m", "b", "a", "p", "r"),
+            Metric::shadow_decisions(["m", "b", "a", "p", "r"]),
+            Metric::shadow_rejections("model_not_found"),
             Metric::fallbacks("m", "b"),
             Metric::bypasses("no_policy"),
             Metric::rejections("model_not_found"),

@@ -4,9 +4,10 @@
 //! the rest goes on, so that one pass finds every problem; a policy comes out only if there was none.
 
 use super::compile_rules::{Known, compile_rules};
+use super::compile_traffic::compile_traffic;
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
-use super::reach::{compile_credentials, compile_endpoint};
+use super::reach::{compile_credentials, compile_endpoint, compile_health};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
@@ -60,6 +61,8 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
     };
     let rules = compile_rules(root, &known, &mut problems);
     check_unique(items_of(root, "rules"), "rules", &mut problems);
+    check_unique(items_of(root, "budgets"), "budgets", &mut problems);
+    let traffic = compile_traffic(text, root, &known, &rules, &mut problems);
     let default_profile = text_of(root, "default_profile").unwrap_or("auto");
     if !profiles
         .iter()
@@ -99,6 +102,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         profiles,
         rules,
         default_profile: default_profile.to_owned(),
+        traffic,
     })
 }
 
@@ -194,6 +198,7 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             apis: compile_apis(node),
             tags: compile_tags(node),
             endpoint: compile_endpoint(node, index, problems),
+            health: compile_health(node, index, problems),
             credentials: compile_credentials(node, index, problems),
         }
     });

@@ -7,6 +7,7 @@
 pub mod attempt;
 mod chains;
 mod number;
+mod purpose;
 mod reply;
 mod trace;
 
@@ -24,11 +25,12 @@ pub use trace::printable;
 use crate::chain::Failover;
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
-use crate::registry::Apis;
+use crate::policy::envelope::Envelope;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::router::{self, Router};
+use crate::router::{self, Circumstances, Router};
 use crate::telemetry::{self, Metric, header};
+use purpose::{Purpose, find_purpose};
 use trace::Trace;
 
 /// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
@@ -186,25 +188,11 @@ struct Plan {
     format: Format,
     dry_run: bool,
     content_length: Option<u64>,
+    envelope: Envelope,
 }
 
 /// A body, if it could be read.
 type Read<'a> = Result<Request<'a>, InvalidRequest>;
-
-/// What a request is to us, by its method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose<'a> {
-    /// Nothing of ours.
-    Other,
-    /// To be routed.
-    Llm(Format),
-    /// Asks what would be decided about a request of this format.
-    DryRun(Format),
-    /// Asks for the models.
-    ModelList,
-    /// Asks for one model.
-    Model(&'a str),
-}
 
 impl Default for Stream {
     fn default() -> Stream {
@@ -251,7 +239,8 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         remove_our_headers(headers, worker.cluster_header, effects);
-        let format = match (purpose(headers), worker.policy) {
+        let purpose = find_purpose(headers, worker.policy.map(Rc::as_ref));
+        let format = match (purpose, worker.policy) {
             (Purpose::Other, _) => return self.pass(effects),
             (Purpose::ModelList | Purpose::Model(_), None) => return self.pass(effects),
             (Purpose::ModelList, Some(policy)) => {
@@ -268,8 +257,9 @@ impl Stream {
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
-            dry_run: matches!(purpose(headers), Purpose::DryRun(_)),
+            dry_run: matches!(purpose, Purpose::DryRun(_)),
             content_length: content_length(headers),
+            envelope: policy.traffic.looks.read(headers, &policy.registry),
         };
         if is_encoded(headers) && !plan.dry_run {
             return self.bypass(
@@ -324,16 +314,24 @@ impl Stream {
             return self.bypass("body_unreadable", Some(&plan.policy), header, effects);
         };
         let request = request::parse(plan.format, bytes, complete);
+        let around = Circumstances {
+            envelope: &plan.envelope,
+            now_ns,
+        };
         if plan.dry_run {
-            let (outcome, candidates) = explain(worker, &plan.policy, &request);
+            let (outcome, candidates) = explain(worker, &plan.policy, &request, &around);
             let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
             return self.answer(reply, effects);
         }
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
-        if matches!(&request, Ok(request) if request.model.is_none() && !request.complete) {
+        let unseen = matches!(&request, Ok(one) if one.model.is_none() && !one.complete);
+        if unseen && !plan.policy.traffic.decide_unseen_model {
             return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
         }
-        let outcome = decide(worker, &plan.policy, &request);
+        let outcome = decide(worker, &plan.policy, &request, &around);
+        if plan.policy.traffic.shadow {
+            return self.shadow(&plan, &outcome, header, effects);
+        }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
                 self.route(&plan, &decision, bytes, request, worker, effects);
@@ -386,8 +384,10 @@ impl Stream {
         let mut content_length = plan.content_length;
         let ask_usage =
             plan.policy.always_stream_usage && request.stream && plan.format.has_stream_options();
+        // Where `model` was not seen it may still come: a second one would contradict it.
+        let unseen = request.model.is_none() && !request.complete;
         let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
-        if let Some(edit) = edit {
+        if let Some(edit) = edit.filter(|_| !unseen) {
             content_length =
                 content_length.and_then(|length| length.checked_add_signed(edit.growth()));
             effects.push(Effect::RewriteBody {
@@ -422,9 +422,25 @@ impl Stream {
         }
     }
 
+    /// Nothing is done but to say what would have been: the request goes on as if it had not been decided on.
+    fn shadow(
+        &mut self,
+        plan: &Plan,
+        outcome: &Outcome,
+        cluster_header: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        set_cluster(cluster_header, &plan.policy.default_cluster, effects);
+        effects.push(Effect::ClearRouteCache);
+        self.trace.shadowed(&plan.policy, outcome, effects);
+        effects.push(Effect::ReadClock);
+    }
+
     fn reject(&mut self, plan: &Plan, rejection: &Rejection, effects: &mut Vec<Effect>) {
-        self.trace.rejected(rejection.code, &plan.policy, effects);
-        self.answer(reply::error(plan.format, rejection), effects);
+        self.trace.rejected(rejection.code, effects);
+        let mut reply = reply::error(plan.format, rejection);
+        reply.headers = trace::refused(&plan.policy, rejection);
+        self.answer(reply, effects);
     }
 
     fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {
@@ -462,10 +478,11 @@ impl Stream {
     }
 }
 
-/// Removes the cluster header and every header under our prefix, each name once.
+/// Removes the cluster header, every header under our prefix, and a client's count of attempts; each name once.
 fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mut Vec<Effect>) {
     let is_ours = |name: &[u8]| {
         name.eq_ignore_ascii_case(cluster_header.as_bytes())
+            || name == header::ENVOY_ATTEMPTS.as_bytes()
             || name
                 .get(..header::PREFIX.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
@@ -479,33 +496,6 @@ fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mu
     if !effects.is_empty() {
         effects.push(Effect::ClearRouteCache);
     }
-}
-
-fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
-    let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
-        return Purpose::Other;
-    };
-    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
-    match find(headers, ":method") {
-        Some(b"POST") if path == "/v1/route" => Purpose::DryRun(dry_run_format(query)),
-        Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
-        Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
-        Some(b"GET") => path
-            .strip_prefix("/v1/models/")
-            .map_or(Purpose::Other, Purpose::Model),
-        _ => Purpose::Other,
-    }
-}
-
-/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
-fn dry_run_format(query: &str) -> Format {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let named = pairs.find(|(name, _)| *name == "api");
-    let api = named.and_then(|(_, value)| Apis::find(value));
-    let mut formats = Format::ALL.into_iter();
-    formats
-        .find(|format| Some(format.api()) == api)
-        .unwrap_or(Format::OpenAiChat)
 }
 
 /// Whether the body is compressed, so that we cannot read it.
@@ -545,9 +535,14 @@ pub fn decimal(value: u64) -> String {
     text
 }
 
-fn decide(worker: &mut Worker<'_>, policy: &Policy, request: &Read<'_>) -> Outcome {
+fn decide(
+    worker: &mut Worker<'_>,
+    policy: &Policy,
+    request: &Read<'_>,
+    around: &Circumstances<'_>,
+) -> Outcome {
     match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.decide(policy, request),
+        (Some(router), Ok(request)) => router.decide_in(policy, request, around),
         (None, Ok(_)) => Outcome::Bypassed(no_router()),
         (_, Err(error)) => router::unreadable(policy, error),
     }
@@ -558,9 +553,10 @@ fn explain(
     worker: &mut Worker<'_>,
     policy: &Policy,
     request: &Read<'_>,
+    around: &Circumstances<'_>,
 ) -> (Outcome, Vec<Candidate>) {
     match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.explain(policy, request),
+        (Some(router), Ok(request)) => router.explain_in(policy, request, around),
         (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
         (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
     }

@@ -18,12 +18,14 @@ use loader::{Case, HeaderValue, Outcome};
 
 pub const TESTS: &[Test] = &[
     ("corpus::every_file_is_run", every_file_is_run),
+    ("corpus::apis", |run| file(run, "apis")),
     ("corpus::bad_input", |run| file(run, "bad_input")),
     ("corpus::capabilities", |run| file(run, "capabilities")),
     ("corpus::context_window", |run| file(run, "context_window")),
     ("corpus::exchange", |run| file(run, "exchange")),
     ("corpus::pinned", |run| file(run, "pinned")),
     ("corpus::profiles", |run| file(run, "profiles")),
+    ("corpus::rules", |run| file(run, "rules")),
     ("corpus::rewrite", |run| file(run, "rewrite")),
 ];
 

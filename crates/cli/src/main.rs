@@ -20,6 +20,7 @@ mod input;
 mod key;
 mod progress;
 mod quantile;
+mod render;
 mod route;
 mod schema;
 mod serve_policy;
@@ -64,6 +65,8 @@ enum Command {
     Import(import::Args),
     /// Make a key that signs policies, and print its public half
     Keygen(sign::KeygenArgs),
+    /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
+    Render(render::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Features(args) => features::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Keygen(args) => sign::keygen(&args),
+        Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::ServePolicy(args) => serve_policy::run(args),

@@ -64,6 +64,13 @@ unsafe extern "C" {
         bytes_size: usize,
     ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, out: *mut *mut u8, out_size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        out: *mut *mut u8,
+        out_size: *mut usize,
+    ) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
         name: *const u8,
@@ -150,10 +157,10 @@ pub fn now_ns() -> Result<u64, HostError> {
     Ok(time)
 }
 
-/// Calls the context's tick again and again, in milliseconds.
-pub fn set_tick(period_ms: u32) -> Result<(), HostError> {
+/// Calls `on_tick` of this root context every so many milliseconds.
+pub fn set_tick_period(milliseconds: u32) -> Result<(), HostError> {
     // SAFETY: numbers only.
-    check(unsafe { proxy_set_tick_period_milliseconds(period_ms) })
+    check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
 /// Sends a GET to a cluster; the answer comes to the context that is active now, be it only that of a time-out.
@@ -189,6 +196,22 @@ pub fn headers(map: Map) -> Result<Vec<u8>, HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host writes pointer and size of what it allocated with our allocator.
     check(unsafe { proxy_get_header_map_pairs(map as u32, &mut out, &mut out_size) })?;
+    Ok(take(out, out_size))
+}
+
+/// The value of a header; several are joined by commas.
+pub fn header(map: Map, name: &[u8]) -> Result<Vec<u8>, HostError> {
+    let (mut out, mut out_size) = (null_mut(), 0);
+    // SAFETY: the host writes pointer and size of what it allocated with our allocator.
+    check(unsafe {
+        proxy_get_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            &mut out,
+            &mut out_size,
+        )
+    })?;
     Ok(take(out, out_size))
 }
 

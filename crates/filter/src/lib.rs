@@ -12,6 +12,7 @@ mod metrics;
 mod pairs;
 mod poller;
 mod published;
+mod spent;
 #[cfg(feature = "test-trap")]
 mod test_trap;
 mod vm;
@@ -42,6 +43,8 @@ mod entry {
 struct Root {
     published: Rc<Published>,
     poller: Option<Poller>,
+    /// Milliseconds since the other workers were told what was spent.
+    untold_ms: u32,
 }
 
 impl Root {
@@ -49,6 +52,7 @@ impl Root {
         Root {
             published: Rc::new(Published::nothing()),
             poller: None,
+            untold_ms: 0,
         }
     }
 
@@ -87,12 +91,17 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         logger::install();
+        // Without ticks budgets are each worker's own.
+        let _ = hostcalls::set_tick_period(spent::TICK_MS);
         self.configure(size)
     }
 
     fn on_tick(&mut self) {
-        if let Some(poller) = &mut self.poller {
-            poller.tick();
+        let passed_ms = self.poller.as_mut().map_or(spent::TICK_MS, Poller::tick);
+        self.untold_ms = self.untold_ms.saturating_add(passed_ms);
+        if self.untold_ms >= spent::TICK_MS {
+            self.untold_ms = 0;
+            spent::exchange();
         }
     }
 

@@ -31,7 +31,8 @@ pub struct Poller {
     record_key: String,
     /// The turn that this VM asked in last.
     turn: Cell<u64>,
-    has_ticked: bool,
+    /// Milliseconds from one tick to the next.
+    period_ms: u32,
 }
 
 /// What an answer to our question says of the document, beside the document.
@@ -46,7 +47,7 @@ impl Poller {
     /// Begins to tick, where the configuration has a source.
     pub fn start(plugin: &Plugin) -> Option<Poller> {
         let source = plugin.source.clone()?;
-        if hostcalls::set_tick(FIRST_TICK_MS).is_err() {
+        if hostcalls::set_tick_period(FIRST_TICK_MS).is_err() {
             let text = "the policy source is never asked: the host has no timer";
             logger::line(Level::Error, text);
         }
@@ -55,15 +56,22 @@ impl Poller {
             clusters: plugin.allowed_clusters.clone().unwrap_or_default(),
             record_key: key("pointsman.poll.", plugin.fingerprint),
             turn: Cell::new(0),
-            has_ticked: false,
+            period_ms: FIRST_TICK_MS,
         })
     }
 
-    /// Asks, if a turn is due and nobody is faster.
-    pub fn tick(&mut self) {
-        if !self.has_ticked {
-            self.has_ticked = hostcalls::set_tick(tick_ms(&self.source)).is_ok();
+    /// Asks, if a turn is due and nobody is faster. Returns how many milliseconds ago the tick before was.
+    pub fn tick(&mut self) -> u32 {
+        let passed_ms = self.period_ms;
+        let regular_ms = tick_ms(&self.source);
+        if passed_ms != regular_ms && hostcalls::set_tick_period(regular_ms).is_ok() {
+            self.period_ms = regular_ms;
         }
+        self.ask_if_due();
+        passed_ms
+    }
+
+    fn ask_if_due(&self) {
         let Ok(now_ns) = hostcalls::now_ns() else {
             return;
         };

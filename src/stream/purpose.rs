@@ -1,0 +1,60 @@
+//! What a request is to us, by its method and path: to be routed, a question that we answer, or nothing of ours.
+
+use super::{Header, find};
+use crate::policy::Policy;
+use crate::registry::Apis;
+use crate::request::Format;
+
+/// What a request is to us, by its method and path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose<'a> {
+    /// Nothing of ours.
+    Other,
+    /// To be routed.
+    Llm(Format),
+    /// Asks what would be decided about a request of this format.
+    DryRun(Format),
+    /// Asks for the models.
+    ModelList,
+    /// Asks for one model.
+    Model(&'a str),
+}
+
+/// What a request is to us, whatever the policy offers.
+fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
+    let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
+        return Purpose::Other;
+    };
+    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
+    match find(headers, ":method") {
+        Some(b"POST") if path == "/v1/route" => Purpose::DryRun(dry_run_format(query)),
+        Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
+        Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
+        Some(b"GET") => path
+            .strip_prefix("/v1/models/")
+            .map_or(Purpose::Other, Purpose::Model),
+        _ => Purpose::Other,
+    }
+}
+
+/// What a request is to us, as far as the policy offers it.
+pub(super) fn find_purpose<'a>(headers: &[Header<'a>], policy: Option<&Policy>) -> Purpose<'a> {
+    let purpose = purpose(headers);
+    let is_offered = policy.is_none_or(|policy| match purpose {
+        Purpose::DryRun(_) => policy.traffic.route_endpoint,
+        Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
+        Purpose::Llm(_) | Purpose::Other => true,
+    });
+    if is_offered { purpose } else { Purpose::Other }
+}
+
+/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
+fn dry_run_format(query: &str) -> Format {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.find(|(name, _)| *name == "api");
+    let api = named.and_then(|(_, value)| Apis::find(value));
+    let mut formats = Format::ALL.into_iter();
+    formats
+        .find(|format| Some(format.api()) == api)
+        .unwrap_or(Format::OpenAiChat)
+}
