@@ -6,6 +6,7 @@
 //! elsewhere is its owner's, and newer than the one in force.
 
 mod compile;
+mod compile_ability;
 mod compile_rules;
 mod compile_traffic;
 pub mod conditions;
@@ -18,6 +19,7 @@ pub mod revision;
 pub mod rules;
 pub mod shape;
 pub mod source;
+mod source_calibration;
 pub mod source_rules;
 pub mod source_traffic;
 pub(crate) mod suggest;

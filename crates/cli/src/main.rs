@@ -8,9 +8,12 @@
 
 mod backends;
 mod bench;
+mod benchmarks;
+mod calibrate;
 mod check;
 mod demo;
 mod envoy;
+mod eval;
 mod explain;
 mod failure;
 mod features;
@@ -18,6 +21,7 @@ mod http;
 mod import;
 mod input;
 mod key;
+mod outcomes;
 mod progress;
 mod quantile;
 mod render;
@@ -56,6 +60,8 @@ enum Command {
     Demo(demo::Args),
     /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
     DemoBackends(backends::Args),
+    /// Measure the router on outcomes of real models: quality, cost, calibration
+    Eval(eval::Args),
     /// Show why a request goes where it goes: every candidate with why not
     Explain(explain::Args),
     /// Write the token ids and features of prompts, for training
@@ -83,6 +89,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => backends::run(args),
+        Command::Eval(args) => eval::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
         Command::Import(args) => import::run(&args),
