@@ -64,8 +64,7 @@ impl Trace {
             return;
         }
         self.full = true;
-        self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
-        self.header(header::POLICY_VERSION, printable(&policy.version));
+        self.versions(policy);
         self.header(header::PROFILE, printable(&decision.profile));
         if !decision.rules.is_empty() {
             self.header(header::RULE, printable(&decision.rules.join(",")));
@@ -98,8 +97,7 @@ impl Trace {
             policy.filter(|policy| policy.decision_headers == DecisionHeaders::Full)
         {
             self.full = true;
-            self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
-            self.header(header::POLICY_VERSION, printable(&policy.version));
+            self.versions(policy);
             self.header(header::REASON, reason);
         }
     }
@@ -211,6 +209,12 @@ impl Trace {
         for (name, value) in self.headers.drain(..) {
             effects.push(Effect::SetResponseHeader { name, value });
         }
+    }
+
+    /// That of the list of headers, and that of the policy.
+    fn versions(&mut self, policy: &Policy) {
+        self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+        self.header(header::POLICY_VERSION, printable(&policy.version));
     }
 
     fn header(&mut self, name: &'static str, value: String) {

@@ -28,7 +28,7 @@ pub enum Map {
     /// The response's.
     ResponseHeaders = 2,
     /// Those of an answer to a call of ours.
-    CallResponseHeaders = 6,
+    CallResponse = 6,
 }
 
 /// Which buffer is meant.

@@ -224,7 +224,7 @@ impl Poller {
 
 impl Said {
     fn read() -> Said {
-        let Ok(bytes) = hostcalls::headers(Map::CallResponseHeaders) else {
+        let Ok(bytes) = hostcalls::headers(Map::CallResponse) else {
             return Said::default();
         };
         let mut said = Said::default();
