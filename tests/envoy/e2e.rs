@@ -16,6 +16,7 @@
 mod bodies;
 mod clients;
 mod corpus;
+mod failover;
 mod faults;
 mod hygiene;
 mod observed;
@@ -67,6 +68,7 @@ fn all() -> impl Iterator<Item = Test> {
     [
         bodies::TESTS,
         clients::TESTS,
+        failover::TESTS,
         faults::TESTS,
         hygiene::TESTS,
         observed::TESTS,
