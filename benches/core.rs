@@ -206,6 +206,7 @@ fn selecting(criterion: &mut Criterion) {
                 stickiness: 0.0,
                 preferred: None,
                 explore: None,
+                observed: &[],
             };
             select(&policy.registry, &policy.profiles[0], black_box(&ask)).unwrap()
         });

@@ -4,21 +4,23 @@ mod cases;
 
 use std::path::{Path, PathBuf};
 
-use pointsman::policy::{Policy, Problem};
+use pointsman::policy::verify::PublicKey;
+use pointsman::policy::{InvalidPolicy, Policy, Problem};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::input;
+use crate::sign;
 use crate::yaml::Document;
 
 /// What stands for the cases beside a policy.
 const BESIDE: &str = "NAME.cases.jsonl";
 
-/// Exit status: 0 every policy compiles and every case holds; 1 at least one does not; 2 a file cannot be read.
+/// Exit status: 0 every policy compiles and every case holds; 1 at least one would be refused; 2 a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 every policy compiles and every case holds; 1 at least one does not, or has a warning with \
-                  --strict; 2 bad usage, or a file cannot be read. How cases are written: docs/testing-a-policy.md."
+    after_help = "Exit status: 0 every policy compiles and every case holds; 1 at least one would be refused or fails, or has a \
+                  warning with --strict; 2 bad usage, or a file cannot be read. How cases are written: docs/testing-a-policy.md."
 )]
 pub struct Args {
     /// Policy files as JSON, or YAML by their ending; `-` is standard input
@@ -30,6 +32,9 @@ pub struct Args {
     /// Warnings fail too
     #[arg(long)]
     strict: bool,
+    /// Hold each policy to the signature in POLICY.sig, made by the owner of this key; several may be named
+    #[arg(long = "public-key", value_name = "KEY", value_parser = sign::parse_public_key)]
+    public_keys: Vec<PublicKey>,
     /// Print one JSON document instead of lines for people
     #[arg(long)]
     json: bool,
@@ -65,8 +70,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let unmet = [
         (
             invalid,
-            "policy does not compile",
-            "policies do not compile",
+            "policy would be refused",
+            "policies would be refused",
         ),
         (doubtful, "policy has warnings", "policies have warnings"),
         (failed, "case fails", "cases fail"),
@@ -84,8 +89,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn check(args: &Args, path: &Path) -> Result<Checked, Failure> {
-    let document = input::read_document(path)?;
-    let compiled = Policy::check(&document.json)
+    let text = input::read_text(path)?;
+    let document = input::document_of(path, text.clone())?;
+    let compiled = check_signature(path, &text, &args.public_keys)
+        .and_then(|()| Policy::check(&document.json))
         .map(|(policy, warnings)| (policy, placed(&document, warnings)))
         .map_err(|error| placed(&document, error.problems));
     let cases = match (&args.cases, &compiled) {
@@ -126,6 +133,21 @@ fn print_checked(checked: &Checked) {
         let held = cases.count - cases.failed.len();
         println!("{name}: {held} of {} cases hold", cases.count);
     }
+}
+
+/// Like a proxy, which reads nothing of a document that is not signed: then that is all that is said of it.
+fn check_signature(path: &Path, text: &str, keys: &[PublicKey]) -> Result<(), InvalidPolicy> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sign::check(path, text.as_bytes(), keys).map_err(|unverified| InvalidPolicy {
+        problems: vec![Problem {
+            at: "policy".into(),
+            message: unverified.to_string(),
+            line: 1,
+            column: 1,
+        }],
+    })
 }
 
 fn print(name: &str, severity: &str, problems: &[Problem]) {

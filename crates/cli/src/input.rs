@@ -28,7 +28,11 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
 
 /// The policy document in the file at `path`: JSON, or YAML where the file's name ends in `.yaml` or `.yml`.
 pub fn read_document(path: &Path) -> Result<Document, Failure> {
-    let text = read_text(path)?;
+    document_of(path, read_text(path)?)
+}
+
+/// The policy document with this text, which came from `path`.
+pub fn document_of(path: &Path, text: String) -> Result<Document, Failure> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     if !matches!(extension, Some("yaml" | "yml")) {
         return Ok(Document::of_json(text));
