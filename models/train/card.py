@@ -15,7 +15,7 @@ def tables(figures):
     apgr = figures["apgr"]
     lines = [f"APGR, Mixtral-8x7B-Instruct → GPT-4-1106 on MMLU validation questions (n = {apgr['n']}; subjects seen in training):", "", "| router | APGR [95 %] |", "|---|---|"]
     named = {
-        "random": "random", "length": "longer prompt → strong", "p_strong_minus_p_weak": "P(strong correct) − P(weak correct)", "gain": "`gain`: z(gain) + z(weak wrong) + z(length)",
+        "random": "random", "length": "longer prompt → strong", "p_strong_minus_p_weak": "P(strong correct) − P(weak correct)", "gain": "`gain`: 2 z(gain) + z(weak wrong) + z(length)",
         "weak_wrong": "`weak_wrong` alone", "difficulty": "`difficulty` alone",
     }
     lines += [f"| {text} | {between(apgr[name])} |" for name, text in named.items()]

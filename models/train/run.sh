@@ -18,7 +18,7 @@ if [ ! -e models/vocabulary.txt ]; then
   "$python" models/train/vocabulary.py --data "$data" --output models/vocabulary.txt
   rm -f "$work/teacher_vocabulary.npy"
 fi
-cargo build --quiet --release -p pointsman-cli
+cargo build --quiet --release --workspace --bin pointsman
 "$python" models/train/prepare.py --data "$data" --work "$work"
 for split in prompts val; do
   target/release/pointsman features --input "$work/$split.jsonl" --output "$work/$split.pmf"

@@ -23,7 +23,7 @@ SEED = 20261123
 DIM = 64
 HIDDEN = 256
 # Of the hidden layer and, less, of what it sees: outcomes are few and noisy.
-DROPOUT, INPUT_DROPOUT = 0.4, 0.05
+DROPOUT, INPUT_DROPOUT = 0.5, 0.05
 # Latent traits of prompts on which known models differ in ways that no benchmark score tells (an answer format that one fails, say).
 TRAITS = 16
 # Which skill a task calls for, as a soft prior: outcomes alone cannot name their dimensions.
@@ -33,9 +33,9 @@ SKILL_OF = {
 }
 NOVELTY = 24
 HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1), ("traits", TRAITS)]
-WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 1.2, "assumed": 1.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 0.3}
+WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 2.0, "assumed": 1.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 0.3, "steady": 1.0}
 # Outcomes of these sources count more: few prompts that differ much.
-SOURCE_WEIGHT = {"reasoning_gym": 3.0, "llmrouter9": 1.5}
+SOURCE_WEIGHT = {"reasoning_gym": 4.0, "llmrouter9": 1.5}
 
 
 def initial_table(teacher, counts):
@@ -70,12 +70,15 @@ def split_heads(out):
     return parts
 
 
-def forward(network, bag, features, key):
+def forward(network, bag, features, key, same=False):
+    """The heads, with drop-out; nothing is dropped where rows are compared with each other (`same`)."""
     x = jnp.concatenate([bag, features], 1)
     keys = jax.random.split(key)
-    x = x * jax.random.bernoulli(keys[0], 1 - INPUT_DROPOUT, x.shape) / (1 - INPUT_DROPOUT)
+    if not same:
+        x = x * jax.random.bernoulli(keys[0], 1 - INPUT_DROPOUT, x.shape) / (1 - INPUT_DROPOUT)
     h = jax.nn.relu(x @ network["hidden"])
-    h = h * jax.random.bernoulli(keys[1], 1 - DROPOUT, h.shape) / (1 - DROPOUT)
+    if not same:
+        h = h * jax.random.bernoulli(keys[1], 1 - DROPOUT, h.shape) / (1 - DROPOUT)
     return split_heads(jnp.concatenate([h, x], 1) @ network["heads"])
 
 
@@ -212,17 +215,33 @@ def tune(prompts, table, network, wanted, inputs, scale, epochs, rng, rate=3e-3,
     return table, network
 
 
-def settle(bag, features, network, wanted, inputs, epochs, rng, rate=1e-3, batch=512):
-    """Trains the network on a frozen table, each epoch as one compiled loop."""
+def steadiness_loss(network, bag, features, key):
+    """What a prompt and its variant differ in, which should be nothing: the first half of the rows are prompts, the second their variants."""
+    heads = forward(network, bag, features, key, same=True)
+    half = len(bag) // 2
+
+    def apart(name):
+        return ((heads[name][:half] - heads[name][half:]) ** 2).mean()
+
+    return apart("difficulty") + apart("traits") + 0.3 * apart("demand") + 0.1 * apart("task") + 0.1 * apart("domain") + 0.3 * apart("log_output_tokens")
+
+
+def settle(bag, features, network, wanted, inputs, pairs, epochs, rng, rate=1e-3, batch=512):
+    """Trains the network on a frozen table, each epoch as one compiled loop. `pairs` are rows of prompts and of their variants."""
     rounds = len(bag) // batch
     held = {name: jnp.asarray(value) for name, value in {**wanted, "bag": bag, "features": features}.items()}
 
     @jax.jit
     def epoch(state, orders, key):
-        def one(state, chosen):
+        def both(network, part, together, key):
+            steady = steadiness_loss(network, held["bag"][together], held["features"][together], key)
+            return loss(network, part["bag"], part["features"], part, inputs, key) + WEIGHTS["steady"] * steady
+
+        def one(state, rows):
             network, m, v, t = state
+            chosen, together = rows
             part = {name: value[chosen] for name, value in held.items()}
-            value, gradient = jax.value_and_grad(loss)(network, part["bag"], part["features"], part, inputs, jax.random.fold_in(key, t))
+            value, gradient = jax.value_and_grad(both)(network, part, together.reshape(-1), jax.random.fold_in(key, t))
             t = t + 1
             m = jax.tree.map(lambda a, g: BETA * a + (1 - BETA) * g, m, gradient)
             v = jax.tree.map(lambda a, g: BETA2 * a + (1 - BETA2) * g * g, v, gradient)
@@ -236,7 +255,8 @@ def settle(bag, features, network, wanted, inputs, epochs, rng, rate=1e-3, batch
     state = (network, nothing, nothing, 0)
     for number in range(epochs):
         orders = rng.permutation(len(bag))[: rounds * batch].reshape(rounds, batch)
-        state, values = epoch(state, orders, jax.random.PRNGKey(SEED + 1))
+        drawn = pairs[rng.integers(0, len(pairs), (rounds, batch // 2))].transpose(0, 2, 1)
+        state, values = epoch(state, (orders, drawn), jax.random.PRNGKey(SEED + 1))
         print(f"network, epoch {number + 1}/{epochs}: loss {float(values.mean()):.4f}", flush=True)
     return {name: np.array(value) for name, value in state[0].items()}
 
@@ -255,8 +275,9 @@ def ridge(x, y, strength, weight=None):
     return np.linalg.solve(x.T @ weighted + np.diag(penalty), weighted.T @ y)
 
 
-def pair_heads(prompts, x, strength=300.0):
-    """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the third part of the sum."""
+def pair_heads(prompts, x, strength=2000.0):
+    """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the third part of the sum: the
+    gain counts double. Strength and weights were chosen on training subjects left out."""
     weak = prompts.scores[:, prompts.models.index("mistralai/Mixtral-8x7B-Instruct-v0.1")]
     strong = prompts.scores[:, prompts.models.index("gpt-4-1106-preview")]
     known = ~np.isnan(weak) & ~np.isnan(strong)
@@ -272,7 +293,7 @@ def pair_heads(prompts, x, strength=300.0):
     weak_wrong = z(ridge(x, 1 - weak, strength))
     length = np.zeros(x.shape[1])
     length[DIM] = 1.0
-    return {"gain": z(gain + weak_wrong + z(length)), "weak_wrong": weak_wrong}
+    return {"gain": z(2 * gain + weak_wrong + z(length)), "weak_wrong": weak_wrong}
 
 
 def centre(network, scale):
@@ -324,7 +345,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--vocabulary", required=True)
     parser.add_argument("--benchmarks", required=True)
-    parser.add_argument("--epochs", type=int, nargs=2, default=[14, 24])
+    parser.add_argument("--epochs", type=int, nargs=2, default=[9, 28])
     args = parser.parse_args()
     work = pathlib.Path(args.work)
     rng = np.random.default_rng(SEED)
@@ -352,7 +373,9 @@ def main():
     rounded, column = quantise(table)
     table = rounded * column
     bag = np.asarray(prompts.bag @ table * scale["bag"], np.float32)
-    network = settle(bag, prompts.features * scale["features"], network, wanted, inputs, args.epochs[1], rng)
+    place = {row["id"]: i for i, row in enumerate(prompts.rows)}
+    pairs = np.array([[place[row["id"].rsplit("/", 1)[0]], i] for i, row in enumerate(prompts.rows) if "variant" in row])
+    network = settle(bag, prompts.features * scale["features"], network, wanted, inputs, pairs, args.epochs[1], rng)
     centre(network, scale)
     x = np.hstack([bag, prompts.features * scale["features"]])
     novelty = novelty_head(x, rng)

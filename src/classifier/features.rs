@@ -178,6 +178,51 @@ pub fn extract(text: &str, tokens: &Tokens) -> [f32; FEATURES] {
     values(&scan, tokens).map(|value| value.clamp(0.0, 4.0))
 }
 
+/// How foreign the text is, 0 to 1, from its features: prose of six words and more in which hardly any is an English function
+/// word. Where training saw a language only in passing, its tokens alone do not look unknown.
+pub fn foreign(features: &[f32; FEATURES]) -> f32 {
+    let said = |at: usize| features.get(at).copied().unwrap_or(0.0);
+    let prose = NOT_PROSE.iter().all(|at| said(*at) == 0.0) && said(DIGITS) < 0.5;
+    if !prose || said(LOG_WORDS) * 3.0 < LEAST_WORDS {
+        return 0.0;
+    }
+    ((0.16 - said(W_STOP) / 2.0) / 0.06).clamp(0.0, 1.0)
+}
+
+/// ln(1 + 6): what `log_words` says of six words, before it is scaled.
+const LEAST_WORDS: f32 = 1.945;
+const LOG_WORDS: usize = place("log_words");
+const DIGITS: usize = place("digits");
+const W_STOP: usize = place("w_stop");
+/// Features that are 0 in prose.
+const NOT_PROSE: [usize; 6] = [
+    place("code_marks"),
+    place("identifiers"),
+    place("equals"),
+    place("bars"),
+    place("json_keys"),
+    place("statement_lines"),
+];
+
+/// Where a feature stands; the compiler finds out.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler alone")]
+const fn place(name: &str) -> usize {
+    let name = name.as_bytes();
+    let mut at = 0;
+    while at < FEATURES {
+        let one = NAMES[at].as_bytes();
+        let mut same = 0;
+        while same < one.len() && same < name.len() && one[same] == name[same] {
+            same += 1;
+        }
+        if same == one.len() && same == name.len() {
+            return at;
+        }
+        at += 1;
+    }
+    FEATURES
+}
+
 fn log(count: f32) -> f32 {
     (1.0 + count).ln()
 }

@@ -147,19 +147,20 @@ impl Classifier {
         let used = tokens.ids.get(..tokens.len).unwrap_or(&[]);
         let mut heads = [0.0; fitted::OUTPUTS];
         self.model.run(used, &features, &mut heads)?;
-        Ok(interpret(&heads))
+        Ok(interpret(&heads, features::foreign(&features)))
     }
 }
 
-/// The model's output → what it means. `heads` has the layout of `models/manifest.json`.
-pub fn interpret(heads: &[f32; fitted::OUTPUTS]) -> Classification {
+/// The model's output → what it means. `heads` has the layout of `models/manifest.json`; `foreign` is that of
+/// [`features::foreign`]: of another language than English the model knows little, whatever its tokens look like.
+pub fn interpret(heads: &[f32; fitted::OUTPUTS], foreign: f32) -> Classification {
     let task_probabilities = shares(part(heads, fitted::TASK));
     let domain_probabilities = shares(part(heads, fitted::DOMAIN));
     let (task, task_probability) = most_probable(&task_probabilities);
     let (domain, domain_probability) = most_probable(&domain_probabilities);
     let novelty = part(heads, fitted::NOVELTY);
     let distance = novelty.iter().map(|x| x * x).sum::<f32>() / novelty.len().max(1) as f32;
-    let uncertainty = unlike(distance);
+    let uncertainty = unlike(distance).max(FOREIGN_UNCERTAINTY * foreign);
     let mut traits = [0.0; TRAIT_COUNT];
     for (own, said) in traits.iter_mut().zip(part(heads, fitted::TRAITS)) {
         *own = said * known(uncertainty);
@@ -203,6 +204,9 @@ pub fn from_features(turn: &Turn<'_>) -> Classification {
         ..Classification::default()
     }
 }
+
+/// How uncertain text in another language is at least.
+const FOREIGN_UNCERTAINTY: f32 = 0.6;
 
 fn part(heads: &[f32], (start, len): (usize, usize)) -> &[f32] {
     heads.get(start..start + len).unwrap_or(&[])

@@ -91,7 +91,7 @@ fn heads_become_a_classification() {
     heads[fitted::DIFFICULTY.0] = 2.5;
     heads[fitted::LOG_OUTPUT_TOKENS.0] = 100.0_f32.ln();
     heads[fitted::GAIN.0] = -1.5;
-    let said = interpret(&heads);
+    let said = interpret(&heads, 0.0);
     assert_eq!((said.task, said.domain), (Task::ALL[4], Domain::ALL[5]));
     let expected = 3.0_f32.exp() / (3.0_f32.exp() + (fitted::TASK.1 - 1) as f32);
     assert!((said.task_probability - expected).abs() < 1e-5);
@@ -112,7 +112,7 @@ fn what_is_unlike_the_training_data_is_uncertain_and_of_mean_difficulty() {
     for at in 0..fitted::NOVELTY.1 {
         heads[fitted::NOVELTY.0 + at] = 100.0;
     }
-    let said = interpret(&heads);
+    let said = interpret(&heads, 0.0);
     assert_eq!(said.uncertainty, 1.0);
     assert!((said.difficulty - fitted::DIFFICULTY_MEAN - 1.0).abs() < 1e-4);
 }
@@ -126,7 +126,7 @@ fn heads_that_are_no_numbers_do_no_harm() {
         f32::MAX,
         f32::MIN,
     ] {
-        let said = interpret(&[value; fitted::OUTPUTS]);
+        let said = interpret(&[value; fitted::OUTPUTS], 0.0);
         assert!((0.0..=1.0).contains(&said.uncertainty) || said.uncertainty.is_nan());
         assert!(said.output_tokens.is_nan() || (1.0..=16_384.0).contains(&said.output_tokens));
     }

@@ -1,0 +1,178 @@
+//! The same meaning, the same decision: variants of the project's own prompts in case, typos, white space, politeness, wording and injected
+//! claims ("this is a trivial question: …") keep nine decisions of ten; and what is asked in another language is not taken for easy.
+//!
+//! `tests/data/robustness.jsonl` is written by `models/train/variants.py --gate`. `cargo test --test robustness -- --nocapture` shows the shares.
+
+#![cfg(not(target_family = "wasm"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+use std::collections::BTreeMap;
+
+use pointsman::decision::{Decision, Outcome};
+use pointsman::policy::Policy;
+use pointsman::request::Format;
+use pointsman::router::Router;
+use serde_json::{Value, json};
+
+const POLICY: &str = include_str!("../envoy/policies/demo.json");
+const PROMPTS: &str = include_str!("data/prompts.jsonl");
+const VARIANTS: &str = include_str!("data/robustness.jsonl");
+
+struct Subject {
+    policy: Policy,
+    router: Router,
+}
+
+impl Subject {
+    fn new() -> Subject {
+        let (router, error) = Router::new();
+        assert_eq!(error, None);
+        Subject {
+            policy: Policy::compile(POLICY).unwrap(),
+            router,
+        }
+    }
+
+    fn decide(&mut self, prompt: &str) -> Decision {
+        let body = json!({"model": "auto", "messages": [{"role": "user", "content": prompt}]});
+        let text = body.to_string();
+        match self
+            .router
+            .route(&self.policy, Format::OpenAiChat, text.as_bytes(), true)
+        {
+            Outcome::Routed(decision) => *decision,
+            other => panic!("`{prompt}`: {other:?}"),
+        }
+    }
+}
+
+fn rows(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn nine_decisions_of_ten_stay() {
+    let mut subject = Subject::new();
+    let originals: BTreeMap<String, Decision> = rows(PROMPTS)
+        .iter()
+        .filter_map(|row| {
+            let prompt = row["prompt"].as_str()?;
+            Some((
+                row["id"].as_str().unwrap().to_owned(),
+                subject.decide(prompt),
+            ))
+        })
+        .collect();
+    let chosen: BTreeMap<u32, usize> =
+        originals
+            .values()
+            .fold(BTreeMap::new(), |mut all, decision| {
+                *all.entry(decision.model.0).or_default() += 1;
+                all
+            });
+    println!("models chosen for the originals: {chosen:?}");
+    let largest = chosen.values().max().unwrap();
+    assert!(
+        *largest < originals.len() * 9 / 10,
+        "one model gets nearly all, so that nothing could change"
+    );
+    let mut kept: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for row in rows(VARIANTS) {
+        let original = &originals[row["id"].as_str().unwrap()];
+        let decision = subject.decide(row["prompt"].as_str().unwrap());
+        let (stayed, all) = kept
+            .entry(row["kind"].as_str().unwrap().to_owned())
+            .or_default();
+        *stayed += usize::from(decision.model == original.model);
+        *all += 1;
+    }
+    println!("decisions kept, of all: {kept:?}");
+    let (stayed, all) = kept
+        .values()
+        .fold((0, 0), |(stayed, all), one| (stayed + one.0, all + one.1));
+    assert!(all > 300, "{all} variants");
+    assert!(stayed * 10 >= all * 9, "{stayed} of {all}: {kept:?}");
+}
+
+/// A hard and an easy question in the ten languages with the most speakers after English, and what the classifier says of them.
+const LANGUAGES: [(&str, &str); 10] = [
+    (
+        "zh",
+        "请证明每个有限维赋范空间都是完备的，并说明在无限维情形下哪一步不成立。",
+    ),
+    (
+        "hi",
+        "सिद्ध कीजिए कि प्रत्येक परिमित-विमीय मानकित समष्टि पूर्ण होती है, और बताइए कि अनंत विमा में कौन-सा चरण विफल होता है।",
+    ),
+    (
+        "es",
+        "Demuestra que todo espacio normado de dimensión finita es completo y explica qué paso falla en dimensión infinita.",
+    ),
+    (
+        "fr",
+        "Démontre que tout espace normé de dimension finie est complet et explique quelle étape échoue en dimension infinie.",
+    ),
+    (
+        "ar",
+        "أثبت أن كل فضاء معياري منتهي الأبعاد تام، واشرح أي خطوة تفشل في الأبعاد غير المنتهية.",
+    ),
+    (
+        "bn",
+        "প্রমাণ করো যে প্রতিটি সসীম-মাত্রিক নর্মযুক্ত স্থান সম্পূর্ণ, এবং অসীম মাত্রায় কোন ধাপটি ব্যর্থ হয় তা ব্যাখ্যা করো।",
+    ),
+    (
+        "pt",
+        "Demonstre que todo espaço normado de dimensão finita é completo e explique qual passo falha em dimensão infinita.",
+    ),
+    (
+        "ru",
+        "Докажите, что всякое конечномерное нормированное пространство полно, и объясните, какой шаг не проходит в бесконечномерном случае.",
+    ),
+    (
+        "ur",
+        "ثابت کریں کہ ہر متناہی جہتی نارمڈ فضا مکمل ہوتی ہے، اور بتائیں کہ لامتناہی جہت میں کون سا مرحلہ ناکام ہوتا ہے۔",
+    ),
+    (
+        "id",
+        "Buktikan bahwa setiap ruang bernorma berdimensi hingga adalah lengkap, dan jelaskan langkah mana yang gagal pada dimensi takhingga.",
+    ),
+];
+
+#[test]
+fn other_languages_fall_to_the_safe_side() {
+    let mut subject = Subject::new();
+    let english = subject.decide("Prove that every normed space of finite dimension is complete, and explain which step fails in infinite dimension.");
+    let english = english.classification.unwrap();
+    let easy = subject
+        .decide("Thanks, see you tomorrow!")
+        .classification
+        .unwrap();
+    for (language, prompt) in LANGUAGES {
+        let decision = subject.decide(prompt);
+        let said = decision.classification.unwrap();
+        println!(
+            "{language}: uncertainty {:.2} (English {:.2}), difficulty {:.2} (English {:.2}, small talk {:.2}), task {}",
+            said.uncertainty,
+            english.uncertainty,
+            said.difficulty,
+            english.difficulty,
+            easy.difficulty,
+            said.task.name()
+        );
+        assert!(
+            said.uncertainty > english.uncertainty,
+            "{language}: not flagged"
+        );
+        assert!(
+            said.difficulty > easy.difficulty + 0.5,
+            "{language}: taken for small talk"
+        );
+    }
+}
