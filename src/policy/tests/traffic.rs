@@ -10,8 +10,8 @@ fn policy(members: &str, models: &str) -> String {
     )
 }
 
-const MODELS: &str =
-    r#"{"name": "a", "benchmarks": {"mmlu": 0.5}}, {"name": "b", "benchmarks": {"mmlu": 0.7}}"#;
+const MODELS: &str = r#"{"name": "a", "benchmarks": {"gpqa": 0.3, "gsm8k": 0.8, "humaneval": 0.6, "ifeval": 0.7, "math": 0.3, "mmlu": 0.6, "mmlu_pro": 0.4}},
+{"name": "b", "benchmarks": {"gpqa": 0.5, "gsm8k": 0.8, "humaneval": 0.6, "ifeval": 0.7, "math": 0.6, "mmlu": 0.8, "mmlu_pro": 0.4}}"#;
 
 fn warnings(text: &str) -> Vec<String> {
     let (_, warnings) = Policy::check(text).unwrap();
