@@ -7,13 +7,14 @@
 use pointsman::ability::calibration::Calibration;
 use pointsman::classifier::Task;
 
-/// Standard deviations that the parameters have before a prompt is seen. Chosen on the validation split: docs/eval.md.
-const SHARED_SCALE: f64 = 0.15;
-const SHARED_OFFSET: f64 = 0.4;
-const SHARED_TASK: f64 = 0.15;
-const OWN_SCALE: f64 = 0.08;
-const OWN_OFFSET: f64 = 0.4;
-const OWN_TASK: f64 = 0.1;
+/// Standard deviations that the parameters have before a prompt is seen. Chosen among a few on benchmarks
+/// taken one at a time: docs/calibrate.md.
+const SHARED_SCALE: f64 = 0.25;
+const SHARED_OFFSET: f64 = 0.8;
+const SHARED_TASK: f64 = 0.25;
+const OWN_SCALE: f64 = 0.1;
+const OWN_OFFSET: f64 = 0.6;
+const OWN_TASK: f64 = 0.2;
 
 const TASKS: usize = Task::ALL.len();
 /// Parameters shared by all models, and of each model alone: scale, offset, one offset a task.
@@ -312,7 +313,7 @@ mod tests {
         let few: Vec<Observation> = (0..3).map(|_| scored(0, 0.0, Task::Chat, 0.0)).collect();
         let many: Vec<Observation> = (0..100).map(|_| scored(0, 0.0, Task::Chat, 0.0)).collect();
         let moved = |seen: &[Observation]| fit(seen, 1)[0].apply(0.0, Task::Chat);
-        assert!(moved(&few) < -0.5 && moved(&few) > -2.0, "{}", moved(&few));
+        assert!(moved(&few) < -0.3 && moved(&few) > -1.5, "{}", moved(&few));
         assert!(moved(&many) < -2.5, "{}", moved(&many));
     }
 
