@@ -113,15 +113,7 @@ pub fn choose(
         .iter()
         .filter_map(|at| fleet.members.get(*at).map(|member| member.name.as_str()))
         .collect();
-    let strong = match strong {
-        None => table.best,
-        Some(name) => names.iter().position(|own| *own == name).ok_or_else(|| {
-            Failure::Input(format!(
-                "--strong is `{name}`: the outcomes are of {}",
-                names.join(", ")
-            ))
-        })?,
-    };
+    let strong = strong.map_or(Ok(table.best), |name| find(name, &names))?;
     let runs = run_all(&table, policy, profile, kind, strong);
     let count = fleet.complete.len();
     let figures = |weights: &[f64]| {
@@ -157,6 +149,15 @@ pub fn choose(
             .into(),
     );
     Ok(Choice { value, said })
+}
+
+fn find(name: &str, names: &[&str]) -> Result<usize, Failure> {
+    names.iter().position(|own| *own == name).ok_or_else(|| {
+        Failure::Input(format!(
+            "--strong is `{name}`: the outcomes are of {}",
+            names.join(", ")
+        ))
+    })
 }
 
 fn unmet(goal: Goal, figures: &[[f64; 3]]) -> Failure {

@@ -10,6 +10,7 @@ mod html;
 mod labelled;
 pub mod measure;
 mod overall;
+mod pairing;
 mod report_json;
 mod report_text;
 pub mod seen;
