@@ -181,11 +181,7 @@ pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -
     report.calibration =
         (!report.forecasts.is_empty()).then(|| calibration(&report.forecasts, fleet.made.len()));
     report.labelled = super::labelled::after_labels(&fleet, rows);
-    let made_up = if setting.policy.is_none() {
-        policy_of(&fleet)
-    } else {
-        None
-    };
+    let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
     let policy = setting.policy.or(made_up.as_ref());
     let mut shares = vec![f64::NAN; fleet.members.len()];
     if let Some(table) = Table::of(&fleet, rows) {
