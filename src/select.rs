@@ -74,6 +74,31 @@ pub struct Ask<'a> {
     pub explore: Option<u64>,
 }
 
+/// A chat request of no length that asks for nothing in particular: what a tool starts from.
+impl Default for Ask<'_> {
+    fn default() -> Self {
+        Ask {
+            pinned: None,
+            api: Apis::OPENAI_CHAT,
+            allowed: &[],
+            tags: &[],
+            barred: &[],
+            limits: Limits::NONE,
+            needs: Capabilities::NONE,
+            input_tokens: 0,
+            window_tokens: 0,
+            max_tokens: None,
+            choices: 1,
+            classification: None,
+            incumbent: None,
+            stickiness: 0.0,
+            preferred: None,
+            explore: None,
+            observed: &[],
+        }
+    }
+}
+
 /// The backend that answers a conversation so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Incumbent {

@@ -19,6 +19,7 @@ fn model(name: &str, skill: f32) -> Model {
         max_output_tokens: 4096,
         ability: Ability {
             skills: [skill; SKILL_COUNT],
+            ..Ability::default()
         },
     }
 }
