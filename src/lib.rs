@@ -23,3 +23,4 @@ pub mod select;
 pub mod sensitivity;
 pub mod stream;
 pub mod telemetry;
+pub mod usage;
