@@ -85,14 +85,71 @@ pub mod state {
     pub const DIFFICULTY: &str = "pointsman.difficulty";
     /// Expected price of the exchange in USD.
     pub const ESTIMATED_COST_USD: &str = "pointsman.estimated_cost_usd";
-    /// All of them, in the order of the documentation.
-    pub const ALL: &[&str] = &[
-        MODEL,
-        BACKEND,
-        PROFILE,
-        REASON,
-        DIFFICULTY,
-        ESTIMATED_COST_USD,
+    /// What the exchange cost in USD, by the tokens that it took; absent where the answer does not say.
+    pub const COST_USD: &str = "pointsman.cost_usd";
+    /// How much less that is than at the baseline, in USD; absent where none is declared.
+    pub const SAVED_USD: &str = "pointsman.saved_usd";
+    /// Milliseconds from reading the body to the first bytes of a streamed answer.
+    pub const FIRST_TOKEN_MS: &str = "pointsman.first_token_ms";
+    /// What is asked for, in OpenTelemetry's words: `chat`, `text_completion` or `embeddings`.
+    pub const OPERATION: &str = "gen_ai.operation.name";
+    /// The model or profile that the client asked for.
+    pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+    /// The name under which the backend that answered serves the model.
+    pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
+    /// Tokens of the request, the cached ones included.
+    pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+    /// Those of them that the backend had cached.
+    pub const CACHED_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
+    /// Tokens of the answer.
+    pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+    /// All of them and what they say, in the order of the documentation.
+    pub const ALL: &[(&str, &str)] = &[
+        (MODEL, "The chosen model."),
+        (BACKEND, "The chosen backend."),
+        (PROFILE, "The profile whose objective was used."),
+        (
+            REASON,
+            "Why: a decision's reason, a rejection's code, or `bypass_` with the cause.",
+        ),
+        (DIFFICULTY, "Difficulty of the prompt, in logits."),
+        (ESTIMATED_COST_USD, "Expected price of the exchange in USD."),
+        (
+            COST_USD,
+            "What it cost in USD by the tokens that it took; absent where the answer does not say.",
+        ),
+        (
+            SAVED_USD,
+            "How much less that is than at the policy's `baseline`, in USD; negative where it is more.",
+        ),
+        (
+            FIRST_TOKEN_MS,
+            "Milliseconds from reading the request to the first bytes of a streamed answer.",
+        ),
+        (
+            OPERATION,
+            "What is asked for: `chat`, `text_completion` or `embeddings`.",
+        ),
+        (
+            REQUEST_MODEL,
+            "The model or profile that the client asked for.",
+        ),
+        (
+            RESPONSE_MODEL,
+            "The name under which the backend that answered serves the model.",
+        ),
+        (
+            INPUT_TOKENS,
+            "Tokens of the request, the cached ones included.",
+        ),
+        (
+            CACHED_INPUT_TOKENS,
+            "Those of them that the backend had cached.",
+        ),
+        (
+            OUTPUT_TOKENS,
+            "Tokens of the answer, those of reasoning included.",
+        ),
     ];
 }
 
@@ -162,6 +219,84 @@ pub const FAMILIES: &[Family] = &[
         help: "Time from reading the body to having written the decision, in microseconds.",
     },
     Family {
+        name: "pointsman.tasks",
+        kind: MetricKind::Counter,
+        tags: &["task"],
+        help: "Classified requests, by the most probable task.",
+    },
+    Family {
+        name: "pointsman.difficulty_percent",
+        kind: MetricKind::Histogram,
+        tags: &[],
+        help: "Difficulty of classified requests, as how often an average model would fail, in per cent.",
+    },
+    Family {
+        name: "pointsman.rule_matches",
+        kind: MetricKind::Counter,
+        tags: &["rule"],
+        help: "Decisions that a rule of the policy had a part in.",
+    },
+    Family {
+        name: "pointsman.failures",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Decided requests that were answered with an error, or not at all.",
+    },
+    Family {
+        name: "pointsman.first_token_ms",
+        kind: MetricKind::Histogram,
+        tags: &["model", "backend", "accelerator"],
+        help: "Time from reading the request to the first bytes of a streamed answer, in milliseconds.",
+    },
+    Family {
+        name: "pointsman.response_ms",
+        kind: MetricKind::Histogram,
+        tags: &["model", "backend", "accelerator"],
+        help: "Time from reading the request to the end of the answer, in milliseconds.",
+    },
+    Family {
+        name: "pointsman.input_tokens",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Tokens of requests, the cached ones included, as the answers state them.",
+    },
+    Family {
+        name: "pointsman.cached_input_tokens",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Those of them that the backend had cached.",
+    },
+    Family {
+        name: "pointsman.output_tokens",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Tokens of answers, those of reasoning included.",
+    },
+    Family {
+        name: "pointsman.cost_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "What answered requests cost, in billionths of a USD.",
+    },
+    Family {
+        name: "pointsman.estimated_cost_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "What the same requests were expected to cost, in billionths of a USD.",
+    },
+    Family {
+        name: "pointsman.baseline_cost_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "What the same requests would have cost at the policy's `baseline`, in billionths of a USD; the difference is what was saved.",
+    },
+    Family {
+        name: "pointsman.usage_unknown",
+        kind: MetricKind::Counter,
+        tags: &["backend", "cause"],
+        help: "Answers that do not say what they took: compressed, of another media type, not stated, cut off.",
+    },
+    Family {
         name: "pointsman.classifier_faults",
         kind: MetricKind::Counter,
         tags: &[],
@@ -216,7 +351,7 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
     ),
     (
         "backend",
-        r"^wasmcustom\.pointsman\..*?(\.backend\.(.+?))(?:\.accelerator\.|$)",
+        r"^wasmcustom\.pointsman\..*?(\.backend\.(.+?))(?:\.accelerator\.|\.cause\.|$)",
     ),
     (
         "accelerator",
@@ -226,6 +361,8 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
         "profile",
         r"^wasmcustom\.pointsman\..*?(\.profile\.(.+?))(?:\.reason\.|$)",
     ),
+    ("task", r"^wasmcustom\.pointsman\..*?(\.task\.(.+?))$"),
+    ("rule", r"^wasmcustom\.pointsman\..*?(\.rule\.(.+?))$"),
     ("reason", r"^wasmcustom\.pointsman\..*?(\.reason\.(.+?))$"),
     ("cause", r"^wasmcustom\.pointsman\..*?(\.cause\.(.+?))$"),
     ("code", r"^wasmcustom\.pointsman\..*?(\.code\.(.+?))$"),
@@ -249,6 +386,22 @@ pub const ATTEMPTS_UNKNOWN: Metric = plain(MetricKind::Counter, "pointsman.attem
 pub const SECRETS_MISSING: Metric = plain(MetricKind::Counter, "pointsman.secrets_missing");
 /// Counts that had no metric left to go to.
 pub const METRICS_DROPPED: Metric = plain(MetricKind::Counter, "pointsman.metrics_dropped");
+
+/// Difficulty of classified requests, as how often an average model would fail, in per cent.
+pub const DIFFICULTY_PERCENT: Metric = plain(MetricKind::Histogram, "pointsman.difficulty_percent");
+
+/// Who answered a request, in the words of tags.
+#[derive(Debug, Clone, Copy)]
+pub struct Served<'a> {
+    /// The model.
+    pub model: &'a str,
+    /// The backend.
+    pub backend: &'a str,
+    /// What it runs on.
+    pub accelerator: &'a str,
+    /// The profile that it was chosen by.
+    pub profile: &'a str,
+}
 
 const fn plain(kind: MetricKind, name: &'static str) -> Metric {
     Metric {
@@ -315,6 +468,96 @@ impl Metric {
         )
     }
 
+    /// Decided requests that were answered with an error, or not at all.
+    pub fn failures(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.failures", served)
+    }
+
+    /// Tokens of requests, the cached ones included, as the answers state them.
+    pub fn input_tokens(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.input_tokens", served)
+    }
+
+    /// Those of them that the backend had cached.
+    pub fn cached_input_tokens(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.cached_input_tokens", served)
+    }
+
+    /// Tokens of answers, those of reasoning included.
+    pub fn output_tokens(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.output_tokens", served)
+    }
+
+    /// What answered requests cost, in billionths of a USD.
+    pub fn cost(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.cost_nano_usd", served)
+    }
+
+    /// What the same requests were expected to cost, in billionths of a USD.
+    pub fn estimated_cost(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.estimated_cost_nano_usd", served)
+    }
+
+    /// What the same requests would have cost at the policy's `baseline`, in billionths of a USD; the difference is what was saved.
+    pub fn baseline_cost(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.baseline_cost_nano_usd", served)
+    }
+
+    /// Time to the first bytes of a streamed answer, in milliseconds.
+    pub fn first_token_ms(served: &Served<'_>) -> Metric {
+        Metric::timed("pointsman.first_token_ms", served)
+    }
+
+    /// Time to the end of the answer, in milliseconds.
+    pub fn response_ms(served: &Served<'_>) -> Metric {
+        Metric::timed("pointsman.response_ms", served)
+    }
+
+    /// Answers of a backend that do not say what they took.
+    pub fn usage_unknown(backend: &str, cause: &str) -> Metric {
+        let tags = [("backend", backend), ("cause", cause)];
+        Metric::tagged(MetricKind::Counter, "pointsman.usage_unknown", &tags)
+    }
+
+    /// Classified requests, by task.
+    pub fn tasks(task: &str) -> Metric {
+        Metric::tagged(MetricKind::Counter, "pointsman.tasks", &[("task", task)])
+    }
+
+    /// Decisions that a rule had a part in.
+    pub fn rule_matches(rule: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.rule_matches",
+            &[("rule", rule)],
+        )
+    }
+
+    fn served(family: &str, served: &Served<'_>) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            family,
+            &[
+                ("model", served.model),
+                ("backend", served.backend),
+                ("accelerator", served.accelerator),
+                ("profile", served.profile),
+            ],
+        )
+    }
+
+    fn timed(family: &str, served: &Served<'_>) -> Metric {
+        Metric::tagged(
+            MetricKind::Histogram,
+            family,
+            &[
+                ("model", served.model),
+                ("backend", served.backend),
+                ("accelerator", served.accelerator),
+            ],
+        )
+    }
+
     fn tagged(kind: MetricKind, family: &str, tags: &[(&str, &str)]) -> Metric {
         let mut name = String::with_capacity(family.len() + tags.len() * 28);
         name.push_str(family);
@@ -352,7 +595,26 @@ mod tests {
 
     #[test]
     fn every_metric_belongs_to_a_documented_family() {
+        let served = Served {
+            model: "m",
+            backend: "b",
+            accelerator: "a",
+            profile: "p",
+        };
         let metrics = [
+            Metric::failures(&served),
+            Metric::input_tokens(&served),
+            Metric::cached_input_tokens(&served),
+            Metric::output_tokens(&served),
+            Metric::cost(&served),
+            Metric::estimated_cost(&served),
+            Metric::baseline_cost(&served),
+            Metric::first_token_ms(&served),
+            Metric::response_ms(&served),
+            Metric::usage_unknown("b", "c"),
+            Metric::tasks("t"),
+            Metric::rule_matches("r"),
+            DIFFICULTY_PERCENT,
             DECISION_US,
             CLASSIFIER_FAULTS,
             POLICY_ERRORS,
@@ -369,7 +631,10 @@ mod tests {
         for metric in &metrics {
             let family = FAMILIES
                 .iter()
-                .find(|family| metric.name.starts_with(family.name))
+                .find(|family| {
+                    let rest = metric.name.strip_prefix(family.name);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                })
                 .unwrap_or_else(|| panic!("{} has no family", metric.name));
             assert_eq!(family.kind, metric.kind, "{}", metric.name);
             for tag in family.tags {

@@ -4,9 +4,11 @@
 //! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
 //! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
 
+mod account;
 pub mod attempt;
 mod chains;
 mod number;
+mod purpose;
 mod reply;
 mod trace;
 
@@ -23,11 +25,12 @@ pub use reply::Reply;
 use crate::chain::Failover;
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
 use crate::policy::Policy;
-use crate::registry::Apis;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{self, Router};
 use crate::telemetry::{self, Metric, header};
+use account::Account;
+use purpose::{Purpose, content_length, find, is_encoded, purpose};
 use trace::Trace;
 
 /// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
@@ -63,6 +66,24 @@ pub enum Event<'a> {
     Clock(u64),
     /// The response's headers are there.
     ResponseHeaders,
+    /// The answer to [`Effect::ReadResponseHead`]: all of the response's headers, `:status` included.
+    ResponseHead(&'a [Header<'a>]),
+    /// More of the response's body is there.
+    ResponseBody {
+        /// Bytes that came.
+        size: usize,
+        /// Nothing follows them.
+        end_of_stream: bool,
+    },
+    /// The answer to [`Effect::ReadChunk`].
+    Chunk {
+        /// What came; `None` where the host could not read it.
+        bytes: Option<&'a [u8]>,
+        /// The time, of the same epoch as before.
+        now_ns: u64,
+    },
+    /// The exchange is over, by its end or because somebody left; the time, of the same epoch as before.
+    Done(u64),
     /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
     Attempts(Option<u64>),
     /// The answer to [`Effect::ReadHost`]: the backend that the answering host belongs to, where its metadata say so.
@@ -92,6 +113,17 @@ pub enum Effect {
     },
     /// Answer with [`Event::Clock`].
     ReadClock,
+    /// Read the response's headers; answer with [`Event::ResponseHead`].
+    ReadResponseHead,
+    /// Read the bytes of the response's body that came, so many, and the clock; answer with [`Event::Chunk`].
+    ReadChunk {
+        /// How many bytes.
+        size: usize,
+    },
+    /// Put other bytes in the place of all that came of the response's body.
+    ReplaceChunk(Vec<u8>),
+    /// Remove a response header.
+    RemoveResponseHeader(&'static str),
     /// Answer with [`Event::Attempts`].
     ReadAttempts,
     /// Answer with [`Event::Host`].
@@ -135,6 +167,8 @@ pub enum Effect {
     },
     /// Add 1 to a counter.
     Count(Metric),
+    /// Add a number to a counter.
+    Add(Metric, u64),
     /// Record a value in a histogram.
     Observe(Metric, u64),
     /// Write a log line. Never holds text of a prompt.
@@ -159,6 +193,8 @@ pub struct Worker<'a> {
 pub struct Stream {
     phase: Phase,
     trace: Trace,
+    /// What was decided and is answered now; `None` where nothing was.
+    account: Option<Box<Account>>,
 }
 
 /// Where the exchange stands.
@@ -190,21 +226,6 @@ struct Plan {
 /// A body, if it could be read.
 type Read<'a> = Result<Request<'a>, InvalidRequest>;
 
-/// What a request is to us, by its method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose<'a> {
-    /// Nothing of ours.
-    Other,
-    /// To be routed.
-    Llm(Format),
-    /// Asks what would be decided about a request of this format.
-    DryRun(Format),
-    /// Asks for the models.
-    ModelList,
-    /// Asks for one model.
-    Model(&'a str),
-}
-
 impl Default for Stream {
     fn default() -> Stream {
         Stream::new()
@@ -217,6 +238,7 @@ impl Stream {
         Stream {
             phase: Phase::Begun,
             trace: Trace::default(),
+            account: None,
         }
     }
 
@@ -236,6 +258,31 @@ impl Stream {
             Event::Body { bytes, now_ns } => self.on_body(bytes, now_ns, worker, &mut effects),
             Event::Clock(now_ns) => self.on_clock(now_ns, &mut effects),
             Event::ResponseHeaders => self.on_response_headers(&mut effects),
+            Event::ResponseHead(headers) => {
+                if let Some(account) = &mut self.account {
+                    account.head(headers, &mut effects);
+                }
+                self.trace.response_headers(&mut effects);
+            }
+            Event::ResponseBody {
+                size,
+                end_of_stream,
+            } => {
+                effects.push(Effect::Continue);
+                if let Some(account) = &mut self.account {
+                    account.body(size, end_of_stream, &mut effects);
+                }
+            }
+            Event::Chunk { bytes, now_ns } => {
+                if let Some(account) = &mut self.account {
+                    account.chunk(bytes, now_ns, &mut effects);
+                }
+            }
+            Event::Done(now_ns) => {
+                if let Some(account) = self.account.take() {
+                    account.close(now_ns, self.trace.answered(), &mut effects);
+                }
+            }
             Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
             Event::Host(host) => self.trace.host(host, &mut effects),
         }
@@ -335,7 +382,10 @@ impl Stream {
         let outcome = decide(worker, &plan.policy, &request);
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                self.route(&plan, &decision, bytes, request, worker, effects);
+                if self.route(&plan, &decision, bytes, request, worker, effects) {
+                    let account = Account::open(&plan, *decision, request, now_ns);
+                    self.account = Some(Box::new(account));
+                }
             }
             (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
                 self.bypass("invalid_request", Some(&plan.policy), header, effects);
@@ -363,11 +413,15 @@ impl Stream {
     }
 
     fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {
-        self.trace.response_headers(effects);
         effects.push(Effect::Continue);
+        match self.account {
+            Some(_) => effects.push(Effect::ReadResponseHead),
+            None => self.trace.response_headers(effects),
+        }
     }
 
-    /// The request goes to the backend of the decision, its body naming the model that this backend serves.
+    /// The request goes to the backend of the decision, its body naming the model that this backend serves; `false` where
+    /// there is no such backend.
     fn route(
         &mut self,
         plan: &Plan,
@@ -376,15 +430,19 @@ impl Stream {
         request: &Request<'_>,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let Some(backend) = plan.policy.registry.backend(decision.backend) else {
             // INVARIANT: decisions name backends of the policy they were made with.
             let header = worker.cluster_header;
-            return self.bypass("router_fault", Some(&plan.policy), header, effects);
+            self.bypass("router_fault", Some(&plan.policy), header, effects);
+            return false;
         };
         let mut content_length = plan.content_length;
-        let ask_usage =
-            plan.policy.always_stream_usage && request.stream && plan.format.has_stream_options();
+        let ask_usage = account::asks_for_usage(plan, request);
+        if ask_usage {
+            // The event that tells it can only be taken out of a stream that can be read.
+            effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
+        }
         let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
         if let Some(edit) = edit {
             content_length =
@@ -400,6 +458,7 @@ impl Stream {
         self.trace.tried(tried);
         self.trace.routed(&plan.policy, decision, effects);
         effects.push(Effect::ReadClock);
+        true
     }
 
     /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
@@ -478,56 +537,6 @@ fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mu
     if !effects.is_empty() {
         effects.push(Effect::ClearRouteCache);
     }
-}
-
-fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
-    let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
-        return Purpose::Other;
-    };
-    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
-    match find(headers, ":method") {
-        Some(b"POST") if path == "/v1/route" => Purpose::DryRun(dry_run_format(query)),
-        Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
-        Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
-        Some(b"GET") => path
-            .strip_prefix("/v1/models/")
-            .map_or(Purpose::Other, Purpose::Model),
-        _ => Purpose::Other,
-    }
-}
-
-/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
-fn dry_run_format(query: &str) -> Format {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let named = pairs.find(|(name, _)| *name == "api");
-    let api = named.and_then(|(_, value)| Apis::find(value));
-    let mut formats = Format::ALL.into_iter();
-    formats
-        .find(|format| Some(format.api()) == api)
-        .unwrap_or(Format::OpenAiChat)
-}
-
-/// Whether the body is compressed, so that we cannot read it.
-fn is_encoded(headers: &[Header<'_>]) -> bool {
-    find(headers, "content-encoding").is_some_and(|encoding| {
-        let encoding = encoding.trim_ascii();
-        !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
-    })
-}
-
-/// The stated length of the body; `None` where there is none, or none that can be read.
-fn content_length(headers: &[Header<'_>]) -> Option<u64> {
-    std::str::from_utf8(find(headers, "content-length")?)
-        .ok()?
-        .parse()
-        .ok()
-}
-
-fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]> {
-    headers
-        .iter()
-        .find(|(name, _)| *name == wanted.as_bytes())
-        .map(|(_, value)| *value)
 }
 
 fn set_cluster(cluster_header: &str, cluster: &str, effects: &mut Vec<Effect>) {

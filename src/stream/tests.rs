@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+mod answers;
+
 use super::testing::{POLICY, policy_with};
 use super::*;
 use crate::chain::{Chain, Failover, link};
@@ -20,6 +22,9 @@ struct Host {
     unreadable: bool,
     held: bool,
     clock_ns: u64,
+    response_headers: Vec<(&'static str, String)>,
+    /// Bytes of the response that came last, and what became of them.
+    chunk: Vec<u8>,
     effects: Vec<Effect>,
 }
 
@@ -42,6 +47,8 @@ impl Host {
             unreadable: false,
             held: false,
             clock_ns: 5_000_000,
+            response_headers: Vec::new(),
+            chunk: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -75,6 +82,22 @@ impl Host {
                     now_ns: self.clock_ns,
                 });
             }
+            Effect::ReadResponseHead => {
+                let pairs = self.response_headers.clone();
+                let headers: Vec<Header<'_>> = pairs
+                    .iter()
+                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+                    .collect();
+                self.tell(Event::ResponseHead(&headers));
+            }
+            Effect::ReadChunk { size } => {
+                let chunk = self.chunk.clone();
+                assert_eq!(chunk.len(), *size);
+                self.tell(Event::Chunk {
+                    bytes: (!self.unreadable).then_some(chunk.as_slice()),
+                    now_ns: self.clock_ns,
+                });
+            }
             Effect::ReadClock => self.tell(Event::Clock(self.clock_ns + 41_500)),
             Effect::ReadHost => self.tell(Event::Host(Some("lpu-1"))),
             _ => self.tell(Event::Attempts(Some(2))),
@@ -88,9 +111,15 @@ impl Host {
             Effect::Continue => self.held = false,
             Effect::ReadBody { .. }
             | Effect::ReadClock
+            | Effect::ReadResponseHead
+            | Effect::ReadChunk { .. }
             | Effect::ReadAttempts
             | Effect::ReadHost => {
                 return Some(effect);
+            }
+            Effect::ReplaceChunk(bytes) => self.chunk = bytes,
+            Effect::RemoveResponseHeader(gone) => {
+                self.response_headers.retain(|(name, _)| *name != gone);
             }
             Effect::RemoveRequestHeader(name) => {
                 self.headers.retain(|(other, _)| other.as_bytes() != name);

@@ -151,6 +151,7 @@ impl Host {
                     });
                 }
                 Effect::ReadClock => self.tell(Event::Clock(42_000)),
+                Effect::ReadResponseHead => self.tell(Event::ResponseHead(&[])),
                 _ => self.tell(Event::Attempts(Some(1))),
             }
         }
@@ -161,6 +162,8 @@ impl Host {
         match effect {
             Effect::ReadBody { .. }
             | Effect::ReadClock
+            | Effect::ReadResponseHead
+            | Effect::ReadChunk { .. }
             | Effect::ReadAttempts
             | Effect::ReadHost => {
                 return Some(effect);

@@ -214,7 +214,7 @@ pub fn report(problems: &[Problem]) {
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }
-    metrics::count(&telemetry::POLICY_ERRORS);
+    metrics::add(&telemetry::POLICY_ERRORS, 1);
 }
 
 fn key(prefix: &str, fingerprint: u64) -> String {

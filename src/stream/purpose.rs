@@ -1,0 +1,70 @@
+//! What a request is to us, told from its headers.
+
+use super::Header;
+use crate::registry::Apis;
+use crate::request::Format;
+
+/// What a request is to us, by its method and path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose<'a> {
+    /// Nothing of ours.
+    Other,
+    /// To be routed.
+    Llm(Format),
+    /// Asks what would be decided about a request of this format.
+    DryRun(Format),
+    /// Asks for the models.
+    ModelList,
+    /// Asks for one model.
+    Model(&'a str),
+}
+
+pub(super) fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
+    let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
+        return Purpose::Other;
+    };
+    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
+    match find(headers, ":method") {
+        Some(b"POST") if path == "/v1/route" => Purpose::DryRun(dry_run_format(query)),
+        Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
+        Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
+        Some(b"GET") => path
+            .strip_prefix("/v1/models/")
+            .map_or(Purpose::Other, Purpose::Model),
+        _ => Purpose::Other,
+    }
+}
+
+/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
+pub(super) fn dry_run_format(query: &str) -> Format {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.find(|(name, _)| *name == "api");
+    let api = named.and_then(|(_, value)| Apis::find(value));
+    let mut formats = Format::ALL.into_iter();
+    formats
+        .find(|format| Some(format.api()) == api)
+        .unwrap_or(Format::OpenAiChat)
+}
+
+/// Whether the body is compressed, so that we cannot read it.
+pub(super) fn is_encoded(headers: &[Header<'_>]) -> bool {
+    find(headers, "content-encoding").is_some_and(|encoding| {
+        let encoding = encoding.trim_ascii();
+        !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+/// The stated length of the body; `None` where there is none, or none that can be read.
+pub(super) fn content_length(headers: &[Header<'_>]) -> Option<u64> {
+    std::str::from_utf8(find(headers, "content-length")?)
+        .ok()?
+        .parse()
+        .ok()
+}
+
+pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]> {
+    headers
+        .iter()
+        .find(|(name, _)| *name == wanted.as_bytes())
+        .map(|(_, value)| *value)
+}
