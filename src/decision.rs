@@ -2,6 +2,7 @@
 
 use crate::classifier::Classification;
 use crate::registry::{Apis, BackendId, Capabilities, ModelId};
+use crate::spending::Charge;
 
 /// What a candidate is expected to do for this request.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +26,8 @@ pub enum Ineligible {
     NotTheModel,
     /// A rule of the policy allows other models only.
     NotAllowed,
+    /// Its model has had its share of the decisions.
+    OverShare,
     /// The backend does not speak the request's API.
     LacksApi(Apis),
     /// The model lacks what the request needs.
@@ -70,6 +73,7 @@ impl Ineligible {
         match self {
             Ineligible::NotTheModel => "not_the_model",
             Ineligible::NotAllowed => "not_allowed",
+            Ineligible::OverShare => "over_share",
             Ineligible::LacksApi(_) => "lacks_api",
             Ineligible::LacksCapability(_) => "lacks_capability",
             Ineligible::ContextWindow { .. } => "context_window",
@@ -86,7 +90,10 @@ impl std::fmt::Display for Ineligible {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Ineligible::NotTheModel => f.write_str("serves another model than the one asked for"),
-            Ineligible::NotAllowed => f.write_str("a rule allows other models only"),
+            Ineligible::NotAllowed => {
+                f.write_str("a rule, or the client's own wish, allows other models only")
+            }
+            Ineligible::OverShare => f.write_str("its model has had its share of the decisions"),
             Ineligible::LacksApi(api) => {
                 write!(f, "the backend does not speak `{}`", api.name())
             }
@@ -139,6 +146,12 @@ pub enum Reason {
     Relaxed,
     /// It is the only candidate that can take the request at all.
     OnlyCandidate,
+    /// It answers the conversation already, and another is not so much better that leaving it pays.
+    Kept,
+    /// It is not the best, but keeps every limit, and its turn to be tried.
+    Explored,
+    /// Its model is behind its least share of the decisions.
+    MinShare,
 }
 
 impl Reason {
@@ -149,6 +162,9 @@ impl Reason {
             Reason::Best => "best",
             Reason::Relaxed => "relaxed",
             Reason::OnlyCandidate => "only_candidate",
+            Reason::Kept => "kept",
+            Reason::Explored => "explored",
+            Reason::MinShare => "min_share",
         }
     }
 }
@@ -178,6 +194,10 @@ pub struct Decision {
     pub classification: Option<Classification>,
     /// Estimated tokens of the input.
     pub input_tokens: u32,
+    /// How the client's steering was taken, one word each: the name of what was followed, or that name and `=ignored`.
+    pub steering: Vec<String>,
+    /// What was put on the accounts of budgets; empty where none limits the request.
+    pub charge: Charge,
     /// Every candidate, in the order of the registry, with its estimate and why it was not eligible.
     pub candidates: Vec<Candidate>,
 }
@@ -191,6 +211,10 @@ pub struct Rejection {
     pub code: &'static str,
     /// What is wrong, for the client's developer. Never text of the prompt.
     pub message: String,
+    /// The field of the request that is wrong, such as `messages[2].content`, where it is one.
+    pub param: Option<String>,
+    /// Names of the policy's rules that had a part in it.
+    pub rules: Vec<String>,
 }
 
 /// Why a request goes to the default cluster, untouched.

@@ -1,30 +1,101 @@
 //! Ties the steps together: request → prompt → classification → decision. Owns the fail-soft ladder.
 
+mod bounds;
+pub mod conversation;
+mod facts;
+mod refuse;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
-use crate::classifier::{self, Classification, Classifier, ClassifierError, DOMAIN_COUNT};
-use crate::decision::{Bypass, Candidate, Decision, Ineligible, Outcome, Rejection};
-use crate::policy::profile::Profile;
-use crate::policy::rules::{Facts, rule};
+use crate::classifier::{self, Classification, Classifier, ClassifierError};
+use crate::decision::{Bypass, Candidate, Decision, Outcome, Reason, Rejection};
+use crate::policy::conditions::draw;
+use crate::policy::envelope::Envelope;
+use crate::policy::profile::{Limit, Limits, Profile};
+use crate::policy::rules::{Ruling, rule};
 use crate::policy::suggest::quote;
 use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
-use crate::registry::{Capabilities, ModelId};
+use crate::registry::{Backend, ModelId};
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::select::{Ask, NoCandidate, Selection, select};
-use crate::sensitivity::{self, Sensitivity};
+use crate::select::{Ask, Incumbent, NoCandidate, Selection, select};
+use crate::shares::Shares;
+use crate::spending::{Charge, Spending};
 
-/// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
-/// count, so only there can a hard turn in the middle be missed. Each costs what a request of one turn costs, and the budget
-/// for a body of 100 kB is a millisecond.
-pub const MAX_TURNS: usize = 8;
+use bounds::Standing;
+pub use conversation::MAX_TURNS;
+use conversation::Step;
+use refuse::{refuse, reject};
 
 /// Routes requests. One per worker.
 pub struct Router {
     classifier: Option<Classifier>,
+    shares: Shares,
+    spending: Spending,
+}
+
+/// What a decision depends on beside policy and body.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// What came beside the body.
+    pub envelope: &'a Envelope,
+    /// The time, in nanoseconds since 1970: which windows of budgets it is.
+    pub now_ns: u64,
+}
+
+/// Makes the draw of exploration independent of those of rules.
+const EXPLORE_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// What is asked of the fleet, and what it follows from.
+struct Demand<'a> {
+    policy: &'a Policy,
+    request: &'a Request<'a>,
+    prompt: &'a Prompt<'a>,
+    profile: &'a Profile,
+    pinned: Option<ModelId>,
+    ruling: &'a Ruling<'a>,
+    envelope: &'a Envelope,
+    steps: &'a [Step],
+    conversation: u64,
+}
+
+impl Demand<'_> {
+    /// The backend that answered the turn before the last one: what is decided for each turn in its order, each knowing the
+    /// one before. Looked for only where it can matter.
+    fn find_incumbent(&self, last: &Ask<'_>) -> Option<Incumbent> {
+        let backends = &self.policy.registry.backends;
+        let caches = |one: &Backend| one.price.cached_input < one.price.input;
+        if self.prompt.turns.len() < 2 || (last.stickiness <= 0.0 && !backends.iter().any(caches)) {
+            return None;
+        }
+        let tokens = conversation::tokens_by_turn(self.request, self.prompt.input_tokens);
+        let before_last = self.prompt.turns.len() - 1;
+        // Without a classification every turn asks the same: the one before the last stands for all.
+        let pinned = [(before_last - 1, None)];
+        let said = self.steps.iter().map(|step| (step.turn, Some(&step.said)));
+        let steps = said.filter(|(turn, _)| *turn < before_last);
+        let steps: Vec<_> = if self.steps.is_empty() {
+            pinned.into()
+        } else {
+            steps.collect()
+        };
+        let mut incumbent = None;
+        for (turn, classification) in steps {
+            let input_tokens = tokens.get(turn).copied().unwrap_or_default();
+            let ask = Ask {
+                input_tokens,
+                classification,
+                incumbent,
+                ..*last
+            };
+            let selection = select(&self.policy.registry, self.profile, &ask).ok();
+            incumbent = selection.map(|selection| Incumbent {
+                backend: selection.chosen.backend,
+                cached_tokens: input_tokens,
+            });
+        }
+        incumbent
+    }
 }
 
 /// What a client's `model` stands for.
@@ -40,19 +111,22 @@ impl Router {
     /// returned beside it so that the caller can say so.
     pub fn new() -> (Router, Option<ClassifierError>) {
         match Classifier::embedded() {
-            Ok(classifier) => (
-                Router {
-                    classifier: Some(classifier),
-                },
-                None,
-            ),
+            Ok(classifier) => (Router::with(Some(classifier)), None),
             Err(error) => (Router::with_features_only(), Some(error)),
+        }
+    }
+
+    fn with(classifier: Option<Classifier>) -> Router {
+        Router {
+            classifier,
+            shares: Shares::default(),
+            spending: Spending::default(),
         }
     }
 
     /// A router that never asks the classifier: the rung of the ladder below it.
     pub fn with_features_only() -> Router {
-        Router { classifier: None }
+        Router::with(None)
     }
 
     /// Decides on one request body. `complete` is false where `body` is only the first part of it.
@@ -69,14 +143,54 @@ impl Router {
         }
     }
 
-    /// Decides on a request that has been read.
+    /// Decides on a request that has been read, of which nothing but its body is known.
     pub fn decide(&mut self, policy: &Policy, request: &Request<'_>) -> Outcome {
-        self.decide_or_refuse(policy, request).0
+        let envelope = Envelope::default();
+        let around = Circumstances {
+            envelope: &envelope,
+            now_ns: 0,
+        };
+        self.decide_in(policy, request, &around)
     }
 
-    /// Decides on a request that has been read, and gives every candidate with its reason, where it is refused too.
+    /// Decides on a request that has been read, and counts the decision for shares and budgets.
+    pub fn decide_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> Outcome {
+        let outcome = self.decide_or_refuse(policy, request, around).0;
+        if let Outcome::Routed(decision) = &outcome
+            && !policy.traffic.shadow
+        {
+            if decision.reason != Reason::Pinned && !policy.traffic.shares.is_empty() {
+                self.shares.add(policy.traffic.fingerprint, decision.model);
+            }
+            self.spending.charge(&decision.charge);
+        }
+        outcome
+    }
+
+    /// Decides on a request that has been read, of which nothing but its body is known, and gives every candidate with its
+    /// reason, where it is refused too.
     pub fn explain(&mut self, policy: &Policy, request: &Request<'_>) -> (Outcome, Vec<Candidate>) {
-        let (outcome, refused) = self.decide_or_refuse(policy, request);
+        let envelope = Envelope::default();
+        let around = Circumstances {
+            envelope: &envelope,
+            now_ns: 0,
+        };
+        self.explain_in(policy, request, &around)
+    }
+
+    /// The same, knowing what came beside the body. Nothing is counted.
+    pub fn explain_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> (Outcome, Vec<Candidate>) {
+        let (outcome, refused) = self.decide_or_refuse(policy, request, around);
         match &outcome {
             Outcome::Routed(decision) => {
                 let candidates = decision.candidates.clone();
@@ -86,12 +200,28 @@ impl Router {
         }
     }
 
+    /// Corrects what a decision has put on the accounts of budgets by what its request did cost, in USD.
+    pub fn credit(&mut self, charge: &Charge, actual_usd: f64) {
+        self.spending.credit(charge, actual_usd);
+    }
+
+    /// What was spent of the budgets; to be told to the other workers once a tick.
+    pub fn spending(&mut self) -> &mut Spending {
+        &mut self.spending
+    }
+
     /// The outcome and, where no candidate could take the request, all of them.
     fn decide_or_refuse(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
+        around: &Circumstances<'_>,
     ) -> (Outcome, Vec<Candidate>) {
+        let refused = |rejection| (Outcome::Rejected(rejection), Vec::new());
+        let envelope = around.envelope;
+        if let Some(rejection) = bounds::refuse_steering(policy, envelope) {
+            return refused(rejection);
+        }
         let asked = match find_asked(policy, request) {
             Ok(asked) => asked,
             Err(outcome) => return (outcome, Vec::new()),
@@ -101,50 +231,124 @@ impl Router {
             Asked::Open(profile) => (None, profile),
         };
         let prompt = Prompt::of(request);
-        let embeds = request.format == Format::OpenAiEmbeddings;
-        let classifies = !embeds && (pinned.is_none() || classifies_pinned(policy));
-        let classification =
-            classifies.then(|| classify_hardest(&prompt, |turn| self.classify_turn(turn)));
-        let ruling = rule(
-            &policy.rules,
-            &Facts {
-                classification: classification.as_ref(),
-                user: request.user.as_deref(),
-                asked: request.model.as_deref().unwrap_or(&policy.default_profile),
-                sensitive: find_sensitive(policy, request),
-                pinned: pinned.is_some(),
-            },
-        );
-        if let Some(message) = ruling.reject {
-            let rejection = reject(403, "rejected_by_policy", message.to_owned());
-            return (Outcome::Rejected(rejection), Vec::new());
-        }
-        let ruled = ruling.profile.and_then(|name| policy.find_profile(name));
-        let profile = ruled.unwrap_or(profile);
-        let ask = Ask {
-            pinned,
-            allowed: ruling.models,
-            tags: &ruling.tags,
-            min_quality: ruling.min_quality,
-            needs: request.needs,
-            api: request.format.api(),
-            input_tokens: prompt.input_tokens,
-            window_tokens: prompt.window_tokens,
-            max_tokens: request.max_tokens,
-            choices: request.choices,
-            classification: classification.as_ref(),
+        let steps = self.classify(policy, request, &prompt, pinned.is_some());
+        let mut facts = facts::gather(policy, request, &prompt, envelope);
+        facts.classification = steps.last().map(|step| &step.said);
+        facts.pinned = pinned.is_some();
+        let conversation = facts.conversation;
+        let ruling = rule(&policy.rules, &facts);
+        let standing = match self.check_bounds(policy, &ruling, around) {
+            Ok(standing) => standing,
+            Err(rejection) => return refused(rejection),
         };
-        match select(&policy.registry, profile, &ask) {
+        let downgraded = standing.profile.filter(|_| pinned.is_none());
+        let ruled = downgraded.or(ruling.profile);
+        let ruled = ruled.and_then(|name| policy.find_profile(name));
+        let demand = Demand {
+            policy,
+            request,
+            prompt: &prompt,
+            profile: ruled.unwrap_or(profile),
+            pinned,
+            ruling: &ruling,
+            envelope,
+            steps: &steps,
+            conversation,
+        };
+        match self.choose(&demand) {
             Ok(selection) => {
-                let mut decision = decided(selection, profile, &prompt, classification);
-                decision.rules = ruling.names.iter().map(|name| (*name).to_owned()).collect();
+                let decision = decided(selection, &demand, &standing);
                 (Outcome::Routed(Box::new(decision)), Vec::new())
             }
             Err(NoCandidate { candidates }) => {
-                let rejection = refuse(policy, profile, pinned, &candidates);
+                let mut rejection = refuse(policy, demand.profile, pinned, &candidates);
+                rejection.rules = owned(&ruling.names);
                 (Outcome::Rejected(rejection), candidates)
             }
         }
+    }
+
+    /// How the budgets stand; the refusal where a rule or a spent budget refuses the request.
+    fn check_bounds<'p>(
+        &self,
+        policy: &'p Policy,
+        ruling: &Ruling<'_>,
+        around: &Circumstances<'_>,
+    ) -> Result<Standing<'p>, Rejection> {
+        if let Some(message) = ruling.reject {
+            let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
+            rejection.rules = owned(&ruling.names);
+            return Err(rejection);
+        }
+        let now = around.now_ns / 1_000_000_000;
+        let standing = bounds::budgets(policy, around.envelope, &self.spending, now);
+        match standing.refusing {
+            Some(budget) => Err(bounds::refuse_spent(budget)),
+            None => Ok(standing),
+        }
+    }
+
+    /// Chooses a backend for the last turn, knowing which ones answered those before it.
+    fn choose(&self, demand: &Demand<'_>) -> Result<Selection, NoCandidate> {
+        let (policy, ruling, request) = (demand.policy, demand.ruling, demand.request);
+        let registry = &policy.registry;
+        let steering = &demand.envelope.steering;
+        let wished: &[ModelId] = if demand.pinned.is_some() {
+            &[]
+        } else {
+            &steering.models
+        };
+        // A wish that leaves none of the rules' models is no wish: rules are the operator's.
+        let allowed = bounds::allowed(ruling.models, wished).unwrap_or(ruling.models.to_vec());
+        let barred = bounds::barred(policy, &self.shares);
+        let floor = ruling
+            .min_quality
+            .map(|floor| (Limit::MinQuality, f64::from(floor)));
+        let limits = floor.map_or(steering.limits, |(limit, written)| {
+            steering.limits.and(&Limits::NONE.with(limit, written))
+        });
+        let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.explore;
+        let mut ask = Ask {
+            pinned: demand.pinned,
+            allowed: &allowed,
+            tags: &ruling.tags,
+            barred: &barred,
+            limits,
+            needs: request.needs,
+            api: request.format.api(),
+            input_tokens: demand.prompt.input_tokens,
+            window_tokens: demand.prompt.window_tokens,
+            max_tokens: request.max_tokens,
+            choices: request.choices,
+            classification: demand.steps.last().map(|step| &step.said),
+            incumbent: None,
+            stickiness: policy.traffic.stickiness,
+            preferred: bounds::preferred(policy, &self.shares),
+            explore: explores.then_some(demand.conversation),
+        };
+        ask.incumbent = demand.find_incumbent(&ask);
+        match select(registry, demand.profile, &ask) {
+            Err(_) if !barred.is_empty() => {
+                ask.barred = &[];
+                select(registry, demand.profile, &ask)
+            }
+            done => done,
+        }
+    }
+
+    /// What each turn demands; empty where nobody needs to know.
+    fn classify(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        prompt: &Prompt<'_>,
+        pinned: bool,
+    ) -> Vec<Step> {
+        let embeds = request.format == Format::OpenAiEmbeddings;
+        if embeds || (pinned && !classifies_pinned(policy)) {
+            return Vec::new();
+        }
+        conversation::classify(prompt, |turn| self.classify_turn(turn))
     }
 
     fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {
@@ -159,42 +363,11 @@ impl Router {
 pub fn unreadable(policy: &Policy, error: &InvalidRequest) -> Outcome {
     match policy.on_invalid_request {
         OnInvalidRequest::Bypass => Outcome::Bypassed(Bypass::InvalidRequest(error.to_string())),
-        OnInvalidRequest::Reject => Outcome::Rejected(reject(400, error.code(), error.to_string())),
-    }
-}
-
-/// What the conversation demands: that of its hardest turn, by [`Classification::difficulty`]; of two equally hard ones
-/// that of the later. A conversation's demand so never falls as it grows, and no subject that it was about is forgotten.
-fn classify_hardest(
-    prompt: &Prompt<'_>,
-    mut classify: impl FnMut(&Turn<'_>) -> Classification,
-) -> Classification {
-    let count = prompt.turns.len();
-    let half = MAX_TURNS / 2;
-    let mut hardest: Option<Classification> = None;
-    let mut subjects = [0.0; DOMAIN_COUNT];
-    for (index, turn) in prompt.turns.iter().enumerate() {
-        if index >= half && index + half < count {
-            continue;
+        OnInvalidRequest::Reject => {
+            let mut rejection = reject(400, error.code(), error.to_string());
+            rejection.param = error.param().map(str::to_owned);
+            Outcome::Rejected(rejection)
         }
-        let said = classify(turn);
-        for (greatest, one) in subjects.iter_mut().zip(&said.domain_probabilities) {
-            *greatest = one.max(*greatest);
-        }
-        let harder = hardest
-            .as_ref()
-            .is_none_or(|hardest| said.difficulty >= hardest.difficulty);
-        if harder {
-            hardest = Some(said);
-        }
-    }
-    let nothing = Turn {
-        text: Cow::Borrowed(""),
-    };
-    let hardest = hardest.unwrap_or_else(|| classifier::from_features(&nothing));
-    Classification {
-        domain_probabilities: subjects,
-        ..hardest
     }
 }
 
@@ -202,23 +375,6 @@ fn classify_hardest(
 fn classifies_pinned(policy: &Policy) -> bool {
     let mut rules = policy.rules.iter();
     rules.any(|rule| rule.then.binds_pinned() && rule.when.asks_classifier())
-}
-
-/// What sensitive text the messages hold, whoever wrote them. Looked for only where a rule asks.
-fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
-    if policy
-        .rules
-        .iter()
-        .all(|rule| rule.when.sensitive.is_empty())
-    {
-        return Sensitivity::NONE;
-    }
-    request
-        .messages
-        .iter()
-        .flat_map(|message| &message.texts)
-        .map(|text| sensitivity::find(text))
-        .fold(Sensitivity::NONE, Sensitivity::union)
 }
 
 /// What `model`, as the client wrote it, stands for.
@@ -234,6 +390,8 @@ fn find_asked<'p>(policy: &'p Policy, request: &Request<'_>) -> Result<Asked<'p>
         return Ok(open(policy, request.format, profile));
     }
     match policy.registry.find_model(name) {
+        // What is only reported shall say what an open choice would have been.
+        _ if policy.traffic.shadow => Ok(open(policy, request.format, default)),
         Some(model) => Ok(Asked::Pinned(model, default)),
         None => Err(Outcome::Rejected(reject(
             404,
@@ -268,116 +426,28 @@ fn available(policy: &Policy) -> String {
     names.join(", ")
 }
 
-fn decided(
-    selection: Selection,
-    profile: &Profile,
-    prompt: &Prompt<'_>,
-    classification: Option<Classification>,
-) -> Decision {
+fn decided(selection: Selection, demand: &Demand<'_>, standing: &Standing<'_>) -> Decision {
+    let mut rules = owned(&demand.ruling.names);
+    if demand.pinned.is_none() {
+        rules.extend(standing.spent.iter().map(|name| bounds::named(name)));
+    }
     Decision {
         backend: selection.chosen.backend,
         model: selection.chosen.model,
-        profile: profile.name.clone(),
-        rules: Vec::new(),
+        profile: demand.profile.name.clone(),
+        rules,
         reason: selection.reason,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
+        charge: bounds::charge(standing, selection.chosen.estimate.cost_usd),
         estimate: selection.chosen.estimate,
         fallbacks: selection.fallbacks,
-        classification,
-        input_tokens: prompt.input_tokens,
+        classification: demand.steps.last().map(|step| step.said.clone()),
+        input_tokens: demand.prompt.input_tokens,
+        steering: bounds::steering(demand.envelope),
         candidates: selection.candidates,
     }
 }
 
-/// Why nobody can take the request: what the candidate that came furthest failed at.
-fn refuse(
-    policy: &Policy,
-    profile: &Profile,
-    pinned: Option<ModelId>,
-    candidates: &[Candidate],
-) -> Rejection {
-    let who = match pinned.and_then(|id| policy.registry.model(id)) {
-        Some(model) => format!("the model {}", quote(&model.name)),
-        None => "every model".to_owned(),
-    };
-    let obstacles = || candidates.iter().filter_map(|one| one.ineligible.as_ref());
-    let furthest = obstacles().max_by_key(|obstacle| progress(obstacle));
-    match furthest {
-        Some(Ineligible::ContextWindow { needed, window }) => reject(
-            400,
-            "context_length_exceeded",
-            format!(
-                "the request needs about {needed} tokens; the context window of {who} has at most {window}"
-            ),
-        ),
-        Some(Ineligible::OutputTokens { needed, most }) => reject(
-            400,
-            "invalid_value",
-            format!("max_tokens is {needed}; {who} writes at most {most}"),
-        ),
-        Some(Ineligible::LacksCapability(_)) => lacks_capability(&who, candidates),
-        Some(Ineligible::LacksTag(tag)) => reject(
-            400,
-            "no_eligible_backend",
-            format!("no backend that may take the request has the tag `{tag}`"),
-        ),
-        Some(Ineligible::LacksApi(api)) => reject(
-            400,
-            "unsupported_api",
-            format!("no backend of {who} speaks `{}`", api.name()),
-        ),
-        Some(Ineligible::NotAllowed) => {
-            let message = "the policy's rules leave no model for this request".to_owned();
-            reject(400, "no_eligible_backend", message)
-        }
-        Some(Ineligible::NotTheModel) | None => {
-            reject(404, "model_not_found", format!("{who} has no backend"))
-        }
-        Some(limit) => reject(
-            400,
-            "limits_not_met",
-            format!(
-                "no backend keeps the limits of the profile {}: {limit}",
-                quote(&profile.name)
-            ),
-        ),
-    }
-}
-
-/// The least that is lacking somewhere.
-fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
-    let lacking = candidates.iter().filter_map(|one| match one.ineligible {
-        Some(Ineligible::LacksCapability(lacking)) => Some(lacking),
-        _ => None,
-    });
-    let least = lacking
-        .min_by_key(|lacking| lacking.names().count())
-        .unwrap_or(Capabilities::NONE);
-    let names: Vec<&str> = least.names().collect();
-    let message = format!("{who} lacks what the request needs: {}", names.join(", "));
-    reject(400, "unsupported_capability", message)
-}
-
-/// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
-fn progress(obstacle: &Ineligible) -> (u8, u32) {
-    match obstacle {
-        Ineligible::NotTheModel => (0, 0),
-        Ineligible::LacksApi(_) => (1, 0),
-        Ineligible::NotAllowed => (2, 0),
-        Ineligible::LacksTag(_) => (3, 0),
-        Ineligible::LacksCapability(_) => (4, 0),
-        Ineligible::ContextWindow { window, .. } => (5, *window),
-        Ineligible::OutputTokens { most, .. } => (6, *most),
-        Ineligible::BelowQuality { .. }
-        | Ineligible::OverCost { .. }
-        | Ineligible::OverLatency { .. } => (7, 0),
-    }
-}
-
-fn reject(status: u16, code: &'static str, message: String) -> Rejection {
-    Rejection {
-        status,
-        code,
-        message,
-    }
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }

@@ -7,6 +7,7 @@
 //! is better does not depend on what else is in the fleet. And the harder a prompt, the larger the ratio between a strong
 //! and a weak model's P(correct), so difficulty alone never moves a request to a weaker model.
 
+mod pick;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use std::cmp::Ordering;
 
 use crate::classifier::Classification;
 use crate::decision::{Candidate, Estimate, Ineligible, Reason};
-use crate::policy::profile::{LIMIT_COUNT, Limit, Profile, Weights};
+use crate::policy::profile::{LIMIT_COUNT, Limit, Limits, Profile, Weights};
 use crate::registry::{Apis, Backend, BackendId, Capabilities, Model, ModelId, Registry};
 
 /// The most entries of a fallback chain. Envoy's retries are bounded far below it.
@@ -43,8 +44,10 @@ pub struct Ask<'a> {
     pub allowed: &'a [ModelId],
     /// Tags that a backend must have, beside those of the profile.
     pub tags: &'a [&'a str],
-    /// A floor of quality, beside that of the profile: the higher one counts.
-    pub min_quality: Option<f32>,
+    /// Models that have had their share of the decisions: none of them is chosen.
+    pub barred: &'a [ModelId],
+    /// Limits beside those of the profile: the tighter of two counts.
+    pub limits: Limits,
     /// What the model must be able to do.
     pub needs: Capabilities,
     /// Tokens of the input, estimated.
@@ -57,6 +60,23 @@ pub struct Ask<'a> {
     pub choices: u32,
     /// What the classifier said; without it quality is unknown and plays no part.
     pub classification: Option<&'a Classification>,
+    /// The backend that answers the conversation so far.
+    pub incumbent: Option<Incumbent>,
+    /// By how much another backend's objective must be less than the incumbent's for it to lose the conversation.
+    pub stickiness: f64,
+    /// A model that is behind its least share: it is taken where it keeps every limit.
+    pub preferred: Option<ModelId>,
+    /// A number that picks one of those which are not the best but keep every limit, where one is to be tried.
+    pub explore: Option<u64>,
+}
+
+/// The backend that answers a conversation so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Incumbent {
+    /// Which it is.
+    pub backend: BackendId,
+    /// Tokens of the input that it has in its prompt cache, as it was sent them before.
+    pub cached_tokens: u32,
 }
 
 /// What was chosen among the candidates.
@@ -109,17 +129,13 @@ pub fn select(
     };
     let (judge, relaxed) = judge.relax(depth, &candidates, &depths);
     judge.mark(&mut candidates);
-    let Some(chosen) = candidates
-        .iter()
-        .filter(|one| one.ineligible.is_none())
-        .min_by(|left, right| compare(left, right))
-        .cloned()
-    else {
+    let Some((chosen, special)) = pick::pick(ask, &candidates) else {
         return Err(NoCandidate { candidates });
     };
     let reason = match (ask.pinned, able) {
         (Some(_), _) => Reason::Pinned,
         (None, 1) => Reason::OnlyCandidate,
+        _ if special.is_some() => special.unwrap_or(Reason::Best),
         _ if !relaxed.is_empty() => Reason::Relaxed,
         _ => Reason::Best,
     };
@@ -160,7 +176,7 @@ fn estimate_all(registry: &Registry, profile: &Profile, ask: &Ask<'_>) -> Vec<Ca
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
-            estimate: estimate(backend, model, ask, expected),
+            estimate: estimate(BackendId(index as u32), backend, model, ask, expected),
             objective: f64::INFINITY,
             ineligible: find_obstacle(backend, model, profile, ask, expected as u32),
         });
@@ -197,6 +213,9 @@ fn find_obstacle(
     if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
         return Some(Ineligible::NotAllowed);
     }
+    if ask.pinned.is_none() && ask.barred.contains(&backend.model) {
+        return Some(Ineligible::OverShare);
+    }
     let lacks = |tag: &&str| !backend.tags.iter().any(|own| own == tag);
     if let Some(tag) = ask.tags.iter().copied().find(|tag| lacks(tag)) {
         return Some(Ineligible::LacksTag(tag.to_owned()));
@@ -226,7 +245,13 @@ fn find_obstacle(
     None
 }
 
-fn estimate(backend: &Backend, model: &Model, ask: &Ask<'_>, expected_tokens: f32) -> Estimate {
+fn estimate(
+    id: BackendId,
+    backend: &Backend,
+    model: &Model,
+    ask: &Ask<'_>,
+    expected_tokens: f32,
+) -> Estimate {
     let most = ask
         .max_tokens
         .unwrap_or(u32::MAX)
@@ -237,9 +262,13 @@ fn estimate(backend: &Backend, model: &Model, ask: &Ask<'_>, expected_tokens: f3
     // Several answers to one input are generated side by side: they cost more but take no longer.
     let written = f64::from(output_tokens) * f64::from(ask.choices.max(1));
     let price = &backend.price;
+    let incumbent = ask.incumbent.filter(|one| one.backend == id);
+    let cached = incumbent.map_or(0, |one| one.cached_tokens.min(ask.input_tokens));
+    let read =
+        f64::from(ask.input_tokens - cached) * price.input + f64::from(cached) * price.cached_input;
     Estimate {
         quality: ask.classification.map(|said| model.ability.p_correct(said)),
-        cost_usd: (f64::from(ask.input_tokens) * price.input + written * price.output) / 1e6,
+        cost_usd: (read + written * price.output) / 1e6,
         latency_p50_ms: latency.first_token_p50_ms + generation_ms,
         latency_p99_ms: latency.first_token_p99_ms + generation_ms * GENERATION_P99_SPREAD,
         first_token_p99_ms: latency.first_token_p99_ms,
@@ -305,14 +334,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(profile: &'a Profile, ask: &Ask<'_>, best_quality: f32) -> Judge<'a> {
         let mut bounds = [None; LIMIT_COUNT];
-        let floor = profile.limits.get(Limit::MinQuality).unwrap_or(0.0);
-        let limits = match ask.min_quality {
-            Some(asked) => profile
-                .limits
-                .with(Limit::MinQuality, floor.max(f64::from(asked))),
-            None => profile.limits,
-        };
-        for (limit, written) in limits.stated() {
+        for (limit, written) in profile.limits.and(&ask.limits).stated() {
             let unknown =
                 limit.is_of_quality() && (ask.classification.is_none() || ask.pinned.is_some());
             if let Some(slot) = bounds.get_mut(limit as usize)

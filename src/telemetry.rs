@@ -3,7 +3,12 @@
 //! Envoy's wasm metrics carry no labels, so tags stand in the metric's name (`pointsman.bypasses.cause.no_policy`) and
 //! [`STATS_TAGS`] holds the regular expressions with which Envoy takes them out again. Nothing here counts or sends.
 
+mod served;
+pub mod state;
+
 use std::borrow::Cow;
+
+pub use served::Served;
 
 /// Header names. All of them are ours alone: what a client sends under [`header::PREFIX`] is removed.
 pub mod header {
@@ -29,6 +34,10 @@ pub mod header {
     pub const RULE: &str = "x-pointsman-rule";
     /// Why: a decision's reason, or `bypass_` with the cause.
     pub const REASON: &str = "x-pointsman-reason";
+    /// How the client's steering headers were taken.
+    pub const STEERING: &str = "x-pointsman-steering";
+    /// `shadow` where the decision was only reported.
+    pub const MODE: &str = "x-pointsman-mode";
     /// What the classifier says of the prompt, in logits.
     pub const DIFFICULTY: &str = "x-pointsman-difficulty";
     /// Expected probability of a correct answer, 0 to 1.
@@ -48,11 +57,15 @@ pub mod header {
         (PROFILE, "The profile whose objective was used."),
         (
             RULE,
-            "The rules that applied, joined by commas; absent where none did.",
+            "The rules that applied, joined by commas, `budget:` and the name of each spent budget among them; absent where none did.",
         ),
         (
             REASON,
-            "Why this candidate, or `bypass_` with the cause where nothing was decided.",
+            "Why this candidate, `bypass_` with the cause where nothing was decided, or the code of a refusal.",
+        ),
+        (
+            STEERING,
+            "The client's wishes that were followed, by name, and with `=ignored` those that make no sense; absent where there were none.",
         ),
         (
             DIFFICULTY,
@@ -68,87 +81,9 @@ pub mod header {
             "Microseconds from reading the body to having written the decision.",
         ),
         (ATTEMPTS, "Upstream attempts that the answer took."),
-    ];
-}
-
-/// Filter state keys; an access log prints one with `%FILTER_STATE(wasm.KEY:PLAIN)%`.
-pub mod state {
-    /// The chosen model.
-    pub const MODEL: &str = "pointsman.model";
-    /// The chosen backend.
-    pub const BACKEND: &str = "pointsman.backend";
-    /// The profile whose objective was used.
-    pub const PROFILE: &str = "pointsman.profile";
-    /// Why: a decision's reason, a rejection's code, or `bypass_` with the cause.
-    pub const REASON: &str = "pointsman.reason";
-    /// What the classifier says of the prompt, in logits.
-    pub const DIFFICULTY: &str = "pointsman.difficulty";
-    /// Expected price of the exchange in USD.
-    pub const ESTIMATED_COST_USD: &str = "pointsman.estimated_cost_usd";
-    /// What the exchange cost in USD, by the tokens that it took; absent where the answer does not say.
-    pub const COST_USD: &str = "pointsman.cost_usd";
-    /// How much less that is than at the baseline, in USD; absent where none is declared.
-    pub const SAVED_USD: &str = "pointsman.saved_usd";
-    /// Milliseconds from reading the body to the first bytes of a streamed answer.
-    pub const FIRST_TOKEN_MS: &str = "pointsman.first_token_ms";
-    /// What is asked for, in OpenTelemetry's words: `chat`, `text_completion` or `embeddings`.
-    pub const OPERATION: &str = "gen_ai.operation.name";
-    /// The model or profile that the client asked for.
-    pub const REQUEST_MODEL: &str = "gen_ai.request.model";
-    /// The name under which the backend that answered serves the model.
-    pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
-    /// Tokens of the request, the cached ones included.
-    pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
-    /// Those of them that the backend had cached.
-    pub const CACHED_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
-    /// Tokens of the answer.
-    pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
-    /// All of them and what they say, in the order of the documentation.
-    pub const ALL: &[(&str, &str)] = &[
-        (MODEL, "The chosen model."),
-        (BACKEND, "The chosen backend."),
-        (PROFILE, "The profile whose objective was used."),
         (
-            REASON,
-            "Why: a decision's reason, a rejection's code, or `bypass_` with the cause.",
-        ),
-        (DIFFICULTY, "Difficulty of the prompt, in logits."),
-        (ESTIMATED_COST_USD, "Expected price of the exchange in USD."),
-        (
-            COST_USD,
-            "What it cost in USD by the tokens that it took; absent where the answer does not say.",
-        ),
-        (
-            SAVED_USD,
-            "How much less that is than at the policy's `baseline`, in USD; negative where it is more.",
-        ),
-        (
-            FIRST_TOKEN_MS,
-            "Milliseconds from reading the request to the first bytes of a streamed answer.",
-        ),
-        (
-            OPERATION,
-            "What is asked for: `chat`, `text_completion` or `embeddings`.",
-        ),
-        (
-            REQUEST_MODEL,
-            "The model or profile that the client asked for.",
-        ),
-        (
-            RESPONSE_MODEL,
-            "The name under which the backend that answered serves the model.",
-        ),
-        (
-            INPUT_TOKENS,
-            "Tokens of the request, the cached ones included.",
-        ),
-        (
-            CACHED_INPUT_TOKENS,
-            "Those of them that the backend had cached.",
-        ),
-        (
-            OUTPUT_TOKENS,
-            "Tokens of the answer, those of reasoning included.",
+            MODE,
+            "`shadow` where all this was only reported, and the request went to the default cluster; absent otherwise.",
         ),
     ];
 }
@@ -205,6 +140,18 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         tags: &["code"],
         help: "Requests that were answered with an error.",
+    },
+    Family {
+        name: "pointsman.shadow_decisions",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile", "reason"],
+        help: "Requests that a policy in shadow mode would have routed so.",
+    },
+    Family {
+        name: "pointsman.shadow_rejections",
+        kind: MetricKind::Counter,
+        tags: &["code"],
+        help: "Requests that a policy in shadow mode would have answered with an error.",
     },
     Family {
         name: "pointsman.fallbacks",
@@ -390,19 +337,6 @@ pub const METRICS_DROPPED: Metric = plain(MetricKind::Counter, "pointsman.metric
 /// Difficulty of classified requests, as how often an average model would fail, in per cent.
 pub const DIFFICULTY_PERCENT: Metric = plain(MetricKind::Histogram, "pointsman.difficulty_percent");
 
-/// Who answered a request, in the words of tags.
-#[derive(Debug, Clone, Copy)]
-pub struct Served<'a> {
-    /// The model.
-    pub model: &'a str,
-    /// The backend.
-    pub backend: &'a str,
-    /// What it runs on.
-    pub accelerator: &'a str,
-    /// The profile that it was chosen by.
-    pub profile: &'a str,
-}
-
 const fn plain(kind: MetricKind, name: &'static str) -> Metric {
     Metric {
         kind,
@@ -430,6 +364,22 @@ impl Metric {
                 ("reason", reason),
             ],
         )
+    }
+
+    /// What [`Metric::decisions`] would have counted; the values are in the order of the family's tags.
+    pub fn shadow_decisions(values: [&str; 5]) -> Metric {
+        let names = ["model", "backend", "accelerator", "profile", "reason"];
+        let mut tags = [("", ""); 5];
+        for (tag, pair) in tags.iter_mut().zip(names.into_iter().zip(values)) {
+            *tag = pair;
+        }
+        Metric::tagged(MetricKind::Counter, "pointsman.shadow_decisions", &tags)
+    }
+
+    /// What [`Metric::rejections`] would have counted.
+    pub fn shadow_rejections(code: &str) -> Metric {
+        let name = "pointsman.shadow_rejections";
+        Metric::tagged(MetricKind::Counter, name, &[("code", code)])
     }
 
     /// Requests that another backend answered than the one decided on.
@@ -468,96 +418,6 @@ impl Metric {
         )
     }
 
-    /// Decided requests that were answered with an error, or not at all.
-    pub fn failures(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.failures", served)
-    }
-
-    /// Tokens of requests, the cached ones included, as the answers state them.
-    pub fn input_tokens(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.input_tokens", served)
-    }
-
-    /// Those of them that the backend had cached.
-    pub fn cached_input_tokens(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.cached_input_tokens", served)
-    }
-
-    /// Tokens of answers, those of reasoning included.
-    pub fn output_tokens(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.output_tokens", served)
-    }
-
-    /// What answered requests cost, in billionths of a USD.
-    pub fn cost(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.cost_nano_usd", served)
-    }
-
-    /// What the same requests were expected to cost, in billionths of a USD.
-    pub fn estimated_cost(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.estimated_cost_nano_usd", served)
-    }
-
-    /// What the same requests would have cost at the policy's `baseline`, in billionths of a USD; the difference is what was saved.
-    pub fn baseline_cost(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.baseline_cost_nano_usd", served)
-    }
-
-    /// Time to the first bytes of a streamed answer, in milliseconds.
-    pub fn first_token_ms(served: &Served<'_>) -> Metric {
-        Metric::timed("pointsman.first_token_ms", served)
-    }
-
-    /// Time to the end of the answer, in milliseconds.
-    pub fn response_ms(served: &Served<'_>) -> Metric {
-        Metric::timed("pointsman.response_ms", served)
-    }
-
-    /// Answers of a backend that do not say what they took.
-    pub fn usage_unknown(backend: &str, cause: &str) -> Metric {
-        let tags = [("backend", backend), ("cause", cause)];
-        Metric::tagged(MetricKind::Counter, "pointsman.usage_unknown", &tags)
-    }
-
-    /// Classified requests, by task.
-    pub fn tasks(task: &str) -> Metric {
-        Metric::tagged(MetricKind::Counter, "pointsman.tasks", &[("task", task)])
-    }
-
-    /// Decisions that a rule had a part in.
-    pub fn rule_matches(rule: &str) -> Metric {
-        Metric::tagged(
-            MetricKind::Counter,
-            "pointsman.rule_matches",
-            &[("rule", rule)],
-        )
-    }
-
-    fn served(family: &str, served: &Served<'_>) -> Metric {
-        Metric::tagged(
-            MetricKind::Counter,
-            family,
-            &[
-                ("model", served.model),
-                ("backend", served.backend),
-                ("accelerator", served.accelerator),
-                ("profile", served.profile),
-            ],
-        )
-    }
-
-    fn timed(family: &str, served: &Served<'_>) -> Metric {
-        Metric::tagged(
-            MetricKind::Histogram,
-            family,
-            &[
-                ("model", served.model),
-                ("backend", served.backend),
-                ("accelerator", served.accelerator),
-            ],
-        )
-    }
-
     fn tagged(kind: MetricKind, family: &str, tags: &[(&str, &str)]) -> Metric {
         let mut name = String::with_capacity(family.len() + tags.len() * 28);
         name.push_str(family);
@@ -581,88 +441,4 @@ impl Metric {
     clippy::panic,
     clippy::indexing_slicing
 )]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_holds_its_tags_in_order() {
-        let metric = Metric::decisions("llama-3.1-8b", "gpu-1", "gpu", "auto", "best");
-        assert_eq!(
-            metric.name,
-            "pointsman.decisions.model.llama-3.1-8b.backend.gpu-1.accelerator.gpu.profile.auto.reason.best"
-        );
-    }
-
-    #[test]
-    fn every_metric_belongs_to_a_documented_family() {
-        let served = Served {
-            model: "m",
-            backend: "b",
-            accelerator: "a",
-            profile: "p",
-        };
-        let metrics = [
-            Metric::failures(&served),
-            Metric::input_tokens(&served),
-            Metric::cached_input_tokens(&served),
-            Metric::output_tokens(&served),
-            Metric::cost(&served),
-            Metric::estimated_cost(&served),
-            Metric::baseline_cost(&served),
-            Metric::first_token_ms(&served),
-            Metric::response_ms(&served),
-            Metric::usage_unknown("b", "c"),
-            Metric::tasks("t"),
-            Metric::rule_matches("r"),
-            DIFFICULTY_PERCENT,
-            DECISION_US,
-            CLASSIFIER_FAULTS,
-            POLICY_ERRORS,
-            HOST_FAULTS,
-            ATTEMPTS_UNKNOWN,
-            SECRETS_MISSING,
-            METRICS_DROPPED,
-            Metric::decisions("m", "b", "a", "p", "r"),
-            Metric::fallbacks("m", "b"),
-            Metric::bypasses("no_policy"),
-            Metric::rejections("model_not_found"),
-            Metric::policy_active("7"),
-        ];
-        for metric in &metrics {
-            let family = FAMILIES
-                .iter()
-                .find(|family| {
-                    let rest = metric.name.strip_prefix(family.name);
-                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-                })
-                .unwrap_or_else(|| panic!("{} has no family", metric.name));
-            assert_eq!(family.kind, metric.kind, "{}", metric.name);
-            for tag in family.tags {
-                assert!(
-                    metric.name.contains(&format!(".{tag}.")),
-                    "{} lacks {tag}",
-                    metric.name
-                );
-            }
-        }
-        assert_eq!(metrics.len(), FAMILIES.len());
-    }
-
-    #[test]
-    fn every_tag_has_its_regular_expression() {
-        for tag in FAMILIES.iter().flat_map(|family| family.tags) {
-            assert!(
-                STATS_TAGS.iter().any(|(name, _)| name == tag),
-                "{tag} has none"
-            );
-        }
-    }
-
-    #[test]
-    fn every_header_is_ours() {
-        assert!(header::CLUSTER.starts_with(header::PREFIX));
-        for (name, _) in header::RESPONSE {
-            assert!(name.starts_with(header::PREFIX));
-        }
-    }
-}
+mod tests;

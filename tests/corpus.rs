@@ -41,6 +41,7 @@ const FILES: &[(&str, &str)] = texts![
     "pinned",
     "profiles",
     "rewrite",
+    "rules",
 ];
 const POLICIES: &[(&str, &str)] = texts!["policies/apis", "policies/fleet",];
 

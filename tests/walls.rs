@@ -17,11 +17,14 @@ use syn::visit::Visit;
 
 /// The core's modules from the bottom up: each may name only those before it.
 const ORDER: &[&str] = &[
+    "language",
     "classifier",
     "ability",
     "registry",
     "chain",
     "live",
+    "shares",
+    "spending",
     "request",
     "usage",
     "sensitivity",

@@ -4,6 +4,7 @@
 //! the rest goes on, so that one pass finds every problem; a policy comes out only if there was none.
 
 use super::compile_rules::{Known, compile_rules};
+use super::compile_traffic::compile_traffic;
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
 use super::reach::{compile_credentials, compile_endpoint};
@@ -60,6 +61,8 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
     };
     let rules = compile_rules(root, &known, &mut problems);
     check_unique(items_of(root, "rules"), "rules", &mut problems);
+    check_unique(items_of(root, "budgets"), "budgets", &mut problems);
+    let traffic = compile_traffic(text, root, &known, &rules, &mut problems);
     let default_profile = text_of(root, "default_profile").unwrap_or("auto");
     if !profiles
         .iter()
@@ -98,6 +101,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         profiles,
         rules,
         default_profile: default_profile.to_owned(),
+        traffic,
     })
 }
 

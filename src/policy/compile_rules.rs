@@ -2,12 +2,15 @@
 //! already reported.
 
 use super::compile::{items_of, number_of, text_of, unknown};
+use super::compile_traffic::check_header_name;
+use super::conditions::{By, Pattern, Share, hash};
 use super::document::Node;
 use super::profile::Profile;
 use super::rules::{Rule, Then, When};
-use super::shape::Problems;
+use super::shape::{Problems, join};
 use super::suggest::{hint, quote};
 use crate::classifier::{Domain, Task};
+use crate::language::Language;
 use crate::registry::{Backend, Model, ModelId};
 use crate::sensitivity::Sensitivity;
 
@@ -26,14 +29,21 @@ pub(super) fn compile_rules(
     items_of(root, "rules")
         .iter()
         .enumerate()
-        .map(|(index, node)| Rule {
-            name: text_of(node, "name").map_or_else(|| format!("rules[{index}]"), str::to_owned),
-            when: node.get("when").map_or_else(When::default, |when| {
-                compile_when(when, &format!("rules[{index}].when"), known, problems)
-            }),
-            then: node.get("then").map_or_else(Then::default, |then| {
-                compile_then(then, &format!("rules[{index}].then"), known, problems)
-            }),
+        .map(|(index, node)| {
+            let name =
+                text_of(node, "name").map_or_else(|| format!("rules[{index}]"), str::to_owned);
+            Rule {
+                when: node.get("when").map_or_else(When::default, |when| {
+                    let path = format!("rules[{index}].when");
+                    let mut compiled = compile_when(when, &path, known, problems);
+                    compiled.share = compile_share(&name, when, &path, problems);
+                    compiled
+                }),
+                then: node.get("then").map_or_else(Then::default, |then| {
+                    compile_then(then, &format!("rules[{index}].then"), known, problems)
+                }),
+                name,
+            }
         })
         .collect()
 }
@@ -58,7 +68,7 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
     When {
         tasks: texts(node, "task").filter_map(Task::find).collect(),
         domains: texts(node, "domain").filter_map(Domain::find).collect(),
-        min_confidence: number_of(node, "min_confidence").unwrap_or_default() as f32,
+        min_confidence: number_of(node, "min_confidence").map(|number| number as f32),
         min_difficulty: min_difficulty.map(|number| number as f32),
         max_difficulty: max_difficulty.map(|number| number as f32),
         users: texts(node, "user").map(str::to_owned).collect(),
@@ -66,7 +76,75 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
         sensitive: texts(node, "sensitive")
             .filter_map(Sensitivity::find)
             .fold(Sensitivity::NONE, Sensitivity::union),
+        tenants: texts(node, "tenant").map(str::to_owned).collect(),
+        headers: compile_headers(node, path, problems),
+        paths: compile_patterns(items_of(node, "path"), &join(path, "path"), problems),
+        languages: texts(node, "language")
+            .filter_map(|code| Language::ALL.iter().find(|one| one.code() == code).copied())
+            .collect(),
+        share: None,
     }
+}
+
+fn compile_headers(
+    node: &Node,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Vec<(String, Vec<Pattern>)> {
+    let members = node.get("header").map_or(&[][..], Node::members);
+    members
+        .iter()
+        .map(|member| {
+            let at = join(&join(path, "header"), &member.name);
+            check_header_name(&member.name, member.at, &at, problems);
+            let patterns = compile_patterns(member.value.items(), &at, problems);
+            (member.name.clone(), patterns)
+        })
+        .collect()
+}
+
+fn compile_patterns(items: &[Node], path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {
+    let mut patterns = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some(text) = item.text() else { continue };
+        match Pattern::parse(text) {
+            Some(pattern) => patterns.push(pattern),
+            None => {
+                let message = format!("{}: a `*` may stand only at the end", quote(text));
+                problems.add(item.at, format!("{path}[{index}]"), message);
+            }
+        }
+    }
+    patterns
+}
+
+fn compile_share(
+    rule: &str,
+    node: &Node,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Share> {
+    let by = node.get("share_by");
+    let Some(share) = number_of(node, "share") else {
+        if let Some(by) = by.filter(|_| node.get("share").is_none()) {
+            problems.add(
+                by.at,
+                join(path, "share_by"),
+                "says nothing without `share`",
+            );
+        }
+        return None;
+    };
+    let named = by.map(|_| texts(node, "share_by"));
+    Some(Share {
+        share,
+        by: named.map_or(By::ALL.to_vec(), |names| {
+            names
+                .filter_map(|name| By::ALL.into_iter().find(|by| by.name() == name))
+                .collect()
+        }),
+        salt: hash([rule]),
+    })
 }
 
 fn compile_then(node: &Node, path: &str, known: &Known<'_>, problems: &mut Problems<'_>) -> Then {

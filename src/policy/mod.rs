@@ -6,21 +6,28 @@
 
 mod compile;
 mod compile_rules;
+mod compile_traffic;
+pub mod conditions;
 pub(crate) mod document;
+pub mod envelope;
 pub mod profile;
 pub mod publish;
 pub mod reach;
 pub mod rules;
 pub mod shape;
 pub mod source;
+pub mod source_rules;
+pub mod source_traffic;
 pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 mod validate;
 
 use crate::registry::{BackendId, Registry};
 use profile::Profile;
 use rules::Rule;
+use traffic::Traffic;
 
 /// One problem of a policy document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +116,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Name of the profile for requests that name no model; one of [`Policy::profiles`].
     pub default_profile: String,
+    /// What concerns all traffic: tenants, steering, shares, budgets.
+    pub traffic: Traffic,
 }
 
 impl Policy {

@@ -108,6 +108,22 @@ impl Limits {
         self
     }
 
+    /// Both: of two numbers for one limit the tighter one.
+    #[must_use]
+    pub fn and(&self, other: &Limits) -> Limits {
+        let stated = other.stated();
+        stated.fold(*self, |all, (limit, written)| {
+            let tighter = |own: f64| {
+                if limit.bound(own) < limit.bound(written) {
+                    own
+                } else {
+                    written
+                }
+            };
+            all.with(limit, all.get(limit).map_or(written, tighter))
+        })
+    }
+
     /// The limits that are stated, in the order of [`Limit::ALL`].
     pub fn stated(&self) -> impl Iterator<Item = (Limit, f64)> + '_ {
         Limit::ALL

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::shape::{Field, Kind, Shape};
-use super::{reach, source};
+use super::{reach, source, source_rules, source_traffic};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 13] = [
+const SHAPES: [&Shape; 16] = [
     &source::POLICY,
     &source::MODEL,
     &source::BACKEND,
@@ -19,9 +19,12 @@ const SHAPES: [&Shape; 13] = [
     &source::PROFILE,
     &source::WEIGHTS,
     &source::LIMITS,
-    &source::RULE,
-    &source::WHEN,
-    &source::THEN,
+    &source_rules::RULE,
+    &source_rules::WHEN,
+    &source_rules::THEN,
+    &source_traffic::TENANT,
+    &source_traffic::STEERING,
+    &source_traffic::BUDGET,
 ];
 
 /// The JSON Schema (draft 2020-12) of a policy document.

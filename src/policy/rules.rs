@@ -3,7 +3,10 @@
 //! Every rule that matches applies. Where two say different things the earlier one counts: for the models, the profile and
 //! the refusal. Tags add up, and of several floors the highest counts.
 
+use super::conditions::{By, Pattern, Share};
+use super::envelope::Envelope;
 use crate::classifier::{Classification, Domain, Task};
+use crate::language::Language;
 use crate::registry::ModelId;
 use crate::sensitivity::Sensitivity;
 
@@ -23,10 +26,10 @@ pub struct Rule {
 pub struct When {
     /// The task is one of these, if not empty.
     pub tasks: Vec<Task>,
-    /// The domain is one of these, if not empty.
+    /// The domain is probably one of these, if not empty.
     pub domains: Vec<Domain>,
-    /// The least probability that the task and the domain must have for their conditions to hold.
-    pub min_confidence: f32,
+    /// The least probability that the task must have; see [`When::least_domain`] for the domain.
+    pub min_confidence: Option<f32>,
     /// The least difficulty, in logits.
     pub min_difficulty: Option<f32>,
     /// The most difficulty, in logits.
@@ -37,6 +40,16 @@ pub struct When {
     pub asked: Vec<String>,
     /// The request holds text of one of these kinds, if not empty.
     pub sensitive: Sensitivity,
+    /// The tenant is one of these, if not empty.
+    pub tenants: Vec<String>,
+    /// Each of these headers is such, by its lower-case name.
+    pub headers: Vec<(String, Vec<Pattern>)>,
+    /// The path is such, if not empty.
+    pub paths: Vec<Pattern>,
+    /// The last user turn whose language can be told is in one of these, if not empty.
+    pub languages: Vec<Language>,
+    /// The request is in this part of the traffic.
+    pub share: Option<Share>,
 }
 
 /// Consequences; those that are not stated change nothing.
@@ -67,6 +80,12 @@ pub struct Facts<'a> {
     pub sensitive: Sensitivity,
     /// Whether the client pinned a model: then only tags and refusals apply.
     pub pinned: bool,
+    /// What came beside the body.
+    pub envelope: &'a Envelope,
+    /// The language of its last turn; `None` where it cannot be told, or no rule asks.
+    pub language: Option<Language>,
+    /// A hash of how the conversation begins; 0 where no rule asks.
+    pub conversation: u64,
 }
 
 /// What the rules that apply to a request come to.
@@ -86,7 +105,22 @@ pub struct Ruling<'p> {
     pub names: Vec<&'p str>,
 }
 
+/// How probable one of a rule's domains must be where the rule does not say: what is at stake is seldom the most probable
+/// one. Chosen for recall: a question about a drug's interactions is as much science as medicine.
+pub const LEAST_DOMAIN: f32 = 0.2;
+
 impl When {
+    /// The least probability, together, of the domains of a rule.
+    pub fn least_domain(&self) -> f32 {
+        self.min_confidence.unwrap_or(LEAST_DOMAIN)
+    }
+
+    /// Whether it takes how the conversation begins.
+    pub fn asks_conversation(&self) -> bool {
+        let by = self.share.as_ref().map_or(&[][..], |share| &share.by);
+        by.contains(&By::Conversation)
+    }
+
     /// Whether the rule needs the classifier's answer.
     pub fn asks_classifier(&self) -> bool {
         !self.tasks.is_empty()
@@ -96,23 +130,41 @@ impl When {
     }
 
     fn holds(&self, facts: &Facts<'_>) -> bool {
-        let user_holds = self.users.is_empty()
-            || facts
-                .user
-                .is_some_and(|user| self.users.iter().any(|one| one == user));
-        user_holds
-            && (self.asked.is_empty() || self.asked.iter().any(|one| one == facts.asked))
+        fn one_of(list: &[String], text: Option<&str>) -> bool {
+            list.is_empty() || text.is_some_and(|text| list.iter().any(|one| one == text))
+        }
+        one_of(&self.users, facts.user)
+            && one_of(&self.asked, Some(facts.asked))
+            && one_of(&self.tenants, facts.envelope.tenant.as_deref())
             && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
+            && self.fits_envelope(facts.envelope)
+            && (self.languages.is_empty()
+                || facts
+                    .language
+                    .is_some_and(|one| self.languages.contains(&one)))
+            && self
+                .share
+                .as_ref()
+                .is_none_or(|share| share.holds(facts.user, facts.envelope, facts.conversation))
             && (!self.asks_classifier() || facts.classification.is_some_and(|said| self.fits(said)))
+    }
+
+    fn fits_envelope(&self, envelope: &Envelope) -> bool {
+        let matches =
+            |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
+        let headers = self.headers.iter().all(|(name, patterns)| {
+            envelope
+                .header(name)
+                .is_some_and(|value| matches(patterns, value))
+        });
+        headers && (self.paths.is_empty() || matches(&self.paths, &envelope.path))
     }
 
     fn fits(&self, said: &Classification) -> bool {
         let task = self.tasks.is_empty()
-            || (self.tasks.contains(&said.task) && said.task_probability >= self.min_confidence);
-        let domain = self.domains.is_empty()
-            || (self.domains.contains(&said.domain)
-                && said.domain_probability >= self.min_confidence);
-        task && domain
+            || (self.tasks.contains(&said.task)
+                && said.task_probability >= self.min_confidence.unwrap_or_default());
+        task && (self.domains.is_empty() || self.fits_domain(said))
             && self
                 .min_difficulty
                 .is_none_or(|least| said.difficulty >= least)
@@ -121,25 +173,57 @@ impl When {
                 .is_none_or(|most| said.difficulty <= most)
     }
 
+    /// Whether the prompt is probably enough about one of the domains.
+    fn fits_domain(&self, said: &Classification) -> bool {
+        let known = Domain::ALL.iter().zip(&said.domain_probabilities);
+        let sum: f32 = known
+            .filter(|(domain, _)| self.domains.contains(domain))
+            .map(|(_, probability)| probability)
+            .sum();
+        sum >= self.least_domain()
+    }
+
     /// Whether this holds whenever `other` does.
     pub fn covers(&self, other: &When) -> bool {
         fn within<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
             wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(|one| wide.contains(one)))
         }
         let labels = within(&self.tasks, &other.tasks) && within(&self.domains, &other.domains);
-        let unsure = self.tasks.is_empty() && self.domains.is_empty();
+        let task = |one: &When| one.min_confidence.unwrap_or_default();
+        let sure = (self.tasks.is_empty() || task(self) <= task(other))
+            && (self.domains.is_empty() || self.least_domain() <= other.least_domain());
         let least = |one: &When| one.min_difficulty.unwrap_or(f32::NEG_INFINITY);
         let most = |one: &When| one.max_difficulty.unwrap_or(f32::INFINITY);
         labels
-            && (unsure || self.min_confidence <= other.min_confidence)
+            && sure
             && least(self) <= least(other)
             && most(self) >= most(other)
             && within(&self.users, &other.users)
             && within(&self.asked, &other.asked)
+            && within(&self.tenants, &other.tenants)
+            && within(&self.languages, &other.languages)
+            && self.share.as_ref().is_none_or(|own| {
+                own.share >= 1.0
+                    || other.share.as_ref().is_some_and(|narrow| {
+                        (own.salt, &own.by) == (narrow.salt, &narrow.by)
+                            && own.share >= narrow.share
+                    })
+            })
+            && (self.paths.is_empty() || all_covered(&self.paths, &other.paths))
+            && self.headers.iter().all(|(name, wide)| {
+                let mut narrow = other.headers.iter().filter(|(own, _)| own == name);
+                narrow.any(|(_, narrow)| all_covered(wide, narrow))
+            })
             && (self.sensitive.is_empty()
                 || (!other.sensitive.is_empty()
                     && self.sensitive.union(other.sensitive) == self.sensitive))
     }
+}
+
+/// Whether each of `narrow`, of which there is at least one, is covered by one of `wide`.
+fn all_covered(wide: &[Pattern], narrow: &[Pattern]) -> bool {
+    let covered = |one: &Pattern| wide.iter().any(|pattern| pattern.covers(one));
+    !narrow.is_empty() && narrow.iter().all(covered)
 }
 
 impl Then {

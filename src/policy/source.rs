@@ -8,9 +8,11 @@ mod fleet;
 pub use fleet::{BACKEND, FIRST_TOKEN, LATENCY, PRICE};
 
 use super::shape::{Field, Kind, Shape};
+use super::source_rules::RULE;
+use super::source_traffic as traffic;
 use crate::ability::BENCHMARKS;
 
-const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
+pub(super) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
     Field {
         name,
         kind,
@@ -19,7 +21,7 @@ const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
     }
 }
 
-const fn optional(
+pub(super) const fn optional(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -37,13 +39,13 @@ const POSITIVE_TOKENS: Kind = Kind::Integer {
     min: 1.0,
     max: 100_000_000.0,
 };
-const FRACTION: Kind = Kind::Number { min: 0.0, max: 1.0 };
-const AT_LEAST_ZERO: Kind = Kind::Number {
+pub(super) const FRACTION: Kind = Kind::Number { min: 0.0, max: 1.0 };
+pub(super) const AT_LEAST_ZERO: Kind = Kind::Number {
     min: 0.0,
     max: f64::INFINITY,
 };
 /// Up to 24 hours: beyond it a limit is surely in the wrong unit.
-const MILLISECONDS: Kind = Kind::Number {
+pub(super) const MILLISECONDS: Kind = Kind::Number {
     min: 0.0,
     max: 86_400_000.0,
 };
@@ -60,7 +62,7 @@ const CAPABILITIES: &[&str] = &[
 ];
 
 /// The names of [`super::profile::Limit`].
-const LIMIT_NAMES: &[&str] = &[
+pub(super) const LIMIT_NAMES: &[&str] = &[
     "max_first_token_p99_ms",
     "max_p50_ms",
     "max_p99_ms",
@@ -70,7 +72,7 @@ const LIMIT_NAMES: &[&str] = &[
 ];
 
 /// The names of [`crate::classifier::Task`].
-const TASKS: &[&str] = &[
+pub(super) const TASKS: &[&str] = &[
     "chat",
     "knowledge_qa",
     "math",
@@ -85,7 +87,7 @@ const TASKS: &[&str] = &[
 ];
 
 /// The names of [`crate::classifier::Domain`].
-const DOMAINS: &[&str] = &[
+pub(super) const DOMAINS: &[&str] = &[
     "general",
     "medical",
     "legal",
@@ -97,10 +99,10 @@ const DOMAINS: &[&str] = &[
 ];
 
 /// The names of [`crate::sensitivity::Sensitivity`].
-const SENSITIVE: &[&str] = &["email", "phone", "card", "iban", "national_id", "secret"];
+pub(super) const SENSITIVE: &[&str] = &["email", "phone", "card", "iban", "national_id", "secret"];
 
 /// Logits beyond these are surely in another unit.
-const DIFFICULTY: Kind = Kind::Number {
+pub(super) const DIFFICULTY: Kind = Kind::Number {
     min: -20.0,
     max: 20.0,
 };
@@ -195,6 +197,15 @@ pub const POLICY: Shape = Shape {
             "none",
             "What holds for some requests only.",
         ),
+        traffic::TENANT_FIELD,
+        traffic::STEERING_FIELD,
+        traffic::MODE_FIELD,
+        traffic::EXPLORE_FIELD,
+        traffic::STICKINESS_FIELD,
+        traffic::BUDGETS_FIELD,
+        traffic::ROUTE_ENDPOINT_FIELD,
+        traffic::MODELS_ENDPOINT_FIELD,
+        traffic::UNSEEN_MODEL_FIELD,
     ],
 };
 
@@ -238,6 +249,8 @@ pub const MODEL: Shape = Shape {
             "those of an average model",
             "Public benchmark scores, 0 to 1, which place the model among the others; what is missing is inferred.",
         ),
+        traffic::MAX_SHARE_FIELD,
+        traffic::MIN_SHARE_FIELD,
     ],
 };
 
@@ -345,142 +358,6 @@ pub const LIMITS: Shape = Shape {
             FRACTION,
             "no limit",
             "The least probability of a correct answer.",
-        ),
-    ],
-};
-
-/// One of `rules`.
-pub const RULE: Shape = Shape {
-    name: "rule",
-    doc: "Every rule that matches applies. Where two say different things the earlier one counts; tags add up, and of several floors the highest counts. For a request that names a model only `tags` and `reject` hold.",
-    fields: &[
-        optional(
-            "name",
-            Kind::Text,
-            "its place, such as `rules[0]`",
-            "Its name in headers, logs and metrics.",
-        ),
-        optional(
-            "when",
-            Kind::Object(&WHEN),
-            "it matches every request",
-            "Which requests it matches.",
-        ),
-        required("then", Kind::Object(&THEN), "What holds for them."),
-    ],
-};
-
-/// `when` of a rule.
-pub const WHEN: Shape = Shape {
-    name: "when",
-    doc: "Conditions. All that are stated must hold; of a list one item is enough.",
-    fields: &[
-        optional(
-            "task",
-            Kind::List {
-                of: &Kind::Choice(TASKS),
-                min: 1,
-            },
-            "any",
-            "What kind of work the prompt asks for.",
-        ),
-        optional(
-            "domain",
-            Kind::List {
-                of: &Kind::Choice(DOMAINS),
-                min: 1,
-            },
-            "any",
-            "What the prompt is about.",
-        ),
-        optional(
-            "min_confidence",
-            FRACTION,
-            "`0`",
-            "How probable the task and the domain must be for their conditions to hold.",
-        ),
-        optional(
-            "min_difficulty",
-            DIFFICULTY,
-            "any",
-            "The least difficulty, in logits: 0 is a prompt that an average model answers right half the time, 2 one that it answers right one time in eight.",
-        ),
-        optional(
-            "max_difficulty",
-            DIFFICULTY,
-            "any",
-            "The most difficulty, in logits.",
-        ),
-        optional(
-            "user",
-            Kind::List {
-                of: &Kind::Text,
-                min: 1,
-            },
-            "anybody",
-            "The end user that the client names in `user` or `safety_identifier`.",
-        ),
-        optional(
-            "asked",
-            Kind::List {
-                of: &Kind::Text,
-                min: 1,
-            },
-            "anything",
-            "The model or profile that the client asked for; the default profile where it asked for none.",
-        ),
-        optional(
-            "sensitive",
-            Kind::List {
-                of: &Kind::Choice(SENSITIVE),
-                min: 1,
-            },
-            "any",
-            "The request's messages hold text of one of these kinds.",
-        ),
-    ],
-};
-
-/// `then` of a rule.
-pub const THEN: Shape = Shape {
-    name: "then",
-    doc: "Consequences. At least one must be stated.",
-    fields: &[
-        optional(
-            "models",
-            Kind::List {
-                of: &Kind::Text,
-                min: 1,
-            },
-            "any",
-            "Only these models may answer.",
-        ),
-        optional(
-            "tags",
-            Kind::List {
-                of: &Kind::Text,
-                min: 1,
-            },
-            "none",
-            "Tags that a backend must have. They hold for fallbacks too and never give way.",
-        ),
-        optional(
-            "min_quality",
-            FRACTION,
-            "that of the profile",
-            "The least probability of a correct answer; gives way as the profile's own limit does.",
-        ),
-        optional(
-            "profile",
-            Kind::Text,
-            "the one asked for",
-            "The profile that is used instead of the one asked for.",
-        ),
-        optional(
-            "reject",
-            Kind::Text,
-            "it is not refused",
-            "The request is refused with 403 and this message.",
         ),
     ],
 };

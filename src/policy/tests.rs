@@ -238,7 +238,7 @@ fn rules_compile() {
         unreachable!("two rules");
     };
     assert_eq!(code.when.tasks, [Task::Code]);
-    assert_eq!(code.when.min_confidence, 0.6);
+    assert_eq!(code.when.min_confidence, Some(0.6));
     assert_eq!(
         code.when.sensitive.names().collect::<Vec<_>>(),
         ["email", "card"]

@@ -6,8 +6,13 @@
     clippy::panic
 )]
 
+mod traffic;
+
+use std::borrow::Cow;
+
 use super::*;
-use crate::decision::Reason;
+use crate::policy::rules::Facts;
+use crate::sensitivity::Sensitivity;
 
 const DEMO: &str = include_str!("../../envoy/policies/demo.json");
 
@@ -282,6 +287,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
         task_probability: 0.7,
         domain: classifier::Domain::Legal,
         domain_probability: 0.4,
+        domain_probabilities: [0.1, 0.15, 0.4, 0.35, 0.0, 0.0, 0.0, 0.0],
         difficulty: 1.0,
         ..classifier::from_features(&Turn {
             text: Cow::Borrowed("x"),
@@ -296,6 +302,10 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
             r#"{"task": ["code"], "domain": ["legal"], "min_confidence": 0.5}"#,
             false,
         ),
+        // Not the most probable one, but probable enough; and two that are together.
+        (r#"{"domain": ["finance"]}"#, true),
+        (r#"{"domain": ["medical"]}"#, false),
+        (r#"{"domain": ["medical", "general"]}"#, true),
         (r#"{"min_difficulty": 0.5, "max_difficulty": 1}"#, true),
         (r#"{"min_difficulty": 1.5}"#, false),
         (r#"{"max_difficulty": 0.5}"#, false),
@@ -310,6 +320,9 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
             asked: "auto",
             sensitive: Sensitivity::NONE,
             pinned: false,
+            envelope: &Envelope::default(),
+            language: None,
+            conversation: 0,
         };
         assert_eq!(
             !rule(&policy.rules, &facts).names.is_empty(),
@@ -338,6 +351,9 @@ fn rules_add_up_and_the_earlier_wins() {
         asked: "auto",
         sensitive: Sensitivity::NONE,
         pinned: false,
+        envelope: &Envelope::default(),
+        language: None,
+        conversation: 0,
     };
     let ruling = rule(&policy.rules, &facts);
     assert_eq!(ruling.models, [ModelId(3)]);
@@ -370,7 +386,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         input_tokens: 0,
     };
     let mut asked = 0;
-    let said = classify_hardest(&prompt, |turn| {
+    let mut steps = conversation::classify(&prompt, |turn| {
         asked += 1;
         Classification {
             difficulty: turn.text.parse().unwrap(),
@@ -378,7 +394,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         }
     });
     assert!(asked <= MAX_TURNS);
-    said.difficulty
+    steps.pop().unwrap().said.difficulty
 }
 
 #[test]

@@ -9,7 +9,6 @@
 use super::*;
 use crate::ability::Ability;
 use crate::classifier::{Domain, SKILL_COUNT, Task};
-use crate::policy::profile::Limits;
 use crate::registry::{Accelerator, Latency, Price};
 
 fn model(name: &str, skill: f32) -> Model {
@@ -83,7 +82,8 @@ fn ask(classification: Option<&Classification>) -> Ask<'_> {
         pinned: None,
         allowed: &[],
         tags: &[],
-        min_quality: None,
+        barred: &[],
+        limits: Limits::NONE,
         needs: Capabilities::NONE,
         input_tokens: 100,
         window_tokens: 100,
@@ -91,6 +91,10 @@ fn ask(classification: Option<&Classification>) -> Ask<'_> {
         max_tokens: None,
         choices: 1,
         classification,
+        incumbent: None,
+        stickiness: 0.0,
+        preferred: None,
+        explore: None,
     }
 }
 
@@ -362,12 +366,12 @@ fn what_a_rule_demands_narrows_the_choice() {
         chosen(&select(&registry, &cheap, &ask).unwrap()),
         "small-gpu"
     );
-    ask.min_quality = Some(0.9);
+    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.9);
     assert_eq!(
         chosen(&select(&registry, &cheap, &ask).unwrap()),
         "large-gpu"
     );
-    ask.min_quality = Some(0.1);
+    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.1);
     assert_eq!(
         chosen(&select(&registry, &cheap, &ask).unwrap()),
         "small-gpu"

@@ -13,6 +13,7 @@ use crate::decision::Decision;
 use crate::policy::Policy;
 use crate::registry::{Backend, BackendId};
 use crate::request::{Format, Request};
+use crate::spending::Charge;
 use crate::telemetry::{self, Metric, Served, state};
 use crate::usage::{Hide, Media, Meter, Unknown, Usage};
 
@@ -151,14 +152,14 @@ impl Account {
         }
     }
 
-    /// The exchange is over. `answered` is the backend that answered where it is another one than was chosen. Gives what it
-    /// cost in USD, if that is known.
+    /// The exchange is over. `answered` is the backend that answered where it is another one than was chosen. Gives what
+    /// budgets were charged when it was decided, and what it really cost in USD, if that is known.
     pub fn close(
         self,
         now_ns: u64,
         answered: Option<BackendId>,
         effects: &mut Vec<Effect>,
-    ) -> Option<f64> {
+    ) -> Option<(Charge, f64)> {
         let policy = Rc::clone(&self.policy);
         let registry = &policy.registry;
         let backend = registry.backend(answered.unwrap_or(self.decision.backend))?;
@@ -192,7 +193,10 @@ impl Account {
             ));
         }
         match usage {
-            Ok(usage) => Some(self.charge(&usage, backend, &served, effects)),
+            Ok(usage) => {
+                let cost = self.pay(&usage, backend, &served, effects);
+                Some((self.decision.charge, cost))
+            }
             Err(unknown) => {
                 effects.push(Effect::Count(Metric::usage_unknown(
                     served.backend,
@@ -224,7 +228,7 @@ impl Account {
     }
 
     /// Counts what the exchange took, and gives what it cost in USD.
-    fn charge(
+    fn pay(
         &self,
         usage: &Usage,
         backend: &Backend,

@@ -7,6 +7,7 @@
 mod account;
 pub mod attempt;
 mod chains;
+mod deciding;
 mod number;
 mod purpose;
 mod reply;
@@ -23,14 +24,16 @@ use std::rc::Rc;
 pub use reply::Reply;
 
 use crate::chain::Failover;
-use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
+use crate::decision::{Bypass, Decision, Outcome, Rejection};
 use crate::policy::Policy;
+use crate::policy::envelope::Envelope;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::router::{self, Router};
+use crate::router::{Circumstances, Router};
 use crate::telemetry::{self, Metric, header};
 use account::Account;
-use purpose::{Purpose, content_length, find, is_encoded, purpose};
+use deciding::{decide, explain};
+use purpose::{Purpose, content_length, find, find_purpose, is_encoded};
 use trace::Trace;
 
 /// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
@@ -221,6 +224,7 @@ struct Plan {
     format: Format,
     dry_run: bool,
     content_length: Option<u64>,
+    envelope: Envelope,
 }
 
 /// A body, if it could be read.
@@ -279,8 +283,11 @@ impl Stream {
                 }
             }
             Event::Done(now_ns) => {
-                if let Some(account) = self.account.take() {
-                    account.close(now_ns, self.trace.answered(), &mut effects);
+                let account = self.account.take();
+                let answered = self.trace.answered();
+                let paid = account.and_then(|one| one.close(now_ns, answered, &mut effects));
+                if let (Some((charge, usd)), Some(router)) = (paid, &mut worker.router) {
+                    router.credit(&charge, usd);
                 }
             }
             Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
@@ -297,7 +304,8 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         remove_our_headers(headers, worker.cluster_header, effects);
-        let format = match (purpose(headers), worker.policy) {
+        let purpose = find_purpose(headers, worker.policy.map(Rc::as_ref));
+        let format = match (purpose, worker.policy) {
             (Purpose::Other, _) => return self.pass(effects),
             (Purpose::ModelList | Purpose::Model(_), None) => return self.pass(effects),
             (Purpose::ModelList, Some(policy)) => {
@@ -314,8 +322,9 @@ impl Stream {
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
-            dry_run: matches!(purpose(headers), Purpose::DryRun(_)),
+            dry_run: matches!(purpose, Purpose::DryRun(_)),
             content_length: content_length(headers),
+            envelope: policy.traffic.looks.read(headers, &policy.registry),
         };
         if is_encoded(headers) && !plan.dry_run {
             return self.bypass(
@@ -370,16 +379,24 @@ impl Stream {
             return self.bypass("body_unreadable", Some(&plan.policy), header, effects);
         };
         let request = request::parse(plan.format, bytes, complete);
+        let around = Circumstances {
+            envelope: &plan.envelope,
+            now_ns,
+        };
         if plan.dry_run {
-            let (outcome, candidates) = explain(worker, &plan.policy, &request);
+            let (outcome, candidates) = explain(worker, &plan.policy, &request, &around);
             let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
             return self.answer(reply, effects);
         }
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
-        if matches!(&request, Ok(request) if request.model.is_none() && !request.complete) {
+        let unseen = matches!(&request, Ok(one) if one.model.is_none() && !one.complete);
+        if unseen && !plan.policy.traffic.decide_unseen_model {
             return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
         }
-        let outcome = decide(worker, &plan.policy, &request);
+        let outcome = decide(worker, &plan.policy, &request, &around);
+        if plan.policy.traffic.shadow {
+            return self.shadow(&plan, &outcome, header, effects);
+        }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
                 if self.route(&plan, &decision, bytes, request, worker, effects) {
@@ -394,7 +411,7 @@ impl Stream {
                 effects.push(Effect::Log(Level::Warn, fault));
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
             }
-            (Outcome::Rejected(rejection), _) => self.reject(plan.format, &rejection, effects),
+            (Outcome::Rejected(rejection), _) => self.reject(&plan, &rejection, effects),
             // INVARIANT: nobody decides on a request that could not be read.
             (Outcome::Routed(_), Err(_)) => {
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
@@ -443,8 +460,10 @@ impl Stream {
             // The event that tells it can only be taken out of a stream that can be read.
             effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
         }
+        // Where `model` was not seen it may still come: a second one would contradict it.
+        let unseen = request.model.is_none() && !request.complete;
         let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
-        if let Some(edit) = edit {
+        if let Some(edit) = edit.filter(|_| !unseen) {
             content_length =
                 content_length.and_then(|length| length.checked_add_signed(edit.growth()));
             effects.push(Effect::RewriteBody {
@@ -480,9 +499,25 @@ impl Stream {
         }
     }
 
-    fn reject(&mut self, format: Format, rejection: &Rejection, effects: &mut Vec<Effect>) {
+    /// Nothing is done but to say what would have been: the request goes on as if it had not been decided on.
+    fn shadow(
+        &mut self,
+        plan: &Plan,
+        outcome: &Outcome,
+        cluster_header: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        set_cluster(cluster_header, &plan.policy.default_cluster, effects);
+        effects.push(Effect::ClearRouteCache);
+        self.trace.shadowed(&plan.policy, outcome, effects);
+        effects.push(Effect::ReadClock);
+    }
+
+    fn reject(&mut self, plan: &Plan, rejection: &Rejection, effects: &mut Vec<Effect>) {
         self.trace.rejected(rejection.code, effects);
-        self.answer(reply::error(format, rejection), effects);
+        let mut reply = reply::error(plan.format, rejection);
+        reply.headers = trace::refused(&plan.policy, rejection);
+        self.answer(reply, effects);
     }
 
     fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {
@@ -551,29 +586,4 @@ pub fn decimal(value: u64) -> String {
     let mut text = String::new();
     number::push_integer(&mut text, value);
     text
-}
-
-fn decide(worker: &mut Worker<'_>, policy: &Policy, request: &Read<'_>) -> Outcome {
-    match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.decide(policy, request),
-        (None, Ok(_)) => Outcome::Bypassed(no_router()),
-        (_, Err(error)) => router::unreadable(policy, error),
-    }
-}
-
-/// The same for a dry run, with every candidate.
-fn explain(
-    worker: &mut Worker<'_>,
-    policy: &Policy,
-    request: &Read<'_>,
-) -> (Outcome, Vec<Candidate>) {
-    match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.explain(policy, request),
-        (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
-        (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
-    }
-}
-
-fn no_router() -> Bypass {
-    Bypass::RouterFault("the router is busy".to_owned())
 }

@@ -1,6 +1,7 @@
-//! What a request is to us, told from its headers.
+//! What a request is to us, by its method and path: to be routed, a question that we answer, or nothing of ours.
 
 use super::Header;
+use crate::policy::Policy;
 use crate::registry::Apis;
 use crate::request::Format;
 
@@ -19,7 +20,8 @@ pub(super) enum Purpose<'a> {
     Model(&'a str),
 }
 
-pub(super) fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
+/// What a request is to us, whatever the policy offers.
+fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
     let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
         return Purpose::Other;
     };
@@ -35,8 +37,19 @@ pub(super) fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
     }
 }
 
+/// What a request is to us, as far as the policy offers it.
+pub(super) fn find_purpose<'a>(headers: &[Header<'a>], policy: Option<&Policy>) -> Purpose<'a> {
+    let purpose = purpose(headers);
+    let is_offered = policy.is_none_or(|policy| match purpose {
+        Purpose::DryRun(_) => policy.traffic.route_endpoint,
+        Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
+        Purpose::Llm(_) | Purpose::Other => true,
+    });
+    if is_offered { purpose } else { Purpose::Other }
+}
+
 /// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
-pub(super) fn dry_run_format(query: &str) -> Format {
+fn dry_run_format(query: &str) -> Format {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, _)| *name == "api");
     let api = named.and_then(|(_, value)| Apis::find(value));
@@ -62,6 +75,7 @@ pub(super) fn content_length(headers: &[Header<'_>]) -> Option<u64> {
         .ok()
 }
 
+/// The first value of a header.
 pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]> {
     headers
         .iter()

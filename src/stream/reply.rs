@@ -16,6 +16,8 @@ pub struct Reply {
     pub status: u16,
     /// What access logs show as response code details.
     pub details: &'static str,
+    /// Headers beside `content-type`.
+    pub headers: Vec<(&'static str, String)>,
     /// The body, JSON.
     pub body: Vec<u8>,
 }
@@ -23,14 +25,14 @@ pub struct Reply {
 /// An error in the words of the API that was called.
 pub fn error(format: Format, rejection: &Rejection) -> Reply {
     let param = match rejection.code {
-        "model_not_found" => Some("model"),
         "context_length_exceeded" => Some(format.prompt_field()),
-        _ => None,
+        _ => rejection.param.as_deref(),
     };
     let (status, code) = (rejection.status, rejection.code);
     Reply {
         status,
         details: code,
+        headers: Vec::new(),
         body: error_body(format, status, code, param, &rejection.message),
     }
 }
@@ -52,6 +54,8 @@ pub fn model(policy: &Policy, wanted: &str) -> Reply {
                 status: 404,
                 code: "model_not_found",
                 message: format!("the model {} does not exist", quote(wanted)),
+                param: Some("model".to_owned()),
+                rules: Vec::new(),
             },
         ),
     }
@@ -90,6 +94,7 @@ fn ok(details: &'static str, body: &Value) -> Reply {
     Reply {
         status: 200,
         details,
+        headers: Vec::new(),
         body: body.to_string().into_bytes(),
     }
 }

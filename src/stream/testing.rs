@@ -5,6 +5,7 @@ pub(crate) const POLICY: &str = r#"{
   "version": "7",
   "default_cluster": "fallback",
   "max_body_bytes": 4096,
+  "route_endpoint": "on",
   "models": [
     {"name": "tiny", "context_window": 400, "max_output_tokens": 400, "benchmarks": {"mmlu": 0.3}},
     {"name": "huge", "context_window": 100000, "max_output_tokens": 1000, "benchmarks": {"mmlu": 0.9}}

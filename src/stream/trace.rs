@@ -6,7 +6,7 @@ use super::Effect;
 use super::chains::Tried;
 use super::number::{push_fixed, push_integer};
 use crate::chain::Failover;
-use crate::decision::Decision;
+use crate::decision::{Decision, Outcome, Rejection};
 use crate::policy::{DecisionHeaders, Policy};
 use crate::registry::BackendId;
 use crate::telemetry::{self, Metric, header, state};
@@ -38,13 +38,12 @@ impl Trace {
             .map(|one| fixed(f64::from(one.difficulty), 3));
         let cost = fixed(decision.estimate.cost_usd, 9);
 
-        effects.push(Effect::Count(Metric::decisions(
-            model,
-            backend,
-            accelerator,
-            &decision.profile,
-            reason,
-        )));
+        let tags = [model, backend, accelerator, &decision.profile, reason];
+        effects.push(Effect::Count(if policy.traffic.shadow {
+            Metric::shadow_decisions(tags)
+        } else {
+            Metric::decisions(model, backend, accelerator, &decision.profile, reason)
+        }));
         let asked = decision.classification.as_ref();
         if asked.is_some_and(|one| !one.from_model) {
             effects.push(Effect::Count(telemetry::CLASSIFIER_FAULTS));
@@ -73,6 +72,9 @@ impl Trace {
             self.header(header::RULE, printable(&decision.rules.join(",")));
         }
         self.header(header::REASON, reason.to_owned());
+        if !decision.steering.is_empty() {
+            self.header(header::STEERING, decision.steering.join(","));
+        }
         if let Some(difficulty) = difficulty {
             self.header(header::DIFFICULTY, difficulty);
         }
@@ -97,6 +99,25 @@ impl Trace {
             self.full = true;
             self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
             self.header(header::REASON, reason);
+        }
+    }
+
+    /// The request goes on untouched, and this is what would have been.
+    pub fn shadowed(&mut self, policy: &Policy, outcome: &Outcome, effects: &mut Vec<Effect>) {
+        set_state(effects, state::MODE, "shadow");
+        match outcome {
+            Outcome::Routed(decision) => self.routed(policy, decision, effects),
+            Outcome::Bypassed(_) => self.bypassed("shadow", Some(policy), effects),
+            Outcome::Rejected(rejection) => {
+                effects.push(Effect::Count(Metric::shadow_rejections(rejection.code)));
+                set_state(effects, state::REASON, rejection.code);
+                let headers = refused(policy, rejection);
+                self.full = !headers.is_empty();
+                self.headers.extend(headers);
+            }
+        }
+        if policy.decision_headers != DecisionHeaders::Off {
+            self.header(header::MODE, "shadow".to_owned());
         }
     }
 
@@ -199,6 +220,21 @@ impl Trace {
     fn header(&mut self, name: &'static str, value: String) {
         self.headers.push((name, value));
     }
+}
+
+/// What a client sees of a refusal beside its error.
+pub fn refused(policy: &Policy, rejection: &Rejection) -> Vec<(&'static str, String)> {
+    if policy.decision_headers != DecisionHeaders::Full {
+        return Vec::new();
+    }
+    let mut headers = vec![
+        (header::SCHEMA_VERSION, header::SCHEMA.to_owned()),
+        (header::REASON, rejection.code.to_owned()),
+    ];
+    if !rejection.rules.is_empty() {
+        headers.push((header::RULE, printable(&rejection.rules.join(","))));
+    }
+    headers
 }
 
 /// `text` fit for a header's value: control characters, which would end it, become `?`.

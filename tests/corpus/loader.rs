@@ -110,6 +110,13 @@ pub struct Expect {
     pub model: Option<String>,
     pub profile: Option<String>,
     pub reason: Option<String>,
+    /// The rules that applied, joined by commas.
+    pub rule: Option<String>,
+    /// How the client's steering was taken.
+    pub steering: Option<String>,
+    /// Whether the policy only reports.
+    #[serde(default)]
+    pub shadow: bool,
     /// Why it was bypassed.
     pub cause: Option<String>,
     /// The `model` of the body that arrives upstream; all else in it is as it was.
@@ -270,11 +277,14 @@ impl Case {
         if expect.told != Told::Off {
             tell("x-pointsman-model", &expect.model);
             tell("x-pointsman-backend", &expect.backend);
+            tell("x-pointsman-mode", &expect.shadow.then(|| "shadow".into()));
         }
         if full {
             tell("x-pointsman-schema-version", &Some("1".into()));
             tell("x-pointsman-profile", &expect.profile);
             tell("x-pointsman-reason", &reason);
+            tell("x-pointsman-rule", &expect.rule);
+            tell("x-pointsman-steering", &expect.steering);
         }
         if full && expect.outcome == Outcome::Routed {
             headers.insert("x-pointsman-estimated-cost-usd", HeaderValue::Number);
@@ -292,7 +302,8 @@ impl Case {
         let said = |value: &Option<String>| value.clone().unwrap_or_default();
         match expect.outcome {
             Outcome::Routed => Some(format!(
-                "pointsman.decisions.model.{}.backend.{}.accelerator.{}.profile.{}.reason.{}",
+                "pointsman.{}decisions.model.{}.backend.{}.accelerator.{}.profile.{}.reason.{}",
+                if expect.shadow { "shadow_" } else { "" },
                 said(&expect.model),
                 said(&expect.backend),
                 self.accelerator(),

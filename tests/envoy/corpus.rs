@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("corpus::exchange", |run| file(run, "exchange")),
     ("corpus::pinned", |run| file(run, "pinned")),
     ("corpus::profiles", |run| file(run, "profiles")),
+    ("corpus::rules", |run| file(run, "rules")),
     ("corpus::rewrite", |run| file(run, "rewrite")),
 ];
 

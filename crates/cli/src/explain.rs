@@ -136,6 +136,9 @@ fn reason(decision: &Decision) -> &'static str {
         Reason::Best => "the least objective among all that keep the limits",
         Reason::Relaxed => "no candidate keeps every limit; the best after some gave way",
         Reason::OnlyCandidate => "nothing else can take the request",
+        Reason::Kept => "it answers the conversation, and no other is so much better",
+        Reason::Explored => "it keeps the limits, and is tried so that something is learned of it",
+        Reason::MinShare => "its model is behind its least share of the decisions",
     }
 }
 

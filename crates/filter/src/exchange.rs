@@ -260,7 +260,14 @@ fn clear_route_cache() {
 }
 
 fn send(reply: &Reply) {
-    let headers = pairs::encode(&[("content-type", "application/json")]);
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(
+        reply
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str())),
+    );
+    let headers = pairs::encode(&headers);
     told(hostcalls::reply(
         reply.status,
         reply.details,

@@ -45,6 +45,7 @@ unsafe extern "C" {
     fn proxy_log(level: u32, text: *const u8, text_size: usize) -> u32;
     fn proxy_get_log_level(level: *mut u32) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_buffer_bytes(
         buffer: u32,
         start: usize,
@@ -144,6 +145,12 @@ pub fn now_ns() -> Result<u64, HostError> {
     // SAFETY: the host writes one u64.
     check(unsafe { proxy_get_current_time_nanoseconds(&mut time) })?;
     Ok(time)
+}
+
+/// Calls `on_tick` of this root context every so many milliseconds.
+pub fn set_tick_period(milliseconds: u32) -> Result<(), HostError> {
+    // SAFETY: numbers only.
+    check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
 /// Up to `size` bytes of a buffer; empty where it holds nothing.

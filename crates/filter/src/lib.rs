@@ -11,6 +11,7 @@ mod logger;
 mod metrics;
 mod pairs;
 mod published;
+mod spent;
 #[cfg(feature = "test-trap")]
 mod test_trap;
 mod vm;
@@ -76,7 +77,13 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         logger::install();
+        // Without ticks budgets are each worker's own.
+        let _ = hostcalls::set_tick_period(spent::TICK_MS);
         self.configure(size)
+    }
+
+    fn on_tick(&mut self) {
+        spent::exchange();
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {

@@ -1,0 +1,234 @@
+//! Which language a text is in: by its script, and for Latin letters by its most frequent words. Cheap and rough.
+//!
+//! For rules that send a language to the models that know it. A few words are enough; code, names and numbers alone tell
+//! nothing. It looks at the first [`MOST_BYTES`] of a text, and knows nothing of what is said.
+
+#[cfg(test)]
+mod tests;
+
+/// The most bytes of a text that are looked at.
+pub const MOST_BYTES: usize = 2048;
+
+macro_rules! languages {
+    ($($variant:ident = $code:literal, $doc:literal;)+) => {
+        /// A language that rules can name, by its ISO 639-1 code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Language { $(#[doc = $doc] $variant,)+ }
+
+        impl Language {
+            /// All of them.
+            pub const ALL: &'static [Language] = &[$(Language::$variant,)+];
+
+            /// Their codes, in the same order.
+            pub const CODES: &'static [&'static str] = &[$($code,)+];
+
+            /// The code that policies use.
+            pub const fn code(self) -> &'static str {
+                match self { $(Language::$variant => $code,)+ }
+            }
+        }
+    };
+}
+
+languages! {
+    Arabic = "ar", "Arabic.";
+    Chinese = "zh", "Chinese.";
+    Dutch = "nl", "Dutch.";
+    English = "en", "English.";
+    French = "fr", "French.";
+    German = "de", "German.";
+    Greek = "el", "Greek.";
+    Hebrew = "he", "Hebrew.";
+    Hindi = "hi", "Hindi, and other languages in its script.";
+    Italian = "it", "Italian.";
+    Japanese = "ja", "Japanese.";
+    Korean = "ko", "Korean.";
+    Polish = "pl", "Polish.";
+    Portuguese = "pt", "Portuguese.";
+    Russian = "ru", "Russian, and other languages in Cyrillic letters.";
+    Spanish = "es", "Spanish.";
+    Swedish = "sv", "Swedish.";
+    Thai = "th", "Thai.";
+    Turkish = "tr", "Turkish.";
+    Ukrainian = "uk", "Ukrainian.";
+}
+
+/// The most frequent words of each language in Latin letters, those that several share included: what tells is the sum.
+const FREQUENT: &[(Language, &[&str])] = &[
+    (
+        Language::English,
+        &[
+            "the", "of", "and", "to", "in", "is", "that", "it", "for", "what", "how", "you", "a",
+            "i", "this", "with", "are", "me", "my", "please", "can", "do", "does", "why", "write",
+        ],
+    ),
+    (
+        Language::German,
+        &[
+            "der", "die", "das", "und", "ist", "ich", "nicht", "ein", "eine", "den", "zu", "mit",
+            "wie", "was", "für", "auf", "von", "bitte", "warum", "kann", "mir", "sie", "es", "wir",
+        ],
+    ),
+    (
+        Language::French,
+        &[
+            "le", "la", "les", "des", "et", "est", "une", "un", "de", "du", "que", "pour", "je",
+            "vous", "dans", "qui", "quelle", "quel", "comment", "pourquoi", "avec", "ce", "moi",
+            "sur",
+        ],
+    ),
+    (
+        Language::Spanish,
+        &[
+            "el", "la", "los", "las", "de", "que", "y", "es", "una", "un", "en", "por", "para",
+            "cómo", "qué", "como", "con", "del", "cuál", "mi", "me", "no", "se", "está",
+        ],
+    ),
+    (
+        Language::Portuguese,
+        &[
+            "o", "os", "as", "de", "que", "e", "é", "uma", "um", "em", "para", "por", "como",
+            "não", "com", "do", "da", "qual", "você", "eu", "me", "está", "são", "na",
+        ],
+    ),
+    (
+        Language::Italian,
+        &[
+            "il", "lo", "gli", "di", "che", "e", "è", "una", "un", "per", "non", "come", "con",
+            "del", "della", "sono", "qual", "mi", "cosa", "perché", "la", "le", "nel", "quale",
+        ],
+    ),
+    (
+        Language::Dutch,
+        &[
+            "de", "het", "een", "en", "van", "is", "dat", "niet", "ik", "je", "wat", "hoe", "voor",
+            "met", "op", "zijn", "kan", "waarom", "mij", "te", "deze", "aan", "wij", "naar",
+        ],
+    ),
+    (
+        Language::Polish,
+        &[
+            "i", "w", "na", "nie", "jest", "się", "że", "do", "jak", "co", "to", "z", "dla", "czy",
+            "o", "jaki", "jaka", "proszę", "dlaczego", "mi", "są", "od", "po", "być",
+        ],
+    ),
+    (
+        Language::Swedish,
+        &[
+            "och", "att", "det", "är", "en", "ett", "som", "för", "på", "med", "jag", "inte",
+            "vad", "hur", "av", "till", "den", "kan", "du", "varför", "mig", "om", "har", "var",
+        ],
+    ),
+    (
+        Language::Turkish,
+        &[
+            "ve", "bir", "bu", "için", "ne", "nasıl", "mi", "mı", "ile", "da", "de", "çok",
+            "neden", "ben", "var", "olan", "lütfen", "nedir", "bana", "gibi", "hangi", "kadar",
+            "ya", "değil",
+        ],
+    ),
+];
+
+/// How many letters of each script there are.
+#[derive(Default)]
+struct Scripts {
+    latin: u32,
+    cyrillic: u32,
+    ukrainian: u32,
+    greek: u32,
+    arabic: u32,
+    hebrew: u32,
+    devanagari: u32,
+    thai: u32,
+    hangul: u32,
+    kana: u32,
+    han: u32,
+}
+
+/// The language of `text`; `None` where nothing tells.
+pub fn find(text: &str) -> Option<Language> {
+    let text = text
+        .get(..text.floor_char_boundary(MOST_BYTES))
+        .unwrap_or(text);
+    let scripts = count(text);
+    // A sign of Chinese or Japanese says about as much as two letters.
+    let ideographs = 2 * (scripts.han + scripts.kana);
+    let east = if scripts.kana * 8 > scripts.han {
+        Language::Japanese
+    } else {
+        Language::Chinese
+    };
+    let slavic = if scripts.ukrainian > 0 {
+        Language::Ukrainian
+    } else {
+        Language::Russian
+    };
+    let others = [
+        (scripts.cyrillic, slavic),
+        (scripts.greek, Language::Greek),
+        (scripts.arabic, Language::Arabic),
+        (scripts.hebrew, Language::Hebrew),
+        (scripts.devanagari, Language::Hindi),
+        (scripts.thai, Language::Thai),
+        (scripts.hangul * 2, Language::Korean),
+        (ideographs, east),
+    ];
+    let (letters, language) = others.into_iter().max_by_key(|(letters, _)| *letters)?;
+    // Names and code in a text of another script are in Latin letters.
+    if letters > 0 && letters * 2 >= scripts.latin {
+        return Some(language);
+    }
+    find_latin(text)
+}
+
+fn count(text: &str) -> Scripts {
+    let mut scripts = Scripts::default();
+    for letter in text.chars() {
+        let place = match letter {
+            'a'..='z' | 'A'..='Z' | '\u{c0}'..='\u{24f}' => &mut scripts.latin,
+            'і' | 'ї' | 'є' | 'ґ' | 'І' | 'Ї' | 'Є' | 'Ґ' => {
+                scripts.cyrillic += 1;
+                &mut scripts.ukrainian
+            }
+            '\u{400}'..='\u{52f}' => &mut scripts.cyrillic,
+            '\u{370}'..='\u{3ff}' => &mut scripts.greek,
+            '\u{600}'..='\u{6ff}' => &mut scripts.arabic,
+            '\u{590}'..='\u{5ff}' => &mut scripts.hebrew,
+            '\u{900}'..='\u{97f}' => &mut scripts.devanagari,
+            '\u{e00}'..='\u{e7f}' => &mut scripts.thai,
+            '\u{ac00}'..='\u{d7af}' | '\u{1100}'..='\u{11ff}' => &mut scripts.hangul,
+            '\u{3040}'..='\u{30ff}' => &mut scripts.kana,
+            '\u{4e00}'..='\u{9fff}' | '\u{3400}'..='\u{4dbf}' => &mut scripts.han,
+            _ => continue,
+        };
+        *place += 1;
+    }
+    scripts
+}
+
+/// The language whose frequent words are the most; at least two, or one of at most three words.
+fn find_latin(text: &str) -> Option<Language> {
+    let mut hits = [0_u32; FREQUENT.len()];
+    let mut words = 0_u32;
+    for word in text.split(|letter: char| !letter.is_alphabetic()) {
+        if word.is_empty() {
+            continue;
+        }
+        words += 1;
+        // No frequent word is longer, and most words are.
+        if word.len() > 9 {
+            continue;
+        }
+        let word = word.to_lowercase();
+        for (hit, (_, frequent)) in hits.iter_mut().zip(FREQUENT) {
+            *hit += u32::from(frequent.contains(&word.as_str()));
+        }
+    }
+    let most = hits.iter().copied().max()?;
+    let needed = if words <= 3 { 1 } else { 2 };
+    let first = hits.iter().position(|hit| *hit == most)?;
+    let tied = hits.iter().filter(|hit| **hit == most).count();
+    (most >= needed && tied == 1)
+        .then(|| FREQUENT.get(first).map(|(language, _)| *language))
+        .flatten()
+}

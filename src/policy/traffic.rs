@@ -1,0 +1,75 @@
+//! What a policy says of all its traffic, compiled. Data; who counts and who chooses is elsewhere.
+
+use super::envelope::Looks;
+use crate::registry::ModelId;
+
+/// What becomes of a wish of a client that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInvalidSteering {
+    /// It is left out, and the response says so.
+    #[default]
+    Ignore,
+    /// The request is refused with 400.
+    Reject,
+}
+
+/// How much of the decisions may or shall choose a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelShare {
+    /// The model.
+    pub model: ModelId,
+    /// The most, 0 to 1.
+    pub most: f64,
+    /// The least, 0 to 1.
+    pub least: f64,
+}
+
+/// What may be spent in a window of time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget {
+    /// Its name.
+    pub name: String,
+    /// What may be spent in one window, in USD.
+    pub usd: f64,
+    /// The length of a window, in seconds.
+    pub seconds: u64,
+    /// Whom it limits, each by itself; everybody if empty.
+    pub tenants: Vec<String>,
+    /// The profile that is used once it is spent; `None` where requests are then refused.
+    pub profile: Option<String>,
+}
+
+impl Budget {
+    /// Whether it limits this tenant.
+    pub fn limits(&self, tenant: Option<&str>) -> bool {
+        self.tenants.is_empty()
+            || tenant.is_some_and(|tenant| self.tenants.iter().any(|one| one == tenant))
+    }
+}
+
+/// What a policy says of all its traffic.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Traffic {
+    /// What is looked at beside bodies.
+    pub looks: Looks,
+    /// What becomes of a wish that makes no sense.
+    pub on_invalid_steering: OnInvalidSteering,
+    /// Decides and reports, but does not act.
+    pub shadow: bool,
+    /// The share of conversations that go to another candidate, 0 to 1.
+    pub explore: f64,
+    /// By how much another backend's objective must be less for a conversation to move.
+    pub stickiness: f64,
+    /// Models whose share is bounded.
+    pub shares: Vec<ModelShare>,
+    /// What may be spent.
+    pub budgets: Vec<Budget>,
+    /// Whether `POST /v1/route` is answered.
+    pub route_endpoint: bool,
+    /// Whether `GET /v1/models` is answered.
+    pub models_endpoint: bool,
+    /// Whether a request whose `model` was not seen is decided on.
+    pub decide_unseen_model: bool,
+    /// Tells policies apart, so that what was counted under one does not count under another.
+    pub fingerprint: u64,
+}

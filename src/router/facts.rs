@@ -1,0 +1,66 @@
+//! What rules look at in a request beside what the classifier says. Each is looked for only where a rule asks.
+
+use crate::language::{self, Language};
+use crate::policy::Policy;
+use crate::policy::conditions::hash;
+use crate::policy::envelope::Envelope;
+use crate::policy::rules::{Facts, Rule};
+use crate::prompt::Prompt;
+use crate::request::{Request, Role};
+use crate::sensitivity::{self, Sensitivity};
+
+fn asks(policy: &Policy, asks: impl Fn(&Rule) -> bool) -> bool {
+    policy.rules.iter().any(asks)
+}
+
+/// What the body and what came beside it say; the classification and whether the model is pinned are the caller's to fill in.
+pub fn gather<'a>(
+    policy: &'a Policy,
+    request: &'a Request<'_>,
+    prompt: &Prompt<'_>,
+    envelope: &'a Envelope,
+) -> Facts<'a> {
+    Facts {
+        classification: None,
+        user: request.user.as_deref(),
+        asked: request.model.as_deref().unwrap_or(&policy.default_profile),
+        sensitive: find_sensitive(policy, request),
+        pinned: false,
+        envelope,
+        language: find_language(policy, prompt),
+        conversation: find_conversation(policy, request),
+    }
+}
+
+/// What sensitive text the messages hold, whoever wrote them.
+fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
+    if !asks(policy, |rule| !rule.when.sensitive.is_empty()) {
+        return Sensitivity::NONE;
+    }
+    request
+        .messages
+        .iter()
+        .flat_map(|message| &message.texts)
+        .map(|text| sensitivity::find(text))
+        .fold(Sensitivity::NONE, Sensitivity::union)
+}
+
+/// The language of the last user turn that tells one.
+fn find_language(policy: &Policy, prompt: &Prompt<'_>) -> Option<Language> {
+    if !asks(policy, |rule| !rule.when.languages.is_empty()) {
+        return None;
+    }
+    let mut turns = prompt.turns.iter().rev();
+    turns.find_map(|turn| language::find(&turn.text))
+}
+
+/// A hash of the conversation up to its first user message, which stays the same as it grows.
+fn find_conversation(policy: &Policy, request: &Request<'_>) -> u64 {
+    if policy.traffic.explore <= 0.0 && !asks(policy, |rule| rule.when.asks_conversation()) {
+        return 0;
+    }
+    let messages = &request.messages;
+    let first = messages.iter().position(|one| one.role == Role::User);
+    let begin = messages.iter().take(first.map_or(1, |index| index + 1));
+    hash(begin.flat_map(|message| &message.texts).map(AsRef::as_ref))
+}

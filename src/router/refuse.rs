@@ -1,0 +1,108 @@
+//! Why a request is refused, in words for the client's developer. What decides that it is refused is `router`'s.
+
+use crate::decision::{Candidate, Ineligible, Rejection};
+use crate::policy::Policy;
+use crate::policy::profile::Profile;
+use crate::policy::suggest::quote;
+use crate::registry::{Capabilities, ModelId};
+
+/// Why nobody can take the request: what the candidate that came furthest failed at.
+pub fn refuse(
+    policy: &Policy,
+    profile: &Profile,
+    pinned: Option<ModelId>,
+    candidates: &[Candidate],
+) -> Rejection {
+    let who = match pinned.and_then(|id| policy.registry.model(id)) {
+        Some(model) => format!("the model {}", quote(&model.name)),
+        None => "every model".to_owned(),
+    };
+    let obstacles = || candidates.iter().filter_map(|one| one.ineligible.as_ref());
+    let furthest = obstacles().max_by_key(|obstacle| progress(obstacle));
+    match furthest {
+        Some(Ineligible::ContextWindow { needed, window }) => reject(
+            400,
+            "context_length_exceeded",
+            format!(
+                "the request needs about {needed} tokens; the context window of {who} has at most {window}"
+            ),
+        ),
+        Some(Ineligible::OutputTokens { needed, most }) => reject(
+            400,
+            "invalid_value",
+            format!("max_tokens is {needed}; {who} writes at most {most}"),
+        ),
+        Some(Ineligible::LacksCapability(_)) => lacks_capability(&who, candidates),
+        Some(Ineligible::LacksTag(tag)) => reject(
+            400,
+            "no_eligible_backend",
+            format!("no backend that may take the request has the tag `{tag}`"),
+        ),
+        Some(Ineligible::LacksApi(api)) => reject(
+            400,
+            "unsupported_api",
+            format!("no backend of {who} speaks `{}`", api.name()),
+        ),
+        Some(Ineligible::NotAllowed | Ineligible::OverShare) => {
+            let message = "the policy's rules leave no model for this request".to_owned();
+            reject(400, "no_eligible_backend", message)
+        }
+        Some(Ineligible::NotTheModel) | None => {
+            reject(404, "model_not_found", format!("{who} has no backend"))
+        }
+        Some(limit) => reject(
+            400,
+            "limits_not_met",
+            format!(
+                "no backend keeps the limits of the profile {}: {limit}",
+                quote(&profile.name)
+            ),
+        ),
+    }
+}
+
+/// The least that is lacking somewhere.
+fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
+    let lacking = candidates.iter().filter_map(|one| match one.ineligible {
+        Some(Ineligible::LacksCapability(lacking)) => Some(lacking),
+        _ => None,
+    });
+    let least = lacking
+        .min_by_key(|lacking| lacking.names().count())
+        .unwrap_or(Capabilities::NONE);
+    let names: Vec<&str> = least.names().collect();
+    let message = format!("{who} lacks what the request needs: {}", names.join(", "));
+    reject(400, "unsupported_capability", message)
+}
+
+/// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
+fn progress(obstacle: &Ineligible) -> (u8, u32) {
+    match obstacle {
+        Ineligible::NotTheModel => (0, 0),
+        Ineligible::LacksApi(_) => (1, 0),
+        Ineligible::NotAllowed | Ineligible::OverShare => (2, 0),
+        Ineligible::LacksTag(_) => (3, 0),
+        Ineligible::LacksCapability(_) => (4, 0),
+        Ineligible::ContextWindow { window, .. } => (5, *window),
+        Ineligible::OutputTokens { most, .. } => (6, *most),
+        Ineligible::BelowQuality { .. }
+        | Ineligible::OverCost { .. }
+        | Ineligible::OverLatency { .. } => (7, 0),
+    }
+}
+
+/// A refusal; the field that is wrong is known of some codes.
+pub fn reject(status: u16, code: &'static str, message: String) -> Rejection {
+    let param = match code {
+        "model_not_found" => Some("model"),
+        "context_length_exceeded" => Some("messages"),
+        _ => None,
+    };
+    Rejection {
+        status,
+        code,
+        message,
+        param: param.map(str::to_owned),
+        rules: Vec::new(),
+    }
+}

@@ -1,0 +1,232 @@
+//! What comes beside a body: tenants, headers, steering, shadow mode, budgets, endpoints.
+
+use super::*;
+
+/// A chat request with headers, in one chunk.
+fn chat_with(host: &mut Host, headers: &[(&str, &str)], body: &str) {
+    host.stream = Stream::new();
+    host.headers.clear();
+    host.body.clear();
+    host.effects.clear();
+    host.begin("POST", "/v1/chat/completions");
+    for (name, value) in headers {
+        host.set(name, value);
+    }
+    host.send_headers(false);
+    host.send_chunk(body.as_bytes(), true);
+}
+
+fn only_huge(members: &str) -> String {
+    policy_with(&format!(
+        r#"{members}, "profiles": {{"cheap": {{"weights": {{"cost": 1}}}}, "good": {{"weights": {{"quality": 1}}}}}}"#
+    ))
+}
+
+#[test]
+fn rules_see_tenants_headers_and_paths() {
+    let rules = r#""tenant": {"header": "x-tenant"}, "rules": [
+        {"name": "acme", "when": {"tenant": ["acme"]}, "then": {"tags": ["local"]}},
+        {"name": "beta", "when": {"header": {"x-team": ["red*", "blue"]}}, "then": {"tags": ["local"]}},
+        {"name": "path", "when": {"path": ["/v1/*"], "header": {"x-path": ["*"]}}, "then": {"tags": ["local"]}}]"#;
+    let policy = policy_with(rules);
+    for (headers, rule) in [
+        (&[("x-tenant", "acme")][..], Some("acme")),
+        (&[("x-tenant", "acme2")], None),
+        (&[("x-team", "reddish")], Some("beta")),
+        (&[("x-team", "blue")], Some("beta")),
+        (&[("x-team", "bluebell")], None),
+        (&[("x-path", "")], Some("path")),
+        (&[], None),
+    ] {
+        let mut host = Host::new(&policy);
+        chat_with(&mut host, headers, &ask("auto", "hello"));
+        let told = host.response();
+        let told = told.iter().find(|(name, _)| *name == header::RULE);
+        assert_eq!(told.map(|(_, value)| value.as_str()), rule, "{headers:?}");
+    }
+}
+
+#[test]
+fn clients_steer_where_they_may_and_their_headers_go_no_further() {
+    let steering = r#""steering": {"allow": ["allow_models", "max_cost_usd"]}"#;
+    let mut host = Host::new(&only_huge(steering));
+    let wishes = [
+        ("x-pointsman-allow-models", "huge, nobody"),
+        ("x-pointsman-max-cost-usd", "cheap"),
+        ("x-pointsman-min-quality", "0.1"),
+    ];
+    chat_with(&mut host, &wishes, &ask("cheap", "hello"));
+    assert_eq!(host.header("x-to"), Some("cluster-gpu"));
+    assert!(wishes.iter().all(|(name, _)| host.header(name).is_none()));
+    let told = (
+        header::STEERING,
+        "allow_models,max_cost_usd=ignored".to_owned(),
+    );
+    assert!(host.response().contains(&told));
+
+    // Without leave nothing is followed, and nothing is said.
+    let mut host = Host::new(&only_huge(r#""version": "8""#).replacen(r#""version": "7","#, "", 1));
+    chat_with(&mut host, &wishes, &ask("cheap", "hello"));
+    assert_eq!(host.header("x-to"), Some("cluster-cpu"));
+    assert!(
+        host.response()
+            .iter()
+            .all(|(name, _)| *name != header::STEERING)
+    );
+}
+
+#[test]
+fn a_wish_without_sense_is_refused_where_the_policy_says_so() {
+    let steering = r#""steering": {"allow": ["min_quality"], "on_invalid": "reject"}"#;
+    let mut host = Host::new(&policy_with(steering));
+    let wish = [("x-pointsman-min-quality", "high")];
+    chat_with(&mut host, &wish, &ask("auto", "hello"));
+    let reply = host.reply().unwrap();
+    assert_eq!((reply.status, reply.details), (400, "invalid_value"));
+    assert!(
+        reply
+            .headers
+            .contains(&(header::REASON, "invalid_value".to_owned()))
+    );
+    assert_eq!(
+        host.reply_json()["error"]["param"],
+        "x-pointsman-min-quality"
+    );
+}
+
+#[test]
+fn a_shadow_reports_and_does_not_act() {
+    let policy = only_huge(r#""mode": "shadow", "default_profile": "good""#);
+    for (model, wanted) in [("tiny", "good"), ("cheap", "cheap"), ("gpt-9", "good")] {
+        let body = ask(model, "hello");
+        let mut host = Host::new(&policy);
+        chat_with(&mut host, &[], &body);
+        assert!(!host.held);
+        assert_eq!(host.header("x-to"), Some("fallback"));
+        assert_eq!(String::from_utf8_lossy(&host.body), body);
+        assert_eq!(host.state(state::MODE), Some("shadow"));
+        assert_eq!(host.state(state::PROFILE), Some(wanted));
+        let counts = host.counts().join(" ");
+        assert!(
+            counts.contains("pointsman.shadow_decisions.model."),
+            "{counts}"
+        );
+        assert!(!counts.contains("pointsman.decisions"), "{counts}");
+        assert!(
+            host.response()
+                .contains(&(header::MODE, "shadow".to_owned()))
+        );
+    }
+    let rule = r#""mode": "shadow", "rules": [{"name": "no", "then": {"reject": "closed"}}]"#;
+    let mut host = Host::new(&policy_with(rule));
+    chat_with(&mut host, &[], &ask("auto", "hello"));
+    assert!(host.reply().is_none());
+    assert_eq!(host.header("x-to"), Some("fallback"));
+    assert_eq!(
+        host.counts(),
+        ["pointsman.shadow_rejections.code.rejected_by_policy"]
+    );
+    let told = host.response();
+    assert!(told.contains(&(header::REASON, "rejected_by_policy".to_owned())));
+    assert!(told.contains(&(header::RULE, "no".to_owned())));
+}
+
+#[test]
+fn a_spent_budget_refuses_or_downgrades_its_tenant_alone() {
+    let budgets = r#""tenant": {"header": "x-tenant"}, "budgets": [
+        {"name": "acme", "tenant": ["acme"], "usd": 0.0001, "per": "hour"},
+        {"name": "all", "usd": 0.0001, "per": "hour", "profile": "cheap"}]"#;
+    let mut host = Host::new(&only_huge(budgets));
+    let body = ask("good", "hello");
+    let good = host_cluster(&mut host, "beta", &body);
+    assert!(
+        good.as_deref()
+            .is_some_and(|cluster| cluster != "cluster-cpu"),
+        "{good:?}"
+    );
+    // One request of `good` costs about 0.0001: the second finds the budget spent.
+    let clusters: Vec<_> = (0..4)
+        .map(|_| host_cluster(&mut host, "beta", &body))
+        .collect();
+    assert_eq!(
+        clusters.last(),
+        Some(&Some("cluster-cpu".into())),
+        "{clusters:?}"
+    );
+    let rule = (header::RULE, "budget:all".to_owned());
+    assert!(host.response().contains(&rule));
+
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        host_cluster(&mut host, "acme", &body);
+        statuses.push(host.reply().map(|reply| reply.status));
+    }
+    assert_eq!(statuses.first(), Some(&None));
+    assert_eq!(statuses.last(), Some(&Some(429)));
+    assert_eq!(host.reply_json()["error"]["code"], "insufficient_quota");
+    assert_eq!(host.reply_json()["error"]["type"], "insufficient_quota");
+
+    // In the next window all of it is there again.
+    host.clock_ns += 3_600_000_000_000;
+    assert!(host_cluster(&mut host, "acme", &body).is_some());
+}
+
+fn host_cluster(host: &mut Host, tenant: &str, body: &str) -> Option<String> {
+    chat_with(host, &[("x-tenant", tenant)], body);
+    host.header("x-to").map(str::to_owned)
+}
+
+#[test]
+fn endpoints_that_are_off_are_none_of_ours() {
+    let policy = policy_with(r#""models_endpoint": "off""#);
+    let policy = policy.replacen(r#""route_endpoint": "on","#, "", 1);
+    for (method, path) in [
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/tiny"),
+        ("POST", "/v1/route"),
+    ] {
+        let mut host = Host::new(&policy);
+        host.begin(method, path);
+        host.send_headers(false);
+        assert_eq!(host.effects, [Effect::Continue], "{method} {path}");
+    }
+}
+
+#[test]
+fn a_model_behind_the_limit_is_decided_on_where_the_policy_says_so_and_left_as_it_is() {
+    let text = "word ".repeat(2000);
+    let body = ask("tiny", &text);
+    let last = body.rfind("\"model\"").unwrap();
+    assert!(last > 4096);
+    for (mode, cluster) in [("bypass", "fallback"), ("decide", "cluster-lpu")] {
+        let members = format!(
+            r#""on_unseen_model": "{mode}", "default_profile": "quick", "profiles": {{"quick": {{"weights": {{"latency": 1, "cost": 0.001}}, "tags": []}}}}"#
+        );
+        let policy = policy_with(&members).replacen(r#""price": {"input": 1.5"#, r#""latency": {"first_token_ms": {"p50": 1}, "tokens_per_second": 9999}, "price": {"input": 1.5"#, 1);
+        let mut host = Host::chat(&policy, &body);
+        assert_eq!(host.header("x-to"), Some(cluster));
+        assert_eq!(String::from_utf8_lossy(&host.body), body);
+        assert!(!host.held);
+        host.response();
+    }
+}
+
+#[test]
+fn the_field_that_is_wrong_is_named() {
+    let policy = policy_with(r#""on_invalid_request": "reject""#);
+    let host = Host::chat(
+        &policy,
+        r#"{"model": "tiny", "messages": [{"role": "user", "content": 7}]}"#,
+    );
+    assert_eq!(host.reply_json()["error"]["param"], "messages[0].content");
+    let rules = policy_with(r#""rules": [{"name": "closed", "then": {"reject": "closed"}}]"#);
+    let host = Host::chat(&rules, &ask("auto", "hello"));
+    let reply = host.reply().unwrap();
+    assert_eq!(reply.status, 403);
+    assert!(reply.headers.contains(&(header::RULE, "closed".to_owned())));
+    assert!(
+        reply
+            .headers
+            .contains(&(header::REASON, "rejected_by_policy".to_owned()))
+    );
+}
