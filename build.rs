@@ -5,11 +5,15 @@
 
 #[path = "build/graph.rs"]
 mod graph;
+#[path = "build/known.rs"]
+mod known;
 #[path = "src/classifier/labels.rs"]
 #[allow(dead_code, missing_docs)]
 mod labels;
 #[path = "build/manifest.rs"]
 mod manifest;
+#[path = "src/ability/names.rs"]
+mod names;
 #[path = "build/wire.rs"]
 mod wire;
 
@@ -20,6 +24,7 @@ fn main() -> ExitCode {
     println!("cargo:rerun-if-changed=models");
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=src/classifier/labels.rs");
+    println!("cargo:rerun-if-changed=src/ability/names.rs");
     println!("cargo:rerun-if-env-changed=POINTSMAN_MODELS");
     match pack_models() {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,6 +44,7 @@ fn pack_models() -> Result<(), String> {
     };
     println!("cargo:rerun-if-changed={}", models.display());
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
+    known::pack(&models, &out_dir)?;
     let source = manifest::pack(&models, &out_dir)?;
     std::fs::write(out_dir.join("classifier_graph.rs"), source)
         .map_err(|error| format!("cannot write classifier_graph.rs: {error}"))

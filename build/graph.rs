@@ -17,10 +17,21 @@ const INT64: i64 = 7;
 /// What is known of a value of the graph.
 #[derive(Clone)]
 struct Known {
-    /// Number of the embedded node that makes it, if it is not a constant.
+    /// Number of the embedded node that makes it, if one does.
     node: Option<usize>,
+    /// Rows of a table that were picked but not summed yet.
+    rows: Option<Rows>,
     element_type: i64,
     shape: Vec<usize>,
+}
+
+/// What a Gather picks: it becomes part of the product that sums it.
+#[derive(Clone)]
+struct Rows {
+    /// Number of the embedded node that makes the ids.
+    ids: usize,
+    /// The table, as source text.
+    table: String,
 }
 
 /// The embedded graph as source text, and what the manifest is checked against.
@@ -94,6 +105,7 @@ impl Packer<'_> {
         ));
         let known = Known {
             node: Some(self.nodes.len() - 1),
+            rows: None,
             element_type: element,
             shape: shape.to_vec(),
         };
@@ -104,6 +116,7 @@ impl Packer<'_> {
         if let Some(constant) = self.model.initializers.get(name) {
             return Ok(Known {
                 node: None,
+                rows: None,
                 element_type: constant.element_type,
                 shape: constant.shape.clone(),
             });
@@ -116,7 +129,7 @@ impl Packer<'_> {
         let value = self.value(name)?;
         let node = value.node.ok_or_else(|| {
             format!(
-                "input `{name}` is a constant, which this operator's kernel does not take there"
+                "input `{name}` is a constant or rows of a table, which this operator's kernel does not take there"
             )
         })?;
         if value.element_type != element {
@@ -169,7 +182,8 @@ impl Packer<'_> {
         }
     }
 
-    /// Gather of int8 rows and the Cast to float32 after it, as one kernel: the rows are widened as they are read.
+    /// Gather of int8 rows and the Cast to float32 after it. Neither is a kernel: the product that reads them widens the
+    /// rows as it sums them, and those of weight 0 (padding) are not read at all.
     fn gather(&mut self, node: &Node, next: Option<&Node>) -> Result<()> {
         let [table, indices] = arguments(&node.inputs)?;
         let [rows] = arguments(&node.outputs)?;
@@ -195,9 +209,13 @@ impl Packer<'_> {
         let [output] = arguments(&cast.outputs)?;
         let bytes = self.write_constant(table)?;
         self.table_rows = table_rows;
-        let kernel = format!("Gather {{ table: {bytes}, width: {width} }}");
-        let shape: Vec<usize> = ids_shape.into_iter().chain([width]).collect();
-        self.push(&kernel, output, &[ids], FLOAT32, &shape);
+        let rows = Known {
+            node: None,
+            rows: Some(Rows { ids, table: bytes }),
+            element_type: FLOAT32,
+            shape: ids_shape.into_iter().chain([width]).collect(),
+        };
+        self.known.insert(output.clone(), rows);
         Ok(())
     }
 
@@ -217,9 +235,15 @@ impl Packer<'_> {
                 right_value.shape
             ));
         }
-        let (kernel, operands) = match right_value.node {
-            Some(right_node) => ("MatMul".to_owned(), vec![left_node, right_node]),
-            None => {
+        let (kernel, operands) = match (right_value.rows, right_value.node) {
+            (Some(Rows { ids, table }), _) => (
+                format!("Bag {{ table: {table}, width: {columns} }}"),
+                vec![ids, left_node],
+            ),
+            (None, Some(_)) => {
+                return Err("one operand has to be a constant or a table's rows".into());
+            }
+            (None, None) => {
                 let bytes = self.write_constant(right)?;
                 self.constants.push(bytes);
                 let number = self.constants.len() - 1;

@@ -4,7 +4,11 @@
 //! benchmarks go together; what a model lacks is inferred from what it has, by the correlations that training fitted over
 //! `models/benchmarks.json`. No model is known here by name.
 
+pub mod calibration;
+pub mod known;
+
 use crate::classifier::{Classification, SKILL_COUNT, fitted};
+use calibration::Calibration;
 
 /// The skill dimensions, in the order of [`Ability::skills`] and of [`Classification::demand`].
 pub const SKILLS: [&str; SKILL_COUNT] = ["knowledge", "math", "reasoning", "code", "instruction"];
@@ -28,6 +32,8 @@ pub const BENCHMARKS: &[&str] = &[
 pub struct Ability {
     /// One value per entry of [`SKILLS`].
     pub skills: [f32; SKILL_COUNT],
+    /// What the operator's own labelled prompts add to them.
+    pub calibration: Calibration,
 }
 
 impl Ability {
@@ -43,25 +49,46 @@ impl Ability {
                 *place = score.is_finite().then_some(score);
             }
         }
-        let standard = complete(standardise(known));
+        Ability::of_standard(complete(standardise(known)))
+    }
+
+    /// A model that is `spread` standard deviations above the average one in every benchmark: for a model of which nothing is
+    /// published.
+    pub fn typical(spread: f32) -> Ability {
+        Ability::of_standard([spread; COUNT])
+    }
+
+    /// From scores in standard deviations from the average model, none missing.
+    fn of_standard(standard: [f32; COUNT]) -> Ability {
         let mut skills = [0.0; SKILL_COUNT];
         for (input, weights) in standard.iter().chain(&[1.0]).zip(&fitted::SKILL_MAP) {
             for (skill, weight) in skills.iter_mut().zip(weights) {
                 *skill += input * weight;
             }
         }
-        Ability { skills }
+        Ability {
+            skills,
+            calibration: Calibration::NEUTRAL,
+        }
     }
 
     /// The probability, 0 to 1, that a model of this ability answers the classified prompt correctly.
     pub fn p_correct(&self, classification: &Classification) -> f32 {
+        let logit = self
+            .calibration
+            .apply(self.logit(classification), classification.task);
+        1.0 / (1.0 + (-logit).exp())
+    }
+
+    /// The logit of that probability before calibration: how far ability exceeds difficulty.
+    pub fn logit(&self, classification: &Classification) -> f32 {
         let reach: f32 = self
             .skills
             .iter()
             .zip(&classification.demand)
             .map(|(skill, demand)| skill * demand)
             .sum();
-        1.0 / (1.0 + (classification.difficulty - reach).exp())
+        reach - classification.difficulty
     }
 }
 

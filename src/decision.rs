@@ -48,6 +48,8 @@ pub enum Ineligible {
     },
     /// The backend lacks a tag that is required.
     LacksTag(String),
+    /// Its last attempts failed, and others are up.
+    Down,
     /// Expected quality is under the limit in force.
     BelowQuality {
         /// The limit, 0 to 1.
@@ -79,6 +81,7 @@ impl Ineligible {
             Ineligible::ContextWindow { .. } => "context_window",
             Ineligible::OutputTokens { .. } => "output_tokens",
             Ineligible::LacksTag(_) => "lacks_tag",
+            Ineligible::Down => "down",
             Ineligible::BelowQuality { .. } => "below_quality",
             Ineligible::OverCost { .. } => "over_cost",
             Ineligible::OverLatency { .. } => "over_latency",
@@ -111,6 +114,7 @@ impl std::fmt::Display for Ineligible {
                 write!(f, "wants {needed} output tokens, the model writes {most}")
             }
             Ineligible::LacksTag(tag) => write!(f, "the backend has no tag `{tag}`"),
+            Ineligible::Down => f.write_str("its last attempts failed"),
             Ineligible::BelowQuality { limit } => write!(f, "quality is under {limit:.3}"),
             Ineligible::OverCost { limit_usd } => write!(f, "cost is over {limit_usd:.6} USD"),
             Ineligible::OverLatency { which, limit_ms } => {

@@ -14,6 +14,7 @@ pub mod classifier;
 pub mod decision;
 pub mod explain;
 pub mod language;
+pub mod live;
 pub mod plugin;
 pub mod policy;
 pub mod prompt;

@@ -92,16 +92,25 @@ fn text_tokens(text: &str) -> f32 {
     let mut digits = 0_u32;
     let mut two_byte = 0_u32;
     let mut wide = 0_u32;
-    for byte in text.bytes() {
-        ascii += u32::from(byte < 0x80);
-        digits += u32::from(byte.is_ascii_digit() || byte.is_ascii_punctuation());
-        two_byte += u32::from((0xc2..0xe0).contains(&byte));
-        wide += u32::from(byte >= 0xe0);
+    // Whole bodies are counted, so counters are bytes within a chunk: the compiler then counts sixteen bytes at once.
+    for chunk in text.as_bytes().chunks(255) {
+        ascii += count(chunk, |byte| byte < 0x80);
+        digits += count(chunk, |byte| {
+            byte.is_ascii_digit() || byte.is_ascii_punctuation()
+        });
+        two_byte += count(chunk, |byte| (0xc2..0xe0).contains(&byte));
+        wide += count(chunk, |byte| byte >= 0xe0);
     }
     let letters = ascii - digits;
     // English prose: 4.4 letters and spaces a token; digits come in threes, marks alone or in pairs; a Cyrillic or Greek token
     // is two or three letters, a Chinese or Japanese one a character or two.
     letters as f32 / 4.4 + digits as f32 / 1.8 + two_byte as f32 / 2.2 + wide as f32 / 1.3
+}
+
+/// How many of at most 255 bytes are such.
+fn count(chunk: &[u8], is: impl Fn(u8) -> bool) -> u32 {
+    let count: u8 = chunk.iter().map(|byte| u8::from(is(*byte))).sum();
+    u32::from(count)
 }
 
 #[cfg(test)]

@@ -237,6 +237,8 @@ pub struct Backend {
     pub tags: Vec<String>,
     /// Where it is, if the policy says so.
     pub endpoint: Option<Endpoint>,
+    /// A path that answers 200 while it is well.
+    pub health: Option<String>,
     /// What proves to it who is asking; `None` where the client's own headers do.
     pub credentials: Option<Credentials>,
 }

@@ -9,6 +9,7 @@ mod tests;
 
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
 use crate::decision::{Bypass, Candidate, Decision, Outcome, Reason, Rejection};
+use crate::live::Observed;
 use crate::policy::conditions::draw;
 use crate::policy::envelope::Envelope;
 use crate::policy::profile::{Limit, Limits, Profile};
@@ -32,6 +33,7 @@ pub struct Router {
     classifier: Option<Classifier>,
     shares: Shares,
     spending: Spending,
+    observed: Vec<Observed>,
 }
 
 /// What a decision depends on beside policy and body.
@@ -121,12 +123,18 @@ impl Router {
             classifier,
             shares: Shares::default(),
             spending: Spending::default(),
+            observed: Vec::new(),
         }
     }
 
     /// A router that never asks the classifier: the rung of the ladder below it.
     pub fn with_features_only() -> Router {
         Router::with(None)
+    }
+
+    /// What decisions are to know of the backends from now on, in the order of the policy. Nothing before the first call.
+    pub fn observe(&mut self, observed: Vec<Observed>) {
+        self.observed = observed;
     }
 
     /// Decides on one request body. `complete` is false where `body` is only the first part of it.
@@ -325,6 +333,7 @@ impl Router {
             stickiness: policy.traffic.stickiness,
             preferred: bounds::preferred(policy, &self.shares),
             explore: explores.then_some(demand.conversation),
+            observed: &self.observed,
         };
         ask.incumbent = demand.find_incumbent(&ask);
         match select(registry, demand.profile, &ask) {

@@ -7,6 +7,7 @@
 //! is better does not depend on what else is in the fleet. And the harder a prompt, the larger the ratio between a strong
 //! and a weak model's P(correct), so difficulty alone never moves a request to a weaker model.
 
+mod observed;
 mod pick;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::cmp::Ordering;
 
 use crate::classifier::Classification;
 use crate::decision::{Candidate, Estimate, Ineligible, Reason};
+use crate::live::Observed;
 use crate::policy::profile::{LIMIT_COUNT, Limit, Limits, Profile, Weights};
 use crate::registry::{Apis, Backend, BackendId, Capabilities, Model, ModelId, Registry};
 
@@ -60,6 +62,8 @@ pub struct Ask<'a> {
     pub choices: u32,
     /// What the classifier said; without it quality is unknown and plays no part.
     pub classification: Option<&'a Classification>,
+    /// What was observed of the backends, in the order of the registry; of those behind its end nothing was.
+    pub observed: &'a [Observed],
     /// The backend that answers the conversation so far.
     pub incumbent: Option<Incumbent>,
     /// By how much another backend's objective must be less than the incumbent's for it to lose the conversation.
@@ -68,6 +72,31 @@ pub struct Ask<'a> {
     pub preferred: Option<ModelId>,
     /// A number that picks one of those which are not the best but keep every limit, where one is to be tried.
     pub explore: Option<u64>,
+}
+
+/// A chat request of no length that asks for nothing in particular: what a tool starts from.
+impl Default for Ask<'_> {
+    fn default() -> Self {
+        Ask {
+            pinned: None,
+            api: Apis::OPENAI_CHAT,
+            allowed: &[],
+            tags: &[],
+            barred: &[],
+            limits: Limits::NONE,
+            needs: Capabilities::NONE,
+            input_tokens: 0,
+            window_tokens: 0,
+            max_tokens: None,
+            choices: 1,
+            classification: None,
+            incumbent: None,
+            stickiness: 0.0,
+            preferred: None,
+            explore: None,
+            observed: &[],
+        }
+    }
 }
 
 /// The backend that answers a conversation so far.
@@ -123,12 +152,14 @@ pub fn select(
         .filter(|one| one.ineligible.is_none())
         .count();
     let depths: Vec<Option<usize>> = candidates.iter().map(|one| judge.depth(one)).collect();
-    let Some(depth) = depths.iter().flatten().min().copied() else {
+    let choosable = observed::up_only(&candidates, &depths, ask.observed);
+    let Some(depth) = choosable.iter().flatten().min().copied() else {
         judge.mark(&mut candidates);
         return Err(NoCandidate { candidates });
     };
-    let (judge, relaxed) = judge.relax(depth, &candidates, &depths);
+    let (judge, relaxed) = judge.relax(depth, &candidates, &choosable);
     judge.mark(&mut candidates);
+    observed::mark(&mut candidates, &depths, &choosable);
     let Some((chosen, special)) = pick::pick(ask, &candidates) else {
         return Err(NoCandidate { candidates });
     };
@@ -176,7 +207,10 @@ fn estimate_all(registry: &Registry, profile: &Profile, ask: &Ask<'_>) -> Vec<Ca
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
-            estimate: estimate(BackendId(index as u32), backend, model, ask, expected),
+            estimate: observed::adapt(
+                estimate(BackendId(index as u32), backend, model, ask, expected),
+                &observed::find(ask.observed, BackendId(index as u32)),
+            ),
             objective: f64::INFINITY,
             ineligible: find_obstacle(backend, model, profile, ask, expected as u32),
         });

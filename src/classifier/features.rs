@@ -194,6 +194,10 @@ const fn bit(class: usize) -> Classes {
     1 << class
 }
 
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
 /// How far in a line stands, in steps of two spaces or a tab.
 fn indent(line: &str) -> usize {
     let spaces = line.bytes().take_while(|byte| *byte == b' ').count();
@@ -327,13 +331,23 @@ impl Scan {
         let mut word = Word::default();
         let mut before = ' ';
         let mut quote: Option<u32> = None;
-        for c in line.chars() {
+        let mut rest = line;
+        loop {
+            // Most of any text is runs of ASCII letters: they are taken at once.
+            let run = rest.bytes().take_while(|byte| is_word_byte(*byte)).count();
+            if let Some((run, after)) = rest.split_at_checked(run) {
+                before = self.word_run(&mut word, before, run);
+                rest = after;
+            }
+            let mut chars = rest.chars();
+            let Some(c) = chars.next() else {
+                break;
+            };
+            rest = chars.as_str();
             if !c.is_whitespace() {
                 self.bytes += c.len_utf8() as u32;
             }
-            if c.is_ascii_alphanumeric() || c == '_' {
-                self.word_byte(&mut word, c as u8);
-            } else if c.is_ascii() {
+            if c.is_ascii() {
                 if c != '\'' {
                     self.end_word(&mut word);
                 }
@@ -350,9 +364,6 @@ impl Scan {
                     None => Some(self.bytes),
                 };
             }
-            if before == '_' && c == '_' {
-                self.blanks += 1;
-            }
             before = c;
         }
         self.end_word(&mut word);
@@ -360,6 +371,20 @@ impl Scan {
             self.sentences += 1;
         }
         self.ends_asking = matches!(before, '?' | '？' | '؟');
+    }
+
+    /// ASCII letters, digits and underscores in a row; gives the last one, or `before` where there is none.
+    fn word_run(&mut self, word: &mut Word, before: char, run: &str) -> char {
+        self.bytes += run.len() as u32;
+        let mut last = before;
+        for byte in run.bytes() {
+            self.word_byte(word, byte);
+            if byte == b'_' && last == '_' {
+                self.blanks += 1;
+            }
+            last = char::from(byte);
+        }
+        last
     }
 
     fn word_byte(&mut self, word: &mut Word, byte: u8) {
@@ -396,8 +421,12 @@ impl Scan {
 
     /// Counts a word's classes. The opening is the first word that is neither politeness nor a function word.
     fn spoken_for(&mut self, classes: Classes) {
-        for (class, count) in self.class_counts.iter_mut().enumerate() {
-            *count += u16::from(classes & bit(class) != 0);
+        let mut left = classes;
+        while left != 0 {
+            if let Some(count) = self.class_counts.get_mut(left.trailing_zeros() as usize) {
+                *count += 1;
+            }
+            left &= left - 1;
         }
         if !self.opened && classes & (bit(lexicon::PERSON) | bit(lexicon::STOP)) == 0 {
             self.opened = true;

@@ -59,10 +59,8 @@ struct Node {
 enum Operator {
     /// A value that [`OnnxModel::run`] is given.
     Input,
-    /// Gather of int8 rows, cast to float32.
-    Gather { table: &'static [u8], width: usize },
-    /// One row times a matrix that another node makes.
-    MatMul,
+    /// Gather of int8 rows, cast to float32, and their product with a row of weights.
+    Bag { table: &'static [u8], width: usize },
     /// One row times constant weights, by their number.
     Dense { weights: usize },
     /// Concatenation along the columns.
@@ -160,8 +158,7 @@ fn plan(
                 inputs.push(OutletId::new(graph.nodes.len(), 0));
                 Kernel::new(Input)
             }
-            Operator::Gather { table, width } => Kernel::new(Gather { table, width }),
-            Operator::MatMul => Kernel::new(MatMul),
+            Operator::Bag { table, width } => Kernel::new(Bag { table, width }),
             Operator::Dense { weights: number } => {
                 let bytes = weights
                     .get(number)
@@ -203,9 +200,16 @@ struct StaticFact {
 }
 
 impl Fact for StaticFact {
-    /// Fails: there is nothing symbolic to tell, and tract takes the error as just that.
+    /// In WebAssembly it fails: there is nothing symbolic to tell, tract takes the error as just that, and the algebra of
+    /// symbols stays out of the module. Natively an error may cost 15 µs, when backtraces are asked for.
+    #[cfg(target_family = "wasm")]
     fn to_typed_fact(&self) -> TractResult<Cow<'_, TypedFact>> {
         Err(broken("static shapes only"))
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn to_typed_fact(&self) -> TractResult<Cow<'_, TypedFact>> {
+        Ok(Cow::Owned(TypedFact::dt_shape(self.datum, &self.shape)))
     }
 
     fn matches(&self, tensor: &Tensor, _: Option<&SymbolValues>) -> TractResult<bool> {
@@ -317,57 +321,42 @@ impl EvalOp for Input {
     }
 }
 
-/// Rows of an int8 table as float32. tract's Gather and Cast would hold a copy of the table per VM and 150 kB of code
-/// for other types.
+/// The weighted sum of rows of an int8 table. tract's Gather, Cast and MatMul would hold a copy of the table per VM, write
+/// 64 kB of rows for every prompt, and bring 150 kB of code for other types.
 #[derive(Clone)]
-struct Gather {
+struct Bag {
     table: &'static [u8],
     width: usize,
 }
 
-impl Gather {
+impl Bag {
     fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let [ids] = inputs else {
-            return Err(broken("gather takes one operand"));
+        let [ids, weights] = inputs else {
+            return Err(broken("a bag takes two operands"));
         };
-        let ids = ids.try_as_plain_ram()?;
-        let ids = ids.as_slice::<i64>()?;
-        let mut rows = Tensor::zero::<f32>(&[ids.len(), self.width])?;
-        let mut view = rows.try_as_plain_ram_mut()?;
-        for (row, id) in view
-            .as_slice_mut::<f32>()?
-            .chunks_exact_mut(self.width)
-            .zip(ids)
-        {
+        let (ids, weights) = (ids.try_as_plain_ram()?, weights.try_as_plain_ram()?);
+        let (ids, weights) = (ids.as_slice::<i64>()?, weights.as_slice::<f32>()?);
+        let mut rows: TVec<(&[u8], f32)> = TVec::with_capacity(ids.len());
+        for (id, weight) in ids.iter().zip(weights) {
+            if *weight == 0.0 {
+                continue;
+            }
             let start = usize::try_from(*id)
                 .ok()
                 .and_then(|id| id.checked_mul(self.width));
-            let bytes = start
+            let row = start
                 .and_then(|start| self.table.get(start..start.checked_add(self.width)?))
                 .ok_or_else(|| broken("a token id is outside the table"))?;
-            pointsman_kernels::widen(bytes, row);
+            rows.push((row, *weight));
         }
-        Ok(rows)
+        let mut sums = Tensor::zero::<f32>(&[1, self.width])?;
+        let mut view = sums.try_as_plain_ram_mut()?;
+        pointsman_kernels::sum_rows(&rows, view.as_slice_mut::<f32>()?);
+        Ok(sums)
     }
 }
 
-kernel!(Gather);
-
-/// One row times a matrix, both computed.
-#[derive(Clone)]
-struct MatMul;
-
-impl MatMul {
-    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let [row, matrix] = inputs else {
-            return Err(broken("matmul takes two operands"));
-        };
-        let matrix = matrix.try_as_plain_ram()?;
-        row_times(row, matrix.as_slice::<f32>()?)
-    }
-}
-
-kernel!(MatMul);
+kernel!(Bag);
 
 /// One row times constant weights. tract's own matrix product picks its kernel when it optimises, and its kernels sit
 /// in a registry that links every one of them.

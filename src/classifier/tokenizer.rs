@@ -195,7 +195,19 @@ impl Tokenizer {
 
     fn read(&self, text: &str, pieces: &mut Pieces) {
         let mut word = Word::default();
-        for c in text.chars() {
+        let mut rest = text;
+        loop {
+            // Most of any text is runs of ASCII letters: they are taken at once.
+            let run = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+            if let Some((letters, after)) = rest.split_at_checked(run) {
+                word.push_bytes(letters.as_bytes());
+                rest = after;
+            }
+            let mut chars = rest.chars();
+            let Some(c) = chars.next() else {
+                break;
+            };
+            rest = chars.as_str();
             match class(c) {
                 Class::Letter => word.push(c),
                 Class::Mark => {}
@@ -284,19 +296,19 @@ impl Word {
     }
 
     fn push(&mut self, c: char) {
-        if c.is_ascii() {
-            return self.push_bytes(&[c.to_ascii_lowercase() as u8]);
-        }
         let mut utf8 = [0; 4];
         for c in fold(c).to_lowercase() {
             self.push_bytes(fold(c).encode_utf8(&mut utf8).as_bytes());
         }
     }
 
+    /// Appends UTF-8, lower-casing the ASCII in it.
     fn push_bytes(&mut self, bytes: &[u8]) {
         match self.buffer.get_mut(self.len..self.len + bytes.len()) {
             Some(room) if !self.overlong => {
-                room.copy_from_slice(bytes);
+                for (place, byte) in room.iter_mut().zip(bytes) {
+                    *place = byte.to_ascii_lowercase();
+                }
                 self.len += bytes.len();
             }
             _ => self.overlong = true,

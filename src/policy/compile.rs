@@ -3,17 +3,17 @@
 //! `shape` has already reported what is wrong with the form. Here a value of the wrong form is passed over in silence and
 //! the rest goes on, so that one pass finds every problem; a policy comes out only if there was none.
 
+use super::compile_ability::compile_ability;
 use super::compile_rules::{Known, compile_rules};
 use super::compile_traffic::compile_traffic;
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
-use super::reach::{compile_credentials, compile_endpoint};
+use super::reach::{compile_credentials, compile_endpoint, compile_health};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
 use super::validate::validate;
 use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy, Problem};
-use crate::ability::Ability;
 use crate::registry::{
     Accelerator, Apis, Backend, BackendId, Capabilities, Latency, Model, ModelId, Price, Registry,
 };
@@ -153,16 +153,12 @@ fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Model> {
                     .filter_map(|item| Capabilities::find(item.text()?))
                     .fold(Capabilities::NONE, Capabilities::union)
             });
-        let scores = node.get("benchmarks").into_iter().flat_map(Node::members);
         Model {
             name: text_of(node, "name").unwrap_or_default().to_owned(),
             capabilities,
             context_window,
             max_output_tokens,
-            ability: Ability::from_benchmarks(
-                scores
-                    .filter_map(|score| Some((score.name.as_str(), score.value.number()? as f32))),
-            ),
+            ability: compile_ability(node),
         }
     });
     models.collect()
@@ -197,6 +193,7 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             apis: compile_apis(node),
             tags: compile_tags(node),
             endpoint: compile_endpoint(node, index, problems),
+            health: compile_health(node, index, problems),
             credentials: compile_credentials(node, index, problems),
         }
     });

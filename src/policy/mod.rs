@@ -5,6 +5,7 @@
 //! `publish` makes the schema and the documentation.
 
 mod compile;
+mod compile_ability;
 mod compile_rules;
 mod compile_traffic;
 pub mod conditions;
@@ -16,6 +17,7 @@ pub mod reach;
 pub mod rules;
 pub mod shape;
 pub mod source;
+mod source_calibration;
 pub mod source_rules;
 pub mod source_traffic;
 pub(crate) mod suggest;

@@ -5,12 +5,13 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::shape::{Field, Kind, Shape};
-use super::{reach, source, source_rules, source_traffic};
+use super::{reach, source, source_calibration, source_rules, source_traffic};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 16] = [
+const SHAPES: [&Shape; 17] = [
     &source::POLICY,
     &source::MODEL,
+    &source_calibration::CALIBRATION,
     &source::BACKEND,
     &source::PRICE,
     &source::LATENCY,

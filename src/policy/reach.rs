@@ -106,6 +106,24 @@ fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
     })
 }
 
+/// Compiles `health` of the backend at `index`.
+pub(super) fn compile_health(
+    node: &Node,
+    index: usize,
+    problems: &mut Problems<'_>,
+) -> Option<String> {
+    let path = text_of(node, "health")?;
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("{} is not a path", quote(path));
+        problems.add(
+            at_of(node, "health"),
+            format!("backends[{index}].health"),
+            message,
+        );
+    }
+    Some(path.to_owned())
+}
+
 /// Compiles `credentials` of the backend at `index`.
 pub(super) fn compile_credentials(
     node: &Node,

@@ -8,6 +8,7 @@ mod fleet;
 pub use fleet::{BACKEND, FIRST_TOKEN, LATENCY, PRICE};
 
 use super::shape::{Field, Kind, Shape};
+use super::source_calibration;
 use super::source_rules::RULE;
 use super::source_traffic as traffic;
 use crate::ability::BENCHMARKS;
@@ -246,8 +247,14 @@ pub const MODEL: Shape = Shape {
                 of: &FRACTION,
                 keys: BENCHMARKS,
             },
-            "those of an average model",
+            "those of `models/benchmarks.json` where the name is known there, else those of an average model",
             "Public benchmark scores, 0 to 1, which place the model among the others; what is missing is inferred.",
+        ),
+        optional(
+            "calibration",
+            Kind::Object(&source_calibration::CALIBRATION),
+            "none",
+            "What labelled prompts of one's own say beside the benchmark scores; `pointsman calibrate` writes it.",
         ),
         traffic::MAX_SHARE_FIELD,
         traffic::MIN_SHARE_FIELD,

@@ -320,7 +320,7 @@ fn what_is_doubtful_is_a_warning() {
     let expected = [
         "2:22 default_cluster: no backend has the cluster `smal`; did you mean `small`?",
         "6:5 models[2]: no backend serves `ghost`: it can never be chosen",
-        "6:5 models[2]: `ghost` has no benchmark scores: it counts as an average model",
+        "6:5 models[2]: `ghost` has no benchmark scores, and none are known of that name: it counts as an average model",
         "10:5 backends[1]: `slow` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
         "12:5 backends[3]: `same` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
         "15:60 profiles.x.limits.max_p50_ms: no backend can keep it: it gives way in every request",

@@ -4,6 +4,7 @@
 //! Envoy's to say.
 
 use super::Policy;
+use super::compile_ability::find_published;
 use super::document::Node;
 use super::profile::{Limit, Profile};
 use super::rules::{Rule, Then};
@@ -121,10 +122,16 @@ fn check_models(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
             .get("benchmarks")
             .is_none_or(|scores| scores.members().is_empty())
         {
-            let message = format!(
-                "{} has no benchmark scores: it counts as an average model",
-                quote(&model.name)
-            );
+            let name = quote(&model.name);
+            let message = match find_published(node) {
+                Some(known) => format!(
+                    "{name} has no benchmark scores: those published of `{}` count (models/benchmarks.json)",
+                    known.name
+                ),
+                None => format!(
+                    "{name} has no benchmark scores, and none are known of that name: it counts as an average model"
+                ),
+            };
             warnings.add(node.at, path, message);
         }
     }

@@ -85,7 +85,8 @@ fn progress(obstacle: &Ineligible) -> (u8, u32) {
         Ineligible::LacksCapability(_) => (4, 0),
         Ineligible::ContextWindow { window, .. } => (5, *window),
         Ineligible::OutputTokens { most, .. } => (6, *most),
-        Ineligible::BelowQuality { .. }
+        Ineligible::Down
+        | Ineligible::BelowQuality { .. }
         | Ineligible::OverCost { .. }
         | Ineligible::OverLatency { .. } => (7, 0),
     }

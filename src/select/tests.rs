@@ -19,6 +19,7 @@ fn model(name: &str, skill: f32) -> Model {
         max_output_tokens: 4096,
         ability: Ability {
             skills: [skill; SKILL_COUNT],
+            ..Ability::default()
         },
     }
 }
@@ -45,6 +46,7 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
         },
         tags: Vec::new(),
         endpoint: None,
+        health: None,
         credentials: None,
     }
 }
@@ -91,6 +93,7 @@ fn ask(classification: Option<&Classification>) -> Ask<'_> {
         max_tokens: None,
         choices: 1,
         classification,
+        observed: &[],
         incumbent: None,
         stickiness: 0.0,
         preferred: None,

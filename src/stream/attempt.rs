@@ -114,8 +114,7 @@ impl Attempt {
             return effects.push(Effect::Continue);
         };
         let backends = &site.policy.registry.backends;
-        let tried = find_tried(&chain, host, site);
-        let Some(backend) = tried else {
+        let Some(backend) = find_tried(&chain, host, site) else {
             effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
             restate_length(chain.content_length, effects);
             return effects.push(Effect::Continue);

@@ -18,6 +18,7 @@ use loader::{Case, HeaderValue, Outcome};
 
 pub const TESTS: &[Test] = &[
     ("corpus::every_file_is_run", every_file_is_run),
+    ("corpus::apis", |run| file(run, "apis")),
     ("corpus::bad_input", |run| file(run, "bad_input")),
     ("corpus::capabilities", |run| file(run, "capabilities")),
     ("corpus::context_window", |run| file(run, "context_window")),

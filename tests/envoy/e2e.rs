@@ -16,6 +16,7 @@
 mod bodies;
 mod clients;
 mod corpus;
+mod failover;
 mod faults;
 mod hygiene;
 mod observed;
@@ -62,6 +63,7 @@ fn all() -> impl Iterator<Item = Test> {
         bodies::TESTS,
         clients::TESTS,
         corpus::TESTS,
+        failover::TESTS,
         faults::TESTS,
         hygiene::TESTS,
         observed::TESTS,

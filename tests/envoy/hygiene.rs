@@ -66,6 +66,7 @@ fn forged<'a>(request: Request<'a>) -> Request<'a> {
         .header("X-Pointsman-Cluster", b"cpu")
         .header("x-pointsman-model", b"gpt-4o")
         .header("x-pointsman-reason", b"because")
+        .header("x-envoy-attempt-count", b"77")
         .header("X-POINTSMAN-new", b"\xff")
 }
 
@@ -81,6 +82,7 @@ fn forged_headers_change_nothing(case: &Case) {
     done.assert_rewritten("lpu", &body, "llama-3.1-8b", "llama-3.1-8b-instant");
     assert_nothing_of_ours_arrived(&done);
     assert_eq!(done.told("model"), Some("llama-3.1-8b"));
+    assert_eq!(done.told("attempts"), Some("1"));
 
     let done = case.send(forged(Request::post(CHAT, b"{")));
     done.assert_untouched("gpu", b"{");

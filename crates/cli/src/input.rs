@@ -27,7 +27,12 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
 
 /// The policy in the file at `path`, for commands that only use it: its first problem is the error.
 pub fn read_policy(path: &Path) -> Result<Policy, Failure> {
-    Policy::compile(&read_text(path)?).map_err(|invalid| {
+    compile(path, &read_text(path)?)
+}
+
+/// The policy with this text, which came from `path`.
+pub fn compile(path: &Path, text: &str) -> Result<Policy, Failure> {
+    Policy::compile(text).map_err(|invalid| {
         let first = invalid
             .problems
             .first()

@@ -8,16 +8,21 @@
 
 mod backends;
 mod bench;
+mod benchmarks;
+mod calibrate;
 mod check;
 mod demo;
 mod envoy;
+mod eval;
 mod explain;
 mod failure;
 mod features;
 mod http;
 mod input;
+mod outcomes;
 mod progress;
 mod quantile;
+mod render;
 mod route;
 mod schema;
 mod table;
@@ -51,11 +56,15 @@ enum Command {
     Demo(demo::Args),
     /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
     DemoBackends(backends::Args),
+    /// Measure the router on outcomes of real models: quality, cost, calibration
+    Eval(eval::Args),
     /// Show why a request goes where it goes: every candidate with why not
     Explain(explain::Args),
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
+    /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
+    Render(render::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
@@ -68,8 +77,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => backends::run(args),
+        Command::Eval(args) => eval::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
     }

@@ -11,6 +11,8 @@ pub struct Progress {
     done: u64,
     total: u64,
     in_place: bool,
+    /// What `done` and `total` count is bytes: shown as a share, and on terminals alone.
+    bytes: bool,
 }
 
 impl Progress {
@@ -21,9 +23,33 @@ impl Progress {
             done: 0,
             total,
             in_place: stderr().is_terminal(),
+            bytes: false,
         };
         progress.draw();
         progress
+    }
+
+    /// Begins the reading of `total` bytes. Nothing is shown where standard error is no terminal.
+    pub fn of_bytes(what: &str, total: u64) -> Progress {
+        let progress = Progress {
+            what: what.to_owned(),
+            done: 0,
+            total,
+            in_place: stderr().is_terminal(),
+            bytes: true,
+        };
+        progress.draw();
+        progress
+    }
+
+    /// The first `done` steps are done.
+    pub fn reach(&mut self, done: u64) {
+        let percent = |done: u64| done * 100 / self.total.max(1);
+        let moved = percent(done) != percent(self.done);
+        self.done = done;
+        if moved {
+            self.draw();
+        }
     }
 
     /// One more step is done.
@@ -48,8 +74,14 @@ impl Progress {
             let bar: String = (0..WIDTH)
                 .map(|at| if at < filled { '█' } else { '░' })
                 .collect();
-            eprint!("\r{what} {bar} {done}/{total}");
+            if self.bytes {
+                eprint!("\r{what} {bar} {:3} %", done * 100 / (*total).max(1));
+            } else {
+                eprint!("\r{what} {bar} {done}/{total}");
+            }
             let _ = stderr().flush();
+        } else if self.bytes {
+            // A line at every tenth would only be noise in a log.
         } else if done * 10 / (*total).max(1) != done.saturating_sub(1) * 10 / (*total).max(1) {
             eprintln!("{what} {done}/{total}");
         }

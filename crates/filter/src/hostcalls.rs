@@ -61,6 +61,13 @@ unsafe extern "C" {
         bytes_size: usize,
     ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, out: *mut *mut u8, out_size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        out: *mut *mut u8,
+        out_size: *mut usize,
+    ) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
         name: *const u8,
@@ -176,6 +183,22 @@ pub fn headers(map: Map) -> Result<Vec<u8>, HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host writes pointer and size of what it allocated with our allocator.
     check(unsafe { proxy_get_header_map_pairs(map as u32, &mut out, &mut out_size) })?;
+    Ok(take(out, out_size))
+}
+
+/// The value of a header; several are joined by commas.
+pub fn header(map: Map, name: &[u8]) -> Result<Vec<u8>, HostError> {
+    let (mut out, mut out_size) = (null_mut(), 0);
+    // SAFETY: the host writes pointer and size of what it allocated with our allocator.
+    check(unsafe {
+        proxy_get_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            &mut out,
+            &mut out_size,
+        )
+    })?;
     Ok(take(out, out_size))
 }
 

@@ -6,10 +6,29 @@
 /// Columns that one pass of [`row_times`] keeps in registers: 16 floats are four 128-bit lanes.
 const BLOCK: usize = 16;
 
-/// Bytes, each a two's complement int8, to floats; as many as both slices have.
-pub fn widen(bytes: &[u8], floats: &mut [f32]) {
-    for (float, byte) in floats.iter_mut().zip(bytes) {
-        *float = f32::from(*byte as i8);
+/// The sum of rows, each times its factor, in their order. A row is int8 in two's complement, as many as `sums` has.
+pub fn sum_rows(rows: &[(&[u8], f32)], sums: &mut [f32]) {
+    let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
+    let rest_start = blocks.len() * BLOCK;
+    for (index, block) in blocks.iter_mut().enumerate() {
+        let mut totals = [0.0f32; BLOCK];
+        for (row, factor) in rows {
+            if let Some(row) = row
+                .get(index * BLOCK..)
+                .and_then(|row| row.first_chunk::<BLOCK>())
+            {
+                for (total, byte) in totals.iter_mut().zip(row) {
+                    *total += factor * f32::from(*byte as i8);
+                }
+            }
+        }
+        *block = totals;
+    }
+    for (row, factor) in rows {
+        let row = row.get(rest_start..).unwrap_or_default();
+        for (sum, byte) in rest.iter_mut().zip(row) {
+            *sum += factor * f32::from(*byte as i8);
+        }
     }
 }
 
@@ -54,10 +73,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn widen_keeps_the_sign() {
-        let mut floats = [0.0; 4];
-        widen(&[0, 127, 128, 255], &mut floats);
-        assert_eq!(floats, [0.0, 127.0, -128.0, -1.0]);
+    fn sum_rows_is_the_weighted_sum_for_any_width() {
+        for columns in [0, 1, 15, 16, 17, 64] {
+            let table: Vec<u8> = (0..3 * columns).map(|i| (i * 37) as u8).collect();
+            let row = |k: usize| &table[k * columns..(k + 1) * columns];
+            let rows = [(row(2), 0.5), (row(0), -2.0), (row(2), 0.25)];
+            let mut sums = vec![0.0; columns];
+            sum_rows(&rows, &mut sums);
+            for (column, sum) in sums.iter().enumerate() {
+                let of = |k: usize| f32::from(row(k)[column] as i8);
+                assert_eq!(*sum, 0.75 * of(2) - 2.0 * of(0), "column {column}");
+            }
+        }
     }
 
     #[test]

@@ -34,6 +34,16 @@ impl Config {
             ))
     }
 
+    /// A whole configuration, as it is.
+    ///
+    /// # Errors
+    /// Where the text is no YAML.
+    pub fn parse(text: &str) -> Result<Config, String> {
+        serde_yaml_ng::from_str(text)
+            .map(Config)
+            .map_err(|error| error.to_string())
+    }
+
     /// The same with `value` in place of what is at `pointer`; where nothing is, it is added to its parent.
     ///
     /// # Panics

@@ -73,6 +73,12 @@ pub const BACKEND: Shape = Shape {
             "Where `pointsman render` finds it: `http://HOST:PORT` or `https://HOST`, with a path that goes before each request's own where it needs one.",
         ),
         optional(
+            "health",
+            Kind::Text,
+            "it is judged by its answers alone",
+            "A path that answers 200 while it is well, such as `/health`: `pointsman render` has Envoy ask it.",
+        ),
+        optional(
             "credentials",
             Kind::Object(&CREDENTIALS),
             "those that the client sent",

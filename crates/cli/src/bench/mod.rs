@@ -45,6 +45,12 @@ pub struct Args {
     /// Seconds of load in all, starts and memory apart
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     seconds: u64,
+    /// Sizes of request bodies in bytes
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = SIZES)]
+    sizes: Vec<usize>,
+    /// How many connections send at the same time
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_values_t = CONNECTIONS)]
+    connections: Vec<usize>,
     /// Starts of each arm for time to ready and memory
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     starts: u32,
@@ -130,7 +136,7 @@ async fn measure(
     }
     progress.finish();
 
-    let cells = SIZES.len() * CONNECTIONS.len();
+    let cells = (args.sizes.len() * args.connections.len()).max(1);
     let pairs = (args.seconds * 1000 / (cells as u64 * 2 * BLOCK.as_millis() as u64)).max(2);
     let bare = setup.start(Arm::Bare, 1).await?;
     let filter = setup.start(Arm::Filter, 1).await?;
@@ -140,8 +146,8 @@ async fn measure(
     };
     let mut progress = Progress::new("latency and throughput", cells as u64 * pairs);
     let mut loads = Vec::new();
-    for connections in CONNECTIONS {
-        for bytes in SIZES {
+    for connections in args.connections.iter().copied() {
+        for bytes in args.sizes.iter().copied() {
             loads.push(load::measure(arms, bytes, connections, pairs, BLOCK, &mut progress).await?);
         }
     }

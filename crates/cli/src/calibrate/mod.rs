@@ -1,0 +1,2 @@
+//! `pointsman calibrate`
+pub mod fit;

@@ -1,0 +1,163 @@
+//! What the filter makes of each row: the classification of its prompt, how long that took and, where a policy is given, which
+//! model every profile of it sends the prompt to. The classifier and the router are the core's own.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use pointsman::ability::known::names::canonical;
+use pointsman::classifier::{self, Classification, Classifier};
+use pointsman::decision::Outcome as Decided;
+use pointsman::policy::Policy;
+use pointsman::prompt::{Prompt, Turn};
+use pointsman::registry::ModelId;
+use pointsman::request::{self, Format};
+use pointsman::router::Router;
+use serde_json::json;
+
+use crate::outcomes::{Outcome, Row};
+
+/// A row without its text.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The file's label of the kind of task; empty where it has none.
+    pub task: String,
+    /// The file's label of the subject; empty where it has none.
+    pub domain: String,
+    /// What the classifier says of the prompt.
+    pub said: Classification,
+    /// Tokens of the prompt, as the filter estimates them.
+    pub input_tokens: u32,
+    /// Microseconds that tokens, features and model took.
+    pub micros: f64,
+    /// What models made of it, by name.
+    pub outcomes: Vec<(String, Outcome)>,
+    /// Which of two models was preferred.
+    #[allow(dead_code, reason = "`pointsman calibrate` will read it")]
+    pub preference: Option<crate::outcomes::row::Preference>,
+    /// For each profile of the policy the model that it chooses among those with an outcome; empty without a policy.
+    pub routed: Vec<Option<ModelId>>,
+}
+
+/// A name's model in a policy: by its name, by what a backend calls it, or by another spelling of either.
+pub fn find_model(policy: &Policy, name: &str) -> Option<ModelId> {
+    let registry = &policy.registry;
+    let served = |same: &dyn Fn(&str) -> bool| {
+        let backend = registry.backends.iter().find(|one| same(&one.served_model));
+        backend.map(|backend| backend.model)
+    };
+    let plain = canonical(name);
+    let spelt = || {
+        let at = registry
+            .models
+            .iter()
+            .position(|one| canonical(&one.name) == plain);
+        at.map(|at| ModelId(at as u32))
+    };
+    registry
+        .find_model(name)
+        .or_else(|| served(&|own| own == name))
+        .or_else(spelt)
+        .or_else(|| served(&|own| canonical(own) == plain))
+}
+
+/// Looks at rows, one after another. One a thread.
+pub struct Examiner<'p> {
+    classifier: Option<Classifier>,
+    router: Router,
+    policy: Option<&'p Policy>,
+    models: HashMap<String, Option<ModelId>>,
+    /// The policy with only the backends of some models, by which models those are.
+    narrowed: HashMap<Vec<bool>, Policy>,
+}
+
+impl<'p> Examiner<'p> {
+    /// An examiner that also routes, where a policy is given.
+    pub fn new(policy: Option<&'p Policy>) -> Examiner<'p> {
+        Examiner {
+            classifier: Classifier::embedded().ok(),
+            router: Router::new().0,
+            policy,
+            models: HashMap::new(),
+            narrowed: HashMap::new(),
+        }
+    }
+
+    /// What the filter makes of `row`.
+    pub fn examine(&mut self, row: Row) -> Seen {
+        let body = json!({"messages": [{"role": "user", "content": row.prompt}]}).to_string();
+        // It is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
+        let input_tokens = request::parse(Format::OpenAiChat, body.as_bytes(), true)
+            .map_or(0, |request| Prompt::of(&request).input_tokens);
+        let turn = Turn {
+            text: row.prompt.as_str().into(),
+        };
+        let start = Instant::now();
+        let said = self
+            .classifier
+            .as_mut()
+            .and_then(|classifier| classifier.classify(&turn).ok())
+            .unwrap_or_else(|| classifier::from_features(&turn));
+        let micros = start.elapsed().as_secs_f64() * 1e6;
+        let routed = self.route(&row);
+        Seen {
+            task: row.task,
+            domain: row.domain,
+            said,
+            input_tokens,
+            micros,
+            outcomes: row.outcomes,
+            preference: row.preference,
+            routed,
+        }
+    }
+
+    /// What each profile chooses among the models that have an outcome for `row`.
+    fn route(&mut self, row: &Row) -> Vec<Option<ModelId>> {
+        let Some(policy) = self.policy else {
+            return Vec::new();
+        };
+        let mut present = vec![false; policy.registry.models.len()];
+        for (name, _) in &row.outcomes {
+            let found = match self.models.get(name) {
+                Some(found) => *found,
+                None => {
+                    let found = find_model(policy, name);
+                    self.models.insert(name.clone(), found);
+                    found
+                }
+            };
+            if let Some(place) = found.and_then(|id| present.get_mut(id.0 as usize)) {
+                *place = true;
+            }
+        }
+        if !present.contains(&true) {
+            return vec![None; policy.profiles.len()];
+        }
+        let narrowed = self
+            .narrowed
+            .entry(present)
+            .or_insert_with_key(|present| narrow(policy, present));
+        let mut chosen = Vec::with_capacity(policy.profiles.len());
+        for profile in &policy.profiles {
+            let body = json!({"model": profile.name, "messages": [{"role": "user", "content": row.prompt}]});
+            let body = body.to_string();
+            let outcome = self
+                .router
+                .route(narrowed, Format::OpenAiChat, body.as_bytes(), true);
+            chosen.push(match outcome {
+                Decided::Routed(decision) => Some(decision.model),
+                Decided::Bypassed(_) | Decided::Rejected(_) => None,
+            });
+        }
+        chosen
+    }
+}
+
+fn narrow(policy: &Policy, present: &[bool]) -> Policy {
+    let mut narrowed = policy.clone();
+    narrowed
+        .registry
+        .backends
+        .retain(|backend| present.get(backend.model.0 as usize) == Some(&true));
+    narrowed
+}

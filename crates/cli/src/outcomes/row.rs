@@ -1,0 +1,161 @@
+//! One line of an outcome file: a prompt, what models made of it, or which of two answers was preferred. A line that does not say
+//! what it must is an error in words; what is missing and may be is `None`.
+
+use serde_json::{Map, Value};
+
+/// What one model made of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// How right it was, 0 to 1.
+    pub score: f64,
+    /// What it cost, in USD or any other unit that all models share.
+    pub cost: Option<f64>,
+    /// Tokens of the prompt, as the model counts them.
+    pub input_tokens: Option<f64>,
+    /// Tokens of the answer.
+    pub output_tokens: Option<f64>,
+    /// Prices per million tokens of input and output.
+    pub price: Option<[f64; 2]>,
+}
+
+/// Which of two models answered better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preference {
+    /// The two models.
+    pub between: [String; 2],
+    /// How much the first one is preferred: 1, 0, or 0.5 for a tie.
+    pub first: f64,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What was asked.
+    pub prompt: String,
+    /// The file's own label of the kind of task; empty where it has none.
+    pub task: String,
+    /// The file's own label of the subject; empty where it has none.
+    pub domain: String,
+    /// Outcomes by model, sorted by name. A model whose score is `null` is left out.
+    pub outcomes: Vec<(String, Outcome)>,
+    /// A preference, for `pointsman calibrate`.
+    pub preference: Option<Preference>,
+}
+
+impl Row {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(line: &[u8]) -> Result<Row, String> {
+        let value: Value =
+            serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
+        let Value::Object(fields) = value else {
+            return Err("is no JSON object".into());
+        };
+        let prompt = match fields.get("prompt") {
+            Some(Value::String(prompt)) => prompt.clone(),
+            Some(_) => return Err("`prompt` is no string".into()),
+            None => return Err("has no `prompt`".into()),
+        };
+        let label = |names: &[&str]| {
+            let texts = names.iter().filter_map(|name| fields.get(*name)?.as_str());
+            texts.map(str::to_owned).next().unwrap_or_default()
+        };
+        Ok(Row {
+            prompt,
+            task: label(&["task", "task_type"]),
+            domain: label(&["domain"]),
+            outcomes: outcomes(&fields)?,
+            preference: preference(&fields)?,
+        })
+    }
+}
+
+fn outcomes(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, String> {
+    let models = match fields.get("models") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Object(models)) => models,
+        Some(_) => return Err("`models` is no object".into()),
+    };
+    let mut outcomes = Vec::with_capacity(models.len());
+    for (name, value) in models {
+        let at = |error: String| format!("`models.{name}`: {error}");
+        if let Some(outcome) = outcome(value).map_err(at)? {
+            outcomes.push((name.clone(), outcome));
+        }
+    }
+    outcomes.sort_by(|left, right| left.0.cmp(&right.0));
+    Ok(outcomes)
+}
+
+/// `None` where there is no score: the model was not asked, or not graded.
+fn outcome(value: &Value) -> Result<Option<Outcome>, String> {
+    let nothing = Map::new();
+    let (score, fields) = match value {
+        Value::Object(fields) => (fields.get("score").unwrap_or(&Value::Null), fields),
+        other => (other, &nothing),
+    };
+    let score = match score {
+        Value::Null => return Ok(None),
+        Value::Bool(right) => f64::from(u8::from(*right)),
+        other => other.as_f64().ok_or("`score` is no number")?,
+    };
+    if !(0.0..=1.0).contains(&score) {
+        return Err(format!("`score` is {score}, not 0 to 1"));
+    }
+    let price = match fields.get("price_per_m").and_then(Value::as_array) {
+        Some(pair) => {
+            let one = |at: usize| amount(pair.get(at), "price_per_m");
+            Some([one(0)?.unwrap_or(0.0), one(1)?.unwrap_or(0.0)])
+        }
+        None => None,
+    };
+    Ok(Some(Outcome {
+        score,
+        cost: amount(fields.get("cost"), "cost")?,
+        input_tokens: amount(fields.get("input_tokens"), "input_tokens")?,
+        output_tokens: amount(fields.get("output_tokens"), "output_tokens")?,
+        price,
+    }))
+}
+
+/// A number that is not negative; `None` where there is none.
+fn amount(value: Option<&Value>, name: &str) -> Result<Option<f64>, String> {
+    let number = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value
+            .as_f64()
+            .ok_or_else(|| format!("`{name}` is no number"))?,
+    };
+    if number < 0.0 {
+        return Err(format!("`{name}` is {number}: less than 0"));
+    }
+    Ok(Some(number))
+}
+
+/// `{"preference": {"between": [A, B], "winner": A}}`; the winner `"tie"` or `null` is a tie.
+fn preference(fields: &Map<String, Value>) -> Result<Option<Preference>, String> {
+    let Some(value) = fields.get("preference").filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let names = value.get("between").and_then(Value::as_array);
+    let name = |at: usize| names.and_then(|names| names.get(at)?.as_str());
+    let (Some(left), Some(right)) = (name(0), name(1)) else {
+        return Err("`preference.between` does not name two models".into());
+    };
+    let first = match value.get("winner").and_then(Value::as_str) {
+        None | Some("tie") => 0.5,
+        Some(winner) if winner == left => 1.0,
+        Some(winner) if winner == right => 0.0,
+        Some(winner) => {
+            return Err(format!(
+                "`preference.winner` is `{winner}`: neither `{left}` nor `{right}`, nor `tie`"
+            ));
+        }
+    };
+    Ok(Some(Preference {
+        between: [left.to_owned(), right.to_owned()],
+        first,
+    }))
+}

@@ -1,0 +1,229 @@
+//! The clusters: one for each backend, and, where Envoy cannot pick one for each attempt, one for each chain of them.
+
+use std::net::IpAddr;
+
+use pointsman::chain::{Failover, aggregate_name};
+use pointsman::policy::Policy;
+use pointsman::registry::{Backend, Endpoint};
+use serde_json::json;
+
+use super::Plan;
+use super::text::{address, indent, scalar};
+use crate::failure::Failure;
+
+/// Every cluster as YAML list items.
+///
+/// # Errors
+/// [`Failure::Input`] where a backend has no endpoint.
+pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
+    let mut out = String::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for backend in &plan.policy.registry.backends {
+        if seen.contains(&backend.cluster.as_str()) {
+            continue;
+        }
+        let Some(endpoint) = &backend.endpoint else {
+            return Err(Failure::Input(format!(
+                "backend `{}` has no `endpoint`, such as `http://10.0.0.7:8000`: nothing says where its cluster is",
+                backend.name
+            )));
+        };
+        out.push_str(&cluster(plan, backend, endpoint, seen.is_empty()));
+        seen.push(&backend.cluster);
+    }
+    if !seen.contains(&plan.policy.default_cluster.as_str()) {
+        return Err(Failure::Input(format!(
+            "the default cluster `{}` is no backend's",
+            plan.policy.default_cluster
+        )));
+    }
+    if let Failover::Aggregate { links } = plan.failover {
+        out.push_str(&aggregates(plan.policy, links));
+    }
+    Ok(out)
+}
+
+fn cluster(plan: &Plan<'_>, backend: &Backend, endpoint: &Endpoint, first: bool) -> String {
+    let name = scalar(&backend.cluster);
+    let kind = match endpoint.host.parse::<IpAddr>() {
+        Ok(_) => "STATIC",
+        Err(_) => "STRICT_DNS",
+    };
+    let host = match plan.failover {
+        Failover::Aggregate { .. } => format!(
+            ",\n        metadata: {{filter_metadata: {{pointsman: {{backend: {}}}}}}}",
+            scalar(&backend.name)
+        ),
+        _ => String::new(),
+    };
+    let address = address(&endpoint.host);
+    let mut out = format!(
+        "- name: {name}\n  type: {kind}\n  connect_timeout: 1s\n  \
+         load_assignment:\n    cluster_name: {name}\n    \
+         endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {address}, port_value: {}}}}}}}{host}}}]}}]\n",
+        endpoint.port
+    );
+    if endpoint.tls {
+        out.push_str(&tls(endpoint, &plan.args.ca));
+    }
+    if plan.failover == Failover::Off {
+        return out;
+    }
+    if let Some(path) = &backend.health {
+        out.push_str(&format!(
+            "  health_checks:\n  - {{timeout: 2s, interval: 5s, unhealthy_threshold: 2, healthy_threshold: 1, \
+             no_traffic_interval: 5s, http_health_check: {{path: {}}}}}\n",
+            scalar(path)
+        ));
+    }
+    out.push_str(&indent(&shared(plan, first), 2));
+    out
+}
+
+fn tls(endpoint: &Endpoint, ca: &str) -> String {
+    let host = json!(endpoint.host).to_string();
+    format!(
+        "  transport_socket:\n    name: envoy.transport_sockets.tls\n    typed_config:\n      \
+         \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n      \
+         sni: {host}\n      \
+         common_tls_context:\n        validation_context:\n          trusted_ca: {{filename: {}}}\n          \
+         match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: {host}}}}}]\n",
+        scalar(ca)
+    )
+}
+
+/// What every cluster of a chain has: written once, referred to afterwards.
+fn shared(plan: &Plan<'_>, first: bool) -> String {
+    if !first {
+        return "per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\n\
+                circuit_breakers: *limits\ntyped_extension_protocol_options: *attempts\n"
+            .to_owned();
+    }
+    format!(
+        "# The body is written anew in here: as far above the policy's max_body_bytes as the listener's limit.\n\
+         per_connection_buffer_limit_bytes: 16777216\n\
+         outlier_detection: &outliers\n  \
+         consecutive_5xx: 5\n  consecutive_gateway_failure: 3\n  enforcing_consecutive_gateway_failure: 100\n  \
+         interval: 2s\n  base_ejection_time: 5s\n  max_ejection_time: 60s\n  \
+         # A cluster of one host has to be ejected whole.\n  \
+         max_ejection_percent: 100\n\
+         # Envoy's own limit is 3 retries at a time: a backend that dies under load needs one for each request in flight.\n\
+         circuit_breakers: &limits\n  \
+         thresholds: [{{max_connections: 65536, max_pending_requests: 65536, max_requests: 65536, max_retries: 65536}}]\n\
+         {}",
+        attempts(plan)
+    )
+}
+
+/// The upstream filter.
+fn attempts(plan: &Plan<'_>) -> String {
+    let configuration = indent(&configuration(plan), 10);
+    format!(
+        "# Runs once for each attempt: model name, path and credentials of the backend that is tried.\n\
+         typed_extension_protocol_options: &attempts\n  \
+         envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n    \
+         \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n    \
+         explicit_http_config: {{http_protocol_options: {{}}}}\n    \
+         http_filters:\n    \
+         - name: pointsman\n      \
+         typed_config:\n        \
+         \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n        \
+         config:\n          \
+         name: pointsman_attempt\n          \
+         root_id: pointsman\n          \
+         allow_on_headers_stop_iteration: true\n          \
+         failure_policy: FAIL_RELOAD\n          \
+         reload_config: {{backoff: {{base_interval: 0.010s}}}}\n\
+         {}\
+         {configuration}    \
+         - name: envoy.filters.http.upstream_codec\n      \
+         typed_config:\n        \
+         \"@type\": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec\n",
+        indent(&super::envoy::attempt_vm(plan), 10)
+    )
+}
+
+/// The module's configuration in its role `attempt`: of the policy only what an attempt needs.
+fn configuration(plan: &Plan<'_>) -> String {
+    let policy = plan.policy;
+    let models = policy
+        .registry
+        .models
+        .iter()
+        .map(|model| json!({"name": model.name}));
+    let source: serde_json::Value = serde_json::from_str(&plan.source).unwrap_or_default();
+    let written = source.get("backends").and_then(serde_json::Value::as_array);
+    let mut backends = Vec::new();
+    for backend in written.into_iter().flatten() {
+        let mut kept = serde_json::Map::new();
+        for name in [
+            "name",
+            "cluster",
+            "model",
+            "serves",
+            "endpoint",
+            "credentials",
+        ] {
+            if let Some(value) = backend.get(name) {
+                kept.insert(name.to_owned(), value.clone());
+            }
+        }
+        kept.insert("price".to_owned(), json!({"input": 0, "output": 0}));
+        backends.push(serde_json::Value::Object(kept).to_string());
+    }
+    let models: Vec<String> = models.map(|model| model.to_string()).collect();
+    format!(
+        "configuration:\n  \"@type\": type.googleapis.com/google.protobuf.StringValue\n  value: |\n    \
+         {{\n      \"role\": \"attempt\",\n{}      \"policy\": {{\n        \"version\": {},\n        \"max_body_bytes\": {},\n        \
+         \"models\": [{}],\n        \"backends\": [\n          {}\n        ]\n      }}\n    }}\n",
+        indent(&super::envoy::failover_members(plan.failover), 6),
+        json!(policy.version),
+        policy.max_body_bytes,
+        models.join(", "),
+        backends.join(",\n          "),
+    )
+}
+
+/// Every chain of two to `links` backends, each as the clusters in order.
+pub fn chains(policy: &Policy, links: usize) -> Vec<Vec<&str>> {
+    let clusters: Vec<&str> = policy
+        .registry
+        .backends
+        .iter()
+        .map(|backend| backend.cluster.as_str())
+        .collect();
+    let mut all = Vec::new();
+    let mut last: Vec<Vec<&str>> = clusters.iter().map(|cluster| vec![*cluster]).collect();
+    for _ in 1..links {
+        let mut next = Vec::new();
+        for chain in &last {
+            for cluster in clusters.iter().filter(|one| !chain.contains(one)) {
+                let mut longer = chain.clone();
+                longer.push(cluster);
+                next.push(longer);
+            }
+        }
+        all.extend(next.iter().cloned());
+        last = next;
+    }
+    all
+}
+
+fn aggregates(policy: &Policy, links: usize) -> String {
+    let mut out = String::from(
+        "# One for each chain of backends that a decision may ask for by name: Envoy 1.36 to 1.38 cannot pick the cluster of an\n\
+         # attempt. The filters that run are these clusters' own.\n",
+    );
+    for chain in chains(policy, links) {
+        let names: Vec<String> = chain.iter().map(|cluster| scalar(cluster)).collect();
+        out.push_str(&format!(
+            "- {{name: {}, connect_timeout: 1s, lb_policy: CLUSTER_PROVIDED, per_connection_buffer_limit_bytes: 16777216, \
+             cluster_type: {{name: envoy.clusters.aggregate, typed_config: {{\"@type\": \
+             type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig, clusters: [{}]}}}}, \
+             circuit_breakers: *limits, typed_extension_protocol_options: *attempts}}\n",
+            scalar(&aggregate_name(chain.iter().copied())),
+            names.join(", ")
+        ));
+    }
+    out
+}

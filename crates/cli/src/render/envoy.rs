@@ -1,0 +1,144 @@
+//! The complete static configuration, from a template whose other parts are the same for every policy.
+
+use pointsman::chain::Failover;
+use pointsman::telemetry::{STATS_TAGS, state};
+use serde_json::json;
+
+use super::text::{address, fill, scalar};
+use super::{Plan, clusters, routes};
+use crate::failure::Failure;
+
+const TEMPLATE: &str = include_str!("envoy.yaml");
+
+/// The whole file.
+pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
+    let Some((host, port)) = plan.args.listen.rsplit_once(':') else {
+        return Err(Failure::Input(format!(
+            "`{}` is no address, such as `127.0.0.1:10000`",
+            plan.args.listen
+        )));
+    };
+    let port: u16 = port
+        .parse()
+        .map_err(|_| Failure::Input(format!("`{}` has no port", plan.args.listen)))?;
+    Ok(fill(
+        TEMPLATE,
+        &[
+            ("head", &head(plan)),
+            ("admin_port", &plan.args.admin_port.to_string()),
+            ("listen_host", &address(host)),
+            ("listen_port", &port.to_string()),
+            ("stats_tags", &stats_tags()),
+            ("states", &states()),
+            ("routes", &routes::render(plan)),
+            ("removed_headers", &routes::removed_headers(plan.failover)),
+            ("vm", &vm(plan)),
+            ("failover_members", &failover_members(plan.failover)),
+            ("policy", &plan.source),
+            ("clusters", &clusters::render(plan)?),
+        ],
+    ))
+}
+
+fn head(plan: &Plan<'_>) -> String {
+    let mut options = String::new();
+    for (name, value, usual) in [
+        ("envoy-version", plan.args.envoy_version.as_str(), "1.36"),
+        ("module", plan.args.module.as_str(), "target/pointsman.wasm"),
+        ("listen", plan.args.listen.as_str(), "127.0.0.1:10000"),
+    ] {
+        if value != usual {
+            options.push_str(&format!(" --{name} {value}"));
+        }
+    }
+    if plan.failover == Failover::Off {
+        options.push_str(" --failover off");
+    }
+    let (major, minor) = plan.version;
+    format!(
+        "# Pointsman in an Envoy of your own: a complete static configuration. Envoy {major}.{minor} to 1.40, the official binaries.\n\
+         # Written by\n\
+         #\n\
+         #   pointsman render envoy {}{options}\n\
+         #\n\
+         # Yours to change: the policy, the clusters, the ports. What is marked KEEP holds together: without it requests hang,\n\
+         # clients choose the cluster themselves, or a fault of the router becomes an outage. The tests run such files, with other\n\
+         # ports and other endpoints.",
+        plan.file
+    )
+}
+
+pub fn stats_tags() -> String {
+    STATS_TAGS
+        .iter()
+        .map(|(name, regex)| format!("- {{tag_name: {name}, regex: '{regex}'}}\n"))
+        .collect()
+}
+
+/// The access log's fields that the filter sets.
+pub fn states() -> String {
+    state::ALL
+        .iter()
+        .map(|key| {
+            let name = key.trim_start_matches("pointsman.").replace('.', "_");
+            format!("{name}: \"%FILTER_STATE(wasm.{key}:PLAIN)%\"\n")
+        })
+        .collect()
+}
+
+/// How failover stands in the module's configuration.
+pub fn failover_members(failover: Failover) -> String {
+    match failover {
+        Failover::Off => String::new(),
+        Failover::PerAttempt => "\"failover\": \"per_attempt\",".to_owned(),
+        Failover::Aggregate { links } => {
+            format!("\"failover\": \"aggregate\",\n\"links\": {links},")
+        }
+    }
+}
+
+/// The virtual machine of the router.
+pub fn vm(plan: &Plan<'_>) -> String {
+    let anchor = match plan.failover {
+        Failover::PerAttempt => " &vm",
+        _ => "",
+    };
+    format!(
+        "vm_config:{anchor}\n  # Shared data (the published policy) belongs to this id.\n  vm_id: pointsman\n{}",
+        code(plan, plan.failover == Failover::PerAttempt)
+    )
+}
+
+/// The virtual machine of the attempts: the router's own, but Envoy 1.36 would name the metrics of both after a cluster.
+pub fn attempt_vm(plan: &Plan<'_>) -> String {
+    match plan.failover {
+        Failover::PerAttempt => "vm_config: *vm\n".to_owned(),
+        _ => format!(
+            "vm_config:\n  # Not the router's: Envoy 1.36 would name the metrics of both after a cluster.\n  vm_id: pointsman-attempt\n{}",
+            code(plan, true)
+        ),
+    }
+}
+
+fn code(plan: &Plan<'_>, secrets: bool) -> String {
+    let mut out = format!(
+        "  runtime: envoy.wasm.runtime.v8\n  # Relative to where Envoy is started.\n  code: {{local: {{filename: {}}}}}\n",
+        scalar(&plan.args.module)
+    );
+    let mut keys: Vec<&str> = plan
+        .policy
+        .registry
+        .backends
+        .iter()
+        .filter_map(|backend| Some(backend.credentials.as_ref()?.env.as_str()))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if secrets && !keys.is_empty() {
+        out.push_str(&format!(
+            "  # The backends' secrets, from Envoy's own environment.\n  environment_variables: {{host_env_keys: {}}}\n",
+            json!(keys)
+        ));
+    }
+    out
+}

@@ -1,0 +1,227 @@
+//! `pointsman render`: what Envoy, Istio or Envoy Gateway need for a policy: clusters, routes, filters.
+//!
+//! The same policy gives the same text. What a mesh brings itself (listeners, endpoints it discovers) stays outside; what
+//! belongs together for failover (clusters, route, retries, upstream filter) is written together.
+
+mod clusters;
+mod envoy;
+mod mesh;
+mod routes;
+mod text;
+
+use std::path::PathBuf;
+
+use pointsman::chain::{self, Failover};
+use pointsman::policy::Policy;
+
+use crate::failure::Failure;
+use crate::input;
+
+/// The most aggregate clusters that are written for one policy.
+const MOST_AGGREGATES: usize = 160;
+/// The first Envoy that can pick the cluster of each attempt.
+const PER_ATTEMPT_SINCE: (u32, u32) = (1, 39);
+/// What is supported.
+const OLDEST: (u32, u32) = (1, 36);
+
+/// Arguments of `pointsman render`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// For whom
+    #[arg(value_enum)]
+    form: Form,
+    /// The policy, JSON or YAML
+    policy: PathBuf,
+    /// The oldest Envoy that is to run it
+    #[arg(long, value_name = "VERSION", default_value = "1.36")]
+    envoy_version: String,
+    /// How requests get to another backend [default: what the Envoy version can do best]
+    #[arg(long, value_enum)]
+    failover: Option<Way>,
+    /// Where Envoy finds the filter
+    #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
+    module: String,
+    /// Where it takes requests
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:10000")]
+    listen: String,
+    /// The port of its admin interface, on the loopback address
+    #[arg(long, value_name = "PORT", default_value_t = 9901)]
+    admin_port: u16,
+    /// How long an attempt may be silent where the answer is streamed [default: from the policy's latencies]
+    #[arg(long, value_name = "SECONDS")]
+    first_token_timeout: Option<f64>,
+    /// How long an attempt may be silent where the answer comes in one piece [default: from the policy's latencies]
+    #[arg(long, value_name = "SECONDS")]
+    answer_timeout: Option<f64>,
+    /// The certificates that backends with TLS are checked against
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ssl/certs/ca-certificates.crt"
+    )]
+    ca: String,
+}
+
+/// For whom is rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// A complete static configuration
+    Envoy,
+    /// An EnvoyFilter for Istio
+    Istio,
+    /// An EnvoyPatchPolicy for Envoy Gateway
+    EnvoyGateway,
+}
+
+/// How requests get to another backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Way {
+    /// Not at all: plain clusters
+    Off,
+    /// By aggregate clusters, one for each chain
+    Aggregate,
+    /// By a cluster picked for each attempt: Envoy 1.39 or newer
+    PerAttempt,
+}
+
+/// What is rendered, every choice made.
+struct Plan<'a> {
+    policy: &'a Policy,
+    /// The policy as JSON text.
+    source: String,
+    /// Path of the policy's file, as it was given.
+    file: String,
+    failover: Failover,
+    version: (u32, u32),
+    first_token_timeout: f64,
+    answer_timeout: f64,
+    args: &'a Args,
+}
+
+/// Writes what was asked for to standard output, and what was chosen for the operator to standard error.
+///
+/// # Errors
+/// [`Failure::Input`] where the policy does not compile or cannot be rendered so.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let source = json_text(&input::read_text(&args.policy)?)?;
+    let policy = input::compile(&args.policy, &source)?;
+    let version = parse_version(&args.envoy_version)?;
+    let failover = choose(args.failover, version, &policy)?;
+    let (first_token, answer) = timeouts(&policy);
+    let plan = Plan {
+        policy: &policy,
+        source,
+        file: args.policy.display().to_string(),
+        failover,
+        version,
+        first_token_timeout: args.first_token_timeout.unwrap_or(first_token),
+        answer_timeout: args.answer_timeout.unwrap_or(answer),
+        args,
+    };
+    check(&plan)?;
+    let text = match args.form {
+        Form::Envoy => envoy::render(&plan)?,
+        Form::Istio => mesh::istio(&plan)?,
+        Form::EnvoyGateway => mesh::gateway(&plan)?,
+    };
+    if let Some(note) = note(&plan) {
+        eprintln!("note: {note}");
+    }
+    print!("{text}");
+    Ok(())
+}
+
+/// JSON as it is, YAML as JSON.
+fn json_text(text: &str) -> Result<String, Failure> {
+    if serde_json::from_str::<serde_json::Value>(text).is_ok() {
+        return Ok(text.trim_end().to_owned());
+    }
+    match serde_yaml_ng::from_str::<serde_json::Value>(text) {
+        Ok(value @ serde_json::Value::Object(_)) => Ok(format!("{value:#}")),
+        // The compiler says it better.
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn parse_version(text: &str) -> Result<(u32, u32), Failure> {
+    let mut parts = text.trim_start_matches('v').split('.');
+    let mut number = || parts.next().and_then(|part| part.parse().ok());
+    let version = number().zip(number());
+    match version {
+        Some(version) if version >= OLDEST => Ok(version),
+        Some(_) => Err(Failure::Input(format!(
+            "Envoy `{text}` is not supported: 1.36 is the oldest"
+        ))),
+        None => Err(Failure::Input(format!(
+            "`{text}` is no version of Envoy, such as `1.36` or `1.40.0`"
+        ))),
+    }
+}
+
+fn choose(way: Option<Way>, version: (u32, u32), policy: &Policy) -> Result<Failover, Failure> {
+    let backends = policy.registry.backends.len();
+    let aggregate = || match chain::aggregate_links(backends, MOST_AGGREGATES) {
+        1 if backends > 1 => Err(Failure::Input(format!(
+            "{backends} backends are too many for aggregate clusters, one for each chain: Envoy 1.39 or newer needs none \
+             (`--envoy-version 1.39`), or do without failover between clusters (`--failover off`)"
+        ))),
+        links => Ok(Failover::Aggregate { links }),
+    };
+    match way {
+        Some(Way::Off) => Ok(Failover::Off),
+        Some(Way::Aggregate) => aggregate(),
+        Some(Way::PerAttempt) if version < PER_ATTEMPT_SINCE => Err(Failure::Input(
+            "`--failover per-attempt` needs Envoy 1.39 or newer: say so with `--envoy-version`"
+                .into(),
+        )),
+        Some(Way::PerAttempt) => Ok(Failover::PerAttempt),
+        None if version >= PER_ATTEMPT_SINCE => Ok(Failover::PerAttempt),
+        None => aggregate(),
+    }
+}
+
+/// Seconds that an attempt may be silent: before the first token of a stream, and before an answer in one piece.
+fn timeouts(policy: &Policy) -> (f64, f64) {
+    // Four times what is rare already, so that a slow answer is not taken for none.
+    const PATIENCE: f64 = 4.0;
+    const LONG_ANSWER: f64 = 4096.0;
+    let (mut first_token, mut answer) = (10.0_f64, 60.0_f64);
+    for backend in &policy.registry.backends {
+        let latency = &backend.latency;
+        let first = f64::from(latency.first_token_p99_ms) / 1000.0;
+        first_token = first_token.max(first * PATIENCE);
+        answer = answer.max(first + 1.5 * LONG_ANSWER / f64::from(latency.tokens_per_second));
+    }
+    (first_token.ceil(), answer.ceil())
+}
+
+fn check(plan: &Plan<'_>) -> Result<(), Failure> {
+    let backends = &plan.policy.registry.backends;
+    for (index, backend) in backends.iter().enumerate() {
+        let mut before = backends.iter().take(index);
+        let twin = before.find(|other| {
+            let same_link = chain::link(&other.name) == chain::link(&backend.name);
+            let aggregate = matches!(plan.failover, Failover::Aggregate { .. });
+            same_link || (aggregate && other.cluster == backend.cluster)
+        });
+        if let Some(twin) = twin {
+            return Err(Failure::Input(format!(
+                "backends `{}` and `{}` cannot be told apart in a chain: give them clusters and names of their own",
+                twin.name, backend.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn note(plan: &Plan<'_>) -> Option<String> {
+    let (major, minor) = plan.version;
+    match plan.failover {
+        Failover::Aggregate { links } if plan.version < PER_ATTEMPT_SINCE => Some(format!(
+            "for Envoy {major}.{minor}: {} aggregate clusters, one for each chain of up to {links} backends; Envoy 1.39 or newer \
+             picks the cluster of each attempt and needs none (`--envoy-version 1.39`)",
+            clusters::chains(plan.policy, links).len()
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,324 @@
+//! Backends that fail cost nobody an error, as `pointsman render` writes the configuration: by aggregate clusters on every
+//! Envoy, and by a cluster picked for each attempt where Envoy can.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use pointsman_testkit::backends::Backends;
+use pointsman_testkit::config::Config;
+use pointsman_testkit::envoy::Envoy;
+use pointsman_testkit::http1::{Request, Response};
+use serde_json::{Value, json};
+
+use crate::Test;
+use crate::world::{CHAT, Case, ask};
+
+pub const TESTS: &[Test] = &[
+    ("failover::killed_one_by_one", killed_one_by_one),
+    (
+        "failover::every_fault_ends_on_a_healthy_backend",
+        every_fault,
+    ),
+];
+
+/// How long an attempt may be silent here, in seconds.
+const SILENCE: &str = "2";
+
+/// Ways of failing over that this Envoy has.
+fn ways(case: &Case) -> &'static [&'static str] {
+    match case.version {
+        "1.36.2" => &["aggregate"],
+        _ => &["aggregate", "per-attempt"],
+    }
+}
+
+/// The configuration that `pointsman render` writes for a policy.
+fn render(case: &Case, policy: &Value, way: &str) -> Config {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.json");
+    std::fs::write(&file, policy.to_string()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["render", "envoy"])
+        .arg(&file)
+        .args(["--envoy-version", case.version, "--failover", way])
+        .args(["--listen", "127.0.0.1:0", "--admin-port", "0"])
+        .args([
+            "--first-token-timeout",
+            SILENCE,
+            "--answer-timeout",
+            SILENCE,
+        ])
+        .arg("--module")
+        .arg(case.module())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
+}
+
+fn model(name: &str, mmlu: f64) -> Value {
+    json!({"name": name, "context_window": 32768, "benchmarks": {"mmlu": mmlu}})
+}
+
+/// A backend of which each is a process of its own, so that it can be killed.
+struct Host {
+    name: &'static str,
+    process: Option<Backends>,
+    address: SocketAddr,
+    policy: Value,
+}
+
+impl Host {
+    fn start(name: &'static str, model_name: &str, price: f64) -> Host {
+        let mut backend = json!({
+            "name": name, "model": model_name, "serves": format!("{model_name}@{name}"),
+            "price": {"input": price, "output": price},
+            "simulate": {"slots": 1000},
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("fleet.json");
+        std::fs::write(&file, json!({"backends": [backend]}).to_string()).unwrap();
+        let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
+        let process = Backends::start(command, &file).unwrap();
+        let address = process.all()[0].address;
+        backend["endpoint"] = json!(format!("http://{address}"));
+        backend.as_object_mut().unwrap().remove("simulate");
+        Host {
+            name,
+            process: Some(process),
+            address,
+            policy: backend,
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process = None;
+    }
+}
+
+fn send(address: SocketAddr, test: &str, body: &[u8]) -> Response {
+    Request::post(CHAT, body)
+        .header("x-test-id", test.as_bytes())
+        .send(address)
+        .unwrap()
+}
+
+/// Sends so many requests at the same time; `meanwhile` runs while they are under way.
+fn send_all(
+    address: SocketAddr,
+    count: usize,
+    test: &str,
+    meanwhile: impl FnOnce(),
+) -> Vec<Response> {
+    std::thread::scope(|scope| {
+        let sent: Vec<_> = (0..count)
+            .map(|_| scope.spawn(|| send(address, test, &ask("auto:cheap", "hi"))))
+            .collect();
+        meanwhile();
+        sent.into_iter().map(|one| one.join().unwrap()).collect()
+    })
+}
+
+fn tally(responses: &[Response]) -> Vec<(String, usize)> {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for response in responses {
+        let header = |name| response.header(name).unwrap_or("-").to_owned();
+        let key = [
+            response.status.to_string(),
+            header("x-pointsman-model"),
+            header("x-pointsman-backend"),
+        ]
+        .join(" ");
+        match counts.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((key, 1)),
+        }
+    }
+    counts
+}
+
+fn killed_one_by_one(case: &Case) {
+    for way in ways(case) {
+        let mut hosts = [
+            Host::start("gpu-a", "small", 0.1),
+            Host::start("gpu-b", "small", 0.2),
+            Host::start("gpu-c", "large", 5.0),
+        ];
+        let policy = json!({
+            "models": [model("small", 0.6), model("large", 0.9)],
+            "backends": hosts.iter().map(|host| host.policy.clone()).collect::<Vec<_>>(),
+        });
+        let envoy = case.start(&render(case, &policy, way));
+        kill_under_load(case, &envoy, &mut hosts, way);
+    }
+}
+
+fn kill_under_load(case: &Case, envoy: &Envoy, hosts: &mut [Host; 3], way: &str) {
+    let address = envoy.address();
+    let id = case.id();
+    // The first backend holds what it is sent until it dies.
+    let [first, second, third] = hosts;
+    let hang = json!({"kind": "hang", "test": id});
+    first.process.as_ref().unwrap().all()[0]
+        .fault(&hang)
+        .unwrap();
+    let responses = send_all(address, 200, &id, || {
+        let end = Instant::now() + Duration::from_secs(60);
+        let backend = first.process.as_ref().unwrap().all()[0].clone();
+        while backend.received(&id).unwrap().len() < 200 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        first.kill();
+    });
+    let expected = vec![("200 small gpu-b".to_owned(), 200)];
+    assert_eq!(tally(&responses), expected, "{way}: {}", hint(&responses));
+    let id = case.id();
+    assert_ne!(first.address, second.address);
+    second.kill();
+    let responses = send_all(address, 200, &id, || ());
+    let expected = vec![(format!("200 large {}", third.name), 200)];
+    assert_eq!(tally(&responses), expected, "{way}: {}", hint(&responses));
+    third.kill();
+    let responses = send_all(address, 20, &case.id(), || ());
+    for response in &responses {
+        assert_eq!(response.status, 503, "{way}");
+        let error = response.json();
+        assert_eq!(
+            error["error"]["type"],
+            "server_error",
+            "{}",
+            response.text()
+        );
+    }
+}
+
+/// The first answer that is an error.
+fn hint(responses: &[Response]) -> String {
+    responses
+        .iter()
+        .find(|response| response.status != 200)
+        .map(Response::text)
+        .unwrap_or_default()
+}
+
+/// The shipped fleet, its endpoints where the shared backends listen.
+fn shared_policy(case: &Case) -> Value {
+    let mut policy = case.config().plugin_configuration()["policy"].clone();
+    for backend in policy["backends"].as_array_mut().unwrap() {
+        let name = backend["name"].as_str().unwrap();
+        let address = case.backends().get(name).unwrap().address;
+        backend["endpoint"] = json!(format!("http://{address}"));
+        backend.as_object_mut().unwrap().remove("health");
+    }
+    policy
+}
+
+fn every_fault(case: &Case) {
+    let faults = [
+        json!({"kind": "status", "status": 429, "retry_after": 30}),
+        json!({"kind": "status", "status": 500}),
+        json!({"kind": "reset_before_headers"}),
+        json!({"kind": "hang"}),
+    ];
+    for way in ways(case) {
+        let envoy = case.start(&render(case, &shared_policy(case), way));
+        for stream in [false, true] {
+            for fault in &faults {
+                // One backend fails, then two of the chain.
+                for failing in [1, 2] {
+                    one_fault(case, &envoy, fault, stream, failing, way);
+                }
+            }
+        }
+        let unknown: u64 = envoy
+            .metrics()
+            .iter()
+            .filter(|sample| sample.name.contains("pointsman_attempts_unknown"))
+            .map(|sample| sample.value as u64)
+            .sum();
+        assert_eq!(unknown, 0, "{way}: attempts that the filter did not know");
+        reset_mid_stream(case, &envoy, way);
+    }
+}
+
+fn one_fault(case: &Case, envoy: &Envoy, fault: &Value, stream: bool, failing: usize, way: &str) {
+    let what = format!("{way}, {fault}, stream {stream}, {failing} failing");
+    let body = json!({
+        "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8,
+        "stream": stream, "model": "auto:cheap",
+    })
+    .to_string();
+    let chain = chain(envoy, body.as_bytes());
+    let id = case.id();
+    for name in chain.iter().take(failing) {
+        let mut fault = fault.clone();
+        fault["test"] = json!(id);
+        case.backends().get(name).unwrap().fault(&fault).unwrap();
+    }
+    let response = send(envoy.address(), &id, body.as_bytes());
+    assert_eq!(response.status, 200, "{what}: {}", response.text());
+    assert!(response.complete, "{what}");
+    let answered = response.header("x-pointsman-backend").unwrap();
+    let place = chain.iter().position(|name| name == answered).unwrap();
+    let received = case.backends().received(&id).unwrap();
+    let attempts = received.len().to_string();
+    assert_eq!(
+        response.header("x-pointsman-attempts"),
+        Some(attempts.as_str()),
+        "{what}"
+    );
+    assert!(place >= failing, "{what}: {answered} of {chain:?}");
+    // An aggregate passes over clusters whose hosts are ejected for the faults before.
+    if way == "per-attempt" {
+        assert_eq!((place, received.len()), (failing, failing + 1), "{what}");
+    }
+    for (name, received) in received {
+        let served = &case.backends().get(&name).unwrap().model;
+        assert_eq!(received.json()["model"], served.as_str(), "{what}");
+        assert_eq!(received.json()["max_tokens"], 8, "{what}");
+        let seen: Vec<&str> = received.headers().map(|(name, _)| name).collect();
+        for hidden in ["x-pointsman-cluster", "x-pointsman-stream"] {
+            assert!(!seen.contains(&hidden), "{what}: {name} sees {hidden}");
+        }
+    }
+}
+
+/// The backends at which a request would be tried, in order.
+fn chain(envoy: &Envoy, body: &[u8]) -> Vec<String> {
+    let dry = Request::post("/v1/route", body)
+        .send(envoy.address())
+        .unwrap();
+    let dry = dry.json();
+    let mut chain = vec![dry["backend"].as_str().unwrap_or_default().to_owned()];
+    for name in dry["fallbacks"].as_array().into_iter().flatten() {
+        chain.push(name.as_str().unwrap_or_default().to_owned());
+    }
+    assert!(chain.len() > 2, "{dry}");
+    chain
+}
+
+/// Once an answer has begun nothing is tried again: the client sees that it is cut off.
+fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
+    let body = br#"{"model":"auto:cheap","stream":true,"messages":[{"role":"user","content":"hi"}],"max_tokens":60}"#;
+    let chain = chain(envoy, body);
+    let id = case.id();
+    let fault = json!({"kind": "reset_mid_stream", "after_tokens": 5, "test": id});
+    for name in &chain {
+        case.backends().get(name).unwrap().fault(&fault).unwrap();
+    }
+    let response = send(envoy.address(), &id, body);
+    assert_eq!(response.status, 200, "{way}");
+    assert!(
+        !response.complete,
+        "{way}: a broken stream looks like a whole one"
+    );
+    assert_eq!(case.backends().received(&id).unwrap().len(), 1, "{way}");
+    let active = |envoy: &Envoy| envoy.stat("http.llm.downstream_rq_active") == 0;
+    assert!(envoy.wait_for(active), "{way}: a request is left over");
+}
