@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
-use super::{Effect, Header, find};
+use super::account::Account;
+use super::trace::Trace;
+use super::{Effect, Worker};
 use crate::chain::{self, Failover};
 use crate::decision::Decision;
-use crate::live::{Ending, Live, Observed, Ticket};
+use crate::live::{Ending, Live, Ticket};
 use crate::policy::Policy;
 use crate::registry::BackendId;
 use crate::telemetry::Metric;
@@ -26,33 +28,56 @@ pub struct Watch {
     ended: bool,
 }
 
-/// What is known of the policy's backends now, in their order; nothing where the policy wants to go by what it states.
-pub fn view(policy: &Policy, live: Option<&mut Live>, now_ns: u64) -> Vec<Observed> {
-    let Some(live) = live.filter(|_| policy.observes) else {
-        return Vec::new();
+/// Tells the router what is known of the policy's backends now: nothing where the policy goes by what it states. `decides` is
+/// whether it is asked for a request that will be sent.
+pub fn observe(worker: &mut Worker<'_>, policy: &Policy, now_ns: u64, decides: bool) {
+    let Some(router) = &mut worker.router else {
+        return;
     };
-    let backends = policy.registry.backends.iter();
-    live.view(backends.map(|backend| chain::link(&backend.name)), now_ns)
+    let links = policy
+        .registry
+        .backends
+        .iter()
+        .map(|backend| chain::link(&backend.name));
+    router.observe(match &mut worker.live {
+        Some(live) if policy.observes && decides => live.view(links, now_ns),
+        Some(live) if policy.observes => links.map(|link| live.look(link)).collect(),
+        _ => Vec::new(),
+    });
+}
+
+/// The exchange of `account` is over.
+pub fn close(
+    account: Option<&mut Box<Account>>,
+    now_ns: u64,
+    trace: &Trace,
+    worker: &mut Worker<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    if let Some(watch) = account.and_then(|account| account.watch.take())
+        && let Some(live) = &mut worker.live
+    {
+        watch.close(now_ns, trace.tries(), trace.answered(), live, effects);
+    }
 }
 
 impl Watch {
-    /// A request goes to the backends of `chain`; `view` is what the decision knew.
+    /// The request of `decision` goes its way.
     pub fn open(
+        worker: &mut Worker<'_>,
         policy: &Rc<Policy>,
         decision: &Decision,
-        (failover, chain): (Failover, Vec<BackendId>),
-        view: &[Observed],
-        live: Option<&mut Live>,
+        trace: &Trace,
         now_ns: u64,
     ) -> Option<Watch> {
-        let live = live.filter(|_| policy.observes)?;
+        let live = worker.live.as_mut().filter(|_| policy.observes)?;
+        let known = worker.router.as_ref()?.observed(decision.backend);
         let link = link(policy, decision.backend)?;
-        let known = view.get(decision.backend.0 as usize);
-        let slowdown = known.map_or(1.0, |observed| observed.slowdown);
-        let expected_ms = decision.estimate.latency_p50_ms / slowdown;
+        let (failover, chain) = trace.chain()?;
+        let expected_ms = decision.estimate.latency_p50_ms / known.slowdown;
         Some(Watch {
             policy: Rc::clone(policy),
-            chain,
+            chain: chain.to_vec(),
             failover,
             ticket: live.sent(link, now_ns, expected_ms)?,
             expected_ms,
@@ -63,9 +88,9 @@ impl Watch {
         })
     }
 
-    /// The response's headers are there.
-    pub fn head(&mut self, headers: &[Header<'_>]) {
-        let status = find(headers, ":status").and_then(|text| std::str::from_utf8(text).ok());
+    /// The response's headers are there, with this status.
+    pub fn head(&mut self, status: &[u8]) {
+        let status = std::str::from_utf8(status).ok();
         self.status = status.and_then(|text| text.parse().ok()).unwrap_or(0);
     }
 
@@ -202,7 +227,7 @@ mod tests {
         let mut live = Live::new();
         let mut effects = Vec::new();
         let mut one = watch(&mut live, Failover::PerAttempt, &[1, 0, 2]);
-        one.head(&[(b":status", b"200")]);
+        one.head(b"200");
         one.ended();
         one.close(2 * SECOND, 3, Some(BackendId(2)), &mut live, &mut effects);
         assert!(rate(&live, "gpu-1") > 0.0 && rate(&live, "cpu-1") > 0.0);
@@ -213,11 +238,17 @@ mod tests {
 
     #[test]
     fn errors_of_the_backend_count_and_those_of_the_client_do_not() {
-        for (status, failed) in [(500, true), (429, true), (503, true), (400, false), (404, false)] {
+        for (status, failed) in [
+            (500, true),
+            (429, true),
+            (503, true),
+            (400, false),
+            (404, false),
+        ] {
             let mut live = Live::new();
             for _ in 0..DOWN_AFTER {
                 let mut one = watch(&mut live, Failover::Off, &[1]);
-                one.head(&[(b":status", status.to_string().as_bytes())]);
+                one.head(status.to_string().as_bytes());
                 one.ended();
                 one.close(2 * SECOND, 1, None, &mut live, &mut Vec::new());
             }
@@ -230,7 +261,7 @@ mod tests {
         let mut live = Live::new();
         for _ in 0..20 {
             let mut one = watch(&mut live, Failover::PerAttempt, &[1, 2]);
-            one.head(&[(b":status", b"200")]);
+            one.head(b"200");
             one.came(SECOND + SECOND / 2);
             one.ended();
             one.close(2 * SECOND, 1, None, &mut live, &mut Vec::new());

@@ -34,6 +34,8 @@ pub enum Map {
 pub enum Buffer {
     /// The held part of the request's body.
     RequestBody = 0,
+    /// What came of the response's body.
+    ResponseBody = 1,
     /// The plugin's configuration.
     PluginConfiguration = 7,
 }

@@ -18,6 +18,7 @@ use pointsman::stream;
 use pointsman::telemetry::{self, Metric, header};
 
 use crate::hostcalls::{self, HostError};
+use crate::observed::Observations;
 use crate::{logger, metrics};
 
 /// The version of a policy that stands in the plugin configuration.
@@ -32,6 +33,7 @@ pub struct Published {
     cluster_header: String,
     failover: Failover,
     role: Role,
+    observations: Observations,
     record_key: String,
     version_key: String,
     version: Cell<u64>,
@@ -52,6 +54,7 @@ impl Published {
             cluster_header: header::CLUSTER.to_owned(),
             failover: Failover::Off,
             role: Role::Router,
+            observations: Observations::new(String::new()),
             record_key: String::new(),
             version_key: String::new(),
             version: Cell::new(0),
@@ -66,6 +69,7 @@ impl Published {
             cluster_header: plugin.cluster_header,
             failover: plugin.failover,
             role: plugin.role,
+            observations: Observations::new(key("pointsman.live.", plugin.fingerprint)),
             record_key: key("pointsman.policy.", plugin.fingerprint),
             version_key: key("pointsman.version.", plugin.fingerprint),
             version: Cell::new(INLINE),
@@ -95,6 +99,11 @@ impl Published {
     /// How requests get to another backend when an attempt fails.
     pub fn failover(&self) -> Failover {
         self.failover
+    }
+
+    /// What was learned of the backends.
+    pub fn observations(&self) -> &Observations {
+        &self.observations
     }
 
     /// What this instance does.
@@ -214,7 +223,7 @@ pub fn report(problems: &[Problem]) {
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }
-    metrics::count(&telemetry::POLICY_ERRORS);
+    metrics::add(&telemetry::POLICY_ERRORS, 1);
 }
 
 fn key(prefix: &str, fingerprint: u64) -> String {

@@ -105,69 +105,6 @@ pub fn istio(plan: &Plan<'_>) -> Result<String, Failure> {
 /// # Errors
 /// As [`envoy::render`].
 pub fn gateway(plan: &Plan<'_>) -> Result<String, Failure> {
-    const LISTENER: &str = "default/llm/http";
-    let parts = parts(plan)?;
-    let patch = |kind: &str, name: &str, op: &str, path: &str, value: &Value| {
-        json!({
-            "type": format!("type.googleapis.com/envoy.config.{kind}"),
-            "name": name,
-            "operation": {"op": op, "path": path, "value": value},
-        })
-    };
-    let listener = "listener.v3.Listener";
-    let manager = "/default_filter_chain/filters/0/typed_config";
-    let mut patches = vec![
-        patch(
-            listener,
-            LISTENER,
-            "add",
-            "/per_connection_buffer_limit_bytes",
-            &parts.buffer,
-        ),
-        patch(
-            listener,
-            LISTENER,
-            "add",
-            &format!("{manager}/http_filters/0"),
-            &parts.filter,
-        ),
-    ];
-    for name in ["early_header_mutation_extensions", "local_reply_config"] {
-        let value = parts.manager.get(name).cloned().unwrap_or_default();
-        patches.push(patch(
-            listener,
-            LISTENER,
-            "add",
-            &format!("{manager}/{name}"),
-            &value,
-        ));
-    }
-    for route in parts.routes.iter().rev() {
-        let kind = "route.v3.RouteConfiguration";
-        patches.push(patch(
-            kind,
-            LISTENER,
-            "add",
-            "/virtual_hosts/0/routes/0",
-            route,
-        ));
-    }
-    for cluster in &parts.clusters {
-        let name = cluster
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let kind = "cluster.v3.Cluster";
-        if !is_known(cluster) {
-            patches.push(patch(kind, name, "add", "", cluster));
-            continue;
-        }
-        for (field, value) in cluster.as_object().into_iter().flatten() {
-            if field != "name" {
-                patches.push(patch(kind, name, "add", &format!("/{field}"), value));
-            }
-        }
-    }
     let document = json!({
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyPatchPolicy",
@@ -175,12 +112,52 @@ pub fn gateway(plan: &Plan<'_>) -> Result<String, Failure> {
         "spec": {
             "targetRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "llm"},
             "type": "JSONPatch",
-            "jsonPatches": patches,
+            "jsonPatches": json_patches(&parts(plan)?),
         },
     });
     let notes = "# For Envoy Gateway with EnvoyPatchPolicy enabled. CHANGE `default/llm/http` to NAMESPACE/GATEWAY/LISTENER of yours,\n\
                  # and `targetRef` and namespace with it.\n";
     text(plan, "envoy-gateway", notes, &document)
+}
+
+fn json_patches(parts: &Parts) -> Vec<Value> {
+    const LISTENER: &str = "default/llm/http";
+    const ON_LISTENER: &str = "listener.v3.Listener";
+    const ON_CLUSTER: &str = "cluster.v3.Cluster";
+    const MANAGER: &str = "/default_filter_chain/filters/0/typed_config";
+    let add = |kind: &str, name: &str, path: &str, value: &Value| {
+        json!({
+            "type": format!("type.googleapis.com/envoy.config.{kind}"),
+            "name": name,
+            "operation": {"op": "add", "path": path, "value": value},
+        })
+    };
+    let on_listener = |path: &str, value: &Value| add(ON_LISTENER, LISTENER, path, value);
+    let mut patches = vec![
+        on_listener("/per_connection_buffer_limit_bytes", &parts.buffer),
+        on_listener(&format!("{MANAGER}/http_filters/0"), &parts.filter),
+    ];
+    for name in ["early_header_mutation_extensions", "local_reply_config"] {
+        let value = parts.manager.get(name).cloned().unwrap_or_default();
+        patches.push(on_listener(&format!("{MANAGER}/{name}"), &value));
+    }
+    for route in parts.routes.iter().rev() {
+        let kind = "route.v3.RouteConfiguration";
+        patches.push(add(kind, LISTENER, "/virtual_hosts/0/routes/0", route));
+    }
+    for cluster in &parts.clusters {
+        let name = cluster.get("name").and_then(Value::as_str);
+        let name = name.unwrap_or_default();
+        if !is_known(cluster) {
+            patches.push(add(ON_CLUSTER, name, "", cluster));
+            continue;
+        }
+        let fields = cluster.as_object().into_iter().flatten();
+        for (field, value) in fields.filter(|(field, _)| *field != "name") {
+            patches.push(add(ON_CLUSTER, name, &format!("/{field}"), value));
+        }
+    }
+    patches
 }
 
 /// Whether the cluster is the mesh's own: nothing says where it is.
