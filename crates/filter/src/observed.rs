@@ -10,6 +10,7 @@ use pointsman::live::Live;
 use pointsman::policy::Policy;
 use pointsman::telemetry::Metric;
 
+use crate::published::ABSENT;
 use crate::{hostcalls, metrics};
 
 /// Nanoseconds between two merges.
@@ -62,7 +63,7 @@ impl Observations {
         let has_news = live.has_news();
         let merged = live.merge(&record);
         // The host creates an absent key whatever the number is, and 0 would not compare.
-        let cas = if cas == 0 { u32::MAX } else { cas };
+        let cas = if cas == 0 { ABSENT } else { cas };
         if has_news && hostcalls::set_shared(&self.key, &merged, cas).is_ok() {
             live.merged();
         }
