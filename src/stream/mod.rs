@@ -7,6 +7,7 @@
 pub mod attempt;
 mod chains;
 mod number;
+mod pace;
 mod purpose;
 mod reply;
 mod trace;
@@ -19,6 +20,7 @@ mod tests;
 
 use std::rc::Rc;
 
+pub use pace::Pace;
 pub use reply::Reply;
 pub use trace::printable;
 

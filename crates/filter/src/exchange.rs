@@ -166,7 +166,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::Count(metric) => metrics::count(&metric),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
             Effect::Log(stream::Level::Debug, text) => logger::line(Level::Debug, &text),
-            Effect::Log(stream::Level::Warn, text) => logger::line(Level::Warn, &text),
+            Effect::Log(stream::Level::Warn, text) => logger::fault(&text),
         }
     }
     answer
