@@ -2,12 +2,12 @@
 //!
 //! Abilities live outside the classifier's weights, so a model is added by its public scores alone. Scores of different
 //! benchmarks go together; what a model lacks is inferred from what it has, by the correlations that training fitted over
-//! `models/benchmarks.json`. No model is known here by name.
+//! `models/benchmarks.json`. Models whose outcomes were seen in training are known by name as well ([`Ability::of_known`]).
 
 pub mod calibration;
 pub mod known;
 
-use crate::classifier::{Classification, SKILL_COUNT, fitted};
+use crate::classifier::{Classification, SKILL_COUNT, TRAIT_COUNT, fitted, known_models};
 use calibration::Calibration;
 
 /// The skill dimensions, in the order of [`Ability::skills`] and of [`Classification::demand`].
@@ -34,9 +34,24 @@ pub struct Ability {
     pub skills: [f32; SKILL_COUNT],
     /// What the operator's own labelled prompts add to them.
     pub calibration: Calibration,
+    /// What measured outcomes say beyond skills, against [`Classification::traits`]; 0 where none were seen.
+    pub traits: [f32; TRAIT_COUNT],
 }
 
 impl Ability {
+    /// The ability that training fitted to the measured outcomes of the model with this name, if it saw any; the names are
+    /// those of the outcome data and of `models/benchmarks.json`, in any case, with or without the vendor in front.
+    pub fn of_known(name: &str) -> Option<Ability> {
+        let bare = name.rsplit('/').next().unwrap_or(name);
+        let mut known = known_models::KNOWN_MODELS.iter();
+        let (_, skills, traits) = known.find(|(known, ..)| known.eq_ignore_ascii_case(bare))?;
+        Some(Ability {
+            skills: *skills,
+            traits: *traits,
+            calibration: Calibration::NEUTRAL,
+        })
+    }
+
     /// Places a model by its public benchmark scores, each 0 to 1; names as in `models/benchmarks.json`.
     ///
     /// What is missing is inferred from what is there; no score at all gives the ability of an average model. Names that
@@ -69,6 +84,7 @@ impl Ability {
         Ability {
             skills,
             calibration: Calibration::NEUTRAL,
+            traits: [0.0; TRAIT_COUNT],
         }
     }
 
@@ -82,12 +98,9 @@ impl Ability {
 
     /// The logit of that probability before calibration: how far ability exceeds difficulty.
     pub fn logit(&self, classification: &Classification) -> f32 {
-        let reach: f32 = self
-            .skills
-            .iter()
-            .zip(&classification.demand)
-            .map(|(skill, demand)| skill * demand)
-            .sum();
+        let skills = self.skills.iter().zip(&classification.demand);
+        let traits = self.traits.iter().zip(&classification.traits);
+        let reach: f32 = skills.chain(traits).map(|(own, asked)| own * asked).sum();
         reach - classification.difficulty
     }
 }

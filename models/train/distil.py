@@ -58,10 +58,11 @@ def main():
     bare = [e.removeprefix("##") if len(e) > 2 else e for e in entries]
     if not (work / "teacher_vocabulary.npy").exists():
         np.save(work / "teacher_vocabulary.npy", encode(bare, 8, batch=128))
-    with open(work / "prompts.jsonl", encoding="utf-8") as rows:
-        prompts = [json.loads(row)["prompt"] for row in rows]
-    # 64 word pieces of every fourth prompt say enough of what prompts are about for a bag of tokens to learn from.
-    chosen = np.arange(len(prompts)) % 4 == 0
+    with open(work / "prompts.jsonl", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    prompts = [row["prompt"] for row in rows]
+    # 64 word pieces of every fourth prompt say enough of what prompts are about for a bag of tokens to learn from; a variant says nothing new.
+    chosen = np.array([i % 4 == 0 and "variant" not in row for i, row in enumerate(rows)])
     out = np.full((len(prompts), 384), np.nan, np.float16)
     out[chosen] = encode([prompt for prompt, take in zip(prompts, chosen) if take], 64)
     np.save(work / "teacher_prompts.npy", out)

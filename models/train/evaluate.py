@@ -45,10 +45,15 @@ def uncertainty(heads, constants):
     return np.clip(np.log(distance / low) / np.log(high / low), 0, 1)
 
 
-def p_correct(heads, constants, ability):
+def p_correct(heads, constants, ability, traits=None):
+    """P(correct) [prompt, model]; `traits` are those of known models, None for models placed by benchmark scores."""
     mean = constants["difficulty_mean"]
-    difficulty = mean + (1 - SHRINK * uncertainty(heads, constants)) * (heads["difficulty"][:, 0] - mean)
-    return 1 / (1 + np.exp(difficulty[:, None] - softmax(heads["demand"]) @ ability.T))
+    kept = 1 - SHRINK * uncertainty(heads, constants)
+    difficulty = mean + kept * (heads["difficulty"][:, 0] - mean)
+    logit = softmax(heads["demand"]) @ ability.T - difficulty[:, None]
+    if traits is not None:
+        logit = logit + kept[:, None] * (heads["traits"] @ traits.T)
+    return 1 / (1 + np.exp(-logit))
 
 
 def classes(logits, label, names):
@@ -99,7 +104,7 @@ def main():
     val = data.Prompts(work, "val", manifest["vocabulary"]["entries"], [str(m) for m in saved["models"]])
     heads = read_heads(run(folder / "classifier.onnx", val), manifest)
     inputs, _, _ = abilities.inputs(folder / "benchmarks.json", val.models)
-    p = p_correct(heads, constants, saved["abilities"])
+    p = p_correct(heads, constants, saved["abilities"], saved["model_traits"])
     p_benchmarks = p_correct(heads, constants, inputs @ np.array(constants["skill_map"]))
     told = ~np.isnan(val.log_tokens)
     off = np.abs(heads["log_output_tokens"][told, 0] - val.log_tokens[told])

@@ -121,6 +121,29 @@ def fitted(described):
     return "\n".join(lines)
 
 
+def known_source(known):
+    """The Rust source of the models whose outcomes were seen."""
+    skills, traits = (len(next(iter(known.values()))[part]) for part in ("skills", "traits"))
+    lines = ["//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. `models/abilities.json` has the same.", "",
+             "/// Name in lower case without the vendor, skills, traits.",
+             f"pub(crate) static KNOWN_MODELS: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = ["]
+    lines += [f'("{name}", {rust(entry["skills"])[0]}, {rust(entry["traits"])[0]}),' for name, entry in known.items()]
+    return "\n".join([*lines, "];", ""])
+
+
+def known_models(saved, benchmarks):
+    """Name → fitted skills and traits, under every name of the models whose outcomes were seen. A name's vendor is cut off, as Rust does."""
+    aliases = {}
+    for model in json.loads(benchmarks.read_text(encoding="utf-8"))["models"]:
+        names = [model["name"], *model.get("aliases", [])]
+        aliases |= {name: names for name in names}
+    out = {}
+    for name, skills, traits in zip(saved["models"], saved["abilities"], saved["model_traits"]):
+        for one in aliases[str(name)]:
+            out[one.split("/")[-1].lower()] = {"skills": np.round(skills.astype(float), 4).tolist(), "traits": np.round(traits.astype(float), 4).tolist()}
+    return dict(sorted(out.items()))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
@@ -131,9 +154,12 @@ def main():
     saved = np.load(pathlib.Path(args.work) / "model.npz")
     onnx.save(graph(saved["table"], saved["hidden"], saved["heads"]), models / "classifier.onnx")
     described = manifest(models, saved, (pathlib.Path(args.source) / "features.rs").read_text(encoding="utf-8"))
+    known = known_models(saved, models / "benchmarks.json")
+    (models / "abilities.json").write_text(json.dumps({"schema_version": 1, "note": "Fitted to measured outcomes by models/train; by name, vendor cut off.", "models": known}, indent=1) + "\n", encoding="utf-8")
     (models / "manifest.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     (pathlib.Path(args.source) / "fitted.rs").write_text(fitted(described), encoding="utf-8")
-    subprocess.run(["rustfmt", "--edition", "2024", pathlib.Path(args.source) / "fitted.rs"], check=True)
+    (pathlib.Path(args.source) / "known_models.rs").write_text(known_source(known), encoding="utf-8")
+    subprocess.run(["rustfmt", "--edition", "2024", *(pathlib.Path(args.source) / f"{name}.rs" for name in ("fitted", "known_models"))], check=True)
     print({name: entry["bytes"] for name, entry in described["files"].items()}, described["outputs"][0]["shape"])
 
 

@@ -6,7 +6,9 @@ import pathlib
 
 import everyday
 import rows
+import stakes
 import synthetic
+import variants
 
 SEED = 20261123
 
@@ -27,13 +29,14 @@ def main():
     corpus = [row for row in train if row["domain"] and len(row["prompt"]) > 30]
     made = [
         {**row, "file": "synthetic", "benchmark": "synthetic", "group": "synthetic", "models": {}, "id": f"synthetic/{i}"}
-        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED)])
+        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED), *stakes.generate(SEED)])
     ]
-    write(work / "prompts.jsonl", train + made)
+    varied = list(variants.augment(SEED, train + made))
+    write(work / "prompts.jsonl", train + made + varied)
     val = rows.load(args.data, "val")
     held_corpus = [row for row in val if row["domain"] and len(row["prompt"]) > 30]
     write(work / "val.jsonl", val)
-    print(f"{len(train)} training rows, {len(made)} synthetic, {len(val)} validation; {len(held_corpus)} of these could be material")
+    print(f"{len(train)} training rows, {len(made)} synthetic, {len(varied)} variants, {len(val)} validation; {len(held_corpus)} of these could be material")
 
 
 if __name__ == "__main__":

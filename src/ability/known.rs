@@ -6,7 +6,7 @@
 #[path = "names.rs"]
 pub mod names;
 
-use super::BENCHMARKS;
+use super::{Ability, BENCHMARKS};
 use names::canonical;
 
 /// What build.rs made of `models/benchmarks.json`: `MODELS` and, sorted by plain name, `NAMES`.
@@ -42,6 +42,13 @@ impl Known {
         pairs
             .filter(|(_, score)| **score != u16::MAX)
             .map(|(name, score)| (*name, f32::from(*score) / 10_000.0))
+    }
+}
+
+impl Known {
+    /// Its ability: as fitted to its measured outcomes if training saw any, else as its scores place it.
+    pub fn ability(&self) -> Ability {
+        Ability::of_known(self.name).unwrap_or_else(|| Ability::from_benchmarks(self.scores()))
     }
 }
 

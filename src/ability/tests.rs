@@ -114,3 +114,36 @@ fn p_correct_falls_with_difficulty_and_rises_with_the_skill_that_is_asked_for() 
     assert!(p(0.0) > p(1.0) && p(1.0) > p(3.0));
     assert!(p(0.0) > Ability::default().p_correct(&asked(0.0, demand)));
 }
+
+#[test]
+fn known_models_have_the_abilities_of_the_file() {
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../../models/abilities.json")).unwrap();
+    let models = file["models"].as_object().unwrap();
+    assert!(models.len() > 40);
+    let numbers = |value: &serde_json::Value| -> Vec<f32> {
+        let list = value.as_array().unwrap().iter();
+        list.map(|number| number.as_f64().unwrap() as f32).collect()
+    };
+    for (name, said) in models {
+        let known = Ability::of_known(name).unwrap();
+        assert_eq!(known.skills.to_vec(), numbers(&said["skills"]), "{name}");
+        assert_eq!(known.traits.to_vec(), numbers(&said["traits"]), "{name}");
+    }
+    assert_eq!(
+        Ability::of_known("mistralai/Mixtral-8x7B-Instruct-v0.1"),
+        Ability::of_known("mixtral-8x7b-instruct-v0.1")
+    );
+    assert_eq!(Ability::of_known("unheard-of"), None);
+}
+
+#[test]
+fn traits_count_where_the_model_is_known() {
+    let mut said = asked(0.0, [0.2; SKILL_COUNT]);
+    said.traits[0] = 1.0;
+    let mut ability = Ability::default();
+    let without = ability.p_correct(&said);
+    ability.traits[0] = 2.0;
+    let expected = 1.0 / (1.0 + (-2.0_f32).exp());
+    assert!((without - 0.5).abs() < 1e-6 && (ability.p_correct(&said) - expected).abs() < 1e-6);
+}

@@ -5,6 +5,7 @@
 
 pub mod features;
 pub(crate) mod fitted;
+pub(crate) mod known_models;
 pub mod labels;
 mod lexicon;
 pub mod onnx;
@@ -23,6 +24,9 @@ pub const SKILL_COUNT: usize = 5;
 pub const TASK_COUNT: usize = fitted::TASK.1;
 /// How many subjects are told apart.
 pub const DOMAIN_COUNT: usize = fitted::DOMAIN.1;
+
+/// How many latent traits known models differ in beyond their skills.
+pub const TRAIT_COUNT: usize = fitted::TRAITS.1;
 
 /// What the classifier says of one prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +49,8 @@ pub struct Classification {
     pub difficulty: f32,
     /// How much each skill counts, non-negative, summing to 1.
     pub demand: [f32; SKILL_COUNT],
+    /// On what known models differ in ways that no benchmark score tells; near 0 where nothing of the kind was measured.
+    pub traits: [f32; TRAIT_COUNT],
     /// How much a strong model gains over a weak one, as a z-score over the training prompts.
     pub gain: f32,
     /// How likely a weak model is to fail, as a z-score over the training prompts.
@@ -83,6 +89,7 @@ impl Default for Classification {
             domain_probabilities: [0.0; DOMAIN_COUNT],
             difficulty: fitted::DIFFICULTY_MEAN,
             demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
+            traits: [0.0; TRAIT_COUNT],
             gain: 0.0,
             weak_wrong: 0.0,
             output_tokens: 200.0,
@@ -153,6 +160,10 @@ pub fn interpret(heads: &[f32; fitted::OUTPUTS]) -> Classification {
     let novelty = part(heads, fitted::NOVELTY);
     let distance = novelty.iter().map(|x| x * x).sum::<f32>() / novelty.len().max(1) as f32;
     let uncertainty = unlike(distance);
+    let mut traits = [0.0; TRAIT_COUNT];
+    for (own, said) in traits.iter_mut().zip(part(heads, fitted::TRAITS)) {
+        *own = said * known(uncertainty);
+    }
     Classification {
         task: Task::ALL.get(task).copied().unwrap_or(Task::Chat),
         task_probability,
@@ -162,6 +173,7 @@ pub fn interpret(heads: &[f32; fitted::OUTPUTS]) -> Classification {
         domain_probabilities,
         difficulty: shrink(one(heads, fitted::DIFFICULTY), uncertainty),
         demand: shares(part(heads, fitted::DEMAND)),
+        traits,
         gain: one(heads, fitted::GAIN),
         weak_wrong: one(heads, fitted::WEAK_WRONG),
         output_tokens: tokens(one(heads, fitted::LOG_OUTPUT_TOKENS)),
@@ -225,10 +237,15 @@ fn unlike(distance: f32) -> f32 {
     ((distance / fitted::NOVELTY_LOW).max(f32::MIN_POSITIVE).ln() / span).clamp(0.0, 1.0)
 }
 
-/// Difficulty transfers badly to prompts unlike the training data, so there it moves towards the mean: by three quarters where
-/// nothing is known.
+/// Difficulty transfers badly to prompts unlike the training data, so there it moves towards the mean.
 fn shrink(difficulty: f32, uncertainty: f32) -> f32 {
-    fitted::DIFFICULTY_MEAN + (1.0 - 0.75 * uncertainty) * (difficulty - fitted::DIFFICULTY_MEAN)
+    let from_mean = difficulty - fitted::DIFFICULTY_MEAN;
+    fitted::DIFFICULTY_MEAN + known(uncertainty) * from_mean
+}
+
+/// How much of what the model says is kept: all of it, or a quarter where nothing is known.
+fn known(uncertainty: f32) -> f32 {
+    1.0 - 0.75 * uncertainty
 }
 
 /// Expected tokens of the answer, within what answers are.

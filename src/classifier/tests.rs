@@ -49,6 +49,7 @@ fn the_manifest_says_what_the_code_says() {
         ("weak_wrong", fitted::WEAK_WRONG, vec![]),
         ("log_output_tokens", fitted::LOG_OUTPUT_TOKENS, vec![]),
         ("novelty", fitted::NOVELTY, vec![]),
+        ("traits", fitted::TRAITS, vec![]),
     ];
     let ranges = manifest["outputs"][0]["ranges"].as_array().unwrap();
     assert_eq!(ranges.len(), expected.len());

@@ -14,7 +14,7 @@ pub(super) fn compile_ability(node: &Node) -> Ability {
         .iter()
         .filter_map(|score| Some((score.name.as_str(), score.value.number()? as f32)));
     let mut ability = match find_published(node) {
-        Some(known) => Ability::from_benchmarks(known.scores()),
+        Some(known) => known.ability(),
         None => Ability::from_benchmarks(scores),
     };
     if let Some(node) = node.get("calibration") {

@@ -279,7 +279,7 @@ fn wrong_rules_are_all_reported() {
 fn rules_that_never_count_are_a_warning() {
     let text = with_rules(
         r#"{"name": "all code", "when": {"task": ["code", "math"]}, "then": {"models": ["gpt-4.1"]}},
-{"name": "hard code", "when": {"task": ["code"], "min_difficulty": 1}, "then": {"models": ["llama-3.3-70b"], "tags": ["on-prem"]}},
+{"name": "my code", "when": {"task": ["code"], "user": ["u"]}, "then": {"models": ["llama-3.3-70b"], "tags": ["on-prem"]}},
 {"name": "no cards", "when": {"sensitive": ["card", "iban"]}, "then": {"reject": "no"}},
 {"name": "cards at home", "when": {"sensitive": ["card"], "user": ["u"]}, "then": {"tags": ["on-prem"]}},
 {"name": "chat", "when": {"task": ["chat"]}, "then": {"models": ["gpt-4.1"]}}"#,

@@ -40,13 +40,19 @@ fn main() -> ExitCode {
     let world = Arc::new(World::new());
     let mut trials = Vec::new();
     for version in ENVOY_VERSIONS {
-        for (name, test) in all() {
+        let mut add = |name: &str, test: Box<dyn FnOnce(&Case) + Send>| {
             let case = Case::new(version, name, Arc::clone(&world));
-            let name = format!("{version}::{name}");
-            trials.push(Trial::test(name, move || {
+            trials.push(Trial::test(format!("{version}::{name}"), move || {
                 test(&case);
                 Ok(())
             }));
+        };
+        for (name, test) in all() {
+            add(name, Box::new(test));
+        }
+        for file in corpus::files_of_cases() {
+            let name = format!("corpus::{file}");
+            add(&name, Box::new(move |case| corpus::file(case, &file)));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -62,7 +68,6 @@ fn all() -> impl Iterator<Item = Test> {
     [
         bodies::TESTS,
         clients::TESTS,
-        corpus::TESTS,
         failover::TESTS,
         faults::TESTS,
         hygiene::TESTS,

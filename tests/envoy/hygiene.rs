@@ -68,6 +68,7 @@ fn forged<'a>(request: Request<'a>) -> Request<'a> {
         .header("x-pointsman-reason", b"because")
         .header("x-envoy-attempt-count", b"77")
         .header("X-POINTSMAN-new", b"\xff")
+        .header("x-pointsman-max-cost-usd", b"0")
 }
 
 fn assert_nothing_of_ours_arrived(done: &Exchange) {

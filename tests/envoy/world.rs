@@ -84,15 +84,15 @@ impl Replaceable {
 /// What a test is given.
 pub struct Case {
     pub version: &'static str,
-    name: &'static str,
+    name: String,
     world: Arc<World>,
 }
 
 impl Case {
-    pub fn new(version: &'static str, name: &'static str, world: Arc<World>) -> Case {
+    pub fn new(version: &'static str, name: &str, world: Arc<World>) -> Case {
         Case {
             version,
-            name,
+            name: name.to_owned(),
             world,
         }
     }

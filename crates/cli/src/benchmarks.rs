@@ -79,10 +79,7 @@ impl Benchmarks {
     pub fn find(&self, name: &str) -> Option<(String, Ability)> {
         self.added.get(&canonical(name)).cloned().or_else(|| {
             let known = Known::find(name)?;
-            Some((
-                known.name.to_owned(),
-                Ability::from_benchmarks(known.scores()),
-            ))
+            Some((known.name.to_owned(), known.ability()))
         })
     }
 }
