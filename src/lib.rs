@@ -19,6 +19,7 @@ pub mod plugin;
 pub mod policy;
 pub mod prompt;
 pub mod registry;
+pub mod remote;
 pub mod request;
 pub mod router;
 pub mod select;

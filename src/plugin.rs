@@ -1,7 +1,12 @@
-//! The plugin's configuration, as Envoy hands it over: which role this instance plays, and its policy.
+//! The plugin's configuration, as Envoy hands it over: which role this instance plays, its policy, and where the next one
+//! comes from.
 //!
 //! Every problem is reported at once and with its place, those of the policy too, and the policy's own text is kept to be
-//! published. What the policy says is `policy`'s business.
+//! published. What the policy says is `policy`'s business. The fields stand in `source`.
+
+pub mod publish;
+mod remote_policy;
+mod source;
 
 use std::fmt;
 
@@ -9,7 +14,9 @@ use crate::chain::Failover;
 use crate::policy::document::{self, Node, Value};
 use crate::policy::suggest::{hint, quote};
 use crate::policy::{InvalidPolicy, Policy, Problem};
+use crate::remote::{self, fingerprint};
 use crate::telemetry::header;
+use source::ALLOWED_CLUSTERS;
 
 /// What an instance of the module does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +26,6 @@ pub enum Role {
     /// An upstream filter: puts what belongs to the backend that is tried into each attempt.
     Attempt,
 }
-
-/// The fields of the configuration.
-const FIELDS: &[&str] = &["role", "cluster_header", "failover", "links", "policy"];
 
 /// The roles that work.
 const ROLES: &[&str] = &["router", "attempt"];
@@ -57,8 +61,12 @@ pub struct Plugin {
     pub policy: Policy,
     /// The inline policy as it is written.
     pub policy_text: String,
-    /// A hash of the whole configuration: instances with the same configuration share one published policy, others never
-    /// touch it.
+    /// Where policies come from that replace it; `None` where it is the only one.
+    pub source: Option<remote::Source>,
+    /// The clusters that requests may be sent to; `None` where any may.
+    pub allowed_clusters: Option<Vec<String>>,
+    /// A hash of the policy, its source and the clusters allowed: instances that agree on these share what is published, be
+    /// they of different roles; others never touch it.
     pub fingerprint: u64,
 }
 
@@ -102,6 +110,10 @@ impl Plugin {
         let cluster_header = source.cluster_header();
         let failover = source.failover();
         let policy = source.policy();
+        let remote = source.remote();
+        let allowed_clusters =
+            source.allowed_clusters(policy.as_ref().map(|(policy, _)| policy), remote.is_some());
+        let fingerprint = source.fingerprint();
         match (role, cluster_header, failover, policy) {
             (Some(role), Some(cluster_header), Some(failover), Some((policy, policy_text)))
                 if source.problems.is_empty() =>
@@ -112,7 +124,9 @@ impl Plugin {
                     failover,
                     policy,
                     policy_text,
-                    fingerprint: fingerprint(configuration),
+                    source: remote,
+                    allowed_clusters,
+                    fingerprint,
                 })
             }
             _ => Err(InvalidPlugin {
@@ -120,15 +134,6 @@ impl Plugin {
             }),
         }
     }
-}
-
-/// FNV-1a, 64 bits: tells configurations apart; nothing secret rests on it.
-pub fn fingerprint(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in bytes {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash
 }
 
 fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {
@@ -163,11 +168,12 @@ impl Source<'_> {
     fn check_names(&mut self) {
         let mut found = Vec::new();
         let members = self.root.members();
+        let known: Vec<&str> = source::PLUGIN.fields.iter().map(|one| one.name).collect();
         for (index, member) in members.iter().enumerate() {
             let name = member.name.as_str();
             let mut before = members.iter().take(index);
-            if !FIELDS.contains(&name) {
-                let message = format!("unknown field {}{}", quote(name), hint(name, FIELDS));
+            if !known.contains(&name) {
+                let message = format!("unknown field {}{}", quote(name), hint(name, &known));
                 found.push((member.at, name.to_owned(), message));
             } else if before.any(|other| other.name == name) {
                 found.push((member.at, name.to_owned(), "stands here twice".to_owned()));
@@ -176,6 +182,16 @@ impl Source<'_> {
         for (at, name, message) in found {
             self.add(at, &name, message);
         }
+    }
+
+    /// See [`Plugin::fingerprint`].
+    fn fingerprint(&self) -> u64 {
+        let texts = ["policy", "policy_source", ALLOWED_CLUSTERS.name].map(|name| {
+            let node = self.root.get(name);
+            node.and_then(|node| self.text.get(node.at..node.end))
+                .unwrap_or_default()
+        });
+        fingerprint(texts.join("\n").as_bytes())
     }
 
     fn role(&mut self) -> Option<Role> {
@@ -319,7 +335,7 @@ mod tests {
             [
                 "rol: unknown field `rol`; did you mean `role`?",
                 "cluster_header: stands here twice",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, links, policy",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, links, policy, policy_source, allowed_clusters",
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "policy: is missing",
             ]
@@ -417,6 +433,18 @@ mod tests {
         assert_eq!(plugin.policy_text, policy);
         assert_eq!(plugin.cluster_header, "x-to");
         assert_eq!(plugin.role, Role::Router);
-        assert_ne!(plugin.fingerprint, fingerprint(policy.as_bytes()));
+        let same = |text: &str| {
+            Plugin::compile(text.as_bytes()).unwrap().fingerprint == plugin.fingerprint
+        };
+        assert!(same(&format!(
+            r#"{{"role": "attempt", "policy": {policy}}}"#
+        )));
+        assert!(!same(&format!(
+            r#"{{"policy": {policy} , "allowed_clusters": ["cluster-cpu", "cluster-gpu", "cluster-lpu", "fallback"]}}"#
+        )));
+        assert!(!same(&format!(
+            r#"{{"policy": {}}}"#,
+            policy.replacen('7', "8", 1)
+        )));
     }
 }

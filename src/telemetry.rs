@@ -24,6 +24,8 @@ pub mod header {
     pub const SCHEMA_VERSION: &str = "x-pointsman-schema-version";
     /// The value of [`SCHEMA_VERSION`] that this module writes.
     pub const SCHEMA: &str = "1";
+    /// The version of the policy that was in force.
+    pub const POLICY_VERSION: &str = "x-pointsman-policy-version";
     /// The chosen model.
     pub const MODEL: &str = "x-pointsman-model";
     /// The chosen backend.
@@ -56,6 +58,10 @@ pub mod header {
         (MODEL, "The chosen model."),
         (BACKEND, "The chosen backend."),
         (SCHEMA_VERSION, "Version of this list of headers."),
+        (
+            POLICY_VERSION,
+            "Version of the policy that was in force for this request.",
+        ),
         (PROFILE, "The profile whose objective was used."),
         (
             RULE,
@@ -264,6 +270,30 @@ pub const FAMILIES: &[Family] = &[
         help: "Policies that did not compile, counted once per worker that saw them.",
     },
     Family {
+        name: "pointsman.policy_polls",
+        kind: MetricKind::Counter,
+        tags: &["result"],
+        help: "Answers of the policy source: `accepted`, `unchanged`, or why the policy in force stays.",
+    },
+    Family {
+        name: "pointsman.policy_revision",
+        kind: MetricKind::Gauge,
+        tags: &[],
+        help: "Revision of the policy that the source published last; 0 where it has none.",
+    },
+    Family {
+        name: "pointsman.policy_published_at_seconds",
+        kind: MetricKind::Gauge,
+        tags: &[],
+        help: "When the source last published a policy, in seconds since 1970.",
+    },
+    Family {
+        name: "pointsman.policy_confirmed_at_seconds",
+        kind: MetricKind::Gauge,
+        tags: &[],
+        help: "When the source last said what is in force, in seconds since 1970: the time since then is the policy's age.",
+    },
+    Family {
         name: "pointsman.host_faults",
         kind: MetricKind::Counter,
         tags: &[],
@@ -314,6 +344,7 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
     ("rule", r"^wasmcustom\.pointsman\..*?(\.rule\.(.+?))$"),
     ("reason", r"^wasmcustom\.pointsman\..*?(\.reason\.(.+?))$"),
     ("cause", r"^wasmcustom\.pointsman\..*?(\.cause\.(.+?))$"),
+    ("result", r"^wasmcustom\.pointsman\..*?(\.result\.(.+?))$"),
     ("code", r"^wasmcustom\.pointsman\..*?(\.code\.(.+?))$"),
     ("version", r"^wasmcustom\.pointsman\..*?(\.version\.(.+?))$"),
 ];
@@ -327,6 +358,14 @@ pub const DECISION_US: Metric = plain(MetricKind::Histogram, "pointsman.decision
 pub const CLASSIFIER_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.classifier_faults");
 /// Policies that did not compile.
 pub const POLICY_ERRORS: Metric = plain(MetricKind::Counter, "pointsman.policy_errors");
+/// Revision of the policy that the source published last.
+pub const POLICY_REVISION: Metric = plain(MetricKind::Gauge, "pointsman.policy_revision");
+/// When the source last published a policy.
+pub const POLICY_PUBLISHED_AT: Metric =
+    plain(MetricKind::Gauge, "pointsman.policy_published_at_seconds");
+/// When the source last said what is in force.
+pub const POLICY_CONFIRMED_AT: Metric =
+    plain(MetricKind::Gauge, "pointsman.policy_confirmed_at_seconds");
 /// Host calls that failed where they should not.
 pub const HOST_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.host_faults");
 /// Attempts that went on as they were.
@@ -417,6 +456,15 @@ impl Metric {
             MetricKind::Gauge,
             "pointsman.policy_active",
             &[("version", version)],
+        )
+    }
+
+    /// Answers of the policy source; `result` is `accepted`, `unchanged` or a refusal's code.
+    pub fn policy_polls(result: &'static str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.policy_polls",
+            &[("result", result)],
         )
     }
 

@@ -35,6 +35,7 @@ const ORDER: &[&str] = &[
     "router",
     "explain",
     "telemetry",
+    "remote",
     "plugin",
     "stream",
 ];

@@ -83,6 +83,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         .to_owned();
     Ok(Policy {
         version: text_of(root, "version").map_or_else(|| hash(text), str::to_owned),
+        revision: number_of(root, "revision").map(|number| number as u64),
         default_cluster,
         on_invalid_request: match text_of(root, "on_invalid_request") {
             Some("reject") => OnInvalidRequest::Reject,

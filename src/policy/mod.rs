@@ -2,7 +2,8 @@
 //!
 //! A document is read into a tree that knows its places (`document`), checked against the tables of `source` by `shape`,
 //! and resolved by `compile`. Every problem is reported, not only the first. `validate` finds what is allowed but doubtful;
-//! `publish` makes the schema and the documentation.
+//! `publish` makes the schema and the documentation; `verify` and `revision` say whether a document that came from
+//! elsewhere is its owner's, and newer than the one in force.
 
 mod compile;
 mod compile_ability;
@@ -14,6 +15,7 @@ pub mod envelope;
 pub mod profile;
 pub mod publish;
 pub mod reach;
+pub mod revision;
 pub mod rules;
 pub mod shape;
 pub mod source;
@@ -25,6 +27,7 @@ pub(crate) mod suggest;
 mod tests;
 pub mod traffic;
 mod validate;
+pub mod verify;
 
 use crate::registry::{BackendId, Registry};
 use profile::Profile;
@@ -98,6 +101,8 @@ pub enum DecisionHeaders {
 pub struct Policy {
     /// The operator's own name for this version.
     pub version: String,
+    /// Where it stands among its author's policies; a source never takes a lower one than the one in force.
+    pub revision: Option<u64>,
     /// Models and backends.
     pub registry: Registry,
     /// The cluster for requests that are not decided on.
@@ -138,6 +143,14 @@ impl Policy {
     /// As [`Policy::compile`].
     pub fn check(json: &str) -> Result<(Policy, Vec<Problem>), InvalidPolicy> {
         compile::check_all(json)
+    }
+
+    /// Every cluster that requests can be sent to under this policy; some more than once.
+    pub fn clusters(&self) -> impl Iterator<Item = &str> {
+        let backends = self.registry.backends.iter();
+        backends
+            .map(|backend| backend.cluster.as_str())
+            .chain([self.default_cluster.as_str()])
     }
 
     /// The profile with this name.

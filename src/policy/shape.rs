@@ -83,7 +83,7 @@ impl Kind {
 }
 
 /// Collects problems and knows the text that they are in.
-pub(super) struct Problems<'t> {
+pub(crate) struct Problems<'t> {
     text: &'t str,
     list: Vec<Problem>,
 }
@@ -124,7 +124,7 @@ impl<'t> Problems<'t> {
 }
 
 /// Checks `node`, which stands at `path`, and adds what is wrong with its form.
-pub(super) fn check(kind: &Kind, node: &Node, path: &str, problems: &mut Problems<'_>) {
+pub(crate) fn check(kind: &Kind, node: &Node, path: &str, problems: &mut Problems<'_>) {
     match (kind, &node.value) {
         (Kind::Text, Value::Text(text)) => {
             if text.is_empty() {

@@ -119,6 +119,7 @@ pub const POLICY: Shape = Shape {
             "a hash of the text",
             "The operator's name for this version, shown in logs, metrics and headers.",
         ),
+        super::revision::FIELD,
         optional(
             "default_cluster",
             Kind::Text,

@@ -22,6 +22,7 @@ mod tests;
 use std::rc::Rc;
 
 pub use reply::Reply;
+pub use trace::printable;
 
 use crate::chain::Failover;
 use crate::decision::{Bypass, Decision, Outcome, Rejection};

@@ -264,6 +264,7 @@ fn a_pinned_model_is_routed_and_named_as_its_backend_knows_it() {
             header::MODEL,
             header::BACKEND,
             header::SCHEMA_VERSION,
+            header::POLICY_VERSION,
             header::PROFILE,
             header::REASON,
             header::ESTIMATED_COST_USD,
@@ -586,7 +587,7 @@ fn clients_see_as_much_as_the_policy_says() {
     };
     assert_eq!(shown("off"), [""; 0]);
     assert_eq!(shown("minimal"), [header::MODEL, header::BACKEND]);
-    assert_eq!(shown("full").len(), 8);
+    assert_eq!(shown("full").len(), 9);
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Trace {
             return;
         }
         self.full = true;
-        self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+        self.versions(policy);
         self.header(header::PROFILE, printable(&decision.profile));
         if !decision.rules.is_empty() {
             self.header(header::RULE, printable(&decision.rules.join(",")));
@@ -95,9 +95,11 @@ impl Trace {
         reason.push_str(cause);
         effects.push(Effect::Count(Metric::bypasses(cause)));
         set_state(effects, state::REASON, &reason);
-        if policy.is_some_and(|policy| policy.decision_headers == DecisionHeaders::Full) {
+        if let Some(policy) =
+            policy.filter(|policy| policy.decision_headers == DecisionHeaders::Full)
+        {
             self.full = true;
-            self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+            self.versions(policy);
             self.header(header::REASON, reason);
         }
     }
@@ -217,6 +219,12 @@ impl Trace {
         }
     }
 
+    /// That of the list of headers, and that of the policy.
+    fn versions(&mut self, policy: &Policy) {
+        self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+        self.header(header::POLICY_VERSION, printable(&policy.version));
+    }
+
     fn header(&mut self, name: &'static str, value: String) {
         self.headers.push((name, value));
     }
@@ -229,6 +237,7 @@ pub fn refused(policy: &Policy, rejection: &Rejection) -> Vec<(&'static str, Str
     }
     let mut headers = vec![
         (header::SCHEMA_VERSION, header::SCHEMA.to_owned()),
+        (header::POLICY_VERSION, printable(&policy.version)),
         (header::REASON, rejection.code.to_owned()),
     ];
     if !rejection.rules.is_empty() {

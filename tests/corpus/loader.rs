@@ -281,6 +281,8 @@ impl Case {
         }
         if full {
             tell("x-pointsman-schema-version", &Some("1".into()));
+            let version = self.policy.get("version").and_then(Value::as_str);
+            tell("x-pointsman-policy-version", &version.map(str::to_owned));
             tell("x-pointsman-profile", &expect.profile);
             tell("x-pointsman-reason", &reason);
             tell("x-pointsman-rule", &expect.rule);

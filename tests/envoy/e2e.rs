@@ -21,6 +21,7 @@ mod faults;
 mod hygiene;
 mod observed;
 mod policies;
+mod remote;
 mod traps;
 mod world;
 
@@ -73,6 +74,7 @@ fn all() -> impl Iterator<Item = Test> {
         hygiene::TESTS,
         observed::TESTS,
         policies::TESTS,
+        remote::TESTS,
         traps::TESTS,
     ]
     .into_iter()

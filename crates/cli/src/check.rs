@@ -1,22 +1,27 @@
 //! `pointsman check`: every error and every warning of a policy at once, each with its line and column.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use pointsman::policy::{Policy, Problem};
+use pointsman::policy::verify::PublicKey;
+use pointsman::policy::{InvalidPolicy, Policy, Problem};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::input;
+use crate::sign;
 
-/// Exit status: 0 every policy compiles; 1 at least one does not; 2 a file cannot be read.
+/// Exit status: 0 every policy compiles; 1 at least one would be refused; 2 a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 every policy compiles; 1 at least one does not; 2 bad usage, or a file cannot be read."
+    after_help = "Exit status: 0 every policy compiles; 1 at least one would be refused; 2 bad usage, or a file cannot be read."
 )]
 pub struct Args {
     /// Policy files as JSON; `-` is standard input
     #[arg(required = true)]
     policies: Vec<PathBuf>,
+    /// Hold each policy to the signature in POLICY.sig, made by the owner of this key; several may be named
+    #[arg(long = "public-key", value_name = "KEY", value_parser = sign::parse_public_key)]
+    public_keys: Vec<PublicKey>,
     /// Print one JSON document instead of lines for people
     #[arg(long)]
     json: bool,
@@ -29,7 +34,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     for path in &args.policies {
         let text = input::read_text(path)?;
         let name = path.display().to_string();
-        let compiled = Policy::check(&text);
+        let compiled =
+            check_signature(path, &text, &args.public_keys).and_then(|()| Policy::check(&text));
         invalid += usize::from(compiled.is_err());
         if args.json {
             reports.push(report(&name, &compiled.map_err(|error| error.problems)));
@@ -48,9 +54,26 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     match invalid {
         0 => Ok(()),
-        1 => Err(Failure::Unmet("1 policy does not compile".into())),
-        _ => Err(Failure::Unmet(format!("{invalid} policies do not compile"))),
+        1 => Err(Failure::Unmet("1 policy would be refused".into())),
+        _ => Err(Failure::Unmet(format!(
+            "{invalid} policies would be refused"
+        ))),
     }
+}
+
+/// Like a proxy, which reads nothing of a document that is not signed: then that is all that is said of it.
+fn check_signature(path: &Path, text: &str, keys: &[PublicKey]) -> Result<(), InvalidPolicy> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sign::check(path, text.as_bytes(), keys).map_err(|unverified| InvalidPolicy {
+        problems: vec![Problem {
+            at: "policy".into(),
+            message: unverified.to_string(),
+            line: 1,
+            column: 1,
+        }],
+    })
 }
 
 fn print(name: &str, severity: &str, problems: &[Problem]) {

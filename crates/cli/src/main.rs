@@ -18,13 +18,17 @@ mod explain;
 mod failure;
 mod features;
 mod http;
+mod import;
 mod input;
+mod key;
 mod outcomes;
 mod progress;
 mod quantile;
 mod render;
 mod route;
 mod schema;
+mod serve_policy;
+mod sign;
 mod table;
 
 use std::process::ExitCode;
@@ -63,12 +67,20 @@ enum Command {
     /// Write the token ids and features of prompts, for training
     #[command(hide = true)]
     Features(features::Args),
+    /// Bring prices, context windows and capabilities of public catalogues into a policy
+    Import(import::Args),
+    /// Make a key that signs policies, and print its public half
+    Keygen(sign::KeygenArgs),
     /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
     Render(render::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
     Schema(schema::Args),
+    /// Serve a policy over HTTP, for the `policy_source` of running proxies
+    ServePolicy(serve_policy::Args),
+    /// Sign policies, so that proxies with the public key take them
+    Sign(sign::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
@@ -80,9 +92,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Keygen(args) => sign::keygen(&args),
         Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::ServePolicy(args) => serve_policy::run(args),
+        Command::Sign(args) => sign::run(&args),
     }
 }
 

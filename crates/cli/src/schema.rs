@@ -1,6 +1,7 @@
-//! `pointsman schema`: what a policy may say, for editors (JSON Schema) or for people (Markdown).
+//! `pointsman schema`: what a policy, or the plugin's whole configuration, may say; for editors (JSON Schema) or for people
+//! (Markdown).
 
-use pointsman::policy::publish;
+use pointsman::{plugin, policy};
 
 use crate::failure::Failure;
 
@@ -10,14 +11,18 @@ pub struct Args {
     /// Print the reference of all fields as Markdown instead
     #[arg(long)]
     markdown: bool,
+    /// Describe the plugin's configuration, of which a policy is one field
+    #[arg(long)]
+    plugin: bool,
 }
 
 /// Prints what was asked for.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    if args.markdown {
-        print!("{}", publish::markdown());
-    } else {
-        println!("{:#}", publish::schema());
+    match (args.plugin, args.markdown) {
+        (false, false) => println!("{:#}", policy::publish::schema()),
+        (false, true) => print!("{}", policy::publish::markdown()),
+        (true, false) => println!("{:#}", plugin::publish::schema()),
+        (true, true) => print!("{}", plugin::publish::markdown()),
     }
     Ok(())
 }

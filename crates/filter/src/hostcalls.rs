@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::ptr::{null, null_mut};
+use std::time::Duration;
 
 /// Why the host did not do what it was asked for: its status code, such as 1 (not found) or 2 (bad argument).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Map {
     RequestHeaders = 0,
     /// The response's.
     ResponseHeaders = 2,
+    /// Those of an answer to a call of ours.
+    CallResponse = 6,
 }
 
 /// Which buffer is meant.
@@ -36,6 +39,8 @@ pub enum Buffer {
     RequestBody = 0,
     /// What came of the response's body.
     ResponseBody = 1,
+    /// The body of an answer to a call of ours.
+    CallResponseBody = 4,
     /// The plugin's configuration.
     PluginConfiguration = 7,
 }
@@ -158,6 +163,16 @@ pub fn now_ns() -> Result<u64, HostError> {
 pub fn set_tick_period(milliseconds: u32) -> Result<(), HostError> {
     // SAFETY: numbers only.
     check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+}
+
+/// Sends a GET to a cluster; the answer comes to the context that is active now, be it only that of a time-out.
+///
+/// The only call that goes through the SDK: it has to know which context the answer belongs to, and traps on one that it
+/// has not sent itself. Of statuses it knows those that Envoy returns here (done, bad argument, internal failure).
+pub fn get(cluster: &str, headers: Vec<(&str, &str)>, timeout: Duration) -> Result<(), HostError> {
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout)
+        .map(drop)
+        .map_err(|status| HostError(status as u32))
 }
 
 /// Up to `size` bytes of a buffer; empty where it holds nothing.

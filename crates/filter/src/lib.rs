@@ -10,6 +10,7 @@ mod hostcalls;
 mod logger;
 mod metrics;
 mod pairs;
+mod poller;
 mod published;
 mod spent;
 #[cfg(feature = "test-trap")]
@@ -26,6 +27,7 @@ use proxy_wasm::types::ContextType;
 use attempts::Upstream;
 use exchange::Exchange;
 use hostcalls::Buffer;
+use poller::Poller;
 use published::Published;
 
 /// The module's entry; a room of its own because the macro writes a public function without a word on it.
@@ -40,12 +42,17 @@ mod entry {
 /// One plugin configuration in one VM.
 struct Root {
     published: Rc<Published>,
+    poller: Option<Poller>,
+    /// Milliseconds since the other workers were told what was spent.
+    untold_ms: u32,
 }
 
 impl Root {
     fn new() -> Root {
         Root {
             published: Rc::new(Published::nothing()),
+            poller: None,
+            untold_ms: 0,
         }
     }
 
@@ -61,6 +68,7 @@ impl Root {
         };
         match Plugin::compile(&bytes) {
             Ok(plugin) => {
+                self.poller = Poller::start(&plugin);
                 self.published = Rc::new(Published::publish(plugin));
                 true
             }
@@ -72,7 +80,13 @@ impl Root {
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, _: u32, _: usize, body_size: usize, _: usize) {
+        if let Some(poller) = &self.poller {
+            poller.answered(&self.published, body_size);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
@@ -83,7 +97,12 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        spent::exchange();
+        let passed_ms = self.poller.as_mut().map_or(spent::TICK_MS, Poller::tick);
+        self.untold_ms = self.untold_ms.saturating_add(passed_ms);
+        if self.untold_ms >= spent::TICK_MS {
+            self.untold_ms = 0;
+            spent::exchange();
+        }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {

@@ -4,8 +4,8 @@
 //! does. Before each request a worker compares one number, the version, and compiles its own copy anew when it changed. A
 //! policy that does not compile changes nothing: the last good one stays.
 //!
-//! The keys hold a hash of the whole plugin configuration. So an update that Envoy refuses after our trial VM accepted it
-//! stays without effect, and two listeners with different policies never meet.
+//! The keys hold a hash of what the plugin configuration says of policies. So an update that Envoy refuses after our trial VM
+//! accepted it stays without effect, two listeners with different policies never meet, and the two roles of one share it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use log::Level;
 use pointsman::chain::Failover;
 use pointsman::plugin::{Plugin, Role};
 use pointsman::policy::{Policy, Problem};
+use pointsman::remote;
 use pointsman::stream;
 use pointsman::telemetry::{self, Metric, header};
 
@@ -25,11 +26,12 @@ const INLINE: u64 = 1;
 
 /// To compare with where nothing must be there yet: the host creates an absent key whatever the number is, and its own
 /// numbers count up from 1.
-const ABSENT: u32 = u32::MAX;
+pub const ABSENT: u32 = u32::MAX;
 
 /// What the streams of one plugin configuration share in their worker.
 pub struct Published {
     cluster_header: String,
+    allowed_clusters: Option<Vec<String>>,
     failover: Failover,
     role: Role,
     record_key: String,
@@ -38,6 +40,21 @@ pub struct Published {
     policy: RefCell<Option<Rc<Policy>>>,
     /// The policy's version as the operator wrote it, once a request met it.
     announced: RefCell<Option<String>>,
+}
+
+/// The published policy as it was read, to be replaced by the next one.
+pub struct Latest {
+    record: Vec<u8>,
+    cas: u32,
+    /// Its revision.
+    pub revision: Option<u64>,
+}
+
+impl Latest {
+    /// Its document.
+    pub fn text(&self) -> &[u8] {
+        decode(&self.record).map_or(&[], |(_, text)| text)
+    }
 }
 
 thread_local! {
@@ -50,6 +67,7 @@ impl Published {
     pub fn nothing() -> Published {
         Published {
             cluster_header: header::CLUSTER.to_owned(),
+            allowed_clusters: None,
             failover: Failover::Off,
             role: Role::Router,
             record_key: String::new(),
@@ -64,6 +82,7 @@ impl Published {
     pub fn publish(plugin: Plugin) -> Published {
         let published = Published {
             cluster_header: plugin.cluster_header,
+            allowed_clusters: plugin.allowed_clusters,
             failover: plugin.failover,
             role: plugin.role,
             record_key: key("pointsman.policy.", plugin.fingerprint),
@@ -72,7 +91,7 @@ impl Published {
             policy: RefCell::new(None),
             announced: RefCell::new(None),
         };
-        let record = encode(INLINE, &plugin.policy_text);
+        let record = encode(INLINE, plugin.policy_text.as_bytes());
         let done = hostcalls::set_shared(&published.record_key, &record, ABSENT).and_then(|()| {
             hostcalls::set_shared(&published.version_key, &INLINE.to_le_bytes(), ABSENT)
         });
@@ -136,41 +155,57 @@ impl Published {
         *announced = Some(version.to_owned());
     }
 
-    /// Publishes another policy to every worker that has the same configuration, which compiles it before its next request.
-    /// What does not compile is not published: a VM that starts later must find a policy that works.
-    #[cfg(feature = "test-trap")]
-    pub fn replace(&self, text: &str) -> Result<(), HostError> {
-        if let Err(invalid) = Policy::compile(text) {
-            report(&invalid.problems);
-            return Ok(());
+    /// What is published now. Whoever asks has it in force from then on.
+    pub fn latest(&self) -> Result<Latest, HostError> {
+        let (record, cas) = hostcalls::shared(&self.record_key)?.ok_or(HostError::NOT_FOUND)?;
+        let (version, text) = decode(&record).ok_or(HostError::NOT_FOUND)?;
+        if version != self.version.get() {
+            self.version.set(version);
+            self.load(text);
         }
-        loop {
-            let (record, cas) = hostcalls::shared(&self.record_key)?.ok_or(HostError::NOT_FOUND)?;
-            let (version, _) = decode(&record).ok_or(HostError::NOT_FOUND)?;
-            let next = version.wrapping_add(1);
-            match hostcalls::set_shared(&self.record_key, &encode(next, text), cas) {
-                Ok(()) => {
-                    return hostcalls::set_shared(&self.version_key, &next.to_le_bytes(), 0);
-                }
-                Err(HostError::CAS_MISMATCH) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let policy = self.policy.try_borrow().ok().and_then(|one| one.clone());
+        Ok(Latest {
+            revision: policy.and_then(|policy| policy.revision),
+            record,
+            cas,
+        })
+    }
+
+    /// Publishes `policy`, whose document is `text`, to every worker that has the same configuration, which compiles it
+    /// before its next request; unless something else was published since `latest` was read.
+    pub fn replace(&self, latest: &Latest, text: &[u8], policy: Policy) -> Result<(), HostError> {
+        let (version, _) = decode(&latest.record).ok_or(HostError::NOT_FOUND)?;
+        let next = version.wrapping_add(1);
+        hostcalls::set_shared(&self.record_key, &encode(next, text), latest.cas)?;
+        // INVARIANT: the number comes last, so that who sees it finds at least this policy. Each number is given out once,
+        // by the line above, and so written once: it never goes back to one that a worker has seen with another policy.
+        hostcalls::set_shared(&self.version_key, &next.to_le_bytes(), 0)?;
+        self.version.set(next);
+        self.adopt(policy);
+        Ok(())
     }
 
     fn reload(&self) {
-        let Ok(Some((record, _))) = hostcalls::shared(&self.record_key) else {
-            return;
-        };
-        let Some((_, text)) = decode(&record) else {
-            return;
-        };
+        if let Ok(Some((record, _))) = hostcalls::shared(&self.record_key)
+            && let Some((_, text)) = decode(&record)
+        {
+            self.load(text);
+        }
+    }
+
+    /// Takes a document over. It was checked before it was published; what may never happen is checked again.
+    fn load(&self, text: &[u8]) {
         let Ok(text) = std::str::from_utf8(text) else {
             return;
         };
-        match Policy::compile(text) {
-            Ok(policy) => self.adopt(policy),
-            Err(invalid) => report(&invalid.problems),
+        let policy = match Policy::compile(text) {
+            Ok(policy) => policy,
+            Err(invalid) => return report(&invalid.problems),
+        };
+        let allowed = self.allowed_clusters.as_deref();
+        match allowed.map_or(Ok(()), |allowed| remote::check_clusters(&policy, allowed)) {
+            Ok(()) => self.adopt(policy),
+            Err(refusal) => logger::line(Level::Error, &refusal.to_string()),
         }
     }
 
@@ -214,10 +249,11 @@ pub fn report(problems: &[Problem]) {
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }
-    metrics::add(&telemetry::POLICY_ERRORS, 1);
+    metrics::count(&telemetry::POLICY_ERRORS);
 }
 
-fn key(prefix: &str, fingerprint: u64) -> String {
+/// The shared key of one plugin configuration.
+pub fn key(prefix: &str, fingerprint: u64) -> String {
     let mut key = String::from(prefix);
     for shift in (0..16).rev() {
         let digit = (fingerprint >> (shift * 4)) as u32 & 15;
@@ -226,9 +262,9 @@ fn key(prefix: &str, fingerprint: u64) -> String {
     key
 }
 
-fn encode(version: u64, text: &str) -> Vec<u8> {
+fn encode(version: u64, text: &[u8]) -> Vec<u8> {
     let mut record = version.to_le_bytes().to_vec();
-    record.extend_from_slice(text.as_bytes());
+    record.extend_from_slice(text);
     record
 }
 
@@ -243,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        assert_eq!(decode(&encode(7, "{}")), Some((7, b"{}".as_slice())));
+        assert_eq!(decode(&encode(7, b"{}")), Some((7, b"{}".as_slice())));
         assert_eq!(decode(&[1, 2, 3]), None);
     }
 

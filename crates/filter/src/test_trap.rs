@@ -1,6 +1,8 @@
 //! Traps and publishes policies on demand, to test what Envoy and the other workers do about it. Never in a module that is
 //! shipped.
 
+use pointsman::policy::Policy;
+
 use crate::pairs::Pair;
 use crate::published::Published;
 
@@ -13,7 +15,18 @@ pub fn on(headers: &[Pair<'_>], published: &Published) {
         if *name == b"x-test-policy"
             && let Ok(text) = std::str::from_utf8(value)
         {
-            let _ = published.replace(text);
+            replace(published, text);
         }
+    }
+}
+
+fn replace(published: &Published, text: &str) {
+    match Policy::compile(text) {
+        Ok(policy) => {
+            if let Ok(latest) = published.latest() {
+                let _ = published.replace(&latest, text.as_bytes(), policy);
+            }
+        }
+        Err(invalid) => crate::published::report(&invalid.problems),
     }
 }

@@ -11,3 +11,4 @@ pub mod files;
 pub mod http1;
 pub mod http2;
 pub mod metrics;
+pub mod policy_source;

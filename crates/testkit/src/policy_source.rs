@@ -1,0 +1,168 @@
+//! A server of one policy document that does what a test tells it to: another document, an error, silence, no connection.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{sleep, spawn};
+use std::time::Duration;
+
+/// What is answered to the next questions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// The document, or 304 to who has it.
+    #[default]
+    Serve,
+    /// This status.
+    Status(u16),
+    /// The connection is accepted and closed at once.
+    HangUp,
+    /// Nothing, for longer than anybody waits.
+    Silence,
+}
+
+/// A document as it is served.
+#[derive(Debug, Clone, Default)]
+pub struct Document {
+    /// The body.
+    pub body: Vec<u8>,
+    /// The header `x-pointsman-signature`.
+    pub signature: Option<String>,
+    /// The header `etag`.
+    pub etag: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    document: Document,
+    manner: Manner,
+    asked: Vec<String>,
+    open: usize,
+    most_open: usize,
+    ended: bool,
+}
+
+/// A running server; dropping it ends it.
+#[derive(Debug)]
+pub struct PolicySource {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl PolicySource {
+    /// Starts one on a port of the operating system's choice.
+    ///
+    /// # Errors
+    /// Where none is free.
+    pub fn start() -> std::io::Result<PolicySource> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        let state = Arc::<Mutex<State>>::default();
+        let shared = Arc::clone(&state);
+        spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if lock(&shared).ended {
+                    return;
+                }
+                let shared = Arc::clone(&shared);
+                spawn(move || {
+                    let _ = answer(&stream, &shared);
+                });
+            }
+        });
+        Ok(PolicySource { address, state })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves this document from now on.
+    pub fn serve(&self, document: Document) {
+        let mut state = lock(&self.state);
+        state.document = document;
+        state.manner = Manner::Serve;
+    }
+
+    /// Does this from now on.
+    pub fn behave(&self, manner: Manner) {
+        lock(&self.state).manner = manner;
+    }
+
+    /// The heads of all requests so far.
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.state).asked.clone()
+    }
+
+    /// The most questions that were open at the same time.
+    pub fn most_at_once(&self) -> usize {
+        lock(&self.state).most_open
+    }
+}
+
+impl Drop for PolicySource {
+    fn drop(&mut self) {
+        lock(&self.state).ended = true;
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn answer(stream: &TcpStream, shared: &Mutex<State>) -> std::io::Result<()> {
+    if lock(shared).manner == Manner::HangUp {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut head = String::new();
+    let mut reader = BufReader::new(stream);
+    while reader.read_line(&mut head)? > 2 {}
+    let (manner, document) = {
+        let mut state = lock(shared);
+        state.asked.push(head.clone());
+        state.open += 1;
+        state.most_open = state.most_open.max(state.open);
+        (state.manner.clone(), state.document.clone())
+    };
+    let done = write(stream, &head, &manner, &document);
+    lock(shared).open -= 1;
+    done
+}
+
+fn write(
+    mut stream: &TcpStream,
+    head: &str,
+    manner: &Manner,
+    document: &Document,
+) -> std::io::Result<()> {
+    let has_it = document
+        .etag
+        .as_ref()
+        .is_some_and(|etag| head.contains(&format!("if-none-match: {etag}")));
+    let (status, body) = match manner {
+        Manner::Serve if has_it => (304, &b""[..]),
+        Manner::Serve => (200, document.body.as_slice()),
+        Manner::Status(status) => (*status, &b"not a policy"[..]),
+        Manner::HangUp => return Ok(()),
+        Manner::Silence => {
+            sleep(Duration::from_secs(3));
+            return Ok(());
+        }
+    };
+    let mut text = format!("HTTP/1.1 {status} Told\r\nconnection: close\r\n");
+    if let Some(etag) = &document.etag {
+        text.push_str(&format!("etag: {etag}\r\n"));
+    }
+    if let Some(signature) = &document.signature {
+        text.push_str(&format!("x-pointsman-signature: {signature}\r\n"));
+    }
+    if status != 304 {
+        text.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    stream.write_all(text.as_bytes())?;
+    stream.write_all(b"\r\n")?;
+    stream.write_all(body)
+}

@@ -1,0 +1,335 @@
+//! Who wrote a policy: ed25519 signatures (RFC 8032) over the exact bytes of the document.
+//!
+//! The signature is detached: it travels beside the document, so that the document stays plain JSON and whoever serves it
+//! needs no knowledge of it. What the document says is not looked at here, and nothing secret is handled: the command line
+//! signs, this only checks. Keys and signatures are text in base64, with or without padding.
+
+use std::fmt;
+
+use ed25519_compact as ed25519;
+
+/// What stands before the 32 bytes of a key in the form that other tools write (RFC 8410, SubjectPublicKeyInfo).
+const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+
+/// A key that signatures are checked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey([u8; 32]);
+
+/// A text that is no public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidPublicKey;
+
+impl fmt::Display for InvalidPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("is no ed25519 public key: expected its 32 bytes in base64")
+    }
+}
+
+impl std::error::Error for InvalidPublicKey {}
+
+impl PublicKey {
+    /// Reads a key: base64 of its 32 bytes, or of its SubjectPublicKeyInfo, which is the middle line of a PEM file.
+    ///
+    /// # Errors
+    /// [`InvalidPublicKey`] for anything else.
+    pub fn parse(text: &str) -> Result<PublicKey, InvalidPublicKey> {
+        let bytes = decode_base64(text.trim_ascii().as_bytes()).ok_or(InvalidPublicKey)?;
+        let key = bytes.strip_prefix(&SPKI).unwrap_or(&bytes);
+        <[u8; 32]>::try_from(key)
+            .map(PublicKey)
+            .map_err(|_| InvalidPublicKey)
+    }
+
+    /// The key with these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> PublicKey {
+        PublicKey(bytes)
+    }
+}
+
+impl fmt::Display for PublicKey {
+    /// As configurations have it: base64 of the 32 bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&encode_base64(&self.0))
+    }
+}
+
+/// Why a document is not taken for one of a key's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unverified {
+    /// It came without a signature.
+    Unsigned,
+    /// What came as one is no signature.
+    Malformed,
+    /// No key has signed these bytes.
+    Mismatch,
+}
+
+impl fmt::Display for Unverified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unverified::Unsigned => "is not signed",
+            Unverified::Malformed => "has a signature that is not 64 bytes in base64",
+            Unverified::Mismatch => "has a signature that no configured key has made",
+        })
+    }
+}
+
+impl std::error::Error for Unverified {}
+
+/// Checks that one of `keys` has signed exactly `document`. Several signatures may stand in `signature`, separated by
+/// commas: so keys can be exchanged while both are in use.
+///
+/// # Errors
+/// [`Unverified`] with the reason; without any key nothing verifies.
+pub fn verify(
+    document: &[u8],
+    signature: Option<&[u8]>,
+    keys: &[PublicKey],
+) -> Result<(), Unverified> {
+    /// Each costs a curve multiplication per key, and whoever serves the document chooses how many there are.
+    const MOST: usize = 4;
+    let signature = signature.unwrap_or_default().trim_ascii();
+    if signature.is_empty() {
+        return Err(Unverified::Unsigned);
+    }
+    let mut worst = Unverified::Mismatch;
+    for text in signature.split(|byte| *byte == b',').take(MOST) {
+        let decoded = decode_base64(text.trim_ascii());
+        let Some(signature) = decoded.and_then(|bytes| ed25519::Signature::from_slice(&bytes).ok())
+        else {
+            worst = Unverified::Malformed;
+            continue;
+        };
+        let signed_by = |key: &PublicKey| {
+            let key = ed25519::PublicKey::new(key.0);
+            key.verify(document, &signature).is_ok()
+        };
+        if keys.iter().any(signed_by) {
+            return Ok(());
+        }
+    }
+    Err(worst)
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Base64 with padding (RFC 4648, section 4).
+pub fn encode_base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let sextet = (bits >> (18 - 6 * place)) & 63;
+            let letter = ALPHABET.get(sextet as usize).copied().unwrap_or(b'=');
+            text.push(if place <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
+/// What base64, padded or not, stands for; `None` where it is none, or where bits are left over that are not 0.
+pub fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let letters = text.get(..text.len() - padding)?;
+    if padding > 2 || (padding > 0 && !text.len().is_multiple_of(4)) || letters.len() % 4 == 1 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(letters.len() / 4 * 3 + 2);
+    let (mut bits, mut count) = (0_u32, 0);
+    for letter in letters {
+        let sextet = ALPHABET.iter().position(|known| known == letter)?;
+        bits = bits << 6 | sextet as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    (bits == 0).then_some(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text
+            .chars()
+            .map(|c| c.to_digit(16).unwrap() as u8)
+            .collect();
+        digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect()
+    }
+
+    /// RFC 8032, section 7.1: public key, message, signature of TEST 1, 2, 3 and SHA(abc).
+    const VECTORS: [(&str, &str, &str); 4] = [
+        (
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "",
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+        ),
+        (
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "72",
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        ),
+        (
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+            "af82",
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+        ),
+        (
+            "ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf",
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+            "dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b58909351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704",
+        ),
+    ];
+
+    fn vector(index: usize) -> (PublicKey, Vec<u8>, Vec<u8>) {
+        let (key, message, signature) = VECTORS[index];
+        let key = PublicKey::from_bytes(hex(key).try_into().unwrap());
+        (key, hex(message), hex(signature))
+    }
+
+    fn check(message: &[u8], signature: &[u8], keys: &[PublicKey]) -> Result<(), Unverified> {
+        verify(message, Some(encode_base64(signature).as_bytes()), keys)
+    }
+
+    #[test]
+    fn the_rfcs_vectors_verify() {
+        for index in 0..VECTORS.len() {
+            let (key, message, signature) = vector(index);
+            assert_eq!(check(&message, &signature, &[key]), Ok(()), "{index}");
+            let other = vector((index + 1) % VECTORS.len()).0;
+            assert_eq!(check(&message, &signature, &[other, key]), Ok(()));
+            assert_eq!(
+                check(&message, &signature, &[other]),
+                Err(Unverified::Mismatch)
+            );
+            assert_eq!(check(&message, &signature, &[]), Err(Unverified::Mismatch));
+        }
+    }
+
+    #[test]
+    fn any_change_is_seen() {
+        let (key, message, signature) = vector(2);
+        for at in 0..signature.len() {
+            let mut changed = signature.clone();
+            changed[at] ^= 1;
+            assert_eq!(
+                check(&message, &changed, &[key]),
+                Err(Unverified::Mismatch),
+                "{at}"
+            );
+        }
+        assert_eq!(
+            check(b"\xaf\x83", &signature, &[key]),
+            Err(Unverified::Mismatch)
+        );
+        assert_eq!(
+            check(b"\xaf\x82\n", &signature, &[key]),
+            Err(Unverified::Mismatch)
+        );
+    }
+
+    #[test]
+    fn signatures_with_a_twin_are_refused() {
+        // RFC 8032 wants S below the group's order: S + L would verify as well and be another text for the same.
+        let order = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+        let (key, message, mut signature) = vector(1);
+        let mut carry = 0;
+        for (byte, add) in signature[32..].iter_mut().zip(order) {
+            let sum = u16::from(*byte) + u16::from(add) + carry;
+            *byte = sum as u8;
+            carry = sum >> 8;
+        }
+        assert_eq!(
+            check(&message, &signature, &[key]),
+            Err(Unverified::Mismatch)
+        );
+        // The neutral element as a key would sign anything.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let neutral = PublicKey::from_bytes(neutral);
+        let mut nothing = [0; 64];
+        nothing[0] = 1;
+        assert_eq!(
+            check(b"any", &nothing, &[neutral]),
+            Err(Unverified::Mismatch)
+        );
+    }
+
+    #[test]
+    fn each_reason_has_its_text() {
+        let (key, message, signature) = vector(1);
+        let told = |signature: Option<&[u8]>| verify(&message, signature, &[key]).unwrap_err();
+        assert_eq!(told(None).to_string(), "is not signed");
+        assert_eq!(told(Some(b" ")), Unverified::Unsigned);
+        for text in [&b"?"[..], b"AAAA", b"\xff\xfe", b",,,,,,,,"] {
+            assert_eq!(
+                told(Some(text)).to_string(),
+                "has a signature that is not 64 bytes in base64"
+            );
+        }
+        let wrong = encode_base64(&[0; 64]);
+        assert_eq!(
+            told(Some(wrong.as_bytes())).to_string(),
+            "has a signature that no configured key has made"
+        );
+        let both = [wrong, encode_base64(&signature)].join(", ");
+        assert_eq!(verify(&message, Some(both.as_bytes()), &[key]), Ok(()));
+    }
+
+    #[test]
+    fn keys_are_read_in_both_forms() {
+        let (key, ..) = vector(0);
+        let plain = key.to_string();
+        assert_eq!(plain, "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=");
+        assert_eq!(PublicKey::parse(&plain), Ok(key));
+        assert_eq!(PublicKey::parse(plain.trim_end_matches('=')), Ok(key));
+        let spki = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n";
+        assert_eq!(PublicKey::parse(spki), Ok(key));
+        for text in [
+            "",
+            "11qY",
+            "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            "\u{e9}",
+        ] {
+            assert_eq!(PublicKey::parse(text), Err(InvalidPublicKey), "{text}");
+        }
+        assert_eq!(
+            InvalidPublicKey.to_string(),
+            "is no ed25519 public key: expected its 32 bytes in base64"
+        );
+    }
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(encode_base64(bytes.as_bytes()), text);
+            assert_eq!(decode_base64(text.as_bytes()), Some(bytes.into()));
+            let bare = text.trim_end_matches('=');
+            assert_eq!(decode_base64(bare.as_bytes()), Some(bytes.into()));
+        }
+        for text in ["Z", "Zg=", "Zh==", "Zm9v=", "====", "Z g=", "Zm9vZ"] {
+            assert_eq!(decode_base64(text.as_bytes()), None, "{text}");
+        }
+    }
+}

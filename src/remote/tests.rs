@@ -1,0 +1,364 @@
+//! What is taken from a source, what is refused with which words, and that workers take turns whatever happens to them.
+
+use super::poll::Poll;
+use super::*;
+use crate::policy::verify::{PublicKey, encode_base64};
+use crate::stream::testing::{POLICY, policy_with};
+
+const MS: u64 = 1_000_000;
+const CLUSTERS: [&str; 4] = ["cluster-cpu", "cluster-gpu", "cluster-lpu", "fallback"];
+
+fn source() -> Source {
+    Source {
+        cluster: "policies".into(),
+        path: "/policy.json".into(),
+        authority: "policies".into(),
+        interval_ms: 1_000,
+        timeout_ms: 500,
+        max_bytes: 4_096,
+        public_keys: Vec::new(),
+    }
+}
+
+fn keys() -> ed25519_compact::KeyPair {
+    ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new([7; 32]))
+}
+
+fn signed_source() -> Source {
+    Source {
+        public_keys: vec![PublicKey::from_bytes(*keys().pk)],
+        ..source()
+    }
+}
+
+fn allowed() -> Vec<String> {
+    CLUSTERS.map(str::to_owned).to_vec()
+}
+
+fn judged(source: &Source, revision: Option<u64>, answer: Answer<'_>) -> Verdict {
+    let text = POLICY.as_bytes();
+    judge(source, &allowed(), InForce { text, revision }, answer)
+}
+
+fn ok(body: &str) -> Answer<'_> {
+    Answer {
+        status: 200,
+        signature: None,
+        body: body.as_bytes(),
+    }
+}
+
+fn refused(verdict: Verdict) -> (&'static str, String) {
+    match verdict {
+        Verdict::Refused(refusal) => (refusal.code(), refusal.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_new_policy_is_taken_and_the_same_one_is_not() {
+    let text = policy_with("\"revision\": 5");
+    let Verdict::Accepted(policy) = judged(&source(), Some(4), ok(&text)) else {
+        panic!("not accepted");
+    };
+    assert_eq!(policy.revision, Some(5));
+    let unchanged = |answer| matches!(judged(&source(), None, answer), Verdict::Unchanged);
+    assert!(unchanged(ok(POLICY)));
+    let not_modified = Answer {
+        status: 304,
+        ..Answer::default()
+    };
+    assert!(unchanged(not_modified));
+}
+
+#[test]
+fn every_refusal_has_its_word_and_its_line() {
+    let plain = |answer| refused(judged(&source(), Some(5), answer));
+    let status = |status| Answer {
+        status,
+        ..Answer::default()
+    };
+    let cases = [
+        (
+            plain(status(404)),
+            "status",
+            "answered 404 instead of a policy",
+        ),
+        (
+            plain(status(503)),
+            "unreachable",
+            "cannot be reached, or answered 503",
+        ),
+        (
+            plain(status(504)),
+            "timeout",
+            "took too long, or answered 504",
+        ),
+        (
+            plain(ok(&" ".repeat(5_000))),
+            "too_large",
+            "the policy has 5000 bytes where 4096 are allowed",
+        ),
+        (
+            plain(Answer {
+                body: b"\xff",
+                ..status(200)
+            }),
+            "invalid",
+            "the policy is not UTF-8",
+        ),
+        (
+            plain(ok("{\n \"models\": []}")),
+            "invalid",
+            "the policy does not compile: 1:1: missing field `backends`; 2:12: models: is empty: at least one is needed",
+        ),
+        (
+            plain(ok("<html>")),
+            "invalid",
+            "the policy does not compile: 1:1: not JSON: expected value at line 1 column 1",
+        ),
+        (
+            plain(ok(
+                &policy_with("\"revision\": 6").replace("cluster-lpu", "elsewhere")
+            )),
+            "cluster_not_allowed",
+            "the policy names the cluster `elsewhere`, which is not allowed; allowed: `cluster-cpu`, `cluster-gpu`, `cluster-lpu`, `fallback`",
+        ),
+        (
+            plain(ok(
+                &policy_with("\"revision\": 6").replace("fallback", "elsewhere")
+            )),
+            "cluster_not_allowed",
+            "the policy names the cluster `elsewhere`, which is not allowed; allowed: `cluster-cpu`, `cluster-gpu`, `cluster-lpu`, `fallback`",
+        ),
+        (
+            plain(ok(&policy_with("\"revision\": 5"))),
+            "outdated",
+            "the policy has the revision `5`, but `5` is in force",
+        ),
+        (
+            plain(ok(&policy_with("\"decision_headers\": \"off\""))),
+            "outdated",
+            "the policy has no revision, but `5` is in force",
+        ),
+    ];
+    for ((code, line), expected_code, expected_line) in cases {
+        assert_eq!((code, line.as_str()), (expected_code, expected_line));
+    }
+}
+
+#[test]
+fn a_document_with_many_mistakes_is_one_line() {
+    let models = r#"{"nam": "x"}, "#.repeat(20);
+    let text = format!("{{\"models\": [{models} {{}}], \"backends\": []}}");
+    let (_, line) = refused(judged(&source(), None, ok(&text)));
+    assert!(!line.contains('\n'));
+    assert!(line.ends_with("and 34 more"), "{line}");
+}
+
+#[test]
+fn with_a_key_only_what_is_signed_is_even_read() {
+    let source = signed_source();
+    let text = policy_with("\"revision\": 5");
+    let sign = |text: &str| encode_base64(keys().sk.sign(text, None).as_ref());
+    let with = |body: &str, signature: &str| {
+        let answer = Answer {
+            signature: Some(signature.as_bytes()),
+            ..ok(body)
+        };
+        judged(&source, None, answer)
+    };
+    assert!(matches!(with(&text, &sign(&text)), Verdict::Accepted(_)));
+    assert_eq!(
+        refused(judged(&source, None, ok(&text))),
+        ("unsigned", "the policy is not signed".into())
+    );
+    assert_eq!(
+        refused(with(&text, "nonsense!")),
+        (
+            "bad_signature",
+            "the policy has a signature that is not 64 bytes in base64".into()
+        )
+    );
+    // One space more, a stranger's key, a document that is no policy: not even that is said.
+    for body in [text.clone() + " ", "<html>".into()] {
+        assert_eq!(
+            refused(with(&body, &sign(&text))),
+            (
+                "bad_signature",
+                "the policy has a signature that no configured key has made".into()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_record_is_read_as_it_was_written() {
+    let poll = Poll {
+        turn: 3,
+        lease_until_ns: 5,
+        next_ns: 7,
+        failures: 11,
+        complaint: 13,
+        etag: b"\"abc\"".to_vec(),
+    };
+    assert_eq!(Poll::decode(&poll.encode()), poll);
+    for bytes in [&b""[..], b"short", &[0; 35]] {
+        assert_eq!(Poll::decode(bytes), Poll::default());
+    }
+}
+
+fn outage() -> Verdict {
+    Verdict::Refused(Refusal::Status(503))
+}
+
+#[test]
+fn one_asks_at_a_time_and_another_takes_over_from_the_dead() {
+    let source = source();
+    let start = 1_000_000 * MS;
+    let taken = Poll::default().take(&source, start).unwrap();
+    assert_eq!(taken.turn, 1);
+    // Nobody else while the lease of timeout and margin lasts.
+    for ms in [0, 1, 499, 5_499] {
+        assert_eq!(taken.take(&source, start + ms * MS), None, "{ms}");
+    }
+    let heir = taken.take(&source, start + 5_501 * MS).unwrap();
+    assert_eq!(heir.turn, 2);
+    // What the dead one's answer brings is dropped, and the heir's counts.
+    let late = start + 5_600 * MS;
+    assert_eq!(
+        heir.finish(1, &source, late, &Verdict::Unchanged, None),
+        None
+    );
+    let done = heir
+        .finish(2, &source, late, &Verdict::Unchanged, None)
+        .unwrap();
+    assert_eq!(
+        done.finish(2, &source, late, &Verdict::Unchanged, None),
+        None
+    );
+    assert_eq!(done.take(&source, late + 999 * MS), None);
+    assert!(done.take(&source, late + 1_000 * MS).is_some());
+}
+
+#[test]
+fn a_source_that_fails_is_asked_less_often_and_a_document_that_fails_is_not() {
+    let source = source();
+    let mut now = 1_000_000 * MS;
+    let mut poll = Poll::default();
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let taken = poll.take(&source, now).unwrap();
+        poll = taken
+            .finish(taken.turn, &source, now, &outage(), None)
+            .unwrap();
+        pauses.push((poll.next_ns - now) / MS);
+        now = poll.next_ns;
+    }
+    for (index, pause) in pauses.iter().enumerate() {
+        let most = (2_000 << index).min(300_000);
+        assert!((most * 9 / 10..=most).contains(pause), "{index}: {pause}");
+    }
+    let taken = poll.take(&source, now).unwrap();
+    let verdict = Verdict::Refused(Refusal::NotUtf8);
+    let done = taken
+        .finish(taken.turn, &source, now, &verdict, None)
+        .unwrap();
+    assert_eq!((done.next_ns - now, done.failures), (1_000 * MS, 0));
+}
+
+#[test]
+fn a_clock_that_was_set_back_holds_nobody_up() {
+    let source = source();
+    let then = 10_000_000_000 * MS;
+    let taken = Poll::default().take(&source, then).unwrap();
+    let done = taken
+        .finish(1, &source, then, &Verdict::Unchanged, None)
+        .unwrap();
+    let now = then - 3_600_000 * MS;
+    assert!(done.take(&source, now).is_some());
+    assert!(taken.take(&source, now).is_some());
+}
+
+#[test]
+fn the_tag_of_what_is_in_force_is_kept_and_complaints_are_told_apart() {
+    let source = source();
+    let policy = || {
+        let policy = Policy::compile(POLICY).unwrap();
+        Verdict::Accepted(Box::new(policy))
+    };
+    let step = |poll: &Poll, verdict: &Verdict, etag: Option<&[u8]>| {
+        let taken = poll.take(&source, poll.next_ns).unwrap();
+        taken
+            .finish(taken.turn, &source, poll.next_ns, verdict, etag)
+            .unwrap()
+    };
+    let first = Poll {
+        next_ns: 1_000_000 * MS,
+        ..Poll::default()
+    };
+    let taken = step(&first, &policy(), Some(b"\"1\""));
+    assert_eq!((taken.etag.as_slice(), taken.complaint), (&b"\"1\""[..], 0));
+    let failed = step(&taken, &outage(), None);
+    assert_eq!(failed.etag, b"\"1\"");
+    assert_ne!(failed.complaint, 0);
+    assert_eq!(step(&failed, &outage(), None).complaint, failed.complaint);
+    let refused = step(&failed, &Verdict::Refused(Refusal::NotUtf8), Some(b"\"2\""));
+    assert_eq!(refused.etag, b"\"1\"");
+    assert_ne!(refused.complaint, failed.complaint);
+    let unchanged = step(&refused, &Verdict::Unchanged, None);
+    assert_eq!(
+        (unchanged.etag.as_slice(), unchanged.complaint),
+        (&b"\"1\""[..], 0)
+    );
+    let long = [b'x'; 300];
+    assert_eq!(step(&unchanged, &policy(), Some(&long)).etag, b"");
+}
+
+/// Workers as they are: each looks at the shared record at its own times, may die at any moment, and writes only where
+/// nobody wrote since it read. Every step is drawn.
+#[test]
+fn workers_that_die_at_random_never_stop_the_others() {
+    let source = source();
+    let mut seed = 1_u64;
+    let mut draw = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) % below
+    };
+    let mut shared = Poll::default();
+    let mut now = 1_000_000 * MS;
+    // The turn under way, when it is answered, and whether its holder lives until then.
+    let mut asked: Option<(u64, u64, bool)> = None;
+    let (mut answers, mut deaths, mut last_answer) = (0, 0, now);
+    for _ in 0..200_000 {
+        now += draw(40) * MS;
+        if let Some((turn, due, lives)) = asked
+            && now >= due
+        {
+            asked = None;
+            match lives {
+                true => {
+                    shared = shared
+                        .finish(turn, &source, now, &Verdict::Unchanged, None)
+                        .unwrap();
+                    answers += 1;
+                    last_answer = now;
+                }
+                false => deaths += 1,
+            }
+        }
+        // Two look at once: both read the same record, and only the first write counts.
+        let seen = [shared.take(&source, now), shared.take(&source, now)];
+        if let [Some(first), Some(second)] = seen {
+            assert_eq!(first, second);
+            assert!(asked.is_none(), "two questions at a time");
+            asked = Some((first.turn, now + draw(500) * MS, draw(4) > 0));
+            shared = first;
+        }
+        assert!(
+            now - last_answer < 120_000 * MS,
+            "nobody asks any more: {shared:?}"
+        );
+    }
+    assert!(answers > 500 && deaths > 100, "{answers} {deaths}");
+}
