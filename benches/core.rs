@@ -3,17 +3,22 @@
 //! What it does not do: measure the filter in Envoy, which `make bench` does.
 
 #![allow(missing_docs)] // criterion's macros make public functions
-#![allow(clippy::unwrap_used, clippy::string_slice)]
+#![allow(clippy::unwrap_used, clippy::string_slice, clippy::indexing_slicing)]
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pointsman::classifier::Classifier;
 use pointsman::classifier::tokenizer::Tokenizer;
+use pointsman::classifier::{Classification, Classifier, Task};
 use pointsman::policy::Policy;
+use pointsman::policy::profile::Limits;
+use pointsman::policy::rules::{Facts, rule};
 use pointsman::prompt::Prompt;
+use pointsman::registry::{Apis, Capabilities};
 use pointsman::request::{Format, parse, rewrite::set_model};
 use pointsman::router::Router;
+use pointsman::select::{Ask, select};
+use pointsman::sensitivity::Sensitivity;
 use pointsman::usage::{Hide, Media, Meter};
 use serde_json::{Value, json};
 
@@ -124,6 +129,98 @@ fn deciding(criterion: &mut Criterion) {
     }
 }
 
+/// A policy of so many models, each on one backend, and so many rules, the last of which matches.
+fn large_policy(models: usize, rules: usize) -> String {
+    let accelerators = ["gpu", "cpu", "lpu", "serverless"];
+    let names = (0..models).map(|n| {
+        json!({"name": format!("model-{n}"), "context_window": 131072, "max_output_tokens": 16384,
+               "benchmarks": {"mmlu": 0.4 + 0.5 * n as f64 / models as f64, "gsm8k": 0.7, "humaneval": 0.6}})
+    });
+    let backends = (0..models).map(|n| {
+        json!({"name": format!("backend-{n}"), "model": format!("model-{n}"), "accelerator": accelerators[n % 4],
+               "price": {"input": 0.01 * (n + 1) as f64, "cached_input": 0.005, "output": 0.03 * (n + 1) as f64},
+               "latency": {"first_token_ms": {"p50": 50 + n, "p99": 200 + n}, "tokens_per_second": 20 + n},
+               "tags": ["all", format!("tag-{}", n % 10)]})
+    });
+    let listed = (0..rules).map(|n| {
+        json!({"name": format!("rule-{n}"),
+               "when": {"task": ["code", "math"], "user": [format!("user-{n}")], "tenant": [format!("tenant-{n}")],
+                        "header": {"x-team": [format!("team-{n}*")]}, "path": ["/v1/*"]},
+               "then": {"tags": ["all"]}})
+    });
+    json!({
+        "version": "large",
+        "tenant": {"header": "x-tenant"},
+        "profiles": {"auto": {"weights": {"cost": 0.5, "latency": 0.2, "quality": 0.3},
+                              "limits": {"max_p99_ms": 4000, "min_quality": 0.6}}},
+        "models": names.collect::<Vec<_>>(),
+        "backends": backends.collect::<Vec<_>>(),
+        "rules": listed.collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+/// Fifty rules and a hundred candidates: what a decision costs beside reading and classifying.
+fn selecting(criterion: &mut Criterion) {
+    let policy = Policy::compile(&large_policy(100, 50)).unwrap();
+    let headers: [(&[u8], &[u8]); 3] = [
+        (b":path", b"/v1/chat/completions"),
+        (b"x-tenant", b"tenant-49"),
+        (b"x-team", b"team-49-a"),
+    ];
+    let said = Classification {
+        task: Task::Code,
+        task_probability: 0.9,
+        output_tokens: 200.0,
+        ..Classification::default()
+    };
+    criterion.bench_function("select/100 candidates, 50 rules", |bencher| {
+        bencher.iter(|| {
+            let envelope = policy.traffic.looks.read(&headers, &policy.registry);
+            let facts = Facts {
+                classification: Some(&said),
+                user: Some("user-49"),
+                asked: "auto",
+                sensitive: Sensitivity::NONE,
+                pinned: false,
+                envelope: &envelope,
+                turns: &[],
+                language: None,
+                conversation: 0,
+            };
+            let ruling = rule(&policy.rules, black_box(&facts));
+            assert_eq!(ruling.names.len(), 1);
+            let ask = Ask {
+                pinned: None,
+                api: Apis::OPENAI_CHAT,
+                allowed: &[],
+                tags: &ruling.tags,
+                barred: &[],
+                limits: Limits::NONE,
+                needs: Capabilities::NONE,
+                input_tokens: 100,
+                window_tokens: 100,
+                max_tokens: None,
+                choices: 1,
+                classification: Some(&said),
+                incumbent: None,
+                stickiness: 0.0,
+                preferred: None,
+                explore: None,
+                observed: &[],
+            };
+            select(&policy.registry, &policy.profiles[0], black_box(&ask)).unwrap()
+        });
+    });
+}
+
+fn compiling(criterion: &mut Criterion) {
+    let text = large_policy(200, 50);
+    criterion.bench_function("compile/200 models, 50 rules", |bencher| {
+        bencher.iter(|| Policy::compile(black_box(&text)).unwrap());
+    });
+}
+
 /// What a response costs as it streams by: one event of a stream, a whole JSON answer, many embeddings.
 fn metering(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("usage");
@@ -172,6 +269,8 @@ fn metering(criterion: &mut Criterion) {
 criterion_group!(
     benches,
     metering,
+    selecting,
+    compiling,
     parsing,
     rewriting,
     tokenising,

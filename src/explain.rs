@@ -32,6 +32,8 @@ pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
             "status": rejection.status,
             "code": rejection.code,
             "message": rejection.message,
+            "param": rejection.param,
+            "rules": rejection.rules,
         }),
     }
 }
@@ -72,6 +74,7 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
         "rules": decision.rules,
         "reason": decision.reason.name(),
         "relaxed": decision.relaxed,
+        "steering": decision.steering,
         "estimate": estimate(&decision.estimate),
         "fallbacks": decision
             .fallbacks

@@ -48,7 +48,7 @@ pub mod header {
     pub const ESTIMATED_COST_USD: &str = "x-pointsman-estimated-cost-usd";
     /// How many upstream attempts the answer took.
     pub const ATTEMPTS: &str = "x-pointsman-attempts";
-    /// Envoy's own count of attempts, written by its router; a client's is removed.
+    /// Envoy's own count of attempts, which its router adds to responses where it is told to.
     pub const ENVOY_ATTEMPTS: &str = "x-envoy-attempt-count";
     /// Time from reading the body to having written the decision, in microseconds.
     pub const DECISION_US: &str = "x-pointsman-decision-us";

@@ -1,5 +1,4 @@
 //! What each example policy does, with the embedded classifier: at least one request that shows its point.
-//! Of `high-stakes` only that it is beyond doubt: which of its prompts the classifier misses, docs/limits.md says.
 
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -122,4 +121,23 @@ fn personal_data_stays_on_premises() {
         route(&policy, "gpt-4.1", prompt),
         Outcome::Rejected(_)
     ));
+}
+
+/// What is at stake counts, not what is most probable; and some names do whatever the classifier says.
+#[test]
+fn high_stakes_holds_medicine_and_law_to_the_best_model() {
+    let policy = compile("high-stakes");
+    for prompt in [
+        "What are the interactions of warfarin with ibuprofen?",
+        "How many units of insulin should I inject before a meal of 60 g of carbohydrates?",
+        "Can my landlord keep my deposit if I broke the lease early?",
+    ] {
+        let decision = decide(&policy, "auto:cheap", prompt);
+        assert!(
+            !decision.rules.is_empty(),
+            "{prompt}: {:?}",
+            decision.classification
+        );
+        assert_eq!(decision.profile, "auto:best", "{prompt}");
+    }
 }

@@ -79,6 +79,7 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
         tenants: texts(node, "tenant").map(str::to_owned).collect(),
         headers: compile_headers(node, path, problems),
         paths: compile_patterns(items_of(node, "path"), &join(path, "path"), problems),
+        words: compile_words(node, path, problems),
         languages: texts(node, "language")
             .filter_map(|code| Language::ALL.iter().find(|one| one.code() == code).copied())
             .collect(),
@@ -116,6 +117,22 @@ fn compile_patterns(items: &[Node], path: &str, problems: &mut Problems<'_>) -> 
         }
     }
     patterns
+}
+
+fn compile_words(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {
+    let items = items_of(node, "words");
+    for (index, item) in items.iter().enumerate() {
+        let Some(word) = item.text() else { continue };
+        let is_word = |letter: char| letter.is_alphanumeric() && !letter.is_uppercase();
+        if !word.strip_suffix('*').unwrap_or(word).chars().all(is_word) {
+            let message = format!("{} is not one word in lower case", quote(word));
+            problems.add(item.at, format!("{path}.words[{index}]"), message);
+        }
+    }
+    items
+        .iter()
+        .filter_map(|item| Pattern::parse(item.text()?))
+        .collect()
 }
 
 fn compile_share(

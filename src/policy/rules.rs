@@ -7,6 +7,7 @@ use super::conditions::{By, Pattern, Share};
 use super::envelope::Envelope;
 use crate::classifier::{Classification, Domain, Task};
 use crate::language::Language;
+use crate::prompt::Turn;
 use crate::registry::ModelId;
 use crate::sensitivity::Sensitivity;
 
@@ -46,6 +47,8 @@ pub struct When {
     pub headers: Vec<(String, Vec<Pattern>)>,
     /// The path is such, if not empty.
     pub paths: Vec<Pattern>,
+    /// The user's turns hold one of these words, if not empty; lower case.
+    pub words: Vec<Pattern>,
     /// The last user turn whose language can be told is in one of these, if not empty.
     pub languages: Vec<Language>,
     /// The request is in this part of the traffic.
@@ -82,6 +85,8 @@ pub struct Facts<'a> {
     pub pinned: bool,
     /// What came beside the body.
     pub envelope: &'a Envelope,
+    /// What the user says, turn by turn.
+    pub turns: &'a [Turn<'a>],
     /// The language of its last turn; `None` where it cannot be told, or no rule asks.
     pub language: Option<Language>,
     /// A hash of how the conversation begins; 0 where no rule asks.
@@ -138,6 +143,7 @@ impl When {
             && one_of(&self.tenants, facts.envelope.tenant.as_deref())
             && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
             && self.fits_envelope(facts.envelope)
+            && (self.words.is_empty() || self.speaks_of(facts.turns))
             && (self.languages.is_empty()
                 || facts
                     .language
@@ -158,6 +164,12 @@ impl When {
                 .is_some_and(|value| matches(patterns, value))
         });
         headers && (self.paths.is_empty() || matches(&self.paths, &envelope.path))
+    }
+
+    fn speaks_of(&self, turns: &[Turn<'_>]) -> bool {
+        turns
+            .iter()
+            .any(|turn| self.words.iter().any(|word| word.is_word_of(&turn.text)))
     }
 
     fn fits(&self, said: &Classification) -> bool {
@@ -209,6 +221,7 @@ impl When {
                             && own.share >= narrow.share
                     })
             })
+            && (self.words.is_empty() || all_covered(&self.words, &other.words))
             && (self.paths.is_empty() || all_covered(&self.paths, &other.paths))
             && self.headers.iter().all(|(name, wide)| {
                 let mut narrow = other.headers.iter().filter(|(own, _)| own == name);

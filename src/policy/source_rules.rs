@@ -127,6 +127,15 @@ pub const WHEN: Shape = Shape {
             "The request's path without its query. A `*` at the end stands for anything.",
         ),
         optional(
+            "words",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "any",
+            "Words in lower case, one of which the user's turns hold as a whole word in any case. A `*` at the end stands for the rest of a word. For names on which nothing may hang on the classifier.",
+        ),
+        optional(
             "language",
             Kind::List {
                 of: &Kind::Choice(Language::CODES),

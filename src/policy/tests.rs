@@ -1,6 +1,8 @@
 //! What a policy means, and the text of every problem.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod traffic;
+
 use super::profile::{Limit, Profile};
 use super::*;
 use crate::classifier::Task;

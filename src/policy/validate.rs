@@ -10,6 +10,7 @@ use super::profile::{Limit, Profile};
 use super::rules::{Rule, Then};
 use super::shape::{Problems, join};
 use super::suggest::{nearest, quote};
+use super::validate_traffic::validate_traffic;
 use crate::registry::{Backend, Model, ModelId, Registry};
 
 /// Adds every warning about `policy`, which `root` compiled to.
@@ -25,6 +26,7 @@ pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>
     }
     check_default_cluster(policy, root, warnings);
     check_rules(policy, root, warnings);
+    validate_traffic(policy, root, warnings);
 }
 
 /// Warns of consequences that an earlier rule takes away whenever they would count, and of hard work sent to weak models.

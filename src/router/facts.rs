@@ -17,7 +17,7 @@ fn asks(policy: &Policy, asks: impl Fn(&Rule) -> bool) -> bool {
 pub fn gather<'a>(
     policy: &'a Policy,
     request: &'a Request<'_>,
-    prompt: &Prompt<'_>,
+    prompt: &'a Prompt<'_>,
     envelope: &'a Envelope,
 ) -> Facts<'a> {
     Facts {
@@ -27,6 +27,7 @@ pub fn gather<'a>(
         sensitive: find_sensitive(policy, request),
         pinned: false,
         envelope,
+        turns: &prompt.turns,
         language: find_language(policy, prompt),
         conversation: find_conversation(policy, request),
     }

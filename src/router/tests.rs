@@ -321,6 +321,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
             sensitive: Sensitivity::NONE,
             pinned: false,
             envelope: &Envelope::default(),
+            turns: &[],
             language: None,
             conversation: 0,
         };
@@ -352,6 +353,7 @@ fn rules_add_up_and_the_earlier_wins() {
         sensitive: Sensitivity::NONE,
         pinned: false,
         envelope: &Envelope::default(),
+        turns: &[],
         language: None,
         conversation: 0,
     };

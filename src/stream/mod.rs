@@ -556,11 +556,10 @@ impl Stream {
     }
 }
 
-/// Removes the cluster header, every header under our prefix, and a client's count of attempts; each name once.
+/// Removes the cluster header and every header under our prefix, each name once.
 fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mut Vec<Effect>) {
     let is_ours = |name: &[u8]| {
         name.eq_ignore_ascii_case(cluster_header.as_bytes())
-            || name == header::ENVOY_ATTEMPTS.as_bytes()
             || name
                 .get(..header::PREFIX.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))

@@ -1,5 +1,7 @@
 //! `pointsman check`: every error and every warning of a policy at once, each with its line and column.
 
+mod cases;
+
 use std::path::{Path, PathBuf};
 
 use pointsman::policy::verify::PublicKey;
@@ -9,16 +11,27 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::input;
 use crate::sign;
+use crate::yaml::Document;
 
-/// Exit status: 0 every policy compiles; 1 at least one would be refused; 2 a file cannot be read.
+/// What stands for the cases beside a policy.
+const BESIDE: &str = "NAME.cases.jsonl";
+
+/// Exit status: 0 every policy compiles and every case holds; 1 at least one would be refused; 2 a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 every policy compiles; 1 at least one would be refused; 2 bad usage, or a file cannot be read."
+    after_help = "Exit status: 0 every policy compiles and every case holds; 1 at least one would be refused or fails, or has a \
+                  warning with --strict; 2 bad usage, or a file cannot be read. How cases are written: docs/testing-a-policy.md."
 )]
 pub struct Args {
-    /// Policy files as JSON; `-` is standard input
+    /// Policy files as JSON, or YAML by their ending; `-` is standard input
     #[arg(required = true)]
     policies: Vec<PathBuf>,
+    /// Run test cases too: those of FILE, or of NAME.cases.jsonl beside each policy NAME
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = BESIDE)]
+    cases: Option<PathBuf>,
+    /// Warnings fail too
+    #[arg(long)]
+    strict: bool,
     /// Hold each policy to the signature in POLICY.sig, made by the owner of this key; several may be named
     #[arg(long = "public-key", value_name = "KEY", value_parser = sign::parse_public_key)]
     public_keys: Vec<PublicKey>,
@@ -27,37 +40,98 @@ pub struct Args {
     json: bool,
 }
 
+/// What came of one policy.
+struct Checked {
+    name: String,
+    compiled: Result<(Policy, Vec<Problem>), Vec<Problem>>,
+    cases: Option<cases::Report>,
+}
+
 /// Checks each policy and prints what is wrong with it.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut reports = Vec::new();
-    let mut invalid = 0;
+    let (mut invalid, mut doubtful, mut failed) = (0, 0, 0);
     for path in &args.policies {
-        let text = input::read_text(path)?;
-        let name = path.display().to_string();
-        let compiled =
-            check_signature(path, &text, &args.public_keys).and_then(|()| Policy::check(&text));
-        invalid += usize::from(compiled.is_err());
-        if args.json {
-            reports.push(report(&name, &compiled.map_err(|error| error.problems)));
-            continue;
+        let checked = check(args, path)?;
+        match &checked.compiled {
+            Ok((_, warnings)) => doubtful += usize::from(args.strict && !warnings.is_empty()),
+            Err(_) => invalid += 1,
         }
-        match compiled {
-            Ok((policy, warnings)) => {
-                print(&name, "warning", &warnings);
-                println!("{name}: ok: {}", summary(&policy));
-            }
-            Err(error) => print(&name, "error", &error.problems),
+        failed += checked.cases.as_ref().map_or(0, |cases| cases.failed.len());
+        if args.json {
+            reports.push(report(&checked));
+        } else {
+            print_checked(&checked);
         }
     }
     if args.json {
         println!("{:#}", Value::Array(reports));
     }
-    match invalid {
-        0 => Ok(()),
-        1 => Err(Failure::Unmet("1 policy would be refused".into())),
-        _ => Err(Failure::Unmet(format!(
-            "{invalid} policies would be refused"
-        ))),
+    let unmet = [
+        (
+            invalid,
+            "policy would be refused",
+            "policies would be refused",
+        ),
+        (doubtful, "policy has warnings", "policies have warnings"),
+        (failed, "case fails", "cases fail"),
+    ];
+    let unmet: Vec<String> = unmet
+        .iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
+        .collect();
+    if unmet.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Unmet(unmet.join(", ")))
+    }
+}
+
+fn check(args: &Args, path: &Path) -> Result<Checked, Failure> {
+    let text = input::read_text(path)?;
+    let document = input::document_of(path, text.clone())?;
+    let compiled = check_signature(path, &text, &args.public_keys)
+        .and_then(|()| Policy::check(&document.json))
+        .map(|(policy, warnings)| (policy, placed(&document, warnings)))
+        .map_err(|error| placed(&document, error.problems));
+    let cases = match (&args.cases, &compiled) {
+        (Some(cases), Ok((policy, _))) if cases.as_os_str() == BESIDE => {
+            Some(cases::run(policy, &path.with_extension("cases.jsonl"))?)
+        }
+        (Some(cases), Ok((policy, _))) => Some(cases::run(policy, cases)?),
+        _ => None,
+    };
+    Ok(Checked {
+        name: path.display().to_string(),
+        compiled,
+        cases,
+    })
+}
+
+/// The problems at their places in the text as it was written.
+fn placed(document: &Document, mut problems: Vec<Problem>) -> Vec<Problem> {
+    for problem in &mut problems {
+        (problem.line, problem.column) = document.place(problem.line, problem.column);
+    }
+    problems
+}
+
+fn print_checked(checked: &Checked) {
+    let name = &checked.name;
+    match &checked.compiled {
+        Ok((policy, warnings)) => {
+            print(name, "warning", warnings);
+            println!("{name}: ok: {}", summary(policy));
+        }
+        Err(problems) => print(name, "error", problems),
+    }
+    if let Some(cases) = &checked.cases {
+        for (line, wrong) in &cases.failed {
+            println!("{name}: case in line {line} fails: {wrong}");
+        }
+        let held = cases.count - cases.failed.len();
+        println!("{name}: {held} of {} cases hold", cases.count);
     }
 }
 
@@ -93,20 +167,30 @@ fn summary(policy: &Policy) -> String {
     )
 }
 
-fn report(name: &str, compiled: &Result<(Policy, Vec<Problem>), Vec<Problem>>) -> Value {
-    match compiled {
+fn report(checked: &Checked) -> Value {
+    let mut report = match &checked.compiled {
         Ok((policy, warnings)) => json!({
-            "policy": name,
+            "policy": checked.name,
             "ok": true,
             "version": policy.version,
             "problems": listed("warning", warnings),
         }),
         Err(errors) => json!({
-            "policy": name,
+            "policy": checked.name,
             "ok": false,
             "problems": listed("error", errors),
         }),
+    };
+    if let (Some(cases), Some(fields)) = (&checked.cases, report.as_object_mut()) {
+        let failed: Vec<Value> = cases
+            .failed
+            .iter()
+            .map(|(line, wrong)| json!({"line": line, "message": wrong}))
+            .collect();
+        let cases = json!({"count": cases.count, "failed": failed});
+        fields.insert("cases".into(), cases);
     }
+    report
 }
 
 fn listed(severity: &str, problems: &[Problem]) -> Vec<Value> {

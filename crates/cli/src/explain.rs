@@ -6,10 +6,10 @@ use pointsman::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::explain;
 use pointsman::policy::Policy;
 use pointsman::request::{self, Format};
-use pointsman::router::Router;
+use pointsman::router::{Circumstances, Router};
 
 use crate::failure::Failure;
-use crate::input;
+use crate::{envelope, input};
 
 /// Exit status: 0 the request is routed; 1 it is refused or passed by; 2 bad input.
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ use crate::input;
     after_help = "Exit status: 0 the request is routed; 1 it is refused or passed by; 2 bad usage, policy or file."
 )]
 pub struct Args {
-    /// The policy as JSON
+    /// The policy as JSON, or YAML by its ending
     #[arg(long)]
     policy: PathBuf,
     /// The body of a chat completion request; `-` is standard input
@@ -25,6 +25,8 @@ pub struct Args {
     /// Print one JSON document instead of lines for people
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    envelope: envelope::Beside,
 }
 
 /// Decides on the body and prints everything that led there.
@@ -36,7 +38,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
     let (outcome, candidates) = match request::parse(Format::OpenAiChat, &body, true) {
-        Ok(request) => router.explain(&policy, &request),
+        Ok(request) => {
+            let envelope = args.envelope.read(&policy)?;
+            let around = Circumstances {
+                envelope: &envelope,
+                now_ns: 0,
+            };
+            router.explain_in(&policy, &request, &around)
+        }
         Err(_) => (
             router.route(&policy, Format::OpenAiChat, &body, true),
             Vec::new(),
@@ -93,6 +102,9 @@ fn print_decision(policy: &Policy, decision: &Decision) {
     );
     if !decision.rules.is_empty() {
         println!("rules      {}", decision.rules.join(", "));
+    }
+    if !decision.steering.is_empty() {
+        println!("steering   {}", decision.steering.join(", "));
     }
     if !decision.relaxed.is_empty() {
         println!("gave way   {}", decision.relaxed.join(", "));

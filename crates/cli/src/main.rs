@@ -12,6 +12,7 @@ mod benchmarks;
 mod calibrate;
 mod check;
 mod demo;
+mod envelope;
 mod envoy;
 mod eval;
 mod explain;
@@ -30,6 +31,7 @@ mod schema;
 mod serve_policy;
 mod sign;
 mod table;
+mod yaml;
 
 use std::process::ExitCode;
 

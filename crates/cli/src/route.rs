@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use pointsman::explain;
-use pointsman::request::Format;
-use pointsman::router::Router;
+use pointsman::request::{self, Format};
+use pointsman::router::{self, Circumstances, Router};
 use serde_json::json;
 
 use crate::explain::status;
 use crate::failure::Failure;
-use crate::input;
+use crate::{envelope, input};
 
 /// Exit status: 0 every request is routed; 1 at least one is refused or passed by; 2 bad input.
 #[derive(Debug, clap::Args)]
@@ -17,22 +17,32 @@ use crate::input;
     after_help = "Exit status: 0 every request is routed; 1 at least one is refused or passed by; 2 bad usage, policy or file."
 )]
 pub struct Args {
-    /// The policy as JSON
+    /// The policy as JSON, or YAML by its ending
     #[arg(long)]
     policy: PathBuf,
     /// Bodies of chat completion requests; `-` is standard input
     #[arg(required = true)]
     bodies: Vec<PathBuf>,
+    #[command(flatten)]
+    envelope: envelope::Beside,
 }
 
 /// Prints the decision on each body as one line of JSON.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let policy = input::read_policy(&args.policy)?;
     let (mut router, _) = Router::new();
+    let envelope = args.envelope.read(&policy)?;
+    let around = Circumstances {
+        envelope: &envelope,
+        now_ns: 0,
+    };
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;
-        let outcome = router.route(&policy, Format::OpenAiChat, &body, true);
+        let outcome = match request::parse(Format::OpenAiChat, &body, true) {
+            Ok(request) => router.decide_in(&policy, &request, &around),
+            Err(error) => router::unreadable(&policy, &error),
+        };
         let mut document = explain::outcome(&policy, &outcome);
         if let Some(fields) = document.as_object_mut() {
             fields.insert("body".into(), json!(path.display().to_string()));

@@ -276,11 +276,11 @@ fn send(reply: &Reply) {
     ));
 }
 
-/// The number of upstream attempts: from the header in which Envoy's router counts them, where the virtual host has
-/// `include_request_attempt_count`, because a property costs as much as ten headers.
+/// The number of upstream attempts: from the header that Envoy's router adds where the virtual host has
+/// `include_attempt_count_in_response`, because a property costs as much as ten headers.
 fn attempts() -> Option<u64> {
     let name = telemetry::header::ENVOY_ATTEMPTS.as_bytes();
-    if let Ok(digits) = hostcalls::header(Map::RequestHeaders, name)
+    if let Ok(digits) = hostcalls::header(Map::ResponseHeaders, name)
         && let Some(count) = std::str::from_utf8(&digits)
             .ok()
             .and_then(|text| text.parse().ok())

@@ -1,0 +1,43 @@
+//! What a request would bring beside its body, as arguments of the commands that decide.
+
+use pointsman::policy::Policy;
+use pointsman::policy::envelope::{Envelope, RawHeader};
+
+use crate::failure::Failure;
+
+/// Headers and path of the request.
+#[derive(Debug, Default, clap::Args)]
+pub struct Beside {
+    /// A request header that rules, tenants or steering look at; may be given more than once
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The request's path
+    #[arg(long, default_value = "/v1/chat/completions")]
+    path: String,
+}
+
+impl Beside {
+    /// What the policy looks at of it.
+    pub fn read(&self, policy: &Policy) -> Result<Envelope, Failure> {
+        let mut headers = Vec::new();
+        for header in &self.headers {
+            let Some((name, value)) = header.split_once(':') else {
+                let problem = format!("`{header}` is not a header: write `NAME: VALUE`");
+                return Err(Failure::Input(problem));
+            };
+            headers.push((name.trim(), value.trim()));
+        }
+        Ok(read(policy, &headers, &self.path))
+    }
+}
+
+/// What the policy looks at of these headers and this path.
+pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> Envelope {
+    let raw: Vec<RawHeader<'_>> = headers
+        .iter()
+        .copied()
+        .chain([(":path", path)])
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        .collect();
+    policy.traffic.looks.read(&raw, &policy.registry)
+}

@@ -1,0 +1,120 @@
+//! What concerns all traffic: how it compiles, and the text of every problem and warning about it.
+
+use super::*;
+use crate::policy::envelope::Steer;
+use crate::policy::traffic::OnInvalidSteering;
+
+fn policy(members: &str, models: &str) -> String {
+    format!(
+        "{{{members}\n\"models\": [{models}],\n\"backends\": [{{\"name\": \"a\", \"model\": \"a\", \"price\": {{\"input\": 1, \"output\": 1}}, \"tags\": [\"eu\"]}}, {{\"name\": \"b\", \"model\": \"b\", \"price\": {{\"input\": 2, \"output\": 2}}, \"latency\": {{\"first_token_ms\": {{\"p50\": 1}}}}}}]}}"
+    )
+}
+
+const MODELS: &str =
+    r#"{"name": "a", "benchmarks": {"mmlu": 0.5}}, {"name": "b", "benchmarks": {"mmlu": 0.7}}"#;
+
+fn warnings(text: &str) -> Vec<String> {
+    let (_, warnings) = Policy::check(text).unwrap();
+    let show = |problem: &Problem| format!("{}:{} {problem}", problem.line, problem.column);
+    warnings.iter().map(show).collect()
+}
+
+#[test]
+fn it_compiles() {
+    let text = policy(
+        r#""tenant": {"header": "x-jwt-payload", "claim": "org.id"},
+        "steering": {"allow": ["allow_models", "min_quality"], "on_invalid": "reject"},
+        "mode": "shadow", "explore": 0.02, "stickiness": 0.1, "route_endpoint": "on", "models_endpoint": "off",
+        "on_unseen_model": "decide",
+        "budgets": [{"name": "day", "usd": 5, "per": "day", "tenant": ["acme"], "profile": "auto:cheap"}],
+        "rules": [{"when": {"header": {"x-b": ["1"], "x-a": ["2*"]}, "path": ["/v1/*"], "share": 0.5}, "then": {"profile": "auto:best"}}],"#,
+        &MODELS.replacen('{', r#"{"max_share": 0.4, "min_share": 0.1, "#, 1),
+    );
+    let traffic = Policy::compile(&text).unwrap().traffic;
+    assert_eq!(traffic.looks.headers, ["x-a", "x-b"]);
+    assert!(traffic.looks.path && traffic.shadow);
+    assert_eq!(
+        traffic.looks.steering,
+        [Steer::MinQuality, Steer::AllowModels]
+    );
+    assert_eq!(traffic.on_invalid_steering, OnInvalidSteering::Reject);
+    let tenant = traffic.looks.tenant.unwrap();
+    assert_eq!(
+        (tenant.header.as_str(), tenant.claim.as_deref()),
+        ("x-jwt-payload", Some("org.id"))
+    );
+    assert_eq!((traffic.explore, traffic.stickiness), (0.02, 0.1));
+    assert!(traffic.route_endpoint && !traffic.models_endpoint && traffic.decide_unseen_model);
+    assert_eq!(traffic.shares.len(), 1);
+    assert_eq!(
+        (traffic.shares[0].most, traffic.shares[0].least),
+        (0.4, 0.1)
+    );
+    assert_eq!(traffic.budgets[0].seconds, 86_400);
+
+    let plain = Policy::compile(&policy("", MODELS)).unwrap().traffic;
+    assert!(plain.looks.is_empty() && !plain.shadow && plain.models_endpoint);
+    assert!(!plain.route_endpoint && !plain.decide_unseen_model);
+}
+
+#[test]
+fn every_problem_is_reported_with_its_place() {
+    let text = policy(
+        r#""steering": {"allow": ["min_qality"]},
+"mode": "dry",
+"budgets": [{"name": "x", "usd": 1, "per": "year", "tenant": ["acme"]},
+  {"name": "x", "usd": -1, "per": "day", "profile": "auto:cheep"}],
+"rules": [{"name": "r", "when": {"tenant": ["acme"], "header": {"X-Team": ["a*b"]}, "language": ["english"], "share_by": ["user"], "words": ["Lease", "two words"]}, "then": {"tags": ["eu"]}}],"#,
+        r#"{"name": "a", "max_share": 0.2, "min_share": 0.6}, {"name": "b", "min_share": 0.7}"#,
+    );
+    let expected = [
+        "1:25 steering.allow[0]: unknown value `min_qality`; did you mean `min_quality`?",
+        "2:9 mode: unknown value `dry`; known: act, shadow",
+        "3:44 budgets[0].per: unknown value `year`; known: minute, hour, day, week, month",
+        "3:62 budgets[0].tenant: the policy does not say where the tenant stands: state `tenant`",
+        "4:12 budgets[1].name: `x` is already the name of budgets[0]",
+        "4:24 budgets[1].usd: `-1` is out of range: expected 0 or more",
+        "4:53 budgets[1].profile: unknown profile `auto:cheep`; did you mean `auto:cheap`?",
+        "5:44 rules[0].when.tenant: the policy does not say where the tenant stands: state `tenant`",
+        "5:65 rules[0].when.header.X-Team: `X-Team` is not a lower-case header name",
+        "5:76 rules[0].when.header.X-Team[0]: `a*b`: a `*` may stand only at the end",
+        "5:98 rules[0].when.language[0]: unknown value `english`; known: ar, zh, nl, en, fr, de, el, he, hi, it, ja, ko, pl, pt, ru, es, sv, th, tr, uk",
+        "5:122 rules[0].when.share_by: says nothing without `share`",
+        "5:142 rules[0].when.words[0]: `Lease` is not one word in lower case",
+        "5:151 rules[0].when.words[1]: `two words` is not one word in lower case",
+        "6:57 models[0].min_share: `0.6` is more than `max_share` of `0.2`",
+        "6:90 models[1].min_share: the least shares of all models together are more than 1",
+    ];
+    let found = problems(&text);
+    assert_eq!(found, expected, "{found:#?}");
+}
+
+#[test]
+fn what_is_doubtful_is_a_warning() {
+    let text = policy(
+        r#""budgets": [{"name": "x", "usd": 0, "per": "day"}, {"name": "y", "usd": 0, "per": "day", "profile": "auto:cheap"}],
+"rules": [
+  {"name": "none", "when": {"share": 0}, "then": {"profile": "auto:best"}},
+  {"name": "path", "when": {"path": ["v1/chat"]}, "then": {"profile": "auto:best"}},
+  {"name": "nobody", "when": {"user": ["x"]}, "then": {"models": ["b"], "tags": ["eu"]}},
+  {"name": "wide", "when": {"path": ["/v1/*"], "header": {"x-a": ["*"]}}, "then": {"models": ["a"]}},
+  {"name": "narrow", "when": {"path": ["/v1/chat/*"], "header": {"x-a": ["1"], "x-b": ["2"]}, "language": ["de"]}, "then": {"models": ["b"]}},
+  {"name": "closed", "when": {"language": ["de", "fr"]}, "then": {"reject": "no"}},
+  {"name": "never", "when": {"language": ["fr"], "share": 0.5}, "then": {"models": ["b"]}},
+  {"name": "hard", "when": {"min_difficulty": 1, "user": ["y"]}, "then": {"models": ["a"]}}],"#,
+        &MODELS.replace("{\"name\"", "{\"max_share\": 0.2, \"name\""),
+    );
+    let expected = [
+        "1:35 budgets[0].usd: nothing can be spent of it: every request is refused",
+        "1:74 budgets[1].usd: nothing can be spent of it: every request gets its profile",
+        "3:38 rules[0].when.share: no request is in a share of 0",
+        "4:38 rules[1].when.path[0]: `v1/chat` matches no path: paths begin with `/`",
+        "5:55 rules[2].then: no backend has all that it asks for: every such request is refused",
+        "7:135 rules[4].then.models: never counts: `wide` comes first and matches whenever this rule does",
+        "9:3 rules[6]: never counts: `closed` comes first and refuses every such request",
+        "10:85 rules[7].then.models: sends hard prompts to weak models: `b` is stronger in every skill",
+        "11:11 models: the most shares of all models together are `0.4`: the rest of the requests goes over them",
+    ];
+    let found = warnings(&text);
+    assert_eq!(found, expected, "{found:#?}");
+}

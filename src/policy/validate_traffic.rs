@@ -1,0 +1,93 @@
+//! What is allowed but probably not meant in rules' conditions and consequences, shares and budgets. Beside `validate`.
+
+use super::Policy;
+use super::document::Node;
+use super::rules::Rule;
+use super::shape::Problems;
+use super::suggest::quote;
+use crate::registry::Backend;
+
+/// Adds every warning about rules that match nothing or leave nobody, shares and budgets.
+pub(super) fn validate_traffic(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    let nodes = root.get("rules").map_or(&[][..], Node::items);
+    for (index, (rule, node)) in policy.rules.iter().zip(nodes).enumerate() {
+        let path = format!("rules[{index}]");
+        check_when(rule, node, &path, warnings);
+        check_then(policy, rule, node, &path, warnings);
+    }
+    check_shares(policy, root, warnings);
+    check_budgets(policy, root, warnings);
+}
+
+/// Warns of conditions that no request meets.
+fn check_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>) {
+    let Some(when) = node.get("when") else {
+        return;
+    };
+    if rule
+        .when
+        .share
+        .as_ref()
+        .is_some_and(|share| share.share <= 0.0)
+    {
+        let at = when.get("share").map_or(when.at, |value| value.at);
+        warnings.add(
+            at,
+            format!("{path}.when.share"),
+            "no request is in a share of 0",
+        );
+    }
+    let paths = when.get("path").map_or(&[][..], Node::items);
+    for (index, item) in paths.iter().enumerate() {
+        let text = item.text().unwrap_or_default();
+        if !text.starts_with(['/', '*']) {
+            let message = format!("{} matches no path: paths begin with `/`", quote(text));
+            warnings.add(item.at, format!("{path}.when.path[{index}]"), message);
+        }
+    }
+}
+
+/// Warns of consequences that no backend can meet.
+fn check_then(policy: &Policy, rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>) {
+    let Some(then) = node.get("then") else {
+        return;
+    };
+    let serves = |one: &Backend| {
+        (rule.then.models.is_empty() || rule.then.models.contains(&one.model))
+            && rule.then.tags.iter().all(|tag| one.tags.contains(tag))
+    };
+    let states = !rule.then.models.is_empty() || !rule.then.tags.is_empty();
+    if states && rule.then.reject.is_none() && !policy.registry.backends.iter().any(serves) {
+        let message = "no backend has all that it asks for: every such request is refused";
+        warnings.add(then.at, format!("{path}.then"), message);
+    }
+}
+
+/// Warns where the models may not take all requests between them.
+fn check_shares(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    let shares = &policy.traffic.shares;
+    let most: f64 = shares.iter().map(|share| share.most).sum();
+    if shares.len() == policy.registry.models.len() && most < 1.0 {
+        let at = root.get("models").map_or(root.at, |models| models.at);
+        let message = format!(
+            "the most shares of all models together are `{most}`: the rest of the requests goes over them"
+        );
+        warnings.add(at, "models", message);
+    }
+}
+
+/// Warns of budgets that nothing can be spent of, and of those that an earlier one makes needless.
+fn check_budgets(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    let nodes = root.get("budgets").map_or(&[][..], Node::items);
+    for (index, (budget, node)) in policy.traffic.budgets.iter().zip(nodes).enumerate() {
+        if budget.usd <= 0.0 {
+            let at = node.get("usd").map_or(node.at, |value| value.at);
+            let then = match budget.profile {
+                Some(_) => "every request gets its profile",
+                None => "every request is refused",
+            };
+            let message = format!("nothing can be spent of it: {then}");
+            warnings.add(at, format!("budgets[{index}].usd"), message);
+        }
+    }
+}
