@@ -168,6 +168,18 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests that another backend answered than the one decided on; the labels name the one that did.",
     },
     Family {
+        name: "pointsman.attempts_failed",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "Attempts at a backend that got no answer, or one that says that it is unwell (429 or 5xx).",
+    },
+    Family {
+        name: "pointsman.backend_slowdown_percent",
+        kind: MetricKind::Gauge,
+        tags: &["backend"],
+        help: "The median time of a backend's last answers in per cent of what is stated; 100 where that makes no difference, 0 while the backend is down.",
+    },
+    Family {
         name: "pointsman.decision_us",
         kind: MetricKind::Histogram,
         tags: &[],
@@ -429,6 +441,24 @@ impl Metric {
             MetricKind::Counter,
             "pointsman.fallbacks",
             &[("model", model), ("backend", backend)],
+        )
+    }
+
+    /// Attempts at a backend that failed.
+    pub fn attempts_failed(backend: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.attempts_failed",
+            &[("backend", backend)],
+        )
+    }
+
+    /// How slow a backend is.
+    pub fn backend_slowdown_percent(backend: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Gauge,
+            "pointsman.backend_slowdown_percent",
+            &[("backend", backend)],
         )
     }
 

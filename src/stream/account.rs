@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::number::push_integer;
 use super::purpose::find;
 use super::trace::{fixed, set_state};
+use super::watch::Watch;
 use super::{Effect, Header, Plan};
 use crate::decision::Decision;
 use crate::policy::Policy;
@@ -33,6 +34,8 @@ pub struct Account {
     ended: bool,
     /// Bytes of the response that came last.
     came: usize,
+    /// What it teaches of the backends.
+    pub(super) watch: Option<Watch>,
 }
 
 /// The response.
@@ -78,12 +81,21 @@ impl Account {
             hide: None,
             ended: false,
             came: 0,
+            watch: None,
         }
+    }
+
+    /// The same, teaching what it meets.
+    pub(super) fn watched(self, watch: Option<Watch>) -> Account {
+        Account { watch, ..self }
     }
 
     /// The response's headers are there.
     pub fn head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
         let status = find(headers, ":status").unwrap_or_default();
+        if let Some(watch) = &mut self.watch {
+            watch.head(status);
+        }
         if !status.starts_with(b"2") {
             self.answer = Answer::Error;
             return;
@@ -107,6 +119,11 @@ impl Account {
     /// More of the response is there.
     pub fn body(&mut self, size: usize, end_of_stream: bool, effects: &mut Vec<Effect>) {
         self.ended |= end_of_stream;
+        if let Some(watch) = &mut self.watch
+            && end_of_stream
+        {
+            watch.ended();
+        }
         if !matches!(self.answer, Answer::Read { .. }) {
             return;
         }
@@ -131,6 +148,9 @@ impl Account {
         };
         if *streams && self.first_token_ns.is_none() {
             self.first_token_ns = Some(now_ns);
+            if let Some(watch) = &mut self.watch {
+                watch.came(now_ns);
+            }
         }
         let Some(hide) = &mut self.hide else {
             return meter.feed(bytes);

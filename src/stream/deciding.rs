@@ -1,6 +1,6 @@
 //! Asks the worker's router, where there is one.
 
-use super::{Read, Worker};
+use super::{Read, Worker, watch};
 use crate::decision::{Bypass, Candidate, Outcome};
 use crate::policy::Policy;
 use crate::router::{self, Circumstances};
@@ -11,6 +11,7 @@ pub(super) fn decide(
     request: &Read<'_>,
     around: &Circumstances<'_>,
 ) -> Outcome {
+    watch::observe(worker, policy, around.now_ns, true);
     match (&mut worker.router, request) {
         (Some(router), Ok(request)) => router.decide_in(policy, request, around),
         (None, Ok(_)) => Outcome::Bypassed(no_router()),
@@ -25,6 +26,7 @@ pub(super) fn explain(
     request: &Read<'_>,
     around: &Circumstances<'_>,
 ) -> (Outcome, Vec<Candidate>) {
+    watch::observe(worker, policy, around.now_ns, false);
     match (&mut worker.router, request) {
         (Some(router), Ok(request)) => router.explain_in(policy, request, around),
         (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),

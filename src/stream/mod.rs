@@ -12,6 +12,7 @@ mod number;
 mod purpose;
 mod reply;
 mod trace;
+mod watch;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -26,6 +27,7 @@ pub use trace::printable;
 
 use crate::chain::Failover;
 use crate::decision::{Bypass, Decision, Outcome, Rejection};
+use crate::live::Live;
 use crate::policy::Policy;
 use crate::policy::envelope::Envelope;
 use crate::request::rewrite::{self, PrefixEdit};
@@ -36,6 +38,7 @@ use account::Account;
 use deciding::{decide, explain};
 use purpose::{Purpose, content_length, find, find_purpose, is_encoded};
 use trace::Trace;
+use watch::Watch;
 
 /// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
 pub type Header<'a> = (&'a [u8], &'a [u8]);
@@ -190,6 +193,8 @@ pub struct Worker<'a> {
     pub policy: Option<&'a Rc<Policy>>,
     /// Decides; `None` where it cannot be had, which is a fault like any other.
     pub router: Option<&'a mut Router>,
+    /// What was learned of the backends; `None` where nothing is to be.
+    pub live: Option<&'a mut Live>,
 }
 
 /// One HTTP exchange.
@@ -284,8 +289,9 @@ impl Stream {
                 }
             }
             Event::Done(now_ns) => {
-                let account = self.account.take();
+                let mut account = self.account.take();
                 let answered = self.trace.answered();
+                watch::close(account.as_mut(), now_ns, &self.trace, worker, &mut effects);
                 let paid = account.and_then(|one| one.close(now_ns, answered, &mut effects));
                 if let (Some((charge, usd)), Some(router)) = (paid, &mut worker.router) {
                     router.credit(&charge, usd);
@@ -401,7 +407,8 @@ impl Stream {
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
                 if self.route(&plan, &decision, bytes, request, worker, effects) {
-                    let account = Account::open(&plan, *decision, request, now_ns);
+                    let watch = Watch::open(worker, &plan.policy, &decision, &self.trace, now_ns);
+                    let account = Account::open(&plan, *decision, request, now_ns).watched(watch);
                     self.account = Some(Box::new(account));
                 }
             }

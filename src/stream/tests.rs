@@ -61,6 +61,7 @@ impl Host {
             failover: self.failover,
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
+            live: None,
         };
         let effects = self.stream.on(event, &mut worker);
         self.effects.extend(effects.iter().cloned());
@@ -684,6 +685,7 @@ fn no_order_of_events_panics() {
                 failover: Failover::PerAttempt,
                 policy: Some(&policy),
                 router: Some(&mut router),
+                live: None,
             };
             stream.on(event(rest % 8), &mut worker);
             rest /= 8;

@@ -176,6 +176,17 @@ impl Trace {
         self.answered
     }
 
+    /// How many attempts it took, as far as that is known; at least 1.
+    pub fn tries(&self) -> u64 {
+        self.attempts.unwrap_or(1).max(1)
+    }
+
+    /// The backends that the request may be tried at, the chosen one first, and how.
+    pub fn chain(&self) -> Option<(Failover, &[BackendId])> {
+        let tried = self.tried.as_ref()?;
+        Some((tried.failover, tried.backends()))
+    }
+
     fn is_open(&self) -> bool {
         self.tried.as_ref().is_some_and(Tried::is_open)
     }

@@ -48,6 +48,8 @@ fn every_metric_belongs_to_a_documented_family() {
         Metric::shadow_decisions(["m", "b", "a", "p", "r"]),
         Metric::shadow_rejections("model_not_found"),
         Metric::fallbacks("m", "b"),
+        Metric::attempts_failed("b"),
+        Metric::backend_slowdown_percent("b"),
         Metric::bypasses("no_policy"),
         Metric::rejections("model_not_found"),
         Metric::policy_active("7"),

@@ -135,6 +135,7 @@ impl Host {
             failover: pointsman::chain::Failover::Off,
             policy: Some(&self.policy),
             router: Some(&mut self.router),
+            live: None,
         };
         let effects = self.stream.on(event, &mut worker);
         let questions: Vec<Effect> = effects

@@ -98,14 +98,21 @@ impl Exchange {
         let failover = self.published.failover();
         let policy = self.policy.as_ref();
         let stream = &mut self.stream;
+        let observations = self.published.observations();
+        if let (Event::Body { now_ns, .. }, Some(policy)) = (&event, policy) {
+            observations.merge(policy, *now_ns);
+        }
         vm::with_router(|router| {
-            let mut worker = Worker {
-                cluster_header,
-                failover,
-                policy,
-                router,
-            };
-            stream.on(event, &mut worker)
+            observations.with(|live| {
+                let mut worker = Worker {
+                    cluster_header,
+                    failover,
+                    policy,
+                    router,
+                    live,
+                };
+                stream.on(event, &mut worker)
+            })
         })
     }
 }
