@@ -207,7 +207,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::Add(metric, amount) => metrics::add(&metric, amount),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
             Effect::Log(stream::Level::Debug, text) => logger::line(Level::Debug, &text),
-            Effect::Log(stream::Level::Warn, text) => logger::line(Level::Warn, &text),
+            Effect::Log(stream::Level::Warn, text) => logger::fault(&text),
         }
     }
     answer
