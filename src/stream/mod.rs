@@ -9,6 +9,7 @@ pub mod attempt;
 mod chains;
 mod deciding;
 mod number;
+mod pace;
 mod purpose;
 mod reply;
 mod trace;
@@ -22,6 +23,7 @@ mod tests;
 
 use std::rc::Rc;
 
+pub use pace::Pace;
 pub use reply::Reply;
 pub use trace::printable;
 
