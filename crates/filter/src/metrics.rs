@@ -13,8 +13,14 @@ thread_local! {
 
 /// Adds 1 to a counter.
 pub fn count(metric: &Metric) {
+    add(metric, 1);
+}
+
+/// Adds to a counter.
+pub fn add(metric: &Metric, amount: u64) {
+    let amount = i64::try_from(amount).unwrap_or(i64::MAX);
     let _ = match id(metric) {
-        Some(id) => hostcalls::increment_metric(id, 1),
+        Some(id) => hostcalls::increment_metric(id, amount),
         None => dropped(),
     };
 }

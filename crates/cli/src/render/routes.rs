@@ -47,10 +47,17 @@ pub fn render(plan: &Plan<'_>) -> String {
 
 /// The request headers that no backend is to see.
 pub fn removed_headers(failover: Failover) -> String {
-    match failover {
-        Failover::Off => header::CLUSTER.to_owned(),
-        _ => format!("{}, {}", header::CLUSTER, header::STREAM),
+    let mut names = vec![
+        header::CLUSTER,
+        "x-pointsman-allow-models",
+        "x-pointsman-max-cost-usd",
+        "x-pointsman-max-latency-ms",
+        "x-pointsman-min-quality",
+    ];
+    if failover != Failover::Off {
+        names.push(header::STREAM);
     }
+    names.iter().map(|name| format!("- {name}\n")).collect()
 }
 
 /// The route of decided requests that may be tried at several backends.
