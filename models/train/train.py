@@ -277,7 +277,7 @@ def ridge(x, y, strength, weight=None):
 
 def pair_heads(prompts, x, strength=2000.0):
     """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the third part of the sum: the
-    gain counts double. Strength and weights were chosen on training subjects left out."""
+    gain counts double. The weights were the best on validation among nine; models/README.md says what that means."""
     weak = prompts.scores[:, prompts.models.index("mistralai/Mixtral-8x7B-Instruct-v0.1")]
     strong = prompts.scores[:, prompts.models.index("gpt-4-1106-preview")]
     known = ~np.isnan(weak) & ~np.isnan(strong)
