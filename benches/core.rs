@@ -19,6 +19,7 @@ use pointsman::request::{Format, parse, rewrite::set_model};
 use pointsman::router::Router;
 use pointsman::select::{Ask, select};
 use pointsman::sensitivity::Sensitivity;
+use pointsman::usage::{Hide, Media, Meter};
 use serde_json::{Value, json};
 
 /// A conversation of about `bytes` bytes: prose with the escapes that prose has, as an agent's history.
@@ -128,6 +129,51 @@ fn deciding(criterion: &mut Criterion) {
     }
 }
 
+/// What a response costs as it streams by: one event of a stream, a whole JSON answer, many embeddings.
+fn metering(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("usage");
+    let event = br#"data: {"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1741569952,"model":"gpt-4.1","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" planet"},"logprobs":null,"finish_reason":null}],"usage":null}
+
+"#;
+    let answer = json!({"choices": [{"message": {"content": "word \"x\" ".repeat(200)}}],
+        "usage": {"prompt_tokens": 19, "completion_tokens": 400}})
+    .to_string();
+    let vectors =
+        json!({"data": [{"embedding": vec![-0.009_327_292; 1536]}], "usage": {"prompt_tokens": 8}})
+            .to_string();
+    for (name, format, media, chunk) in [
+        (
+            "event",
+            Format::OpenAiChat,
+            Media::EventStream,
+            event.as_slice(),
+        ),
+        (
+            "answer/2KB",
+            Format::OpenAiChat,
+            Media::Json,
+            answer.as_bytes(),
+        ),
+        (
+            "vectors/20KB",
+            Format::OpenAiEmbeddings,
+            Media::Json,
+            vectors.as_bytes(),
+        ),
+    ] {
+        group.throughput(Throughput::Bytes(chunk.len() as u64));
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            let mut meter = Meter::new(format, media);
+            bencher.iter(|| meter.feed(black_box(chunk)));
+        });
+    }
+    group.bench_function(BenchmarkId::from_parameter("event, hiding"), |bencher| {
+        let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+        let mut hide = Hide::default();
+        bencher.iter(|| hide.feed(&mut meter, black_box(event)));
+    });
+}
+
 /// A policy of so many models, each on one backend, and so many rules, the last of which matches.
 fn large_policy(models: usize, rules: usize) -> String {
     let accelerators = ["gpu", "cpu", "lpu", "serverless"];
@@ -222,6 +268,7 @@ fn compiling(criterion: &mut Criterion) {
 
 criterion_group!(
     benches,
+    metering,
     selecting,
     compiling,
     parsing,

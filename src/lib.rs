@@ -28,3 +28,4 @@ pub mod shares;
 pub mod spending;
 pub mod stream;
 pub mod telemetry;
+pub mod usage;

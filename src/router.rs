@@ -17,7 +17,7 @@ use crate::policy::rules::{Ruling, rule};
 use crate::policy::suggest::quote;
 use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
-use crate::registry::{Backend, ModelId};
+use crate::registry::{Backend, BackendId, ModelId};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::select::{Ask, Incumbent, NoCandidate, Selection, select};
 use crate::shares::Shares;
@@ -135,6 +135,12 @@ impl Router {
     /// What decisions are to know of the backends from now on, in the order of the policy. Nothing before the first call.
     pub fn observe(&mut self, observed: Vec<Observed>) {
         self.observed = observed;
+    }
+
+    /// What the last decision knew of a backend.
+    pub fn observed(&self, backend: BackendId) -> Observed {
+        let known = self.observed.get(backend.0 as usize).copied();
+        known.unwrap_or(Observed::NOTHING)
     }
 
     /// Decides on one request body. `complete` is false where `body` is only the first part of it.

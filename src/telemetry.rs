@@ -3,7 +3,12 @@
 //! Envoy's wasm metrics carry no labels, so tags stand in the metric's name (`pointsman.bypasses.cause.no_policy`) and
 //! [`STATS_TAGS`] holds the regular expressions with which Envoy takes them out again. Nothing here counts or sends.
 
+mod served;
+pub mod state;
+
 use std::borrow::Cow;
+
+pub use served::Served;
 
 /// Header names. All of them are ours alone: what a client sends under [`header::PREFIX`] is removed.
 pub mod header {
@@ -91,34 +96,6 @@ pub mod header {
     ];
 }
 
-/// Filter state keys; an access log prints one with `%FILTER_STATE(wasm.KEY:PLAIN)%`.
-pub mod state {
-    /// The chosen model.
-    pub const MODEL: &str = "pointsman.model";
-    /// The chosen backend.
-    pub const BACKEND: &str = "pointsman.backend";
-    /// The profile whose objective was used.
-    pub const PROFILE: &str = "pointsman.profile";
-    /// Why: a decision's reason, a rejection's code, or `bypass_` with the cause.
-    pub const REASON: &str = "pointsman.reason";
-    /// What the classifier says of the prompt, in logits.
-    pub const DIFFICULTY: &str = "pointsman.difficulty";
-    /// Expected price of the exchange in USD.
-    pub const ESTIMATED_COST_USD: &str = "pointsman.estimated_cost_usd";
-    /// `shadow` where the decision was only reported.
-    pub const MODE: &str = "pointsman.mode";
-    /// All of them, in the order of the documentation.
-    pub const ALL: &[&str] = &[
-        MODEL,
-        BACKEND,
-        PROFILE,
-        REASON,
-        DIFFICULTY,
-        ESTIMATED_COST_USD,
-        MODE,
-    ];
-}
-
 /// What kind of number a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
@@ -191,10 +168,100 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests that another backend answered than the one decided on; the labels name the one that did.",
     },
     Family {
+        name: "pointsman.attempts_failed",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "Attempts at a backend that got no answer, or one that says that it is unwell (429 or 5xx).",
+    },
+    Family {
+        name: "pointsman.backend_slowdown_percent",
+        kind: MetricKind::Gauge,
+        tags: &["backend"],
+        help: "The median time of a backend's last answers in per cent of what is stated; 100 where that makes no difference, 0 while the backend is down.",
+    },
+    Family {
         name: "pointsman.decision_us",
         kind: MetricKind::Histogram,
         tags: &[],
         help: "Time from reading the body to having written the decision, in microseconds.",
+    },
+    Family {
+        name: "pointsman.tasks",
+        kind: MetricKind::Counter,
+        tags: &["task"],
+        help: "Classified requests, by the most probable task.",
+    },
+    Family {
+        name: "pointsman.difficulty_percent",
+        kind: MetricKind::Histogram,
+        tags: &[],
+        help: "Difficulty of classified requests, as how often an average model would fail, in per cent.",
+    },
+    Family {
+        name: "pointsman.rule_matches",
+        kind: MetricKind::Counter,
+        tags: &["rule"],
+        help: "Decisions that a rule of the policy had a part in.",
+    },
+    Family {
+        name: "pointsman.failures",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Decided requests that were answered with an error, or not at all.",
+    },
+    Family {
+        name: "pointsman.first_token_ms",
+        kind: MetricKind::Histogram,
+        tags: &["model", "backend", "accelerator"],
+        help: "Time from reading the request to the first bytes of a streamed answer, in milliseconds.",
+    },
+    Family {
+        name: "pointsman.response_ms",
+        kind: MetricKind::Histogram,
+        tags: &["model", "backend", "accelerator"],
+        help: "Time from reading the request to the end of the answer, in milliseconds.",
+    },
+    Family {
+        name: "pointsman.input_tokens",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Tokens of requests, the cached ones included, as the answers state them.",
+    },
+    Family {
+        name: "pointsman.cached_input_tokens",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Those of them that the backend had cached.",
+    },
+    Family {
+        name: "pointsman.output_tokens",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Tokens of answers, those of reasoning included.",
+    },
+    Family {
+        name: "pointsman.cost_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "What answered requests cost, in billionths of a USD.",
+    },
+    Family {
+        name: "pointsman.estimated_cost_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "What the same requests were expected to cost, in billionths of a USD.",
+    },
+    Family {
+        name: "pointsman.baseline_cost_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "What the same requests would have cost at the policy's `baseline`, in billionths of a USD; the difference is what was saved.",
+    },
+    Family {
+        name: "pointsman.usage_unknown",
+        kind: MetricKind::Counter,
+        tags: &["backend", "cause"],
+        help: "Answers that do not say what they took: compressed, of another media type, not stated, cut off.",
     },
     Family {
         name: "pointsman.classifier_faults",
@@ -275,7 +342,7 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
     ),
     (
         "backend",
-        r"^wasmcustom\.pointsman\..*?(\.backend\.(.+?))(?:\.accelerator\.|$)",
+        r"^wasmcustom\.pointsman\..*?(\.backend\.(.+?))(?:\.accelerator\.|\.cause\.|$)",
     ),
     (
         "accelerator",
@@ -285,6 +352,8 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
         "profile",
         r"^wasmcustom\.pointsman\..*?(\.profile\.(.+?))(?:\.reason\.|$)",
     ),
+    ("task", r"^wasmcustom\.pointsman\..*?(\.task\.(.+?))$"),
+    ("rule", r"^wasmcustom\.pointsman\..*?(\.rule\.(.+?))$"),
     ("reason", r"^wasmcustom\.pointsman\..*?(\.reason\.(.+?))$"),
     ("cause", r"^wasmcustom\.pointsman\..*?(\.cause\.(.+?))$"),
     ("result", r"^wasmcustom\.pointsman\..*?(\.result\.(.+?))$"),
@@ -317,6 +386,9 @@ pub const ATTEMPTS_UNKNOWN: Metric = plain(MetricKind::Counter, "pointsman.attem
 pub const SECRETS_MISSING: Metric = plain(MetricKind::Counter, "pointsman.secrets_missing");
 /// Counts that had no metric left to go to.
 pub const METRICS_DROPPED: Metric = plain(MetricKind::Counter, "pointsman.metrics_dropped");
+
+/// Difficulty of classified requests, as how often an average model would fail, in per cent.
+pub const DIFFICULTY_PERCENT: Metric = plain(MetricKind::Histogram, "pointsman.difficulty_percent");
 
 const fn plain(kind: MetricKind, name: &'static str) -> Metric {
     Metric {
@@ -369,6 +441,24 @@ impl Metric {
             MetricKind::Counter,
             "pointsman.fallbacks",
             &[("model", model), ("backend", backend)],
+        )
+    }
+
+    /// Attempts at a backend that failed.
+    pub fn attempts_failed(backend: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.attempts_failed",
+            &[("backend", backend)],
+        )
+    }
+
+    /// How slow a backend is.
+    pub fn backend_slowdown_percent(backend: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Gauge,
+            "pointsman.backend_slowdown_percent",
+            &[("backend", backend)],
         )
     }
 
@@ -431,72 +521,4 @@ impl Metric {
     clippy::panic,
     clippy::indexing_slicing
 )]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_holds_its_tags_in_order() {
-        let metric = Metric::decisions("llama-3.1-8b", "gpu-1", "gpu", "auto", "best");
-        assert_eq!(
-            metric.name,
-            "pointsman.decisions.model.llama-3.1-8b.backend.gpu-1.accelerator.gpu.profile.auto.reason.best"
-        );
-    }
-
-    #[test]
-    fn every_metric_belongs_to_a_documented_family() {
-        let metrics = [
-            DECISION_US,
-            CLASSIFIER_FAULTS,
-            POLICY_ERRORS,
-            HOST_FAULTS,
-            ATTEMPTS_UNKNOWN,
-            SECRETS_MISSING,
-            METRICS_DROPPED,
-            POLICY_REVISION,
-            POLICY_PUBLISHED_AT,
-            POLICY_CONFIRMED_AT,
-            Metric::policy_polls("accepted"),
-            Metric::decisions("m", "b", "a", "p", "r"),
-            Metric::shadow_decisions(["m", "b", "a", "p", "r"]),
-            Metric::shadow_rejections("model_not_found"),
-            Metric::fallbacks("m", "b"),
-            Metric::bypasses("no_policy"),
-            Metric::rejections("model_not_found"),
-            Metric::policy_active("7"),
-        ];
-        for metric in &metrics {
-            let family = FAMILIES
-                .iter()
-                .find(|family| metric.name.starts_with(family.name))
-                .unwrap_or_else(|| panic!("{} has no family", metric.name));
-            assert_eq!(family.kind, metric.kind, "{}", metric.name);
-            for tag in family.tags {
-                assert!(
-                    metric.name.contains(&format!(".{tag}.")),
-                    "{} lacks {tag}",
-                    metric.name
-                );
-            }
-        }
-        assert_eq!(metrics.len(), FAMILIES.len());
-    }
-
-    #[test]
-    fn every_tag_has_its_regular_expression() {
-        for tag in FAMILIES.iter().flat_map(|family| family.tags) {
-            assert!(
-                STATS_TAGS.iter().any(|(name, _)| name == tag),
-                "{tag} has none"
-            );
-        }
-    }
-
-    #[test]
-    fn every_header_is_ours() {
-        assert!(header::CLUSTER.starts_with(header::PREFIX));
-        for (name, _) in header::RESPONSE {
-            assert!(name.starts_with(header::PREFIX));
-        }
-    }
-}
+mod tests;

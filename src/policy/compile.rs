@@ -96,6 +96,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         },
         baseline,
         always_stream_usage: text_of(root, "stream_usage") == Some("always"),
+        observes: text_of(root, "latencies") != Some("stated"),
         max_body_bytes: number_of(root, "max_body_bytes")
             .map_or(DEFAULT_MAX_BODY_BYTES, |number| number as usize),
         registry: Registry { models, backends },

@@ -116,6 +116,8 @@ pub struct Policy {
     pub baseline: Option<BackendId>,
     /// Whether streams tell their usage where the client did not ask for it; the client is not shown it.
     pub always_stream_usage: bool,
+    /// Whether decisions go by what is observed of the backends, or by what is stated alone.
+    pub observes: bool,
     /// The most bytes of a body to hold before the decision is made on what is there.
     pub max_body_bytes: usize,
     /// The objectives that clients can ask for, the built-in ones included, sorted by name.

@@ -145,6 +145,12 @@ pub const POLICY: Shape = Shape {
             "How much of a decision clients see in response headers.",
         ),
         optional(
+            "latencies",
+            Kind::Choice(&["observed", "stated"]),
+            "`observed`",
+            "What decisions go by: `observed` corrects the stated latencies by what the backends' answers take, and passes over backends that fail; `stated` does neither.",
+        ),
+        optional(
             "max_body_bytes",
             Kind::Integer {
                 min: 1024.0,

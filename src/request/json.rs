@@ -512,7 +512,7 @@ const fn simple_escape(byte: u8) -> Option<char> {
 ///
 /// Words instead of SIMD types, so that it is as fast in WebAssembly: first one at a time, for prose with an escape in
 /// every line, then four at a time, for a base64 image of megabytes.
-fn plain_end(bytes: &[u8], from: usize) -> usize {
+pub(crate) fn plain_end(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
     let (words, tail) = rest.as_chunks::<8>();
     let mut at = from;

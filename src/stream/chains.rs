@@ -38,6 +38,11 @@ impl Tried {
         Some((self.policy.as_ref(), id))
     }
 
+    /// All of them, in the order of the chain.
+    pub fn backends(&self) -> &[BackendId] {
+        &self.backends
+    }
+
     /// The backend that was to be tried first.
     pub fn chosen(&self) -> Option<BackendId> {
         self.backends.first().copied()

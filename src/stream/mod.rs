@@ -4,12 +4,16 @@
 //! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
 //! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
 
+mod account;
 pub mod attempt;
 mod chains;
+mod deciding;
 mod number;
+mod pace;
 mod purpose;
 mod reply;
 mod trace;
+mod watch;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,19 +23,24 @@ mod tests;
 
 use std::rc::Rc;
 
+pub use pace::Pace;
 pub use reply::Reply;
 pub use trace::printable;
 
 use crate::chain::Failover;
-use crate::decision::{Bypass, Candidate, Decision, Outcome, Rejection};
+use crate::decision::{Bypass, Decision, Outcome, Rejection};
+use crate::live::Live;
 use crate::policy::Policy;
 use crate::policy::envelope::Envelope;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::router::{self, Circumstances, Router};
+use crate::router::{Circumstances, Router};
 use crate::telemetry::{self, Metric, header};
-use purpose::{Purpose, find_purpose};
+use account::Account;
+use deciding::{decide, explain};
+use purpose::{Purpose, content_length, find, find_purpose, is_encoded};
 use trace::Trace;
+use watch::Watch;
 
 /// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
 pub type Header<'a> = (&'a [u8], &'a [u8]);
@@ -66,6 +75,24 @@ pub enum Event<'a> {
     Clock(u64),
     /// The response's headers are there.
     ResponseHeaders,
+    /// The answer to [`Effect::ReadResponseHead`]: all of the response's headers, `:status` included.
+    ResponseHead(&'a [Header<'a>]),
+    /// More of the response's body is there.
+    ResponseBody {
+        /// Bytes that came.
+        size: usize,
+        /// Nothing follows them.
+        end_of_stream: bool,
+    },
+    /// The answer to [`Effect::ReadChunk`].
+    Chunk {
+        /// What came; `None` where the host could not read it.
+        bytes: Option<&'a [u8]>,
+        /// The time, of the same epoch as before.
+        now_ns: u64,
+    },
+    /// The exchange is over, by its end or because somebody left; the time, of the same epoch as before.
+    Done(u64),
     /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
     Attempts(Option<u64>),
     /// The answer to [`Effect::ReadHost`]: the backend that the answering host belongs to, where its metadata say so.
@@ -95,6 +122,17 @@ pub enum Effect {
     },
     /// Answer with [`Event::Clock`].
     ReadClock,
+    /// Read the response's headers; answer with [`Event::ResponseHead`].
+    ReadResponseHead,
+    /// Read the bytes of the response's body that came, so many, and the clock; answer with [`Event::Chunk`].
+    ReadChunk {
+        /// How many bytes.
+        size: usize,
+    },
+    /// Put other bytes in the place of all that came of the response's body.
+    ReplaceChunk(Vec<u8>),
+    /// Remove a response header.
+    RemoveResponseHeader(&'static str),
     /// Answer with [`Event::Attempts`].
     ReadAttempts,
     /// Answer with [`Event::Host`].
@@ -138,6 +176,8 @@ pub enum Effect {
     },
     /// Add 1 to a counter.
     Count(Metric),
+    /// Add a number to a counter.
+    Add(Metric, u64),
     /// Record a value in a histogram.
     Observe(Metric, u64),
     /// Write a log line. Never holds text of a prompt.
@@ -155,6 +195,8 @@ pub struct Worker<'a> {
     pub policy: Option<&'a Rc<Policy>>,
     /// Decides; `None` where it cannot be had, which is a fault like any other.
     pub router: Option<&'a mut Router>,
+    /// What was learned of the backends; `None` where nothing is to be.
+    pub live: Option<&'a mut Live>,
 }
 
 /// One HTTP exchange.
@@ -162,6 +204,8 @@ pub struct Worker<'a> {
 pub struct Stream {
     phase: Phase,
     trace: Trace,
+    /// What was decided and is answered now; `None` where nothing was.
+    account: Option<Box<Account>>,
 }
 
 /// Where the exchange stands.
@@ -206,6 +250,7 @@ impl Stream {
         Stream {
             phase: Phase::Begun,
             trace: Trace::default(),
+            account: None,
         }
     }
 
@@ -225,6 +270,35 @@ impl Stream {
             Event::Body { bytes, now_ns } => self.on_body(bytes, now_ns, worker, &mut effects),
             Event::Clock(now_ns) => self.on_clock(now_ns, &mut effects),
             Event::ResponseHeaders => self.on_response_headers(&mut effects),
+            Event::ResponseHead(headers) => {
+                if let Some(account) = &mut self.account {
+                    account.head(headers, &mut effects);
+                }
+                self.trace.response_headers(&mut effects);
+            }
+            Event::ResponseBody {
+                size,
+                end_of_stream,
+            } => {
+                effects.push(Effect::Continue);
+                if let Some(account) = &mut self.account {
+                    account.body(size, end_of_stream, &mut effects);
+                }
+            }
+            Event::Chunk { bytes, now_ns } => {
+                if let Some(account) = &mut self.account {
+                    account.chunk(bytes, now_ns, &mut effects);
+                }
+            }
+            Event::Done(now_ns) => {
+                let mut account = self.account.take();
+                let answered = self.trace.answered();
+                watch::close(account.as_mut(), now_ns, &self.trace, worker, &mut effects);
+                let paid = account.and_then(|one| one.close(now_ns, answered, &mut effects));
+                if let (Some((charge, usd)), Some(router)) = (paid, &mut worker.router) {
+                    router.credit(&charge, usd);
+                }
+            }
             Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
             Event::Host(host) => self.trace.host(host, &mut effects),
         }
@@ -334,7 +408,11 @@ impl Stream {
         }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                self.route(&plan, &decision, bytes, request, worker, effects);
+                if self.route(&plan, &decision, bytes, request, worker, effects) {
+                    let watch = Watch::open(worker, &plan.policy, &decision, &self.trace, now_ns);
+                    let account = Account::open(&plan, *decision, request, now_ns).watched(watch);
+                    self.account = Some(Box::new(account));
+                }
             }
             (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
                 self.bypass("invalid_request", Some(&plan.policy), header, effects);
@@ -362,11 +440,15 @@ impl Stream {
     }
 
     fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {
-        self.trace.response_headers(effects);
         effects.push(Effect::Continue);
+        match self.account {
+            Some(_) => effects.push(Effect::ReadResponseHead),
+            None => self.trace.response_headers(effects),
+        }
     }
 
-    /// The request goes to the backend of the decision, its body naming the model that this backend serves.
+    /// The request goes to the backend of the decision, its body naming the model that this backend serves; `false` where
+    /// there is no such backend.
     fn route(
         &mut self,
         plan: &Plan,
@@ -375,15 +457,19 @@ impl Stream {
         request: &Request<'_>,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let Some(backend) = plan.policy.registry.backend(decision.backend) else {
             // INVARIANT: decisions name backends of the policy they were made with.
             let header = worker.cluster_header;
-            return self.bypass("router_fault", Some(&plan.policy), header, effects);
+            self.bypass("router_fault", Some(&plan.policy), header, effects);
+            return false;
         };
         let mut content_length = plan.content_length;
-        let ask_usage =
-            plan.policy.always_stream_usage && request.stream && plan.format.has_stream_options();
+        let ask_usage = account::asks_for_usage(plan, request);
+        if ask_usage {
+            // The event that tells it can only be taken out of a stream that can be read.
+            effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
+        }
         // Where `model` was not seen it may still come: a second one would contradict it.
         let unseen = request.model.is_none() && !request.complete;
         let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
@@ -401,6 +487,7 @@ impl Stream {
         self.trace.tried(tried);
         self.trace.routed(&plan.policy, decision, effects);
         effects.push(Effect::ReadClock);
+        true
     }
 
     /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
@@ -497,29 +584,6 @@ fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mu
     }
 }
 
-/// Whether the body is compressed, so that we cannot read it.
-fn is_encoded(headers: &[Header<'_>]) -> bool {
-    find(headers, "content-encoding").is_some_and(|encoding| {
-        let encoding = encoding.trim_ascii();
-        !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
-    })
-}
-
-/// The stated length of the body; `None` where there is none, or none that can be read.
-fn content_length(headers: &[Header<'_>]) -> Option<u64> {
-    std::str::from_utf8(find(headers, "content-length")?)
-        .ok()?
-        .parse()
-        .ok()
-}
-
-fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]> {
-    headers
-        .iter()
-        .find(|(name, _)| *name == wanted.as_bytes())
-        .map(|(_, value)| *value)
-}
-
 fn set_cluster(cluster_header: &str, cluster: &str, effects: &mut Vec<Effect>) {
     effects.push(Effect::SetRequestHeader {
         name: cluster_header.to_owned(),
@@ -532,35 +596,4 @@ pub fn decimal(value: u64) -> String {
     let mut text = String::new();
     number::push_integer(&mut text, value);
     text
-}
-
-fn decide(
-    worker: &mut Worker<'_>,
-    policy: &Policy,
-    request: &Read<'_>,
-    around: &Circumstances<'_>,
-) -> Outcome {
-    match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.decide_in(policy, request, around),
-        (None, Ok(_)) => Outcome::Bypassed(no_router()),
-        (_, Err(error)) => router::unreadable(policy, error),
-    }
-}
-
-/// The same for a dry run, with every candidate.
-fn explain(
-    worker: &mut Worker<'_>,
-    policy: &Policy,
-    request: &Read<'_>,
-    around: &Circumstances<'_>,
-) -> (Outcome, Vec<Candidate>) {
-    match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.explain_in(policy, request, around),
-        (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
-        (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
-    }
-}
-
-fn no_router() -> Bypass {
-    Bypass::RouterFault("the router is busy".to_owned())
 }

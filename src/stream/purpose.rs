@@ -1,6 +1,6 @@
 //! What a request is to us, by its method and path: to be routed, a question that we answer, or nothing of ours.
 
-use super::{Header, find};
+use super::Header;
 use crate::policy::Policy;
 use crate::registry::Apis;
 use crate::request::Format;
@@ -57,4 +57,28 @@ fn dry_run_format(query: &str) -> Format {
     formats
         .find(|format| Some(format.api()) == api)
         .unwrap_or(Format::OpenAiChat)
+}
+
+/// Whether the body is compressed, so that we cannot read it.
+pub(super) fn is_encoded(headers: &[Header<'_>]) -> bool {
+    find(headers, "content-encoding").is_some_and(|encoding| {
+        let encoding = encoding.trim_ascii();
+        !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+/// The stated length of the body; `None` where there is none, or none that can be read.
+pub(super) fn content_length(headers: &[Header<'_>]) -> Option<u64> {
+    std::str::from_utf8(find(headers, "content-length")?)
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// The first value of a header.
+pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]> {
+    headers
+        .iter()
+        .find(|(name, _)| *name == wanted.as_bytes())
+        .map(|(_, value)| *value)
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+mod answers;
 mod traffic;
 
 use super::testing::{POLICY, policy_with};
@@ -22,6 +23,9 @@ struct Host {
     unreadable: bool,
     held: bool,
     clock_ns: u64,
+    response_headers: Vec<(&'static str, String)>,
+    /// Bytes of the response that came last, and what became of them.
+    chunk: Vec<u8>,
     effects: Vec<Effect>,
 }
 
@@ -44,6 +48,8 @@ impl Host {
             unreadable: false,
             held: false,
             clock_ns: 5_000_000,
+            response_headers: Vec::new(),
+            chunk: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -55,6 +61,7 @@ impl Host {
             failover: self.failover,
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
+            live: None,
         };
         let effects = self.stream.on(event, &mut worker);
         self.effects.extend(effects.iter().cloned());
@@ -77,6 +84,22 @@ impl Host {
                     now_ns: self.clock_ns,
                 });
             }
+            Effect::ReadResponseHead => {
+                let pairs = self.response_headers.clone();
+                let headers: Vec<Header<'_>> = pairs
+                    .iter()
+                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+                    .collect();
+                self.tell(Event::ResponseHead(&headers));
+            }
+            Effect::ReadChunk { size } => {
+                let chunk = self.chunk.clone();
+                assert_eq!(chunk.len(), *size);
+                self.tell(Event::Chunk {
+                    bytes: (!self.unreadable).then_some(chunk.as_slice()),
+                    now_ns: self.clock_ns,
+                });
+            }
             Effect::ReadClock => self.tell(Event::Clock(self.clock_ns + 41_500)),
             Effect::ReadHost => self.tell(Event::Host(Some("lpu-1"))),
             _ => self.tell(Event::Attempts(Some(2))),
@@ -90,9 +113,15 @@ impl Host {
             Effect::Continue => self.held = false,
             Effect::ReadBody { .. }
             | Effect::ReadClock
+            | Effect::ReadResponseHead
+            | Effect::ReadChunk { .. }
             | Effect::ReadAttempts
             | Effect::ReadHost => {
                 return Some(effect);
+            }
+            Effect::ReplaceChunk(bytes) => self.chunk = bytes,
+            Effect::RemoveResponseHeader(gone) => {
+                self.response_headers.retain(|(name, _)| *name != gone);
             }
             Effect::RemoveRequestHeader(name) => {
                 self.headers.retain(|(other, _)| other.as_bytes() != name);
@@ -656,6 +685,7 @@ fn no_order_of_events_panics() {
                 failover: Failover::PerAttempt,
                 policy: Some(&policy),
                 router: Some(&mut router),
+                live: None,
             };
             stream.on(event(rest % 8), &mut worker);
             rest /= 8;

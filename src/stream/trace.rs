@@ -8,6 +8,7 @@ use super::number::{push_fixed, push_integer};
 use crate::chain::Failover;
 use crate::decision::{Decision, Outcome, Rejection};
 use crate::policy::{DecisionHeaders, Policy};
+use crate::registry::BackendId;
 use crate::telemetry::{self, Metric, header, state};
 
 /// The response headers to come.
@@ -17,6 +18,7 @@ pub struct Trace {
     full: bool,
     tried: Option<Tried>,
     attempts: Option<u64>,
+    answered: Option<BackendId>,
 }
 
 impl Trace {
@@ -169,6 +171,22 @@ impl Trace {
         self.finish(host, effects);
     }
 
+    /// The backend that answered, where it is another one than was chosen.
+    pub const fn answered(&self) -> Option<BackendId> {
+        self.answered
+    }
+
+    /// How many attempts it took, as far as that is known; at least 1.
+    pub fn tries(&self) -> u64 {
+        self.attempts.unwrap_or(1).max(1)
+    }
+
+    /// The backends that the request may be tried at, the chosen one first, and how.
+    pub fn chain(&self) -> Option<(Failover, &[BackendId])> {
+        let tried = self.tried.as_ref()?;
+        Some((tried.failover, tried.backends()))
+    }
+
     fn is_open(&self) -> bool {
         self.tried.as_ref().is_some_and(Tried::is_open)
     }
@@ -181,6 +199,7 @@ impl Trace {
             && let Some(backend) = policy.registry.backend(answered)
             && let Some(model) = policy.registry.model(backend.model)
         {
+            self.answered = Some(answered);
             effects.push(Effect::Count(Metric::fallbacks(&model.name, &backend.name)));
             set_state(effects, state::MODEL, &model.name);
             set_state(effects, state::BACKEND, &backend.name);
@@ -245,13 +264,13 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-fn fixed(value: f64, decimals: u32) -> String {
+pub(super) fn fixed(value: f64, decimals: u32) -> String {
     let mut text = String::new();
     push_fixed(&mut text, value, decimals);
     text
 }
 
-fn set_state(effects: &mut Vec<Effect>, key: &'static str, value: &str) {
+pub(super) fn set_state(effects: &mut Vec<Effect>, key: &'static str, value: &str) {
     effects.push(Effect::SetState {
         key,
         value: value.to_owned(),

@@ -135,6 +135,7 @@ impl Host {
             failover: pointsman::chain::Failover::Off,
             policy: Some(&self.policy),
             router: Some(&mut self.router),
+            live: None,
         };
         let effects = self.stream.on(event, &mut worker);
         let questions: Vec<Effect> = effects
@@ -151,6 +152,7 @@ impl Host {
                     });
                 }
                 Effect::ReadClock => self.tell(Event::Clock(42_000)),
+                Effect::ReadResponseHead => self.tell(Event::ResponseHead(&[])),
                 _ => self.tell(Event::Attempts(Some(1))),
             }
         }
@@ -161,6 +163,8 @@ impl Host {
         match effect {
             Effect::ReadBody { .. }
             | Effect::ReadClock
+            | Effect::ReadResponseHead
+            | Effect::ReadChunk { .. }
             | Effect::ReadAttempts
             | Effect::ReadHost => {
                 return Some(effect);

@@ -14,6 +14,7 @@
 )]
 
 mod bodies;
+mod budgets;
 mod clients;
 mod corpus;
 mod failover;
@@ -73,6 +74,7 @@ fn all() -> impl Iterator<Item = Test> {
         faults::TESTS,
         hygiene::TESTS,
         observed::TESTS,
+        budgets::TESTS,
         policies::TESTS,
         remote::TESTS,
         traps::TESTS,

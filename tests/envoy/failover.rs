@@ -17,6 +17,7 @@ use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
     ("failover::killed_one_by_one", killed_one_by_one),
+    ("failover::slow_backend", slow_backend_loses_its_traffic),
     (
         "failover::every_fault_ends_on_a_healthy_backend",
         every_fault,
@@ -76,16 +77,20 @@ struct Host {
 
 impl Host {
     fn start(name: &'static str, model_name: &str, price: f64) -> Host {
-        let mut backend = json!({
+        let backend = json!({
             "name": name, "model": model_name, "serves": format!("{model_name}@{name}"),
             "price": {"input": price, "output": price},
             "simulate": {"slots": 1000},
         });
+        Host::of(name, backend, "0")
+    }
+
+    fn of(name: &'static str, mut backend: Value, scale: &str) -> Host {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("fleet.json");
         std::fs::write(&file, json!({"backends": [backend]}).to_string()).unwrap();
         let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
-        let process = Backends::start(command, &file).unwrap();
+        let process = Backends::start_at(command, &file, scale).unwrap();
         let address = process.all()[0].address;
         backend["endpoint"] = json!(format!("http://{address}"));
         backend.as_object_mut().unwrap().remove("simulate");
@@ -184,6 +189,12 @@ fn kill_under_load(case: &Case, envoy: &Envoy, hosts: &mut [Host; 3], way: &str)
     let responses = send_all(address, 200, &id, || ());
     let expected = vec![(format!("200 large {}", third.name), 200)];
     assert_eq!(tally(&responses), expected, "{way}: {}", hint(&responses));
+    // By now nobody is sent to the dead any more, but for the few that look whether they are back.
+    let direct = (0..60)
+        .map(|_| send(address, &case.id(), &ask("auto:cheap", "hi")))
+        .filter(|response| response.header("x-pointsman-attempts") == Some("1"))
+        .count();
+    assert!(direct >= 54, "{way}: {direct} of 60 needed one attempt");
     third.kill();
     let responses = send_all(address, 20, &case.id(), || ());
     for response in &responses {
@@ -321,4 +332,66 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
     assert_eq!(case.backends().received(&id).unwrap().len(), 1, "{way}");
     let active = |envoy: &Envoy| envoy.stat("http.llm.downstream_rq_active") == 0;
     assert!(envoy.wait_for(active), "{way}: a request is left over");
+}
+
+/// Two backends of one model; the one that is better by what is stated gets ten times as slow, and well again.
+fn slow_backend_loses_its_traffic(case: &Case) {
+    let backend = |name: &'static str, first_token: u32| {
+        let latency = json!({"first_token_ms": {"p50": first_token, "p99": first_token + 10}, "tokens_per_second": 1000});
+        let backend = json!({
+            "name": name, "model": "small", "serves": name, "latency": latency,
+            "price": {"input": 0.1, "output": 0.1}, "simulate": {"slots": 1000},
+        });
+        Host::of(name, backend, "1")
+    };
+    let hosts = [backend("quick", 100), backend("other", 140)];
+    let policy = json!({
+        "models": [model("small", 0.6)],
+        "backends": hosts.iter().map(|host| host.policy.clone()).collect::<Vec<_>>(),
+    });
+    let way = ways(case).last().unwrap();
+    let envoy = case.start(&render(case, &policy, way));
+    let quick = hosts[0].process.as_ref().unwrap().all()[0].clone();
+    let address = envoy.address();
+    let usual = shares(address, 80);
+    assert!(share(&usual) > 0.9, "{way}: {usual:?}");
+    quick
+        .fault(&json!({"kind": "slow", "factor": 10.0}))
+        .unwrap();
+    let mut all = usual;
+    all.extend(shares(address, 200));
+    let slow = shares(address, 200);
+    assert!(share(&slow) < 0.05, "{way}: {}", share(&slow));
+    all.extend(slow);
+    quick.mend().unwrap();
+    all.extend(shares(address, 500));
+    let back = shares(address, 100);
+    assert!(share(&back) > 0.9, "{way}: {}", share(&back));
+    all.extend(back);
+    let mostly: Vec<bool> = all.chunks(40).map(|block| share(block) > 0.5).collect();
+    let turns = mostly.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!(turns, 2, "{way}: {mostly:?}");
+}
+
+/// Whether each of so many decisions was for `quick`, in the order of the answers; eight at a time.
+fn shares(address: SocketAddr, count: usize) -> Vec<bool> {
+    const LANES: usize = 8;
+    let chosen = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                for _ in 0..count / LANES {
+                    let response = send(address, "-", &ask("auto", "hi"));
+                    assert_eq!(response.status, 200, "{}", response.text());
+                    let quick = response.header("x-pointsman-backend") == Some("quick");
+                    chosen.lock().unwrap().push(quick);
+                }
+            });
+        }
+    });
+    chosen.into_inner().unwrap()
+}
+
+fn share(chosen: &[bool]) -> f64 {
+    chosen.iter().filter(|quick| **quick).count() as f64 / chosen.len() as f64
 }

@@ -77,10 +77,16 @@ impl Benchmarks {
 
     /// The model that `name` means, by its name where the scores come from, and its ability.
     pub fn find(&self, name: &str) -> Option<(String, Ability)> {
-        self.added.get(&canonical(name)).cloned().or_else(|| {
-            let known = Known::find(name)?;
-            Some((known.name.to_owned(), known.ability()))
-        })
+        let added = self.added.get(&canonical(name)).cloned();
+        let known = || {
+            Some((
+                Known::find(name)?.name.to_owned(),
+                Known::find(name)?.ability(),
+            ))
+        };
+        // Some models without published scores were seen in training.
+        let seen = || Some((name.to_owned(), Ability::of_known(name)?));
+        added.or_else(known).or_else(seen)
     }
 }
 

@@ -57,6 +57,8 @@ struct Cli {
 enum Command {
     /// Measure what the filter costs: the same Envoy with and without it
     Bench(bench::Args),
+    /// Fit a policy to labelled prompts: what models are expected to answer right, or the floor of a profile
+    Calibrate(calibrate::Args),
     /// Report every error and warning of policies, with line and column
     Check(check::Args),
     /// Send real prompts through a real Envoy and show what each one costs
@@ -91,6 +93,7 @@ enum Command {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Bench(args) => bench::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => backends::run(args),

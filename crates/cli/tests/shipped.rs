@@ -66,6 +66,110 @@ fn every_envoy_configuration_loads_into_the_oldest_and_the_newest_envoy() {
     }
 }
 
+/// What `pointsman render` writes.
+fn render(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .arg("render")
+        .args(arguments)
+        .current_dir(files::root())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const QUICKSTART: &str = "envoy/policies/quickstart.json";
+
+#[test]
+fn envoy_yaml_is_rendered_from_its_policy() {
+    let wanted = render(&["envoy", QUICKSTART, "--failover", "off"]);
+    let make = "run `pointsman render envoy envoy/policies/quickstart.json --failover off > envoy/envoy.yaml`";
+    assert!(read("envoy/envoy.yaml") == wanted, "{make}");
+}
+
+#[test]
+fn what_is_rendered_is_valid_and_the_same_each_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("envoy.yaml");
+    for (version, arguments) in [
+        ("1.36.2", vec!["envoy", QUICKSTART]),
+        ("1.40.0", vec!["envoy", QUICKSTART]),
+        (
+            "1.40.0",
+            vec!["envoy", QUICKSTART, "--envoy-version", "1.40"],
+        ),
+    ] {
+        let text = render(&arguments);
+        assert_eq!(text, render(&arguments));
+        fs::write(&file, &text).unwrap();
+        let (accepted, log) = Envoy::validate(version, &file).unwrap();
+        assert!(accepted, "Envoy {version} refuses {arguments:?}:\n{log}");
+    }
+}
+
+#[test]
+fn patches_for_a_mesh_carry_what_is_validated() {
+    for form in ["istio", "envoy-gateway"] {
+        let arguments = [form, QUICKSTART, "--envoy-version", "1.40"];
+        let patches = render(&arguments);
+        assert_eq!(patches, render(&arguments));
+        let patches: Value = serde_yaml_ng::from_str(&patches).unwrap();
+        let whole = render(&["envoy", QUICKSTART, "--envoy-version", "1.40"]);
+        let whole: Value = serde_yaml_ng::from_str(&whole).unwrap();
+        let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+        let list = |pointer: &str| whole.pointer(pointer).unwrap().as_array().unwrap().clone();
+        let mut wanted = list(&format!("{manager}/http_filters"));
+        wanted.truncate(1);
+        wanted.extend(list("/static_resources/clusters"));
+        let mut routes = list(&format!("{manager}/route_config/virtual_hosts/0/routes"));
+        routes.pop();
+        wanted.extend(routes);
+        let values: Vec<&Value> = match form {
+            "istio" => patches["spec"]["configPatches"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| &one["patch"]["value"])
+                .collect(),
+            _ => patches["spec"]["jsonPatches"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| &one["operation"]["value"])
+                .collect(),
+        };
+        for value in &wanted {
+            assert!(values.contains(&value), "{form} lacks {value}");
+        }
+    }
+}
+
+#[test]
+fn older_envoys_get_aggregates_and_are_told_why() {
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["render", "envoy"])
+            .args(arguments)
+            .current_dir(files::root())
+            .output()
+            .unwrap()
+    };
+    let said = |arguments: &[&str]| String::from_utf8(run(arguments).stderr).unwrap();
+    let note = said(&[QUICKSTART]);
+    assert!(
+        note.starts_with("note: for Envoy 1.36: 60 aggregate clusters"),
+        "{note}"
+    );
+    assert_eq!(said(&[QUICKSTART, "--envoy-version", "1.39"]), "");
+    let refused = said(&[QUICKSTART, "--failover", "per-attempt"]);
+    assert_eq!(
+        refused,
+        "error: `--failover per-attempt` needs Envoy 1.39 or newer: say so with `--envoy-version`\n"
+    );
+    assert_eq!(run(&["envoy/policies/demo.json"]).status.code(), Some(2));
+}
+
 /// The Compose file's services, and the Envoy configuration that they have to agree with.
 struct Compose {
     services: serde_json::Map<String, Value>,

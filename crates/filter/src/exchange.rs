@@ -36,6 +36,15 @@ pub enum Answer {
     },
     /// Nanoseconds since 1970.
     Clock(u64),
+    /// The response's headers, as the host serialises them.
+    ResponseHead(Vec<u8>),
+    /// What came of the response's body, and when it was read.
+    Chunk {
+        /// `None` where it could not be read.
+        bytes: Option<Vec<u8>>,
+        /// Nanoseconds since 1970.
+        now_ns: u64,
+    },
     /// The number of attempts, where the host knows it.
     Attempts(Option<u64>),
     /// The backend that the answering host's metadata name.
@@ -63,6 +72,14 @@ impl Exchange {
                     now_ns: *now_ns,
                 }),
                 Answer::Clock(now_ns) => self.tell(Event::Clock(*now_ns)),
+                Answer::ResponseHead(bytes) => {
+                    let headers = pairs::decode(bytes);
+                    self.tell(Event::ResponseHead(&headers))
+                }
+                Answer::Chunk { bytes, now_ns } => self.tell(Event::Chunk {
+                    bytes: bytes.as_deref(),
+                    now_ns: *now_ns,
+                }),
                 Answer::Attempts(attempts) => self.tell(Event::Attempts(*attempts)),
                 Answer::Host(name) => {
                     let name = name
@@ -81,14 +98,21 @@ impl Exchange {
         let failover = self.published.failover();
         let policy = self.policy.as_ref();
         let stream = &mut self.stream;
+        let observations = self.published.observations();
+        if let (Event::Body { now_ns, .. }, Some(policy)) = (&event, policy) {
+            observations.merge(policy, *now_ns);
+        }
         vm::with_router(|router| {
-            let mut worker = Worker {
-                cluster_header,
-                failover,
-                policy,
-                router,
-            };
-            stream.on(event, &mut worker)
+            observations.with(|live| {
+                let mut worker = Worker {
+                    cluster_header,
+                    failover,
+                    policy,
+                    router,
+                    live,
+                };
+                stream.on(event, &mut worker)
+            })
         })
     }
 }
@@ -122,6 +146,18 @@ impl HttpContext for Exchange {
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         self.drive(Event::ResponseHeaders)
     }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.drive(Event::ResponseBody {
+            size,
+            end_of_stream,
+        })
+    }
+
+    /// The last callback, after the answer went out, or after a reset; before the access log is written.
+    fn on_log(&mut self) {
+        self.drive(Event::Done(now_ns()));
+    }
 }
 
 /// Carries out effects in their order. The answer is the one to the last question; the machine asks one at a time.
@@ -131,19 +167,18 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
         match effect {
             Effect::Pause => *action = Action::Pause,
             Effect::Continue => *action = Action::Continue,
-            Effect::ReadBody { size } => answer = Some(read_body(size)),
-            Effect::ReadClock => answer = Some(Answer::Clock(now_ns())),
-            Effect::ReadAttempts => answer = Some(Answer::Attempts(attempts())),
-            Effect::ReadHost => answer = Some(Answer::Host(hostcalls::property(HOST).ok())),
+            Effect::ReadBody { .. }
+            | Effect::ReadClock
+            | Effect::ReadResponseHead
+            | Effect::ReadChunk { .. }
+            | Effect::ReadAttempts
+            | Effect::ReadHost => answer = find_out(&effect),
             Effect::RemoveRequestHeader(name) => {
                 told(hostcalls::remove_header(Map::RequestHeaders, &name));
             }
             Effect::SetRequestHeader { name, value } => {
-                told(hostcalls::set_header(
-                    Map::RequestHeaders,
-                    name.as_bytes(),
-                    value.as_bytes(),
-                ));
+                let (name, value) = (name.as_bytes(), value.as_bytes());
+                told(hostcalls::set_header(Map::RequestHeaders, name, value));
             }
             Effect::RewriteBody {
                 edit,
@@ -154,22 +189,47 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::ClearRouteCache => clear_route_cache(),
             Effect::Reply(reply) => send(&reply),
             Effect::SetResponseHeader { name, value } => {
-                told(hostcalls::set_header(
-                    Map::ResponseHeaders,
-                    name.as_bytes(),
-                    value.as_bytes(),
-                ));
+                let (name, value) = (name.as_bytes(), value.as_bytes());
+                told(hostcalls::set_header(Map::ResponseHeaders, name, value));
+            }
+            Effect::RemoveResponseHeader(name) => {
+                let name = name.as_bytes();
+                told(hostcalls::remove_header(Map::ResponseHeaders, name));
+            }
+            Effect::ReplaceChunk(bytes) => {
+                let all = usize::MAX;
+                told(hostcalls::replace_prefix(Buffer::ResponseBody, all, &bytes));
             }
             Effect::SetState { key, value } => {
                 told(hostcalls::set_state(key, &value));
             }
-            Effect::Count(metric) => metrics::count(&metric),
+            Effect::Count(metric) => metrics::add(&metric, 1),
+            Effect::Add(metric, amount) => metrics::add(&metric, amount),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
             Effect::Log(stream::Level::Debug, text) => logger::line(Level::Debug, &text),
-            Effect::Log(stream::Level::Warn, text) => logger::line(Level::Warn, &text),
+            Effect::Log(stream::Level::Warn, text) => logger::fault(&text),
         }
     }
     answer
+}
+
+/// What the machine asks for; `None` where it asks nothing.
+fn find_out(question: &Effect) -> Option<Answer> {
+    Some(match question {
+        Effect::ReadBody { size } => read_body(*size),
+        Effect::ReadClock => Answer::Clock(now_ns()),
+        Effect::ReadResponseHead => {
+            let bytes = told(hostcalls::headers(Map::ResponseHeaders));
+            Answer::ResponseHead(bytes.unwrap_or_default())
+        }
+        Effect::ReadChunk { size } => Answer::Chunk {
+            bytes: hostcalls::buffer(Buffer::ResponseBody, *size).ok(),
+            now_ns: now_ns(),
+        },
+        Effect::ReadAttempts => Answer::Attempts(attempts()),
+        Effect::ReadHost => Answer::Host(hostcalls::property(HOST).ok()),
+        _ => return None,
+    })
 }
 
 fn read_body(size: usize) -> Answer {
@@ -249,7 +309,7 @@ pub fn told<T>(result: Result<T, HostError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(_) => {
-            metrics::count(&telemetry::HOST_FAULTS);
+            metrics::add(&telemetry::HOST_FAULTS, 1);
             None
         }
     }

@@ -37,6 +37,8 @@ pub enum Map {
 pub enum Buffer {
     /// The held part of the request's body.
     RequestBody = 0,
+    /// What came of the response's body.
+    ResponseBody = 1,
     /// The body of an answer to a call of ours.
     CallResponseBody = 4,
     /// The plugin's configuration.

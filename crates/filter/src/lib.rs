@@ -9,6 +9,7 @@ mod exchange;
 mod hostcalls;
 mod logger;
 mod metrics;
+mod observed;
 mod pairs;
 mod poller;
 mod published;

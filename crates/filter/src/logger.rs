@@ -1,6 +1,9 @@
 //! The core's log lines, and ours, to the host's log.
 
+use std::cell::RefCell;
+
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use pointsman::stream::{self, Pace};
 
 use crate::hostcalls;
 
@@ -46,5 +49,27 @@ impl Log for HostLog {
 pub fn line(level: Level, text: &str) {
     if level <= log::max_level() {
         hostcalls::log(level, text);
+    }
+}
+
+thread_local! {
+    /// A module has one thread, so this is the VM's.
+    static FAULTS: RefCell<Pace> = const { RefCell::new(Pace::new()) };
+}
+
+/// A fault that any request may meet: at most one line a second, with how many were left out. The metrics count them all.
+pub fn fault(text: &str) {
+    let now_ns = hostcalls::now_ns().unwrap_or_default();
+    let left_out = FAULTS.with(|pace| pace.try_borrow_mut().ok()?.admit(now_ns));
+    match left_out {
+        None => {}
+        Some(0) => line(Level::Warn, text),
+        Some(count) => {
+            let count = stream::decimal(count);
+            line(
+                Level::Warn,
+                &[text, " (left out before: ", &count, ")"].concat(),
+            );
+        }
     }
 }

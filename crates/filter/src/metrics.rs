@@ -11,10 +11,11 @@ thread_local! {
     static IDS: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Adds 1 to a counter.
-pub fn count(metric: &Metric) {
+/// Adds to a counter.
+pub fn add(metric: &Metric, amount: u64) {
+    let amount = i64::try_from(amount).unwrap_or(i64::MAX);
     let _ = match id(metric) {
-        Some(id) => hostcalls::increment_metric(id, 1),
+        Some(id) => hostcalls::increment_metric(id, amount),
         None => dropped(),
     };
 }

@@ -113,7 +113,7 @@ impl Poller {
         };
         // Too late: the turn is another's, who may have published something newer.
         if !poll.is_turn(self.turn.get()) {
-            return metrics::count(&Metric::policy_polls("late"));
+            return metrics::add(&Metric::policy_polls("late"), 1);
         }
         let said = Said::read();
         let verdict = self.take(published, &said, body_size, now_ns);
@@ -180,9 +180,9 @@ impl Poller {
             Verdict::Accepted(_) => "accepted",
             Verdict::Refused(refusal) => refusal.code(),
         };
-        metrics::count(&Metric::policy_polls(result));
+        metrics::add(&Metric::policy_polls(result), 1);
         if matches!(verdict, Verdict::Refused(Refusal::Invalid(_))) {
-            metrics::count(&telemetry::POLICY_ERRORS);
+            metrics::add(&telemetry::POLICY_ERRORS, 1);
         }
         if !matches!(verdict, Verdict::Refused(_)) {
             metrics::record(&telemetry::POLICY_CONFIRMED_AT, now_ns / NS_PER_SECOND);

@@ -19,6 +19,7 @@ use pointsman::stream;
 use pointsman::telemetry::{self, Metric, header};
 
 use crate::hostcalls::{self, HostError};
+use crate::observed::Observations;
 use crate::{logger, metrics};
 
 /// The version of a policy that stands in the plugin configuration.
@@ -34,6 +35,7 @@ pub struct Published {
     allowed_clusters: Option<Vec<String>>,
     failover: Failover,
     role: Role,
+    observations: Observations,
     record_key: String,
     version_key: String,
     version: Cell<u64>,
@@ -70,6 +72,7 @@ impl Published {
             allowed_clusters: None,
             failover: Failover::Off,
             role: Role::Router,
+            observations: Observations::new(String::new()),
             record_key: String::new(),
             version_key: String::new(),
             version: Cell::new(0),
@@ -85,6 +88,7 @@ impl Published {
             allowed_clusters: plugin.allowed_clusters,
             failover: plugin.failover,
             role: plugin.role,
+            observations: Observations::new(key("pointsman.live.", plugin.fingerprint)),
             record_key: key("pointsman.policy.", plugin.fingerprint),
             version_key: key("pointsman.version.", plugin.fingerprint),
             version: Cell::new(INLINE),
@@ -114,6 +118,11 @@ impl Published {
     /// How requests get to another backend when an attempt fails.
     pub fn failover(&self) -> Failover {
         self.failover
+    }
+
+    /// What was learned of the backends.
+    pub fn observations(&self) -> &Observations {
+        &self.observations
     }
 
     /// What this instance does.
@@ -249,7 +258,7 @@ pub fn report(problems: &[Problem]) {
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }
-    metrics::count(&telemetry::POLICY_ERRORS);
+    metrics::add(&telemetry::POLICY_ERRORS, 1);
 }
 
 /// The shared key of one plugin configuration.

@@ -43,6 +43,6 @@ pub fn exchange() {
                 Err(_) => break,
             }
         }
-        metrics::count(&telemetry::HOST_FAULTS);
+        metrics::add(&telemetry::HOST_FAULTS, 1);
     });
 }

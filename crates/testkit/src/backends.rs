@@ -65,8 +65,16 @@ impl Backends {
     /// # Errors
     /// Where they do not start.
     pub fn start(command: &Path, policy: &Path) -> Result<Backends, String> {
+        Backends::start_at(command, policy, "0")
+    }
+
+    /// The same, a second of theirs taking `scale` seconds.
+    ///
+    /// # Errors
+    /// Where they do not start.
+    pub fn start_at(command: &Path, policy: &Path, scale: &str) -> Result<Backends, String> {
         let mut child = Command::new(command)
-            .args(["demo-backends", "--time-scale", "0", "--until-stdin-ends"])
+            .args(["demo-backends", "--time-scale", scale, "--until-stdin-ends"])
             .arg("--from")
             .arg(policy)
             .stdin(Stdio::piped())
@@ -145,6 +153,17 @@ impl Backend {
             200 => Ok(()),
             _ => Err(response.text()),
         }
+    }
+
+    /// Ends every fault.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn mend(&self) -> Result<(), String> {
+        let mut request = Request::get("/control/faults");
+        request.method = "DELETE";
+        let response = request.send(self.address);
+        response.map(drop).map_err(|error| error.to_string())
     }
 
     /// What it was sent with `x-test-id: test`.

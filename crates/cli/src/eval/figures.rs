@@ -61,6 +61,9 @@ pub struct Pool {
 impl Pool {
     /// Adds the rows of `other`.
     pub fn append(&mut self, other: &Pool) {
+        if other.count() == 0 {
+            return;
+        }
         self.traces.resize_with(other.traces.len(), Trace::default);
         for (own, new) in self.traces.iter_mut().zip(&other.traces) {
             own.append(new);
@@ -376,6 +379,7 @@ mod tests {
     fn pooled_twice_is_the_same() {
         let (one, mut two) = (pool(), pool());
         two.append(&one);
+        two.append(&Pool::default());
         assert_eq!(two.count(), 4);
         let value = |pool: &Pool| pool.figures().ways.first().unwrap().at_loss.value;
         assert!((value(&one) - value(&two)).abs() < 1e-12);

@@ -8,14 +8,12 @@ use pointsman::policy::profile::{Limit, Profile};
 use super::figures::{Calibration, Curves, Forecast, PairFigures, PairRows, Pool, calibration};
 use super::fleet::{Fleet, Placed};
 use super::measure::mean;
+use super::pairing::pair;
 use super::seen::Seen;
 use super::sweep::{Table, Trace, Way, policy_of};
 use crate::benchmarks::Benchmarks;
 use crate::outcomes::Bad;
 use crate::quantile::quantile;
-
-/// What the gap between two models' P(correct) counts beside `gain`, which is a z-score: see docs/eval.md.
-const GAP_WEIGHT: f64 = 4.0;
 
 /// What is the same for all files.
 pub struct Setting<'s> {
@@ -183,11 +181,7 @@ pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -
     report.calibration =
         (!report.forecasts.is_empty()).then(|| calibration(&report.forecasts, fleet.made.len()));
     report.labelled = super::labelled::after_labels(&fleet, rows);
-    let made_up = if setting.policy.is_none() {
-        policy_of(&fleet)
-    } else {
-        None
-    };
+    let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
     let policy = setting.policy.or(made_up.as_ref());
     let mut shares = vec![f64::NAN; fleet.members.len()];
     if let Some(table) = Table::of(&fleet, rows) {
@@ -198,11 +192,13 @@ pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -
         report.best = member(table.best);
         report.cheapest = report.has_costs.then(|| member(table.cheapest)).flatten();
         if report.has_costs {
-            let (pool, choices) = pool(&table, policy);
-            let operating = choices
-                .get(pool.operating_step())
-                .cloned()
-                .unwrap_or_default();
+            let operating = add_costs(
+                &mut report,
+                &fleet,
+                &table,
+                policy,
+                setting.policy.is_some(),
+            );
             let total = operating.len() as f64;
             for (at, place) in table.taken.iter().enumerate() {
                 let count = operating.iter().filter(|choice| **choice == at).count();
@@ -210,10 +206,6 @@ pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -
                     *share = count as f64 / total;
                 }
             }
-            report.groups = groups(&table, &operating);
-            report.curves = Some(pool.figures());
-            report.profiles = profiles(&fleet, &table, policy, setting.policy.is_some());
-            report.pool = pool;
         }
         report.pair = pair(&fleet, rows, &table, setting, &mut report.notes);
     } else if report.count == 0 {
@@ -223,6 +215,26 @@ pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -
     }
     report.models = model_lines(&fleet, &shares);
     report
+}
+
+/// Adds what is said of cost and quality; gives what the router chooses at its operating point.
+fn add_costs(
+    report: &mut Report,
+    fleet: &Fleet,
+    table: &Table<'_>,
+    policy: Option<&Policy>,
+    routed: bool,
+) -> Vec<usize> {
+    let (pool, choices) = pool(table, policy);
+    let operating = choices
+        .get(pool.operating_step())
+        .cloned()
+        .unwrap_or_default();
+    report.groups = groups(table, &operating);
+    report.curves = Some(pool.figures());
+    report.profiles = profiles(fleet, table, policy, routed);
+    report.pool = pool;
+    operating
 }
 
 fn say_strangers(fleet: &Fleet, notes: &mut Vec<String>) {
@@ -257,7 +269,7 @@ fn forecasts(fleet: &Fleet) -> Vec<Forecast> {
 }
 
 /// What is pooled of a table, and the router's own choices.
-fn pool(table: &Table<'_>, policy: Option<&Policy>) -> (Pool, Vec<Vec<usize>>) {
+pub fn pool(table: &Table<'_>, policy: Option<&Policy>) -> (Pool, Vec<Vec<usize>>) {
     let mut traces = Vec::new();
     let mut own = Vec::new();
     for way in Way::ALL {
@@ -286,141 +298,6 @@ fn trace(table: &Table<'_>, choices: &[Vec<usize>]) -> Trace {
     let outcomes = choices.iter().map(|step| table.outcome(step));
     let (cost, quality) = outcomes.unzip();
     Trace { cost, quality }
-}
-
-/// The pair that was asked for, or the cheapest and the best model.
-fn pair(
-    fleet: &Fleet,
-    rows: &[Seen],
-    table: &Table<'_>,
-    setting: &Setting<'_>,
-    notes: &mut Vec<String>,
-) -> Option<PairReport> {
-    let (weak, strong) = match &setting.pair {
-        Some((weak, strong)) => {
-            let find = |name: &str| fleet.members.iter().position(|member| member.name == *name);
-            let (Some(weak), Some(strong)) = (find(weak), find(strong)) else {
-                notes.push(format!(
-                    "has no outcomes of both {weak} and {strong}: no pair"
-                ));
-                return None;
-            };
-            (weak, strong)
-        }
-        None => chosen_pair(fleet, table, notes)?,
-    };
-    let mut narrowed = Fleet {
-        members: fleet.members.clone(),
-        made: fleet.made.clone(),
-        complete: (0..fleet.made.len())
-            .filter(|row| both(fleet, *row, weak, strong).is_some())
-            .collect(),
-        has_costs: fleet.has_costs,
-        notes: Vec::new(),
-    };
-    for (at, member) in narrowed.members.iter_mut().enumerate() {
-        member.taken = at == weak || at == strong;
-    }
-    let (weak_one, strong_one) = (fleet.members.get(weak)?, fleet.members.get(strong)?);
-    let placed = |placed: &Placed| matches!(placed, Placed::Policy | Placed::Published(_));
-    let gap_weight = if placed(&weak_one.placed) && placed(&strong_one.placed) {
-        GAP_WEIGHT
-    } else {
-        0.0
-    };
-    let mut pair_rows = PairRows::default();
-    for row in &narrowed.complete {
-        if let (Some((left, right)), Some(seen)) = (both(fleet, *row, weak, strong), rows.get(*row))
-        {
-            pair_rows
-                .score
-                .push(f64::from(seen.said.gain) + gap_weight * (right.p - left.p));
-            pair_rows.weak.push(left.score);
-            pair_rows.strong.push(right.score);
-        }
-    }
-    let figures = pair_rows.figures()?;
-    if figures.curve.strong <= figures.curve.weak {
-        notes.push(format!(
-            "{} is not better than {} here: there is no gap to recover",
-            strong_one.name, weak_one.name
-        ));
-    }
-    let pair_table = Table::of(&narrowed, rows)?;
-    let costs = fleet.has_costs && weak_one.price.is_some() && strong_one.price.is_some();
-    let pool = if costs {
-        pair_pool(&pair_table)
-    } else {
-        Pool::default()
-    };
-    Some(PairReport {
-        weak: weak_one.name.clone(),
-        strong: strong_one.name.clone(),
-        scorer: if gap_weight > 0.0 {
-            format!("gain + {GAP_WEIGHT} · (P(strong) − P(weak))")
-        } else {
-            "gain".into()
-        },
-        figures,
-        curves: costs.then(|| pool.figures()),
-        rows: pair_rows,
-        pool,
-    })
-}
-
-/// The curves of a pair: utility and hindsight alone.
-fn pair_pool(table: &Table<'_>) -> Pool {
-    let (pool, _) = pool(table, None);
-    pool
-}
-
-fn chosen_pair(
-    fleet: &Fleet,
-    table: &Table<'_>,
-    notes: &mut Vec<String>,
-) -> Option<(usize, usize)> {
-    let quality = |at: usize| table.means.get(at).map_or(0.0, |mean| mean[1]);
-    let weak = if fleet.has_costs {
-        table.cheapest
-    } else {
-        (0..table.taken.len()).min_by(|left, right| quality(*left).total_cmp(&quality(*right)))?
-    };
-    if table.taken.len() < 2 {
-        notes.push("has one model: no pair".into());
-        return None;
-    }
-    if weak == table.best {
-        notes.push("the cheapest model is also the best one: no pair, and nothing to save".into());
-        return None;
-    }
-    let (weak, strong) = (*table.taken.get(weak)?, *table.taken.get(table.best)?);
-    let name = |at: usize| {
-        fleet
-            .members
-            .get(at)
-            .map_or("", |member| member.name.as_str())
-    };
-    let which = if fleet.has_costs {
-        "cheapest"
-    } else {
-        "weakest"
-    };
-    notes.push(format!(
-        "pair chosen: the {which} model {} and the best one {}",
-        name(weak),
-        name(strong)
-    ));
-    Some((weak, strong))
-}
-
-fn both(
-    fleet: &Fleet,
-    row: usize,
-    weak: usize,
-    strong: usize,
-) -> Option<(super::fleet::Made, super::fleet::Made)> {
-    let made = fleet.made.get(row)?;
-    Some(((*made.get(weak)?)?, (*made.get(strong)?)?))
 }
 
 fn model_lines(fleet: &Fleet, shares: &[f64]) -> Vec<ModelLine> {

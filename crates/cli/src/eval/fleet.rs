@@ -235,8 +235,8 @@ impl Fleet {
         }
     }
 
-    /// Takes the models that enough rows have an outcome of: the most frequent first, as long as each leaves at least four
-    /// fifths of the rows complete.
+    /// Takes the models that enough rows have an outcome of: the most frequent first, as long as each leaves at least two
+    /// thirds of the rows complete.
     fn take(&mut self) {
         let mut order: Vec<usize> = (0..self.members.len()).collect();
         let count = |at: &usize| self.members.get(*at).map_or(0, |member| member.count);
@@ -263,7 +263,7 @@ impl Fleet {
             };
             if self.has_costs && member.price.is_none() {
                 free.push(member.name.clone());
-            } else if left.is_empty() || (!first && left.len() * 5 < complete.len() * 4) {
+            } else if left.is_empty() || (!first && left.len() * 3 < complete.len() * 2) {
                 few.push(format!("{} ({})", member.name, member.count));
             } else {
                 member.taken = true;

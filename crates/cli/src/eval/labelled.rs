@@ -68,23 +68,7 @@ pub fn after_labels(fleet: &Fleet, rows: &[Seen]) -> Option<Labelled> {
 
 /// Calibration error, AUC and saving on `rest` after the labels of `drawn`.
 fn after(fleet: &Fleet, rows: &[Seen], drawn: &[usize], rest: &[usize]) -> [f64; 3] {
-    let mut observations = Vec::new();
-    for row in drawn {
-        let (Some(made), Some(seen)) = (fleet.made.get(*row), rows.get(*row)) else {
-            continue;
-        };
-        for (model, (made, member)) in made.iter().zip(&fleet.members).enumerate() {
-            observations.extend(made.map(|made| Observation {
-                task: seen.said.task,
-                model: Before {
-                    model,
-                    logit: f64::from(member.ability.logit(&seen.said)),
-                },
-                against: None,
-                label: made.score,
-            }));
-        }
-    }
+    let observations = observe(fleet, rows, drawn);
     let fitted = fit(&observations, fleet.members.len());
     let mut moved = Fleet {
         members: fleet.members.clone(),
@@ -127,6 +111,28 @@ fn after(fleet: &Fleet, rows: &[Seen], drawn: &[usize], rest: &[usize]) -> [f64;
         auc_within(&forecasts, &vec![1.0; rows.len()]),
         saving,
     ]
+}
+
+/// The labels of the rows that were drawn.
+fn observe(fleet: &Fleet, rows: &[Seen], drawn: &[usize]) -> Vec<Observation> {
+    let mut observations = Vec::new();
+    for row in drawn {
+        let (Some(made), Some(seen)) = (fleet.made.get(*row), rows.get(*row)) else {
+            continue;
+        };
+        for (model, (made, member)) in made.iter().zip(&fleet.members).enumerate() {
+            observations.extend(made.map(|made| Observation {
+                task: seen.said.task,
+                model: Before {
+                    model,
+                    logit: f64::from(member.ability.logit(&seen.said)),
+                },
+                against: None,
+                label: made.score,
+            }));
+        }
+    }
+    observations
 }
 
 fn saving(fleet: &Fleet, rows: &[Seen]) -> f64 {

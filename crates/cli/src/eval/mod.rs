@@ -5,16 +5,17 @@
 
 mod figures;
 mod file;
-mod fleet;
+pub mod fleet;
 mod html;
 mod labelled;
-mod measure;
+pub mod measure;
 mod overall;
+mod pairing;
 mod report_json;
 mod report_text;
 pub mod seen;
 mod svg;
-mod sweep;
+pub mod sweep;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

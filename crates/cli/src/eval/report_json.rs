@@ -45,14 +45,33 @@ fn one(report: &Report) -> Value {
     put("models", models(report));
     put("profiles", profiles(report));
     put("groups", groups(report));
+    probabilities(&mut fields, report);
+    let router = report
+        .curves
+        .as_ref()
+        .and_then(|curves| curves.of(Way::Utility));
+    way(&mut fields, router);
+    fields.insert(
+        "selection".into(),
+        json!("utility: the highest P(correct) − λ · expected cost, λ swept"),
+    );
+    fields.insert(
+        "curves".into(),
+        report.curves.as_ref().map_or(Value::Null, curves),
+    );
+    Value::Object(fields)
+}
+
+/// How good the probabilities are.
+fn probabilities(fields: &mut Map<String, Value>, report: &Report) {
     let calibration = report.calibration.as_ref();
     figure(
-        &mut fields,
+        fields,
         "auc",
         calibration.map_or(Figure::NONE, |one| one.auc),
     );
     figure(
-        &mut fields,
+        fields,
         "ece",
         calibration.map_or(Figure::NONE, |one| one.ece),
     );
@@ -75,20 +94,6 @@ fn one(report: &Report) -> Value {
         })
     });
     fields.insert("after_labels".into(), json!(labelled));
-    let router = report
-        .curves
-        .as_ref()
-        .and_then(|curves| curves.of(Way::Utility));
-    way(&mut fields, router);
-    fields.insert(
-        "selection".into(),
-        json!("utility: the highest P(correct) − λ · expected cost, λ swept"),
-    );
-    fields.insert(
-        "curves".into(),
-        report.curves.as_ref().map_or(Value::Null, curves),
-    );
-    Value::Object(fields)
 }
 
 fn number(value: f64) -> Value {

@@ -32,7 +32,6 @@ pub struct Seen {
     /// What models made of it, by name.
     pub outcomes: Vec<(String, Outcome)>,
     /// Which of two models was preferred.
-    #[allow(dead_code, reason = "`pointsman calibrate` will read it")]
     pub preference: Option<crate::outcomes::row::Preference>,
     /// For each profile of the policy the model that it chooses among those with an outcome; empty without a policy.
     pub routed: Vec<Option<ModelId>>,

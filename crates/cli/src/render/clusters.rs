@@ -7,8 +7,8 @@ use pointsman::policy::Policy;
 use pointsman::registry::{Backend, Endpoint};
 use serde_json::json;
 
-use super::Plan;
 use super::text::{address, indent, scalar};
+use super::{Form, Plan};
 use crate::failure::Failure;
 
 /// Every cluster as YAML list items.
@@ -22,16 +22,21 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
         if seen.contains(&backend.cluster.as_str()) {
             continue;
         }
-        let Some(endpoint) = &backend.endpoint else {
-            return Err(Failure::Input(format!(
-                "backend `{}` has no `endpoint`, such as `http://10.0.0.7:8000`: nothing says where its cluster is",
-                backend.name
-            )));
-        };
-        out.push_str(&cluster(plan, backend, endpoint, seen.is_empty()));
+        match &backend.endpoint {
+            Some(endpoint) => out.push_str(&cluster(plan, backend, endpoint, seen.is_empty())),
+            None if plan.args.form != Form::Envoy => {
+                out.push_str(&of_mesh(plan, backend, seen.is_empty())?);
+            }
+            None => {
+                return Err(Failure::Input(format!(
+                    "backend `{}` has no `endpoint`, such as `http://10.0.0.7:8000`: nothing says where its cluster is",
+                    backend.name
+                )));
+            }
+        }
         seen.push(&backend.cluster);
     }
-    if !seen.contains(&plan.policy.default_cluster.as_str()) {
+    if plan.args.form == Form::Envoy && !seen.contains(&plan.policy.default_cluster.as_str()) {
         return Err(Failure::Input(format!(
             "the default cluster `{}` is no backend's",
             plan.policy.default_cluster
@@ -78,6 +83,22 @@ fn cluster(plan: &Plan<'_>, backend: &Backend, endpoint: &Endpoint, first: bool)
     }
     out.push_str(&indent(&shared(plan, first), 2));
     out
+}
+
+/// A cluster that the mesh has already: only what failover adds to it.
+fn of_mesh(plan: &Plan<'_>, backend: &Backend, first: bool) -> Result<String, Failure> {
+    if matches!(plan.failover, Failover::Aggregate { .. }) {
+        return Err(Failure::Input(format!(
+            "backend `{}` has no `endpoint`: an aggregate cannot tell which backend an endpoint of the mesh belongs to; say where \
+             it is, or `--envoy-version 1.39`, or `--failover off`",
+            backend.name
+        )));
+    }
+    let mut out = format!("- name: {}\n", scalar(&backend.cluster));
+    if plan.failover != Failover::Off {
+        out.push_str(&indent(&shared(plan, first), 2));
+    }
+    Ok(out)
 }
 
 fn tls(endpoint: &Endpoint, ca: &str) -> String {

@@ -79,8 +79,8 @@ pub fn stats_tags() -> String {
 pub fn states() -> String {
     state::ALL
         .iter()
-        .map(|key| {
-            let name = key.trim_start_matches("pointsman.").replace('.', "_");
+        .map(|(key, _)| {
+            let name = key.trim_start_matches("pointsman.");
             format!("{name}: \"%FILTER_STATE(wasm.{key}:PLAIN)%\"\n")
         })
         .collect()

@@ -1,0 +1,313 @@
+//! What became of a decided request: when it was answered, in how many tokens, at what cost.
+//!
+//! The bytes of the response are looked at as they pass and never kept; what they took is counted once the exchange is
+//! over, off the way of the answer. Errors and answers that do not say what they took are counted as such, never guessed.
+
+use std::rc::Rc;
+
+use super::number::push_integer;
+use super::purpose::find;
+use super::trace::{fixed, set_state};
+use super::watch::Watch;
+use super::{Effect, Header, Plan};
+use crate::decision::Decision;
+use crate::policy::Policy;
+use crate::registry::{Backend, BackendId};
+use crate::request::{Format, Request};
+use crate::spending::Charge;
+use crate::telemetry::{self, Metric, Served, state};
+use crate::usage::{Hide, Media, Meter, Unknown, Usage};
+
+/// A decided request on its way, and its answer.
+#[derive(Debug)]
+pub struct Account {
+    policy: Rc<Policy>,
+    decision: Decision,
+    format: Format,
+    asked: Option<String>,
+    /// The client did not ask for the usage of its stream.
+    hides: bool,
+    started_ns: u64,
+    first_token_ns: Option<u64>,
+    answer: Answer,
+    hide: Option<Hide>,
+    ended: bool,
+    /// Bytes of the response that came last.
+    came: usize,
+    /// What it teaches of the backends.
+    pub(super) watch: Option<Watch>,
+}
+
+/// The response.
+#[derive(Debug)]
+enum Answer {
+    /// It did not come.
+    None,
+    /// It is an error.
+    Error,
+    /// It does not let itself be read.
+    Unread(Unknown),
+    /// It is being read.
+    Read { meter: Meter, streams: bool },
+}
+
+/// Whether the stream that is asked for is to tell its usage though the client did not say so.
+pub(super) fn asks_for_usage(plan: &Plan, request: &Request<'_>) -> bool {
+    plan.policy.always_stream_usage
+        && request.stream
+        && request.complete
+        && !request.include_usage
+        && plan.format.has_stream_options()
+}
+
+impl Account {
+    /// An account for a request that goes where `decision` says; `now_ns` is when its body was read.
+    pub(super) fn open(
+        plan: &Plan,
+        mut decision: Decision,
+        request: &Request<'_>,
+        now_ns: u64,
+    ) -> Account {
+        decision.candidates = Vec::new();
+        Account {
+            policy: Rc::clone(&plan.policy),
+            decision,
+            format: plan.format,
+            asked: request.model.as_deref().map(str::to_owned),
+            hides: asks_for_usage(plan, request),
+            started_ns: now_ns,
+            first_token_ns: None,
+            answer: Answer::None,
+            hide: None,
+            ended: false,
+            came: 0,
+            watch: None,
+        }
+    }
+
+    /// The same, teaching what it meets.
+    pub(super) fn watched(self, watch: Option<Watch>) -> Account {
+        Account { watch, ..self }
+    }
+
+    /// The response's headers are there.
+    pub fn head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
+        let status = find(headers, ":status").unwrap_or_default();
+        if let Some(watch) = &mut self.watch {
+            watch.head(status);
+        }
+        if !status.starts_with(b"2") {
+            self.answer = Answer::Error;
+            return;
+        }
+        let kind = find(headers, "content-type").unwrap_or_default();
+        self.answer = match Media::of(kind, find(headers, "content-encoding")) {
+            Err(unknown) => Answer::Unread(unknown),
+            Ok(media) => Answer::Read {
+                meter: Meter::new(self.format, media),
+                streams: media == Media::EventStream,
+            },
+        };
+        if self.hides && matches!(self.answer, Answer::Read { streams: true, .. }) {
+            self.hide = Some(Hide::default());
+            if find(headers, "content-length").is_some() {
+                effects.push(Effect::RemoveResponseHeader("content-length"));
+            }
+        }
+    }
+
+    /// More of the response is there.
+    pub fn body(&mut self, size: usize, end_of_stream: bool, effects: &mut Vec<Effect>) {
+        self.ended |= end_of_stream;
+        if let Some(watch) = &mut self.watch
+            && end_of_stream
+        {
+            watch.ended();
+        }
+        if !matches!(self.answer, Answer::Read { .. }) {
+            return;
+        }
+        self.came = size;
+        if size > 0 {
+            effects.push(Effect::ReadChunk { size });
+        } else if end_of_stream {
+            self.release(Vec::new(), effects);
+        }
+    }
+
+    /// These are the bytes that came.
+    pub fn chunk(&mut self, bytes: Option<&[u8]>, now_ns: u64, effects: &mut Vec<Effect>) {
+        let Answer::Read { meter, streams } = &mut self.answer else {
+            return;
+        };
+        let Some(bytes) = bytes else {
+            // Bytes that were not seen may have said anything.
+            effects.push(Effect::Count(telemetry::HOST_FAULTS));
+            self.answer = Answer::Unread(Unknown::CutOff);
+            return;
+        };
+        if *streams && self.first_token_ns.is_none() {
+            self.first_token_ns = Some(now_ns);
+            if let Some(watch) = &mut self.watch {
+                watch.came(now_ns);
+            }
+        }
+        let Some(hide) = &mut self.hide else {
+            return meter.feed(bytes);
+        };
+        match hide.feed(meter, bytes) {
+            Some(instead) if self.ended => self.release(instead, effects),
+            Some(instead) => effects.push(Effect::ReplaceChunk(instead)),
+            None => {}
+        }
+    }
+
+    /// Passes on `instead` and what is held back, at the end of the stream.
+    fn release(&mut self, mut instead: Vec<u8>, effects: &mut Vec<Effect>) {
+        if let Some(hide) = &mut self.hide {
+            instead.extend(hide.finish());
+            if self.came > 0 || !instead.is_empty() {
+                effects.push(Effect::ReplaceChunk(instead));
+            }
+        }
+    }
+
+    /// The exchange is over. `answered` is the backend that answered where it is another one than was chosen. Gives what
+    /// budgets were charged when it was decided, and what it really cost in USD, if that is known.
+    pub fn close(
+        self,
+        now_ns: u64,
+        answered: Option<BackendId>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(Charge, f64)> {
+        let policy = Rc::clone(&self.policy);
+        let registry = &policy.registry;
+        let backend = registry.backend(answered.unwrap_or(self.decision.backend))?;
+        let served = Served {
+            model: registry.model(backend.model)?.name.as_str(),
+            backend: &backend.name,
+            accelerator: backend.accelerator.name(),
+            profile: &self.decision.profile,
+        };
+        self.tell_decision(effects);
+        let took_ms = |until: u64| until.saturating_sub(self.started_ns) / 1_000_000;
+        let usage = match &self.answer {
+            Answer::None | Answer::Error => {
+                effects.push(Effect::Count(Metric::failures(&served)));
+                return None;
+            }
+            Answer::Unread(unknown) => Err(*unknown),
+            Answer::Read { meter, .. } => meter.finish(self.ended),
+        };
+        if let Some(first) = self.first_token_ns {
+            effects.push(Effect::Observe(
+                Metric::first_token_ms(&served),
+                took_ms(first),
+            ));
+            set_state(effects, state::FIRST_TOKEN_MS, &integer(took_ms(first)));
+        }
+        if self.ended {
+            effects.push(Effect::Observe(
+                Metric::response_ms(&served),
+                took_ms(now_ns),
+            ));
+        }
+        match usage {
+            Ok(usage) => {
+                let cost = self.pay(&usage, backend, &served, effects);
+                Some((self.decision.charge, cost))
+            }
+            Err(unknown) => {
+                effects.push(Effect::Count(Metric::usage_unknown(
+                    served.backend,
+                    unknown.name(),
+                )));
+                None
+            }
+        }
+    }
+
+    /// What the decision was about, beside what was told when it was made.
+    fn tell_decision(&self, effects: &mut Vec<Effect>) {
+        if let Some(said) = &self.decision.classification {
+            effects.push(Effect::Count(Metric::tasks(said.task.name())));
+            // Logits have no place in a histogram: as how often an average model fails, in per cent.
+            let fails = 100.0 / (1.0 + (-said.difficulty).exp());
+            effects.push(Effect::Observe(
+                telemetry::DIFFICULTY_PERCENT,
+                fails.round() as u64,
+            ));
+        }
+        for rule in &self.decision.rules {
+            effects.push(Effect::Count(Metric::rule_matches(rule)));
+        }
+        set_state(effects, state::OPERATION, operation(self.format));
+        if let Some(asked) = &self.asked {
+            set_state(effects, state::REQUEST_MODEL, asked);
+        }
+    }
+
+    /// Counts what the exchange took, and gives what it cost in USD.
+    fn pay(
+        &self,
+        usage: &Usage,
+        backend: &Backend,
+        served: &Served<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> f64 {
+        let cost = usage.cost_usd(&backend.price);
+        let mut add = |metric: Metric, amount: u64| {
+            if amount > 0 {
+                effects.push(Effect::Add(metric, amount));
+            }
+        };
+        add(Metric::input_tokens(served), usage.input_tokens);
+        add(
+            Metric::cached_input_tokens(served),
+            usage.cached_input_tokens,
+        );
+        add(Metric::output_tokens(served), usage.output_tokens);
+        add(Metric::cost(served), nano(cost));
+        add(
+            Metric::estimated_cost(served),
+            nano(self.decision.estimate.cost_usd),
+        );
+        let baseline = self.policy.baseline;
+        let baseline = baseline.and_then(|id| self.policy.registry.backend(id));
+        let saved = baseline.map(|baseline| usage.cost_usd(&baseline.price) - cost);
+        if let Some(saved) = saved {
+            add(Metric::baseline_cost(served), nano(cost + saved));
+            set_state(effects, state::SAVED_USD, &fixed(saved, 9));
+        }
+        set_state(effects, state::COST_USD, &fixed(cost, 9));
+        for (key, tokens) in [
+            (state::INPUT_TOKENS, usage.input_tokens),
+            (state::CACHED_INPUT_TOKENS, usage.cached_input_tokens),
+            (state::OUTPUT_TOKENS, usage.output_tokens),
+        ] {
+            set_state(effects, key, &integer(tokens));
+        }
+        set_state(effects, state::RESPONSE_MODEL, &backend.served_model);
+        cost
+    }
+}
+
+/// OpenTelemetry's name of what is asked for.
+const fn operation(format: Format) -> &'static str {
+    match format {
+        Format::OpenAiChat | Format::OpenAiResponses | Format::AnthropicMessages => "chat",
+        Format::OpenAiCompletions => "text_completion",
+        Format::OpenAiEmbeddings => "embeddings",
+    }
+}
+
+/// USD as a whole number of billionths; never below 0.
+fn nano(usd: f64) -> u64 {
+    (usd * 1e9).round() as u64
+}
+
+fn integer(value: u64) -> String {
+    let mut text = String::new();
+    push_integer(&mut text, value);
+    text
+}

@@ -1,0 +1,108 @@
+//! Names of the metrics that tell what became of decided requests.
+
+use super::{Metric, MetricKind};
+
+/// Who answered a request, in the words of tags.
+#[derive(Debug, Clone, Copy)]
+pub struct Served<'a> {
+    /// The model.
+    pub model: &'a str,
+    /// The backend.
+    pub backend: &'a str,
+    /// What it runs on.
+    pub accelerator: &'a str,
+    /// The profile that it was chosen by.
+    pub profile: &'a str,
+}
+
+impl Metric {
+    /// Decided requests that were answered with an error, or not at all.
+    pub fn failures(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.failures", served)
+    }
+
+    /// Tokens of requests, the cached ones included, as the answers state them.
+    pub fn input_tokens(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.input_tokens", served)
+    }
+
+    /// Those of them that the backend had cached.
+    pub fn cached_input_tokens(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.cached_input_tokens", served)
+    }
+
+    /// Tokens of answers, those of reasoning included.
+    pub fn output_tokens(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.output_tokens", served)
+    }
+
+    /// What answered requests cost, in billionths of a USD.
+    pub fn cost(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.cost_nano_usd", served)
+    }
+
+    /// What the same requests were expected to cost, in billionths of a USD.
+    pub fn estimated_cost(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.estimated_cost_nano_usd", served)
+    }
+
+    /// What the same requests would have cost at the policy's `baseline`, in billionths of a USD; the difference is what was saved.
+    pub fn baseline_cost(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.baseline_cost_nano_usd", served)
+    }
+
+    /// Time to the first bytes of a streamed answer, in milliseconds.
+    pub fn first_token_ms(served: &Served<'_>) -> Metric {
+        Metric::timed("pointsman.first_token_ms", served)
+    }
+
+    /// Time to the end of the answer, in milliseconds.
+    pub fn response_ms(served: &Served<'_>) -> Metric {
+        Metric::timed("pointsman.response_ms", served)
+    }
+
+    /// Answers of a backend that do not say what they took.
+    pub fn usage_unknown(backend: &str, cause: &str) -> Metric {
+        let tags = [("backend", backend), ("cause", cause)];
+        Metric::tagged(MetricKind::Counter, "pointsman.usage_unknown", &tags)
+    }
+
+    /// Classified requests, by task.
+    pub fn tasks(task: &str) -> Metric {
+        Metric::tagged(MetricKind::Counter, "pointsman.tasks", &[("task", task)])
+    }
+
+    /// Decisions that a rule had a part in.
+    pub fn rule_matches(rule: &str) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.rule_matches",
+            &[("rule", rule)],
+        )
+    }
+
+    fn served(family: &str, served: &Served<'_>) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            family,
+            &[
+                ("model", served.model),
+                ("backend", served.backend),
+                ("accelerator", served.accelerator),
+                ("profile", served.profile),
+            ],
+        )
+    }
+
+    fn timed(family: &str, served: &Served<'_>) -> Metric {
+        Metric::tagged(
+            MetricKind::Histogram,
+            family,
+            &[
+                ("model", served.model),
+                ("backend", served.backend),
+                ("accelerator", served.accelerator),
+            ],
+        )
+    }
+}

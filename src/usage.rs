@@ -1,0 +1,211 @@
+//! Tokens and cost out of responses as they stream by, JSON and server-sent events, and the one event that a client did not
+//! ask for taken out of its stream.
+//!
+//! Pure and bounded: bytes go in as they come, cut anywhere, and nothing of them is kept but a few numbers and, while an
+//! event is hidden, the unfinished event. What a response says is believed; nothing is counted by a tokenizer.
+//!
+//! | format | where usage stands |
+//! |---|---|
+//! | OpenAI chat, completions, embeddings | `usage`; in streams in a last event with empty `choices`, or (Mistral, Ollama, vLLM) in the last or in each; also `x_groq.usage` (Groq) and `choices[].usage` (Moonshot) |
+//! | OpenAI responses | `usage`; in streams `response.usage` of the closing event |
+//! | Anthropic messages | `usage`; in streams `message.usage` of `message_start`, then `usage` of `message_delta`, which counts in all; also `amazon-bedrock-invocationMetrics` |
+
+mod events;
+mod hide;
+mod scan;
+
+pub use hide::Hide;
+
+use crate::registry::Price;
+use crate::request::Format;
+use events::Events;
+use scan::{Found, Scan};
+
+/// What an exchange took, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// All tokens of the request, the cached ones and those put into a cache included.
+    pub input_tokens: u64,
+    /// Those of them that the backend had cached.
+    pub cached_input_tokens: u64,
+    /// Those of them that the backend put into its cache, where it says so.
+    pub cache_write_tokens: u64,
+    /// All tokens of the answer, those of reasoning included.
+    pub output_tokens: u64,
+    /// Those of them that were reasoning, where the backend says so.
+    pub reasoning_tokens: u64,
+}
+
+impl Usage {
+    /// What it costs at `price`, in USD.
+    pub fn cost_usd(&self, price: &Price) -> f64 {
+        let fresh = self
+            .input_tokens
+            .saturating_sub(self.cached_input_tokens)
+            .saturating_sub(self.cache_write_tokens);
+        (fresh as f64 * price.input
+            + self.cached_input_tokens as f64 * price.cached_input
+            + self.cache_write_tokens as f64 * price.cache_write
+            + self.output_tokens as f64 * price.output)
+            / 1e6
+    }
+}
+
+/// Why the usage of an answered request is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// The response is compressed: it is not read.
+    Compressed,
+    /// It is neither JSON nor a stream of events.
+    MediaType,
+    /// It came to its end and does not say.
+    NotStated,
+    /// It broke off before it could say.
+    CutOff,
+}
+
+impl Unknown {
+    /// The name that metrics use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unknown::Compressed => "compressed",
+            Unknown::MediaType => "media_type",
+            Unknown::NotStated => "not_stated",
+            Unknown::CutOff => "cut_off",
+        }
+    }
+}
+
+/// What a response body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// One JSON document.
+    Json,
+    /// Server-sent events with a JSON document each.
+    EventStream,
+}
+
+impl Media {
+    /// What the response's headers say it is.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn of(content_type: &[u8], content_encoding: Option<&[u8]>) -> Result<Media, Unknown> {
+        let encoding = content_encoding.unwrap_or_default().trim_ascii();
+        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
+            return Err(Unknown::Compressed);
+        }
+        let kind = content_type.split(|byte| *byte == b';').next();
+        let kind = kind.unwrap_or_default().trim_ascii();
+        if kind.eq_ignore_ascii_case(b"text/event-stream") {
+            Ok(Media::EventStream)
+        } else if kind.eq_ignore_ascii_case(b"application/json") {
+            Ok(Media::Json)
+        } else {
+            Err(Unknown::MediaType)
+        }
+    }
+}
+
+/// Reads the usage of one response out of its bytes.
+#[derive(Debug)]
+pub struct Meter {
+    format: Format,
+    media: Media,
+    scan: Scan,
+    events: Events,
+    found: Found,
+}
+
+/// An event of a stream has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventEnd {
+    /// The byte of the chunk behind its last one.
+    pub(crate) at: usize,
+    /// Whether it says nothing but the usage.
+    pub(crate) is_usage: bool,
+}
+
+impl Meter {
+    /// A meter for a response to a request of `format`.
+    pub fn new(format: Format, media: Media) -> Meter {
+        Meter {
+            format,
+            media,
+            scan: Scan::default(),
+            events: Events::default(),
+            found: Found::default(),
+        }
+    }
+
+    /// Takes the next bytes of the response, however they are cut.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        self.feed_events(chunk, &mut |_| ());
+    }
+
+    /// The same, and tells of each event that ends in this chunk.
+    pub(crate) fn feed_events(&mut self, chunk: &[u8], ended: &mut dyn FnMut(EventEnd)) {
+        match self.media {
+            Media::Json => self.scan.feed(chunk, &mut self.found),
+            Media::EventStream => {
+                self.events
+                    .feed(chunk, &mut self.scan, &mut self.found, ended);
+            }
+        }
+    }
+
+    /// Whether the event that has begun may turn out to say nothing but the usage.
+    pub(crate) fn may_be_usage(&self) -> bool {
+        !self.found.has_choices
+    }
+
+    /// What the response took; `ended` is false where it broke off.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn finish(&self, ended: bool) -> Result<Usage, Unknown> {
+        let whole = ended && (self.media == Media::EventStream || self.scan.is_at_end());
+        let unknown = if whole {
+            Unknown::NotStated
+        } else {
+            Unknown::CutOff
+        };
+        let found = &self.found;
+        let input = found.input.ok_or(unknown)?;
+        let output = match found.output {
+            Some(output) => output,
+            None if self.format == Format::OpenAiEmbeddings => 0,
+            None => return Err(unknown),
+        };
+        if self.format == Format::AnthropicMessages {
+            // The first event states one token of output or so; only a later one counts the answer.
+            if self.media == Media::EventStream && !found.at_top {
+                return Err(unknown);
+            }
+            let cached = found.cache_read.unwrap_or(0);
+            let written = found.cache_write.unwrap_or(0);
+            return Ok(Usage {
+                input_tokens: input.saturating_add(cached).saturating_add(written),
+                cached_input_tokens: cached,
+                cache_write_tokens: written,
+                output_tokens: output,
+                reasoning_tokens: found.reasoning.unwrap_or(0),
+            });
+        }
+        let reasoning = found.reasoning.unwrap_or(0);
+        // Most count reasoning as output. Some (xAI, Gemini) count it beside, which the total gives away.
+        let beside = input.saturating_add(output).saturating_add(reasoning);
+        let counted_beside = reasoning > 0 && found.total == Some(beside);
+        Ok(Usage {
+            input_tokens: input,
+            cached_input_tokens: found.cached.or(found.cache_read).unwrap_or(0).min(input),
+            cache_write_tokens: 0,
+            output_tokens: output + if counted_beside { reasoning } else { 0 },
+            reasoning_tokens: reasoning,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;

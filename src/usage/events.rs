@@ -1,0 +1,115 @@
+//! Server-sent events: lines, however they are cut, and the data in them handed on as it comes.
+//!
+//! As the HTML standard has it: lines end with LF, CR or CRLF, `data:` may be followed by one space, an event's data lines
+//! belong together, an empty line ends the event. Every other field is passed over.
+
+use super::EventEnd;
+use super::scan::{Found, Scan};
+
+const DATA: &[u8] = b"data:";
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Where in a stream of events the next byte stands.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    place: Place,
+    after_cr: bool,
+    /// How many bytes of a byte order mark the stream began with; past it 3.
+    mark: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// So many bytes of the line are those of `data:`.
+    Field(usize),
+    /// A space may stand here.
+    BeforeData,
+    /// In the data of the line.
+    Data,
+    /// In a line that does not matter.
+    Other,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place::Field(0)
+    }
+}
+
+impl Events {
+    /// Takes the next bytes: data go to `scan`, and each event that ends is told to `ended`.
+    pub(super) fn feed(
+        &mut self,
+        chunk: &[u8],
+        scan: &mut Scan,
+        found: &mut Found,
+        ended: &mut dyn FnMut(EventEnd),
+    ) {
+        let mut at = 0;
+        while let Some(byte) = chunk.get(at).copied() {
+            let was_cr = std::mem::take(&mut self.after_cr);
+            if byte == b'\n' && was_cr {
+                at += 1;
+                continue;
+            }
+            if matches!(byte, b'\n' | b'\r') {
+                at += 1;
+                self.after_cr = byte == b'\r';
+                if self.end_line(scan, found) {
+                    let is_usage = found.end_event();
+                    ended(EventEnd { at, is_usage });
+                    *scan = Scan::default();
+                }
+                continue;
+            }
+            at += self.in_line(byte, chunk.get(at..).unwrap_or_default(), scan, found);
+        }
+    }
+
+    /// Ends a line and says whether that ends an event.
+    fn end_line(&mut self, scan: &mut Scan, found: &mut Found) -> bool {
+        let is_empty = self.place == Place::Field(0);
+        if matches!(self.place, Place::Data | Place::BeforeData) {
+            scan.feed(b"\n", found);
+        }
+        self.place = Place::Field(0);
+        is_empty
+    }
+
+    /// Takes bytes of a line, the first of which is `byte`, and says how many.
+    fn in_line(&mut self, byte: u8, rest: &[u8], scan: &mut Scan, found: &mut Found) -> usize {
+        if self.mark < MARK.len() {
+            if self.place == Place::Field(0) && MARK.get(self.mark) == Some(&byte) {
+                self.mark += 1;
+                return 1;
+            }
+            self.mark = MARK.len();
+        }
+        let line = rest
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'))
+            .unwrap_or(rest.len());
+        match self.place {
+            Place::Field(known) if DATA.get(known) == Some(&byte) => {
+                self.place = match known + 1 {
+                    all if all == DATA.len() => Place::BeforeData,
+                    some => Place::Field(some),
+                };
+                1
+            }
+            Place::BeforeData if byte == b' ' => {
+                self.place = Place::Data;
+                1
+            }
+            Place::BeforeData | Place::Data => {
+                self.place = Place::Data;
+                scan.feed(rest.get(..line).unwrap_or_default(), found);
+                line
+            }
+            Place::Field(_) | Place::Other => {
+                self.place = Place::Other;
+                line
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What responses took, however they are cut, and what is left of a stream whose usage is hidden.
+
+mod shapes;
+
+use super::*;
+use shapes::SHAPES;
+
+fn measure(format: Format, media: Media, chunks: &[&[u8]]) -> Result<Usage, Unknown> {
+    let mut meter = Meter::new(format, media);
+    for chunk in chunks {
+        meter.feed(chunk);
+    }
+    meter.finish(true)
+}
+
+fn tokens(found: Result<Usage, Unknown>) -> Option<[u64; 5]> {
+    found.ok().map(|usage| {
+        [
+            usage.input_tokens,
+            usage.cached_input_tokens,
+            usage.cache_write_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+        ]
+    })
+}
+
+/// Xorshift: the same cuts on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+}
+
+fn cut<'b>(body: &'b [u8], random: &mut Random) -> Vec<&'b [u8]> {
+    let mut chunks = Vec::new();
+    let mut rest = body;
+    let most = [2, 7, 60, 400][random.below(4)];
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(random.below(most).min(rest.len()));
+        chunks.push(chunk);
+        rest = after;
+    }
+    chunks
+}
+
+#[test]
+fn every_shape_is_counted_exactly() {
+    for (name, format, media, expected, body) in SHAPES {
+        let found = measure(*format, *media, &[body.as_bytes()]);
+        assert_eq!(tokens(found), *expected, "{name}");
+    }
+}
+
+#[test]
+fn any_chunking_gives_the_same_usage() {
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    for (name, format, media, expected, body) in SHAPES {
+        let single: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
+        assert_eq!(
+            tokens(measure(*format, *media, &single)),
+            *expected,
+            "{name}"
+        );
+        for at in 0..=body.len() {
+            let (left, right) = body.as_bytes().split_at(at);
+            let found = measure(*format, *media, &[left, right]);
+            assert_eq!(tokens(found), *expected, "{name} cut at {at}");
+        }
+        for _ in 0..200 {
+            let chunks = cut(body.as_bytes(), &mut random);
+            let found = measure(*format, *media, &chunks);
+            assert_eq!(tokens(found), *expected, "{name} cut as {chunks:?}");
+        }
+    }
+}
+
+#[test]
+fn any_bytes_are_read() {
+    let mut random = Random(77);
+    for round in 0..20_000 {
+        let (_, format, media, _, body) = SHAPES[round % SHAPES.len()];
+        let mut bytes = body.as_bytes().to_vec();
+        for _ in 0..random.below(6) {
+            let at = random.below(bytes.len() + 1);
+            match random.below(3) {
+                0 => bytes.truncate(at),
+                1 if at < bytes.len() => bytes[at] = random.below(256) as u8,
+                _ => bytes.insert(at, b"{}[]\",:\\\n\r0-e"[random.below(13)]),
+            }
+        }
+        let chunks = cut(&bytes, &mut random);
+        let cut = measure(format, media, &chunks);
+        assert_eq!(cut, measure(format, media, &[&bytes]));
+        let mut meter = Meter::new(format, media);
+        let mut hide = Hide::default();
+        for chunk in &chunks {
+            let _ = hide.feed(&mut meter, chunk);
+        }
+    }
+}
+
+#[test]
+fn why_usage_is_unknown_is_said() {
+    let body = br#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tok"#;
+    assert_eq!(
+        measure(Format::OpenAiChat, Media::Json, &[body]),
+        Err(Unknown::CutOff)
+    );
+    assert_eq!(
+        measure(Format::OpenAiChat, Media::Json, &[b"{\"choices\":[]}"]),
+        Err(Unknown::NotStated)
+    );
+    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    meter.feed(b"data: {\"choices\":[{}]}\n\n");
+    assert_eq!(meter.finish(true), Err(Unknown::NotStated));
+    assert_eq!(meter.finish(false), Err(Unknown::CutOff));
+}
+
+#[test]
+fn deep_and_large_documents_are_passed_over() {
+    let deep = [
+        b"[".repeat(100_000),
+        b"{\"usage\":{\"prompt_tokens\":1}}".to_vec(),
+    ]
+    .concat();
+    assert!(measure(Format::OpenAiChat, Media::Json, &[&deep]).is_err());
+    let mut large = br#"{"data":[{"embedding":""#.to_vec();
+    large.extend(b"A".repeat(5_000_000));
+    large.extend_from_slice(br#""}],"usage":{"prompt_tokens":7,"total_tokens":7}}"#);
+    let found = measure(Format::OpenAiEmbeddings, Media::Json, &[&large]);
+    assert_eq!(tokens(found), Some([7, 0, 0, 0, 0]));
+}
+
+#[test]
+fn media_types_are_told_apart() {
+    let of = |kind: &str, encoding: Option<&str>| {
+        Media::of(kind.as_bytes(), encoding.map(str::as_bytes))
+    };
+    assert_eq!(of("application/json; charset=utf-8", None), Ok(Media::Json));
+    assert_eq!(
+        of("Text/Event-Stream;charset=utf-8", Some("identity")),
+        Ok(Media::EventStream)
+    );
+    assert_eq!(
+        of("application/json", Some("gzip")),
+        Err(Unknown::Compressed)
+    );
+    for kind in ["application/vnd.amazon.eventstream", "", "text/plain"] {
+        assert_eq!(of(kind, None), Err(Unknown::MediaType), "{kind}");
+    }
+}
+
+#[test]
+fn cached_tokens_are_priced_as_such() {
+    let price = Price {
+        input: 2.0,
+        cached_input: 0.5,
+        cache_write: 2.5,
+        output: 10.0,
+    };
+    let usage = Usage {
+        input_tokens: 1_000_000,
+        cached_input_tokens: 600_000,
+        cache_write_tokens: 100_000,
+        output_tokens: 100_000,
+        reasoning_tokens: 50_000,
+    };
+    let expected = 0.3 * 2.0 + 0.6 * 0.5 + 0.1 * 2.5 + 0.1 * 10.0;
+    assert!((usage.cost_usd(&price) - expected).abs() < 1e-12);
+}
+
+/// What the client gets of `body`, cut into `chunks`.
+fn hidden(chunks: &[&[u8]]) -> String {
+    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    let mut hide = Hide::default();
+    let mut out = Vec::new();
+    for chunk in chunks {
+        match hide.feed(&mut meter, chunk) {
+            Some(instead) => out.extend(instead),
+            None => out.extend_from_slice(chunk),
+        }
+    }
+    out.extend(hide.finish());
+    String::from_utf8(out).unwrap()
+}
+
+/// The events of a stream without those that hold nothing but usage, as serde_json sees them.
+fn without_usage(body: &str) -> String {
+    let is_usage = |event: &str| {
+        let data = event.strip_prefix("data: ").unwrap_or_default();
+        serde_json::from_str::<serde_json::Value>(data).is_ok_and(|value| {
+            value["usage"].is_object() && value["choices"] == serde_json::json!([])
+        })
+    };
+    let events = body.split_inclusive("\n\n");
+    events.filter(|event| !is_usage(event.trim_end())).collect()
+}
+
+#[test]
+fn only_the_event_that_is_all_usage_is_hidden_however_it_is_cut() {
+    let mut random = Random(5);
+    let mut removed = 0;
+    for (name, format, media, _, body) in SHAPES {
+        if *media != Media::EventStream || !format.has_stream_options() || body.contains('\r') {
+            continue;
+        }
+        let expected = without_usage(body);
+        removed += usize::from(expected.len() < body.len());
+        assert_eq!(hidden(&[body.as_bytes()]), expected, "{name}");
+        for at in 0..=body.len() {
+            let (left, right) = body.as_bytes().split_at(at);
+            assert_eq!(hidden(&[left, right]), expected, "{name} cut at {at}");
+        }
+        for _ in 0..200 {
+            let chunks = cut(body.as_bytes(), &mut random);
+            assert_eq!(hidden(&chunks), expected, "{name}");
+        }
+    }
+    assert!(removed >= 4, "only {removed} streams had one");
+}
+
+#[test]
+fn events_that_are_whole_pass_as_they_are() {
+    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    let mut hide = Hide::default();
+    let event = b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+    assert_eq!(hide.feed(&mut meter, event), None);
+    // Once it has a choice, an event that is cut is not held back either.
+    assert_eq!(hide.feed(&mut meter, &event[..30]), None);
+    assert_eq!(hide.feed(&mut meter, &event[30..]), None);
+}
+
+#[test]
+fn little_is_held_back() {
+    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    let mut hide = Hide::default();
+    let mut passed = 0;
+    for chunk in std::iter::repeat_n([b'x'; 1000], 100) {
+        passed += hide.feed(&mut meter, &chunk).map_or(1000, |out| out.len());
+    }
+    assert!(passed >= 100_000 - hide::MOST_HELD, "{passed}");
+}

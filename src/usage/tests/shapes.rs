@@ -1,0 +1,210 @@
+//! Responses in the shapes that the providers document, shortened in text and never in structure, and what they took.
+
+use crate::request::Format::{self, *};
+use crate::usage::Media::{self, EventStream, Json};
+
+/// Input, cached input, cache write, output, reasoning.
+type Tokens = [u64; 5];
+
+/// Name, format, media, what it took (`None` where it does not say), body.
+pub type Shape = (&'static str, Format, Media, Option<Tokens>, &'static str);
+
+pub const SHAPES: &[Shape] = &[
+    (
+        "openai chat",
+        OpenAiChat,
+        Json,
+        Some([19, 0, 0, 10, 0]),
+        r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1741569952,"model":"gpt-4.1-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":"Hello! \"usage\": {\"prompt_tokens\": 99} \ud83d\ude00","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default"}"#,
+    ),
+    (
+        "openai chat, cached and reasoning, pretty",
+        OpenAiChat,
+        Json,
+        Some([2006, 1920, 0, 300, 256]),
+        "{\n  \"usage\" : {\n    \"prompt_tokens\" : 2006 ,\n    \"completion_tokens\": 300,\n    \"total_tokens\": 2306,\n    \"prompt_tokens_details\": {\n      \"cached_tokens\": 1920\n    },\n    \"completion_tokens_details\": {\"reasoning_tokens\": 256}\n  },\n  \"choices\": []\n}\n",
+    ),
+    (
+        "openai chat stream with usage",
+        OpenAiChat,
+        EventStream,
+        Some([9, 0, 0, 2, 0]),
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1694268190,\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null,\"obfuscation\":\"x7\"}\n\ndata: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Gr\u{fc}\u{df} dich \u{1f600}\"},\"finish_reason\":null}],\"usage\":null}\n\ndata: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\ndata: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11,\"prompt_tokens_details\":{\"cached_tokens\":0}}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "openai chat stream without usage",
+        OpenAiChat,
+        EventStream,
+        None,
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "azure chat stream, filter results first",
+        OpenAiChat,
+        EventStream,
+        Some([20, 0, 0, 3, 0]),
+        "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":{\"hate\":{\"filtered\":false,\"severity\":\"safe\"}}}]}\n\ndata: {\"choices\":[{\"content_filter_results\":{},\"delta\":{\"content\":\"Hi\"},\"finish_reason\":null,\"index\":0}],\"usage\":null}\n\ndata: {\"choices\":[],\"usage\":{\"completion_tokens\":3,\"prompt_tokens\":20,\"total_tokens\":23}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "vllm chat",
+        OpenAiChat,
+        Json,
+        Some([31, 16, 0, 12, 0]),
+        r#"{"id":"chatcmpl-9","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","reasoning_content":null,"content":"x","tool_calls":[]},"logprobs":null,"finish_reason":"stop","stop_reason":null}],"usage":{"prompt_tokens":31,"total_tokens":43,"completion_tokens":12,"prompt_tokens_details":{"cached_tokens":16}},"prompt_logprobs":null,"kv_transfer_params":null}"#,
+    ),
+    (
+        "vllm chat stream, usage in every event",
+        OpenAiChat,
+        EventStream,
+        Some([5, 0, 0, 3, 0]),
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}],\"usage\":{\"prompt_tokens\":5,\"total_tokens\":5,\"completion_tokens\":0}}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":5,\"total_tokens\":6,\"completion_tokens\":1}}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"total_tokens\":8,\"completion_tokens\":3}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "llama.cpp chat with timings",
+        OpenAiChat,
+        Json,
+        Some([44, 0, 0, 8, 0]),
+        r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","content":"ok"}}],"created":1,"model":"m","system_fingerprint":"b5000","object":"chat.completion","usage":{"completion_tokens":8,"prompt_tokens":44,"total_tokens":52},"id":"chatcmpl-x","timings":{"prompt_n":44,"prompt_ms":83.109,"prompt_per_token_ms":1.9,"predicted_n":8,"predicted_per_second":1.5e2}}"#,
+    ),
+    (
+        "groq stream, usage in x_groq",
+        OpenAiChat,
+        EventStream,
+        Some([18, 0, 0, 556, 0]),
+        "data: {\"id\":\"chatcmpl-f\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"x_groq\":{\"id\":\"req_1\"}}\n\ndata: {\"id\":\"chatcmpl-f\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"x_groq\":{\"id\":\"req_1\",\"usage\":{\"queue_time\":0.037493756,\"prompt_tokens\":18,\"prompt_time\":0.000680594,\"completion_tokens\":556,\"completion_time\":0.463333333,\"total_tokens\":574,\"total_time\":0.464013927}}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "ollama chat",
+        OpenAiChat,
+        Json,
+        Some([26, 0, 0, 9, 0]),
+        r#"{"id":"chatcmpl-590","object":"chat.completion","created":1,"model":"llama3.2","system_fingerprint":"fp_ollama","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":9,"total_tokens":35}}"#,
+    ),
+    (
+        "mistral stream, usage beside the last choice",
+        OpenAiChat,
+        EventStream,
+        Some([7, 0, 0, 4, 0]),
+        "data: {\"id\":\"cmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\ndata: {\"id\":\"cmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,\"total_tokens\":11,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "deepseek chat, cache hits beside misses",
+        OpenAiChat,
+        Json,
+        Some([100, 64, 0, 20, 15]),
+        r#"{"choices":[],"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_tokens_details":{"cached_tokens":64},"completion_tokens_details":{"reasoning_tokens":15},"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}}"#,
+    ),
+    (
+        "moonshot stream, usage inside the choice",
+        OpenAiChat,
+        EventStream,
+        Some([19, 0, 0, 13, 0]),
+        "data: {\"id\":\"cmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\",\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":13,\"total_tokens\":32}}]}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "xai chat, reasoning counted beside the answer",
+        OpenAiChat,
+        Json,
+        Some([32, 6, 0, 103, 94]),
+        r#"{"choices":[],"usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"prompt_tokens_details":{"text_tokens":32,"audio_tokens":0,"image_tokens":0,"cached_tokens":6},"completion_tokens_details":{"reasoning_tokens":94,"audio_tokens":0}}}"#,
+    ),
+    (
+        "comments, crlf and other fields",
+        OpenAiChat,
+        EventStream,
+        Some([1, 0, 0, 2, 0]),
+        "\u{feff}: keep-alive\r\n\r\nevent: x\r\nid: 1\r\nretry: 10\r\ndata:{\"choices\":[],\r\ndata: \"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\r\n\r\ndata: [DONE]\r\n\r\n",
+    ),
+    (
+        "openai completions",
+        OpenAiCompletions,
+        Json,
+        Some([5, 0, 0, 7, 0]),
+        r#"{"id":"cmpl-uqkvlQyYK7bGYrRHQ0eXlWi7","object":"text_completion","created":1589478378,"model":"m","choices":[{"text":"\n\nThis is indeed a test","index":0,"logprobs":{"tokens":["usage"],"token_logprobs":[-0.5],"top_logprobs":[{"usage":-0.5}],"text_offset":[0]},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}"#,
+    ),
+    (
+        "openai completions stream",
+        OpenAiCompletions,
+        EventStream,
+        Some([3, 0, 0, 4, 0]),
+        "data: {\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"choices\":[{\"text\":\"a\",\"index\":0}],\"usage\":null}\n\ndata: {\"id\":\"cmpl-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "openai embeddings",
+        OpenAiEmbeddings,
+        Json,
+        Some([8, 0, 0, 0, 0]),
+        r#"{"object":"list","data":[{"object":"embedding","embedding":[0.0023064255,-0.009327292,1e-3,-2.8842222E-5],"index":0}],"model":"text-embedding-ada-002","usage":{"prompt_tokens":8,"total_tokens":8}}"#,
+    ),
+    (
+        "openai responses",
+        OpenAiResponses,
+        Json,
+        Some([36, 8, 0, 87, 64]),
+        r#"{"id":"resp_1","object":"response","status":"completed","error":null,"output":[{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"x","annotations":[]}]}],"usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":8},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":64},"total_tokens":123},"user":null,"metadata":{"usage":"x"}}"#,
+    ),
+    (
+        "openai responses stream",
+        OpenAiResponses,
+        EventStream,
+        Some([37, 0, 0, 11, 0]),
+        "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"status\":\"in_progress\",\"usage\":null}}\n\nevent: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\"Hi\"}\n\nevent: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"Hi\"}]}],\"usage\":{\"input_tokens\":37,\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":11,\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":48}}}\n\n",
+    ),
+    (
+        "openai responses stream that ends early",
+        OpenAiResponses,
+        EventStream,
+        Some([10, 0, 0, 5, 0]),
+        "event: response.incomplete\ndata: {\"type\":\"response.incomplete\",\"response\":{\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"usage\":{\"input_tokens\":10,\"output_tokens\":5,\"total_tokens\":15}}}\n\n",
+    ),
+    (
+        "anthropic messages",
+        AnthropicMessages,
+        Json,
+        Some([2095, 0, 0, 503, 0]),
+        r#"{"content":[{"citations":null,"text":"Hi! \\","type":"text"}],"id":"msg_013Zva2CMHLNnXjNJJKqJ2EF","model":"claude-sonnet-4-5","role":"assistant","stop_reason":"end_turn","stop_sequence":null,"type":"message","usage":{"input_tokens":2095,"output_tokens":503}}"#,
+    ),
+    (
+        "anthropic messages with caching",
+        AnthropicMessages,
+        Json,
+        Some([100 + 1800 + 248, 1800, 248, 503, 0]),
+        r#"{"type":"message","usage":{"cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":48},"input_tokens":100,"cache_creation_input_tokens":248,"cache_read_input_tokens":1800,"output_tokens":503,"server_tool_use":{"web_search_requests":0},"service_tier":"standard"}}"#,
+    ),
+    (
+        "anthropic stream",
+        AnthropicMessages,
+        EventStream,
+        Some([472, 0, 0, 89, 0]),
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"stop_reason\":null,\"usage\":{\"input_tokens\":472,\"output_tokens\":2}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"usage\\\":{\\\"output_tokens\\\":7\"}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":89}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    ),
+    (
+        "anthropic stream, all counts in the end too",
+        AnthropicMessages,
+        EventStream,
+        Some([10 + 500 + 300, 500, 300, 60, 0]),
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"cache_creation_input_tokens\":300,\"cache_read_input_tokens\":500,\"output_tokens\":1}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"input_tokens\":10,\"cache_creation_input_tokens\":300,\"cache_read_input_tokens\":500,\"output_tokens\":60}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\",\"amazon-bedrock-invocationMetrics\":{\"inputTokenCount\":10,\"outputTokenCount\":60,\"invocationLatency\":1366,\"firstByteLatency\":482}}\n\n",
+    ),
+    (
+        "anthropic stream that broke off",
+        AnthropicMessages,
+        EventStream,
+        None,
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":472,\"output_tokens\":2}}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hel",
+    ),
+    (
+        "an error",
+        OpenAiChat,
+        Json,
+        None,
+        r#"{"error":{"message":"x","type":"server_error","param":null,"code":null}}"#,
+    ),
+    ("nothing", OpenAiChat, Json, None, ""),
+    (
+        "no JSON",
+        OpenAiChat,
+        Json,
+        None,
+        "]]]}}}{\"usage\":[{\"prompt_tokens\":\"4\"}]",
+    ),
+];
