@@ -203,7 +203,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::SetState { key, value } => {
                 told(hostcalls::set_state(key, &value));
             }
-            Effect::Count(metric) => metrics::add(&metric, 1),
+            Effect::Count(metric) => metrics::count(&metric),
             Effect::Add(metric, amount) => metrics::add(&metric, amount),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
             Effect::Log(stream::Level::Debug, text) => logger::line(Level::Debug, &text),
@@ -309,7 +309,7 @@ pub fn told<T>(result: Result<T, HostError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(_) => {
-            metrics::add(&telemetry::HOST_FAULTS, 1);
+            metrics::count(&telemetry::HOST_FAULTS);
             None
         }
     }

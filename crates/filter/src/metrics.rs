@@ -11,6 +11,11 @@ thread_local! {
     static IDS: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Adds 1 to a counter.
+pub fn count(metric: &Metric) {
+    add(metric, 1);
+}
+
 /// Adds to a counter.
 pub fn add(metric: &Metric, amount: u64) {
     let amount = i64::try_from(amount).unwrap_or(i64::MAX);

@@ -258,7 +258,7 @@ pub fn report(problems: &[Problem]) {
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }
-    metrics::add(&telemetry::POLICY_ERRORS, 1);
+    metrics::count(&telemetry::POLICY_ERRORS);
 }
 
 /// The shared key of one plugin configuration.

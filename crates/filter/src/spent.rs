@@ -43,6 +43,6 @@ pub fn exchange() {
                 Err(_) => break,
             }
         }
-        metrics::add(&telemetry::HOST_FAULTS, 1);
+        metrics::count(&telemetry::HOST_FAULTS);
     });
 }

@@ -39,7 +39,7 @@ fn load() -> Router {
         let mut line = String::from("the classifier does not load, features alone decide: ");
         line.push_str(&error.0);
         logger::line(Level::Error, &line);
-        metrics::add(&telemetry::CLASSIFIER_FAULTS, 1);
+        metrics::count(&telemetry::CLASSIFIER_FAULTS);
     }
     router
 }

@@ -66,7 +66,7 @@ impl Observation {
 /// The calibration of each of `models` models.
 pub fn fit(observations: &[Observation], models: usize) -> Vec<Calibration> {
     let size = BLOCK * (1 + models);
-    let prior: Vec<f64> = (0..size).map(|at| precision(at)).collect();
+    let prior: Vec<f64> = (0..size).map(precision).collect();
     let rows: Vec<Row> = observations
         .iter()
         .map(|one| {

@@ -324,9 +324,12 @@ fn model_lines(fleet: &Fleet, shares: &[f64]) -> Vec<ModelLine> {
     lines
 }
 
+/// What a row is called in one of the tables of kinds.
+type Label = fn(&Seen) -> &str;
+
 /// The tables of kinds of prompts: by the file's labels and by the classifier's.
 fn groups(table: &Table<'_>, operating: &[usize]) -> Vec<Groups> {
-    let labels: [(&'static str, fn(&Seen) -> &str); 4] = [
+    let labels: [(&'static str, Label); 4] = [
         ("task of the file", |row| &row.task),
         ("domain of the file", |row| &row.domain),
         ("task as classified", |row| row.said.task.name()),

@@ -8,7 +8,7 @@ use pointsman::registry::{Backend, Endpoint};
 use serde_json::json;
 
 use super::text::{address, indent, scalar};
-use super::{Form, Plan};
+use super::{Form, Plan, source};
 use crate::failure::Failure;
 
 /// Every cluster as YAML list items.
@@ -45,6 +45,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     if let Failover::Aggregate { links } = plan.failover {
         out.push_str(&aggregates(plan.policy, links));
     }
+    out.push_str(&source::cluster(plan)?);
     Ok(out)
 }
 

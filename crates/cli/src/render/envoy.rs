@@ -5,7 +5,7 @@ use pointsman::telemetry::{STATS_TAGS, state};
 use serde_json::json;
 
 use super::text::{address, fill, scalar};
-use super::{Plan, clusters, routes};
+use super::{Plan, clusters, routes, source};
 use crate::failure::Failure;
 
 const TEMPLATE: &str = include_str!("envoy.yaml");
@@ -34,6 +34,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             ("removed_headers", &routes::removed_headers(plan.failover)),
             ("vm", &vm(plan)),
             ("failover_members", &failover_members(plan.failover)),
+            ("policy_source", &source::members(plan)?),
             ("policy", &plan.source),
             ("clusters", &clusters::render(plan)?),
         ],
@@ -53,6 +54,12 @@ fn head(plan: &Plan<'_>) -> String {
     }
     if plan.failover == Failover::Off {
         options.push_str(" --failover off");
+    }
+    if let Some(url) = &plan.args.policy_source {
+        options.push_str(&format!(" --policy-source {url}"));
+    }
+    for key in &plan.args.public_keys {
+        options.push_str(&format!(" --public-key {key}"));
     }
     let (major, minor) = plan.version;
     format!(

@@ -7,12 +7,14 @@ mod clusters;
 mod envoy;
 mod mesh;
 mod routes;
+mod source;
 mod text;
 
 use std::path::PathBuf;
 
 use pointsman::chain::{self, Failover};
 use pointsman::policy::Policy;
+use pointsman::policy::verify::PublicKey;
 
 use crate::failure::Failure;
 use crate::input;
@@ -47,6 +49,12 @@ pub struct Args {
     /// The port of its admin interface, on the loopback address
     #[arg(long, value_name = "PORT", default_value_t = 9901)]
     admin_port: u16,
+    /// Where newer policies come from while requests are served, such as http://127.0.0.1:8100/policy.json
+    #[arg(long, value_name = "URL")]
+    policy_source: Option<String>,
+    /// Who may sign these; several may be named
+    #[arg(long = "public-key", value_name = "KEY", value_parser = crate::sign::parse_public_key, requires = "policy_source")]
+    public_keys: Vec<PublicKey>,
     /// How long an attempt may be silent where the answer is streamed [default: from the policy's latencies]
     #[arg(long, value_name = "SECONDS")]
     first_token_timeout: Option<f64>,

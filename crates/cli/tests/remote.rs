@@ -1,0 +1,286 @@
+//! Keys, signatures and the policy server from the command line, and the files that show how they are put together.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use pointsman::plugin::Plugin;
+use pointsman::policy::verify::{PublicKey, verify};
+use pointsman_testkit::files;
+use pointsman_testkit::http1::{Request, Response};
+use serde_json::Value;
+
+fn pointsman(folder: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(words)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn told(output: &Output) -> (Option<i32>, String) {
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// A folder with a policy, a key and a signature; and the public key.
+fn signed() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = files::root().join("envoy/policies/quickstart.json");
+    fs::copy(policy, folder.path().join("policy.json")).unwrap();
+    let made = pointsman(folder.path(), &["keygen", "key.pem"]);
+    assert!(made.status.success(), "{}", told(&made).1);
+    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let done = pointsman(folder.path(), &["sign", "--key", "key.pem", "policy.json"]);
+    let line = format!("policy.json.sig: signed by {key}\n");
+    assert_eq!(told(&done), (Some(0), line));
+    (folder, key)
+}
+
+#[test]
+fn what_is_signed_checks_and_what_was_changed_does_not() {
+    let (folder, key) = signed();
+    let check = |key: &str| {
+        told(&pointsman(
+            folder.path(),
+            &["check", "--public-key", key, "policy.json"],
+        ))
+    };
+    assert_eq!(check(&key).0, Some(0), "{}", check(&key).1);
+    let other = PublicKey::from_bytes([7; 32]).to_string();
+    let (status, text) = check(&other);
+    assert_eq!(status, Some(1));
+    assert_eq!(
+        text,
+        "policy.json:1:1: error: policy: has a signature that no configured key has made\nerror: 1 policy would be refused\n"
+    );
+    let path = folder.path().join("policy.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text + " ").unwrap();
+    assert_eq!(check(&key).0, Some(1));
+    fs::remove_file(folder.path().join("policy.json.sig")).unwrap();
+    assert!(check(&key).1.contains("policy: is not signed"));
+    assert_eq!(check("short").0, Some(2));
+}
+
+#[test]
+fn what_would_be_refused_is_not_signed() {
+    let (folder, _) = signed();
+    fs::write(folder.path().join("broken.json"), "{\"models\": []}").unwrap();
+    let sign = |words: &[&str]| {
+        told(&pointsman(
+            folder.path(),
+            &[&["sign", "--key"], words].concat(),
+        ))
+    };
+    let (status, text) = sign(&["key.pem", "broken.json"]);
+    assert_eq!(status, Some(2));
+    assert!(
+        text.starts_with("error: broken.json:1:1: missing field `backends`"),
+        "{text}"
+    );
+    assert!(!folder.path().join("broken.json.sig").exists());
+    let (status, text) = sign(&["policy.json", "policy.json"]);
+    assert_eq!(
+        (status, text.as_str()),
+        (
+            Some(2),
+            "error: `policy.json` is no ed25519 secret key in PEM\n"
+        )
+    );
+    let again = told(&pointsman(folder.path(), &["keygen", "key.pem"]));
+    assert_eq!(again.0, Some(2), "a key was overwritten");
+}
+
+/// A server of policies as a child; dropping it ends it.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(folder: &Path, words: &[&str]) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(words)
+            .arg("--until-stdin-ends")
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let address = said["address"].as_str().unwrap().parse().unwrap();
+        Server { child, address }
+    }
+
+    fn get(&self, path: &str) -> Response {
+        Request::get(path).send(self.address).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_policy_is_served_with_its_signature_and_a_tag() {
+    let (folder, key) = signed();
+    let path = folder.path().join("policy.json");
+    let server = Server::start(folder.path(), &["serve-policy", "policy.json"]);
+    let first = server.get("/policy.json?x=1");
+    assert_eq!(
+        (first.status, first.body.clone()),
+        (200, fs::read(&path).unwrap())
+    );
+    let signature = first.header("x-pointsman-signature").unwrap();
+    let keys = [PublicKey::parse(&key).unwrap()];
+    assert_eq!(
+        verify(&first.body, Some(signature.as_bytes()), &keys),
+        Ok(())
+    );
+
+    let tag = first.header("etag").unwrap().to_owned();
+    let known = |tag: &str| {
+        let request = Request::get("/policy.json");
+        let request = request.header("if-none-match", tag.as_bytes());
+        request.send(server.address).unwrap()
+    };
+    assert_eq!((known(&tag).status, known(&tag).body.len()), (304, 0));
+    // A new signature is a new answer, and so is a new document.
+    fs::write(folder.path().join("policy.json.sig"), "AAAA\n").unwrap();
+    let signed_anew = known(&tag);
+    assert_eq!(signed_anew.header("x-pointsman-signature"), Some("AAAA"));
+    fs::write(&path, "{}").unwrap();
+    let changed = known(signed_anew.header("etag").unwrap());
+    assert_eq!((changed.status, changed.text().as_str()), (200, "{}"));
+
+    assert_eq!(server.get("/other").status, 404);
+    assert_eq!(server.get("/health").status, 200);
+    assert_eq!(
+        Request::post("/policy.json", b"{}")
+            .send(server.address)
+            .unwrap()
+            .status,
+        405
+    );
+    fs::remove_file(&path).unwrap();
+    assert_eq!(server.get("/policy.json").status, 503);
+}
+
+fn yaml(path: &str) -> Value {
+    let text = fs::read_to_string(files::root().join(path)).unwrap();
+    serde_yaml_ng::from_str(&text).unwrap()
+}
+
+/// `envoy/remote-policy.yaml` is what its own head says it was written by.
+#[test]
+fn the_configuration_with_a_source_is_up_to_date() {
+    let written = fs::read_to_string(files::root().join("envoy/remote-policy.yaml")).unwrap();
+    let command = written
+        .lines()
+        .find_map(|line| line.strip_prefix("#   pointsman "))
+        .unwrap();
+    let words: Vec<&str> = command.split(' ').collect();
+    let rendered = pointsman(&files::root(), &words);
+    assert!(rendered.status.success(), "{}", told(&rendered).1);
+    assert!(
+        String::from_utf8(rendered.stdout).unwrap() == written,
+        "run `pointsman {command} > envoy/remote-policy.yaml`"
+    );
+}
+
+/// The Compose files: the server runs as it stands there, and has what Envoy's configuration asks for.
+#[test]
+fn composes_policy_server_has_what_envoy_asks_for() {
+    let service = yaml("docker-compose.remote.yml")["services"]["policy-server"].clone();
+    let base = yaml("docker-compose.yml")["services"].clone();
+    assert_eq!(service["image"], base["backends"]["image"]);
+    assert_eq!(service["network_mode"], "service:envoy");
+    let bootstrap = yaml("envoy/remote-policy.yaml");
+    let manager = &bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+        ["typed_config"];
+    let text = &manager["http_filters"][0]["typed_config"]["config"]["configuration"]["value"];
+    let plugin = Plugin::compile(text.as_str().unwrap().as_bytes()).unwrap();
+    let source = plugin.source.unwrap();
+
+    let words: Vec<&str> = service["command"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| word.as_str().unwrap())
+        .collect();
+    let port = words.windows(2).find(|pair| pair[0] == "--port").unwrap()[1];
+    assert_eq!(source.authority, format!("127.0.0.1:{port}"));
+    let clusters = bootstrap["static_resources"]["clusters"]
+        .as_array()
+        .unwrap();
+    let cluster = clusters
+        .iter()
+        .find(|cluster| cluster["name"] == source.cluster.as_str())
+        .unwrap();
+    let address = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+        ["socket_address"];
+    assert_eq!(
+        (
+            address["address"].as_str().unwrap(),
+            address["port_value"].to_string()
+        ),
+        ("127.0.0.1", port.into())
+    );
+
+    // Where the mount puts the folder, on any free port.
+    let container = tempfile::tempdir().unwrap();
+    let mount = service["volumes"][0].as_str().unwrap();
+    let (from, to) = mount.strip_suffix(":ro").unwrap().split_once(':').unwrap();
+    let to = container
+        .path()
+        .join(Path::new(to).strip_prefix("/pointsman").unwrap());
+    fs::create_dir(&to).unwrap();
+    for entry in fs::read_dir(files::root().join(from)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    let words: Vec<&str> = words
+        .iter()
+        .map(|word| if *word == port { "0" } else { word })
+        .collect();
+    let server = Server::start(container.path(), &words);
+    let answer = server.get(&source.path);
+    assert_eq!(answer.status, 200);
+    assert!(plugin.policy_text.as_bytes().trim_ascii() != b"" && !answer.body.is_empty());
+    let served: Value = answer.json();
+    let inline: Value = serde_json::from_str(&plugin.policy_text).unwrap();
+    assert_eq!(served, inline, "the first policy and the served one differ");
+
+    // The override replaces Envoy's configuration, and only that.
+    let over = yaml("docker-compose.remote.yml")["services"]["envoy"].clone();
+    assert_eq!(over.as_object().unwrap().len(), 1);
+    let target = over["volumes"][0]
+        .as_str()
+        .unwrap()
+        .split_once(':')
+        .unwrap()
+        .1
+        .to_owned();
+    let replaced = base["envoy"]["volumes"].as_array().unwrap();
+    assert!(
+        replaced
+            .iter()
+            .any(|mount| mount.as_str().unwrap().ends_with(&target))
+    );
+}
