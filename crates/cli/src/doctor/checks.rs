@@ -64,7 +64,7 @@ pub fn all(subject: &Subject, module_file: Option<&Path>) -> Vec<Finding> {
         local_replies(site, &mut findings);
         imports(site, subject, module_file, &mut findings);
     }
-    findings.sort_by(|a, b| b.level.cmp(&a.level));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings
 }
 
