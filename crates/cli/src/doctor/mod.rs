@@ -26,10 +26,14 @@ use subject::Subject;
     after_help = "Exit status: 0 nothing is wrong (there may be warnings); 1 something is, or a warning with --strict; \
                   2 bad usage, or there is nothing to look at."
 )]
-#[group(required = true, multiple = false, id = "what", args = ["admin", "file"])]
 pub struct Args {
     /// A running Envoy: the address of its admin interface
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
     admin: Option<SocketAddr>,
     /// A dump of Envoy's configuration (`/config_dump`), or a bootstrap file, YAML or JSON
     file: Option<PathBuf>,
