@@ -48,7 +48,7 @@ enum Answer {
     /// It does not let itself be read.
     Unread(Unknown),
     /// It is being read.
-    Read { meter: Meter, streams: bool },
+    Read { meter: Box<Meter>, streams: bool },
 }
 
 /// Whether the stream that is asked for is to tell its usage though the client did not say so.
@@ -104,7 +104,7 @@ impl Account {
         self.answer = match Media::of(kind, find(headers, "content-encoding")) {
             Err(unknown) => Answer::Unread(unknown),
             Ok(media) => Answer::Read {
-                meter: Meter::new(self.format, media),
+                meter: Box::new(Meter::new(self.format, media)),
                 streams: media == Media::EventStream,
             },
         };

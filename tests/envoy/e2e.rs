@@ -17,6 +17,7 @@ mod bodies;
 mod budgets;
 mod clients;
 mod corpus;
+mod doctor;
 mod failover;
 mod faults;
 mod hygiene;
@@ -70,6 +71,7 @@ fn all() -> impl Iterator<Item = Test> {
     [
         bodies::TESTS,
         clients::TESTS,
+        doctor::TESTS,
         failover::TESTS,
         faults::TESTS,
         hygiene::TESTS,

@@ -2,6 +2,7 @@
 
 use pointsman::policy::Policy;
 use pointsman::policy::envelope::{Envelope, RawHeader};
+use pointsman::request::Format;
 
 use crate::failure::Failure;
 
@@ -11,12 +12,22 @@ pub struct Beside {
     /// A request header that rules, tenants or steering look at; may be given more than once
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The request's path
+    /// The request's path: it says of which API the body is
     #[arg(long, default_value = "/v1/chat/completions")]
     path: String,
 }
 
 impl Beside {
+    /// The API that the path is of.
+    pub fn format(&self) -> Result<Format, Failure> {
+        Format::of_path(&self.path).ok_or_else(|| {
+            Failure::Input(format!(
+                "`{}` is the path of no API that is routed",
+                self.path
+            ))
+        })
+    }
+
     /// What the policy looks at of it.
     pub fn read(&self, policy: &Policy) -> Result<Envelope, Failure> {
         let mut headers = Vec::new();

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use pointsman::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::explain;
 use pointsman::policy::Policy;
-use pointsman::request::{self, Format};
-use pointsman::router::{Circumstances, Router};
+use pointsman::request;
+use pointsman::router::{self, Circumstances, Router};
 
 use crate::failure::Failure;
 use crate::{envelope, input};
@@ -37,19 +37,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(error) = error {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
-    let (outcome, candidates) = match request::parse(Format::OpenAiChat, &body, true) {
-        Ok(request) => {
-            let envelope = args.envelope.read(&policy)?;
-            let around = Circumstances {
-                envelope: &envelope,
-                now_ns: 0,
-            };
-            router.explain_in(&policy, &request, &around)
-        }
-        Err(_) => (
-            router.route(&policy, Format::OpenAiChat, &body, true),
-            Vec::new(),
-        ),
+    let envelope = args.envelope.read(&policy)?;
+    let around = Circumstances {
+        envelope: &envelope,
+        now_ns: 0,
+    };
+    let (outcome, candidates) = match request::parse(args.envelope.format()?, &body, true) {
+        Ok(request) => router.explain_in(&policy, &request, &around),
+        Err(error) => (router::unreadable(&policy, &error), Vec::new()),
     };
     if args.json {
         let mut document = explain::outcome(&policy, &outcome);

@@ -12,6 +12,7 @@ mod benchmarks;
 mod calibrate;
 mod check;
 mod demo;
+mod doctor;
 mod envelope;
 mod envoy;
 mod eval;
@@ -66,6 +67,8 @@ enum Command {
     DemoBackends(backends::Args),
     /// Measure the router on outcomes of real models: quality, cost, calibration
     Eval(eval::Args),
+    /// Look for what is wrong in an Envoy's configuration, and say how to mend it
+    Doctor(doctor::Args),
     /// Show why a request goes where it goes: every candidate with why not
     Explain(explain::Args),
     /// Write the token ids and features of prompts, for training
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => backends::run(args),
         Command::Eval(args) => eval::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Features(args) => features::run(&args),
         Command::Import(args) => import::run(&args),

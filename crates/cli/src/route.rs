@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pointsman::explain;
-use pointsman::request::{self, Format};
+use pointsman::request;
 use pointsman::router::{self, Circumstances, Router};
 use serde_json::json;
 
@@ -32,6 +32,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let policy = input::read_policy(&args.policy)?;
     let (mut router, _) = Router::new();
     let envelope = args.envelope.read(&policy)?;
+    let format = args.envelope.format()?;
     let around = Circumstances {
         envelope: &envelope,
         now_ns: 0,
@@ -39,7 +40,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;
-        let outcome = match request::parse(Format::OpenAiChat, &body, true) {
+        let outcome = match request::parse(format, &body, true) {
             Ok(request) => router.decide_in(&policy, &request, &around),
             Err(error) => router::unreadable(&policy, &error),
         };

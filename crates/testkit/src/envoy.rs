@@ -192,6 +192,11 @@ impl Envoy {
         self.address
     }
 
+    /// Where its admin interface is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A GET of its admin interface.
     ///
     /// # Errors

@@ -66,7 +66,8 @@ const STREAM: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/eve
 fn a_plain_answer_is_priced() {
     let mut host = Host::chat(&policy_with(BASELINE), &ask_tiny(false));
     let body = r#"{"choices":[{}],"usage":{"prompt_tokens":1000,"completion_tokens":500,"prompt_tokens_details":{"cached_tokens":100}}}"#;
-    let seen = host.answer_with(JSON, &[&body[..40], &body[40..]]);
+    let (start, end) = body.split_at(40);
+    let seen = host.answer_with(JSON, &[start, end]);
     assert_eq!(seen, body);
     assert_eq!(host.added("pointsman.cost"), None, "not before it is over");
     host.done();
@@ -118,7 +119,8 @@ fn events_that_are_cut_are_hidden_all_the_same() {
     let body = EVENTS.concat();
     for at in 0..=body.len() {
         let mut host = Host::chat(&policy_with(BASELINE), &ask_tiny(true));
-        let seen = host.answer_with(STREAM, &[&body[..at], &body[at..]]);
+        let (start, end) = body.split_at(at);
+        let seen = host.answer_with(STREAM, &[start, end]);
         assert_eq!(seen, [EVENTS[0], EVENTS[2]].concat(), "cut at {at}");
     }
 }

@@ -159,14 +159,15 @@ impl Config {
 }
 
 /// Envoy gives a `StringValue` as its text and a `Struct` as its JSON.
-fn configuration_text(any: &Value) -> Option<String> {
+pub fn configuration_text(any: &Value) -> Option<String> {
     match any.get("value")? {
         Value::String(text) => Some(text.clone()),
         value => Some(value.to_string()),
     }
 }
 
-fn is_wasm_config(value: &Value) -> bool {
+/// Whether this is the `typed_config` of a wasm filter.
+pub fn is_wasm_config(value: &Value) -> bool {
     value.get("@type").and_then(Value::as_str) == Some(WASM_FILTER)
 }
 

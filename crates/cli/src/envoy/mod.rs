@@ -2,7 +2,7 @@
 //!
 //! Used by `demo` and `bench`. What the configuration says is `config`'s; what is sent through it, its callers'.
 
-mod config;
+pub mod config;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -391,7 +391,7 @@ mod tests {
         let one = |model: usize, at: usize| Forecast {
             row: at,
             model,
-            p: if at % 2 == 0 { 0.2 } else { 0.4 } + 0.3 * model as f64,
+            p: if at.is_multiple_of(2) { 0.2 } else { 0.4 } + 0.3 * model as f64,
             score: (at % 2) as f64,
         };
         let all: Vec<Forecast> = (0..40).flat_map(|at| [one(0, at), one(1, at)]).collect();

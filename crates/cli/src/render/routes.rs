@@ -1,6 +1,7 @@
 //! The routes: where a decided request goes, what is tried again, and what happens where nothing was decided.
 
 use pointsman::chain::{self, Failover};
+use pointsman::policy::envelope::Steer;
 use pointsman::telemetry::header;
 
 use super::Plan;
@@ -45,19 +46,16 @@ pub fn render(plan: &Plan<'_>) -> String {
     out
 }
 
-/// The request headers that no backend is to see.
+/// The request headers that no backend is to see, as items of a list: what was decided, and how a client steers a filter
+/// that is not there.
 pub fn removed_headers(failover: Failover) -> String {
-    let mut names = vec![
-        header::CLUSTER,
-        "x-pointsman-allow-models",
-        "x-pointsman-max-cost-usd",
-        "x-pointsman-max-latency-ms",
-        "x-pointsman-min-quality",
-    ];
-    if failover != Failover::Off {
-        names.push(header::STREAM);
-    }
-    names.iter().map(|name| format!("- {name}\n")).collect()
+    let decided: &[&str] = match failover {
+        Failover::Off => &[header::CLUSTER],
+        _ => &[header::CLUSTER, header::STREAM],
+    };
+    let steering = Steer::ALL.iter().map(|steer| steer.header());
+    let all = decided.iter().copied().chain(steering);
+    all.map(|name| format!("- {name}\n")).collect()
 }
 
 /// The route of decided requests that may be tried at several backends.

@@ -1,0 +1,496 @@
+//! What is looked for. One function a check; each says what is wrong, what it leads to, and how to mend it.
+
+use std::path::Path;
+
+use pointsman::plugin::Plugin;
+use pointsman::policy::Policy;
+use pointsman::telemetry::{STATS_TAGS, header};
+use serde_json::Value;
+
+use super::subject::{Site, Subject, list, text_of};
+use super::{Finding, Level, module};
+
+/// The oldest version that works, and the newest that is tested.
+const VERSIONS: [[u64; 2]; 2] = [[1, 36], [1, 40]];
+
+/// The limit where neither listener nor route states one.
+const DEFAULT_BUFFER: u64 = 1 << 20;
+
+/// Counters that say that something fails: the end of their names, and what that means.
+const FAULTS: &[(&str, &str, &str)] = &[
+    (
+        "pointsman.policy_errors",
+        "policies were refused since the start",
+        "read what Envoy logs under `invalid configuration`",
+    ),
+    (
+        "pointsman.host_faults",
+        "calls of the filter to Envoy failed",
+        "report it with Envoy's log",
+    ),
+    (
+        "pointsman.classifier_faults",
+        "prompts were judged by features alone",
+        "report it with Envoy's log",
+    ),
+    (
+        "pointsman.metrics_dropped",
+        "there are more metric names than a worker defines",
+        "use fewer models, backends and profiles in one policy",
+    ),
+    (
+        "pointsman.vm_reload_failure",
+        "the filter could not be loaded again after a fault",
+        "report it with Envoy's log",
+    ),
+];
+
+/// Every finding, the errors first.
+pub fn all(subject: &Subject, module_file: Option<&Path>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    version(subject, &mut findings);
+    presence(subject, &mut findings);
+    stats_tags(subject, &mut findings);
+    counters(subject, &mut findings);
+    for site in &subject.sites {
+        stop_iteration(site, &mut findings);
+        failure_policy(site, &mut findings);
+        configuration(site, &mut findings);
+        order(site, &mut findings);
+        hygiene(site, &mut findings);
+        routes(site, &mut findings);
+        buffers(site, subject, &mut findings);
+        clusters(site, subject, &mut findings);
+        local_replies(site, &mut findings);
+        imports(site, subject, module_file, &mut findings);
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings
+}
+
+impl Site {
+    fn place(&self, what: &str) -> String {
+        format!("listener `{}`, {what}", self.listener)
+    }
+
+    fn compiled(&self) -> Option<&Plugin> {
+        self.plugin.as_ref()?.as_ref().ok()
+    }
+
+    fn policy(&self) -> Option<&Policy> {
+        self.compiled().map(|plugin| &plugin.policy)
+    }
+
+    fn cluster_header(&self) -> &str {
+        self.compiled()
+            .map_or(header::CLUSTER, |plugin| &plugin.cluster_header)
+    }
+
+    fn virtual_hosts(&self) -> impl Iterator<Item = &Value> {
+        let routes = self.routes.iter();
+        routes.flat_map(|routes| list(routes, "/virtual_hosts"))
+    }
+}
+
+fn error(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
+    Finding {
+        level: Level::Error,
+        check,
+        place,
+        problem: problem.to_owned(),
+        mend: mend.to_owned(),
+    }
+}
+
+fn warning(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
+    Finding {
+        level: Level::Warning,
+        ..error(check, place, problem, mend)
+    }
+}
+
+fn version(subject: &Subject, findings: &mut Vec<Finding>) {
+    let Some([major, minor, patch]) = subject.version else {
+        return;
+    };
+    let place = format!("Envoy {major}.{minor}.{patch}");
+    let [oldest, newest] = VERSIONS;
+    if [major, minor] < oldest {
+        let problem = "it does not show bodies to a filter that waits for them, or lacks imports of the module";
+        findings.push(error("version", place, problem, "run Envoy 1.36 or newer"));
+    } else if [major, minor] > newest {
+        let problem = "newer than the newest that is tested, 1.40";
+        findings.push(warning(
+            "version",
+            place,
+            problem,
+            "look for a newer Pointsman",
+        ));
+    }
+}
+
+fn presence(subject: &Subject, findings: &mut Vec<Finding>) {
+    if subject.sites.is_empty() {
+        findings.push(error(
+            "filter",
+            "listeners".into(),
+            "no HTTP connection manager has the filter: nothing is routed",
+            "add the filter before `envoy.filters.http.router`, as in envoy/envoy.yaml",
+        ));
+    }
+}
+
+fn stop_iteration(site: &Site, findings: &mut Vec<Finding>) {
+    let field = site.plugin_config.get("allow_on_headers_stop_iteration");
+    if field != Some(&Value::Bool(true)) {
+        findings.push(error(
+            "stop_iteration",
+            site.place("filter"),
+            "`allow_on_headers_stop_iteration` is not set: Envoy never shows a body to the filter, and every LLM request hangs",
+            "set `allow_on_headers_stop_iteration: true` in the filter's `config`",
+        ));
+    }
+}
+
+fn failure_policy(site: &Site, findings: &mut Vec<Finding>) {
+    let config = &site.plugin_config;
+    let mend = "set `failure_policy: FAIL_RELOAD` and `reload_config: {backoff: {base_interval: 0.010s}}`, and no `fail_open`";
+    let place = site.place("filter");
+    if config.get("fail_open") == Some(&Value::Bool(true)) {
+        let problem =
+            "`fail_open`: after one fault the filter is skipped for ever, and nothing says so";
+        findings.push(error("failure_policy", place, problem, mend));
+        return;
+    }
+    match text_of(config, "failure_policy") {
+        Some("FAIL_RELOAD") => {}
+        Some("FAIL_OPEN") => findings.push(error(
+            "failure_policy",
+            place,
+            "`FAIL_OPEN`: after one fault the filter is skipped on that worker for ever",
+            mend,
+        )),
+        _ => findings.push(error(
+            "failure_policy",
+            place,
+            "no `FAIL_RELOAD`: after one fault the worker answers 503 for ever",
+            mend,
+        )),
+    }
+    let interval = config.pointer("/reload_config/backoff/base_interval");
+    let seconds = interval.and_then(Value::as_str).and_then(seconds);
+    if seconds.is_some_and(|seconds| seconds < 0.002) {
+        findings.push(error(
+            "failure_policy",
+            site.place("filter"),
+            "a `base_interval` of less than 2 ms crashes Envoy at the first fault",
+            "set `base_interval: 0.010s`",
+        ));
+    }
+}
+
+/// Seconds of a duration such as `0.010s`.
+fn seconds(text: &str) -> Option<f64> {
+    text.strip_suffix('s')?.parse().ok()
+}
+
+fn configuration(site: &Site, findings: &mut Vec<Finding>) {
+    let place = site.place("filter's configuration");
+    match &site.plugin {
+        None => findings.push(error(
+            "configuration",
+            place,
+            "there is none: the filter lets every request pass",
+            "give it `configuration` with a policy, as in envoy/envoy.yaml",
+        )),
+        Some(Err(invalid)) => {
+            for problem in &invalid.problems {
+                let place = format!("{place}, {}:{}", problem.line, problem.column);
+                findings.push(error(
+                    "configuration",
+                    place,
+                    &problem.to_string(),
+                    "mend the policy; `pointsman check` tells more",
+                ));
+            }
+        }
+        Some(Ok(_)) => {}
+    }
+}
+
+fn order(site: &Site, findings: &mut Vec<Finding>) {
+    let last = list(&site.manager, "/http_filters").last();
+    let kind = last.and_then(|filter| filter.pointer("/typed_config/@type"));
+    let is_router = kind
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind.ends_with("filters.http.router.v3.Router"));
+    if !is_router {
+        findings.push(error(
+            "order",
+            site.place("http_filters"),
+            "the last filter is not Envoy's router: decisions lead nowhere",
+            "put `envoy.filters.http.router` last",
+        ));
+    }
+    let before = list(&site.manager, "/http_filters").take(site.position);
+    for filter in before {
+        let name = text_of(filter, "name").unwrap_or_default();
+        if name.contains("buffer") || name.contains("jwt") || name.contains("ext_authz") {
+            continue;
+        }
+        if name.contains("cache") || name.contains("compressor") {
+            findings.push(warning(
+                "order",
+                site.place(&format!("filter `{name}`")),
+                "it sees requests before they are decided",
+                "put it behind the filter, unless that is meant",
+            ));
+        }
+    }
+}
+
+/// Whether a mutation takes the header out.
+fn removes(mutation: &Value, name: &str) -> bool {
+    if text_of(mutation, "remove") == Some(name) {
+        return true;
+    }
+    let Some(matcher) = mutation.pointer("/remove_on_match/key_matcher") else {
+        return false;
+    };
+    let prefix = text_of(matcher, "prefix");
+    let regex = matcher.pointer("/safe_regex/regex").and_then(Value::as_str);
+    text_of(matcher, "exact") == Some(name)
+        || prefix.is_some_and(|prefix| name.starts_with(prefix))
+        // Read as what it begins with: enough to see whether somebody thought of it.
+        || regex.is_some_and(|regex| regex.starts_with("x-pointsman-") && name.starts_with("x-pointsman-"))
+}
+
+fn hygiene(site: &Site, findings: &mut Vec<Finding>) {
+    let name = site.cluster_header();
+    let mutations: Vec<&Value> = list(&site.manager, "/early_header_mutation_extensions")
+        .flat_map(|extension| list(extension, "/typed_config/mutations"))
+        .collect();
+    if !mutations.iter().any(|mutation| removes(mutation, name)) {
+        findings.push(error(
+            "hygiene",
+            site.place("early_header_mutation_extensions"),
+            &format!("`{name}` is not removed before the filters: while the filter is loaded again, a client can name its cluster itself"),
+            "remove the headers under `x-pointsman-` there, as in envoy/envoy.yaml",
+        ));
+    }
+    let removed = site.virtual_hosts().flat_map(|host| {
+        let of_host = list(host, "/request_headers_to_remove");
+        of_host.chain(
+            list(host, "/routes").flat_map(|route| list(route, "/request_headers_to_remove")),
+        )
+    });
+    let of_all = site
+        .routes
+        .iter()
+        .flat_map(|routes| list(routes, "/request_headers_to_remove"));
+    if site.routes.is_some() && !removed.chain(of_all).any(|removed| removed == name) {
+        findings.push(warning(
+            "hygiene",
+            site.place("virtual hosts"),
+            &format!("backends see `{name}`: which cluster was chosen"),
+            &format!("add `request_headers_to_remove: [{name}]`"),
+        ));
+    }
+}
+
+fn routes(site: &Site, findings: &mut Vec<Finding>) {
+    if site.routes.is_none() {
+        findings.push(warning(
+            "routes",
+            site.place("routes"),
+            "they come from elsewhere and were not looked at",
+            "look at the dump of the running Envoy",
+        ));
+        return;
+    }
+    let all: Vec<&Value> = site
+        .virtual_hosts()
+        .flat_map(|host| list(host, "/routes"))
+        .filter_map(|route| route.get("route"))
+        .collect();
+    let name = site.cluster_header();
+    let by_header = all.iter().any(|route| {
+        text_of(route, "cluster_header") == Some(name)
+            || route.get("inline_cluster_specifier_plugin").is_some()
+            || route.get("cluster_specifier_plugin").is_some()
+    });
+    if !by_header {
+        findings.push(error(
+            "routes",
+            site.place("routes"),
+            &format!("none goes by `{name}`: decisions are made and not followed"),
+            &format!(
+                "add a route that matches requests with `{name}` and has `cluster_header: {name}`"
+            ),
+        ));
+    }
+    let by_default = all
+        .iter()
+        .any(|route| route.get("cluster").is_some() || route.get("weighted_clusters").is_some());
+    if by_header && !by_default {
+        findings.push(error(
+            "routes",
+            site.place("routes"),
+            "there is no route for requests without a decision: a fault of the filter becomes an outage",
+            "add a route to the default cluster behind the one by header",
+        ));
+    }
+}
+
+fn buffers(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
+    let Some(policy) = site.policy() else {
+        return;
+    };
+    let wanted = policy.max_body_bytes as u64;
+    let mend = format!(
+        "set `per_connection_buffer_limit_bytes` of the listener, and `request_body_buffer_limit` of the virtual host, to more than `max_body_bytes` ({wanted})"
+    );
+    let of_hosts = site
+        .virtual_hosts()
+        .filter_map(|host| host.get("request_body_buffer_limit"))
+        .filter_map(Value::as_u64)
+        .min();
+    let of_listener = site.connection_buffer.unwrap_or(DEFAULT_BUFFER);
+    // Before 1.37 only the listener's limit counts for a filter that waits.
+    let is_old = subject.version.is_some_and(|version| version < [1, 37, 0]);
+    let limit = match of_hosts {
+        Some(of_hosts) if !is_old => of_hosts.max(of_listener),
+        _ => of_listener,
+    };
+    if limit < wanted {
+        let problem = format!(
+            "Envoy holds {limit} bytes of a body and answers 413 beyond, where the policy takes {wanted}"
+        );
+        findings.push(error(
+            "buffers",
+            site.place("buffer limits"),
+            &problem,
+            &mend,
+        ));
+    }
+}
+
+fn clusters(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
+    let Some(policy) = site.policy() else {
+        return;
+    };
+    let backends = policy.registry.backends.iter();
+    let mut named: Vec<&str> = backends.map(|backend| &*backend.cluster).collect();
+    named.push(&policy.default_cluster);
+    named.sort_unstable();
+    named.dedup();
+    for name in named {
+        if name.is_empty() || subject.clusters.iter().any(|cluster| cluster == name) {
+            continue;
+        }
+        let place = site.place(&format!("cluster `{name}`"));
+        let problem =
+            "the policy names it and Envoy does not have it: requests for it are answered with 503";
+        let mend = "add the cluster, or mend `cluster` of the backend";
+        findings.push(
+            if subject.has_cluster_discovery && subject.counters.is_empty() {
+                warning("clusters", place, problem, mend)
+            } else {
+                error("clusters", place, problem, mend)
+            },
+        );
+    }
+}
+
+fn local_replies(site: &Site, findings: &mut Vec<Finding>) {
+    if list(&site.manager, "/local_reply_config/mappers")
+        .next()
+        .is_none()
+    {
+        findings.push(warning(
+            "local_replies",
+            site.place("local_reply_config"),
+            "Envoy's own errors (413, 503, 504) are plain text, which clients' SDKs cannot read",
+            "map them to JSON, as in envoy/envoy.yaml",
+        ));
+    }
+}
+
+fn stats_tags(subject: &Subject, findings: &mut Vec<Finding>) {
+    let has = |name: &str, regex: &str| {
+        let mut tags = subject.stats_tags.iter();
+        tags.any(|tag| {
+            text_of(tag, "tag_name").is_some_and(|one| one.ends_with(name))
+                && text_of(tag, "regex") == Some(regex)
+        })
+    };
+    let missing: Vec<&str> = STATS_TAGS
+        .iter()
+        .filter(|(name, regex)| !has(name, regex))
+        .map(|(name, _)| *name)
+        .collect();
+    if !missing.is_empty() {
+        findings.push(warning(
+            "stats_tags",
+            "stats_config".into(),
+            &format!("metrics do not get their labels: {}", missing.join(", ")),
+            "copy `stats_tags` from envoy/envoy.yaml",
+        ));
+    }
+}
+
+fn counters(subject: &Subject, findings: &mut Vec<Finding>) {
+    for (ending, problem, mend) in FAULTS {
+        let of_this = subject
+            .counters
+            .iter()
+            .filter(|(name, _)| name.ends_with(ending));
+        let sum: u64 = of_this.map(|(_, value)| value).sum();
+        if sum > 0 {
+            let place = format!("`{ending}` is {sum}");
+            findings.push(warning("counters", place, problem, mend));
+        }
+    }
+}
+
+fn imports(site: &Site, subject: &Subject, given: Option<&Path>, findings: &mut Vec<Finding>) {
+    let named = site
+        .plugin_config
+        .pointer("/vm_config/code/local/filename")
+        .and_then(Value::as_str)
+        .map(Path::new);
+    let Some(file) = given.or(named) else {
+        return;
+    };
+    let place = format!("module `{}`", file.display());
+    let facts = match module::read(file) {
+        Ok(facts) => facts,
+        Err(problem) => {
+            let mend = "name the file with --module";
+            findings.push(warning(
+                "module",
+                place,
+                &format!("cannot be looked at: {problem}"),
+                mend,
+            ));
+            return;
+        }
+    };
+    let is_old = subject.version.is_none_or(|version| version < [1, 39, 0]);
+    if is_old && !facts.too_new.is_empty() {
+        let problem = format!(
+            "it imports what Envoy before 1.39 does not have: {}",
+            facts.too_new.join(", ")
+        );
+        findings.push(error(
+            "module",
+            place.clone(),
+            &problem,
+            "build it by `make wasm`",
+        ));
+    }
+    if !facts.has_abi {
+        let problem = "it does not say that it is of the proxy-wasm ABI 0.2";
+        findings.push(error("module", place, problem, "build it by `make wasm`"));
+    }
+}

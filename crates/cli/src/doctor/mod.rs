@@ -1,0 +1,119 @@
+//! `pointsman doctor`: what is wrong with an Envoy that runs the filter, or is about to, and how to mend each.
+//!
+//! It looks at a running Envoy by its admin interface, at a dump of its configuration, or at a bootstrap file. It changes
+//! nothing. What Envoy itself refuses (`envoy --mode validate`) is not looked for again: these are the settings that Envoy
+//! takes and that hurt later.
+
+mod checks;
+mod module;
+mod subject;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+use subject::Subject;
+
+/// Arguments of `pointsman doctor`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 nothing is wrong (there may be warnings); 1 something is, or a warning with --strict; \
+                  2 bad usage, or there is nothing to look at."
+)]
+pub struct Args {
+    /// A running Envoy: the address of its admin interface
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    admin: Option<SocketAddr>,
+    /// A dump of Envoy's configuration (`/config_dump`), or a bootstrap file, YAML or JSON
+    file: Option<PathBuf>,
+    /// The module, where the configuration does not name a file that can be read here
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// Warnings fail too
+    #[arg(long)]
+    strict: bool,
+    /// Print one JSON document instead of lines for people
+    #[arg(long)]
+    json: bool,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Works, but not as well as it could, or cannot be looked at from here.
+    Warning,
+    /// Requests are or will be lost, held, sent astray, or routed by nobody.
+    Error,
+}
+
+/// Something to mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// Which check found it.
+    pub check: &'static str,
+    /// Where it is.
+    pub place: String,
+    /// What is wrong, and what it leads to.
+    pub problem: String,
+    /// How to mend it.
+    pub mend: String,
+}
+
+/// Looks, prints what was found, and says by the exit status whether anything is wrong.
+///
+/// # Errors
+/// [`Failure::Input`] where there is nothing to look at; [`Failure::Unmet`] where something is wrong.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let subject = match (&args.admin, &args.file) {
+        (Some(admin), _) => crate::runtime()?.block_on(Subject::of_admin(*admin))?,
+        (None, Some(file)) => Subject::of_file(file)?,
+        (None, None) => return Err(Failure::Input("nothing to look at".into())),
+    };
+    let findings = checks::all(&subject, args.module.as_deref());
+    if args.json {
+        println!("{:#}", serde_json::json!({"findings": findings}));
+    } else {
+        print(&subject, &findings);
+    }
+    let errors = count(&findings, Level::Error);
+    let warnings = count(&findings, Level::Warning);
+    if errors > 0 || (args.strict && warnings > 0) {
+        let text = format!("{errors} to mend, {warnings} to look at");
+        return Err(Failure::Unmet(text));
+    }
+    Ok(())
+}
+
+fn count(findings: &[Finding], level: Level) -> usize {
+    findings.iter().filter(|one| one.level == level).count()
+}
+
+fn print(subject: &Subject, findings: &[Finding]) {
+    println!("{}", subject.summary());
+    for finding in findings {
+        let level = match finding.level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        };
+        println!("{level}[{}] {}", finding.check, finding.place);
+        println!("  {}", finding.problem);
+        println!("  mend: {}", finding.mend);
+    }
+    if findings.is_empty() {
+        println!("nothing to mend");
+    }
+}
