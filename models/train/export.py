@@ -95,6 +95,10 @@ def manifest(models, saved, source):
     }
 
 
+# For both sources: clippy refuses numbers that look like pi and its kin, and a training may fit any number.
+ALLOW_APPROX = '#![allow(clippy::approx_constant, reason = "a fitted number that resembles a constant of nature is a coincidence")]'
+
+
 def rust(value):
     """A number or nested list as a Rust literal, and its type."""
     if isinstance(value, list):
@@ -106,7 +110,7 @@ def rust(value):
 def fitted(described):
     """The Rust source of the fitted constants."""
     lines = ["//! Constants that training fitted; written by `models/train/export.py`, never by hand. A test holds them to the manifest.", "",
-             '#![allow(dead_code, reason = "the whole layout is written down, whether Rust reads each part or not")]', ""]
+             '#![allow(dead_code, reason = "the whole layout is written down, whether Rust reads each part or not")]', ALLOW_APPROX, ""]
     for name, meaning in FITTED.items():
         text, kind = rust(described["calibration"][name])
         keyword = "const" if kind == "f32" else "static"
@@ -124,7 +128,7 @@ def fitted(described):
 def known_source(known):
     """The Rust source of the models whose outcomes were seen."""
     skills, traits = (len(next(iter(known.values()))[part]) for part in ("skills", "traits"))
-    lines = ["//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. `models/abilities.json` has the same.", "",
+    lines = ["//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. `models/abilities.json` has the same.", "", ALLOW_APPROX, "",
              "/// Name in lower case without the vendor, skills, traits.",
              f"pub(crate) static KNOWN_MODELS: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = ["]
     lines += [f'("{name}", {rust(entry["skills"])[0]}, {rust(entry["traits"])[0]}),' for name, entry in known.items()]

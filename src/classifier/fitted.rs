@@ -4,6 +4,10 @@
     dead_code,
     reason = "the whole layout is written down, whether Rust reads each part or not"
 )]
+#![allow(
+    clippy::approx_constant,
+    reason = "a fitted number that resembles a constant of nature is a coincidence"
+)]
 
 /// Mean difficulty of the training prompts, in logits: what an unknown prompt is shrunk to.
 pub(crate) const DIFFICULTY_MEAN: f32 = -0.32341;

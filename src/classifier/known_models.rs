@@ -1,5 +1,10 @@
 //! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. `models/abilities.json` has the same.
 
+#![allow(
+    clippy::approx_constant,
+    reason = "a fitted number that resembles a constant of nature is a coincidence"
+)]
+
 /// Name in lower case without the vendor, skills, traits.
 pub(crate) static KNOWN_MODELS: [(&str, [f32; 5], [f32; 16]); 67] = [
     (
