@@ -139,7 +139,9 @@ fn a_case_that_fails_says_what_is_wrong() {
 #[test]
 fn warnings_fail_only_where_that_is_asked() {
     let folder = tempfile::tempdir().unwrap();
+    // The same model in all but name, and cheaper.
     let doubtful = YAML
+        .replace("mmlu: 0.69", "mmlu: 0.86")
         .replace("input: 0.23", "input: 0.01")
         .replace("output: 0.40", "output: 0.01");
     let path = file(folder.path(), "p.yaml", &doubtful);
