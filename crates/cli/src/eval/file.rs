@@ -7,6 +7,7 @@ use pointsman::policy::profile::{Limit, Profile};
 
 use super::figures::{Calibration, Curves, Forecast, PairFigures, PairRows, Pool, calibration};
 use super::fleet::{Fleet, Placed};
+use super::gaps::{self, Saved};
 use super::measure::mean;
 use super::pairing::pair;
 use super::seen::Seen;
@@ -141,6 +142,8 @@ pub struct Report {
     pub labelled: Option<super::labelled::Labelled>,
     /// What each profile makes of the rows.
     pub profiles: Vec<ProfileLine>,
+    /// What routing between every two models of which one costs far less saves.
+    pub pairs: Vec<Saved>,
     /// Kinds of prompts.
     pub groups: Vec<Groups>,
     /// Microseconds of each classification.
@@ -207,6 +210,7 @@ pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -
                 }
             }
         }
+        report.pairs = gaps::pairs(&fleet, rows);
         report.pair = pair(&fleet, rows, &table, setting, &mut report.notes);
     } else if report.count == 0 {
         report
@@ -294,7 +298,8 @@ pub fn pool(table: &Table<'_>, policy: Option<&Policy>) -> (Pool, Vec<Vec<usize>
     (pool, own)
 }
 
-fn trace(table: &Table<'_>, choices: &[Vec<usize>]) -> Trace {
+/// Cost and quality of what `choices[step][row]` chooses.
+pub fn trace(table: &Table<'_>, choices: &[Vec<usize>]) -> Trace {
     let outcomes = choices.iter().map(|step| table.outcome(step));
     let (cost, quality) = outcomes.unzip();
     Trace { cost, quality }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::figures::{Curves, Figure};
 use super::file::{PairReport, Report};
+use super::gaps::classes;
 use super::labelled::PROMPTS;
 use super::measure::curve::{Point, hull};
 use super::svg::{Mark, Plot, Series, escape, legend};
@@ -71,6 +72,7 @@ fn section(out: &mut String, report: &Report) {
     if let Some(pair) = &report.pair {
         pair_table(out, pair);
     }
+    gap_table(out, report);
     models(out, report);
     profiles(out, report);
     groups(out, report);
@@ -314,6 +316,31 @@ fn pair_table(out: &mut String, pair: &PairReport) {
         "<p>Prompts are ranked by {}.</p>",
         escape(&pair.scorer)
     );
+}
+
+/// What many pairs save, by the gap between the two.
+fn gap_table(out: &mut String, report: &Report) {
+    let rows = classes(&report.pairs).into_iter().map(|class| {
+        let [low, high] = class.router_range;
+        vec![
+            class.behind.to_owned(),
+            class.count.to_string(),
+            format!("{:.3} [{low:.3}, {high:.3}]", class.router),
+            format!("{:.3}", class.random),
+            format!("{:.3}", class.oracle),
+        ]
+    });
+    if report.pairs.is_empty() {
+        return;
+    }
+    let head = [
+        "points behind",
+        "pairs far apart in cost",
+        "cost saved at −1.2 points [four fifths of the pairs]",
+        "by random mixing",
+        "by the oracle",
+    ];
+    table(out, &head, rows);
 }
 
 fn models(out: &mut String, report: &Report) {

@@ -6,6 +6,7 @@
 mod figures;
 mod file;
 pub mod fleet;
+mod gaps;
 mod html;
 mod labelled;
 pub mod measure;

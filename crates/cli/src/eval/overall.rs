@@ -18,6 +18,7 @@ pub fn of(reports: &[Report]) -> Report {
         overall.complete += report.complete;
         overall.micros.extend(&report.micros);
         overall.pool.append(&report.pool);
+        overall.pairs.extend(&report.pairs);
         overall
             .forecasts
             .extend(report.forecasts.iter().map(|one| Forecast {

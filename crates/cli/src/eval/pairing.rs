@@ -113,7 +113,7 @@ fn both(fleet: &Fleet, row: usize, weak: usize, strong: usize) -> Option<(Made, 
 }
 
 /// The fleet of the two alone, with the rows that both have an outcome of.
-fn narrowed(fleet: &Fleet, weak: usize, strong: usize) -> Fleet {
+pub fn narrowed(fleet: &Fleet, weak: usize, strong: usize) -> Fleet {
     let mut narrowed = Fleet {
         members: fleet.members.clone(),
         made: fleet.made.clone(),

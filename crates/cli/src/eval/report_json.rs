@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::figures::{Curves, Figure, PairFigures, WayFigures};
 use super::file::{PairReport, Report};
+use super::gaps::{classes, over_random};
 use super::labelled::PROMPTS;
 use super::measure::curve::Point;
 use super::sweep::Way;
@@ -42,6 +43,7 @@ fn one(report: &Report) -> Value {
         "classify_us",
         json!({"p50": number(report.micros(0.5)), "p99": number(report.micros(0.99))}),
     );
+    put("pairs_by_gap", pairs_by_gap(report));
     put("models", models(report));
     put("profiles", profiles(report));
     put("groups", groups(report));
@@ -165,6 +167,22 @@ fn pair(pair: &PairReport) -> Value {
     fields.insert("random_savings_at_minus_1_2".into(), json!(random));
     fields.insert("curve".into(), points(&curve.points));
     Value::Object(fields)
+}
+
+/// The savings of many pairs by the gap between the two.
+fn pairs_by_gap(report: &Report) -> Value {
+    let one = |class: super::gaps::Class| {
+        json!({
+            "points_behind": class.behind,
+            "pairs": class.count,
+            "savings_at_minus_1_2": number(class.router),
+            "range80": class.router_range.map(number),
+            "random": number(class.random),
+            "oracle": number(class.oracle),
+        })
+    };
+    let classes: Vec<Value> = classes(&report.pairs).into_iter().map(one).collect();
+    json!({"classes": classes, "over_random_at_3_to_12": number(over_random(&report.pairs))})
 }
 
 fn points(points: &[Point]) -> Value {

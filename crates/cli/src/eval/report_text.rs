@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::figures::{Curves, Figure};
 use super::file::{PairReport, Report};
+use super::gaps::{classes, over_random};
 use super::labelled::PROMPTS;
 use super::sweep::Way;
 use crate::table::{Side, Table};
@@ -47,6 +48,7 @@ fn one(out: &mut String, report: &Report) {
     if let Some(pair) = &report.pair {
         pair_lines(out, pair);
     }
+    gaps(out, report);
     if let Some(calibration) = &report.calibration {
         let _ = writeln!(
             out,
@@ -184,6 +186,45 @@ fn pair_lines(out: &mut String, pair: &PairReport) {
         );
     }
     out.push('\n');
+}
+
+fn gaps(out: &mut String, report: &Report) {
+    let classes = classes(&report.pairs);
+    if classes.is_empty() {
+        return;
+    }
+    let mut table = Table::new(&[
+        ("points behind", Side::Left),
+        ("pairs", Side::Right),
+        ("saved at −1.2 points", Side::Right),
+        ("random", Side::Right),
+        ("oracle", Side::Right),
+    ]);
+    for class in classes {
+        let [low, high] = class.router_range;
+        table.push(vec![
+            class.behind.into(),
+            class.count.to_string(),
+            format!(
+                "{} (pairs {} to {})",
+                percent(class.router),
+                percent(low),
+                percent(high)
+            ),
+            percent(class.random),
+            percent(class.oracle),
+        ]);
+    }
+    out.push_str(&table.render());
+    out.push_str("every two models of which the better costs at least three times as much");
+    let over = over_random(&report.pairs);
+    if over.is_finite() {
+        let _ = write!(
+            out,
+            "; 3 to 12 points behind: {over:.1} times random mixing"
+        );
+    }
+    out.push_str("\n\n");
 }
 
 fn models(out: &mut String, report: &Report) {
