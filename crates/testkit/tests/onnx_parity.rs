@@ -2,9 +2,19 @@
 //!
 //! build.rs packs the graph with a reader of its own, and the module runs it without tract's optimiser. This holds both
 //! against tract as it comes: its reader, its optimiser, its kernels. The numbers of onnxruntime are held in
-//! `src/classifier/onnx/tests.rs`.
+//! `src/classifier/onnx/tests.rs` for the cases of `tests/data/classifier-parity.json`, and here for every prompt of the validation
+//! split where `POINTSMAN_DATA` names the folder of the outcome data, which is no part of the project:
+//!
+//! ```sh
+//! POINTSMAN_DATA=folder cargo test --package pointsman-testkit --test onnx_parity -- --nocapture
+//! ```
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::print_stdout
+)]
 
 use pointsman::classifier::onnx::{FEATURES, OUTPUTS, OnnxModel, TOKENS};
 use tract_onnx::prelude::*;
@@ -72,4 +82,46 @@ fn tract_onnx_and_the_embedded_graph_agree() {
             );
         }
     }
+}
+
+/// A Python that has onnxruntime: the one that `POINTSMAN_PYTHON` names, that of `make train`, or the system's.
+fn python(root: &str) -> std::ffi::OsString {
+    let named = std::env::var_os("POINTSMAN_PYTHON").into_iter();
+    let trained = format!("{root}/target/train/venv/bin/python").into();
+    let mut all = named.chain([trained, "python3".into()]);
+    let able = |python: &std::ffi::OsString| {
+        let mut command = std::process::Command::new(python);
+        let done = command.args(["-c", "import numpy, onnxruntime"]).output();
+        done.is_ok_and(|output| output.status.success())
+    };
+    all.find(able)
+        .expect("no Python with onnxruntime: pip install -r tools/parity/requirements.txt, and name it by POINTSMAN_PYTHON")
+}
+
+#[test]
+fn onnxruntime_and_the_embedded_graph_agree_on_the_whole_validation_split() {
+    let Some(data) = std::env::var_os("POINTSMAN_DATA") else {
+        println!(
+            "POINTSMAN_DATA is not set: the cases of classifier-parity.json stand for the validation split"
+        );
+        return;
+    };
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let files = std::fs::read_dir(data)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files
+        .filter(|path| path.to_string_lossy().ends_with(".val.jsonl.gz"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "POINTSMAN_DATA has no *.val.jsonl.gz");
+    let output = std::process::Command::new(python(root))
+        .arg(format!("{root}/tools/parity/parity.py"))
+        .args(files)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
 }
