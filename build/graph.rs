@@ -247,7 +247,10 @@ impl Packer<'_> {
                 let bytes = self.write_constant(right)?;
                 self.constants.push(bytes);
                 let number = self.constants.len() - 1;
-                (format!("Dense {{ weights: {number} }}"), vec![left_node])
+                (
+                    format!("Dense {{ rows: {inner}, weights: {number} }}"),
+                    vec![left_node],
+                )
             }
         };
         self.push(&kernel, output, &operands, FLOAT32, &[rows, columns]);

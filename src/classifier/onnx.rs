@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use pointsman_kernels::Panels;
 use tract_core::internal::{
     DatumType, EvalContext, Fact, Graph, InletId, IntoTValue, Op, OutletId, StaticName,
     SymbolValues, TValue, TVec, Tensor, TractError, TractResult, TypedFact, TypedOp, tvec,
@@ -62,7 +63,7 @@ enum Operator {
     /// Gather of int8 rows, cast to float32, and their product with a row of weights.
     Bag { table: &'static [u8], width: usize },
     /// One row times constant weights, by their number.
-    Dense { weights: usize },
+    Dense { rows: usize, weights: usize },
     /// Concatenation along the columns.
     Concat,
     /// max(x, 0).
@@ -159,17 +160,18 @@ fn plan(
                 Kernel::new(Input)
             }
             Operator::Bag { table, width } => Kernel::new(Bag { table, width }),
-            Operator::Dense { weights: number } => {
+            Operator::Dense { rows, weights: number } => {
                 let bytes = weights
                     .get(number)
                     .ok_or_else(|| broken("weights are missing"))?;
-                let weights = bytes
+                let weights: Vec<f32> = bytes
                     .as_chunks::<4>()
                     .0
                     .iter()
-                    .map(|bytes| f32::from_le_bytes(*bytes));
+                    .map(|bytes| f32::from_le_bytes(*bytes))
+                    .collect();
                 Kernel::new(Dense {
-                    weights: weights.collect(),
+                    weights: Arc::new(Panels::new(&weights, rows)),
                 })
             }
             Operator::Concat => Kernel::new(TypedConcat::new(1)),
@@ -362,7 +364,7 @@ kernel!(Bag);
 /// in a registry that links every one of them.
 #[derive(Clone)]
 struct Dense {
-    weights: Arc<[f32]>,
+    weights: Arc<Panels>,
 }
 
 impl Dense {
@@ -370,21 +372,19 @@ impl Dense {
         let [row] = inputs else {
             return Err(broken("matmul with weights takes one operand"));
         };
-        row_times(row, &self.weights)
+        let row = row.try_as_plain_ram()?;
+        let row = row.as_slice::<f32>()?;
+        if row.len() != self.weights.rows() {
+            return Err(broken("a row and the weights do not fit"));
+        }
+        let mut product = Tensor::zero::<f32>(&[1, self.weights.columns()])?;
+        let mut view = product.try_as_plain_ram_mut()?;
+        self.weights.row_times(row, view.as_slice_mut::<f32>()?);
+        Ok(product)
     }
 }
 
 kernel!(Dense);
-
-fn row_times(row: &TValue, matrix: &[f32]) -> TractResult<Tensor> {
-    let row = row.try_as_plain_ram()?;
-    let row = row.as_slice::<f32>()?;
-    let columns = matrix.len().checked_div(row.len()).unwrap_or(0);
-    let mut product = Tensor::zero::<f32>(&[1, columns])?;
-    let mut view = product.try_as_plain_ram_mut()?;
-    pointsman_kernels::row_times(row, matrix, view.as_slice_mut::<f32>()?);
-    Ok(product)
-}
 
 /// max(x, 0). tract's is the general binary operator: a megabyte.
 #[derive(Clone)]

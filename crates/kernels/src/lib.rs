@@ -3,27 +3,33 @@
 //! The same order of operations on every target, and no fused multiply-add, so that the numbers are the same natively and
 //! in WebAssembly. Nothing here knows tensors or graphs.
 
-/// Columns that one pass of [`row_times`] keeps in registers: 16 floats are four 128-bit lanes.
-const BLOCK: usize = 16;
+/// Columns of one panel: 16 floats are four 128-bit lanes.
+const PANEL: usize = 16;
 
-/// The sum of rows, each times its factor, in their order. A row is int8 in two's complement, as many as `sums` has.
+/// Rows whose sum of int8 always fits into an i16: 256 · −128 is its least value.
+const EXACT_ROWS: usize = 256;
+
+/// The sum of rows, each times its factor. A row is int8 in two's complement, as many as `sums` has.
+///
+/// A mean, which is what the classifier asks for, has one factor for all: its sum is taken in integers, which are exact in
+/// any order and eight to a lane.
 pub fn sum_rows(rows: &[(&[u8], f32)], sums: &mut [f32]) {
-    let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
-    let rest_start = blocks.len() * BLOCK;
+    let factor = rows.first().map_or(0.0, |(_, factor)| *factor);
+    let is_mean = rows.len() <= EXACT_ROWS && rows.iter().all(|(_, other)| *other == factor);
+    let (blocks, rest) = sums.as_chunks_mut::<PANEL>();
+    let rest_start = blocks.len() * PANEL;
     for (index, block) in blocks.iter_mut().enumerate() {
-        let mut totals = [0.0f32; BLOCK];
-        for (row, factor) in rows {
-            if let Some(row) = row
-                .get(index * BLOCK..)
-                .and_then(|row| row.first_chunk::<BLOCK>())
-            {
-                for (total, byte) in totals.iter_mut().zip(row) {
-                    *total += factor * f32::from(*byte as i8);
-                }
-            }
-        }
-        *block = totals;
+        let chunks = rows.iter().filter_map(|(row, factor)| {
+            let row = row.get(index * PANEL..)?.first_chunk::<PANEL>()?;
+            Some((row, *factor))
+        });
+        *block = if is_mean {
+            sum_exactly(chunks.map(|(row, _)| row)).map(|sum| factor * f32::from(sum))
+        } else {
+            sum_weighted(chunks)
+        };
     }
+    rest.fill(0.0);
     for (row, factor) in rows {
         let row = row.get(rest_start..).unwrap_or_default();
         for (sum, byte) in rest.iter_mut().zip(row) {
@@ -32,37 +38,88 @@ pub fn sum_rows(rows: &[(&[u8], f32)], sums: &mut [f32]) {
     }
 }
 
-/// A row of k numbers times a k × n matrix in row-major order, n being `product.len()`.
-pub fn row_times(row: &[f32], matrix: &[f32], product: &mut [f32]) {
-    let columns = product.len();
-    if columns == 0 {
-        return;
+fn sum_exactly<'a>(rows: impl Iterator<Item = &'a [u8; PANEL]>) -> [i16; PANEL] {
+    let mut totals = [0_i16; PANEL];
+    for row in rows {
+        for (total, byte) in totals.iter_mut().zip(row) {
+            *total = total.wrapping_add(i16::from(*byte as i8));
+        }
     }
-    // The weights of padding are zeros at the end of the row: a prompt of ten tokens costs ten rows, not 256.
-    let used = row.iter().rposition(|factor| *factor != 0.0);
-    let row = row.get(..used.map_or(0, |last| last + 1)).unwrap_or(row);
-    let (blocks, rest) = product.as_chunks_mut::<BLOCK>();
-    let rest_start = blocks.len() * BLOCK;
-    for (index, block) in blocks.iter_mut().enumerate() {
-        let mut sums = [0.0f32; BLOCK];
-        for (factor, line) in row.iter().zip(matrix.chunks_exact(columns)) {
-            if let Some(line) = line
-                .get(index * BLOCK..)
-                .and_then(|line| line.first_chunk::<BLOCK>())
-            {
+    totals
+}
+
+fn sum_weighted<'a>(rows: impl Iterator<Item = (&'a [u8; PANEL], f32)>) -> [f32; PANEL] {
+    let mut totals = [0.0_f32; PANEL];
+    for (row, factor) in rows {
+        for (total, byte) in totals.iter_mut().zip(row) {
+            *total += factor * f32::from(*byte as i8);
+        }
+    }
+    totals
+}
+
+/// A constant k × n matrix, laid out for [`Panels::row_times`]: 16 columns at a time, the rows of one panel one after the
+/// other, so that memory is read from front to back. Columns that are missing from the last panel are zeros.
+#[derive(Debug, Clone)]
+pub struct Panels {
+    rows: usize,
+    columns: usize,
+    weights: Vec<[f32; PANEL]>,
+}
+
+impl Panels {
+    /// Lays out a matrix of `rows` rows, given in row-major order.
+    pub fn new(matrix: &[f32], rows: usize) -> Panels {
+        let columns = matrix.len().checked_div(rows).unwrap_or(0);
+        let mut weights = Vec::with_capacity(columns.div_ceil(PANEL) * rows);
+        for first in (0..columns).step_by(PANEL) {
+            for line in matrix.chunks_exact(columns) {
+                let mut panel = [0.0; PANEL];
+                for (place, weight) in panel.iter_mut().zip(line.iter().skip(first)) {
+                    *place = *weight;
+                }
+                weights.push(panel);
+            }
+        }
+        Panels {
+            rows,
+            columns,
+            weights,
+        }
+    }
+
+    /// k: how many numbers a row has that can be multiplied.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// n: how many numbers the product has.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// A row of k numbers times the matrix; `product` has room for n. Zeros, which half of a hidden layer is, cost nothing.
+    pub fn row_times(&self, row: &[f32], product: &mut [f32]) {
+        let used: Vec<(usize, f32)> = row
+            .iter()
+            .enumerate()
+            .filter(|(_, factor)| **factor != 0.0)
+            .map(|(index, factor)| (index, *factor))
+            .collect();
+        let panels = self.weights.chunks_exact(self.rows.max(1));
+        for (places, panel) in product.chunks_mut(PANEL).zip(panels) {
+            let mut sums = [0.0_f32; PANEL];
+            for (index, factor) in &used {
+                let Some(line) = panel.get(*index) else {
+                    break;
+                };
                 for (sum, weight) in sums.iter_mut().zip(line) {
                     *sum += factor * weight;
                 }
             }
-        }
-        *block = sums;
-    }
-    for (factor, line) in row.iter().zip(matrix.chunks_exact(columns)) {
-        for (sum, weight) in rest
-            .iter_mut()
-            .zip(line.get(rest_start..).unwrap_or_default())
-        {
-            *sum += factor * weight;
+            for (place, sum) in places.iter_mut().zip(sums) {
+                *place = sum;
+            }
         }
     }
 }
@@ -77,13 +134,28 @@ mod tests {
         for columns in [0, 1, 15, 16, 17, 64] {
             let table: Vec<u8> = (0..3 * columns).map(|i| (i * 37) as u8).collect();
             let row = |k: usize| &table[k * columns..(k + 1) * columns];
-            let rows = [(row(2), 0.5), (row(0), -2.0), (row(2), 0.25)];
-            let mut sums = vec![0.0; columns];
-            sum_rows(&rows, &mut sums);
+            let of = |k: usize, column: usize| f32::from(row(k)[column] as i8);
+            let mut sums = vec![1.0; columns];
+            sum_rows(&[(row(2), 0.5), (row(0), -2.0), (row(2), 0.25)], &mut sums);
             for (column, sum) in sums.iter().enumerate() {
-                let of = |k: usize| f32::from(row(k)[column] as i8);
-                assert_eq!(*sum, 0.75 * of(2) - 2.0 * of(0), "column {column}");
+                let expected = 0.75 * of(2, column) - 2.0 * of(0, column);
+                assert_eq!(*sum, expected, "column {column}");
             }
+            sum_rows(&[(row(2), 0.5), (row(0), 0.5)], &mut sums);
+            for (column, sum) in sums.iter().enumerate() {
+                let expected = 0.5 * (of(2, column) + of(0, column));
+                assert_eq!(*sum, expected, "column {column}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_rows_as_there_can_be_do_not_overflow() {
+        let least = [0x80_u8; PANEL];
+        for count in [EXACT_ROWS, EXACT_ROWS + 1] {
+            let mut sums = [0.0; PANEL];
+            sum_rows(&vec![(least.as_slice(), 1.0); count], &mut sums);
+            assert_eq!(sums, [count as f32 * -128.0; PANEL]);
         }
     }
 
@@ -93,8 +165,10 @@ mod tests {
             let mut row: Vec<f32> = (0..7).map(|i| i as f32 - 3.0).collect();
             row[6] = 0.0;
             let matrix: Vec<f32> = (0..7 * columns).map(|i| (i % 11) as f32).collect();
-            let mut product = vec![0.0; columns];
-            row_times(&row, &matrix, &mut product);
+            let panels = Panels::new(&matrix, row.len());
+            assert_eq!((panels.rows(), panels.columns()), (7, columns));
+            let mut product = vec![1.0; columns];
+            panels.row_times(&row, &mut product);
             for (column, value) in product.iter().enumerate() {
                 let expected: f32 = (0..7).map(|k| row[k] * matrix[k * columns + column]).sum();
                 assert_eq!(*value, expected, "column {column} of {columns}");
