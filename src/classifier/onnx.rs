@@ -160,7 +160,10 @@ fn plan(
                 Kernel::new(Input)
             }
             Operator::Bag { table, width } => Kernel::new(Bag { table, width }),
-            Operator::Dense { rows, weights: number } => {
+            Operator::Dense {
+                rows,
+                weights: number,
+            } => {
                 let bytes = weights
                     .get(number)
                     .ok_or_else(|| broken("weights are missing"))?;
