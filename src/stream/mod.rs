@@ -274,7 +274,7 @@ impl Stream {
                 if let Some(account) = &mut self.account {
                     account.head(headers, &mut effects);
                 }
-                self.trace.response_headers(&mut effects);
+                self.trace.response_head(headers, &mut effects);
             }
             Event::ResponseBody {
                 size,

@@ -2,9 +2,10 @@
 //!
 //! The texts are made when the decision is, because the response comes when the policy may have changed already.
 
-use super::Effect;
 use super::chains::Tried;
 use super::number::{push_fixed, push_integer};
+use super::purpose::find;
+use super::{Effect, Header};
 use crate::chain::Failover;
 use crate::decision::{Decision, Outcome, Rejection};
 use crate::policy::{DecisionHeaders, Policy};
@@ -152,6 +153,18 @@ impl Trace {
         self.write(effects);
         if self.full {
             effects.push(Effect::ReadAttempts);
+        }
+    }
+
+    /// The same where the response's headers are known: mostly they say how many attempts it took, and nobody is asked.
+    pub fn response_head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
+        let said = find(headers, header::ENVOY_ATTEMPTS).and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            digits.parse().ok()
+        });
+        match said {
+            Some(attempts) => self.attempts(Some(attempts), effects),
+            None => self.response_headers(effects),
         }
     }
 
