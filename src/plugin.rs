@@ -15,7 +15,7 @@ use crate::policy::document::{self, Node, Value};
 use crate::policy::suggest::{hint, quote};
 use crate::policy::{InvalidPolicy, Policy, Problem};
 use crate::remote::{self, fingerprint};
-use crate::telemetry::header;
+use crate::telemetry::{Metric, faults, header};
 use source::ALLOWED_CLUSTERS;
 
 /// What an instance of the module does.
@@ -25,6 +25,16 @@ pub enum Role {
     Router,
     /// An upstream filter: puts what belongs to the backend that is tried into each attempt.
     Attempt,
+}
+
+impl Role {
+    /// The counters of faults that a module in this role shows from the start.
+    pub fn faults(self) -> &'static [Metric] {
+        match self {
+            Role::Router => faults::ROUTER,
+            Role::Attempt => faults::ATTEMPT,
+        }
+    }
 }
 
 /// The roles that work.

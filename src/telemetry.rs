@@ -3,6 +3,7 @@
 //! Envoy's wasm metrics carry no labels, so tags stand in the metric's name (`pointsman.bypasses.cause.no_policy`) and
 //! [`STATS_TAGS`] holds the regular expressions with which Envoy takes them out again. Nothing here counts or sends.
 
+pub mod faults;
 mod served;
 pub mod state;
 

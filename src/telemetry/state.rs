@@ -32,6 +32,16 @@ pub const CACHED_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 /// `shadow` where the decision was only reported.
 pub const MODE: &str = "pointsman.mode";
+/// Those that are there as soon as it is decided, and so when Envoy ends a span; the others come with its access log.
+pub const DECIDED: &[&str] = &[
+    MODEL,
+    BACKEND,
+    PROFILE,
+    REASON,
+    DIFFICULTY,
+    ESTIMATED_COST_USD,
+    MODE,
+];
 /// All of them and what they say, in the order of the documentation.
 pub const ALL: &[(&str, &str)] = &[
     (MODEL, "The chosen model."),

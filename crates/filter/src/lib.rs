@@ -69,6 +69,7 @@ impl Root {
         };
         match Plugin::compile(&bytes) {
             Ok(plugin) => {
+                metrics::define(plugin.role.faults());
                 self.poller = Poller::start(&plugin);
                 self.published = Rc::new(Published::publish(plugin));
                 true

@@ -33,6 +33,13 @@ pub fn record(metric: &Metric, value: u64) {
     };
 }
 
+/// Defines metrics without counting anything.
+pub fn define(all: &[Metric]) {
+    for metric in all {
+        let _ = id(metric);
+    }
+}
+
 fn dropped() -> Result<(), hostcalls::HostError> {
     id(&telemetry::METRICS_DROPPED).map_or(Ok(()), |id| hostcalls::increment_metric(id, 1))
 }
