@@ -22,6 +22,7 @@ mod failover;
 mod faults;
 mod hygiene;
 mod observed;
+mod otlp;
 mod policies;
 mod remote;
 mod traps;
@@ -76,6 +77,7 @@ fn all() -> impl Iterator<Item = Test> {
         faults::TESTS,
         hygiene::TESTS,
         observed::TESTS,
+        otlp::TESTS,
         budgets::TESTS,
         policies::TESTS,
         remote::TESTS,

@@ -11,4 +11,6 @@ pub mod files;
 pub mod http1;
 pub mod http2;
 pub mod metrics;
+pub mod otlp;
 pub mod policy_source;
+pub mod prometheus;

@@ -8,7 +8,7 @@ use pointsman::registry::{Backend, Endpoint};
 use serde_json::json;
 
 use super::text::{address, indent, scalar};
-use super::{Form, Plan, source};
+use super::{Form, Plan, otlp, source};
 use crate::failure::Failure;
 
 /// Every cluster as YAML list items.
@@ -46,6 +46,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
         out.push_str(&aggregates(plan.policy, links));
     }
     out.push_str(&source::cluster(plan)?);
+    out.push_str(&otlp::cluster(plan)?);
     Ok(out)
 }
 

@@ -5,7 +5,7 @@ use pointsman::telemetry::{STATS_TAGS, state};
 use serde_json::json;
 
 use super::text::{address, fill, scalar};
-use super::{Plan, clusters, routes, source};
+use super::{Plan, clusters, otlp, routes, source};
 use crate::failure::Failure;
 
 const TEMPLATE: &str = include_str!("envoy.yaml");
@@ -30,6 +30,8 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             ("listen_port", &port.to_string()),
             ("stats_tags", &stats_tags()),
             ("states", &states()),
+            ("otlp_log", &otlp::log(plan)),
+            ("tracing", &otlp::tracing(plan)),
             ("routes", &routes::render(plan)),
             ("removed_headers", &routes::removed_headers(plan.failover)),
             ("vm", &vm(plan)),
@@ -60,6 +62,9 @@ fn head(plan: &Plan<'_>) -> String {
     }
     for key in &plan.args.public_keys {
         options.push_str(&format!(" --public-key {key}"));
+    }
+    if let Some(collector) = &plan.args.otlp {
+        options.push_str(&format!(" --otlp {collector}"));
     }
     let (major, minor) = plan.version;
     format!(

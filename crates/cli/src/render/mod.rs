@@ -6,6 +6,7 @@
 mod clusters;
 mod envoy;
 mod mesh;
+mod otlp;
 mod routes;
 mod source;
 mod text;
@@ -68,6 +69,9 @@ pub struct Args {
         default_value = "/etc/ssl/certs/ca-certificates.crt"
     )]
     ca: String,
+    /// An OpenTelemetry collector, by OTLP over gRPC: it gets a log record and a span of each request
+    #[arg(long, value_name = "HOST:PORT")]
+    otlp: Option<String>,
 }
 
 /// For whom is rendered.
