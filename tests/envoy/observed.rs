@@ -1,10 +1,12 @@
 //! What operators see: response headers that tell the truth, metrics with labels, access-log fields, both workers at work.
 
-use pointsman::telemetry::STATS_TAGS;
+use std::collections::BTreeSet;
+
+use pointsman::telemetry::{STATS_TAGS, header};
 use pointsman_testkit::config::Config;
 use pointsman_testkit::http1::Request;
 use pointsman_testkit::metrics;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Test;
 use crate::world::{CHAT, Case, ask};
@@ -17,6 +19,10 @@ pub const TESTS: &[Test] = &[
     (
         "observed::both_workers_decide_alike",
         both_workers_decide_alike,
+    ),
+    (
+        "observed::every_documented_header_is_shown",
+        every_documented_header_is_shown,
     ),
     ("observed::metrics_have_labels", metrics_have_labels),
     (
@@ -88,6 +94,32 @@ fn both_workers_served(case: &Case) -> bool {
         let bound = format!("listener.127.0.0.1_{port}.worker_{worker}.downstream_cx_total");
         case.envoy().stat(&name) + case.envoy().stat(&bound) > 0
     })
+}
+
+/// The table of the operators' page, which is made of [`header::RESPONSE`]: no header less, and none that is not in it.
+fn every_documented_header_is_shown(case: &Case) {
+    let config = case
+        .config()
+        .set_policy(
+            "rules",
+            json!([{"name": "proofs", "when": {"words": ["prove"]}, "then": {"min_quality": 0.1}}]),
+        )
+        .set_policy("steering", json!({"allow": ["min_quality"]}));
+    let mut replaced = case.replaceable(&config);
+    let body = ask("auto", "Prove that 7 is prime.");
+    let mut shown = BTreeSet::new();
+    for mode in ["act", "shadow"] {
+        replaced.push(&config.clone().set_policy("mode", json!(mode)));
+        let request = Request::post(CHAT, &body).header("x-pointsman-min-quality", b"0.2");
+        let response = request.send(replaced.envoy.address()).unwrap();
+        // In shadow mode the default backend gets what it does not serve.
+        let wanted = if mode == "act" { 200 } else { 404 };
+        assert_eq!(response.status, wanted, "{}", response.text());
+        let names = response.headers.into_iter().map(|(name, _)| name);
+        shown.extend(names.filter(|name| name.starts_with(header::PREFIX)));
+    }
+    let documented = header::RESPONSE.iter().map(|(name, _)| (*name).to_owned());
+    assert_eq!(shown, documented.collect());
 }
 
 fn metrics_have_labels(case: &Case) {

@@ -14,6 +14,8 @@ use std::path::Path;
 use std::process::Command;
 
 use pointsman::policy::Policy;
+use pointsman::policy::envelope::Steer;
+use pointsman::telemetry::{FAMILIES, header, state};
 use pointsman_testkit::envoy::Envoy;
 use pointsman_testkit::files;
 use serde_json::Value;
@@ -191,18 +193,103 @@ fn documents() -> Vec<String> {
 }
 
 #[test]
-fn documents_link_to_files_that_exist() {
+fn documents_link_to_files_and_headings_that_exist() {
     let mut dead = Vec::new();
     for path in documents() {
+        let text = read(&path);
         let folder = files::root().join(Path::new(&path).parent().unwrap());
-        for part in read(&path).split("](").skip(1) {
-            let link = part.split([')', '#']).next().unwrap();
-            if !link.is_empty() && !link.contains("://") && !folder.join(link).exists() {
+        for part in text.split("](").skip(1) {
+            let link = part.split(')').next().unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = folder.join(file);
+            let there = match (file.is_empty(), heading.is_empty()) {
+                (_, true) => target.exists(),
+                (true, false) => anchors(&text).contains(heading),
+                (false, false) => {
+                    fs::read_to_string(target).is_ok_and(|text| anchors(&text).contains(heading))
+                }
+            };
+            if !there {
                 dead.push(format!("{path}: {link}"));
             }
         }
     }
     assert!(dead.is_empty(), "dead links: {dead:#?}");
+}
+
+/// The headings of a document, as links name them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title.chars().filter_map(|letter| match letter {
+                ' ' => Some('-'),
+                '-' | '_' => Some(letter),
+                _ => letter.is_alphanumeric().then_some(letter),
+            });
+            kept.collect()
+        })
+        .collect()
+}
+
+/// What follows `start` wherever it stands, with it, as far as `is_name` goes.
+fn named<'t>(text: &'t str, start: &str, is_name: fn(char) -> bool) -> Vec<&'t str> {
+    let places = text.match_indices(start);
+    places
+        .map(|(at, _)| {
+            let rest = text.split_at(at).1;
+            let end = rest.find(|letter| !is_name(letter)).unwrap_or(rest.len());
+            rest.split_at(end).0.trim_end_matches(['.', '-', '_'])
+        })
+        .collect()
+}
+
+#[test]
+fn documents_name_headers_and_metrics_that_exist() {
+    let mut headers: BTreeSet<&str> = header::RESPONSE.iter().map(|(name, _)| *name).collect();
+    headers.extend([header::CLUSTER, header::CHAIN, header::STREAM]);
+    headers.extend(Steer::ALL.iter().map(|steer| steer.header()));
+    // Of a policy's source, and all of ours.
+    headers.extend(["x-pointsman-signature", "x-pointsman"]);
+    let keys = state::ALL.iter().map(|(key, _)| (*key).to_owned());
+    let mut metrics: BTreeSet<String> = keys.collect();
+    for family in FAMILIES {
+        metrics.insert(family.name.to_owned());
+        metrics.insert(family.name.replace('.', "_"));
+    }
+    let reloads = ["success", "backoff", "failure"];
+    metrics.extend(reloads.map(|end| format!("pointsman.vm_reload_{end}")));
+    let mut unknown = Vec::new();
+    for path in documents() {
+        let text = read(&path);
+        let is_header = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+        for name in named(&text, "x-pointsman", is_header) {
+            if !headers.contains(name) {
+                unknown.push(format!("{path}: {name}"));
+            }
+        }
+        let is_metric = |letter: char| letter.is_ascii_alphanumeric() || "._".contains(letter);
+        let dotted = named(&text, "pointsman.", is_metric);
+        for name in dotted
+            .into_iter()
+            .chain(named(&text, "pointsman_", is_metric))
+        {
+            let is_file = [".json", ".wasm", ".sig"]
+                .iter()
+                .any(|end| name.ends_with(end));
+            if !is_file && name != "pointsman" && !metrics.contains(name) {
+                unknown.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    assert!(
+        unknown.is_empty(),
+        "documents name what does not exist: {unknown:#?}"
+    );
 }
 
 #[test]
