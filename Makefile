@@ -59,7 +59,10 @@ RUNNER_STAMP := $(STAMPS)/wasm-bindgen-$(WASM_BINDGEN)
 DENY_STAMP := $(STAMPS)/cargo-deny-$(CARGO_DENY)
 PROMETHEUS_STAMP := $(STAMPS)/prometheus
 
-setup: $(RUST_STAMP) $(VENV_STAMP) $(ENVOY_STAMPS) $(PROMETHEUS_STAMP) ## install the wasm targets, the test tools, Envoy and Prometheus under target/
+# What runs Envoy needs; the tests need Prometheus as well.
+RUN_STAMPS := $(RUST_STAMP) $(VENV_STAMP) $(ENVOY_STAMPS)
+
+setup: $(RUN_STAMPS) $(PROMETHEUS_STAMP) ## install the wasm targets, the test tools, Envoy and Prometheus under target/
 
 $(RUST_STAMP): rust-toolchain.toml
 	@command -v cargo >/dev/null || { echo "error: found no cargo: install Rust with rustup" >&2; exit 1; }
@@ -174,10 +177,10 @@ $(LLM_STAMP): tests/requirements-llm.txt
 	@$(LLM)/bin/python -m pip install --quiet --requirement tests/requirements-llm.txt
 	@touch $@
 
-demo: setup wasm cli $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM)
+demo: $(RUN_STAMPS) wasm cli $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM)
 	@$(CLI) demo $(if $(ONCE),--once) $(if $(REAL_LLM),--real-llm)
 
-bench: setup wasm cli ## bare Envoy against Envoy with the filter: latency, throughput, memory
+bench: $(RUN_STAMPS) wasm cli ## bare Envoy against Envoy with the filter: latency, throughput, memory
 	@$(CLI) bench
 
 # The published figures come from this: DATA is the folder with the training files.
