@@ -182,19 +182,24 @@ fn policy() -> Value {
     })
 }
 
-/// What `pointsman render` writes for Envoy's newest, and a source of policies that it is asked for four times a second.
-fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
+/// What `pointsman render` writes for an Envoy.
+pub fn render(policy: &Path, version: &str) -> Config {
     let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(["render", "envoy"])
         .arg(policy)
-        .args(["--envoy-version", files::ENVOY_VERSIONS[1]])
+        .args(["--envoy-version", version])
         .args(["--listen", "127.0.0.1:0", "--admin-port", "0", "--module"])
         .arg(files::module().unwrap_or_else(|error| panic!("{error}")))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let config = Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
+}
+
+/// The same with a source of policies that it is asked for four times a second.
+fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
+    let config = render(policy, files::ENVOY_VERSIONS[1]);
     let mut plugin = config.plugin_configuration();
     plugin["policy_source"] = json!({
         "cluster": SOURCE, "path": "/policy.json", "interval_ms": 250, "timeout_ms": 200,
