@@ -40,19 +40,38 @@ fn render(case: &Case, collector: &Collector) -> Config {
 fn gets_logs_and_spans(case: &Case) {
     let collector = Collector::start().unwrap();
     let envoy = case.start(&render(case, &collector));
-    let body = br#"{"model":"llama-3.1-8b","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"quokka"}],"max_tokens":16}"#;
-    let answer = Request::post(&format!("{CHAT}?key=wombat"), body)
-        .header("authorization", b"Bearer numbat")
-        .send(envoy.address())
-        .unwrap();
-    assert_eq!(answer.status, 200);
+    let send = |model: &str| {
+        let body = json!({
+            "model": model, "stream": true, "stream_options": {"include_usage": true}, "max_tokens": 16,
+            "messages": [{"role": "user", "content": "quokka"}],
+        })
+        .to_string();
+        let answer = Request::post(&format!("{CHAT}?key=wombat"), body.as_bytes())
+            .header("authorization", b"Bearer numbat")
+            .send(envoy.address())
+            .unwrap();
+        assert_eq!(answer.status, 200);
+    };
+    send("auto");
     let there = envoy.wait_for(|_| {
         !collector.received("LogsService").is_empty()
             && !collector.received("TraceService").is_empty()
     });
-    let logs = collector.received("LogsService");
-    let spans = collector.received("TraceService");
-    assert!(there, "{logs:?}\n{spans:?}\n{}", envoy.log());
+    assert!(there, "{:?}\n{}", collector.received(""), envoy.log());
+    // Every documented key has a value, but the one of shadow mode.
+    for (key, _) in state::ALL {
+        let log = &collector.received("LogsService")[0];
+        let is_known = log.attribute(key).is_some_and(|value| value != "-");
+        assert_eq!(is_known, *key != state::MODE, "{key} in {log:?}");
+    }
+
+    send("llama-3.1-8b");
+    let both = |collector: &Collector| {
+        let found = ["LogsService", "TraceService"].map(|service| collector.received(service));
+        found.map(|records| records.into_iter().skip(1).collect::<Vec<_>>())
+    };
+    assert!(envoy.wait_for(|_| both(&collector).iter().all(|one| !one.is_empty())));
+    let [logs, spans] = both(&collector);
 
     let decided = [
         (state::MODEL, "llama-3.1-8b"),
@@ -86,7 +105,7 @@ fn gets_logs_and_spans(case: &Case) {
         check(&spans[0], &decided, &[state::ESTIMATED_COST_USD]);
         assert_eq!(spans[0].attribute("http.url"), Some(CHAT));
     }
-    for record in logs.iter().chain(&spans) {
+    for record in collector.received("") {
         let text = String::from_utf8_lossy(&record.bytes);
         for secret in ["quokka", "wombat", "numbat"] {
             assert!(
