@@ -6,10 +6,10 @@ teach the prompt side only: abilities are fitted to measurements. What is assume
 """
 
 # The models that the two probabilities are of.
-MODELS = ["mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"]
+MODELS = ["Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"]
 EASY, PLAIN, MIDDLE, HARD = (0.96, 0.99), (0.90, 0.975), (0.60, 0.88), (0.25, 0.70)
 # Prompts of one kind weigh as much as those of another, however many there are.
-KINDS = ["easy", "plain", "middle", "hard"]
+KINDS = ["easy", "plain", "middle", "hard", "fact"]
 
 TRANSFORMS = {"translation", "summarization", "rewriting", "extraction", "classification"}
 # Characters (instruction and material) to which a text task is easy, and to which it is plain.
@@ -39,4 +39,4 @@ def kind(row):
 
 
 def outcome(which):
-    return (EASY, PLAIN, MIDDLE, HARD)[which]
+    return (EASY, PLAIN, MIDDLE, HARD, EASY)[which]

@@ -1,5 +1,6 @@
 """The prepared prompts as arrays: token counts, features, labels, outcomes. Reads what `pointsman features` wrote; computes neither."""
 
+import copy
 import json
 import pathlib
 
@@ -49,6 +50,14 @@ class Prompts:
                     counts.append(np.log(outcome["output_tokens"]))
             if counts:
                 self.log_tokens[i] = np.median(counts)
+
+    def only(self, mask):
+        """The prompts of a mask, as a copy."""
+        out = copy.copy(self)
+        out.rows = [row for row, take in zip(self.rows, mask) if take]
+        for name in ("ids", "n", "features", "bag", "task", "domain", "file", "group", "assumed", "scores", "log_tokens"):
+            setattr(out, name, getattr(self, name)[mask].copy())
+        return out
 
     def __len__(self):
         return len(self.rows)

@@ -15,7 +15,7 @@ import data
 import figures
 from rows import DOMAINS, TASKS
 
-WEAK, STRONG = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
+WEAK, STRONG = "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 # The share of difficulty that is taken away from a prompt of which nothing is known; `shrink` in src/classifier/mod.rs.
 SHRINK = 0.75
 
@@ -63,18 +63,20 @@ def classes(logits, label, names):
     return {"accuracy": figures.interval(lambda i: hit[i].mean(), len(hit)), "n": len(hit), "macro": float(np.mean([v[0] for v in each.values()])), "recall": each}
 
 
-def outcomes(val, p, p_benchmarks):
+def outcomes(val, p, p_benchmarks, known):
     out = {}
     for file in sorted(set(val.file[~np.isnan(val.scores).all(1)])):
         rows = val.file == file
         columns = ~np.isnan(val.scores[rows]).all(0)
-        scores, mine, other = val.scores[rows][:, columns], p[rows][:, columns], p_benchmarks[rows][:, columns]
+        scores, mine = val.scores[rows][:, columns], p[rows][:, columns]
+        # Placed by benchmark scores alone can only be what has some.
+        placed, told = p_benchmarks[rows][:, columns & known], val.scores[rows][:, columns & known]
         seen = ~np.isnan(scores)
         flat = np.repeat(np.nanmean(scores, 0)[None], len(scores), 0)
         out[file] = {
             "n": int(rows.sum()),
             "auc_within": figures.interval(lambda i: figures.auc_within(mine[i], scores[i]), len(scores), 100),
-            "ece_models_seen": figures.ece(mine[seen], scores[seen]), "ece_benchmarks_only": figures.ece(other[seen], scores[seen]),
+            "ece_models_seen": figures.ece(mine[seen], scores[seen]), "ece_benchmarks_only": figures.ece(placed.ravel(), told.ravel()),
             "auc_pooled": figures.auc(mine[seen], scores[seen]), "auc_pooled_ability_only": figures.auc(flat[seen], scores[seen]),
         }
     return out
@@ -103,14 +105,14 @@ def main():
     saved = np.load(work / "model.npz")
     val = data.Prompts(work, "val", manifest["vocabulary"]["entries"], [str(m) for m in saved["models"]])
     heads = read_heads(run(folder / "classifier.onnx", val), manifest)
-    inputs, _, _ = abilities.inputs(folder / "benchmarks.json", val.models)
+    inputs, known, _ = abilities.inputs(folder / "benchmarks.json", val.models)
     p = p_correct(heads, constants, saved["abilities"], saved["model_traits"])
     p_benchmarks = p_correct(heads, constants, inputs @ np.array(constants["skill_map"]))
     told = ~np.isnan(val.log_tokens)
     off = np.abs(heads["log_output_tokens"][told, 0] - val.log_tokens[told])
     result = {
         "task": classes(heads["task"], val.task, TASKS), "domain": classes(heads["domain"], val.domain, DOMAINS), "apgr": pair(val, heads, p),
-        "outcomes": outcomes(val, p, p_benchmarks),
+        "outcomes": outcomes(val, p, p_benchmarks, known),
         "output_tokens": {"median_factor": float(np.exp(np.median(off))), "median_factor_constant": float(np.exp(np.median(np.abs(val.log_tokens[told] - np.median(val.log_tokens[told])))))},
         "uncertainty": {file: float(uncertainty(heads, constants)[val.file == file].mean()) for file in sorted(set(val.file))},
     }

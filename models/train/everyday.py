@@ -24,6 +24,16 @@ WORDS = {
     "book": "Hamlet|Don Quixote|Moby-Dick|The Odyssey|Frankenstein|Pride and Prejudice|Faust|The Hobbit|Les Misérables|1984|Anna Karenina|Dracula|Emma".split("|"),
     "event": "the moon landing|the French Revolution|the sinking of the Titanic|the first Olympic Games of modern times|the end of the Second World War|the fall of Rome|the great fire of London|Brexit".split("|"),
     "found": "penicillin|the telephone|gravity|America|the light bulb|radium|dynamite|the World Wide Web|the steam engine|oxygen".split("|"),
+    "work": "the Ninth Symphony|Guernica|The Starry Night|The Magic Flute|Ulysses|War and Peace|Macbeth|The Little Prince|Gulliver's Travels|Jane Eyre|Oliver Twist|Treasure Island|The Great Gatsby|The Divine Comedy|The Iliad|The Scream|Girl with a Pearl Earring|the Sistine Chapel ceiling|Swan Lake|The Four Seasons|Carmen|Psycho|Citizen Kane|Jurassic Park|The Trial|One Hundred Years of Solitude|Things Fall Apart|Crime and Punishment|Candide|The Thinker|Bohemian Rhapsody|Imagine|Robinson Crusoe|The Canterbury Tales|Brave New World|Animal Farm|The Name of the Rose|Doctor Zhivago|The Tin Drum|Madame Bovary".split("|"),
+    "made": "wrote|painted|composed|created|made|directed|is the author of".split("|"), "maker": "author|writer|painter|composer|artist|director".split("|"),
+    "place": "the Eiffel Tower|Mount Kilimanjaro|Machu Picchu|the Colosseum|Lake Baikal|the Sahara|Stonehenge|Angkor Wat|the Taj Mahal|the Golden Gate Bridge|Petra|Mount Fuji|the Acropolis|Big Ben|Niagara Falls|Transylvania|the Louvre".split("|"),
+    "land": "Norway|Peru|Vietnam|Kenya|Hungary|Argentina|South Korea|New Zealand|Egypt|Sweden|Indonesia|Ukraine|Colombia|Senegal|Nepal|Bulgaria|Jamaica|Iraq|Belgium|Laos".split("|"),
+    "famous": "Marie Curie|Mozart|Napoleon|Cleopatra|Isaac Newton|Frida Kahlo|Gandhi|Abraham Lincoln|Galileo|Queen Victoria|Charles Darwin|Socrates|Nelson Mandela|Ada Lovelace|Marco Polo|Neil Armstrong|Pelé|Bach|Genghis Khan|Florence Nightingale".split("|"),
+    "element": "gold|iron|helium|sodium|mercury|silver|carbon|tin|potassium|lead".split("|"), "parts": "strings|players|legs|sides|bones|letters|days|teeth|keys|wheels".split("|"),
+    "whole": "a violin|a football team|an octopus|a hexagon|the human body|the alphabet|a fortnight|an adult|a piano|a tricycle".split("|"), "coloured": "an emerald|a flamingo|the sky on Mars|a ruby|a school bus in America|saffron".split("|"),
+    "most": "fastest|tallest|heaviest|longest-lived|loudest|smallest".split("|"), "longest": "longest river|highest mountain|deepest lake|largest desert|biggest island|oldest university".split("|"),
+    "gear": "a shuttlecock|a puck|a bat and three stumps|a foil|an oar|a sponge and chalk".split("|"), "beast": "kangaroo|goat|swan|horse|frog|bear|seal|owl|deer|pig".split("|"),
+    "song": "Yesterday|Dancing Queen|Hotel California|Billie Jean|Waterloo|Hey Jude".split("|"), "past": "the Battle of Waterloo|the Black Death|the Boston Tea Party|the Russian Revolution|the Great Depression|the first flight of the Wright brothers|the Chernobyl accident".split("|"),
     "country": "Portugal|Chile|Austria|Morocco|Thailand|Finland|Mexico|Ireland|India|Greece|Cuba|Turkey".split("|"),
     "why": "cats purr|leaves turn yellow|onions make us cry|we yawn|birds sing in the morning|people snore|apples turn brown".split("|"),
     "why2": "ice float|bread rise|the moon change its shape|salt melt ice|milk go sour|metal feel cold".split("|"),
@@ -54,6 +64,11 @@ What's a quick dinner with potatoes?|A recipe for pancakes|Name three fruits|Whi
     "facts": """What is {term}?|what does {term} mean|Explain {term} in one sentence|define {term}|What's the difference between {term} and {term2}?|Who wrote {book}?|who is the author of {book}|When did {event} happen?|In what year was {event}?|Who discovered {found}?|who invented {found}|What is the capital of {country}?|Which currency is used in {country}?
 What continent is {country} on?|What do they speak in {country}?|Why do {why}?|why does {why2}|How far is the moon?|How many legs does a spider have?|Which planet is closest to the sun?|What is the largest ocean?|What is H2O?|Wer schrieb {book}?|Was ist {term}?|Qu'est-ce que {term} ?|¿Qué es {term}?|¿Cuál es la capital de {country}?|Quelle est la capitale de {country} ?
 什么是{term}？|{country}の首都はどこですか。|Cos'è {term}?|Wat is {term}?|Hur många ben har en spindel?""",
+    "trivia": """Who {made} {work}?|who {made} {work}|{work}: who {made} it?|Which {maker} {made} {work}?|Do you know who {made} {work}|Who was it that {made} {work}?|Name the {maker} of {work}|When was {work} made?|Tell me who {made} {work}.|I forgot who {made} {work}
+Where is {place}?|In which country is {place}?|which city is {place} in|How tall is {place}?|How old is {place}?|What is {place} known for?|What is the capital of {land}?|capital of {land}|What currency does {land} have?|Which language do people speak in {land}?|On which continent is {land}?|What is the flag of {land} like?|Is {land} bigger than {land2}?
+When was {famous} born?|Where was {famous} born?|What is {famous} famous for?|who was {famous}|In which century did {famous} live?|What did {famous} do?|Was {famous} older than {famous2}?|What is the chemical symbol of {element}?|atomic number of {element}|Is {element} a metal?|How many {parts} does {whole} have?|how many {parts} are in {whole}
+What colour is {coloured}?|Which animal is the {most}?|What is the {most} animal in the world?|What is the {longest} in the world?|name of the {longest} in Europe|Which sport is played with {gear}?|In which sport do you use {gear}?|What do you call a baby {beast}?|What does a {beast} eat?|Where do {beast}s live?|Who sang {song}?|which band sang {song}
+In what year did {past} happen?|when was {past}|What started {past}?|Wer hat {work} gemacht?|Wo liegt {place}?|Hauptstadt von {land}|¿Quién fue {famous}?|¿Dónde está {place}?|Où se trouve {place} ?|Qui était {famous} ?|Dov'è {place}?""",
     "sums": """{n} / {p}|What is {p} % of {n}?|How much is {n} minus {p}?|A box holds {p} eggs, how many are in {p} boxes?|How many hours are {n} minutes?|I pay {n} and get {p} back, what did it cost?|Round {n} to the nearest hundred|Is {n} even or odd?|half of {n}
 Was ist {p} mal {p}?|¿Cuánto es {p} por {p}?""",
     "code": """how to {small} in {lang}|{lang} {small}|How do I {small} with {lang}?|one-liner to {small}|{lang} example: {small}|syntax for a for loop in {lang}|What does `{cmd}` do?|what is {cmd} for|How do I use `{cmd}`?|git {git}|how to {git} in git|How do I {css} in CSS?|SQL: {sql}|Write a query that can {sql}|What is the difference between == and === ?|regex for {pattern}|how do I exit vim""",
@@ -85,9 +100,11 @@ Draft a clause under {field} that allocates the risk of {limit} between three pa
 Which open problems remain in the theory of {maths}, and why have the known methods not settled them?|Evaluate the evidence for and against a monetary policy that targets nominal income under {limit}|Explain the mechanism of {case} at the molecular level and how it guides the choice among second-line treatments|Compare how {field} treats the same dispute in three jurisdictions and argue which solution is best""",
     "creative_writing": """Write a satire on {field} in heroic couplets that a specialist would find exact|Compose a scene of an opera libretto about {topic} in which three voices sing different texts at once that rhyme across voices|Write a chapter told by two unreliable narrators who disagree about {topic}, each with a distinct idiolect and no dialogue tags""",
 }
-TASK_OF = {"support": "chat", "howto": "knowledge_qa", "desk": "creative_writing", "facts": "knowledge_qa", "sums": "math", "abroad": "chat"}
+TASK_OF = {"support": "chat", "howto": "knowledge_qa", "desk": "creative_writing", "facts": "knowledge_qa", "trivia": "knowledge_qa", "sums": "math", "abroad": "chat"}
 # What "texts" asks for differs from one to the next.
 UNLABELLED = {"texts"}
+# A kind of its own: few among all that is easy, and what the outcomes say of trivia is about rarer facts.
+FACTS = {"facts", "trivia"}
 BEFORE = ["", "", "", "", "Hi, ", "Hello, ", "Please help: ", "quick question: "]
 AFTER = ["", "", "", "", "", " Thanks", " please", " thank you!"]
 
@@ -95,11 +112,11 @@ AFTER = ["", "", "", "", "", " Thanks", " please", " thank you!"]
 def _slots(rng):
     lists = {"thing": THINGS, "topic": TOPICS, "person": PEOPLE, "tool": TOOLS, "act": ACTS, "system": SYSTEMS, "limit": LIMITS, "limit2": LIMITS,
              "maths": MATHS, "code": CODES, "lang": LANGS, "field": FIELDS, "case": CASES}
-    lists |= WORDS | {"term2": WORDS["term"], "lines": WORDS["line"]}
+    lists |= WORDS | {"term2": WORDS["term"], "lines": WORDS["line"], "land2": WORDS["land"], "famous2": WORDS["famous"]}
     return {name: rng.choice(values) for name, values in lists.items()} | {"n": str(rng.randint(20, 9000)), "p": str(rng.randint(2, 12))}
 
 
-def generate(seed, easy=350, middle=220, hard=300):
+def generate(seed, easy=450, middle=220, hard=300):
     """Prompts with task, domain (unknown) and level; duplicates are left out, so a kind may have fewer than its count."""
     rng, seen = random.Random(seed), set()
     for level, kinds, count in (("easy", EASY, easy), ("middle", MIDDLE, middle), ("hard", HARD, hard)):
@@ -115,4 +132,4 @@ def generate(seed, easy=350, middle=220, hard=300):
                     seen.add(prompt)
                     # Code and mathematics are about themselves; what the others are about was not written down.
                     domain = {"code": "technology", "math": "mathematics"}.get(name)
-                    yield {"prompt": prompt, "task": None if name in UNLABELLED else TASK_OF.get(name, name), "domain": domain, "source": "synthetic", "level": level}
+                    yield {"prompt": prompt, "task": None if name in UNLABELLED else TASK_OF.get(name, name), "domain": domain, "source": "synthetic", "level": "fact" if name in FACTS else level}

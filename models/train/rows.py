@@ -67,8 +67,14 @@ def labels(row):
     return task, domain
 
 
+def model_names():
+    """Every name of a model → its name in models/benchmarks.json: what two sources measured of one model places one model."""
+    models = json.loads((pathlib.Path(__file__).parent.parent / "benchmarks.json").read_text(encoding="utf-8"))["models"]
+    return {name: model["name"] for model in models for name in [model["name"], *model.get("aliases", [])]}
+
+
 def load(data, split):
-    out = []
+    out, names = [], model_names()
     for path in sorted(glob.glob(str(pathlib.Path(data) / f"*.{split}.jsonl.gz"))):
         for row in read(path):
             task, domain = labels(row)
@@ -76,7 +82,7 @@ def load(data, split):
             group = row.get("task") if source == "reasoning_gym" else row.get("domain") or row.get("benchmark")
             out.append({
                 "prompt": row["prompt"], "source": source, "file": pathlib.Path(path).name.split(".")[0], "benchmark": row.get("benchmark") or row.get("raw_label"),
-                "group": f"{source}/{group}", "task": task, "domain": domain, "models": row.get("models") or {}, "id": row["id"],
+                "group": f"{source}/{group}", "task": task, "domain": domain, "models": {names.get(name, name): outcome for name, outcome in (row.get("models") or {}).items()}, "id": row["id"],
             })
     return out
 

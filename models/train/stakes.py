@@ -6,7 +6,7 @@ is not assumed. Not one stands in tests/data/prompts.jsonl, and the names of its
 
 import random
 
-DRUGS = "amoxicillin|ibuprofen|metoprolol|lisinopril|omeprazole|insulin glargine|sertraline|prednisone|atorvastatin|apixaban|levothyroxine|methotrexate|lithium|diazepam|tramadol|aspirin|salbutamol|doxycycline|clopidogrel|gabapentin|heparin|digoxin|furosemide|morphine|naproxen|citalopram".split("|")
+DRUGS = "amoxicillin|ibuprofen|metoprolol|lisinopril|omeprazole|insulin glargine|sertraline|prednisone|atorvastatin|apixaban|levothyroxine|methotrexate|lithium|diazepam|tramadol|aspirin|salbutamol|doxycycline|clopidogrel|gabapentin|heparin|digoxin|furosemide|morphine|naproxen|citalopram|rivaroxaban|dabigatran|itraconazole|voriconazole|clarithromycin|rifampicin|phenytoin|carbamazepine|valproate|simvastatin|tacrolimus|ciclosporin|amiodarone|verapamil|azathioprine|tamoxifen|haloperidol|fluoxetine|linezolid|ciprofloxacin|empagliflozin|semaglutide|an oral contraceptive|grapefruit juice|St John's wort|vancomycin|oxycodone|adalimumab".split("|")
 ILLS = "asthma|gout|a migraine|shingles|high blood pressure|atrial fibrillation|pneumonia|eczema|a urinary tract infection|depression|osteoporosis|appendicitis|a concussion|anaemia|hepatitis B|coeliac disease|a kidney stone|measles|sciatica|sepsis|endometriosis|an overactive thyroid|stroke|tonsillitis".split("|")
 SIGNS = "chest pain|a stiff neck and fever|numb fingers|blood in the urine|a swollen ankle|dizziness when standing up|shortness of breath|a rash that spreads|blurred vision|night sweats|palpitations|a cough for six weeks|stomach cramps|a lump under the arm|vomiting|jaundice".split("|")
 WHO = "my son|my mother|a 70-year-old man|a pregnant woman|a toddler|I|my wife|a diabetic patient|a smoker of 45|a newborn|an athlete|a nurse on my ward".split("|")
@@ -21,7 +21,10 @@ TEMPLATES = {
         """Can I take {drug} together with {drug2}?|Is it safe to stop {drug} suddenly?|What is the usual dose of {drug} for {who}?|{who} forgot a dose of {drug}, what now?|side effects of {drug}|Does {drug} interact with alcohol?|{who} with {ill} is prescribed {drug}. What has to be monitored?
 {who} has {sign}. When is it an emergency?|I have {sign} since yesterday, should I see a doctor?|what causes {sign}|How is {ill} diagnosed?|What is the first-line treatment of {ill}?|Is {ill} contagious?|Which tests should be ordered for {who} with {sign} and {sign2}?|How long does it take to recover from {ill}?
 Explain to a patient what {ill} is|home remedies for {ill}|Contraindications of {drug} in {ill}|By which mechanism does {drug} help in {ill}?|{who} takes {drug} and now has {sign}. What is the likely cause?|Can {ill} come back after treatment?|Differential diagnosis of {sign} in {who}|Is {drug} allowed while breastfeeding?
-How should {drug} be adjusted in renal impairment?|What vaccine protects against {ill}?|Which blood values does {drug} change?|My doctor mentioned {ill}, what should I ask?|Diet for {ill}|Can children get {ill}?|ab wann ist {sign} gefährlich?|¿Puedo tomar {drug} con {drug2}?|What happens if {who} takes too much {drug}?""", "knowledge_qa"),
+How should {drug} be adjusted in renal impairment?|What vaccine protects against {ill}?|Which blood values does {drug} change?|My doctor mentioned {ill}, what should I ask?|Diet for {ill}|Can children get {ill}?|ab wann ist {sign} gefährlich?|¿Puedo tomar {drug} con {drug2}?|What happens if {who} takes too much {drug}?|Interaction between {drug} and {drug2}: how bad is it?|Pharmacy question: {drug} with {drug2}, any problem?
+{drug2} was added to {drug} yesterday. What must be watched, and for how long?|Why does {drug2} raise the level of {drug}?|Which foods should be avoided with {drug}?|{drug} plus {drug2}: which enzyme is involved, and is a dose reduction needed?|Patient of {age}, {ill}, on {drug} for years; now {drug2} is planned. Comment.
+{age}-year-old with {ill} and {sign}: next step?|{age} y/o, takes {drug} and {drug2}, complains of {sign}. Management?|How is {drug} reversed after an overdose?|What laboratory control does treatment with {drug} need?|Mechanism, half-life and elimination of {drug}|The level of {drug} is too high. What do I do?|Combining {drug} with {drug2} in {who}: benefit and risk
+Which antibiotic for {ill} if {who} already takes {drug}?|Does {drug} prolong the QT interval, and with {drug2}?|Switching from {drug} to {drug2}: how?|Is bleeding more likely with {drug} and {drug2}?|Explain how {drug} is metabolised and what {drug2} does to that""", "knowledge_qa"),
     "legal": (
         """{other} {act}. What are my rights?|Can {other} really do that: {other} {act}?|What does {law} mean?|Is {law} enforceable in my state?|Do I need a lawyer for {law}?|How do I challenge {law} in court?|{other} {act}, can I sue?|What are the elements of {law}?|How long do I have to file a claim after {other} {act}?
 Explain {law} with an example|What is the difference between {law} and {law2}?|Which court decides about {law}?|Am I liable if {other} gets hurt on my property?|Can I be fined for recording a call with {other}?|What should a contract with {other} say about {law}?|Review this clause: the parties agree to {law} for five years
@@ -43,13 +46,13 @@ CONTRASTS = {
 
 def _fill(rng, template):
     slots = {"drug": DRUGS, "drug2": DRUGS, "ill": ILLS, "sign": SIGNS, "sign2": SIGNS, "who": WHO, "other": DISPUTES, "act": ACTS, "law": LAWS, "law2": LAWS,
-             "money": MONEY, "money2": MONEY, "firm": FIRMS, "n": [str(100 * k) for k in range(5, 90)], "m": [str(110 * k) for k in range(5, 90)]}
+             "money": MONEY, "money2": MONEY, "firm": FIRMS, "age": [str(k) for k in range(18, 95)], "n": [str(100 * k) for k in range(5, 90)], "m": [str(110 * k) for k in range(5, 90)]}
     for name, values in slots.items():
         template = template.replace("{" + name + "}", rng.choice(values))
     return template[0].upper() + template[1:] if rng.random() < 0.7 else template
 
 
-def generate(seed, count=500):
+def generate(seed, count=600):
     """Prompts with task and domain; duplicates are left out, so a domain may have fewer than its count."""
     rng, seen = random.Random(seed), set()
     kinds = [(domain, text, task, count) for domain, (text, task) in TEMPLATES.items()] + [(domain, text, None, count // 5) for domain, text in CONTRASTS.items()]

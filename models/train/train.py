@@ -1,8 +1,8 @@
 """Trains the classifier: token table, hidden layer and heads; writes WORK/model.npz.
 
 Stages: 1. the table starts from the teacher's vectors of the vocabulary entries (PCA, rare words weighted up) and is tuned together with
-the network on all heads; 2. it is rounded to int8 and frozen, and the network goes on with the rounded one; 3. the gain, weak-wrong and
-novelty heads are fitted in closed form on the frozen input. Seeded; numpy, scipy and JAX on CPU.
+the network on all heads; 2. it is rounded to int8 and frozen, and the network goes on with the rounded one; 3. the output weights
+of difficulty and traits are fitted once more (`refine.py`), the gain, weak-wrong and novelty heads in closed form on the frozen input. Seeded; numpy, scipy and JAX on CPU.
 Writes no ONNX: that is `export.py`.
 """
 
@@ -17,6 +17,7 @@ import abilities
 import assumed
 import data
 from abilities import SKILLS
+from refine import refine
 from rows import DOMAINS, TASKS
 
 SEED = 20261123
@@ -33,7 +34,7 @@ SKILL_OF = {
 }
 NOVELTY = 24
 HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1), ("traits", TRAITS)]
-WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 2.0, "assumed": 1.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 0.3, "steady": 1.0}
+WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 2.0, "assumed": 1.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 0.3, "steady": 1.0, "group": 0.5}
 # Outcomes of these sources count more: few prompts that differ much.
 SOURCE_WEIGHT = {"reasoning_gym": 4.0, "llmrouter9": 1.5}
 
@@ -50,13 +51,13 @@ def initial_table(teacher, counts):
     return table.astype(np.float32)
 
 
-def initial_network(rng, width, models):
+def initial_network(rng, width, models, groups):
     def dense(a, b):
         return (rng.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32)
 
     out = sum(size for _, size in HEADS)
     return {
-        "hidden": dense(width, HIDDEN), "heads": dense(HIDDEN + width, out) * 0.1, "teacher": dense(DIM, DIM),
+        "hidden": dense(width, HIDDEN), "heads": dense(HIDDEN + width, out) * 0.1, "groups": dense(HIDDEN + width, groups) * 0.1, "teacher": dense(DIM, DIM),
         "skill_map": abilities.PRIOR_MAP.copy(), "delta": np.zeros((models, len(SKILLS)), np.float32),
         "traits": (rng.standard_normal((models, TRAITS)) * 0.3).astype(np.float32),
     }
@@ -79,7 +80,8 @@ def forward(network, bag, features, key, same=False):
     h = jax.nn.relu(x @ network["hidden"])
     if not same:
         h = h * jax.random.bernoulli(keys[1], 1 - DROPOUT, h.shape) / (1 - DROPOUT)
-    return split_heads(jnp.concatenate([h, x], 1) @ network["heads"])
+    seen = jnp.concatenate([h, x], 1)
+    return split_heads(seen @ network["heads"]) | {"group": seen @ network["groups"]}
 
 
 def ability(network, inputs):
@@ -122,7 +124,7 @@ def teacher_loss(network, bag, batch):
 
 
 def decay(network):
-    weights = (network["hidden"] ** 2).sum() + (network["heads"] ** 2).sum()
+    weights = (network["hidden"] ** 2).sum() + (network["heads"] ** 2).sum() + (network["groups"] ** 2).sum()
     models = 2e-3 * (network["delta"] ** 2).sum() + 3e-4 * (network["traits"] ** 2).sum()
     return 4e-4 * weights + models + 1e-3 * ((network["skill_map"] - abilities.PRIOR_MAP) ** 2).sum()
 
@@ -137,11 +139,18 @@ def loss(network, bag, features, batch, inputs, key):
     parts = {
         "irt": outcome_loss(measured, batch), "placed": outcome_loss(placed, batch), "assumed": assumed_loss(network, heads, demand, batch, inputs),
         "task": label_loss(heads["task"], batch["task"], batch["weight"]), "domain": label_loss(heads["domain"], batch["domain"], batch["weight"]),
-        "demand": label_loss(heads["demand"], batch["skill"], batch["weight"]), "tokens": token_loss(heads, batch), "teacher": teacher_loss(network, bag, batch),
+        "demand": label_loss(heads["demand"], batch["skill"], batch["weight"]), "tokens": token_loss(heads, batch), "group": label_loss(heads["group"], batch["group"], batch["outcome_weight"]), "teacher": teacher_loss(network, bag, batch),
         # Where nothing was measured, nothing sets known models apart.
         "untold": ((heads["traits"] ** 2).mean(1) * unanswered).mean(),
     }
     return sum(WEIGHTS[name] * part for name, part in parts.items()) + decay(network)
+
+
+def hold_monotone(network):
+    """No skill falls where a benchmark score rises: the map's weights on scores (all rows but the constant) stay at 0 or above."""
+    least = np.full_like(abilities.PRIOR_MAP, -np.inf)
+    least[:-1] = 0
+    return {**network, "skill_map": jnp.maximum(network["skill_map"], least)}
 
 
 step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
@@ -169,6 +178,16 @@ class Adam:
         value[rows] -= change
 
 
+def group_labels(prompts):
+    """Which generator, subject or benchmark a prompt with outcomes is of (−1 for others), and how many there are. Told apart in training alone:
+    what sets groups apart is what sets their outcomes apart, and a group's name is a label without noise."""
+    answered = ~np.isnan(prompts.scores).all(1)
+    names, place = np.unique(prompts.group, return_inverse=True)
+    counts = np.bincount(place[answered], minlength=len(names))
+    number = np.where(counts >= 8, np.cumsum(counts >= 8) - 1, -1)
+    return np.where(answered, number[place], -1), int((counts >= 8).sum())
+
+
 def targets(prompts, teacher):
     skill = np.array([SKILLS.index(SKILL_OF[TASKS[t]]) if t >= 0 else -1 for t in prompts.task])
     # A single source of short assistant commands is 40 % of all prompts; no class may be worth more than its kind.
@@ -183,7 +202,7 @@ def targets(prompts, teacher):
     outcome_weight = np.array([SOURCE_WEIGHT.get(file, 1.0) for file in prompts.file], np.float32)
     return {
         "assumed": supposed, "assumed_weight": told.astype(np.float32), "assumed_models": columns, "task": prompts.task, "domain": prompts.domain, "skill": skill,
-        "scores": prompts.scores, "outcome_weight": outcome_weight, "log_tokens": prompts.log_tokens, "weight": weight.astype(np.float32), "teacher": teacher,
+        "group": group_labels(prompts)[0], "scores": prompts.scores, "outcome_weight": outcome_weight, "log_tokens": prompts.log_tokens, "weight": weight.astype(np.float32), "teacher": teacher,
     }
 
 
@@ -209,6 +228,7 @@ def tune(prompts, table, network, wanted, inputs, scale, epochs, rng, rate=3e-3,
             total += float(value)
             for name, gradient in gradients.items():
                 network[name] = optimiser.update(name, network[name], np.asarray(gradient))
+            network = hold_monotone(network)
             gradient = counts[:, rows].T @ (np.asarray(bag_gradient) * scale["bag"])
             optimiser.update_rows("table", table, rows, gradient, 0.3)
         print(f"table, epoch {epoch + 1}/{epochs}: loss {total / (len(order) // batch):.4f}", flush=True)
@@ -247,7 +267,7 @@ def settle(bag, features, network, wanted, inputs, pairs, epochs, rng, rate=1e-3
             v = jax.tree.map(lambda a, g: BETA2 * a + (1 - BETA2) * g * g, v, gradient)
             size = cosine(rate, t, epochs * rounds)
             network = jax.tree.map(lambda w, a, b: w - size * (a / (1 - BETA**t)) / (jnp.sqrt(b / (1 - BETA2**t)) + 1e-8), network, m, v)
-            return (network, m, v, t), value
+            return (hold_monotone(network), m, v, t), value
 
         return jax.lax.scan(one, state, orders)
 
@@ -278,9 +298,11 @@ def ridge(x, y, strength, weight=None):
 def pair_heads(prompts, x, strength=2000.0):
     """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the third part of the sum: the
     gain counts double. The weights were the best on validation among nine; models/README.md says what that means."""
-    weak = prompts.scores[:, prompts.models.index("mistralai/Mixtral-8x7B-Instruct-v0.1")]
+    weak = prompts.scores[:, prompts.models.index("Mixtral-8x7B-Instruct-v0.1")]
     strong = prompts.scores[:, prompts.models.index("gpt-4-1106-preview")]
     known = ~np.isnan(weak) & ~np.isnan(strong)
+    if not known.any():  # left out by `left_out.py`
+        return {"gain": np.zeros(x.shape[1]), "weak_wrong": np.zeros(x.shape[1])}
     x, weak, strong = x[known], weak[known], strong[known]
 
     def z(column):
@@ -303,6 +325,19 @@ def centre(network, scale):
     network["skill_map"][-1] -= shift
     network["heads"] = np.array(network["heads"])
     network["heads"][-1, len(TASKS) + len(DOMAINS)] -= shift / scale["features"][-1]
+
+
+def finish(network, prompts, x, inputs, pairs):
+    """The output weights of difficulty and traits once more: `refine.py`."""
+    seen = np.hstack([np.maximum(x @ network["hidden"], 0), x])
+    heads = {name: np.asarray(part) for name, part in split_heads(seen @ network["heads"]).items()}
+    demand = np.asarray(jax.nn.softmax(heads["demand"]))
+    measured = demand @ np.asarray(ability(network, inputs)).T - heads["difficulty"] + heads["traits"] @ network["traits"].T
+    placed = demand @ (inputs @ network["skill_map"]).T - heads["difficulty"]
+    added = refine(seen, measured, placed, network["traits"], prompts.scores, pairs)
+    starts = dict(zip([name for name, _ in HEADS], np.cumsum([0] + [size for _, size in HEADS])))
+    columns = [starts["difficulty"], *range(starts["traits"], starts["traits"] + TRAITS)]
+    network["heads"][:, columns] += added.astype(np.float32)
 
 
 def novelty_head(x, rng):
@@ -340,6 +375,47 @@ def assemble(network, scale, column, pair, novelty):
     return hidden.astype(np.float32), heads.astype(np.float32), names
 
 
+def teacher_targets(work, prompts):
+    """[prompt, DIM] principal components of the teacher's vectors, NaN for prompts that it did not see."""
+    vectors = np.load(work / "teacher_prompts.npy").astype(np.float32)
+    seen = ~np.isnan(vectors[:, 0])
+    centred = vectors[seen] - vectors[seen].mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    teacher = np.full((len(prompts), DIM), np.nan, np.float32)
+    teacher[seen] = centred @ axes[:DIM].T * np.sqrt(DIM)
+    return teacher
+
+
+def fit(prompts, teacher, entries, inputs, epochs):
+    """Everything that is learned from `prompts`, as arrays by name; `entries` are the teacher's vectors of the vocabulary."""
+    rng = np.random.default_rng(SEED)
+    table = initial_table(entries, np.bincount(prompts.ids[prompts.ids > 0], minlength=len(entries)))
+    network = initial_network(rng, DIM + prompts.features.shape[1], len(prompts.models), group_labels(prompts)[1])
+    bag, wanted = prompts.bag @ table, targets(prompts, teacher)
+    spread = np.sqrt(np.average(prompts.features**2, axis=0, weights=wanted["weight"]))
+    scale = {"bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32), "features": (1 / np.maximum(spread, 0.05)).astype(np.float32)}
+    table, network = tune(prompts, table, network, wanted, inputs, scale, epochs[0], rng)
+    rounded, column = quantise(table)
+    bag = np.asarray(prompts.bag @ (rounded * column) * scale["bag"], np.float32)
+    x = np.hstack([bag, prompts.features * scale["features"]])
+    place = {row["id"]: i for i, row in enumerate(prompts.rows)}
+    pairs = np.array([[place[row["id"].rsplit("/", 1)[0]], i] for i, row in enumerate(prompts.rows) if "variant" in row])
+    network = settle(bag, x[:, DIM:], network, wanted, inputs, pairs, epochs[1], rng)
+    centre(network, scale)
+    finish(network, prompts, x, inputs, pairs)
+    novelty = novelty_head(x, rng)
+    hidden, heads, names = assemble(network, scale, column, pair_heads(prompts, x), novelty)
+    difficulty = (np.hstack([np.maximum(x @ network["hidden"], 0), x]) @ network["heads"])[:, len(TASKS) + len(DOMAINS)]
+    # Half of the distances are below the first; a bag of words that never met in training lies beyond the second.
+    distance = ((x @ novelty) ** 2).mean(1)
+    return {
+        "table": rounded, "hidden": hidden, "heads": heads, "names": np.array([n for n, _ in names]), "sizes": np.array([s for _, s in names]),
+        "abilities": np.asarray(ability(network, inputs)), "model_traits": np.asarray(network["traits"]), "models": np.array(prompts.models),
+        "difficulty_mean": difficulty[~np.isnan(prompts.scores).all(1)].mean(), "novelty_low": np.quantile(distance, 0.9), "novelty_high": 2 * np.quantile(distance, 0.999),
+        "skill_map": np.asarray(network["skill_map"]), "fallback": fallback_heads(prompts, wanted, difficulty),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
@@ -348,49 +424,12 @@ def main():
     parser.add_argument("--epochs", type=int, nargs=2, default=[9, 28])
     args = parser.parse_args()
     work = pathlib.Path(args.work)
-    rng = np.random.default_rng(SEED)
     size = len(pathlib.Path(args.vocabulary).read_text(encoding="utf-8").split("\n")) - 1
-    models = data.model_names(work)
-    prompts = data.Prompts(work, "prompts", size, models)
+    prompts = data.Prompts(work, "prompts", size, data.model_names(work))
+    inputs, known, constants = abilities.inputs(args.benchmarks, prompts.models)
+    print(f"{len(prompts)} prompts, {len(prompts.models)} models, {known.sum()} of them with benchmark scores", flush=True)
     entries = np.load(work / "teacher_vocabulary.npy")
-    table = initial_table(entries, np.bincount(prompts.ids[prompts.ids > 0], minlength=size))
-    teacher = np.full((len(prompts), DIM), np.nan, np.float32)
-    if (work / "teacher_prompts.npy").exists():
-        vectors = np.load(work / "teacher_prompts.npy").astype(np.float32)
-        seen = ~np.isnan(vectors[:, 0])
-        centred = vectors[seen] - vectors[seen].mean(0)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
-        teacher[seen] = centred @ axes[:DIM].T * np.sqrt(DIM)
-    inputs, known, constants = abilities.inputs(args.benchmarks, models)
-    print(f"{len(prompts)} prompts, {len(models)} models, {known.sum()} of them with benchmark scores")
-    network = initial_network(rng, DIM + prompts.features.shape[1], len(models))
-    bag = prompts.bag @ table
-    weight = targets(prompts, teacher)["weight"]
-    spread = np.sqrt(np.average(prompts.features**2, axis=0, weights=weight))
-    scale = {"bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32), "features": (1 / np.maximum(spread, 0.05)).astype(np.float32)}
-    wanted = targets(prompts, teacher)
-    table, network = tune(prompts, table, network, wanted, inputs, scale, args.epochs[0], rng)
-    rounded, column = quantise(table)
-    table = rounded * column
-    bag = np.asarray(prompts.bag @ table * scale["bag"], np.float32)
-    place = {row["id"]: i for i, row in enumerate(prompts.rows)}
-    pairs = np.array([[place[row["id"].rsplit("/", 1)[0]], i] for i, row in enumerate(prompts.rows) if "variant" in row])
-    network = settle(bag, prompts.features * scale["features"], network, wanted, inputs, pairs, args.epochs[1], rng)
-    centre(network, scale)
-    x = np.hstack([bag, prompts.features * scale["features"]])
-    novelty = novelty_head(x, rng)
-    hidden, heads, names = assemble(network, scale, column, pair_heads(prompts, x), novelty)
-    h = np.maximum(x @ network["hidden"], 0)
-    difficulty = (np.hstack([h, x]) @ network["heads"])[:, len(TASKS) + len(DOMAINS)]
-    answered = ~np.isnan(prompts.scores).all(1)
-    # Half of the distances are below the first; a bag of words that never met in training lies beyond the second.
-    distance = ((x @ novelty) ** 2).mean(1)
-    constants |= {
-        "difficulty_mean": difficulty[answered].mean(), "novelty_low": np.quantile(distance, 0.9), "novelty_high": 2 * np.quantile(distance, 0.999),
-        "skill_map": np.asarray(network["skill_map"]), "fallback": fallback_heads(prompts, wanted, difficulty),
-    }
-    np.savez(work / "model.npz", table=rounded, hidden=hidden, heads=heads, names=np.array([n for n, _ in names]), sizes=np.array([s for _, s in names]),
-             abilities=np.asarray(ability(network, inputs)), model_traits=np.asarray(network["traits"]), models=np.array(models), **constants)
+    np.savez(work / "model.npz", **fit(prompts, teacher_targets(work, prompts), entries, inputs, args.epochs), **constants)
 
 
 if __name__ == "__main__":

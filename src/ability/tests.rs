@@ -96,6 +96,25 @@ fn one_score_is_enough_and_better_is_never_worse() {
 }
 
 #[test]
+fn no_skill_falls_where_a_score_rises() {
+    let at = |moved: &str, score: f32| {
+        let others = BENCHMARKS.iter().map(|name| (*name, 0.6));
+        Ability::from_benchmarks(others.chain([(moved, score)]))
+    };
+    for benchmark in BENCHMARKS {
+        for (skill, name) in SKILLS.iter().enumerate() {
+            let alone = |score| Ability::from_benchmarks([(*benchmark, score)]);
+            let scores = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
+            let of = |ability: Ability| ability.skills.get(skill).copied().unwrap();
+            let among = scores.map(|score| of(at(benchmark, score)));
+            assert!(among.is_sorted(), "{name} by {benchmark}: {among:?}");
+            let only = scores.map(|score| of(alone(score)));
+            assert!(only.is_sorted(), "{name} by {benchmark} alone: {only:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_known_is_an_average_model_and_nonsense_is_nothing_known() {
     let average = Ability::from_benchmarks([]);
     assert_eq!(Ability::from_benchmarks([("unheard_of", 0.9)]), average);
