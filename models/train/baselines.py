@@ -57,7 +57,7 @@ def encoders(train, val, table):
 def row_of(train, val, x, strength):
     cells = []
     for file in SOURCES:
-        mine, theirs = np.flatnonzero((train.file == file) & ~np.array(["variant" in r for r in train.rows])), np.flatnonzero(val.file == file)
+        mine, theirs = np.flatnonzero(train.file == file), np.flatnonzero(val.file == file)
         scores = train.scores[mine]
         target = np.nanmean(scores - np.nanmean(scores, 0), 1)
         guess, told = x[1][theirs] @ fit(x[0][mine], target, strength), val.scores[theirs]
@@ -80,6 +80,8 @@ def main():
     models = [str(m) for m in saved["models"]]
     size = len(saved["table"])
     train, val = data.Prompts(work, "prompts", size, models), data.Prompts(work, "val", size, models)
+    train = train.only(np.isin(train.file, SOURCES) & np.array(["variant" not in row for row in train.rows]))
+    val = val.only(np.isin(val.file, SOURCES))
     print(f"| encoder, linear heads | {' | '.join('AUC ' + s for s in SOURCES)} | APGR of the gain |")
     print("|---" * (len(SOURCES) + 2) + "|")
     for name, (x, strength) in encoders(train, val, saved["table"].astype(np.float32)).items():

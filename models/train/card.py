@@ -1,9 +1,11 @@
-"""Writes the figures of WORK/figures.json into the model card, between its markers."""
+"""Writes figures into the model card, between its markers: those of WORK/figures.json, and those of left_out.json and baselines.md where these are named."""
 
 import argparse
 import json
 import pathlib
 
+LEFT_OUT = ("<!-- left out: written by models/train/card.py -->", "<!-- end of left out -->")
+BASELINES = ("<!-- baselines: written by models/train/card.py -->", "<!-- end of baselines -->")
 START, END = "<!-- figures: written by models/train/card.py -->", "<!-- end of figures -->"
 
 
@@ -32,15 +34,42 @@ def tables(figures):
     return "\n".join(lines)
 
 
+def left_out_tables(said):
+    lines = ["| left out | n | AUC within a model [95 %] | ECE before | ECE after 50 labels (four fifths of draws) | task accuracy there |", "|---|---|---|---|---|---|"]
+    for name, row in said["sources"].items():
+        lines.append(f"| {name}, {row['models']} models, all placed by scores | {row['n']} | {between(row['auc'])} | {between(row['ece'])} | {between(row['ece_after_labels'])} | {between(row['task'])} |")
+    lines += ["", "| models left out, placed by scores | models | prompts | AUC within a model [95 %] | ECE [95 %] |", "|---|---|---|---|---|"]
+    for name, row in said["models"].items():
+        lines.append(f"| {'all sources' if name == 'all' else name} | {row['models']} | {row['n']} | {between(row['auc'])} | {between(row['ece'])} |")
+    lines += ["", "| MMLU subjects left out | questions | APGR by gain + 4 · (P(strong) − P(weak)) | by `gain` | longer prompt → strong |", "|---|---|---|---|---|"]
+    for number, row in enumerate(said["subjects"], 1):
+        lines.append(f"| part {number} of {len(said['subjects'])} | {row['n']} | {between(row['scorer'])} | {between(row['gain'])} | {between(row['length'])} |")
+    mean = {name: sum(row[name][0] for row in said["subjects"]) / len(said["subjects"]) for name in ("scorer", "gain", "length")}
+    lines.append(f"| mean of the parts | | {mean['scorer']:.3f} | {mean['gain']:.3f} | {mean['length']:.3f} |")
+    lines += ["", "| labelled source left out | n | task accuracy [95 %] |", "|---|---|---|"]
+    lines += [f"| {name} | {row['n']} | {between(row['task'])} |" for name, row in said["labelled_sources"].items()]
+    return "\n".join(lines)
+
+
+def put(text, markers, block):
+    before, rest = text.split(markers[0])
+    return f"{before}{markers[0]}\n\n{block}\n\n{markers[1]}{rest.split(markers[1])[1]}"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--figures", required=True)
     parser.add_argument("--card", required=True)
+    parser.add_argument("--left-out")
+    parser.add_argument("--baselines")
     args = parser.parse_args()
     card = pathlib.Path(args.card)
-    before, rest = card.read_text(encoding="utf-8").split(START)
-    figures = json.loads(pathlib.Path(args.figures).read_text(encoding="utf-8"))
-    card.write_text(f"{before}{START}\n\n{tables(figures)}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    text = put(card.read_text(encoding="utf-8"), (START, END), tables(json.loads(pathlib.Path(args.figures).read_text(encoding="utf-8"))))
+    if args.left_out:
+        text = put(text, LEFT_OUT, left_out_tables(json.loads(pathlib.Path(args.left_out).read_text(encoding="utf-8"))))
+    if args.baselines:
+        text = put(text, BASELINES, pathlib.Path(args.baselines).read_text(encoding="utf-8").strip())
+    card.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
