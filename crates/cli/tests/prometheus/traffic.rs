@@ -122,7 +122,7 @@ impl World {
     /// Everything that may happen, some of it good.
     pub fn round(&self) {
         self.calm();
-        for _ in 0..4 {
+        for _ in 0..6 {
             assert_eq!(
                 self.send("large", "hi", json!({}), Some("fails")).status,
                 503
