@@ -9,7 +9,7 @@ use http_body_util::{Either, Full};
 use hyper::{Method, Response, Uri};
 use serde_json::{Value, json};
 
-use super::chat::to_bytes;
+use super::answer::to_bytes;
 use super::server::{Answered, Server, json_response};
 
 /// Answers a request whose path begins with `/control/`.

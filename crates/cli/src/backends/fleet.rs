@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use pointsman::registry::Accelerator;
+use pointsman::registry::{Accelerator, Apis};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -18,6 +18,8 @@ struct BackendSource {
     name: String,
     model: String,
     serves: Option<String>,
+    #[serde(default = "chat_only", deserialize_with = "apis")]
+    apis: Apis,
     #[serde(default = "gpu", deserialize_with = "accelerator")]
     accelerator: Accelerator,
     price: Option<PriceSource>,
@@ -43,6 +45,20 @@ struct LatencySource {
 struct FirstTokenSource {
     p50: f64,
     p99: Option<f64>,
+}
+
+/// What a backend speaks that does not say so.
+const fn chat_only() -> Apis {
+    Apis::OPENAI_CHAT
+}
+
+fn apis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Apis, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    names.iter().try_fold(Apis::NONE, |all, name| {
+        let found = Apis::find(name);
+        let found = found.ok_or_else(|| D::Error::custom(format!("unknown API `{name}`")))?;
+        Ok(all.union(found))
+    })
 }
 
 const fn gpu() -> Accelerator {
@@ -82,6 +98,8 @@ pub struct Backend {
     pub name: String,
     /// The only `model` that it takes.
     pub served_model: String,
+    /// What it speaks.
+    pub apis: Apis,
     /// The hardware that it plays.
     pub accelerator: Accelerator,
     /// USD per 1,000,000 input tokens.
@@ -170,6 +188,7 @@ impl BackendSource {
         Backend {
             served_model: self.serves.unwrap_or(self.model),
             name: self.name,
+            apis: self.apis,
             accelerator: self.accelerator,
             input_price: price.input,
             output_price: price.output,

@@ -1,16 +1,19 @@
-//! `pointsman demo-backends`: several OpenAI-compatible backends in one process, each on its own port.
+//! `pointsman demo-backends`: several LLM backends in one process, each on its own port, each speaking the APIs that the
+//! policy says it does: OpenAI's and Anthropic's.
 //!
 //! They have the latency, price and failure behaviour of GPU, CPU, LPU and serverless hardware, and honestly synthetic
 //! answers. The demo, the benchmark and the tests in a real Envoy send their requests to them; nothing of this is for
 //! production. For tests, `/control/` commands faults and shows what arrived (`control.rs`).
 
-mod chat;
+mod answer;
+mod asked;
 mod control;
 mod faults;
 pub mod fleet;
 mod record;
 mod server;
 mod timing;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

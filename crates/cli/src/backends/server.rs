@@ -12,17 +12,20 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pointsman::request::Format;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
-use super::chat::{Answer, ApiError, to_bytes};
+use super::answer::{Answer, ApiError, to_bytes};
+use super::asked::Call;
 use super::control;
 use super::faults::{Fault, Faults};
 use super::fleet::{Backend, WhenFull};
 use super::record::{Record, Recorded};
 use super::timing::{Draws, scaled};
+use super::wire::Events;
 
 /// The longest body that is read; the rest of a longer one is refused with 413.
 const MAX_BODY: usize = 64 << 20;
@@ -112,13 +115,16 @@ impl Server {
         match (&head.method, path.as_str()) {
             (&Method::GET, "/health") => Ok(self.health()),
             (&Method::GET, "/v1/models") => Ok(self.models()),
-            (&Method::POST, "/v1/chat/completions") => self.chat(&head.headers, &read.body).await,
-            _ => Ok(refuse(&ApiError {
-                status: 404,
-                code: "unknown_url",
-                message: format!("unknown request URL: {} {path}", head.method),
-            })),
+            (&Method::POST, path) => match Call::of_path(path).filter(|call| self.speaks(*call)) {
+                Some(call) => self.call(call, &head.headers, &read.body).await,
+                None => Ok(unknown_url(&head.method, path)),
+            },
+            (method, path) => Ok(unknown_url(method, path)),
         }
+    }
+
+    fn speaks(&self, call: Call) -> bool {
+        self.backend.apis.contains(call.format().api())
     }
 
     fn health(&self) -> Answered {
@@ -139,7 +145,13 @@ impl Server {
         )
     }
 
-    async fn chat(self: Arc<Self>, headers: &HeaderMap, body: &[u8]) -> Result<Answered, Broken> {
+    async fn call(
+        self: Arc<Self>,
+        call: Call,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Answered, Broken> {
+        let format = call.format();
         let (fault, own_error) = self.misfortune(headers);
         let mut break_after = None;
         let mut slow = 1.0;
@@ -148,7 +160,7 @@ impl Server {
                 status,
                 retry_after,
             }) => {
-                return Ok(commanded_status(status, retry_after));
+                return Ok(commanded_status(format, status, retry_after));
             }
             Some(Fault::ResetBeforeHeaders) => {
                 return Err(io::Error::other("reset as commanded"));
@@ -159,21 +171,19 @@ impl Server {
             None => {}
         }
         if own_error {
-            return Ok(commanded_status(500, None));
+            return Ok(commanded_status(format, 500, None));
         }
-        let created = now();
-        let answer = match Answer::to(&self.backend, body, created) {
+        let answer = match Answer::to(&self.backend, call, body, now()) {
             Ok(answer) => answer,
-            Err(error) => return Ok(refuse(&error)),
+            Err(error) => return Ok(refuse(format, &error)),
         };
         let Some(slot) = self.slot().await else {
-            return Ok(commanded_status(429, Some(1)));
+            return Ok(commanded_status(format, 429, Some(1)));
         };
         let pace = self.pace(slow);
         sleep(pace.first_token).await;
         let writing = Writing {
             answer,
-            created,
             pace,
             break_after,
             _slot: slot,
@@ -225,7 +235,6 @@ struct Pace {
 /// An answer while it is being written; it holds its slot until the last token.
 struct Writing {
     answer: Answer,
-    created: u64,
     pace: Pace,
     break_after: Option<usize>,
     _slot: OwnedSemaphorePermit,
@@ -234,6 +243,7 @@ struct Writing {
 impl Writing {
     async fn begin(self, backend: &Backend) -> Answered {
         let cost = format!("{:.9}", self.answer.cost_usd(backend));
+        let request_id = format!("req_{}", self.answer.id);
         let mut response = if self.answer.stream {
             let (sender, body) = Channel::new(64);
             tokio::spawn(self.stream(sender));
@@ -247,10 +257,11 @@ impl Writing {
             self.broken_whole()
         } else {
             sleep(self.pace.token * self.answer.tokens.len() as u32).await;
-            json_response(200, self.answer.whole(self.created))
+            json_response(200, self.answer.whole())
         };
         let headers = response.headers_mut();
         for (name, value) in [
+            ("request-id", request_id.as_str()),
             ("x-demo-backend", backend.name.as_str()),
             ("x-demo-cost-usd", &cost),
         ] {
@@ -263,7 +274,7 @@ impl Writing {
 
     /// Half of the JSON document and then nothing.
     fn broken_whole(&self) -> Answered {
-        let mut half = self.answer.whole(self.created);
+        let mut half = self.answer.whole();
         half.truncate(half.len() / 2);
         let (mut sender, body) = Channel::new(2);
         tokio::spawn(async move {
@@ -281,13 +292,15 @@ impl Writing {
     async fn stream(self, mut sender: Sender<Bytes, Broken>) {
         let Writing {
             answer,
-            created,
             pace,
             break_after,
             _slot,
         } = self;
         let start = Instant::now();
-        if sender.send_data(answer.opening(created)).await.is_err() {
+        let mut events = Events::default();
+        // A frame without bytes would end a chunked body.
+        let opening = events.opening(&answer);
+        if !opening.is_empty() && sender.send_data(opening).await.is_err() {
             return;
         }
         let end = break_after.unwrap_or(usize::MAX).min(answer.tokens.len());
@@ -302,11 +315,8 @@ impl Writing {
             let Some(tokens) = answer.tokens.get(sent..due) else {
                 break;
             };
-            if sender
-                .send_data(answer.part(created, tokens))
-                .await
-                .is_err()
-            {
+            let part = events.part(&answer, tokens);
+            if sender.send_data(part).await.is_err() {
                 return;
             }
             sent = due;
@@ -315,7 +325,7 @@ impl Writing {
         if break_after.is_some() {
             break_off(sender).await;
         } else {
-            let _ = sender.send_data(answer.closing(created)).await;
+            let _ = sender.send_data(events.closing(&answer)).await;
         }
     }
 }
@@ -370,20 +380,33 @@ pub fn json_response(status: u16, body: Bytes) -> Answered {
     response
 }
 
-fn refuse(error: &ApiError) -> Answered {
-    json_response(error.status, error.to_json())
+fn refuse(format: Format, error: &ApiError) -> Answered {
+    json_response(error.status, error.to_json(format))
 }
 
-fn commanded_status(status: u16, retry_after: Option<u32>) -> Answered {
+fn unknown_url(method: &Method, path: &str) -> Answered {
+    let error = ApiError {
+        status: 404,
+        code: "unknown_url",
+        message: format!("unknown request URL: {method} {path}"),
+    };
+    refuse(
+        Call::of_path(path).map_or(Format::OpenAiChat, Call::format),
+        &error,
+    )
+}
+
+fn commanded_status(format: Format, status: u16, retry_after: Option<u32>) -> Answered {
     let code = match status {
         429 => "rate_limit_exceeded",
         _ => "server_error",
     };
-    let mut response = refuse(&ApiError {
+    let error = ApiError {
         status,
         code,
         message: "the demo backend fails as it was told to".into(),
-    });
+    };
+    let mut response = refuse(format, &error);
     if let Some(seconds) = retry_after {
         response
             .headers_mut()

@@ -1,0 +1,217 @@
+//! What a request asks for, whatever API it speaks: read leniently, as servers do.
+//!
+//! Text is counted at about four bytes a token, and a few tokens for each message's frame. Images and tools count nothing.
+
+use pointsman::request::Format;
+use serde_json::Value;
+
+use super::answer::ApiError;
+use super::timing::seed_of;
+
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// An answer of a model.
+    Answer(Format),
+    /// `POST /v1/messages/count_tokens`: only how long the prompt is.
+    CountTokens,
+}
+
+impl Call {
+    /// What `path` calls, without its query; `None` where it is no path of an LLM API.
+    pub fn of_path(path: &str) -> Option<Call> {
+        if path.ends_with("/v1/messages/count_tokens") {
+            return Some(Call::CountTokens);
+        }
+        Format::of_path(path).map(Call::Answer)
+    }
+
+    /// The API whose words are used.
+    pub const fn format(self) -> Format {
+        match self {
+            Call::Answer(format) => format,
+            Call::CountTokens => Format::AnthropicMessages,
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The model's name.
+    pub model: String,
+    /// The same for the same prompt.
+    pub seed: u64,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// The most tokens of an answer.
+    pub limit: Option<usize>,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// Whether a stream is to end with its usage.
+    pub include_usage: bool,
+    /// How many answers are wanted.
+    pub choices: usize,
+    /// The tool that has to be called.
+    pub tool: Option<String>,
+    /// How inputs are to be embedded.
+    pub embed: Embed,
+}
+
+/// How inputs are to be embedded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Embed {
+    /// A seed for each input.
+    pub seeds: Vec<u64>,
+    /// The length of a vector.
+    pub dimensions: usize,
+    /// Whether vectors are wanted as base64 of little-endian floats.
+    pub base64: bool,
+}
+
+/// A parameter that must be there and is not.
+fn missing(name: &str) -> ApiError {
+    ApiError {
+        status: 400,
+        code: "missing_required_parameter",
+        message: format!("`{name}` is missing"),
+    }
+}
+
+impl Asked {
+    /// Reads `body` as a server does that knows the model `served` and no other.
+    ///
+    /// # Errors
+    /// 400 for a body that is no such request, 404 for another model's name.
+    pub fn read(call: Call, served: &str, body: &[u8]) -> Result<Asked, ApiError> {
+        let body: Value = serde_json::from_slice(body).map_err(|error| ApiError {
+            status: 400,
+            code: "invalid_json",
+            message: format!("the body is no request: {error}"),
+        })?;
+        let model = body.get("model").and_then(Value::as_str);
+        let model = model.ok_or_else(|| missing("model"))?;
+        if model != served {
+            return Err(ApiError {
+                status: 404,
+                code: "model_not_found",
+                message: format!("the model `{model}` does not exist"),
+            });
+        }
+        let format = call.format();
+        let field = format.prompt_field();
+        let prompt = body.get(field).filter(|prompt| !prompt.is_null());
+        let prompt = prompt.ok_or_else(|| missing(field))?;
+        if prompt.as_array().is_some_and(Vec::is_empty) {
+            return Err(missing(&format!("{field}[0]")));
+        }
+        let limit = limit(&body, format);
+        if call == Call::Answer(Format::AnthropicMessages) && limit.is_none() {
+            return Err(missing("max_tokens"));
+        }
+        let flag = |pointer: &str| body.pointer(pointer).and_then(Value::as_bool);
+        let inputs = inputs(prompt, format);
+        let choices = body.get("n").and_then(count).unwrap_or(1).clamp(1, 16);
+        Ok(Asked {
+            model: model.to_owned(),
+            // The length depends on the prompt alone, so that fleets can be compared over the same questions.
+            seed: seed_of(&serde_json::to_vec(prompt).unwrap_or_default()),
+            prompt_tokens: prompt_tokens(&body, prompt, format),
+            limit,
+            stream: flag("/stream").unwrap_or(false),
+            include_usage: flag("/stream_options/include_usage").unwrap_or(false),
+            choices: match format {
+                Format::OpenAiChat => choices,
+                Format::OpenAiCompletions => choices * inputs.len(),
+                _ => 1,
+            },
+            tool: forced_tool(&body, format),
+            embed: Embed {
+                seeds: inputs.iter().map(|input| seed_of(input)).collect(),
+                dimensions: body.get("dimensions").and_then(count).unwrap_or(384),
+                base64: body.get("encoding_format").and_then(Value::as_str) == Some("base64"),
+            },
+        })
+    }
+}
+
+fn count(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64()?).ok()
+}
+
+fn limit(body: &Value, format: Format) -> Option<usize> {
+    let names: &[&str] = match format {
+        Format::OpenAiChat => &["max_completion_tokens", "max_tokens"],
+        Format::OpenAiResponses => &["max_output_tokens"],
+        _ => &["max_tokens"],
+    };
+    names.iter().find_map(|name| body.get(name).and_then(count))
+}
+
+/// Each input of a request that has several, as bytes that stand for it.
+fn inputs(prompt: &Value, format: Format) -> Vec<Vec<u8>> {
+    let whole = || vec![prompt.to_string().into_bytes()];
+    let has_many = matches!(format, Format::OpenAiCompletions | Format::OpenAiEmbeddings);
+    match prompt.as_array() {
+        // A list of numbers is one input, as token ids.
+        Some(items) if has_many && !items.iter().all(Value::is_number) => items
+            .iter()
+            .map(|item| item.to_string().into_bytes())
+            .collect(),
+        _ => whole(),
+    }
+}
+
+/// Which tool a request insists on: the first one, or the one that it names.
+fn forced_tool(body: &Value, format: Format) -> Option<String> {
+    let choice = body.get("tool_choice")?;
+    let (any, named, of_tool) = match format {
+        Format::OpenAiChat => (
+            choice == "required",
+            "/function/name",
+            "/tools/0/function/name",
+        ),
+        Format::OpenAiResponses => (choice == "required", "/name", "/tools/0/name"),
+        Format::AnthropicMessages => (
+            choice.get("type").is_some_and(|kind| kind == "any"),
+            "/name",
+            "/tools/0/name",
+        ),
+        _ => return None,
+    };
+    let name = if any {
+        body.pointer(of_tool)
+    } else {
+        choice.pointer(named)
+    };
+    name.and_then(Value::as_str).map(str::to_owned)
+}
+
+fn prompt_tokens(body: &Value, prompt: &Value, format: Format) -> usize {
+    let system = match format {
+        Format::AnthropicMessages => body.get("system"),
+        Format::OpenAiResponses => body.get("instructions"),
+        _ => None,
+    };
+    let frames = match format {
+        Format::OpenAiCompletions | Format::OpenAiEmbeddings => 0,
+        _ => prompt.as_array().map_or(1, Vec::len),
+    };
+    let bytes = text_bytes(prompt) + system.map_or(0, text_bytes);
+    bytes.div_ceil(4) + 4 * frames
+}
+
+/// Bytes of the text in messages, parts and inputs; a token id counts as four.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(_) => ["content", "text", "output"]
+            .iter()
+            .filter_map(|name| value.get(name))
+            .map(text_bytes)
+            .sum(),
+        Value::Number(_) => 4,
+        Value::Null | Value::Bool(_) => 0,
+    }
+}

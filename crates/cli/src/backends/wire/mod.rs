@@ -1,0 +1,86 @@
+//! The words of each API: documents and events as its maker documents them.
+
+mod embeddings;
+mod messages;
+mod openai;
+mod responses;
+
+use bytes::Bytes;
+use pointsman::request::Format;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::asked::Call;
+
+/// The whole answer as one document.
+pub fn whole(answer: &Answer) -> Value {
+    let Call::Answer(format) = answer.call else {
+        return json!({"input_tokens": answer.prompt_tokens});
+    };
+    match format {
+        Format::OpenAiChat | Format::OpenAiCompletions => openai::whole(answer),
+        Format::OpenAiResponses => responses::whole(answer),
+        Format::OpenAiEmbeddings => embeddings::whole(answer),
+        Format::AnthropicMessages => messages::whole(answer),
+    }
+}
+
+/// The events of a stream as they are written.
+#[derive(Debug, Default)]
+pub struct Events {
+    text: String,
+    /// How many were written.
+    count: u64,
+}
+
+impl Events {
+    /// The events that open a stream.
+    pub fn opening(&mut self, answer: &Answer) -> Bytes {
+        match answer.call.format() {
+            Format::OpenAiResponses => responses::opening(answer, self),
+            Format::AnthropicMessages => messages::opening(answer, self),
+            _ => openai::opening(answer, self),
+        }
+        self.take()
+    }
+
+    /// The events of some tokens that are ready together.
+    pub fn part(&mut self, answer: &Answer, tokens: &[String]) -> Bytes {
+        let text = tokens.concat();
+        match answer.call.format() {
+            Format::OpenAiResponses => responses::part(answer, &text, self),
+            Format::AnthropicMessages => messages::part(answer, &text, self),
+            _ => openai::part(answer, &text, self),
+        }
+        self.take()
+    }
+
+    /// The events that end a stream.
+    pub fn closing(&mut self, answer: &Answer) -> Bytes {
+        match answer.call.format() {
+            Format::OpenAiResponses => responses::closing(answer, self),
+            Format::AnthropicMessages => messages::closing(answer, self),
+            _ => openai::closing(answer, self),
+        }
+        self.take()
+    }
+
+    /// An event without a name.
+    fn data(&mut self, data: &Value) {
+        self.text += &format!("data: {data}\n\n");
+        self.count += 1;
+    }
+
+    /// An event with its name, which its data repeat as `type`.
+    fn named(&mut self, name: &str, mut data: Value) {
+        if let Some(members) = data.as_object_mut() {
+            members.insert("type".into(), name.into());
+        }
+        self.text += &format!("event: {name}\n");
+        self.data(&data);
+    }
+
+    fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.text).into()
+    }
+}
