@@ -141,12 +141,19 @@ fn metering(criterion: &mut Criterion) {
     let vectors =
         json!({"data": [{"embedding": vec![-0.009_327_292; 1536]}], "usage": {"prompt_tokens": 8}})
             .to_string();
+    let delta = b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" planet\"}}\n\n";
     for (name, format, media, chunk) in [
         (
             "event",
             Format::OpenAiChat,
             Media::EventStream,
             event.as_slice(),
+        ),
+        (
+            "event of anthropic",
+            Format::AnthropicMessages,
+            Media::EventStream,
+            delta.as_slice(),
         ),
         (
             "answer/2KB",

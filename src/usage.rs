@@ -174,7 +174,13 @@ impl Meter {
         let input = found.input.ok_or(unknown)?;
         let output = match found.output {
             Some(output) => output,
-            None if self.format == Format::OpenAiEmbeddings => 0,
+            // There is none, whatever the total counts.
+            None if self.format == Format::OpenAiEmbeddings => {
+                return Ok(Usage {
+                    input_tokens: input,
+                    ..Usage::default()
+                });
+            }
             None => return Err(unknown),
         };
         if self.format == Format::AnthropicMessages {
@@ -192,15 +198,23 @@ impl Meter {
                 reasoning_tokens: found.reasoning.unwrap_or(0),
             });
         }
-        let reasoning = found.reasoning.unwrap_or(0);
-        // Most count reasoning as output. Some (xAI, Gemini) count it beside, which the total gives away.
-        let beside = input.saturating_add(output).saturating_add(reasoning);
-        let counted_beside = reasoning > 0 && found.total == Some(beside);
+        let stated = found.reasoning.unwrap_or(0);
+        // Most count reasoning as output. Some count it beside, which the total gives away: xAI, which states it, and Gemini,
+        // which does not.
+        let beside = found
+            .total
+            .unwrap_or(0)
+            .saturating_sub(input.saturating_add(output));
+        let counted_beside = beside > 0 && (stated == 0 || stated == beside);
+        let (output, reasoning) = match counted_beside {
+            true => (output.saturating_add(beside), beside),
+            false => (output, stated),
+        };
         Ok(Usage {
             input_tokens: input,
             cached_input_tokens: found.cached.or(found.cache_read).unwrap_or(0).min(input),
             cache_write_tokens: 0,
-            output_tokens: output + if counted_beside { reasoning } else { 0 },
+            output_tokens: output,
             reasoning_tokens: reasoning,
         })
     }
