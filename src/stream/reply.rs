@@ -37,10 +37,18 @@ pub fn error(format: Format, rejection: &Rejection) -> Reply {
     }
 }
 
-/// `GET /v1/models`: every name that a client can ask for as `model`, as OpenAI lists it; models first, then profiles.
+/// `GET /v1/models`: every name that a client can ask for as `model`, models first, then profiles; OpenAI's fields and
+/// Anthropic's in one document, whose clients ask the same path.
 pub fn model_list(policy: &Policy) -> Reply {
     let data: Vec<Value> = names(policy).map(|(name, kind)| one(name, kind)).collect();
-    let list = json!({ "object": "list", "data": data });
+    let id = |one: Option<&Value>| one.and_then(|one| one.get("id").cloned());
+    let list = json!({
+        "object": "list",
+        "first_id": id(data.first()),
+        "last_id": id(data.last()),
+        "has_more": false,
+        "data": data,
+    });
     ok("pointsman_models", &list)
 }
 
@@ -79,13 +87,16 @@ fn names(policy: &Policy) -> impl Iterator<Item = (&str, &'static str)> {
         .chain(profiles.map(|profile| (profile.name.as_str(), "profile")))
 }
 
-/// `created` is required by clients' types and means nothing here.
+/// The times are required by clients' types and mean nothing here.
 fn one(name: &str, kind: &str) -> Value {
     json!({
         "id": name,
         "object": "model",
         "created": 0,
         "owned_by": "pointsman",
+        "type": "model",
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
         "kind": kind,
     })
 }

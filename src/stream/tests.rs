@@ -605,6 +605,12 @@ fn models_and_profiles_are_listed_as_openai_lists_models() {
         .map(|one| one["id"].as_str().unwrap())
         .collect();
     assert!(ids.contains(&"tiny") && ids.contains(&"huge") && ids.contains(&"auto"));
+    // What Anthropic's clients read of the same answer.
+    let ends = [list["first_id"].as_str(), list["last_id"].as_str()];
+    assert_eq!(ends, [ids.first().copied(), ids.last().copied()]);
+    assert_eq!(list["has_more"], false);
+    assert_eq!(list["data"][0]["type"], "model");
+    assert_eq!(list["data"][0]["display_name"], ids[0]);
 
     for (name, status) in [("huge", 200), ("auto:fast", 200), ("other", 404)] {
         let mut host = Host::new(POLICY);
