@@ -44,7 +44,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli demo test test-native test-wasm bench train lint deny clean
+.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm bench train lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -165,6 +165,9 @@ wasm-test-trap: $(RUST_STAMP)
 
 cli: $(RUST_STAMP) ## build the command line: target/release/pointsman
 	@cargo build --locked --package pointsman-cli --release
+
+oci: wasm cli ## the filter as an OCI image layout: target/oci
+	@$(CLI) package oci $(TARGET)/oci --module $(MODULE)
 
 # --- Try -----------------------------------------------------------------------------------------------------------
 LLM_STAMP := $(STAMPS)/llm-$(call key,tests/requirements-llm.txt)

@@ -24,6 +24,7 @@ mod import;
 mod input;
 mod key;
 mod outcomes;
+mod package;
 mod progress;
 mod quantile;
 mod render;
@@ -63,7 +64,7 @@ enum Command {
     Check(check::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
-    /// Serve simulated OpenAI-compatible backends: GPU, CPU, LPU, serverless
+    /// Serve simulated backends of OpenAI's and Anthropic's APIs: GPU, CPU, LPU, serverless
     DemoBackends(backends::Args),
     /// Measure the router on outcomes of real models: quality, cost, calibration
     Eval(eval::Args),
@@ -78,6 +79,8 @@ enum Command {
     Import(import::Args),
     /// Make a key that signs policies, and print its public half
     Keygen(sign::KeygenArgs),
+    /// Pack the module for a registry
+    Package(package::Args),
     /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
     Render(render::Args),
     /// Print the decision on request bodies as JSON lines
@@ -103,6 +106,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Features(args) => features::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Keygen(args) => sign::keygen(&args),
+        Command::Package(args) => package::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
