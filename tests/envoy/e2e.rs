@@ -21,6 +21,7 @@ mod doctor;
 mod failover;
 mod faults;
 mod hygiene;
+mod mesh;
 mod observed;
 mod otlp;
 mod policies;
@@ -76,6 +77,7 @@ fn all() -> impl Iterator<Item = Test> {
         failover::TESTS,
         faults::TESTS,
         hygiene::TESTS,
+        mesh::TESTS,
         observed::TESTS,
         otlp::TESTS,
         budgets::TESTS,

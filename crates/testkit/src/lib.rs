@@ -10,6 +10,7 @@ pub mod envoy;
 pub mod files;
 pub mod http1;
 pub mod http2;
+pub mod mesh;
 pub mod metrics;
 pub mod otlp;
 pub mod policy_source;

@@ -47,7 +47,7 @@ fn head(plan: &Plan<'_>) -> String {
     let mut options = String::new();
     for (name, value, usual) in [
         ("envoy-version", plan.args.envoy_version.as_str(), "1.36"),
-        ("module", plan.args.module.as_str(), "target/pointsman.wasm"),
+        ("module", plan.module.as_str(), super::MODULE),
         ("listen", plan.args.listen.as_str(), "127.0.0.1:10000"),
     ] {
         if value != usual {
@@ -135,7 +135,7 @@ pub fn attempt_vm(plan: &Plan<'_>) -> String {
 fn code(plan: &Plan<'_>, secrets: bool) -> String {
     let mut out = format!(
         "  runtime: envoy.wasm.runtime.v8\n  # Relative to where Envoy is started.\n  code: {{local: {{filename: {}}}}}\n",
-        scalar(&plan.args.module)
+        scalar(&plan.module)
     );
     let mut keys: Vec<&str> = plan
         .policy

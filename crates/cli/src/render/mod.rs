@@ -24,6 +24,8 @@ use crate::input;
 const MOST_AGGREGATES: usize = 160;
 /// The first Envoy that can pick the cluster of each attempt.
 const PER_ATTEMPT_SINCE: (u32, u32) = (1, 39);
+/// Where `make wasm` leaves the module.
+const MODULE: &str = "target/pointsman.wasm";
 /// What is supported.
 const OLDEST: (u32, u32) = (1, 36);
 
@@ -41,9 +43,10 @@ pub struct Args {
     /// How requests get to another backend [default: what the Envoy version can do best]
     #[arg(long, value_enum)]
     failover: Option<Way>,
-    /// Where Envoy finds the filter
-    #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
-    module: String,
+    /// Where Envoy finds the filter; for Istio also where it is fetched, such as oci://registry.example/pointsman:0.1.0
+    /// [default: target/pointsman.wasm, or /var/lib/pointsman/plugin.wasm in a mesh]
+    #[arg(long, value_name = "FILE")]
+    module: Option<String>,
     /// Where it takes requests
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:10000")]
     listen: String,
@@ -72,6 +75,8 @@ pub struct Args {
     /// An OpenTelemetry collector, by OTLP over gRPC: it gets a log record and a span of each request
     #[arg(long, value_name = "HOST:PORT")]
     otlp: Option<String>,
+    #[command(flatten)]
+    names: mesh::Names,
 }
 
 /// For whom is rendered.
@@ -107,6 +112,8 @@ struct Plan<'a> {
     version: (u32, u32),
     first_token_timeout: f64,
     answer_timeout: f64,
+    /// Where the module is.
+    module: String,
     args: &'a Args,
 }
 
@@ -115,6 +122,16 @@ struct Plan<'a> {
 /// # Errors
 /// [`Failure::Input`] where the policy does not compile or cannot be rendered so.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let (text, note) = render(args)?;
+    if let Some(note) = note {
+        eprintln!("note: {note}");
+    }
+    print!("{text}");
+    Ok(())
+}
+
+/// What was asked for, and what was chosen for the operator.
+fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
     let source = json_text(&input::read_text(&args.policy)?)?;
     let policy = input::compile(&args.policy, &source)?;
     let version = parse_version(&args.envoy_version)?;
@@ -128,6 +145,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         version,
         first_token_timeout: args.first_token_timeout.unwrap_or(first_token),
         answer_timeout: args.answer_timeout.unwrap_or(answer),
+        module: args.module.clone().unwrap_or_else(|| {
+            let usual = match args.form {
+                Form::Envoy => MODULE,
+                Form::Istio | Form::EnvoyGateway => mesh::MODULE,
+            };
+            usual.to_owned()
+        }),
         args,
     };
     check(&plan)?;
@@ -136,11 +160,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Form::Istio => mesh::istio(&plan)?,
         Form::EnvoyGateway => mesh::gateway(&plan)?,
     };
-    if let Some(note) = note(&plan) {
-        eprintln!("note: {note}");
-    }
-    print!("{text}");
-    Ok(())
+    Ok((text, note(&plan)))
+}
+
+/// What these arguments render, for tests of what is done with it.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub fn rendered(arguments: &[&str]) -> String {
+    use clap::{Args as _, FromArgMatches as _};
+    let command = Args::augment_args(clap::Command::new("render")).no_binary_name(true);
+    let args = Args::from_arg_matches(&command.get_matches_from(arguments)).unwrap();
+    render(&args).unwrap().0
 }
 
 /// JSON as it is, YAML as JSON.

@@ -1,0 +1,402 @@
+//! `envoy/istio` and `envoy/gateway`: what is shipped is what `pointsman render` writes, every object has the shape that its
+//! kind allows, and the names in one file are those in the others. That patched Envoys decide is shown in `tests/envoy/mesh.rs`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+
+use pointsman::policy::Policy;
+use pointsman_testkit::files;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+fn read(path: &str) -> String {
+    let file = files::root().join(path);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn documents(path: &str) -> Vec<Value> {
+    serde_yaml_ng::Deserializer::from_str(&read(path))
+        .map(|document| {
+            Value::deserialize(document).unwrap_or_else(|error| panic!("{path}: {error}"))
+        })
+        .collect()
+}
+
+/// The files of both folders, by path.
+fn shipped() -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["envoy/istio", "envoy/gateway"] {
+        for entry in fs::read_dir(files::root().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".yaml") {
+                found.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// What the first lines of a rendered file say it was written by, and what that writes.
+fn rendered(path: &str) -> (String, String) {
+    let text = read(path);
+    let mut lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   pointsman "));
+    let command = lines
+        .next()
+        .unwrap_or_else(|| panic!("{path} names no command"));
+    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(command.split(' '))
+        .current_dir(files::root())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {said}");
+    (
+        command.to_owned(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[test]
+fn patches_are_what_render_writes() {
+    for path in [
+        "envoy/istio/gateway.yaml",
+        "envoy/istio/sidecar.yaml",
+        "envoy/gateway/patch.yaml",
+    ] {
+        let (command, wanted) = rendered(path);
+        assert!(read(path) == wanted, "run `pointsman {command} > {path}`");
+    }
+}
+
+/// The shapes of every kind that is known, by version and kind.
+fn kinds() -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    for file in ["istio", "envoy-gateway", "gateway-api", "kubernetes"] {
+        let document: Value =
+            serde_json::from_str(&read(&format!("tests/data/crds/{file}.json"))).unwrap();
+        assert!(document["source"].is_string());
+        let Value::Object(kinds) = document["kinds"].clone() else {
+            panic!("{file}");
+        };
+        all.extend(kinds);
+    }
+    all
+}
+
+fn is_of(kind: &str, value: &Value) -> bool {
+    match kind {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("the shapes have no type `{other}`"),
+    }
+}
+
+/// What is wrong with a value, each with its place.
+fn problems(shape: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+    let kinds: Vec<&str> = match &shape["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    if !kinds.is_empty() && !kinds.iter().any(|kind| is_of(kind, value)) {
+        found.push(format!("{place} is no {}", kinds.join(" or ")));
+        return;
+    }
+    if let Some(allowed) = shape["enum"].as_array()
+        && !allowed.contains(value)
+    {
+        found.push(format!("{place} cannot be {value}"));
+    }
+    if shape["any"] == json!(true) {
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            for name in shape["required"].as_array().into_iter().flatten() {
+                if !members.contains_key(name.as_str().unwrap()) {
+                    found.push(format!("{place} lacks {name}"));
+                }
+            }
+            let some = shape["at_most_one"].as_array().into_iter().flatten();
+            if some
+                .filter(|name| members.contains_key(name.as_str().unwrap()))
+                .count()
+                > 1
+            {
+                found.push(format!(
+                    "{place} has more than one of {}",
+                    shape["at_most_one"]
+                ));
+            }
+            for (name, member) in members {
+                let place = format!("{place}.{name}");
+                match (
+                    shape["properties"].get(name),
+                    shape.get("additionalProperties"),
+                ) {
+                    (Some(shape), _) | (None, Some(shape)) => {
+                        problems(shape, member, &place, found)
+                    }
+                    (None, None) => found.push(format!("{place} is unknown")),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                problems(&shape["items"], item, &format!("{place}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is wrong with an object of Kubernetes.
+fn wrong(kinds: &BTreeMap<String, Value>, object: &Value) -> Vec<String> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let (Some(version), Some(kind)) = (text("/apiVersion"), text("/kind")) else {
+        return vec!["it is no object of Kubernetes".into()];
+    };
+    let mut found = Vec::new();
+    let name = text("/metadata/name").unwrap_or_default();
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    if name.is_empty() || !name.bytes().all(plain) {
+        found.push(format!("{kind} has no name, or one that is not allowed"));
+    }
+    match kinds.get(&format!("{version} {kind}")) {
+        Some(shape) => problems(shape, &object["spec"], "spec", &mut found),
+        None => found.push(format!("{version} {kind} is no kind that is known")),
+    }
+    found
+}
+
+#[test]
+fn every_object_has_the_shape_of_its_kind() {
+    let kinds = kinds();
+    let mut seen = BTreeSet::new();
+    for path in shipped() {
+        for object in documents(&path) {
+            if object["kind"] == "Kustomization" {
+                continue;
+            }
+            let found = wrong(&kinds, &object);
+            assert!(found.is_empty(), "{path}: {found:#?}");
+            let part = |name: &str| object[name].as_str().unwrap().to_owned();
+            seen.insert(format!("{} {}", part("apiVersion"), part("kind")));
+        }
+    }
+    let unused: Vec<_> = kinds.keys().filter(|kind| !seen.contains(*kind)).collect();
+    assert!(unused.is_empty(), "no file has a {unused:?}");
+}
+
+#[test]
+fn mistakes_in_objects_are_found() {
+    let kinds = kinds();
+    let filter = &documents("envoy/istio/gateway.yaml")[0];
+    let spoilt = |pointer: &str, value: Value| {
+        let mut object = filter.clone();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        object.pointer_mut(parent).unwrap()[name] = value;
+        wrong(&kinds, &object).join("; ")
+    };
+    assert_eq!(
+        spoilt("/spec/configPatches/0/applyTo", json!("LISTENERS")),
+        "spec.configPatches[0].applyTo cannot be \"LISTENERS\""
+    );
+    assert_eq!(
+        spoilt("/spec/configPatches/0/match/contxt", json!("GATEWAY")),
+        "spec.configPatches[0].match.contxt is unknown"
+    );
+    assert_eq!(
+        spoilt(
+            "/spec/configPatches/0/match/listener",
+            json!({"portNumber": "80"})
+        ),
+        "spec.configPatches[0].match.listener.portNumber is no integer"
+    );
+    assert_eq!(
+        spoilt("/spec/workloadSelector", json!(["istio"])),
+        "spec.workloadSelector is no object"
+    );
+    assert!(
+        spoilt(
+            "/spec/configPatches/0/match",
+            json!({"listener": {}, "cluster": {}})
+        )
+        .contains("more than one")
+    );
+    let policy = &documents("envoy/gateway/patch.yaml")[1];
+    let mut policy = policy.clone();
+    policy["spec"].as_object_mut().unwrap().remove("targetRef");
+    assert_eq!(wrong(&kinds, &policy), ["spec lacks \"targetRef\""]);
+}
+
+/// `outbound|PORT||HOST` for every port of every service and entry.
+fn clusters_of_istio() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for object in documents("envoy/istio/backends.yaml") {
+        let hosts = match object["kind"].as_str().unwrap() {
+            "Service" => {
+                let part = |name: &str| object["metadata"][name].as_str().unwrap();
+                vec![format!(
+                    "{}.{}.svc.cluster.local",
+                    part("name"),
+                    part("namespace")
+                )]
+            }
+            "ServiceEntry" => serde_json::from_value(object["spec"]["hosts"].clone()).unwrap(),
+            _ => continue,
+        };
+        for port in object["spec"]["ports"].as_array().unwrap() {
+            let number = port.get("number").or(port.get("port")).unwrap();
+            found.extend(
+                hosts
+                    .iter()
+                    .map(|host| format!("outbound|{number}||{host}")),
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn the_names_agree() {
+    let clusters = clusters_of_istio();
+    let policy = Policy::compile(&read("envoy/istio/policy.json")).unwrap();
+    for name in policy.clusters() {
+        assert!(
+            clusters.contains(name),
+            "nothing makes the cluster `{name}`"
+        );
+    }
+    // The hosts that are patched are those that requests are sent to.
+    let host = |path: &str| {
+        let (command, _) = rendered(path);
+        let mut words = command
+            .split(' ')
+            .skip_while(|word| *word != "--virtual-host");
+        words.nth(1).unwrap().to_owned()
+    };
+    let (called, port) = host("envoy/istio/sidecar.yaml")
+        .rsplit_once(':')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    assert!(clusters.contains(&format!("outbound|{port}||{called}")));
+    let objects = documents("envoy/istio/backends.yaml");
+    let spec = |kind: &str| &objects.iter().find(|one| one["kind"] == kind).unwrap()["spec"];
+    let outside = spec("VirtualService")["hosts"][0].as_str().unwrap();
+    assert_eq!(spec("Gateway")["servers"][0]["hosts"][0], outside);
+    let port = &spec("Gateway")["servers"][0]["port"]["number"];
+    assert_eq!(
+        host("envoy/istio/gateway.yaml"),
+        format!("{outside}:{port}")
+    );
+
+    // The gateway, and what patches it and brings it the module.
+    let patch = documents("envoy/gateway/patch.yaml");
+    let gateway = documents("envoy/gateway/gateway.yaml");
+    let gateway = gateway.iter().find(|one| one["kind"] == "Gateway").unwrap();
+    assert_eq!(
+        patch[1]["spec"]["targetRef"]["name"],
+        gateway["metadata"]["name"]
+    );
+    let parameters = &gateway["spec"]["infrastructure"]["parametersRef"];
+    assert_eq!(
+        (&parameters["kind"], &parameters["name"]),
+        (&patch[0]["kind"], &patch[0]["metadata"]["name"])
+    );
+    let port = &gateway["spec"]["listeners"][0]["port"];
+    assert_eq!(
+        patch[1]["spec"]["jsonPatches"][0]["name"],
+        format!("tcp-{port}")
+    );
+
+    // What kustomize puts together is there.
+    let kustomization = &documents("envoy/istio/kustomization.yaml")[0];
+    let names = kustomization["resources"].as_array().unwrap().iter();
+    let names = names.chain(
+        kustomization["configMapGenerator"][0]["files"]
+            .as_array()
+            .unwrap(),
+    );
+    for name in names {
+        assert!(
+            files::root()
+                .join("envoy/istio")
+                .join(name.as_str().unwrap())
+                .exists(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_a_mesh_cannot_do_is_refused() {
+    let said = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .arg("render")
+            .args(arguments)
+            .current_dir(files::root())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let policy = "envoy/istio/policy.json";
+    let remote = ["--module", "oci://registry.example/pointsman:1"];
+    let told = said(&[
+        "envoy-gateway",
+        "envoy/gateway/policy.json",
+        "--failover",
+        "off",
+        remote[0],
+        remote[1],
+    ]);
+    assert_eq!(
+        told,
+        "error: `oci://registry.example/pointsman:1` is no file: only Istio fetches a module, and only with `--failover off`\n"
+    );
+    let told = said(&[
+        "istio",
+        policy,
+        "--envoy-version",
+        "1.40",
+        remote[0],
+        remote[1],
+    ]);
+    assert!(told.contains("only with `--failover off`"), "{told}");
+    let told = said(&["istio", policy, "--failover", "off", "--context", "sidecar"]);
+    assert!(told.starts_with("error: say by `--virtual-host`"), "{told}");
+    let told = said(&[
+        "istio",
+        policy,
+        "--failover",
+        "off",
+        "--selector",
+        "gateway",
+    ]);
+    assert_eq!(
+        told,
+        "error: `gateway` is no label, such as `istio=ingressgateway`\n"
+    );
+    // Endpoints of the mesh have no names that a chain could know them by.
+    let told = said(&["istio", policy]);
+    assert!(
+        told.contains("an aggregate cannot tell which backend"),
+        "{told}"
+    );
+}
