@@ -8,13 +8,13 @@ use pointsman::telemetry::{STATS_TAGS, header};
 use serde_json::Value;
 
 use super::subject::{Site, Subject, list, text_of};
-use super::{Finding, Level, module};
+use super::{Finding, Level, attempts, module};
 
 /// The oldest version that works, and the newest that is tested.
 const VERSIONS: [[u64; 2]; 2] = [[1, 36], [1, 40]];
 
 /// The limit where neither listener nor route states one.
-const DEFAULT_BUFFER: u64 = 1 << 20;
+pub(super) const DEFAULT_BUFFER: u64 = 1 << 20;
 
 /// Counters that say that something fails: the end of their names, and what that means.
 const FAULTS: &[(&str, &str, &str)] = &[
@@ -32,6 +32,16 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "pointsman.classifier_faults",
         "prompts were judged by features alone",
         "report it with Envoy's log",
+    ),
+    (
+        "pointsman.secrets_missing",
+        "attempts were made without the credentials that their backend needs",
+        "set the environment variable that the backend's `credentials` name, where Envoy is started",
+    ),
+    (
+        "pointsman.attempts_unknown",
+        "attempts went on as they were: their backend or their body was not known",
+        "render clusters and filters again from the policy that the router has",
     ),
     (
         "pointsman.metrics_dropped",
@@ -53,8 +63,9 @@ pub fn all(subject: &Subject, module_file: Option<&Path>) -> Vec<Finding> {
     stats_tags(subject, &mut findings);
     counters(subject, &mut findings);
     for site in &subject.sites {
-        stop_iteration(site, &mut findings);
-        failure_policy(site, &mut findings);
+        let place = site.place("filter");
+        stop_iteration(&place, &site.plugin_config, &mut findings);
+        failure_policy(&place, &site.plugin_config, &mut findings);
         configuration(site, &mut findings);
         order(site, &mut findings);
         hygiene(site, &mut findings);
@@ -63,17 +74,19 @@ pub fn all(subject: &Subject, module_file: Option<&Path>) -> Vec<Finding> {
         clusters(site, subject, &mut findings);
         local_replies(site, &mut findings);
         imports(site, subject, module_file, &mut findings);
+        attempts::of_site(site, subject, &mut findings);
     }
+    attempts::of_clusters(subject, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings
 }
 
 impl Site {
-    fn place(&self, what: &str) -> String {
+    pub(super) fn place(&self, what: &str) -> String {
         format!("listener `{}`, {what}", self.listener)
     }
 
-    fn compiled(&self) -> Option<&Plugin> {
+    pub(super) fn compiled(&self) -> Option<&Plugin> {
         self.plugin.as_ref()?.as_ref().ok()
     }
 
@@ -92,7 +105,7 @@ impl Site {
     }
 }
 
-fn error(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
+pub(super) fn error(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
     Finding {
         level: Level::Error,
         check,
@@ -102,7 +115,7 @@ fn error(check: &'static str, place: String, problem: &str, mend: &str) -> Findi
     }
 }
 
-fn warning(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
+pub(super) fn warning(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
     Finding {
         level: Level::Warning,
         ..error(check, place, problem, mend)
@@ -140,22 +153,21 @@ fn presence(subject: &Subject, findings: &mut Vec<Finding>) {
     }
 }
 
-fn stop_iteration(site: &Site, findings: &mut Vec<Finding>) {
-    let field = site.plugin_config.get("allow_on_headers_stop_iteration");
+pub(super) fn stop_iteration(place: &str, config: &Value, findings: &mut Vec<Finding>) {
+    let field = config.get("allow_on_headers_stop_iteration");
     if field != Some(&Value::Bool(true)) {
         findings.push(error(
             "stop_iteration",
-            site.place("filter"),
+            place.to_owned(),
             "`allow_on_headers_stop_iteration` is not set: Envoy never shows a body to the filter, and every LLM request hangs",
             "set `allow_on_headers_stop_iteration: true` in the filter's `config`",
         ));
     }
 }
 
-fn failure_policy(site: &Site, findings: &mut Vec<Finding>) {
-    let config = &site.plugin_config;
+pub(super) fn failure_policy(place: &str, config: &Value, findings: &mut Vec<Finding>) {
     let mend = "set `failure_policy: FAIL_RELOAD` and `reload_config: {backoff: {base_interval: 0.010s}}`, and no `fail_open`";
-    let place = site.place("filter");
+    let place = place.to_owned();
     if config.get("fail_open") == Some(&Value::Bool(true)) {
         let problem =
             "`fail_open`: after one fault the filter is skipped for ever, and nothing says so";
@@ -166,13 +178,13 @@ fn failure_policy(site: &Site, findings: &mut Vec<Finding>) {
         Some("FAIL_RELOAD") => {}
         Some("FAIL_OPEN") => findings.push(error(
             "failure_policy",
-            place,
+            place.clone(),
             "`FAIL_OPEN`: after one fault the filter is skipped on that worker for ever",
             mend,
         )),
         _ => findings.push(error(
             "failure_policy",
-            place,
+            place.clone(),
             "no `FAIL_RELOAD`: after one fault the worker answers 503 for ever",
             mend,
         )),
@@ -182,7 +194,7 @@ fn failure_policy(site: &Site, findings: &mut Vec<Finding>) {
     if seconds.is_some_and(|seconds| seconds < 0.002) {
         findings.push(error(
             "failure_policy",
-            site.place("filter"),
+            place,
             "a `base_interval` of less than 2 ms crashes Envoy at the first fault",
             "set `base_interval: 0.010s`",
         ));

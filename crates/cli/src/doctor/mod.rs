@@ -4,6 +4,7 @@
 //! nothing. What Envoy itself refuses (`envoy --mode validate`) is not looked for again: these are the settings that Envoy
 //! takes and that hurt later.
 
+mod attempts;
 mod checks;
 mod module;
 mod subject;

@@ -26,6 +26,8 @@ pub struct Subject {
     pub stats_tags: Vec<Value>,
     /// Every place where the filter stands before clients' requests.
     pub sites: Vec<Site>,
+    /// Every cluster in which it sees to each attempt.
+    pub attempts: Vec<Attempt>,
     /// Counters that speak of faults, of a running Envoy.
     pub counters: Vec<(String, u64)>,
 }
@@ -47,6 +49,28 @@ pub struct Site {
     pub plugin_config: Value,
     /// The plugin's configuration, compiled; `None` where the filter has none that can be read.
     pub plugin: Option<Result<Plugin, InvalidPlugin>>,
+}
+
+/// A cluster with the filter in its role of attempts.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The cluster's `per_connection_buffer_limit_bytes`.
+    pub connection_buffer: Option<u64>,
+    /// The filter's `PluginConfig`.
+    pub plugin_config: Value,
+    /// The plugin's configuration, compiled; `None` where the filter has none that can be read.
+    pub plugin: Option<Result<Plugin, InvalidPlugin>>,
+}
+
+/// What is collected of a document before it is put together.
+#[derive(Default)]
+struct Parts<'d> {
+    listeners: Vec<&'d Value>,
+    routes: Vec<&'d Value>,
+    /// Filters that are found by their names.
+    extensions: Vec<&'d Value>,
 }
 
 impl Subject {
@@ -93,33 +117,28 @@ impl Subject {
     /// Takes a dump or a bootstrap apart.
     pub fn of_document(document: &Value) -> Subject {
         let mut subject = Subject::default();
-        let mut listeners = Vec::new();
-        let mut routes = Vec::new();
+        let mut parts = Parts::default();
         match document.get("configs").and_then(Value::as_array) {
             Some(configs) => {
                 for config in configs {
-                    subject.read_dumped(config, &mut listeners, &mut routes);
+                    subject.read_dumped(config, &mut parts);
                 }
             }
             None => {
                 subject.read_bootstrap(document);
-                listeners.extend(list(document, "/static_resources/listeners"));
+                let listeners = list(document, "/static_resources/listeners");
+                parts.listeners.extend(listeners);
                 subject.add_clusters(list(document, "/static_resources/clusters"));
             }
         }
-        for listener in listeners {
-            subject.add_sites(listener, &routes);
+        for listener in &parts.listeners {
+            subject.add_sites(listener, &parts);
         }
         subject
     }
 
     /// One section of a dump.
-    fn read_dumped<'d>(
-        &mut self,
-        config: &'d Value,
-        listeners: &mut Vec<&'d Value>,
-        routes: &mut Vec<&'d Value>,
-    ) {
+    fn read_dumped<'d>(&mut self, config: &'d Value, parts: &mut Parts<'d>) {
         let each = |name: &str, member: &str| {
             let items = list(config, &format!("/{name}"));
             let member = format!("/{member}");
@@ -130,10 +149,16 @@ impl Subject {
         if let Some(bootstrap) = config.get("bootstrap") {
             self.read_bootstrap(bootstrap);
         }
-        listeners.extend(each("static_listeners", "listener"));
-        listeners.extend(each("dynamic_listeners", "active_state/listener"));
-        routes.extend(each("static_route_configs", "route_config"));
-        routes.extend(each("dynamic_route_configs", "route_config"));
+        let active = each("dynamic_listeners", "active_state/listener");
+        parts.listeners.extend(each("static_listeners", "listener"));
+        parts.listeners.extend(active);
+        parts
+            .routes
+            .extend(each("static_route_configs", "route_config"));
+        parts
+            .routes
+            .extend(each("dynamic_route_configs", "route_config"));
+        parts.extensions.extend(each("ecds_filters", "ecds_filter"));
         self.add_clusters(each("static_clusters", "cluster"));
         self.add_clusters(each("dynamic_active_clusters", "cluster"));
     }
@@ -155,40 +180,46 @@ impl Subject {
     }
 
     fn add_clusters<'d>(&mut self, clusters: impl IntoIterator<Item = &'d Value>) {
-        let names = clusters
-            .into_iter()
-            .filter_map(|cluster| cluster.get("name").and_then(Value::as_str));
-        self.clusters.extend(names.map(str::to_owned));
+        for cluster in clusters {
+            let Some(name) = text_of(cluster, "name") else {
+                continue;
+            };
+            self.clusters.push(name.to_owned());
+            let options = cluster.get("typed_extension_protocol_options");
+            let options = options.and_then(Value::as_object).into_iter().flatten();
+            for filter in options.flat_map(|(_, one)| list(one, "/http_filters")) {
+                let Some((plugin_config, plugin)) = ours(filter) else {
+                    continue;
+                };
+                self.attempts.push(Attempt {
+                    cluster: name.to_owned(),
+                    connection_buffer: buffer_of(cluster),
+                    plugin_config,
+                    plugin,
+                });
+            }
+        }
     }
 
     /// Every connection manager below `listener` that has the filter in the role that decides.
-    fn add_sites(&mut self, listener: &Value, routes: &[&Value]) {
+    fn add_sites(&mut self, listener: &Value, parts: &Parts<'_>) {
         let mut managers = Vec::new();
         find(listener, &is_manager, &mut managers);
         for manager in managers {
-            let filters: Vec<&Value> = list(manager, "/http_filters").collect();
-            for (position, filter) in filters.iter().enumerate() {
-                let Some(config) = filter.get("typed_config").filter(|one| is_wasm_config(one))
-                else {
+            for (position, filter) in list(manager, "/http_filters").enumerate() {
+                let mut known = parts.extensions.iter();
+                let named = known.find(|one| one.get("name") == filter.get("name"));
+                let discovered = filter.get("config_discovery").and(named);
+                let Some((plugin_config, plugin)) = ours(discovered.unwrap_or(&filter)) else {
                     continue;
                 };
-                let plugin_config = config.get("config").cloned().unwrap_or_default();
-                let text = plugin_config
-                    .get("configuration")
-                    .and_then(configuration_text);
-                if !is_ours(filter, &plugin_config, text.as_deref()) {
-                    continue;
-                }
-                let plugin = text.map(|text| Plugin::compile(text.as_bytes()));
                 if matches!(&plugin, Some(Ok(plugin)) if plugin.role != Role::Router) {
                     continue;
                 }
                 self.sites.push(Site {
                     listener: text_of(listener, "name").unwrap_or("(no name)").to_owned(),
-                    connection_buffer: listener
-                        .get("per_connection_buffer_limit_bytes")
-                        .and_then(Value::as_u64),
-                    routes: routes_of(manager, routes).cloned(),
+                    connection_buffer: buffer_of(listener),
+                    routes: routes_of(manager, &parts.routes).cloned(),
                     manager: manager.clone(),
                     position,
                     plugin_config,
@@ -210,6 +241,26 @@ impl Subject {
             names => format!("{version}, the filter on {}", names.join(", ")),
         }
     }
+}
+
+/// The limit of a listener or cluster.
+fn buffer_of(value: &Value) -> Option<u64> {
+    let limit = value.get("per_connection_buffer_limit_bytes");
+    limit.and_then(Value::as_u64)
+}
+
+/// The `PluginConfig` of a filter that is ours, and its configuration compiled.
+fn ours(filter: &Value) -> Option<(Value, Option<Result<Plugin, InvalidPlugin>>)> {
+    let config = filter.get("typed_config").filter(|one| is_wasm_config(one));
+    let plugin_config = config?.get("config").cloned().unwrap_or_default();
+    let text = plugin_config
+        .get("configuration")
+        .and_then(configuration_text);
+    if !is_ours(filter, &plugin_config, text.as_deref()) {
+        return None;
+    }
+    let plugin = text.map(|text| Plugin::compile(text.as_bytes()));
+    Some((plugin_config, plugin))
 }
 
 /// The routes of a connection manager: its own, or those that it names.

@@ -164,3 +164,120 @@ fn a_dump_says_the_same_as_the_bootstrap() {
         "{errors:#?}"
     );
 }
+
+/// The shipped policy rendered with failover, and what is found in it after `change`.
+fn with_failover(version: &str, change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let policy = root.join("envoy/policies/quickstart.json");
+    let text = crate::render::rendered(&[
+        "envoy",
+        policy.to_str().unwrap(),
+        "--envoy-version",
+        version,
+    ]);
+    let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
+    // YAML's anchors are resolved: each cluster can be changed by itself.
+    change(&mut document);
+    let findings = checks::all(&Subject::of_document(&document), None);
+    let errors = findings.iter().filter(|one| one.level == Level::Error);
+    errors
+        .map(|one| format!("{}: {}", one.check, one.place))
+        .collect()
+}
+
+#[test]
+fn what_is_rendered_with_failover_has_nothing_to_mend() {
+    for version in ["1.36", "1.40"] {
+        assert_eq!(with_failover(version, |_| ()), [""; 0], "{version}");
+    }
+}
+
+#[test]
+fn faults_of_failover_are_found() {
+    let filter = "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions/http_filters/0/typed_config/config";
+    let cluster = |all: &mut Value, pointer: &str, name: &str| {
+        let cluster = &mut all["static_resources"]["clusters"][1];
+        let place = cluster.pointer_mut(pointer).unwrap();
+        place.as_object_mut().unwrap().remove(name).unwrap();
+    };
+    assert_eq!(
+        with_failover("1.40", |all| cluster(all, filter, "failure_policy")),
+        ["failure_policy: cluster `lpu`, upstream filter"]
+    );
+    assert_eq!(
+        with_failover("1.40", |all| cluster(
+            all,
+            filter,
+            "allow_on_headers_stop_iteration"
+        )),
+        ["stop_iteration: cluster `lpu`, upstream filter"]
+    );
+    // 1 MiB, Envoy's default, is what the policy takes; a little less is not enough.
+    assert_eq!(
+        with_failover("1.40", |all| {
+            all["static_resources"]["clusters"][1]["per_connection_buffer_limit_bytes"] =
+                json!(65_536);
+        }),
+        ["buffers: cluster `lpu`, upstream filter"]
+    );
+    assert_eq!(
+        with_failover("1.40", |all| {
+            for cluster in all["static_resources"]["clusters"].as_array_mut().unwrap() {
+                let fields = cluster.as_object_mut().unwrap();
+                fields.remove("typed_extension_protocol_options");
+            }
+        }),
+        ["failover: listener `llm`, failover"]
+    );
+    let old =
+        json!({"user_agent_build_version": {"version": {"major_number": 1, "minor_number": 38}}});
+    assert_eq!(
+        with_failover("1.40", |all| all["node"] = old),
+        ["failover: listener `llm`, failover"]
+    );
+}
+
+#[test]
+fn a_filter_that_is_found_by_name_is_looked_at() {
+    let mut document = shipped();
+    let filter = at(&mut document, "/http_filters/0").clone();
+    let mut config = filter["typed_config"].clone();
+    config["config"]
+        .as_object_mut()
+        .unwrap()
+        .remove("failure_policy");
+    *at(&mut document, "/http_filters/0") = json!({
+        "name": "pointsman", "config_discovery": {"config_source": {"ads": {}}},
+    });
+    let dump = json!({"configs": [
+        {"bootstrap": {"stats_config": document["stats_config"]}},
+        {"ecds_filters": [{"ecds_filter": {"name": "pointsman", "typed_config": config}}]},
+        {"static_clusters": document["static_resources"]["clusters"].as_array().unwrap().iter().map(|one| json!({"cluster": one})).collect::<Vec<_>>()},
+        {"static_listeners": [{"listener": document["static_resources"]["listeners"][0]}]},
+    ]});
+    let findings = checks::all(&Subject::of_document(&dump), None);
+    let errors: Vec<_> = findings
+        .iter()
+        .filter(|one| one.level == Level::Error)
+        .map(|one| one.check)
+        .collect();
+    assert_eq!(errors, ["failure_policy"]);
+}
+
+#[test]
+fn a_source_of_policies_without_its_cluster_is_found() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../envoy/remote-policy.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
+    let clusters = document["static_resources"]["clusters"]
+        .as_array_mut()
+        .unwrap();
+    clusters.retain(|one| one["name"] != "pointsman-policies");
+    let findings = checks::all(&Subject::of_document(&document), None);
+    let errors: Vec<_> = findings
+        .iter()
+        .filter(|one| one.level == Level::Error)
+        .map(|one| one.place.as_str())
+        .collect();
+    assert_eq!(errors, ["listener `llm`, cluster `pointsman-policies`"]);
+}
