@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, CommandFactory as _, Parser as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _, Parser as _};
 
 use super::Cli;
 
@@ -60,16 +60,26 @@ fn reference() -> String {
         if command.is_hide_set() || command.get_name() == "help" {
             continue;
         }
-        let about = command.get_about().unwrap();
-        write!(out, "\n## {}\n\n{about}.\n\n", command.get_name()).unwrap();
-        out.push_str("| argument | meaning | without it |\n|---|---|---|\n");
-        for argument in command.get_arguments() {
-            if !argument.is_hide_set() && argument.get_id() != "help" {
-                out.push_str(&row(argument));
+        section(&mut out, command.get_name(), command);
+        for below in command.get_subcommands() {
+            if below.get_name() != "help" {
+                let name = format!("{} {}", command.get_name(), below.get_name());
+                section(&mut out, &name, below);
             }
         }
     }
     out
+}
+
+fn section(out: &mut String, name: &str, command: &Command) {
+    let about = command.get_about().unwrap();
+    write!(out, "\n## {name}\n\n{about}.\n").unwrap();
+    let shown = |argument: &&Arg| !argument.is_hide_set() && argument.get_id() != "help";
+    let rows: String = command.get_arguments().filter(shown).map(row).collect();
+    if !rows.is_empty() {
+        out.push_str("\n| argument | meaning | without it |\n|---|---|---|\n");
+        out.push_str(&rows);
+    }
 }
 
 fn row(argument: &Arg) -> String {
@@ -278,7 +288,8 @@ fn every_option_in_the_documents_is_one_of_ours() {
     let mut known: BTreeSet<String> = FOREIGN.map(str::to_owned).into();
     let mut cli = Cli::command();
     cli.build();
-    for command in cli.get_subcommands() {
+    let commands = cli.get_subcommands();
+    for command in commands.flat_map(|one| std::iter::once(one).chain(one.get_subcommands())) {
         let longs = command.get_arguments().filter_map(Arg::get_long);
         known.extend(longs.map(|long| format!("--{long}")));
     }
