@@ -82,7 +82,8 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         .unwrap_or_default()
         .to_owned();
     Ok(Policy {
-        version: text_of(root, "version").map_or_else(|| hash(text), str::to_owned),
+        version: text_of(root, "version")
+            .map_or_else(|| format!("{:016x}", fingerprint(text)), str::to_owned),
         revision: number_of(root, "revision").map(|number| number as u64),
         default_cluster,
         on_invalid_request: match text_of(root, "on_invalid_request") {
@@ -436,10 +437,9 @@ pub(super) fn at_of(node: &Node, name: &str) -> usize {
     node.get(name).map_or(node.at, |value| value.at)
 }
 
-/// A name for a version that has none: FNV-1a (64 bit) of the text, in hexadecimal digits.
-fn hash(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// Tells texts apart: FNV-1a, 64 bits, of all of it.
+pub(super) fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    })
 }

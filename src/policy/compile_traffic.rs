@@ -1,8 +1,7 @@
 //! What the document says of all its traffic → [`Traffic`]. As `compile`, it passes over what `shape` has already reported.
 
-use super::compile::{items_of, number_of, text_of, unknown};
+use super::compile::{fingerprint, items_of, number_of, text_of, unknown};
 use super::compile_rules::Known;
-use super::conditions::hash;
 use super::document::Node;
 use super::envelope::{Looks, Steer, TenantSource};
 use super::rules::Rule;
@@ -56,7 +55,7 @@ pub(super) fn compile_traffic(
         route_endpoint: text_of(root, "route_endpoint") == Some("on"),
         models_endpoint: text_of(root, "models_endpoint") != Some("off"),
         decide_unseen_model: text_of(root, "on_unseen_model") == Some("decide"),
-        fingerprint: hash([text]),
+        fingerprint: fingerprint(text),
     }
 }
 
