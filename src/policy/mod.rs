@@ -27,6 +27,7 @@ pub(crate) mod suggest;
 mod tests;
 pub mod traffic;
 mod validate;
+mod validate_rules;
 mod validate_traffic;
 pub mod verify;
 

@@ -7,16 +7,16 @@ use super::Policy;
 use super::compile_ability::find_published;
 use super::document::Node;
 use super::profile::{Limit, Profile};
-use super::rules::{Rule, Then};
 use super::shape::{Problems, join};
 use super::suggest::{nearest, quote};
+use super::validate_rules::check_rules;
 use super::validate_traffic::validate_traffic;
 use crate::registry::{Backend, Model, ModelId, Registry};
 
 /// Adds every warning about `policy`, which `root` compiled to.
 pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     check_models(policy, root, warnings);
-    check_backends(&policy.registry, root, warnings);
+    check_backends(policy, root, warnings);
     for member in root.get("profiles").into_iter().flat_map(Node::members) {
         if let Some(profile) = policy.find_profile(&member.name) {
             let path = join("profiles", &member.name);
@@ -27,85 +27,6 @@ pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>
     check_default_cluster(policy, root, warnings);
     check_rules(policy, root, warnings);
     validate_traffic(policy, root, warnings);
-}
-
-/// Warns of consequences that an earlier rule takes away whenever they would count, and of hard work sent to weak models.
-fn check_rules(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
-    let nodes = root.get("rules").map_or(&[][..], Node::items);
-    for (index, (rule, node)) in policy.rules.iter().zip(nodes).enumerate() {
-        let path = format!("rules[{index}]");
-        let earlier = || {
-            policy
-                .rules
-                .iter()
-                .take(index)
-                .filter(|earlier| earlier.when.covers(&rule.when))
-        };
-        if let Some(first) = earlier().find(|earlier| earlier.then.reject.is_some()) {
-            let message = format!(
-                "never counts: {} comes first and refuses every such request",
-                quote(&first.name)
-            );
-            warnings.add(node.at, path.as_str(), message);
-            continue;
-        }
-        let taken = |states: fn(&Then) -> bool| {
-            states(&rule.then)
-                .then(|| earlier().find(|earlier| states(&earlier.then)))
-                .flatten()
-        };
-        let then = node.get("then").unwrap_or(node);
-        for (field, by) in [
-            ("models", taken(|then| !then.models.is_empty())),
-            ("profile", taken(|then| then.profile.is_some())),
-        ] {
-            if let Some(by) = by {
-                let message = format!(
-                    "never counts: {} comes first and matches whenever this rule does",
-                    quote(&by.name)
-                );
-                let at = then.get(field).map_or(then.at, |value| value.at);
-                warnings.add(at, format!("{path}.then.{field}"), message);
-            }
-        }
-        check_strength(policy, rule, then, &path, warnings);
-    }
-}
-
-/// Warns where a rule for hard prompts leaves only models that another one beats in every skill.
-fn check_strength(
-    policy: &Policy,
-    rule: &Rule,
-    then: &Node,
-    path: &str,
-    warnings: &mut Problems<'_>,
-) {
-    if rule.when.min_difficulty.is_none_or(|least| least < 0.0) {
-        return;
-    }
-    let registry = &policy.registry;
-    let allowed: Vec<&Model> = rule
-        .then
-        .models
-        .iter()
-        .filter_map(|id| registry.model(*id))
-        .collect();
-    let beats_all = |other: &&Model| {
-        allowed.iter().all(|model| {
-            let skills = other.ability.skills.iter().zip(&model.ability.skills);
-            skills.clone().all(|(left, right)| left > right)
-        })
-    };
-    if let Some(stronger) = registry.models.iter().find(beats_all)
-        && !allowed.is_empty()
-    {
-        let message = format!(
-            "sends hard prompts to weak models: {} is stronger in every skill",
-            quote(&stronger.name)
-        );
-        let at = then.get("models").map_or(then.at, |value| value.at);
-        warnings.add(at, format!("{path}.then.models"), message);
-    }
 }
 
 fn check_models(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
@@ -140,12 +61,14 @@ fn check_models(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
 }
 
 /// Warns of each backend that some other one beats in everything: only a failure of that one ever brings it requests.
-fn check_backends(registry: &Registry, root: &Node, warnings: &mut Problems<'_>) {
+fn check_backends(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    let registry = &policy.registry;
     let nodes = root.get("backends").map_or(&[][..], Node::items);
     for (index, (backend, node)) in registry.backends.iter().zip(nodes).enumerate() {
-        let better = registry.backends.iter().find(|other| {
-            dominates(registry, other, backend) && !dominates(registry, backend, other)
-        });
+        let better = registry
+            .backends
+            .iter()
+            .find(|other| dominates(policy, other, backend) && !dominates(policy, backend, other));
         if let Some(better) = better {
             let message = format!(
                 "{} is never the first choice under any profile: {} is at least as good, as fast and as cheap",
@@ -159,12 +82,16 @@ fn check_backends(registry: &Registry, root: &Node, warnings: &mut Problems<'_>)
 
 /// Whether `one` is at least as good as `other` for every request under every profile. (A client that pins the model of
 /// `other` can still need it.)
-fn dominates(registry: &Registry, one: &Backend, other: &Backend) -> bool {
+fn dominates(policy: &Policy, one: &Backend, other: &Backend) -> bool {
+    let registry = &policy.registry;
     let (Some(left), Some(right)) = (registry.model(one.model), registry.model(other.model)) else {
         return false;
     };
-    (one.model == other.model || stands_in(left, right))
+    (one.model == other.model
+        || (stands_in(left, right) && !is_singled_out(policy, one.model, other.model)))
+        && one.apis.contains(other.apis)
         && one.price.input <= other.price.input
+        && one.price.cached_input <= other.price.cached_input
         && one.price.output <= other.price.output
         && one.latency.first_token_p50_ms <= other.latency.first_token_p50_ms
         && one.latency.first_token_p99_ms <= other.latency.first_token_p99_ms
@@ -172,16 +99,54 @@ fn dominates(registry: &Registry, one: &Backend, other: &Backend) -> bool {
         && other.tags.iter().all(|tag| one.tags.contains(tag))
 }
 
-/// Whether `one` can do all that `other` can, as well or better.
+/// Whether `one` can do all that `other` can, as well or better, for every prompt.
 fn stands_in(one: &Model, other: &Model) -> bool {
     let skills = one.ability.skills.iter().zip(&other.ability.skills);
+    // What outcomes say beside skills bears on each prompt otherwise, so only the same says nothing.
     skills.clone().all(|(left, right)| left >= right)
+        && one.ability.calibration == other.ability.calibration
+        && one.ability.traits == other.ability.traits
         && one.capabilities.contains(other.capabilities)
         && one.context_window >= other.context_window
         && one.max_output_tokens >= other.max_output_tokens
 }
 
-/// Warns of each limit that no backend keeps, whatever the request.
+/// Whether the policy keeps some request from `better` that it leaves to `model`: by a rule, or by a share.
+fn is_singled_out(policy: &Policy, better: ModelId, model: ModelId) -> bool {
+    let leaves = |models: &[ModelId]| models.contains(&model) && !models.contains(&better);
+    let mut rules = policy.rules.iter();
+    let mut shares = policy.traffic.shares.iter();
+    rules.any(|rule| leaves(&rule.then.models))
+        || shares.any(|share| {
+            (share.model == better && share.most < 1.0)
+                || (share.model == model && share.least > 0.0)
+        })
+}
+
+/// The least that a limit measures at a backend, over all requests; `None` where that depends on the prompt.
+fn least(limit: Limit, backend: &Backend) -> Option<f64> {
+    match limit {
+        Limit::MaxFirstTokenP99Ms | Limit::MaxP99Ms => {
+            Some(f64::from(backend.latency.first_token_p99_ms))
+        }
+        Limit::MaxP50Ms => Some(f64::from(backend.latency.first_token_p50_ms)),
+        // Any request has a token of each kind.
+        Limit::MaxCostUsd => {
+            let input = backend.price.input.min(backend.price.cached_input);
+            Some((input + backend.price.output) / 1e6)
+        }
+        Limit::MinQuality | Limit::WithinOfBest => None,
+    }
+}
+
+/// Whether `backend` may keep a limit of `written`, for some request.
+fn may_keep(backend: &Backend, limit: Limit, written: f64) -> bool {
+    // No answer is certain to be right.
+    let hopeless = limit == Limit::MinQuality && written >= 1.0;
+    !hopeless && least(limit, backend).is_none_or(|least| least <= written)
+}
+
+/// Warns of each limit that no backend keeps whatever the request, and of limits that none keeps together.
 fn check_limits(
     registry: &Registry,
     profile: &Profile,
@@ -192,28 +157,27 @@ fn check_limits(
     let Some(limits) = node.get("limits") else {
         return;
     };
-    let least = |measure: fn(&Backend) -> f64| {
+    let has_all = |one: &Backend| profile.tags.iter().all(|tag| one.tags.contains(tag));
+    // Where nobody has the tags, that is said of the tags.
+    let nobody = !registry.backends.iter().any(has_all);
+    let tagged = || {
         registry
             .backends
             .iter()
-            .map(measure)
-            .fold(f64::INFINITY, f64::min)
+            .filter(|one| nobody || has_all(one))
     };
-    for (limit, written) in profile.limits.stated() {
-        let reachable = match limit {
-            Limit::MaxFirstTokenP99Ms | Limit::MaxP99Ms => {
-                least(|one| f64::from(one.latency.first_token_p99_ms))
-            }
-            Limit::MaxP50Ms => least(|one| f64::from(one.latency.first_token_p50_ms)),
-            // Any request has a token of each kind.
-            Limit::MaxCostUsd => least(|one| (one.price.input + one.price.output) / 1e6),
-            // No answer is certain to be right.
-            Limit::MinQuality if written >= 1.0 => f64::INFINITY,
-            Limit::MinQuality | Limit::WithinOfBest => continue,
-        };
-        if reachable <= written {
+    let breaks = |one: &Backend| -> Vec<Limit> {
+        let stated = profile.limits.stated();
+        let broken = stated.filter(|(limit, written)| !may_keep(one, *limit, *written));
+        broken.map(|(limit, _)| limit).collect()
+    };
+    let broken: Vec<Vec<Limit>> = tagged().map(breaks).collect();
+    let mut alone = false;
+    for (limit, _) in profile.limits.stated() {
+        if !broken.iter().all(|limits| limits.contains(&limit)) {
             continue;
         }
+        alone = true;
         let then = if profile.relax.contains(&limit) {
             "it gives way in every request"
         } else {
@@ -222,6 +186,16 @@ fn check_limits(
         let message = format!("no backend can keep it: {then}");
         let at = limits.get(limit.name()).map_or(limits.at, |value| value.at);
         warnings.add(at, format!("{path}.limits.{}", limit.name()), message);
+    }
+    if !alone && broken.iter().all(|limits| !limits.is_empty()) {
+        let gives_way = |limits: &Vec<Limit>| limits.iter().all(|one| profile.relax.contains(one));
+        let then = if broken.iter().any(gives_way) {
+            "one gives way in every request"
+        } else {
+            "every request is refused"
+        };
+        let message = format!("no backend can keep all of them: {then}");
+        warnings.add(limits.at, format!("{path}.limits"), message);
     }
 }
 

@@ -5,6 +5,7 @@ use super::document::Node;
 use super::rules::Rule;
 use super::shape::Problems;
 use super::suggest::quote;
+use super::traffic::Budget;
 use crate::registry::Backend;
 
 /// Adds every warning about rules that match nothing or leave nobody, shares and budgets.
@@ -37,6 +38,13 @@ fn check_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>)
             "no request is in a share of 0",
         );
     }
+    if let Some(node) = when.get("min_confidence")
+        && rule.when.tasks.is_empty()
+        && rule.when.domains.is_empty()
+    {
+        let message = "says nothing without `task` or `domain`";
+        warnings.add(node.at, format!("{path}.when.min_confidence"), message);
+    }
     let paths = when.get("path").map_or(&[][..], Node::items);
     for (index, item) in paths.iter().enumerate() {
         let text = item.text().unwrap_or_default();
@@ -52,11 +60,21 @@ fn check_then(policy: &Policy, rule: &Rule, node: &Node, path: &str, warnings: &
     let Some(then) = node.get("then") else {
         return;
     };
+    let named = rule.then.profile.as_deref();
+    let profile = named.and_then(|name| policy.find_profile(name));
+    let required = profile.map_or(&[][..], |profile| &profile.tags);
     let serves = |one: &Backend| {
-        (rule.then.models.is_empty() || rule.then.models.contains(&one.model))
+        required.iter().all(|tag| one.tags.contains(tag))
+            && (rule.then.models.is_empty() || rule.then.models.contains(&one.model))
             && rule.then.tags.iter().all(|tag| one.tags.contains(tag))
     };
     let states = !rule.then.models.is_empty() || !rule.then.tags.is_empty();
+    if let (Some(floor), Some(node)) = (rule.then.min_quality, then.get("min_quality"))
+        && floor >= 1.0
+    {
+        let message = "no model can keep it: it gives way in every request, or none is served";
+        warnings.add(node.at, format!("{path}.then.min_quality"), message);
+    }
     if states && rule.then.reject.is_none() && !policy.registry.backends.iter().any(serves) {
         let message = "no backend has all that it asks for: every such request is refused";
         warnings.add(then.at, format!("{path}.then"), message);
@@ -88,6 +106,36 @@ fn check_budgets(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
             };
             let message = format!("nothing can be spent of it: {then}");
             warnings.add(at, format!("budgets[{index}].usd"), message);
+            continue;
+        }
+        let others = policy.traffic.budgets.iter().enumerate();
+        let mut others = others.filter(|(other, _)| *other != index);
+        let spares = others.find(|(other, by)| makes_needless(by, budget, *other < index));
+        if let Some((_, by)) = spares {
+            let message = format!(
+                "never counts: {} is spent no later, for all whom this one limits",
+                quote(&by.name)
+            );
+            warnings.add(node.at, format!("budgets[{index}]"), message);
         }
     }
+}
+
+/// Whether `one`, which comes `first` or not, has done all that `other` could before that is spent.
+fn makes_needless(one: &Budget, other: &Budget, first: bool) -> bool {
+    let covers = one.tenants.is_empty()
+        || (!other.tenants.is_empty()
+            && other
+                .tenants
+                .iter()
+                .all(|tenant| one.tenants.contains(tenant)));
+    let acts_first = match (&one.profile, &other.profile) {
+        (None, _) => true,
+        (Some(_), Some(_)) => first,
+        (Some(_), None) => false,
+    };
+    covers
+        && acts_first
+        && one.seconds == other.seconds
+        && (one.usd < other.usd || (one.usd <= other.usd && first))
 }

@@ -118,3 +118,90 @@ fn what_is_doubtful_is_a_warning() {
     let found = warnings(&text);
     assert_eq!(found, expected, "{found:#?}");
 }
+
+#[test]
+fn what_rules_and_budgets_never_get_to_is_a_warning() {
+    let text = policy(
+        r#""tenant": {"header": "x-tenant"},
+"budgets": [{"name": "day", "usd": 5, "per": "day"}, {"name": "acme", "usd": 9, "per": "day", "tenant": ["acme"], "profile": "auto:cheap"},
+  {"name": "month", "usd": 9, "per": "month"}, {"name": "soft", "usd": 1, "per": "month", "profile": "auto:cheap"}],
+"profiles": {"blind": {"weights": {"cost": 1}, "limits": {"max_p99_ms": 9000}}, "us": {"weights": {"cost": 1}, "tags": ["eu"]},
+  "both": {"weights": {"cost": 1}, "limits": {"max_first_token_p99_ms": 100, "max_cost_usd": 0.0000021}, "relax": ["max_cost_usd"]},
+  "none": {"weights": {"cost": 1}, "limits": {"max_first_token_p99_ms": 100, "max_cost_usd": 0.0000021}, "relax": []}},
+"rules": [
+  {"name": "floor", "when": {"task": ["code", "math"]}, "then": {"min_quality": 0.7, "tags": ["eu"]}},
+  {"name": "lower", "when": {"task": ["code"]}, "then": {"min_quality": 0.6, "tags": ["eu"]}},
+  {"name": "higher", "when": {"task": ["code"]}, "then": {"min_quality": 0.8}},
+  {"name": "named", "when": {"asked": ["a"]}, "then": {"models": ["a"], "profile": "auto:best", "min_quality": 0.9, "tags": ["eu"]}},
+  {"name": "hard", "when": {"min_difficulty": 1, "user": ["x"]}, "then": {"profile": "blind"}},
+  {"name": "held", "when": {"min_difficulty": 1, "user": ["y"]}, "then": {"profile": "blind", "min_quality": 0.5}},
+  {"name": "sure", "when": {"user": ["z"]}, "then": {"min_quality": 1}},
+  {"name": "tags", "when": {"user": ["t"]}, "then": {"profile": "us", "models": ["b"]}},
+  {"name": "vain", "when": {"user": ["u"], "min_confidence": 0.5}, "then": {"profile": "us"}}],"#,
+        MODELS,
+    );
+    let expected = [
+        "2:54 budgets[1]: never counts: `day` is spent no later, for all whom this one limits",
+        "5:46 profiles.both.limits: no backend can keep all of them: one gives way in every request",
+        "6:46 profiles.none.limits: no backend can keep all of them: every request is refused",
+        "9:73 rules[1].then.min_quality: never counts: `floor` has no lower floor and matches whenever this rule does",
+        "9:86 rules[1].then.tags: never counts: `floor` demands them too and matches whenever this rule does",
+        "11:66 rules[3].then.models: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
+        "11:84 rules[3].then.profile: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
+        "11:112 rules[3].then.min_quality: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
+        "12:86 rules[4].then.profile: sends hard prompts to weak models: `blind` neither weighs quality nor limits it",
+        "14:69 rules[6].then.min_quality: no model can keep it: it gives way in every request, or none is served",
+        "15:53 rules[7].then: no backend has all that it asks for: every such request is refused",
+        "16:62 rules[8].when.min_confidence: says nothing without `task` or `domain`",
+    ];
+    let found = warnings(&text);
+    assert_eq!(found, expected, "{found:#?}");
+}
+
+/// `b` is as good as `a`, as fast and cheaper, in all but what each line says.
+#[test]
+fn a_backend_that_something_still_needs_is_not_dominated() {
+    let check = |policy: &str, model: &str, worse: &str| {
+        let text = format!(
+            r#"{{{policy}
+            "models": [{{"name": "a", "benchmarks": {{"mmlu": 0.5}}{model}}}, {{"name": "b", "benchmarks": {{"mmlu": 0.5}}}}],
+            "backends": [
+              {{"name": "a", "model": "a", "price": {{"input": 2, "output": 2}}{worse}}},
+              {{"name": "b", "model": "b", "price": {{"input": 1, "output": 1}}}}]}}"#
+        );
+        warnings(&text).len()
+    };
+    assert_eq!(check("", "", ""), 1);
+    for needed in [
+        check("", "", r#", "apis": ["openai_chat", "anthropic_messages"]"#),
+        check("", "", r#", "tags": ["eu"]"#),
+        check("", r#", "calibration": {"offset": 0.1}"#, ""),
+        check("", r#", "min_share": 0.1"#, ""),
+        check(
+            r#""rules": [{"when": {"task": ["code"]}, "then": {"models": ["a"]}}],"#,
+            "",
+            "",
+        ),
+    ] {
+        assert_eq!(needed, 0);
+    }
+    let cached = r#"{"models": [{"name": "m", "benchmarks": {"mmlu": 0.5}}],
+        "backends": [{"name": "a", "model": "m", "price": {"input": 2, "cached_input": 0.1, "output": 2}},
+                     {"name": "b", "model": "m", "price": {"input": 1, "output": 1}}]}"#;
+    assert_eq!(warnings(cached), [""; 0]);
+}
+
+#[test]
+fn policies_that_differ_late_are_told_apart() {
+    let long = format!("\"version\": \"{}\",", "x".repeat(5000));
+    let compile = |text: &str| Policy::compile(text).unwrap().traffic.fingerprint;
+    let text = policy(&long, MODELS);
+    assert_ne!(
+        compile(&text),
+        compile(
+            &text
+                .replace("\"us\"", "\"eu\"")
+                .replace("\"p50\": 1}", "\"p50\": 2}")
+        )
+    );
+}

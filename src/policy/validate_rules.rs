@@ -1,0 +1,168 @@
+//! What is allowed but probably not meant in what rules say: consequences that never count, and hard work sent to weak models.
+//! Beside `validate`.
+
+use super::Policy;
+use super::document::Node;
+use super::profile::{Limit, Profile};
+use super::rules::{Rule, Then};
+use super::shape::Problems;
+use super::suggest::quote;
+use crate::registry::Model;
+
+/// A prompt that is at least so hard is hard: an average model fails at every second one.
+const HARD: f32 = 0.0;
+
+/// Adds every warning about rules that an earlier rule makes idle, about pinned models, and about weak ones.
+pub(super) fn check_rules(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    let nodes = root.get("rules").map_or(&[][..], Node::items);
+    for (index, (rule, node)) in policy.rules.iter().zip(nodes).enumerate() {
+        let path = format!("rules[{index}]");
+        let earlier = || {
+            policy
+                .rules
+                .iter()
+                .take(index)
+                .filter(|earlier| earlier.when.covers(&rule.when))
+        };
+        if let Some(first) = earlier().find(|earlier| earlier.then.reject.is_some()) {
+            let message = format!(
+                "never counts: {} comes first and refuses every such request",
+                quote(&first.name)
+            );
+            warnings.add(node.at, path.as_str(), message);
+            continue;
+        }
+        let then = node.get("then").unwrap_or(node);
+        let earlier: Vec<&Rule> = earlier().collect();
+        check_shadowed(rule, &earlier, then, &path, warnings);
+        check_pinned(policy, rule, then, &path, warnings);
+        check_strength(policy, rule, then, &path, warnings);
+    }
+}
+
+/// Warns of consequences that one of `earlier`, which match whenever `rule` does, takes away.
+fn check_shadowed(
+    rule: &Rule,
+    earlier: &[&Rule],
+    then: &Node,
+    path: &str,
+    warnings: &mut Problems<'_>,
+) {
+    let first = |takes: &dyn Fn(&Then) -> bool| earlier.iter().find(|one| takes(&one.then));
+    let own = &rule.then;
+    let floor = |one: &Then| {
+        one.min_quality
+            .is_some_and(|floor| own.min_quality <= Some(floor))
+    };
+    let tags = |one: &Then| own.tags.iter().all(|tag| one.tags.contains(tag));
+    let matches = "comes first and matches whenever this rule does";
+    for (field, stated, takes, why) in [
+        (
+            "models",
+            !own.models.is_empty(),
+            &(|one: &Then| !one.models.is_empty()) as &dyn Fn(&Then) -> bool,
+            matches,
+        ),
+        (
+            "profile",
+            own.profile.is_some(),
+            &|one| one.profile.is_some(),
+            matches,
+        ),
+        (
+            "min_quality",
+            own.min_quality.is_some(),
+            &floor,
+            "has no lower floor and matches whenever this rule does",
+        ),
+        (
+            "tags",
+            !own.tags.is_empty(),
+            &tags,
+            "demands them too and matches whenever this rule does",
+        ),
+    ] {
+        if let Some(by) = first(takes).filter(|_| stated) {
+            let message = format!("never counts: {} {why}", quote(&by.name));
+            let at = then.get(field).map_or(then.at, |value| value.at);
+            warnings.add(at, format!("{path}.then.{field}"), message);
+        }
+    }
+}
+
+/// Warns of consequences for an open choice in a rule for those who leave none.
+fn check_pinned(
+    policy: &Policy,
+    rule: &Rule,
+    then: &Node,
+    path: &str,
+    warnings: &mut Problems<'_>,
+) {
+    let asked = &rule.when.asked;
+    let pins = |name: &String| policy.find_profile(name).is_none();
+    if asked.is_empty() || policy.traffic.shadow || !asked.iter().all(pins) {
+        return;
+    }
+    for field in ["models", "min_quality", "profile"] {
+        if let Some(value) = then.get(field) {
+            let message = "never counts: who asks for a model gets that model; only `tags` and `reject` hold then";
+            warnings.add(value.at, format!("{path}.then.{field}"), message);
+        }
+    }
+}
+
+/// Warns where a rule for hard prompts leaves only models that another one beats in every skill, or a profile to which it is
+/// all the same how good they are.
+fn check_strength(
+    policy: &Policy,
+    rule: &Rule,
+    then: &Node,
+    path: &str,
+    warnings: &mut Problems<'_>,
+) {
+    if rule.when.min_difficulty.is_none_or(|least| least < HARD) {
+        return;
+    }
+    let registry = &policy.registry;
+    let allowed: Vec<&Model> = rule
+        .then
+        .models
+        .iter()
+        .filter_map(|id| registry.model(*id))
+        .collect();
+    let beats_all = |other: &&Model| {
+        allowed.iter().all(|model| {
+            let skills = other.ability.skills.iter().zip(&model.ability.skills);
+            skills.clone().all(|(left, right)| left > right)
+        })
+    };
+    if let Some(stronger) = registry.models.iter().find(beats_all)
+        && !allowed.is_empty()
+    {
+        let message = format!(
+            "sends hard prompts to weak models: {} is stronger in every skill",
+            quote(&stronger.name)
+        );
+        let at = then.get("models").map_or(then.at, |value| value.at);
+        warnings.add(at, format!("{path}.then.models"), message);
+    }
+    let named = rule.then.profile.as_deref();
+    let profile = named.and_then(|name| policy.find_profile(name));
+    if let Some(profile) = profile.filter(|one| is_blind(one))
+        && allowed.is_empty()
+        && rule.then.min_quality.is_none()
+    {
+        let message = format!(
+            "sends hard prompts to weak models: {} neither weighs quality nor limits it",
+            quote(&profile.name)
+        );
+        let at = then.get("profile").map_or(then.at, |value| value.at);
+        warnings.add(at, format!("{path}.then.profile"), message);
+    }
+}
+
+/// Whether it is all the same to a profile how good a model is.
+fn is_blind(profile: &Profile) -> bool {
+    let limited = [Limit::WithinOfBest, Limit::MinQuality];
+    profile.weights.quality <= 0.0 && limited.iter().all(|one| profile.limits.get(*one).is_none())
+}
