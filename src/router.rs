@@ -62,28 +62,36 @@ struct Demand<'a> {
 }
 
 impl Demand<'_> {
-    /// The backend that answered the turn before the last one: what is decided for each turn in its order, each knowing the
-    /// one before. Looked for only where it can matter.
+    /// The backend that answered last: what is decided for each turn in its order, each knowing the one before. Looked for
+    /// only where it can matter.
     fn find_incumbent(&self, last: &Ask<'_>) -> Option<Incumbent> {
         let backends = &self.policy.registry.backends;
         let caches = |one: &Backend| one.price.cached_input < one.price.input;
-        if self.prompt.turns.len() < 2 || (last.stickiness <= 0.0 && !backends.iter().any(caches)) {
+        let answered = conversation::answered_at(self.request);
+        let now = self.prompt.turns.len().checked_sub(1)?;
+        if (now == 0 && answered.is_none())
+            || (last.stickiness <= 0.0 && !backends.iter().any(caches))
+        {
             return None;
         }
         let tokens = conversation::tokens_by_turn(self.request, self.prompt.input_tokens);
-        let before_last = self.prompt.turns.len() - 1;
+        let at = |turn: usize| tokens.get(turn).copied().unwrap_or_default();
+        let mut steps: Vec<(u32, Option<&Classification>)> = Vec::new();
+        for step in self.steps.iter().filter(|step| step.turn < now) {
+            steps.push((at(step.turn), Some(&step.said)));
+        }
         // Without a classification every turn asks the same: the one before the last stands for all.
-        let pinned = [(before_last - 1, None)];
-        let said = self.steps.iter().map(|step| (step.turn, Some(&step.said)));
-        let steps = said.filter(|(turn, _)| *turn < before_last);
-        let steps: Vec<_> = if self.steps.is_empty() {
-            pinned.into()
-        } else {
-            steps.collect()
-        };
+        if let (true, Some(before)) = (self.steps.is_empty(), now.checked_sub(1)) {
+            steps.push((at(before), None));
+        }
+        // Where a model has called tools since the user spoke, it was asked when the user did, and then with each result.
+        if let Some(answered) = answered {
+            let before =
+                conversation::tokens_before(self.request, self.prompt.input_tokens, answered);
+            steps.extend([at(now), before].map(|tokens| (tokens, last.classification)));
+        }
         let mut incumbent = None;
-        for (turn, classification) in steps {
-            let input_tokens = tokens.get(turn).copied().unwrap_or_default();
+        for (input_tokens, classification) in steps {
             let ask = Ask {
                 input_tokens,
                 classification,
@@ -322,6 +330,8 @@ impl Router {
             steering.limits.and(&Limits::NONE.with(limit, written))
         });
         let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.explore;
+        // A model that is behind its share gets conversations that begin, not turns of others.
+        let begins = demand.prompt.turns.len() < 2 && conversation::answered_at(request).is_none();
         let mut ask = Ask {
             pinned: demand.pinned,
             allowed: &allowed,
@@ -337,18 +347,24 @@ impl Router {
             classification: demand.steps.last().map(|step| &step.said),
             incumbent: None,
             stickiness: policy.traffic.stickiness,
-            preferred: bounds::preferred(policy, &self.shares),
+            preferred: begins
+                .then(|| bounds::preferred(policy, &self.shares))
+                .flatten(),
             explore: explores.then_some(demand.conversation),
             observed: &self.observed,
         };
         ask.incumbent = demand.find_incumbent(&ask);
-        match select(registry, demand.profile, &ask) {
-            Err(_) if !barred.is_empty() => {
-                ask.barred = &[];
-                select(registry, demand.profile, &ask)
-            }
-            done => done,
+        let done = select(registry, demand.profile, &ask);
+        // Shares give way before anybody is refused, or sent where nobody answers.
+        let fails = match &done {
+            Ok(selection) => self.observed(selection.chosen.backend).down,
+            Err(_) => true,
+        };
+        if barred.is_empty() || !fails {
+            return done;
         }
+        ask.barred = &[];
+        select(registry, demand.profile, &ask)
     }
 
     /// What each turn demands; empty where nobody needs to know.
@@ -458,7 +474,11 @@ fn decided(selection: Selection, demand: &Demand<'_>, standing: &Standing<'_>) -
         fallbacks: selection.fallbacks,
         classification: demand.steps.last().map(|step| step.said.clone()),
         input_tokens: demand.prompt.input_tokens,
-        steering: bounds::steering(demand.envelope),
+        steering: bounds::steering(
+            demand.envelope,
+            demand.pinned.is_some(),
+            demand.ruling.models,
+        ),
         candidates: selection.candidates,
     }
 }

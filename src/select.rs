@@ -143,7 +143,7 @@ pub fn select(
     let Some(best) = Best::of(&candidates) else {
         return Err(NoCandidate { candidates });
     };
-    for candidate in candidates.iter_mut().filter(|one| one.ineligible.is_none()) {
+    for candidate in candidates.iter_mut().filter(|one| can_follow(one)) {
         candidate.objective = objective(&candidate.estimate, &profile.weights, &best);
     }
     let judge = Judge::new(profile, ask, best.quality);
@@ -158,6 +158,8 @@ pub fn select(
         return Err(NoCandidate { candidates });
     };
     let (judge, relaxed) = judge.relax(depth, &candidates, &choosable);
+    let follows = |one: &Candidate| can_follow(one) && judge.steps(one).is_some();
+    let chain: Vec<bool> = candidates.iter().map(follows).collect();
     judge.mark(&mut candidates);
     observed::mark(&mut candidates, &depths, &choosable);
     let Some((chosen, special)) = pick::pick(ask, &candidates) else {
@@ -171,7 +173,7 @@ pub fn select(
         _ => Reason::Best,
     };
     Ok(Selection {
-        fallbacks: fallbacks(&chosen, &candidates, &depths),
+        fallbacks: fallbacks(&chosen, &candidates, &chain),
         chosen,
         reason,
         relaxed,
@@ -247,9 +249,6 @@ fn find_obstacle(
     if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
         return Some(Ineligible::NotAllowed);
     }
-    if ask.pinned.is_none() && ask.barred.contains(&backend.model) {
-        return Some(Ineligible::OverShare);
-    }
     let lacks = |tag: &&str| !backend.tags.iter().any(|own| own == tag);
     if let Some(tag) = ask.tags.iter().copied().find(|tag| lacks(tag)) {
         return Some(Ineligible::LacksTag(tag.to_owned()));
@@ -275,6 +274,10 @@ fn find_obstacle(
             needed: answer,
             most: model.max_output_tokens,
         });
+    }
+    // Last, so that who is over its share can take the request otherwise: then it still follows in the chain.
+    if ask.pinned.is_none() && ask.barred.contains(&backend.model) {
+        return Some(Ineligible::OverShare);
     }
     None
 }
@@ -404,9 +407,14 @@ impl<'a> Judge<'a> {
     /// How many limits, from the start of the profile's order, must give way for `candidate` to be chosen; `None` where
     /// it cannot take the request or breaks a limit that never gives way.
     fn depth(&self, candidate: &Candidate) -> Option<usize> {
-        if candidate.ineligible.is_some() {
-            return None;
+        match candidate.ineligible {
+            None => self.steps(candidate),
+            Some(_) => None,
         }
+    }
+
+    /// The same of one that can take the request.
+    fn steps(&self, candidate: &Candidate) -> Option<usize> {
         let broken = Limit::ALL
             .into_iter()
             .filter(|limit| !self.keeps(*limit, candidate));
@@ -490,19 +498,27 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The chain behind `chosen`; see [`crate::decision::Decision::fallbacks`].
-fn fallbacks(
-    chosen: &Candidate,
-    candidates: &[Candidate],
-    depths: &[Option<usize>],
-) -> Vec<BackendId> {
+/// Whether `candidate` can take the request, be it only when another one fails.
+fn can_follow(candidate: &Candidate) -> bool {
+    matches!(candidate.ineligible, None | Some(Ineligible::OverShare))
+}
+
+/// The chain behind `chosen`, out of those that `follow`; see [`crate::decision::Decision::fallbacks`].
+fn fallbacks(chosen: &Candidate, candidates: &[Candidate], follow: &[bool]) -> Vec<BackendId> {
     let mut chain: Vec<&Candidate> = candidates
         .iter()
-        .zip(depths)
-        .filter(|(candidate, depth)| depth.is_some() && candidate.backend != chosen.backend)
+        .zip(follow)
+        .filter(|(candidate, follows)| **follows && candidate.backend != chosen.backend)
         .map(|(candidate, _)| candidate)
         .collect();
-    let class = |one: &Candidate| (one.ineligible.is_some(), one.model != chosen.model);
+    let class = |one: &Candidate| {
+        let rank = match one.ineligible {
+            None => 0,
+            Some(Ineligible::OverShare) => 2,
+            Some(_) => 1,
+        };
+        (rank, one.model != chosen.model)
+    };
     let order = |left: &&Candidate, right: &&Candidate| {
         class(left)
             .cmp(&class(right))

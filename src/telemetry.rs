@@ -74,7 +74,7 @@ pub mod header {
         ),
         (
             STEERING,
-            "The client's wishes that were followed, by name, and with `=ignored` those that make no sense; absent where there were none.",
+            "The client's wishes that were followed, by name, and with `=ignored` those that make no sense or mean nothing here, as the models of a client that asks for one, or none that the rules leave; absent where there were none.",
         ),
         (
             DIFFICULTY,
@@ -202,7 +202,7 @@ pub const FAMILIES: &[Family] = &[
         name: "pointsman.rule_matches",
         kind: MetricKind::Counter,
         tags: &["rule"],
-        help: "Decisions that a rule of the policy had a part in.",
+        help: "Decisions and refusals that a rule of the policy had a part in, or a spent budget (`budget:` and its name).",
     },
     Family {
         name: "pointsman.failures",

@@ -104,7 +104,7 @@ pub(super) const MIN_SHARE_FIELD: Field = optional(
     "min_share",
     FRACTION,
     "`0`",
-    "The least of the decisions that shall choose this model where it keeps every limit; counted as `max_share` is.",
+    "The least of the decisions that shall choose this model where it keeps every limit; counted as `max_share` is. It gets conversations that begin, none that is under way.",
 );
 
 /// `tenant` of the policy.
@@ -147,9 +147,13 @@ pub const STEERING: Shape = Shape {
 /// One of `budgets`.
 pub const BUDGET: Shape = Shape {
     name: "budget",
-    doc: "Counted by what requests are expected to cost, corrected by what they did cost where that is known. A worker knows its own spending at once and that of the others within two ticks (two seconds), so that of N workers at most what N - 1 of them spend in two seconds goes over it, and the last request of each. Lost when Envoy restarts.",
+    doc: "Counted by what requests are expected to cost, corrected by what they did cost where that is known; what is answered with an error costs nothing. A worker knows its own spending at once and that of the others within two ticks (two seconds), so that of N workers at most what N - 1 of them spend in two seconds goes over it, and the last request of each. Lost when Envoy restarts.",
     fields: &[
-        required("name", Kind::Text, "Its name in headers and metrics."),
+        required(
+            "name",
+            Kind::Text,
+            "Its name, with `budget:` before it, among the rules in headers and metrics once it is spent.",
+        ),
         required(
             "usd",
             AT_LEAST_ZERO,

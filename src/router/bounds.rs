@@ -28,13 +28,30 @@ pub fn refuse_steering(policy: &Policy, envelope: &Envelope) -> Option<Rejection
     Some(rejection)
 }
 
-/// How the client's steering was taken, one word each.
-pub fn steering(envelope: &Envelope) -> Vec<String> {
-    let followed = envelope.steering.followed.iter();
-    let ignored = envelope.steering.ignored.iter();
+/// How the client's steering was taken, one word each. `ruled` are the models that the rules leave.
+pub fn steering(envelope: &Envelope, pinned: bool, ruled: &[ModelId]) -> Vec<String> {
+    let steering = &envelope.steering;
+    // Who names a model gets it, whatever it is expected to answer; and rules are the operator's.
+    let is_heeded = |steer: Steer| match steer {
+        Steer::MinQuality => !pinned,
+        Steer::AllowModels => !pinned && allowed(ruled, &steering.models).is_ok(),
+        Steer::MaxCostUsd | Steer::MaxLatencyMs => true,
+    };
+    let followed = steering
+        .followed
+        .iter()
+        .map(|steer| (steer, is_heeded(*steer)));
+    let ignored = steering.ignored.iter().map(|steer| (steer, false));
     followed
-        .map(|steer| steer.name().to_owned())
-        .chain(ignored.map(|steer| format!("{}=ignored", steer.name())))
+        .chain(ignored)
+        .map(|(steer, heeded)| {
+            let name = steer.name();
+            if heeded {
+                name.to_owned()
+            } else {
+                format!("{name}=ignored")
+            }
+        })
         .collect()
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::classifier::{self, Classification};
 use crate::prompt::{Prompt, Turn};
-use crate::request::{Request, Role};
+use crate::request::{Message, Request, Role};
 
 /// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
 /// count, so only there can a hard turn in the middle be missed. Each costs what a request of one turn costs, and the budget
@@ -63,20 +63,47 @@ pub fn classify(
 
 /// About how many tokens the input had when each user turn was the last one: the whole, by the share of the text.
 pub fn tokens_by_turn(request: &Request<'_>, input_tokens: u32) -> Vec<u32> {
-    let bytes = |texts: &[Cow<'_, str>]| texts.iter().map(|text| text.len() as f64).sum::<f64>();
     let messages = &request.messages;
-    let total: f64 = messages.iter().map(|message| bytes(&message.texts)).sum();
+    let total: f64 = messages.iter().map(bytes).sum();
     let mut seen = 0.0;
     let mut tokens = Vec::new();
     for message in messages {
-        seen += bytes(&message.texts);
-        let has_text = message
-            .texts
-            .iter()
-            .any(|text| !text.trim_ascii().is_empty());
-        if message.role == Role::User && has_text {
-            tokens.push((f64::from(input_tokens) * seen / total.max(1.0)) as u32);
+        seen += bytes(message);
+        if is_turn(message) {
+            tokens.push(share_of(input_tokens, seen, total));
         }
     }
     tokens
+}
+
+/// Where the last answer stands among the messages, if one stands behind the last user turn: an agent's model has called tools
+/// and is given their results. Where the API keeps calls out of the messages, the first result stands for the answer.
+pub fn answered_at(request: &Request<'_>) -> Option<usize> {
+    let messages = &request.messages;
+    let behind = messages.iter().rposition(is_turn)? + 1;
+    let answers = || messages.iter().enumerate().skip(behind);
+    let is_answer = |role: Role| move |(_, one): &(usize, &Message<'_>)| one.role == role;
+    let last = answers().rfind(is_answer(Role::Assistant));
+    let found = last.or_else(|| answers().find(is_answer(Role::Tool)));
+    found.map(|(index, _)| index)
+}
+
+/// About how many tokens the input had before its message `index`.
+pub fn tokens_before(request: &Request<'_>, input_tokens: u32, index: usize) -> u32 {
+    let total: f64 = request.messages.iter().map(bytes).sum();
+    let seen: f64 = request.messages.iter().take(index).map(bytes).sum();
+    share_of(input_tokens, seen, total)
+}
+
+fn share_of(tokens: u32, seen: f64, total: f64) -> u32 {
+    (f64::from(tokens) * seen / total.max(1.0)) as u32
+}
+
+fn bytes(message: &Message<'_>) -> f64 {
+    message.texts.iter().map(|text| text.len() as f64).sum()
+}
+
+fn is_turn(message: &Message<'_>) -> bool {
+    let has_text = |text: &Cow<'_, str>| !text.trim_ascii().is_empty();
+    message.role == Role::User && message.texts.iter().any(has_text)
 }

@@ -192,9 +192,14 @@ impl Account {
         self.tell_decision(effects);
         let took_ms = |until: u64| until.saturating_sub(self.started_ns) / 1_000_000;
         let usage = match &self.answer {
-            Answer::None | Answer::Error => {
+            Answer::None => {
                 effects.push(Effect::Count(Metric::failures(&served)));
                 return None;
+            }
+            // Nobody is paid for an error.
+            Answer::Error => {
+                effects.push(Effect::Count(Metric::failures(&served)));
+                return Some((self.decision.charge, 0.0));
             }
             Answer::Unread(unknown) => Err(*unknown),
             Answer::Read { meter, .. } => meter.finish(self.ended),

@@ -525,6 +525,8 @@ impl Stream {
 
     fn reject(&mut self, plan: &Plan, rejection: &Rejection, effects: &mut Vec<Effect>) {
         self.trace.rejected(rejection.code, effects);
+        let rules = rejection.rules.iter();
+        effects.extend(rules.map(|rule| Effect::Count(Metric::rule_matches(rule))));
         let mut reply = reply::error(plan.format, rejection);
         reply.headers = trace::refused(&plan.policy, rejection);
         self.answer(reply, effects);

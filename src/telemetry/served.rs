@@ -72,7 +72,7 @@ impl Metric {
         Metric::tagged(MetricKind::Counter, "pointsman.tasks", &[("task", task)])
     }
 
-    /// Decisions that a rule had a part in.
+    /// Decisions and refusals that a rule had a part in, or a spent budget.
     pub fn rule_matches(rule: &str) -> Metric {
         Metric::tagged(
             MetricKind::Counter,

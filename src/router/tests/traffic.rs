@@ -237,3 +237,121 @@ fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
     assert_eq!(decision.backend, BackendId(1));
     assert_eq!(decision.steering, ["allow_models"]);
 }
+
+/// The same conversation while its model calls tools: so many calls and their results behind the user's turn.
+fn agent(calls: usize) -> String {
+    let mut messages = vec![serde_json::json!({"role": "user", "content": "Look it up."})];
+    for call in 0..calls {
+        messages.push(serde_json::json!({"role": "assistant", "content": null, "tool_calls": [
+            {"id": format!("c{call}"), "type": "function", "function": {"name": "f", "arguments": "{}"}}]}));
+        let result = format!("result {call}: {}", "some words to read ".repeat(400));
+        messages.push(serde_json::json!({"role": "tool", "tool_call_id": format!("c{call}"), "content": result}));
+    }
+    serde_json::json!({"messages": messages}).to_string()
+}
+
+/// Between two turns of the user the conversation is its backend's too, and its prompt cache with it.
+#[test]
+fn a_conversation_is_kept_while_its_model_calls_tools() {
+    let mut router = Router::with_features_only();
+    let mut chosen = |policy: &Policy| -> Vec<u32> {
+        (0..4)
+            .map(|calls| run(&mut router, policy, &agent(calls)).backend.0)
+            .collect()
+    };
+    assert_eq!(chosen(&caching(0.0, 2.0)), [0, 1, 1, 1]);
+    assert_eq!(chosen(&caching(0.5, 2.0)), [0, 0, 0, 0]);
+    // Of a long input most was read before: that is counted at its price.
+    let mut policy = caching(9.0, 0.1);
+    let cost = |policy: &Policy, router: &mut Router| {
+        run(router, policy, &agent(4)).candidates[0]
+            .estimate
+            .cost_usd
+    };
+    let cached = cost(&policy, &mut router);
+    policy.registry.backends[0].price.cached_input = 2.0;
+    assert!(cached < cost(&policy, &mut router) / 2.0);
+}
+
+/// A model that is behind its least share gets conversations that begin; none that is under way leaves for it.
+#[test]
+fn a_least_share_moves_no_conversation() {
+    let mut sharing = twins("");
+    sharing.traffic.shares = vec![crate::policy::traffic::ModelShare {
+        model: ModelId(1),
+        most: 1.0,
+        least: 0.9,
+    }];
+    let mut router = Router::with_features_only();
+    for number in 0..20 {
+        for body in [agent(2), conversation_of(3, "why?")] {
+            assert_eq!(run(&mut router, &sharing, &body).backend, BackendId(0));
+        }
+        assert_eq!(
+            run(&mut router, &sharing, &said(number)).reason,
+            Reason::MinShare
+        );
+    }
+}
+
+/// A model that has had its share takes the request all the same where nobody else answers.
+#[test]
+fn a_share_gives_way_where_all_others_are_down() {
+    let mut policy = twins("");
+    policy.traffic.shares = vec![crate::policy::traffic::ModelShare {
+        model: ModelId(0),
+        most: 0.0,
+        least: 0.0,
+    }];
+    let mut router = Router::with_features_only();
+    let first = run(&mut router, &policy, &said(1));
+    assert_eq!(first.backend, BackendId(1));
+    assert_eq!(first.fallbacks, [BackendId(0)]);
+    let down = Observed {
+        down: true,
+        ..Observed::NOTHING
+    };
+    router.observe(vec![Observed::NOTHING, down]);
+    assert_eq!(run(&mut router, &policy, &said(2)).backend, BackendId(0));
+}
+
+#[test]
+fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
+    use crate::policy::envelope::Steer;
+    let ruled = twins(r#""rules": [{"when": {"user": ["x"]}, "then": {"models": ["a"]}}],"#);
+    let steering = |body: &str| {
+        let request = request::parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+        let envelope = Envelope {
+            steering: Steering {
+                models: vec![ModelId(1)],
+                followed: vec![Steer::MinQuality, Steer::MaxCostUsd, Steer::AllowModels],
+                ..Steering::default()
+            },
+            ..Envelope::default()
+        };
+        let around = Circumstances {
+            envelope: &envelope,
+            now_ns: 0,
+        };
+        match Router::with_features_only()
+            .explain_in(&ruled, &request, &around)
+            .0
+        {
+            Outcome::Routed(decision) => decision.steering.join(" "),
+            other => panic!("{other:?}"),
+        }
+    };
+    let messages = r#""messages":[{"role":"user","content":"hello"}]"#;
+    assert_eq!(
+        steering(&format!("{{{messages}}}")),
+        "min_quality max_cost_usd allow_models"
+    );
+    assert_eq!(
+        steering(&format!(r#"{{"user":"x",{messages}}}"#)),
+        "min_quality max_cost_usd allow_models=ignored"
+    );
+    assert_eq!(
+        steering(&format!(r#"{{"model":"a",{messages}}}"#)),
+        "min_quality=ignored max_cost_usd allow_models=ignored"
+    );
+}

@@ -13,7 +13,11 @@ const EVENTS: [&str; 3] = [
 
 impl Host {
     /// A response with these headers; what the client gets of its chunks.
-    fn answer_with(&mut self, headers: &[(&'static str, &str)], chunks: &[&str]) -> String {
+    pub(super) fn answer_with(
+        &mut self,
+        headers: &[(&'static str, &str)],
+        chunks: &[&str],
+    ) -> String {
         let headers = headers.iter();
         self.response_headers = headers
             .map(|(name, value)| (*name, (*value).to_owned()))
@@ -38,7 +42,7 @@ impl Host {
         String::from_utf8(self.chunk.clone()).unwrap()
     }
 
-    fn done(&mut self) {
+    pub(super) fn done(&mut self) {
         self.tell(Event::Done(self.clock_ns));
     }
 

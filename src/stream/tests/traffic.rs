@@ -230,3 +230,31 @@ fn the_field_that_is_wrong_is_named() {
             .contains(&(header::REASON, "rejected_by_policy".to_owned()))
     );
 }
+
+#[test]
+fn errors_cost_a_budget_nothing_and_its_refusals_are_counted() {
+    let budgets = r#""tenant": {"header": "x-tenant"}, "budgets": [{"name": "day", "usd": 0.003, "per": "day"}]"#;
+    let mut host = Host::new(&only_huge(budgets));
+    let mut status = |status: &str, answer: &str| {
+        chat_with(&mut host, &[("x-tenant", "acme")], &ask("huge", "hello"));
+        if let Some(reply) = host.reply() {
+            let refused = reply.status;
+            let counts = host.counts();
+            assert!(counts.contains(&"pointsman.rule_matches.rule.budget:day"));
+            return refused;
+        }
+        let headers = [(":status", status), ("content-type", "application/json")];
+        host.answer_with(&headers, &[answer]);
+        host.done();
+        0
+    };
+    // Each is expected to cost more than a hundredth of the budget: left on its account, they would have spent it.
+    for _ in 0..100 {
+        assert_eq!(status("503", "{}"), 0);
+    }
+    // 1000 × 1 + 500 × 2 = 2000 millionths of a USD.
+    let told = r#"{"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}"#;
+    assert_eq!(status("200", told), 0);
+    assert_eq!(status("200", told), 0);
+    assert_eq!(status("200", told), 429);
+}
