@@ -105,6 +105,37 @@ fn latency_first_never_gives_way_on_the_first_token() {
     }
 }
 
+/// The same prompt by how long its answer may get: the CPU while that is there in time, then the GPU.
+#[test]
+fn a_cpu_takes_what_it_answers_in_time() {
+    let policy = compile("gpu-cpu");
+    let (mut router, _) = Router::new();
+    let mut backend = |tokens: u32| {
+        let body = serde_json::json!({
+            "model": "llama-3.1-8b", "max_tokens": tokens,
+            "messages": [{"role": "user", "content": "Write a long essay about the history of the printing press."}],
+        });
+        let outcome = router.route(
+            &policy,
+            Format::OpenAiChat,
+            body.to_string().as_bytes(),
+            true,
+        );
+        let Outcome::Routed(decision) = outcome else {
+            panic!("{outcome:?}");
+        };
+        policy
+            .registry
+            .backend(decision.backend)
+            .unwrap()
+            .name
+            .clone()
+    };
+    // 15 tokens a second after 900 ms: 60 tokens take 4.9 s.
+    assert_eq!(backend(60), "cpu-small");
+    assert_eq!(backend(70), "gpu-small");
+}
+
 #[test]
 fn personal_data_stays_on_premises() {
     let policy = compile("on-prem");
