@@ -77,10 +77,25 @@ fn print_outcome(policy: &Policy, outcome: &Outcome) {
         Outcome::Bypassed(Bypass::InvalidRequest(why) | Bypass::RouterFault(why)) => {
             println!("passed by to {}: {why}", policy.default_cluster);
         }
-        Outcome::Rejected(rejection) => println!(
-            "refused with {} {}: {}",
-            rejection.status, rejection.code, rejection.message
-        ),
+        Outcome::Rejected(rejection) => {
+            println!(
+                "refused with {} {}: {}",
+                rejection.status, rejection.code, rejection.message
+            );
+            print_rules(&rejection.rules);
+        }
+    }
+    if policy.traffic.shadow {
+        println!(
+            "mode       shadow: this is only reported, the request goes to {}",
+            policy.default_cluster
+        );
+    }
+}
+
+fn print_rules(rules: &[String]) {
+    if !rules.is_empty() {
+        println!("rules      {}", rules.join(", "));
     }
 }
 
@@ -95,9 +110,7 @@ fn print_decision(policy: &Policy, decision: &Decision) {
         reason(decision),
         decision.profile
     );
-    if !decision.rules.is_empty() {
-        println!("rules      {}", decision.rules.join(", "));
-    }
+    print_rules(&decision.rules);
     if !decision.steering.is_empty() {
         println!("steering   {}", decision.steering.join(", "));
     }

@@ -43,7 +43,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Unmet(format!("`{}`: {error}", args.output.display())))
 }
 
-fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+/// Opens a file of rows, unpacked where its name ends in `.gz`.
+pub fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
     let file = File::open(path)
         .map_err(|error| Failure::Input(format!("`{}`: {error}", path.display())))?;
     let reader: Box<dyn Read> = if path.extension().is_some_and(|end| end == "gz") {

@@ -30,6 +30,7 @@ mod quantile;
 mod render;
 mod route;
 mod schema;
+mod sensitive;
 mod serve_policy;
 mod sign;
 mod table;
@@ -87,6 +88,8 @@ enum Command {
     Route(route::Args),
     /// Print the JSON Schema of policies
     Schema(schema::Args),
+    /// Count the prompts that hold what rules call sensitive: addresses, numbers, keys
+    Sensitive(sensitive::Args),
     /// Serve a policy over HTTP, for the `policy_source` of running proxies
     ServePolicy(serve_policy::Args),
     /// Sign policies, so that proxies with the public key take them
@@ -110,6 +113,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Sensitive(args) => sensitive::run(&args),
         Command::ServePolicy(args) => serve_policy::run(args),
         Command::Sign(args) => sign::run(&args),
     }
