@@ -260,6 +260,8 @@ fn selecting(criterion: &mut Criterion) {
                 preferred: None,
                 explore: None,
                 observed: &[],
+                draw: 0.0,
+                now_ns: 0,
             };
             select(&policy.registry, &policy.profiles[0], black_box(&ask)).unwrap()
         });

@@ -50,6 +50,8 @@ pub enum Ineligible {
     LacksTag(String),
     /// Its last attempts failed, and others are up.
     Down,
+    /// The conversation is not in the share that may go to it, and others may take it.
+    Ramp,
     /// Expected quality is under the limit in force.
     BelowQuality {
         /// The limit, 0 to 1.
@@ -82,6 +84,7 @@ impl Ineligible {
             Ineligible::OutputTokens { .. } => "output_tokens",
             Ineligible::LacksTag(_) => "lacks_tag",
             Ineligible::Down => "down",
+            Ineligible::Ramp => "ramp",
             Ineligible::BelowQuality { .. } => "below_quality",
             Ineligible::OverCost { .. } => "over_cost",
             Ineligible::OverLatency { .. } => "over_latency",
@@ -115,6 +118,7 @@ impl std::fmt::Display for Ineligible {
             }
             Ineligible::LacksTag(tag) => write!(f, "the backend has no tag `{tag}`"),
             Ineligible::Down => f.write_str("its last attempts failed"),
+            Ineligible::Ramp => f.write_str("the conversation is not in the share of its ramp"),
             Ineligible::BelowQuality { limit } => write!(f, "quality is under {limit:.3}"),
             Ineligible::OverCost { limit_usd } => write!(f, "cost is over {limit_usd:.6} USD"),
             Ineligible::OverLatency { which, limit_ms } => {

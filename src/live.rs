@@ -12,6 +12,9 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use crate::registry::Cold;
+use crate::warmth::Warmth;
+
 /// A backend that lost its traffic gets one decision in so many, where it would be best by what is stated of it.
 pub const PROBE_EVERY: u32 = 32;
 /// How many times slower than stated a backend must be for that to count.
@@ -44,6 +47,8 @@ pub struct Observed {
     pub down: bool,
     /// Requests of this worker that are under way.
     pub in_flight: u32,
+    /// How much later its first token comes because it has scaled to zero, in milliseconds.
+    pub cold_start_ms: f32,
 }
 
 impl Observed {
@@ -55,6 +60,7 @@ impl Observed {
         error_rate: 0.0,
         down: false,
         in_flight: 0,
+        cold_start_ms: 0.0,
     };
 }
 
@@ -259,8 +265,11 @@ struct Backend {
 /// Everything that one worker knows.
 #[derive(Debug, Default)]
 pub struct Live {
+    /// Sorted by link.
     backends: Vec<Backend>,
     next: u64,
+    /// When those that scale to zero were used.
+    pub warmth: Warmth,
 }
 
 /// A request that was sent to a backend; given back when it ends.
@@ -292,21 +301,29 @@ impl Live {
 
     /// What is known of a backend, without any effect.
     pub fn look(&self, link: u32) -> Observed {
-        let known = self.backends.iter().find(|backend| backend.link == link);
+        let known = self.place(link).ok();
+        let known = known.and_then(|place| self.backends.get(place));
         known.map_or(Observed::NOTHING, Backend::state)
+    }
+
+    /// How much later the first token of a backend comes because it has scaled to zero, in milliseconds. Who lost its traffic
+    /// by that is tried again as others are: by what is stated.
+    pub fn cold_start_ms(&self, link: u32, cold: &Cold, now_ns: u64) -> f32 {
+        let known = self.place(link).ok();
+        let known = known.and_then(|place| self.backends.get(place));
+        if known.is_some_and(|one| one.in_flight > 0 || one.unused >= PROBE_EVERY)
+            || !self.warmth.is_cold(link, cold, now_ns)
+        {
+            return 0.0;
+        }
+        cold.start_ms
     }
 
     /// A request goes to this backend; `expected_ms` is what is stated for its whole answer.
     pub fn sent(&mut self, link: u32, now_ns: u64, expected_ms: f32) -> Option<Ticket> {
         self.next = self.next.wrapping_add(1);
         let id = self.next;
-        if self.find(link).is_none() {
-            if self.backends.len() >= MOST_BACKENDS {
-                return None;
-            }
-            self.backends.push(Backend::new(link));
-        }
-        let backend = self.find(link)?;
+        let backend = self.find_or_add(link)?;
         backend.unused = 0;
         backend.in_flight = backend.in_flight.saturating_add(1);
         if backend.flights.len() < MOST_FLIGHTS {
@@ -350,10 +367,7 @@ impl Live {
 
     /// An attempt at a backend ended so, without having been announced: one of a chain.
     pub fn attempted(&mut self, link: u32, failed: bool) {
-        if self.find(link).is_none() && self.backends.len() < MOST_BACKENDS {
-            self.backends.push(Backend::new(link));
-        }
-        if let Some(backend) = self.find(link) {
+        if let Some(backend) = self.find_or_add(link) {
             backend.see(if failed { Sight::Failure } else { Sight::Alive });
         }
     }
@@ -370,14 +384,13 @@ impl Live {
     pub fn merge(&mut self, record: &[u8]) -> Vec<u8> {
         let mut shared = decode(record);
         for backend in &mut self.backends {
-            let place = shared.iter().position(|(link, _)| *link == backend.link);
-            let place = match place {
-                Some(place) => place,
-                None if shared.len() < MOST_BACKENDS => {
-                    shared.push((backend.link, Learned::new()));
-                    shared.len() - 1
+            let place = match shared.binary_search_by_key(&backend.link, |(link, _)| *link) {
+                Ok(place) => place,
+                Err(place) if shared.len() < MOST_BACKENDS => {
+                    shared.insert(place, (backend.link, Learned::new()));
+                    place
                 }
-                None => continue,
+                Err(_) => continue,
             };
             if let Some((_, learned)) = shared.get_mut(place) {
                 for sight in &backend.pending {
@@ -387,10 +400,10 @@ impl Live {
             }
         }
         for (link, learned) in &shared {
-            if self.find(*link).is_none() {
+            if let Err(place) = self.place(*link) {
                 let mut backend = Backend::new(*link);
                 backend.learned = learned.clone();
-                self.backends.push(backend);
+                self.backends.insert(place, backend);
             }
         }
         encode(&shared)
@@ -403,10 +416,27 @@ impl Live {
         }
     }
 
+    /// Where a backend stands, or would stand.
+    fn place(&self, link: u32) -> Result<usize, usize> {
+        self.backends.binary_search_by_key(&link, |one| one.link)
+    }
+
     fn find(&mut self, link: u32) -> Option<&mut Backend> {
-        self.backends
-            .iter_mut()
-            .find(|backend| backend.link == link)
+        let place = self.place(link).ok()?;
+        self.backends.get_mut(place)
+    }
+
+    /// The same, made where there is none; `None` where there are too many.
+    fn find_or_add(&mut self, link: u32) -> Option<&mut Backend> {
+        let place = match self.place(link) {
+            Ok(place) => place,
+            Err(_) if self.backends.len() >= MOST_BACKENDS => return None,
+            Err(place) => {
+                self.backends.insert(place, Backend::new(link));
+                place
+            }
+        };
+        self.backends.get_mut(place)
     }
 }
 
@@ -472,6 +502,7 @@ impl Backend {
             error_rate: learned.error_rate,
             down: learned.down,
             in_flight: self.in_flight,
+            cold_start_ms: 0.0,
         }
     }
 }
@@ -495,13 +526,13 @@ fn encode(shared: &[(u32, Learned)]) -> Vec<u8> {
     record
 }
 
-/// Reads a record; what is damaged ends it.
+/// Reads a record, sorted by link; what is damaged is left out.
 fn decode(record: &[u8]) -> Vec<(u32, Learned)> {
-    record
-        .chunks_exact(RECORD_BYTES)
-        .take(MOST_BACKENDS)
-        .filter_map(decode_one)
-        .collect()
+    let entries = record.chunks_exact(RECORD_BYTES).take(MOST_BACKENDS);
+    let mut shared: Vec<(u32, Learned)> = entries.filter_map(decode_one).collect();
+    shared.sort_by_key(|(link, _)| *link);
+    shared.dedup_by_key(|(link, _)| *link);
+    shared
 }
 
 fn decode_one(bytes: &[u8]) -> Option<(u32, Learned)> {

@@ -1,6 +1,7 @@
 //! The fleet: models, the backends that serve them, accelerators, prices, capabilities. Data and look-ups; no choice is made here.
 
 use crate::ability::Ability;
+use crate::ramp::Ramp;
 
 /// Index of a [`Model`] in its [`Registry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,6 +242,41 @@ pub struct Backend {
     pub health: Option<String>,
     /// What proves to it who is asking; `None` where the client's own headers do.
     pub credentials: Option<Credentials>,
+    /// How it scales to zero; `None` where it never does.
+    pub cold: Option<Cold>,
+    /// Which share of the conversations may go to it; `None` where all may.
+    pub ramp: Option<Ramp>,
+}
+
+/// How a backend scales to zero.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cold {
+    /// After how many seconds without a request it is cold.
+    pub after_s: f32,
+    /// How much later its first token then comes, in milliseconds.
+    pub start_ms: f32,
+    /// Whether it is kept warm, and at what cost.
+    pub prewarm: Option<Prewarm>,
+}
+
+/// How a backend is kept warm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prewarm {
+    /// The most that it may cost in any hour, in USD.
+    pub max_usd_per_hour: f64,
+    /// What one request costs, in USD.
+    pub request_usd: f64,
+    /// How probable it must be that the backend is needed before it would be cold again, 0 to 1.
+    pub probability: f64,
+}
+
+impl Prewarm {
+    /// The most requests in any hour, a whole number; `None` where they cost nothing.
+    pub fn most_per_hour(&self) -> Option<f64> {
+        // A hair more, so that 0.3 is three times 0.1.
+        (self.request_usd > 0.0)
+            .then(|| (self.max_usd_per_hour / self.request_usd * (1.0 + 1e-9)).floor())
+    }
 }
 
 /// Where a backend is.

@@ -47,6 +47,8 @@ pub struct Circumstances<'a> {
 
 /// Makes the draw of exploration independent of those of rules.
 const EXPLORE_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The same for ramps. One for all of them, so that two opposite ones add up.
+const RAMP_SALT: u64 = 0xd1b5_4a32_d192_ed03;
 
 /// What is asked of the fleet, and what it follows from.
 struct Demand<'a> {
@@ -59,6 +61,7 @@ struct Demand<'a> {
     envelope: &'a Envelope,
     steps: &'a [Step],
     conversation: u64,
+    now_ns: u64,
 }
 
 impl Demand<'_> {
@@ -266,16 +269,18 @@ impl Router {
         let downgraded = standing.profile.filter(|_| pinned.is_none());
         let ruled = downgraded.or(ruling.profile);
         let ruled = ruled.and_then(|name| policy.find_profile(name));
+        let profile = ruled.unwrap_or(profile);
         let demand = Demand {
             policy,
             request,
             prompt: &prompt,
-            profile: ruled.unwrap_or(profile),
+            profile: ramped(policy, profile, conversation, around.now_ns),
             pinned,
             ruling: &ruling,
             envelope,
             steps: &steps,
             conversation,
+            now_ns: around.now_ns,
         };
         match self.choose(&demand) {
             Ok(selection) => {
@@ -352,6 +357,8 @@ impl Router {
                 .flatten(),
             explore: explores.then_some(demand.conversation),
             observed: &self.observed,
+            draw: draw(RAMP_SALT, demand.conversation),
+            now_ns: demand.now_ns,
         };
         ask.incumbent = demand.find_incumbent(&ask);
         let done = select(registry, demand.profile, &ask);
@@ -446,6 +453,21 @@ fn open<'p>(policy: &Policy, format: Format, profile: &'p Profile) -> Asked<'p> 
             Asked::Pinned(backend.model, profile)
         }
         _ => Asked::Open(profile),
+    }
+}
+
+/// `profile`, or the one before it where it takes over gradually and the conversation's turn has not come.
+fn ramped<'p>(
+    policy: &'p Policy,
+    profile: &'p Profile,
+    conversation: u64,
+    now_ns: u64,
+) -> &'p Profile {
+    match &profile.ramp {
+        Some((ramp, from)) if !ramp.holds(draw(RAMP_SALT, conversation), now_ns) => {
+            policy.find_profile(from).unwrap_or(profile)
+        }
+        _ => profile,
     }
 }
 

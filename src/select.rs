@@ -72,6 +72,10 @@ pub struct Ask<'a> {
     pub preferred: Option<ModelId>,
     /// A number that picks one of those which are not the best but keep every limit, where one is to be tried.
     pub explore: Option<u64>,
+    /// The conversation as a number from 0 up to but without 1: on which side of ramps it is.
+    pub draw: f64,
+    /// The time, in nanoseconds since 1970: how far ramps are.
+    pub now_ns: u64,
 }
 
 /// A chat request of no length that asks for nothing in particular: what a tool starts from.
@@ -95,6 +99,8 @@ impl Default for Ask<'_> {
             preferred: None,
             explore: None,
             observed: &[],
+            draw: 0.0,
+            now_ns: 0,
         }
     }
 }
@@ -152,7 +158,13 @@ pub fn select(
         .filter(|one| one.ineligible.is_none())
         .count();
     let depths: Vec<Option<usize>> = candidates.iter().map(|one| judge.depth(one)).collect();
-    let choosable = observed::up_only(&candidates, &depths, ask.observed);
+    let up = observed::narrow(&candidates, &depths, |one| {
+        !observed::find(ask.observed, one.backend).down
+    });
+    let choosable = observed::narrow(&candidates, &up, |one| {
+        let ramp = registry.backend(one.backend).and_then(|one| one.ramp);
+        ramp.is_none_or(|ramp| ramp.holds(ask.draw, ask.now_ns))
+    });
     let Some(depth) = choosable.iter().flatten().min().copied() else {
         judge.mark(&mut candidates);
         return Err(NoCandidate { candidates });
@@ -161,7 +173,8 @@ pub fn select(
     let follows = |one: &Candidate| can_follow(one) && judge.steps(one).is_some();
     let chain: Vec<bool> = candidates.iter().map(follows).collect();
     judge.mark(&mut candidates);
-    observed::mark(&mut candidates, &depths, &choosable);
+    observed::mark(&mut candidates, &depths, &up, &Ineligible::Down);
+    observed::mark(&mut candidates, &up, &choosable, &Ineligible::Ramp);
     let Some((chosen, special)) = pick::pick(ask, &candidates) else {
         return Err(NoCandidate { candidates });
     };

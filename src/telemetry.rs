@@ -3,6 +3,7 @@
 //! Envoy's wasm metrics carry no labels, so tags stand in the metric's name (`pointsman.bypasses.cause.no_policy`) and
 //! [`STATS_TAGS`] holds the regular expressions with which Envoy takes them out again. Nothing here counts or sends.
 
+mod backends;
 pub mod faults;
 mod served;
 pub mod state;
@@ -175,6 +176,30 @@ pub const FAMILIES: &[Family] = &[
         help: "Attempts at a backend that got no answer, or one that says that it is unwell (429 or 5xx).",
     },
     Family {
+        name: "pointsman.answers_broken_off",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "Answers that the backend had begun and did not end: the client's stream is cut off.",
+    },
+    Family {
+        name: "pointsman.prewarms",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "Minimal requests that were sent to a backend to keep it warm.",
+    },
+    Family {
+        name: "pointsman.prewarms_failed",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "Those of them that got no answer, or an error.",
+    },
+    Family {
+        name: "pointsman.prewarm_cost_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "What they cost as the policy states it, in billionths of a USD; no other metric of cost has it.",
+    },
+    Family {
         name: "pointsman.backend_slowdown_percent",
         kind: MetricKind::Gauge,
         tags: &["backend"],
@@ -325,6 +350,18 @@ pub const FAMILIES: &[Family] = &[
         help: "Attempts without the credentials that their backend needs, because the environment variable is not set.",
     },
     Family {
+        name: "pointsman.live_record_bytes",
+        kind: MetricKind::Gauge,
+        tags: &[],
+        help: "Size of the record by which workers share what they observe of the backends.",
+    },
+    Family {
+        name: "pointsman.linear_memory_bytes",
+        kind: MetricKind::Gauge,
+        tags: &[],
+        help: "Memory of the module's virtual machines that serve requests, all together; a part of what Envoy has resident.",
+    },
+    Family {
         name: "pointsman.metrics_dropped",
         kind: MetricKind::Counter,
         tags: &[],
@@ -385,6 +422,10 @@ pub const HOST_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.host_fault
 pub const ATTEMPTS_UNKNOWN: Metric = plain(MetricKind::Counter, "pointsman.attempts_unknown");
 /// Attempts without the credentials that their backend needs.
 pub const SECRETS_MISSING: Metric = plain(MetricKind::Counter, "pointsman.secrets_missing");
+/// Size of the record by which workers share what they observe.
+pub const LIVE_RECORD_BYTES: Metric = plain(MetricKind::Gauge, "pointsman.live_record_bytes");
+/// Memory of the virtual machines that serve requests.
+pub const LINEAR_MEMORY_BYTES: Metric = plain(MetricKind::Gauge, "pointsman.linear_memory_bytes");
 /// Counts that had no metric left to go to.
 pub const METRICS_DROPPED: Metric = plain(MetricKind::Counter, "pointsman.metrics_dropped");
 
@@ -442,24 +483,6 @@ impl Metric {
             MetricKind::Counter,
             "pointsman.fallbacks",
             &[("model", model), ("backend", backend)],
-        )
-    }
-
-    /// Attempts at a backend that failed.
-    pub fn attempts_failed(backend: &str) -> Metric {
-        Metric::tagged(
-            MetricKind::Counter,
-            "pointsman.attempts_failed",
-            &[("backend", backend)],
-        )
-    }
-
-    /// How slow a backend is.
-    pub fn backend_slowdown_percent(backend: &str) -> Metric {
-        Metric::tagged(
-            MetricKind::Gauge,
-            "pointsman.backend_slowdown_percent",
-            &[("backend", backend)],
         )
     }
 

@@ -13,6 +13,7 @@ use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
 use super::validate::validate;
+use super::warming::{check_profile_ramps, compile_cold, compile_profile_ramp, compile_ramp};
 use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy, Problem};
 use crate::registry::{
     Accelerator, Apis, Backend, BackendId, Capabilities, Latency, Model, ModelId, Price, Registry,
@@ -198,6 +199,8 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             endpoint: compile_endpoint(node, index, problems),
             health: compile_health(node, index, problems),
             credentials: compile_credentials(node, index, problems),
+            cold: compile_cold(node, index, problems),
+            ramp: compile_ramp(node, index, problems),
         }
     });
     backends.collect()
@@ -275,6 +278,7 @@ fn compile_profiles(
         }
     }
     profiles.sort_by(|left, right| left.name.cmp(&right.name));
+    check_profile_ramps(&profiles, root, problems);
     profiles
 }
 
@@ -317,6 +321,7 @@ fn compile_profile(name: &str, node: &Node, path: &str, problems: &mut Problems<
         limits,
         relax,
         tags: compile_tags(node),
+        ramp: compile_profile_ramp(node, path, problems),
     }
 }
 

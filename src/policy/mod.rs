@@ -30,6 +30,7 @@ mod validate;
 mod validate_rules;
 mod validate_traffic;
 pub mod verify;
+mod warming;
 
 use crate::registry::{BackendId, Registry};
 use profile::Profile;
@@ -155,6 +156,12 @@ impl Policy {
         backends
             .map(|backend| backend.cluster.as_str())
             .chain([self.default_cluster.as_str()])
+    }
+
+    /// Whether traffic moves gradually anywhere, so that conversations have to be told apart.
+    pub fn has_ramps(&self) -> bool {
+        let mut backends = self.registry.backends.iter();
+        backends.any(|one| one.ramp.is_some()) || self.profiles.iter().any(|one| one.ramp.is_some())
     }
 
     /// The profile with this name.

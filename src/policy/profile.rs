@@ -1,6 +1,7 @@
 //! Profiles: what counts when a candidate is chosen, and what a candidate must keep. Data and the built-in ones.
 
 use crate::decision::Estimate;
+use crate::ramp::Ramp;
 
 /// How much cost, latency and quality count against each other. INVARIANT: non-negative and summing to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,6 +146,9 @@ pub struct Profile {
     pub relax: Vec<Limit>,
     /// Tags that a backend must have, sorted.
     pub tags: Vec<String>,
+    /// Which share of the conversations it holds for, and the name of the profile for the others; `None` where it holds for
+    /// all.
+    pub ramp: Option<(Ramp, String)>,
 }
 
 impl Profile {
@@ -159,6 +163,7 @@ impl Profile {
             limits: Limits::NONE.with(Limit::WithinOfBest, within_of_best),
             relax: Limit::ALL.to_vec(),
             tags: Vec::new(),
+            ramp: None,
         }
     }
 

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::shape::{Field, Kind, Shape};
-use super::{reach, source, source_calibration, source_rules, source_traffic};
+use super::{reach, source, source_calibration, source_rules, source_traffic, warming};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 17] = [
+const SHAPES: [&Shape; 20] = [
     &source::POLICY,
     &source::MODEL,
     &source_calibration::CALIBRATION,
@@ -17,7 +17,10 @@ const SHAPES: [&Shape; 17] = [
     &source::LATENCY,
     &source::FIRST_TOKEN,
     &reach::CREDENTIALS,
+    &warming::PREWARM,
+    &warming::RAMP,
     &source::PROFILE,
+    &warming::PROFILE_RAMP,
     &source::WEIGHTS,
     &source::LIMITS,
     &source_rules::RULE,

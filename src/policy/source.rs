@@ -303,6 +303,7 @@ pub const PROFILE: Shape = Shape {
             "none",
             "Tags that a backend must have to be considered.",
         ),
+        super::warming::PROFILE_RAMP_FIELD,
     ],
 };
 

@@ -86,6 +86,7 @@ fn progress(obstacle: &Ineligible) -> (u8, u32) {
         Ineligible::ContextWindow { window, .. } => (5, *window),
         Ineligible::OutputTokens { most, .. } => (6, *most),
         Ineligible::Down
+        | Ineligible::Ramp
         | Ineligible::BelowQuality { .. }
         | Ineligible::OverCost { .. }
         | Ineligible::OverLatency { .. } => (7, 0),

@@ -9,6 +9,7 @@
 use super::*;
 use crate::ability::Ability;
 use crate::classifier::{Domain, SKILL_COUNT, Task};
+use crate::ramp::Ramp;
 use crate::registry::{Accelerator, Latency, Price};
 
 fn model(name: &str, skill: f32) -> Model {
@@ -48,6 +49,8 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
         endpoint: None,
         health: None,
         credentials: None,
+        cold: None,
+        ramp: None,
     }
 }
 
@@ -98,6 +101,8 @@ fn ask(classification: Option<&Classification>) -> Ask<'_> {
         stickiness: 0.0,
         preferred: None,
         explore: None,
+        draw: 0.0,
+        now_ns: 0,
     }
 }
 
@@ -115,6 +120,7 @@ fn profile(weights: [f64; 3], limits: &[(Limit, f64)], relax: &[Limit]) -> Profi
         }),
         relax: relax.to_vec(),
         tags: Vec::new(),
+        ramp: None,
     }
 }
 
@@ -829,6 +835,79 @@ mod brute_force {
             }
         }
     }
+}
+
+#[test]
+fn conversations_move_from_one_backend_to_another_and_back() {
+    const S: u64 = 1_000_000_000;
+    let mut registry = fleet();
+    let up = Ramp {
+        start_s: 100,
+        over_s: 100.0,
+        from: 0.0,
+        to: 1.0,
+    };
+    let down = Ramp {
+        from: 1.0,
+        to: 0.0,
+        ..up
+    };
+    // Dearer and slower, so that nothing but the ramp leads there.
+    registry.backends[1].ramp = Some(up);
+    registry.backends[1].price.output = 0.5;
+    registry.backends[1].latency.tokens_per_second = 10.0;
+    registry.backends[0].ramp = Some(down);
+    let cheap = profile([1.0, 0.0, 0.0], &[], &Limit::ALL);
+    let choose = |registry: &Registry, draw: f64, now_s: u64| {
+        let mut ask = ask(None);
+        ask.draw = draw;
+        ask.now_ns = now_s * S;
+        // Pinned: the client names the model, as whoever ramps hardware expects it.
+        ask.pinned = Some(ModelId(0));
+        select(registry, &cheap, &ask).unwrap()
+    };
+    let moved = |now_s: u64| {
+        let draws = (0..100).map(|step| f64::from(step) / 100.0);
+        draws
+            .filter(|draw| choose(&registry, *draw, now_s).chosen.backend == BackendId(1))
+            .count()
+    };
+    assert_eq!(
+        [50, 100, 125, 175, 200, 900].map(moved),
+        [0, 0, 25, 75, 100, 100]
+    );
+    let selection = choose(&registry, 0.9, 150);
+    assert_eq!(selection.chosen.backend, BackendId(0));
+    assert_eq!(selection.candidates[1].ineligible, Some(Ineligible::Ramp));
+    // It is still where the request goes when the other one fails.
+    assert_eq!(selection.fallbacks, [BackendId(1)]);
+    // And where nobody else can take it: no ramp refuses a request.
+    let mut observed = [Observed::NOTHING; 4];
+    observed[0].down = true;
+    let mut ask = ask(None);
+    ask.pinned = Some(ModelId(0));
+    ask.draw = 0.9;
+    ask.observed = &observed;
+    let selection = select(&registry, &cheap, &ask).unwrap();
+    assert_eq!(selection.chosen.backend, BackendId(1));
+}
+
+#[test]
+fn a_cold_start_counts_in_every_latency() {
+    let registry = fleet();
+    let fast = profile([0.0, 1.0, 0.0], &[], &Limit::ALL);
+    let mut observed = [Observed::NOTHING; 4];
+    let warm = select(&registry, &fast, &ask(None)).unwrap();
+    assert_eq!(warm.chosen.backend, BackendId(1));
+    observed[1].cold_start_ms = 8000.0;
+    let mut ask = ask(None);
+    ask.observed = &observed;
+    let cold = select(&registry, &fast, &ask).unwrap();
+    assert_ne!(cold.chosen.backend, BackendId(1));
+    let (before, after) = (warm.candidates[1].estimate, cold.candidates[1].estimate);
+    assert_eq!(after.latency_p50_ms, before.latency_p50_ms + 8000.0);
+    assert_eq!(after.latency_p99_ms, before.latency_p99_ms + 8000.0);
+    assert_eq!(after.first_token_p99_ms, before.first_token_p99_ms + 8000.0);
 }
 
 /// Run by hand, in release: `cargo test --release -p pointsman --lib -- --ignored --nocapture select_takes`.

@@ -90,6 +90,26 @@ impl Account {
         Account { watch, ..self }
     }
 
+    /// The policy that it was decided under.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The backend that was chosen.
+    pub(super) const fn chosen(&self) -> BackendId {
+        self.decision.backend
+    }
+
+    /// Whether there was an answer that is no error.
+    pub(super) const fn is_answered(&self) -> bool {
+        matches!(self.answer, Answer::Unread(_) | Answer::Read { .. })
+    }
+
+    /// Whether an answer began and its end was not seen.
+    pub(super) const fn is_cut_off(&self) -> bool {
+        self.is_answered() && !self.ended
+    }
+
     /// The response's headers are there.
     pub fn head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
         let status = find(headers, ":status").unwrap_or_default();

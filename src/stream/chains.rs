@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use super::{Effect, Worker, set_cluster};
+use super::trace::printable;
+use super::{Effect, Worker};
 use crate::chain::{Chain, Failover, aggregate_name};
 use crate::decision::Decision;
 use crate::policy::Policy;
@@ -108,4 +109,9 @@ fn set(name: &str, value: String, effects: &mut Vec<Effect>) {
         name: name.to_owned(),
         value,
     });
+}
+
+/// Names the cluster that the request goes to.
+pub fn set_cluster(cluster_header: &str, cluster: &str, effects: &mut Vec<Effect>) {
+    set(cluster_header, printable(cluster), effects);
 }

@@ -23,6 +23,7 @@ mod tests;
 
 use std::rc::Rc;
 
+pub use number::decimal;
 pub use pace::Pace;
 pub use reply::Reply;
 pub use trace::printable;
@@ -35,10 +36,11 @@ use crate::policy::envelope::Envelope;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{Circumstances, Router};
-use crate::telemetry::{self, Metric, header};
+use crate::telemetry::{self, Metric};
 use account::Account;
+use chains::set_cluster;
 use deciding::{decide, explain};
-use purpose::{Purpose, content_length, find, find_purpose, is_encoded};
+use purpose::{Purpose, content_length, find, find_purpose, is_encoded, remove_our_headers};
 use trace::Trace;
 use watch::Watch;
 
@@ -93,6 +95,13 @@ pub enum Event<'a> {
     },
     /// The exchange is over, by its end or because somebody left; the time, of the same epoch as before.
     Done(u64),
+    /// The answer to [`Effect::ReadDetails`].
+    Details {
+        /// What Envoy calls response code details; `None` where it does not say.
+        text: Option<&'a [u8]>,
+        /// The time, of the same epoch as before.
+        now_ns: u64,
+    },
     /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
     Attempts(Option<u64>),
     /// The answer to [`Effect::ReadHost`]: the backend that the answering host belongs to, where its metadata say so.
@@ -133,6 +142,8 @@ pub enum Effect {
     ReplaceChunk(Vec<u8>),
     /// Remove a response header.
     RemoveResponseHeader(&'static str),
+    /// Say who cut the answer off; answer with [`Event::Details`].
+    ReadDetails,
     /// Answer with [`Event::Attempts`].
     ReadAttempts,
     /// Answer with [`Event::Host`].
@@ -290,19 +301,39 @@ impl Stream {
                     account.chunk(bytes, now_ns, &mut effects);
                 }
             }
-            Event::Done(now_ns) => {
-                let mut account = self.account.take();
-                let answered = self.trace.answered();
-                watch::close(account.as_mut(), now_ns, &self.trace, worker, &mut effects);
-                let paid = account.and_then(|one| one.close(now_ns, answered, &mut effects));
-                if let (Some((charge, usd)), Some(router)) = (paid, &mut worker.router) {
-                    router.credit(&charge, usd);
-                }
-            }
+            Event::Done(now_ns) => match &self.account {
+                Some(account) if account.is_cut_off() => effects.push(Effect::ReadDetails),
+                _ => self.close(None, now_ns, worker, &mut effects),
+            },
+            Event::Details { text, now_ns } => self.close(text, now_ns, worker, &mut effects),
             Event::Attempts(attempts) => self.trace.attempts(attempts, &mut effects),
             Event::Host(host) => self.trace.host(host, &mut effects),
         }
         effects
+    }
+
+    /// The exchange is over; `details` say how, where its answer was cut off.
+    fn close(
+        &mut self,
+        details: Option<&[u8]>,
+        now_ns: u64,
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut account = self.account.take();
+        let answered = self.trace.answered();
+        watch::close(
+            account.as_mut(),
+            details,
+            now_ns,
+            &self.trace,
+            worker,
+            effects,
+        );
+        let paid = account.and_then(|one| one.close(now_ns, answered, effects));
+        if let (Some((charge, usd)), Some(router)) = (paid, &mut worker.router) {
+            router.credit(&charge, usd);
+        }
     }
 
     fn on_request_headers(
@@ -409,6 +440,7 @@ impl Stream {
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
                 if self.route(&plan, &decision, bytes, request, worker, effects) {
+                    watch::keep_warm(worker, &plan.policy, decision.backend, now_ns, true);
                     let watch = Watch::open(worker, &plan.policy, &decision, &self.trace, now_ns);
                     let account = Account::open(&plan, *decision, request, now_ns).watched(watch);
                     self.account = Some(Box::new(account));
@@ -565,37 +597,4 @@ impl Stream {
     fn take_phase(&mut self) -> Phase {
         std::mem::replace(&mut self.phase, Phase::Passed)
     }
-}
-
-/// Removes the cluster header and every header under our prefix, each name once.
-fn remove_our_headers(headers: &[Header<'_>], cluster_header: &str, effects: &mut Vec<Effect>) {
-    let is_ours = |name: &[u8]| {
-        name.eq_ignore_ascii_case(cluster_header.as_bytes())
-            || name
-                .get(..header::PREFIX.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
-    };
-    for (index, (name, _)) in headers.iter().enumerate() {
-        let seen = headers.iter().take(index).any(|(before, _)| before == name);
-        if is_ours(name) && !seen {
-            effects.push(Effect::RemoveRequestHeader(name.to_vec()));
-        }
-    }
-    if !effects.is_empty() {
-        effects.push(Effect::ClearRouteCache);
-    }
-}
-
-fn set_cluster(cluster_header: &str, cluster: &str, effects: &mut Vec<Effect>) {
-    effects.push(Effect::SetRequestHeader {
-        name: cluster_header.to_owned(),
-        value: trace::printable(cluster),
-    });
-}
-
-/// `value` as decimal digits.
-pub fn decimal(value: u64) -> String {
-    let mut text = String::new();
-    number::push_integer(&mut text, value);
-    text
 }

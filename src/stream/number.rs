@@ -41,6 +41,13 @@ fn digit(value: u64) -> char {
     char::from(b'0' + (value % 10) as u8)
 }
 
+/// `value` as decimal digits.
+pub fn decimal(value: u64) -> String {
+    let mut text = String::new();
+    push_integer(&mut text, value);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

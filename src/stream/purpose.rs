@@ -1,9 +1,10 @@
 //! What a request is to us, by its method and path: to be routed, a question that we answer, or nothing of ours.
 
-use super::Header;
+use super::{Effect, Header};
 use crate::policy::Policy;
 use crate::registry::Apis;
 use crate::request::Format;
+use crate::telemetry::header;
 
 /// What a request is to us, by its method and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,4 +82,27 @@ pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]>
         .iter()
         .find(|(name, _)| *name == wanted.as_bytes())
         .map(|(_, value)| *value)
+}
+
+/// Removes the cluster header and every header under our prefix, each name once.
+pub(super) fn remove_our_headers(
+    headers: &[Header<'_>],
+    cluster_header: &str,
+    effects: &mut Vec<Effect>,
+) {
+    let is_ours = |name: &[u8]| {
+        name.eq_ignore_ascii_case(cluster_header.as_bytes())
+            || name
+                .get(..header::PREFIX.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
+    };
+    for (index, (name, _)) in headers.iter().enumerate() {
+        let seen = headers.iter().take(index).any(|(before, _)| before == name);
+        if is_ours(name) && !seen {
+            effects.push(Effect::RemoveRequestHeader(name.to_vec()));
+        }
+    }
+    if !effects.is_empty() {
+        effects.push(Effect::ClearRouteCache);
+    }
 }

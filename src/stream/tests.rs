@@ -5,12 +5,13 @@ use std::rc::Rc;
 use serde_json::Value;
 
 mod answers;
+mod backends;
 mod traffic;
 
 use super::testing::{POLICY, policy_with};
 use super::*;
 use crate::chain::{Chain, Failover, link};
-use crate::telemetry::state;
+use crate::telemetry::{header, state};
 
 /// A host: carries out effects on a request that it holds, and answers what it is asked.
 struct Host {
@@ -21,6 +22,9 @@ struct Host {
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
     unreadable: bool,
+    /// Envoy's response code details, asked for where an answer is cut off.
+    details: Option<&'static str>,
+    live: Option<Live>,
     held: bool,
     clock_ns: u64,
     response_headers: Vec<(&'static str, String)>,
@@ -46,6 +50,8 @@ impl Host {
             headers: Vec::new(),
             body: Vec::new(),
             unreadable: false,
+            details: None,
+            live: None,
             held: false,
             clock_ns: 5_000_000,
             response_headers: Vec::new(),
@@ -61,7 +67,7 @@ impl Host {
             failover: self.failover,
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
-            live: None,
+            live: self.live.as_mut(),
         };
         let effects = self.stream.on(event, &mut worker);
         self.effects.extend(effects.iter().cloned());
@@ -102,6 +108,10 @@ impl Host {
             }
             Effect::ReadClock => self.tell(Event::Clock(self.clock_ns + 41_500)),
             Effect::ReadHost => self.tell(Event::Host(Some("lpu-1"))),
+            Effect::ReadDetails => self.tell(Event::Details {
+                text: self.details.map(str::as_bytes),
+                now_ns: self.clock_ns,
+            }),
             _ => self.tell(Event::Attempts(Some(2))),
         }
     }
@@ -116,6 +126,7 @@ impl Host {
             | Effect::ReadResponseHead
             | Effect::ReadChunk { .. }
             | Effect::ReadAttempts
+            | Effect::ReadDetails
             | Effect::ReadHost => {
                 return Some(effect);
             }

@@ -7,7 +7,7 @@ use super::trace::Trace;
 use super::{Effect, Worker};
 use crate::chain::{self, Failover};
 use crate::decision::Decision;
-use crate::live::{Ending, Live, Ticket};
+use crate::live::{Ending, Live, Observed, Ticket};
 use crate::policy::Policy;
 use crate::registry::BackendId;
 use crate::telemetry::Metric;
@@ -26,6 +26,8 @@ pub struct Watch {
     /// Of the answer; 0 before there is one.
     status: u16,
     ended: bool,
+    /// The backend did not end what it had begun.
+    broken_off: bool,
 }
 
 /// Tells the router what is known of the policy's backends now: nothing where the policy goes by what it states. `decides` is
@@ -34,27 +36,69 @@ pub fn observe(worker: &mut Worker<'_>, policy: &Policy, now_ns: u64, decides: b
     let Some(router) = &mut worker.router else {
         return;
     };
-    let links = policy
-        .registry
-        .backends
-        .iter()
-        .map(|backend| chain::link(&backend.name));
-    router.observe(match &mut worker.live {
-        Some(live) if policy.observes && decides => live.view(links, now_ns),
-        Some(live) if policy.observes => links.map(|link| live.look(link)).collect(),
-        _ => Vec::new(),
-    });
+    let backends = &policy.registry.backends;
+    let links = backends.iter().map(|backend| chain::link(&backend.name));
+    let Some(live) = worker.live.as_mut().filter(|_| policy.observes) else {
+        return router.observe(Vec::new());
+    };
+    let mut observed: Vec<Observed> = match decides {
+        true => live.view(links, now_ns),
+        false => links.map(|link| live.look(link)).collect(),
+    };
+    for (one, backend) in observed.iter_mut().zip(backends) {
+        if let Some(cold) = &backend.cold {
+            one.cold_start_ms = live.cold_start_ms(chain::link(&backend.name), cold, now_ns);
+        }
+    }
+    router.observe(observed);
 }
 
-/// The exchange of `account` is over.
+/// A backend that scales to zero is in use: a decision wants it, or it has answered.
+pub fn keep_warm(
+    worker: &mut Worker<'_>,
+    policy: &Policy,
+    id: BackendId,
+    now_ns: u64,
+    wanted: bool,
+) {
+    let backend = policy.registry.backend(id);
+    if let Some(live) = &mut worker.live
+        && let Some(backend) = backend.filter(|one| one.cold.is_some())
+    {
+        let link = chain::link(&backend.name);
+        match wanted {
+            true => live.warmth.wanted(link, now_ns),
+            false => live.warmth.used(link, now_ns),
+        }
+    }
+}
+
+/// How Envoy calls it when an upstream breaks off what it has begun. It tells no filter before the exchange is over, so
+/// nothing can be added to the stream; but then it says who it was.
+const BROKEN_OFF: &[u8] = b"upstream_reset_after_response_started";
+
+/// The exchange of `account` is over; `details` say how, where its answer was cut off.
 pub fn close(
     account: Option<&mut Box<Account>>,
+    details: Option<&[u8]>,
     now_ns: u64,
     trace: &Trace,
     worker: &mut Worker<'_>,
     effects: &mut Vec<Effect>,
 ) {
-    if let Some(watch) = account.and_then(|account| account.watch.take())
+    let Some(account) = account else { return };
+    if account.is_answered() {
+        let answered = trace.answered().unwrap_or(account.chosen());
+        keep_warm(worker, account.policy(), answered, now_ns, false);
+        let broken_off = details.is_some_and(|text| text.starts_with(BROKEN_OFF));
+        if broken_off && let Some(backend) = account.policy().registry.backend(answered) {
+            effects.push(Effect::Count(Metric::answers_broken_off(&backend.name)));
+            if let Some(watch) = &mut account.watch {
+                watch.broken_off = true;
+            }
+        }
+    }
+    if let Some(watch) = account.watch.take()
         && let Some(live) = &mut worker.live
     {
         watch.close(now_ns, trace.tries(), trace.answered(), live, effects);
@@ -85,6 +129,7 @@ impl Watch {
             first_ns: None,
             status: 0,
             ended: false,
+            broken_off: false,
         })
     }
 
@@ -177,7 +222,8 @@ impl Watch {
         let ms = |until: u64| until.saturating_sub(self.sent_ns) as f32 / 1e6;
         match self.status {
             429 | 500.. => Ending::Failed,
-            // The client went away, or the stream broke off: which of both cannot be told.
+            _ if self.broken_off => Ending::Failed,
+            // The client went away.
             0 => Ending::Unknown,
             _ if !self.ended => Ending::Unknown,
             200..=299 => Ending::Answered {
@@ -215,6 +261,7 @@ mod tests {
             first_ns: None,
             status: 0,
             ended: false,
+            broken_off: false,
         }
     }
 

@@ -166,6 +166,7 @@ impl Host {
             | Effect::ReadResponseHead
             | Effect::ReadChunk { .. }
             | Effect::ReadAttempts
+            | Effect::ReadDetails
             | Effect::ReadHost => {
                 return Some(effect);
             }

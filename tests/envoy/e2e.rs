@@ -27,6 +27,7 @@ mod otlp;
 mod policies;
 mod remote;
 mod traps;
+mod warmth;
 mod world;
 
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ fn all() -> impl Iterator<Item = Test> {
         policies::TESTS,
         remote::TESTS,
         traps::TESTS,
+        warmth::TESTS,
     ]
     .into_iter()
     .flatten()

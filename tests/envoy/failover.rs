@@ -10,6 +10,7 @@ use pointsman_testkit::backends::Backends;
 use pointsman_testkit::config::Config;
 use pointsman_testkit::envoy::Envoy;
 use pointsman_testkit::http1::{Request, Response};
+use pointsman_testkit::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -22,13 +23,14 @@ pub const TESTS: &[Test] = &[
         "failover::every_fault_ends_on_a_healthy_backend",
         every_fault,
     ),
+    ("failover::sensitive_prompts_stay", sensitive_prompts_stay),
 ];
 
 /// How long an attempt may be silent here, in seconds.
 const SILENCE: &str = "2";
 
 /// Ways of failing over that this Envoy has.
-fn ways(case: &Case) -> &'static [&'static str] {
+pub fn ways(case: &Case) -> &'static [&'static str] {
     match case.version {
         "1.36.2" => &["aggregate"],
         _ => &["aggregate", "per-attempt"],
@@ -36,7 +38,7 @@ fn ways(case: &Case) -> &'static [&'static str] {
 }
 
 /// The configuration that `pointsman render` writes for a policy.
-fn render(case: &Case, policy: &Value, way: &str) -> Config {
+pub fn render(case: &Case, policy: &Value, way: &str) -> Config {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.json");
     std::fs::write(&file, policy.to_string()).unwrap();
@@ -63,16 +65,16 @@ fn render(case: &Case, policy: &Value, way: &str) -> Config {
     Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
-fn model(name: &str, mmlu: f64) -> Value {
+pub fn model(name: &str, mmlu: f64) -> Value {
     json!({"name": name, "context_window": 32768, "benchmarks": {"mmlu": mmlu}})
 }
 
 /// A backend of which each is a process of its own, so that it can be killed.
-struct Host {
+pub struct Host {
     name: &'static str,
     process: Option<Backends>,
-    address: SocketAddr,
-    policy: Value,
+    pub address: SocketAddr,
+    pub policy: Value,
 }
 
 impl Host {
@@ -80,12 +82,13 @@ impl Host {
         let backend = json!({
             "name": name, "model": model_name, "serves": format!("{model_name}@{name}"),
             "price": {"input": price, "output": price},
+            "apis": ["openai_chat", "anthropic_messages"],
             "simulate": {"slots": 1000},
         });
         Host::of(name, backend, "0")
     }
 
-    fn of(name: &'static str, mut backend: Value, scale: &str) -> Host {
+    pub fn of(name: &'static str, mut backend: Value, scale: &str) -> Host {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("fleet.json");
         std::fs::write(&file, json!({"backends": [backend]}).to_string()).unwrap();
@@ -207,6 +210,14 @@ fn kill_under_load(case: &Case, envoy: &Envoy, hosts: &mut [Host; 3], way: &str)
             response.text()
         );
     }
+    // The same in the words of the other API.
+    let response = Request::post("/v1/messages", &ask("auto:cheap", "hi"))
+        .send(address)
+        .unwrap();
+    assert_eq!(response.status, 503, "{way}");
+    let error = response.json();
+    assert_eq!(error["type"], "error", "{}", response.text());
+    assert_eq!(error["error"]["type"], "api_error", "{}", response.text());
 }
 
 /// The first answer that is an error.
@@ -330,8 +341,64 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
         "{way}: a broken stream looks like a whole one"
     );
     assert_eq!(case.backends().received(&id).unwrap().len(), 1, "{way}");
+    // Envoy tells no filter before it is over, so nothing stands behind what the backend sent.
+    let text = response.text();
+    assert!(
+        text.ends_with("}\n\n") && !text.contains("error"),
+        "{way}: {text}"
+    );
     let active = |envoy: &Envoy| envoy.stat("http.llm.downstream_rq_active") == 0;
     assert!(envoy.wait_for(active), "{way}: a request is left over");
+    let counted = |envoy: &Envoy| {
+        let broken_off = "pointsman_answers_broken_off";
+        metrics::sum(&envoy.metrics(), broken_off, &[]) == 1.0
+    };
+    assert!(
+        envoy.wait_for(counted),
+        "{way}: nobody counted it: {:?}",
+        envoy.access_log().last()
+    );
+}
+
+/// What may not leave the house does not leave it to fail over either, whatever is left of the house.
+fn sensitive_prompts_stay(case: &Case) {
+    let mut policy = shared_policy(case);
+    let inside = ["gpu", "cpu"];
+    for backend in policy["backends"].as_array_mut().unwrap() {
+        let tags = match inside.contains(&backend["name"].as_str().unwrap()) {
+            true => json!(["on-prem"]),
+            false => json!([]),
+        };
+        backend["tags"] = tags;
+    }
+    policy["rules"] =
+        json!([{"name": "pii", "when": {"sensitive": ["email"]}, "then": {"tags": ["on-prem"]}}]);
+    for way in ways(case) {
+        let envoy = case.start(&render(case, &policy, way));
+        let body = ask(
+            "auto:cheap",
+            "Write to jane.doe@example.com that I am late.",
+        );
+        for failing in [1, 2] {
+            let id = case.id();
+            let fault = json!({"kind": "status", "status": 500, "test": id});
+            let dry = Request::post("/v1/route", &body)
+                .send(envoy.address())
+                .unwrap();
+            let first = dry.json()["backend"].as_str().unwrap().to_owned();
+            for name in inside.iter().filter(|name| failing == 2 || **name == first) {
+                case.backends().get(name).unwrap().fault(&fault).unwrap();
+            }
+            let response = send(envoy.address(), &id, &body);
+            let expected = if failing == 1 { 200 } else { 500 };
+            assert_eq!(response.status, expected, "{way}: {}", response.text());
+            let received = case.backends().received(&id).unwrap();
+            let mut tried: Vec<&str> = received.iter().map(|(name, _)| name.as_str()).collect();
+            tried.sort_unstable();
+            tried.dedup();
+            assert_eq!(tried, ["cpu", "gpu"], "{way}, {failing} failing");
+        }
+    }
 }
 
 /// Two backends of one model; the one that is better by what is stated gets ten times as slow, and well again.

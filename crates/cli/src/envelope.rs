@@ -42,6 +42,14 @@ impl Beside {
     }
 }
 
+/// The time, in nanoseconds since 1970: how far ramps are, and which windows of budgets it is.
+pub fn now_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
 /// What the policy looks at of these headers and this path.
 pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> Envelope {
     let raw: Vec<RawHeader<'_>> = headers

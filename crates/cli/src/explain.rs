@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let envelope = args.envelope.read(&policy)?;
     let around = Circumstances {
         envelope: &envelope,
-        now_ns: 0,
+        now_ns: envelope::now_ns(),
     };
     let (outcome, candidates) = match request::parse(args.envelope.format()?, &body, true) {
         Ok(request) => router.explain_in(&policy, &request, &around),

@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let format = args.envelope.format()?;
     let around = Circumstances {
         envelope: &envelope,
-        now_ns: 0,
+        now_ns: envelope::now_ns(),
     };
     let mut last = Ok(());
     for path in &args.bodies {

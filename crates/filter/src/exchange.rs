@@ -18,6 +18,9 @@ use crate::{logger, metrics, pairs, vm};
 /// The path of the property that holds the number of upstream attempts.
 const ATTEMPTS: &[u8] = b"upstream\0request_attempt_count";
 
+/// The path of the property that says how a response came to its end.
+const DETAILS: &[u8] = b"response\0code_details";
+
 /// The host's side of a [`Stream`].
 pub struct Exchange {
     stream: Stream,
@@ -49,6 +52,8 @@ pub enum Answer {
     Attempts(Option<u64>),
     /// The backend that the answering host's metadata name.
     Host(Option<Vec<u8>>),
+    /// How the response came to its end, where the host says so.
+    Details(Option<Vec<u8>>),
 }
 
 impl Exchange {
@@ -87,6 +92,10 @@ impl Exchange {
                         .and_then(|name| std::str::from_utf8(name).ok());
                     self.tell(Event::Host(name))
                 }
+                Answer::Details(text) => self.tell(Event::Details {
+                    text: text.as_deref(),
+                    now_ns: now_ns(),
+                }),
             };
             answer = perform(effects, &mut action);
         }
@@ -172,6 +181,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             | Effect::ReadResponseHead
             | Effect::ReadChunk { .. }
             | Effect::ReadAttempts
+            | Effect::ReadDetails
             | Effect::ReadHost => answer = find_out(&effect),
             Effect::RemoveRequestHeader(name) => {
                 told(hostcalls::remove_header(Map::RequestHeaders, &name));
@@ -228,6 +238,7 @@ fn find_out(question: &Effect) -> Option<Answer> {
         },
         Effect::ReadAttempts => Answer::Attempts(attempts()),
         Effect::ReadHost => Answer::Host(hostcalls::property(HOST).ok()),
+        Effect::ReadDetails => Answer::Details(hostcalls::property(DETAILS).ok()),
         _ => return None,
     })
 }

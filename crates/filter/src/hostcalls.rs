@@ -165,13 +165,18 @@ pub fn set_tick_period(milliseconds: u32) -> Result<(), HostError> {
     check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
-/// Sends a GET to a cluster; the answer comes to the context that is active now, be it only that of a time-out.
+/// Sends a request to a cluster; the answer comes with this number to the context that is active now, be it only that of a
+/// time-out.
 ///
 /// The only call that goes through the SDK: it has to know which context the answer belongs to, and traps on one that it
 /// has not sent itself. Of statuses it knows those that Envoy returns here (done, bad argument, internal failure).
-pub fn get(cluster: &str, headers: Vec<(&str, &str)>, timeout: Duration) -> Result<(), HostError> {
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout)
-        .map(drop)
+pub fn call(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    body: Option<&[u8]>,
+    timeout: Duration,
+) -> Result<u32, HostError> {
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), timeout)
         .map_err(|status| HostError(status as u32))
 }
 

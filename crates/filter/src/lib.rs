@@ -17,6 +17,7 @@ mod spent;
 #[cfg(feature = "test-trap")]
 mod test_trap;
 mod vm;
+mod warmer;
 
 use std::rc::Rc;
 
@@ -30,6 +31,7 @@ use exchange::Exchange;
 use hostcalls::Buffer;
 use poller::Poller;
 use published::Published;
+use warmer::Warmer;
 
 /// The module's entry; a room of its own because the macro writes a public function without a word on it.
 mod entry {
@@ -44,6 +46,7 @@ mod entry {
 struct Root {
     published: Rc<Published>,
     poller: Option<Poller>,
+    warmer: Warmer,
     /// Milliseconds since the other workers were told what was spent.
     untold_ms: u32,
 }
@@ -53,6 +56,7 @@ impl Root {
         Root {
             published: Rc::new(Published::nothing()),
             poller: None,
+            warmer: Warmer::default(),
             untold_ms: 0,
         }
     }
@@ -70,6 +74,9 @@ impl Root {
         match Plugin::compile(&bytes) {
             Ok(plugin) => {
                 metrics::define(plugin.role.faults());
+                if plugin.role == Role::Attempt {
+                    vm::note_attempts();
+                }
                 self.poller = Poller::start(&plugin);
                 self.published = Rc::new(Published::publish(plugin));
                 true
@@ -83,8 +90,10 @@ impl Root {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, _: u32, _: usize, body_size: usize, _: usize) {
-        if let Some(poller) = &self.poller {
+    fn on_http_call_response(&mut self, number: u32, _: usize, body_size: usize, _: usize) {
+        if !self.warmer.answered(number)
+            && let Some(poller) = &self.poller
+        {
             poller.answered(&self.published, body_size);
         }
     }
@@ -104,6 +113,10 @@ impl RootContext for Root {
         if self.untold_ms >= spent::TICK_MS {
             self.untold_ms = 0;
             spent::exchange();
+            vm::tell_memory();
+            if self.published.role() == Role::Router {
+                self.warmer.tick(&self.published);
+            }
         }
     }
 

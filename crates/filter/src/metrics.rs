@@ -16,7 +16,7 @@ pub fn count(metric: &Metric) {
     add(metric, 1);
 }
 
-/// Adds to a counter.
+/// Adds to a counter, or to a gauge that all workers add to.
 pub fn add(metric: &Metric, amount: u64) {
     let amount = i64::try_from(amount).unwrap_or(i64::MAX);
     let _ = match id(metric) {

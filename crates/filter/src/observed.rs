@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use pointsman::chain;
 use pointsman::live::Live;
 use pointsman::policy::Policy;
-use pointsman::telemetry::Metric;
+use pointsman::telemetry::{self, Metric};
 
 use crate::published::ABSENT;
 use crate::{hostcalls, metrics};
@@ -19,6 +19,8 @@ const PERIOD_NS: u64 = 500_000_000;
 /// The worker's own view, and where the workers meet.
 pub struct Observations {
     key: String,
+    /// The same for when those that scale to zero were used.
+    warmth_key: String,
     live: RefCell<Live>,
     merged_ns: Cell<u64>,
     /// What the metrics say, where it is not 100 per cent.
@@ -26,10 +28,11 @@ pub struct Observations {
 }
 
 impl Observations {
-    /// Knows nothing yet; shares what it learns under `key`, or with nobody where that is empty.
-    pub fn new(key: String) -> Observations {
+    /// Knows nothing yet; shares what it learns under these keys, or with nobody where they are empty.
+    pub fn new(key: String, warmth_key: String) -> Observations {
         Observations {
             key,
+            warmth_key,
             live: RefCell::new(Live::new()),
             merged_ns: Cell::new(0),
             told: RefCell::new(Vec::new()),
@@ -42,6 +45,11 @@ impl Observations {
             Ok(mut live) => with(Some(&mut live)),
             Err(_) => with(None),
         }
+    }
+
+    /// Where the workers tell each other when backends were used.
+    pub fn warmth_key(&self) -> &str {
+        &self.warmth_key
     }
 
     /// Merges with the other workers, where it is time.
@@ -66,6 +74,7 @@ impl Observations {
         let cas = if cas == 0 { ABSENT } else { cas };
         if has_news && hostcalls::set_shared(&self.key, &merged, cas).is_ok() {
             live.merged();
+            metrics::record(&telemetry::LIVE_RECORD_BYTES, merged.len() as u64);
         }
         self.tell(policy, &live);
     }

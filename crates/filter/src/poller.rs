@@ -103,7 +103,7 @@ impl Poller {
             headers.push(("if-none-match", etag));
         }
         let timeout = Duration::from_millis(u64::from(self.source.timeout_ms));
-        hostcalls::get(&self.source.cluster, headers, timeout)
+        hostcalls::call(&self.source.cluster, headers, None, timeout).map(drop)
     }
 
     /// The source has answered, or Envoy in its place.

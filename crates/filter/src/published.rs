@@ -72,7 +72,7 @@ impl Published {
             allowed_clusters: None,
             failover: Failover::Off,
             role: Role::Router,
-            observations: Observations::new(String::new()),
+            observations: Observations::new(String::new(), String::new()),
             record_key: String::new(),
             version_key: String::new(),
             version: Cell::new(0),
@@ -88,7 +88,10 @@ impl Published {
             allowed_clusters: plugin.allowed_clusters,
             failover: plugin.failover,
             role: plugin.role,
-            observations: Observations::new(key("pointsman.live.", plugin.fingerprint)),
+            observations: Observations::new(
+                key("pointsman.live.", plugin.fingerprint),
+                key("pointsman.warmth.", plugin.fingerprint),
+            ),
             record_key: key("pointsman.policy.", plugin.fingerprint),
             version_key: key("pointsman.version.", plugin.fingerprint),
             version: Cell::new(INLINE),
@@ -130,8 +133,15 @@ impl Published {
         self.role
     }
 
-    /// The policy in force. Costs one host call while nothing changed.
+    /// The policy in force, for a request. Costs one host call while nothing changed.
     pub fn current(&self) -> Option<Rc<Policy>> {
+        let policy = self.look()?;
+        self.announce(&policy.version);
+        Some(policy)
+    }
+
+    /// The same, for who only looks: no request met it.
+    pub fn look(&self) -> Option<Rc<Policy>> {
         if let Ok(Some((bytes, _))) = hostcalls::shared(&self.version_key)
             && let Some((version, _)) = decode(&bytes)
             && version != self.version.get()
@@ -139,9 +149,7 @@ impl Published {
             self.version.set(version);
             self.reload();
         }
-        let policy = self.policy.try_borrow().ok()?.clone()?;
-        self.announce(&policy.version);
-        Some(policy)
+        self.policy.try_borrow().ok()?.clone()
     }
 
     /// Shows the version in force as a metric. Not before a request met it: a trial VM whose configuration Envoy refuses

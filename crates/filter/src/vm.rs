@@ -1,6 +1,6 @@
 //! What a VM has once, whatever the number of plugin configurations in it: the router with its classifier.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use log::Level;
 use pointsman::router::Router;
@@ -11,6 +11,42 @@ use crate::{logger, metrics};
 thread_local! {
     /// A module has one thread, so this is the VM's.
     static ROUTER: RefCell<Option<Router>> = const { RefCell::new(None) };
+    /// Whether attempts are filtered in this VM too.
+    static HAS_ATTEMPTS: Cell<bool> = const { Cell::new(false) };
+    /// Bytes of this VM's memory that the metric has.
+    static TOLD_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Attempts are filtered in this VM from now on.
+pub fn note_attempts() {
+    HAS_ATTEMPTS.set(true);
+}
+
+/// Whether attempts are filtered in this VM. Then no callback may call a backend: the attempt's filter would begin inside of
+/// it, which the SDK answers with a trap.
+pub fn has_attempts() -> bool {
+    HAS_ATTEMPTS.get()
+}
+
+/// Adds what this VM's memory has grown by to the metric, where it serves requests.
+pub fn tell_memory() {
+    let serves = ROUTER.with(|router| router.try_borrow().is_ok_and(|router| router.is_some()));
+    if serves {
+        let bytes = memory_bytes();
+        let grown = bytes.saturating_sub(TOLD_BYTES.replace(bytes));
+        if grown > 0 {
+            metrics::add(&telemetry::LINEAR_MEMORY_BYTES, grown as u64);
+        }
+    }
+}
+
+/// All that this VM has, used or not: it never gives any back.
+fn memory_bytes() -> usize {
+    #[cfg(target_arch = "wasm32")]
+    let pages = core::arch::wasm32::memory_size::<0>();
+    #[cfg(not(target_arch = "wasm32"))]
+    let pages = 0;
+    pages * 65_536
 }
 
 /// Loads the router where that was not done. Called when a stream begins, not when the VM starts: the main thread's two VMs

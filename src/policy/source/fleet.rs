@@ -3,6 +3,7 @@
 use super::{AT_LEAST_ZERO, MILLISECONDS, optional, required};
 use crate::policy::reach::CREDENTIALS;
 use crate::policy::shape::{Kind, Shape};
+use crate::policy::warming;
 
 /// The names of [`crate::registry::Accelerator`].
 const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
@@ -84,6 +85,10 @@ pub const BACKEND: Shape = Shape {
             "those that the client sent",
             "What proves to it who is asking.",
         ),
+        warming::COLD_AFTER_FIELD,
+        warming::COLD_START_FIELD,
+        warming::PREWARM_FIELD,
+        warming::RAMP_FIELD,
     ],
 };
 

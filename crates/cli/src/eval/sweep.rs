@@ -255,6 +255,7 @@ fn profile(way: Way, step: usize) -> Profile {
         limits,
         relax: Limit::ALL.to_vec(),
         tags: Vec::new(),
+        ramp: None,
     }
 }
 

@@ -109,27 +109,39 @@ pub fn failover_members(failover: Failover) -> String {
     }
 }
 
+/// Whether router and attempts have one virtual machine: less memory, but Envoy 1.36 would name the metrics of both after a
+/// cluster, and a router that keeps backends warm must not meet the attempts' filter inside its own call.
+fn shares_vm(plan: &Plan<'_>) -> bool {
+    let mut backends = plan.policy.registry.backends.iter();
+    let prewarms = backends.any(|one| one.cold.as_ref().is_some_and(|cold| cold.prewarm.is_some()));
+    plan.failover == Failover::PerAttempt && !prewarms
+}
+
 /// The virtual machine of the router.
 pub fn vm(plan: &Plan<'_>) -> String {
-    let anchor = match plan.failover {
-        Failover::PerAttempt => " &vm",
-        _ => "",
-    };
+    let shares = shares_vm(plan);
+    let anchor = if shares { " &vm" } else { "" };
     format!(
         "vm_config:{anchor}\n  # Shared data (the published policy) belongs to this id.\n  vm_id: pointsman\n{}",
-        code(plan, plan.failover == Failover::PerAttempt)
+        code(plan, shares)
     )
 }
 
-/// The virtual machine of the attempts: the router's own, but Envoy 1.36 would name the metrics of both after a cluster.
+/// The virtual machine of the attempts.
 pub fn attempt_vm(plan: &Plan<'_>) -> String {
-    match plan.failover {
-        Failover::PerAttempt => "vm_config: *vm\n".to_owned(),
-        _ => format!(
-            "vm_config:\n  # Not the router's: Envoy 1.36 would name the metrics of both after a cluster.\n  vm_id: pointsman-attempt\n{}",
-            code(plan, true)
-        ),
+    if shares_vm(plan) {
+        return "vm_config: *vm\n".to_owned();
     }
+    let why = match plan.failover {
+        Failover::PerAttempt => {
+            "a call that keeps a backend warm would meet this filter inside itself"
+        }
+        _ => "Envoy 1.36 would name the metrics of both after a cluster",
+    };
+    format!(
+        "vm_config:\n  # Not the router's: {why}.\n  vm_id: pointsman-attempt\n{}",
+        code(plan, true)
+    )
 }
 
 fn code(plan: &Plan<'_>, secrets: bool) -> String {

@@ -106,6 +106,10 @@ impl World {
             "gpu",
             json!({"kind": "status", "status": 503, "test": "fails"}),
         );
+        fault(
+            "gpu",
+            json!({"kind": "reset_mid_stream", "after_tokens": 2, "test": "breaks"}),
+        );
         // A while in shadow mode, and back.
         self.publish(2, "shadow");
         for prompt in ["hi", "This is forbidden."] {
@@ -129,6 +133,7 @@ impl World {
             );
             assert_eq!(self.send("nobody", "hi", json!({}), None).status, 404);
             self.send("large", "hi", json!({"stream": true}), None);
+            self.send("large", "hi", json!({"stream": true}), Some("breaks"));
             let broken = Request::post(CHAT, b"{")
                 .send(self.envoy.address())
                 .unwrap();
@@ -233,6 +238,8 @@ fn caching() -> Value {
     json!({
         "name": "serverless", "model": "cached", "accelerator": "serverless", "endpoint": format!("http://{address}"),
         "price": {"input": 2.5, "cached_input": 1.25, "output": 10},
+        // It is kept warm once it was used, at most once a second.
+        "cold_after": 1, "prewarm": {"max_usd_per_hour": 3.6, "request_usd": 0.001, "probability": 0},
     })
 }
 
