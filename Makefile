@@ -44,7 +44,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm bench train lint deny clean
+.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm bench soak train lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -185,6 +185,12 @@ demo: $(RUN_STAMPS) wasm cli $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts thro
 
 bench: $(RUN_STAMPS) wasm cli ## bare Envoy against Envoy with the filter: latency, throughput, memory
 	@$(CLI) bench
+
+# Ten minutes and a million requests, and longer where the machine needs longer for these.
+MINUTES ?= 10
+REQUESTS ?= 1000000
+soak: setup wasm cli ## 1,000 backends, REQUESTS=1000000 and at least MINUTES=10: what grows
+	@$(CLI) soak --minutes $(MINUTES) --requests $(REQUESTS)
 
 # The published figures come from this: DATA is the folder with the training files.
 train: ## train the classifier again from DATA=folder into models/

@@ -33,6 +33,7 @@ mod schema;
 mod sensitive;
 mod serve_policy;
 mod sign;
+mod soak;
 mod table;
 mod yaml;
 
@@ -94,6 +95,8 @@ enum Command {
     ServePolicy(serve_policy::Args),
     /// Sign policies, so that proxies with the public key take them
     Sign(sign::Args),
+    /// Send many requests to many backends and watch what grows
+    Soak(soak::Args),
 }
 
 fn run(command: Command) -> Result<(), Failure> {
@@ -116,6 +119,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Sensitive(args) => sensitive::run(&args),
         Command::ServePolicy(args) => serve_policy::run(args),
         Command::Sign(args) => sign::run(&args),
+        Command::Soak(args) => soak::run(&args),
     }
 }
 

@@ -9,7 +9,7 @@ mod budget;
 mod load;
 mod report;
 mod start;
-mod upstream;
+pub mod upstream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
