@@ -300,7 +300,7 @@ fn remarks(act: &Act<'_>) -> String {
         same += usize::from(*backend == native.backend);
     }
     lines.push(format!(
-        "The core run natively chooses the same backend for {same} of {compared}."
+        "The core run natively, which has seen no answer and so goes by the stated latencies, chooses the same backend for {same} of {compared}."
     ));
     if !act.native.iter().flatten().all(|native| native.from_model) {
         lines.push(
