@@ -2,9 +2,9 @@
 //! attempt.
 //!
 //! Envoy picks the cluster of each attempt by the start of that header, and the attempt's filter moves the chain on. Backends
-//! see the header, so it holds no names: `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234` are the backends in the order in which they
-//! are to be tried, the one that the body is written for, how many attempts there were, how many bytes were put before the
-//! path, and the length of the body as it was decided on (`-` where it states none).
+//! see the header, so it holds no names: `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234;5d1e22a0` are the backends in the order in which
+//! they are to be tried, the one that the body is written for, how many attempts there were, how many bytes were put before
+//! the path, the length of the body as it was decided on (`-` where it states none), and the policy that decided.
 
 use crate::registry::{BackendId, Registry};
 
@@ -78,11 +78,24 @@ pub struct Chain {
     pub path_prefix: usize,
     /// The body's length as the decision left it; `None` where the request states none.
     pub content_length: Option<u64>,
+    /// Marks the policy that decided: what its names mean, it says, though another one may be in force by now.
+    pub policy: u32,
+}
+
+/// The mark of the policy that a chain as it stands in the header was decided by.
+pub fn mark_of(value: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(value).ok()?;
+    u32::from_str_radix(text.rsplit_once(';')?.1, 16).ok()
 }
 
 impl Chain {
-    /// The chain of a decision: `chosen`, then its fallbacks.
-    pub fn new(registry: &Registry, backends: &[BackendId], content_length: Option<u64>) -> Chain {
+    /// The chain of a decision by the policy of this mark: `chosen`, then its fallbacks.
+    pub fn new(
+        registry: &Registry,
+        policy: u32,
+        backends: &[BackendId],
+        content_length: Option<u64>,
+    ) -> Chain {
         let links: Vec<u32> = backends
             .iter()
             .filter_map(|id| registry.backend(*id))
@@ -94,6 +107,7 @@ impl Chain {
             attempts: 0,
             path_prefix: 0,
             content_length,
+            policy,
         }
     }
 
@@ -115,6 +129,8 @@ impl Chain {
             Some(length) => push_decimal(&mut text, length),
             None => text.push('-'),
         }
+        text.push(';');
+        push_link(&mut text, self.policy);
         text
     }
 
@@ -133,6 +149,7 @@ impl Chain {
                 "-" => None,
                 length => Some(length.parse().ok()?),
             },
+            policy: u32::from_str_radix(parts.next()?, 16).ok()?,
             links,
         };
         (!chain.links.is_empty() && parts.next().is_none()).then_some(chain)
@@ -177,6 +194,7 @@ mod tests {
             attempts: 3,
             path_prefix: 7,
             content_length: None,
+            policy: 0x0042_fe00,
         };
         assert_eq!(Chain::parse(chain.to_text().as_bytes()).unwrap(), chain);
         assert!(chain.to_text().starts_with(&written(link("gpu"))));
@@ -185,6 +203,7 @@ mod tests {
         assert_eq!(chain.links, [0, 0xffff_ffff, link("gpu")]);
         let text = chain.to_text();
         assert_eq!(Chain::parse(text.as_bytes()).unwrap(), chain);
+        assert_eq!(mark_of(text.as_bytes()), Some(chain.policy));
         for end in 0..text.len() {
             let _ = Chain::parse(&text.as_bytes()[..end]);
         }
@@ -195,14 +214,16 @@ mod tests {
         for text in [
             "",
             ";",
-            ";0;0;0;-",
-            "zz.;0;0;0;-",
-            "1.;1;1;1;1;1",
-            "1.;1;-1;0;0",
+            ";0;0;0;-;0",
+            "zz.;0;0;0;-;0",
+            "1.;1;1;1;1",
+            "1.;1;1;1;1;1;1",
+            "1.;1;-1;0;0;0",
         ] {
             assert_eq!(Chain::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Chain::parse(b"\xff"), None);
+        assert_eq!(mark_of(b"1.;1"), Some(1), "whose policy it is not: then the one in force is asked");
     }
 
     #[test]

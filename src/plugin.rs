@@ -73,8 +73,8 @@ pub struct Plugin {
     pub policy_text: String,
     /// Where policies come from that replace it; `None` where it is the only one.
     pub source: Option<remote::Source>,
-    /// The clusters that requests may be sent to; `None` where any may.
-    pub allowed_clusters: Option<Vec<String>>,
+    /// Where requests may be sent, by any policy.
+    pub bounds: remote::Bounds,
     /// A hash of the policy, its source and the clusters allowed: instances that agree on these share what is published, be
     /// they of different roles; others never touch it.
     pub fingerprint: u64,
@@ -121,8 +121,13 @@ impl Plugin {
         let failover = source.failover();
         let policy = source.policy();
         let remote = source.remote();
-        let allowed_clusters =
-            source.allowed_clusters(policy.as_ref().map(|(policy, _)| policy), remote.is_some());
+        let inline = policy.as_ref().map(|(policy, _)| policy);
+        let bounds = remote::Bounds {
+            clusters: source.allowed_clusters(inline, remote.is_some()),
+            backends: inline
+                .filter(|_| remote.is_some() && failover.is_some_and(|one| one != Failover::Off))
+                .map(rendered),
+        };
         let fingerprint = source.fingerprint();
         match (role, cluster_header, failover, policy) {
             (Some(role), Some(cluster_header), Some(failover), Some((policy, policy_text)))
@@ -135,7 +140,7 @@ impl Plugin {
                     policy,
                     policy_text,
                     source: remote,
-                    allowed_clusters,
+                    bounds,
                     fingerprint,
                 })
             }
@@ -144,6 +149,14 @@ impl Plugin {
             }),
         }
     }
+}
+
+/// The backends that Envoy's configuration was written for, each with its cluster.
+fn rendered(policy: &Policy) -> Vec<(String, String)> {
+    let backends = policy.registry.backends.iter();
+    backends
+        .map(|backend| (backend.name.clone(), backend.cluster.clone()))
+        .collect()
 }
 
 fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {

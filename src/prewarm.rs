@@ -34,8 +34,8 @@ pub fn may_call(backend: &Backend, failover: Failover) -> bool {
     failover != Failover::Off || backend.credentials.is_none()
 }
 
-/// The request that keeps `backend` warm.
-pub fn call(backend: &Backend, failover: Failover) -> Call {
+/// The request that keeps `backend` warm, of the policy of this mark.
+pub fn call(backend: &Backend, failover: Failover, policy: u32) -> Call {
     let format = format_of(backend.apis);
     let body = body(format, &backend.served_model).into_bytes();
     let authority = match &backend.endpoint {
@@ -61,6 +61,7 @@ pub fn call(backend: &Backend, failover: Failover) -> Call {
             attempts: 0,
             path_prefix: 0,
             content_length: Some(body.len() as u64),
+            policy,
         };
         headers.push((CHAIN_HEADER, chain.to_text()));
     }
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn it_is_a_request_of_the_backends_first_api_for_its_own_model() {
         for (name, api) in Apis::NAMES {
-            let call = call(&backend(&format!(r#""apis": ["{name}"]"#)), Failover::Off);
+            let call = call(&backend(&format!(r#""apis": ["{name}"]"#)), Failover::Off, 0);
             assert_eq!(call.cluster, "c");
             let path = &call.headers[1].1;
             let format = Format::of_path(path).unwrap();
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn the_attempts_filter_finds_its_backend() {
         let backend = backend(r#""endpoint": "https://x.example/prefix""#);
-        let call = call(&backend, Failover::PerAttempt);
+        let call = call(&backend, Failover::PerAttempt, 7);
         let chain = call.headers.iter().find(|(name, _)| *name == header::CHAIN);
         let chain = Chain::parse(chain.unwrap().1.as_bytes()).unwrap();
         assert_eq!(chain.links, [chain::link("b")]);

@@ -56,7 +56,7 @@ pub const PLUGIN: Shape = Shape {
             name: "policy_source",
             kind: Kind::Object(&SOURCE),
             default: Some("none: the policy above is the only one"),
-            doc: "Where newer policies come from while requests are served.",
+            doc: "Where newer policies come from while requests are served. With `failover` they may name the backends of `policy` only, each in its cluster; all else may change.",
         },
         ALLOWED_CLUSTERS,
     ],

@@ -158,6 +158,11 @@ impl Policy {
             .chain([self.default_cluster.as_str()])
     }
 
+    /// Tells it apart from those before and after it, where a few bytes have to do.
+    pub fn mark(&self) -> u32 {
+        self.traffic.fingerprint as u32
+    }
+
     /// Whether traffic moves gradually anywhere, so that conversations have to be told apart.
     pub fn has_ramps(&self) -> bool {
         let mut backends = self.registry.backends.iter();

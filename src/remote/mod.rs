@@ -14,6 +14,7 @@ pub use refusal::Refusal;
 use crate::policy::Policy;
 use crate::policy::revision::may_follow;
 use crate::policy::verify::{self, PublicKey};
+use crate::registry::Backend;
 
 /// The response header with the signature of the body; see [`verify::verify`].
 pub const SIGNATURE_HEADER: &str = "x-pointsman-signature";
@@ -68,10 +69,48 @@ pub struct InForce<'a> {
     pub revision: Option<u64>,
 }
 
-/// What to do about an answer. Requests can be sent to `clusters` only, whatever a document says.
+/// Where requests can be sent, whatever a document says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The clusters; any where there is no list.
+    pub clusters: Option<Vec<String>>,
+    /// The backends, each with its cluster; any where there is no list. With failover Envoy's own configuration was written
+    /// for these names: it picks clusters by them.
+    pub backends: Option<Vec<(String, String)>>,
+}
+
+impl Bounds {
+    /// Whether `policy` keeps to them.
+    ///
+    /// # Errors
+    /// [`Refusal::Cluster`] or [`Refusal::Backend`] with the first one that is not allowed.
+    pub fn check(&self, policy: &Policy) -> Result<(), Refusal> {
+        if let Some(allowed) = &self.clusters {
+            check_clusters(policy, allowed)?;
+        }
+        let Some(allowed) = &self.backends else {
+            return Ok(());
+        };
+        let is_known = |backend: &&Backend| {
+            allowed
+                .iter()
+                .any(|(name, cluster)| *name == backend.name && *cluster == backend.cluster)
+        };
+        let mut backends = policy.registry.backends.iter();
+        match backends.find(|backend| !is_known(backend)) {
+            Some(backend) => Err(Refusal::Backend {
+                name: backend.name.clone(),
+                cluster: backend.cluster.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What to do about an answer. Requests can be sent within `bounds` only, whatever a document says.
 pub fn judge(
     source: &Source,
-    clusters: &[String],
+    bounds: &Bounds,
     in_force: InForce<'_>,
     answer: Answer<'_>,
 ) -> Verdict {
@@ -80,7 +119,7 @@ pub fn judge(
         304 => return Verdict::Unchanged,
         status => return Verdict::Refused(Refusal::Status(status)),
     }
-    match take(source, clusters, in_force, answer) {
+    match take(source, bounds, in_force, answer) {
         Ok(None) => Verdict::Unchanged,
         Ok(Some(policy)) => Verdict::Accepted(Box::new(policy)),
         Err(refusal) => Verdict::Refused(refusal),
@@ -89,7 +128,7 @@ pub fn judge(
 
 fn take(
     source: &Source,
-    clusters: &[String],
+    bounds: &Bounds,
     in_force: InForce<'_>,
     answer: Answer<'_>,
 ) -> Result<Option<Policy>, Refusal> {
@@ -102,7 +141,7 @@ fn take(
     }
     let text = std::str::from_utf8(answer.body).map_err(|_| Refusal::NotUtf8)?;
     let policy = Policy::compile(text)?;
-    check_clusters(&policy, clusters)?;
+    bounds.check(&policy)?;
     may_follow(policy.revision, in_force.revision)?;
     Ok(Some(policy))
 }

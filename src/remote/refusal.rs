@@ -37,6 +37,13 @@ pub enum Refusal {
         /// Those that are allowed.
         allowed: Vec<String>,
     },
+    /// A backend that failover does not know, or knows in another cluster.
+    Backend {
+        /// The backend.
+        name: String,
+        /// Its cluster.
+        cluster: String,
+    },
     /// Older than what is in force.
     Outdated(Outdated),
     /// The host could not keep it.
@@ -56,6 +63,7 @@ impl Refusal {
             Refusal::Unverified(_) => "bad_signature",
             Refusal::NotUtf8 | Refusal::Invalid(_) => "invalid",
             Refusal::Cluster { .. } => "cluster_not_allowed",
+            Refusal::Backend { .. } => "backend_not_rendered",
             Refusal::Outdated(_) => "outdated",
             Refusal::NotKept => "not_kept",
         }
@@ -96,6 +104,12 @@ impl fmt::Display for Refusal {
                     "the policy names the cluster {name}, which is not allowed; allowed: {allowed}"
                 )
             }
+            Refusal::Backend { name, cluster } => write!(
+                f,
+                "the policy has the backend {} in the cluster {}, for which failover was not rendered: render anew, or leave it out",
+                quote(name),
+                quote(cluster)
+            ),
             Refusal::Outdated(outdated) => write!(f, "the policy {outdated}"),
             Refusal::NotKept => f.write_str("the policy cannot be written to shared data"),
         }

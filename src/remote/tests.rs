@@ -31,8 +31,11 @@ fn signed_source() -> Source {
     }
 }
 
-fn allowed() -> Vec<String> {
-    CLUSTERS.map(str::to_owned).to_vec()
+fn allowed() -> Bounds {
+    Bounds {
+        clusters: Some(CLUSTERS.map(str::to_owned).to_vec()),
+        backends: None,
+    }
 }
 
 fn judged(source: &Source, revision: Option<u64>, answer: Answer<'_>) -> Verdict {
@@ -145,6 +148,51 @@ fn every_refusal_has_its_word_and_its_line() {
     for ((code, line), expected_code, expected_line) in cases {
         assert_eq!((code, line.as_str()), (expected_code, expected_line));
     }
+}
+
+#[test]
+fn with_failover_a_policy_keeps_to_the_backends_that_were_rendered() {
+    let bounds = Bounds {
+        backends: Some(
+            [("cpu-1", "cluster-cpu"), ("gpu-1", "cluster-gpu")]
+                .map(|(name, cluster)| (name.to_owned(), cluster.to_owned()))
+                .to_vec(),
+        ),
+        ..allowed()
+    };
+    let judged = |text: &str| {
+        let in_force = InForce {
+            text: b"",
+            revision: None,
+        };
+        judge(&source(), &bounds, in_force, ok(text))
+    };
+    assert_eq!(
+        refused(judged(POLICY)),
+        (
+            "backend_not_rendered",
+            "the policy has the backend `lpu-1` in the cluster `cluster-lpu`, for which failover was not rendered: render anew, or leave it out".into()
+        )
+    );
+    let two = Policy::compile(POLICY).unwrap();
+    let known = Bounds {
+        backends: Some(
+            two.registry
+                .backends
+                .iter()
+                .map(|one| (one.name.clone(), one.cluster.clone()))
+                .collect(),
+        ),
+        ..allowed()
+    };
+    assert_eq!(known.check(&two), Ok(()));
+    // The same backend in another cluster is another one to Envoy.
+    let moved = POLICY.replace("cluster-lpu", "cluster-cpu");
+    let moved = Policy::compile(&moved).unwrap();
+    assert_eq!(
+        known.check(&moved).unwrap_err().code(),
+        "backend_not_rendered"
+    );
 }
 
 #[test]

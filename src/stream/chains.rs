@@ -82,7 +82,7 @@ pub fn name(
     };
     set_cluster(worker.cluster_header, &cluster, effects);
     if worker.failover != Failover::Off {
-        let chain = Chain::new(registry, &backends, content_length);
+        let chain = Chain::new(registry, policy.mark(), &backends, content_length);
         set(header::CHAIN, chain.to_text(), effects);
         if streams {
             set(header::STREAM, "1".to_owned(), effects);

@@ -26,6 +26,7 @@ mod observed;
 mod otlp;
 mod policies;
 mod remote;
+mod remote_failover;
 mod traps;
 mod warmth;
 mod world;
@@ -84,6 +85,7 @@ fn all() -> impl Iterator<Item = Test> {
         budgets::TESTS,
         policies::TESTS,
         remote::TESTS,
+        remote_failover::TESTS,
         traps::TESTS,
         warmth::TESTS,
     ]

@@ -39,6 +39,11 @@ pub fn ways(case: &Case) -> &'static [&'static str] {
 
 /// The configuration that `pointsman render` writes for a policy.
 pub fn render(case: &Case, policy: &Value, way: &str) -> Config {
+    Config::parse(&render_text(case, policy, way, &[])).unwrap()
+}
+
+/// The same as text, rendered with more options.
+pub fn render_text(case: &Case, policy: &Value, way: &str, options: &[&str]) -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.json");
     std::fs::write(&file, policy.to_string()).unwrap();
@@ -55,6 +60,7 @@ pub fn render(case: &Case, policy: &Value, way: &str) -> Config {
         ])
         .arg("--module")
         .arg(case.module())
+        .args(options)
         .output()
         .unwrap();
     assert!(
@@ -62,7 +68,7 @@ pub fn render(case: &Case, policy: &Value, way: &str) -> Config {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
+    String::from_utf8(output.stdout).unwrap()
 }
 
 pub fn model(name: &str, mmlu: f64) -> Value {
@@ -72,13 +78,13 @@ pub fn model(name: &str, mmlu: f64) -> Value {
 /// A backend of which each is a process of its own, so that it can be killed.
 pub struct Host {
     name: &'static str,
-    process: Option<Backends>,
+    pub process: Option<Backends>,
     pub address: SocketAddr,
     pub policy: Value,
 }
 
 impl Host {
-    fn start(name: &'static str, model_name: &str, price: f64) -> Host {
+    pub fn start(name: &'static str, model_name: &str, price: f64) -> Host {
         let backend = json!({
             "name": name, "model": model_name, "serves": format!("{model_name}@{name}"),
             "price": {"input": price, "output": price},
@@ -110,7 +116,7 @@ impl Host {
     }
 }
 
-fn send(address: SocketAddr, test: &str, body: &[u8]) -> Response {
+pub fn send(address: SocketAddr, test: &str, body: &[u8]) -> Response {
     Request::post(CHAT, body)
         .header("x-test-id", test.as_bytes())
         .send(address)

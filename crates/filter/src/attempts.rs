@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
-use pointsman::chain::Failover;
+use pointsman::chain::{self, Failover};
+use pointsman::policy::Policy;
 use pointsman::registry::Backend;
 use pointsman::stream::Effect;
 use pointsman::stream::attempt::{Attempt, AttemptEvent, Site};
+use pointsman::telemetry::header;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -21,6 +23,8 @@ pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsma
 pub struct Upstream {
     attempt: Attempt,
     published: Rc<Published>,
+    /// The policy that decided on the request; `None` before its headers are there.
+    policy: Option<Rc<Policy>>,
 }
 
 impl Upstream {
@@ -29,16 +33,17 @@ impl Upstream {
         Upstream {
             attempt: Attempt::new(),
             published,
+            policy: None,
         }
     }
 
     fn drive(&mut self, event: AttemptEvent<'_>) -> Action {
-        let Some(policy) = self.published.current() else {
+        let Some(policy) = &self.policy else {
             return Action::Continue;
         };
         let site = Site {
             failover: self.published.failover(),
-            policy: &policy,
+            policy,
             secret: &secret,
         };
         let mut action = Action::Continue;
@@ -65,6 +70,10 @@ impl HttpContext for Upstream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let bytes = exchange::told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
         let headers = pairs::decode(&bytes);
+        let mut named = headers.iter();
+        let chain = named.find(|(name, _)| *name == header::CHAIN.as_bytes());
+        let mark = chain.and_then(|(_, value)| chain::mark_of(value));
+        self.policy = self.published.deciding(mark);
         let host = match self.published.failover() {
             Failover::Aggregate { .. } => hostcalls::property(HOST).ok(),
             _ => None,

@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use log::Level;
-use pointsman::plugin::Plugin;
+use pointsman::plugin::{Plugin, Role};
 use pointsman::policy::Policy;
 use pointsman::remote::poll::{Poll, tick_ms};
 use pointsman::remote::{
-    Answer, InForce, Refusal, SIGNATURE_HEADER, Source, Verdict, check_size, judge,
+    Answer, Bounds, InForce, Refusal, SIGNATURE_HEADER, Source, Verdict, check_size, judge,
 };
 use pointsman::stream;
 use pointsman::telemetry::{self, Metric};
@@ -27,7 +27,7 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 /// One VM's part in asking one source.
 pub struct Poller {
     source: Source,
-    clusters: Vec<String>,
+    bounds: Bounds,
     record_key: String,
     /// The turn that this VM asked in last.
     turn: Cell<u64>,
@@ -44,16 +44,19 @@ struct Said {
 }
 
 impl Poller {
-    /// Begins to tick, where the configuration has a source.
+    /// Begins to tick, where the configuration has a source. Attempts take what the router publishes.
     pub fn start(plugin: &Plugin) -> Option<Poller> {
         let source = plugin.source.clone()?;
+        if plugin.role == Role::Attempt {
+            return None;
+        }
         if hostcalls::set_tick_period(FIRST_TICK_MS).is_err() {
             let text = "the policy source is never asked: the host has no timer";
             logger::line(Level::Error, text);
         }
         Some(Poller {
             source,
-            clusters: plugin.allowed_clusters.clone().unwrap_or_default(),
+            bounds: plugin.bounds.clone(),
             record_key: key("pointsman.poll.", plugin.fingerprint),
             turn: Cell::new(0),
             period_ms: FIRST_TICK_MS,
@@ -141,7 +144,7 @@ impl Poller {
             signature: said.signature.as_deref(),
             body: &body,
         };
-        match judge(&self.source, &self.clusters, in_force, answer) {
+        match judge(&self.source, &self.bounds, in_force, answer) {
             Verdict::Accepted(policy) => {
                 match self.publish(published, &latest, &body, &policy, now_ns) {
                     Ok(()) => Verdict::Accepted(policy),

@@ -14,7 +14,7 @@ use log::Level;
 use pointsman::chain::Failover;
 use pointsman::plugin::{Plugin, Role};
 use pointsman::policy::{Policy, Problem};
-use pointsman::remote;
+use pointsman::remote::Bounds;
 use pointsman::stream;
 use pointsman::telemetry::{self, Metric, header};
 
@@ -25,6 +25,9 @@ use crate::{logger, metrics};
 /// The version of a policy that stands in the plugin configuration.
 const INLINE: u64 = 1;
 
+/// How many policies that are no longer in force are kept: a request is tried again for minutes, and policies change slower.
+const MAX_EARLIER: usize = 3;
+
 /// To compare with where nothing must be there yet: the host creates an absent key whatever the number is, and its own
 /// numbers count up from 1.
 pub const ABSENT: u32 = u32::MAX;
@@ -32,14 +35,20 @@ pub const ABSENT: u32 = u32::MAX;
 /// What the streams of one plugin configuration share in their worker.
 pub struct Published {
     cluster_header: String,
-    allowed_clusters: Option<Vec<String>>,
+    bounds: Bounds,
+    /// Whether there is a source of newer policies.
+    is_replaced: bool,
     failover: Failover,
     role: Role,
     observations: Observations,
     record_key: String,
+    /// The record that was replaced last, for attempts of requests that it decided on.
+    before_key: String,
     version_key: String,
     version: Cell<u64>,
     policy: RefCell<Option<Rc<Policy>>>,
+    /// What was in force before, the newest first; kept for attempts alone.
+    earlier: RefCell<Vec<Rc<Policy>>>,
     /// The policy's version as the operator wrote it, once a request met it.
     announced: RefCell<Option<String>>,
 }
@@ -69,14 +78,17 @@ impl Published {
     pub fn nothing() -> Published {
         Published {
             cluster_header: header::CLUSTER.to_owned(),
-            allowed_clusters: None,
+            bounds: Bounds::default(),
+            is_replaced: false,
             failover: Failover::Off,
             role: Role::Router,
             observations: Observations::new(String::new(), String::new()),
             record_key: String::new(),
+            before_key: String::new(),
             version_key: String::new(),
             version: Cell::new(0),
             policy: RefCell::new(None),
+            earlier: RefCell::new(Vec::new()),
             announced: RefCell::new(None),
         }
     }
@@ -85,7 +97,8 @@ impl Published {
     pub fn publish(plugin: Plugin) -> Published {
         let published = Published {
             cluster_header: plugin.cluster_header,
-            allowed_clusters: plugin.allowed_clusters,
+            bounds: plugin.bounds,
+            is_replaced: plugin.source.is_some(),
             failover: plugin.failover,
             role: plugin.role,
             observations: Observations::new(
@@ -93,9 +106,11 @@ impl Published {
                 key("pointsman.warmth.", plugin.fingerprint),
             ),
             record_key: key("pointsman.policy.", plugin.fingerprint),
+            before_key: key("pointsman.before.", plugin.fingerprint),
             version_key: key("pointsman.version.", plugin.fingerprint),
             version: Cell::new(INLINE),
             policy: RefCell::new(None),
+            earlier: RefCell::new(Vec::new()),
             announced: RefCell::new(None),
         };
         let record = encode(INLINE, plugin.policy_text.as_bytes());
@@ -152,6 +167,42 @@ impl Published {
         self.policy.try_borrow().ok()?.clone()
     }
 
+    /// The policy that decided on the request of an attempt, by its mark; the one in force where it is not to be had any more.
+    pub fn deciding(&self, mark: Option<u32>) -> Option<Rc<Policy>> {
+        let current = self.current()?;
+        let other = mark.filter(|mark| self.is_replaced && *mark != current.mark());
+        let Some(mark) = other else {
+            return Some(current);
+        };
+        let is_meant = |policy: &&Rc<Policy>| policy.mark() == mark;
+        if let Ok(earlier) = self.earlier.try_borrow()
+            && let Some(policy) = earlier.iter().find(is_meant)
+        {
+            return Some(Rc::clone(policy));
+        }
+        let Ok(Some((record, _))) = hostcalls::shared(&self.before_key) else {
+            return Some(current);
+        };
+        let text = decode(&record).and_then(|(_, text)| std::str::from_utf8(text).ok());
+        match text.and_then(|text| Policy::compile(text).ok()).map(Rc::new) {
+            Some(before) if before.mark() == mark => {
+                self.keep(Rc::clone(&before));
+                Some(before)
+            }
+            _ => Some(current),
+        }
+    }
+
+    /// Keeps what was in force for the attempts to come.
+    fn keep(&self, policy: Rc<Policy>) {
+        if self.role == Role::Attempt
+            && let Ok(mut earlier) = self.earlier.try_borrow_mut()
+        {
+            earlier.insert(0, policy);
+            earlier.truncate(MAX_EARLIER);
+        }
+    }
+
     /// Shows the version in force as a metric. Not before a request met it: a trial VM whose configuration Envoy refuses
     /// afterwards has no way to take it back.
     fn announce(&self, version: &str) {
@@ -194,6 +245,8 @@ impl Published {
         let (version, _) = decode(&latest.record).ok_or(HostError::NOT_FOUND)?;
         let next = version.wrapping_add(1);
         hostcalls::set_shared(&self.record_key, &encode(next, text), latest.cas)?;
+        // Where this fails, attempts under way are made by the new one.
+        let _ = hostcalls::set_shared(&self.before_key, &latest.record, 0);
         // INVARIANT: the number comes last, so that who sees it finds at least this policy. Each number is given out once,
         // by the line above, and so written once: it never goes back to one that a worker has seen with another policy.
         hostcalls::set_shared(&self.version_key, &next.to_le_bytes(), 0)?;
@@ -219,16 +272,19 @@ impl Published {
             Ok(policy) => policy,
             Err(invalid) => return report(&invalid.problems),
         };
-        let allowed = self.allowed_clusters.as_deref();
-        match allowed.map_or(Ok(()), |allowed| remote::check_clusters(&policy, allowed)) {
+        match self.bounds.check(&policy) {
             Ok(()) => self.adopt(policy),
             Err(refusal) => logger::line(Level::Error, &refusal.to_string()),
         }
     }
 
     fn adopt(&self, policy: Policy) {
-        if let Ok(mut current) = self.policy.try_borrow_mut() {
-            *current = Some(Rc::new(policy));
+        let replaced = match self.policy.try_borrow_mut() {
+            Ok(mut current) => current.replace(Rc::new(policy)),
+            Err(_) => None,
+        };
+        if let Some(replaced) = replaced {
+            self.keep(replaced);
         }
     }
 }

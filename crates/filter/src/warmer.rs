@@ -51,20 +51,20 @@ impl Warmer {
             && policy.registry.backends.iter().any(prewarms)
             && !self.complained.replace(true)
         {
-            let text = "no backend is kept warm: the filter of attempts has the same vm_id, where `pointsman render` writes another";
+            let text = "no backend is kept warm: the filter of attempts runs in the same virtual machine, where `pointsman render` gives it another `configuration`";
             logger::line(Level::Error, text);
         }
         match plan(published, &policy, now_ns) {
             Ok(due) => {
                 let due = due.into_iter().filter_map(|id| policy.registry.backend(id));
-                due.for_each(|backend| self.send(backend, published));
+                due.for_each(|backend| self.send(backend, &policy, published));
             }
             Err(_) => metrics::count(&telemetry::HOST_FAULTS),
         }
     }
 
-    fn send(&self, backend: &Backend, published: &Published) {
-        let call = prewarm::call(backend, published.failover());
+    fn send(&self, backend: &Backend, policy: &Policy, published: &Published) {
+        let call = prewarm::call(backend, published.failover(), policy.mark());
         let headers = call.headers.iter();
         let headers = headers
             .map(|(name, value)| (*name, value.as_str()))

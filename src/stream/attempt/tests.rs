@@ -30,7 +30,12 @@ impl Request {
             first.served_model
         );
         let ids: Vec<BackendId> = chain.iter().copied().map(BackendId).collect();
-        let chain = Chain::new(&policy.registry, &ids, Some(body.len() as u64));
+        let chain = Chain::new(
+            &policy.registry,
+            policy.mark(),
+            &ids,
+            Some(body.len() as u64),
+        );
         let headers = [
             (":path", "/v1/chat/completions?x=1".to_owned()),
             ("authorization", "Bearer client".to_owned()),

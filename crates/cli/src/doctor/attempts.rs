@@ -51,6 +51,14 @@ pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
         findings.push(error("failover", place, problem, mend));
         return;
     }
+    let follows = |attempt: &Attempt| match &attempt.plugin {
+        Some(Ok(other)) => other.fingerprint == plugin.fingerprint,
+        _ => false,
+    };
+    if plugin.source.is_some() && !subject.attempts.iter().any(follows) {
+        let problem = "no filter of attempts has the same `policy`, `policy_source` and `allowed_clusters`: attempts keep the names of the first policy when another takes effect";
+        findings.push(error("failover", place.clone(), problem, mend));
+    }
     for backend in &plugin.policy.registry.backends {
         let knows = |attempt: &Attempt| match &attempt.plugin {
             Some(Ok(plugin)) => {

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use pointsman::chain::Failover;
 use pointsman::policy::Policy;
 use serde_json::json;
 
@@ -72,12 +71,6 @@ fn url<'p>(plan: &'p Plan<'_>) -> Result<Option<Url<'p>>, Failure> {
     let Some(text) = plan.args.policy_source.as_deref() else {
         return Ok(None);
     };
-    if plan.failover != Failover::Off {
-        return Err(Failure::Input(
-            "with `--policy-source` say `--failover off`: the filter of each attempt would keep the names of the policy that is rendered"
-                .into(),
-        ));
-    }
     let wrong = || {
         let example = "http://127.0.0.1:8100/policy.json";
         Failure::Input(format!(
