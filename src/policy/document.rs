@@ -95,11 +95,16 @@ pub(crate) fn place(text: &str, at: usize) -> (u32, u32) {
 /// Reads `text`, which must be one JSON value.
 pub(crate) fn read(text: &str) -> Result<Node, Problem> {
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        // The place stands in the problem, where it belongs. Of a text that ends too early it is column 0.
+        let place = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message);
         return Err(Problem {
             at: String::new(),
-            message: format!("not JSON: {error}"),
-            line: error.line() as u32,
-            column: error.column() as u32,
+            message: format!("not JSON: {message}"),
+            line: (line as u32).max(1),
+            column: (column as u32).max(1),
         });
     }
     let mut reader = Reader { text, at: 0 };
@@ -240,12 +245,9 @@ mod tests {
     #[test]
     fn refuses_what_is_no_json() {
         for (text, message) in [
-            ("", "not JSON: EOF while parsing a value at line 1 column 0"),
-            (
-                "{\n \"a\": 1,\n}",
-                "not JSON: key must be a string at line 3 column 1",
-            ),
-            ("[1] x", "not JSON: trailing characters at line 1 column 5"),
+            ("", "not JSON: EOF while parsing a value"),
+            ("{\n \"a\": 1,\n}", "not JSON: key must be a string"),
+            ("[1] x", "not JSON: trailing characters"),
             ("[1e999]", "number too large"),
             ("[\"\\ud800\"]", "string with a broken escape"),
         ] {

@@ -1,18 +1,28 @@
 //! "Did you mean": the known name nearest to a misspelt one, and the quoting of what a user wrote.
 
-/// The name of `known` that `written` was probably meant to be: at most a third of its letters differ.
+/// The name of `known` that `written` was probably meant to be: at most a third of its letters differ, or else the two
+/// begin alike to the end of the shorter one, such as `max_p50` for `max_p50_ms`.
 pub(super) fn nearest<'a>(
     written: &str,
-    known: impl IntoIterator<Item = &'a str>,
+    known: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
 ) -> Option<&'a str> {
+    let known = known.into_iter();
     let allowed = (written.chars().count() / 3).max(1);
-    known
-        .into_iter()
+    let near = known
+        .clone()
         .map(|name| (distance(written, name), name))
         .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+        .min_by_key(|(distance, _)| *distance);
+    let written = written.to_ascii_lowercase();
+    let begun = known
+        .filter(|name| name.len().min(written.len()) >= LEAST_BEGINNING)
+        .filter(|name| name.starts_with(&written) || written.starts_with(name))
+        .min_by_key(|name| name.len());
+    near.map(|(_, name)| name).or(begun)
 }
+
+/// How many letters two names have in common at least where one is the beginning of the other.
+const LEAST_BEGINNING: usize = 4;
 
 /// What to append to "unknown x": the nearest known name, else all of them where they are few.
 pub(crate) fn hint(written: &str, known: &[&str]) -> String {
@@ -83,6 +93,14 @@ mod tests {
         assert_eq!(nearest("modle", known), Some("model"));
         assert_eq!(nearest("Price", known), Some("price"));
         assert_eq!(nearest("latency", known), None);
+        let limits = ["max_p50_ms", "max_p50_first_token_ms", "tag"];
+        assert_eq!(nearest("max_p50", limits), Some("max_p50_ms"));
+        assert_eq!(nearest("max_p50_ms_or_less", limits), Some("max_p50_ms"));
+        assert_eq!(
+            nearest("tag_of_it", limits),
+            None,
+            "three letters say little"
+        );
     }
 
     #[test]
