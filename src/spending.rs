@@ -14,10 +14,23 @@ const ENTRY: usize = 24;
 /// What a decision has put on the accounts; kept until its true cost is known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Charge {
-    /// The accounts, each with the end of its window in seconds since 1970.
-    pub accounts: Vec<(u64, u64)>,
-    /// What was put on each, in USD.
+    /// Where it was put.
+    pub postings: Vec<Posting>,
+    /// What was put on each account, in USD.
     pub usd: f64,
+}
+
+/// One of the accounts of a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posting {
+    /// The account: a hash of budget and tenant.
+    pub key: u64,
+    /// When its window ends, in seconds since 1970.
+    pub end: u64,
+    /// Where the budget stands in the policy.
+    pub budget: usize,
+    /// Where the tenant stands in the budget's list; `None` where it limits everybody.
+    pub tenant: Option<usize>,
 }
 
 /// The accounts of a worker.
@@ -119,8 +132,8 @@ impl Spending {
     }
 
     fn add(&mut self, charge: &Charge, usd: f64) {
-        for (key, end) in &charge.accounts {
-            self.put(*key, *end, |account| account.untold += usd);
+        for to in &charge.postings {
+            self.put(to.key, to.end, |account| account.untold += usd);
         }
     }
 
@@ -176,7 +189,12 @@ mod tests {
 
     fn charge(key: u64, end: u64, usd: f64) -> Charge {
         Charge {
-            accounts: vec![(key, end)],
+            postings: vec![Posting {
+                key,
+                end,
+                budget: 0,
+                tenant: None,
+            }],
             usd,
         }
     }

@@ -284,6 +284,12 @@ pub const FAMILIES: &[Family] = &[
         help: "What the same requests would have cost at the policy's `baseline`, in billionths of a USD; the difference is what was saved.",
     },
     Family {
+        name: "pointsman.budget_spent_nano_usd",
+        kind: MetricKind::Counter,
+        tags: &["budget", "tenant"],
+        help: "What ended requests have put on a budget, in billionths of a USD, exact over all workers; `tenant` is `all` where the budget names none.",
+    },
+    Family {
         name: "pointsman.usage_unknown",
         kind: MetricKind::Counter,
         tags: &["backend", "cause"],
@@ -395,6 +401,11 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
     ("reason", r"^wasmcustom\.pointsman\..*?(\.reason\.(.+?))$"),
     ("cause", r"^wasmcustom\.pointsman\..*?(\.cause\.(.+?))$"),
     ("result", r"^wasmcustom\.pointsman\..*?(\.result\.(.+?))$"),
+    (
+        "budget",
+        r"^wasmcustom\.pointsman\..*?(\.budget\.(.+?))(?:\.tenant\.|$)",
+    ),
+    ("tenant", r"^wasmcustom\.pointsman\..*?(\.tenant\.(.+?))$"),
     ("code", r"^wasmcustom\.pointsman\..*?(\.code\.(.+?))$"),
     ("version", r"^wasmcustom\.pointsman\..*?(\.version\.(.+?))$"),
 ];

@@ -42,8 +42,13 @@ pub struct Budget {
 impl Budget {
     /// Whether it limits this tenant.
     pub fn limits(&self, tenant: Option<&str>) -> bool {
-        self.tenants.is_empty()
-            || tenant.is_some_and(|tenant| self.tenants.iter().any(|one| one == tenant))
+        self.tenants.is_empty() || self.place_of(tenant).is_some()
+    }
+
+    /// Where this tenant stands in its list.
+    pub fn place_of(&self, tenant: Option<&str>) -> Option<usize> {
+        let tenant = tenant?;
+        self.tenants.iter().position(|one| one == tenant)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::policy::envelope::{Envelope, Steer};
 use crate::policy::traffic::{ModelShare, OnInvalidSteering};
 use crate::registry::ModelId;
 use crate::shares::Shares;
-use crate::spending::{Charge, Spending, end_of_window};
+use crate::spending::{Charge, Posting, Spending, end_of_window};
 
 use super::refuse::reject;
 
@@ -71,8 +71,8 @@ pub fn allowed(ruled: &[ModelId], wished: &[ModelId]) -> Result<Vec<ModelId>, ()
 /// How the budgets that limit a request stand.
 #[derive(Debug, Default)]
 pub struct Standing<'p> {
-    /// The accounts that the request is put on.
-    pub accounts: Vec<(u64, u64)>,
+    /// Where what the request costs is put.
+    pub postings: Vec<Posting>,
     /// The budgets that are spent.
     pub spent: Vec<&'p str>,
     /// The profile that is used instead.
@@ -90,15 +90,16 @@ pub fn budgets<'p>(
 ) -> Standing<'p> {
     let tenant = envelope.tenant.as_deref();
     let mut standing = Standing::default();
-    for budget in policy
-        .traffic
-        .budgets
-        .iter()
-        .filter(|one| one.limits(tenant))
-    {
+    let budgets = policy.traffic.budgets.iter().enumerate();
+    for (place, budget) in budgets.filter(|(_, one)| one.limits(tenant)) {
         let key = hash([budget.name.as_str(), tenant.unwrap_or_default()]);
         let end = end_of_window(now, budget.seconds);
-        standing.accounts.push((key, end));
+        standing.postings.push(Posting {
+            key,
+            end,
+            budget: place,
+            tenant: budget.place_of(tenant),
+        });
         if spending.spent(key, end) < budget.usd {
             continue;
         }
@@ -127,7 +128,7 @@ pub fn named(budget: &str) -> String {
 /// The charge for a request that is expected to cost so much.
 pub fn charge(standing: &Standing<'_>, usd: f64) -> Charge {
     Charge {
-        accounts: standing.accounts.clone(),
+        postings: standing.postings.clone(),
         usd,
     }
 }

@@ -200,6 +200,19 @@ impl Account {
         answered: Option<BackendId>,
         effects: &mut Vec<Effect>,
     ) -> Option<(Charge, f64)> {
+        let paid = self.settle(now_ns, answered, effects);
+        let charge = &self.decision.charge;
+        self.tell_budgets(paid.unwrap_or(charge.usd), effects);
+        Some((self.decision.charge, paid?))
+    }
+
+    /// Tells what became of the exchange, and gives what it cost in USD, if that is known.
+    fn settle(
+        &self,
+        now_ns: u64,
+        answered: Option<BackendId>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<f64> {
         let policy = Rc::clone(&self.policy);
         let registry = &policy.registry;
         let backend = registry.backend(answered.unwrap_or(self.decision.backend))?;
@@ -219,7 +232,7 @@ impl Account {
             // Nobody is paid for an error.
             Answer::Error => {
                 effects.push(Effect::Count(Metric::failures(&served)));
-                return Some((self.decision.charge, 0.0));
+                return Some(0.0);
             }
             Answer::Unread(unknown) => Err(*unknown),
             Answer::Read { meter, .. } => meter.finish(self.ended),
@@ -238,10 +251,7 @@ impl Account {
             ));
         }
         match usage {
-            Ok(usage) => {
-                let cost = self.pay(&usage, backend, &served, effects);
-                Some((self.decision.charge, cost))
-            }
+            Ok(usage) => Some(self.pay(&usage, backend, &served, effects)),
             Err(unknown) => {
                 effects.push(Effect::Count(Metric::usage_unknown(
                     served.backend,
@@ -249,6 +259,22 @@ impl Account {
                 )));
                 None
             }
+        }
+    }
+
+    /// What is put on the budgets for good.
+    fn tell_budgets(&self, usd: f64, effects: &mut Vec<Effect>) {
+        if usd <= 0.0 {
+            return;
+        }
+        let budgets = &self.policy.traffic.budgets;
+        for to in &self.decision.charge.postings {
+            let Some(budget) = budgets.get(to.budget) else {
+                continue;
+            };
+            let tenant = to.tenant.and_then(|place| budget.tenants.get(place));
+            let metric = Metric::budget_spent(&budget.name, tenant.map(String::as_str));
+            effects.push(Effect::Add(metric, nano(usd)));
         }
     }
 

@@ -81,6 +81,16 @@ impl Metric {
         )
     }
 
+    /// What ended requests have put on a budget, in billionths of a USD: what they cost where that is known, else what they were
+    /// expected to cost. `tenant` is one that the budget names.
+    pub fn budget_spent(budget: &str, tenant: Option<&str>) -> Metric {
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.budget_spent_nano_usd",
+            &[("budget", budget), ("tenant", tenant.unwrap_or("all"))],
+        )
+    }
+
     fn served(family: &str, served: &Served<'_>) -> Metric {
         Metric::tagged(
             MetricKind::Counter,

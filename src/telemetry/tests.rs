@@ -29,6 +29,7 @@ fn every_metric_belongs_to_a_documented_family() {
         Metric::baseline_cost(&served),
         Metric::first_token_ms(&served),
         Metric::response_ms(&served),
+        Metric::budget_spent("b", Some("t")),
         Metric::usage_unknown("b", "c"),
         Metric::tasks("t"),
         Metric::rule_matches("r"),

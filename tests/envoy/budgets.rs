@@ -1,14 +1,27 @@
 //! Budgets over two workers: what one of them has spent, the other one knows a moment later.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use pointsman_testkit::http1::Request;
-use serde_json::json;
+use pointsman_testkit::http1::{Request, Response};
+use pointsman_testkit::metrics;
+use serde_json::{Value, json};
 
 use crate::Test;
 use crate::world::{CHAT, Case, ask};
 
-pub const TESTS: &[Test] = &[("budgets::known_to_every_worker", known_to_every_worker)];
+pub const TESTS: &[Test] = &[
+    ("budgets::known_to_every_worker", known_to_every_worker),
+    ("budgets::bound_holds_under_load", bound_holds_under_load),
+];
+
+/// Clients of the load, and how long each waits between two requests.
+const CLIENTS: usize = 6;
+const PAUSE: Duration = Duration::from_millis(20);
+/// How many requests the budget is worth: several times what goes through in the two ticks in which workers do not know of
+/// each other, so that two budgets instead of one would be far beyond the bound.
+const WORTH: usize = 1500;
 
 /// One request spends a tenant's budget, on whichever worker; then every connection must find it spent. How long that takes
 /// is the machine's affair, so another tenant tries again where it was too slow.
@@ -45,4 +58,107 @@ fn known_to_every_worker(case: &Case) {
         }
     }
     panic!("some worker never heard what was spent: {seen:?}");
+}
+
+/// A load over both workers spends a budget. What goes over it stays within what is promised: what one worker spends in two
+/// ticks, and the requests that were under way. And the metric has every cent of it.
+fn bound_holds_under_load(case: &Case) {
+    let body = ask("llama-3.1-8b", "hi");
+    let config = case.config();
+    let price = price_of(&config.plugin_configuration()["policy"], "llama-3.1-8b");
+    let cost = cost_of(&send(case.address(), &body), price);
+    let limited = config
+        .set_policy("tenant", json!({"header": "x-tenant"}))
+        .set_policy(
+            "budgets",
+            json!([{"name": "load", "usd": cost * WORTH as f64, "per": "month", "tenant": ["acme"]}]),
+        );
+    let envoy = case.start(&limited.with_clusters(case.backends().clusters()));
+    let address = envoy.address();
+
+    let answered: Mutex<Vec<(Instant, f64)>> = Mutex::new(Vec::new());
+    let spent = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                while !spent.load(Ordering::SeqCst) {
+                    let response = send(address, &body);
+                    match response.status {
+                        200 => answered
+                            .lock()
+                            .unwrap()
+                            .push((Instant::now(), cost_of(&response, price))),
+                        // The other worker may not know yet: it has to say so too.
+                        429 => std::thread::sleep(PAUSE * 5),
+                        status => panic!("{status}: {}", response.text()),
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+            });
+        }
+        // Over when nobody was answered for longer than workers take to tell each other.
+        let mut before = 0;
+        loop {
+            std::thread::sleep(Duration::from_secs(4));
+            let now = answered.lock().unwrap().len();
+            if now == before && now > 0 {
+                break spent.store(true, Ordering::SeqCst);
+            }
+            before = now;
+        }
+    });
+
+    let answered = answered.into_inner().unwrap();
+    let most = most_within(&answered, Duration::from_millis(2500));
+    let over = answered.len().saturating_sub(WORTH);
+    eprintln!(
+        "Envoy {}: {} answered of a budget for {WORTH}; bound {} over it",
+        case.version,
+        answered.len(),
+        most + CLIENTS
+    );
+    assert!(answered.len() + CLIENTS >= WORTH, "{}", answered.len());
+    assert!(over <= most + CLIENTS, "{over} over, {most} in two ticks");
+    let labels = [("budget", "load"), ("tenant", "acme")];
+    let name = "pointsman_budget_spent_nano_usd";
+    let told = metrics::sum(&envoy.metrics(), name, &labels);
+    let sum: f64 = answered.iter().map(|(_, cost)| cost * 1e9).sum();
+    // Each request is rounded to a billionth of a USD.
+    assert!(
+        (told - sum).abs() <= answered.len() as f64,
+        "{told} told, {sum} spent"
+    );
+}
+
+fn send(address: std::net::SocketAddr, body: &[u8]) -> Response {
+    let request = Request::post(CHAT, body).header("x-tenant", b"acme");
+    request.send(address).unwrap()
+}
+
+/// USD per token, of the prompt and of the answer, at the first backend of a model.
+fn price_of(policy: &Value, model: &str) -> (f64, f64) {
+    let backends = policy["backends"].as_array().unwrap();
+    let backend = backends.iter().find(|one| one["model"] == model).unwrap();
+    let price = |name: &str| backend["price"][name].as_f64().unwrap() / 1e6;
+    (price("input"), price("output"))
+}
+
+/// What an answer cost, by the usage that it states.
+fn cost_of(response: &Response, price: (f64, f64)) -> f64 {
+    let answer = response.json();
+    let tokens = |name: &str| answer["usage"][name].as_f64().unwrap();
+    tokens("prompt_tokens") * price.0 + tokens("completion_tokens") * price.1
+}
+
+/// The most answers that came within so long.
+fn most_within(answered: &[(Instant, f64)], window: Duration) -> usize {
+    let mut times: Vec<Instant> = answered.iter().map(|(time, _)| *time).collect();
+    times.sort_unstable();
+    let ends = times.iter().enumerate();
+    ends.map(|(index, start)| {
+        let later = times.iter().skip(index);
+        later.take_while(|time| **time - *start <= window).count()
+    })
+    .max()
+    .unwrap_or_default()
 }

@@ -46,7 +46,7 @@ impl Host {
         self.tell(Event::Done(self.clock_ns));
     }
 
-    fn added(&self, start: &str) -> Option<u64> {
+    pub(super) fn added(&self, start: &str) -> Option<u64> {
         self.effects.iter().find_map(|effect| match effect {
             Effect::Add(metric, amount) | Effect::Observe(metric, amount) => {
                 metric.name.starts_with(start).then_some(*amount)

@@ -258,3 +258,43 @@ fn errors_cost_a_budget_nothing_and_its_refusals_are_counted() {
     assert_eq!(status("200", told), 0);
     assert_eq!(status("200", told), 429);
 }
+
+#[test]
+fn what_ended_requests_put_on_a_budget_is_told_to_the_billionth() {
+    let budgets = r#""tenant": {"header": "x-tenant"}, "budgets": [
+        {"name": "acme", "tenant": ["beta", "acme"], "usd": 1, "per": "hour"},
+        {"name": "all", "usd": 1, "per": "hour"}]"#;
+    let mut host = Host::new(&only_huge(budgets));
+    let added = |host: &Host| {
+        [
+            "pointsman.budget_spent_nano_usd.budget.acme.tenant.acme",
+            "pointsman.budget_spent_nano_usd.budget.all.tenant.all",
+        ]
+        .map(|name| host.added(name))
+    };
+    // As answers state it: 1000 × 1 + 500 × 2 millionths of a USD.
+    let json = [(":status", "200"), ("content-type", "application/json")];
+    chat_with(&mut host, &[("x-tenant", "acme")], &ask("huge", "hello"));
+    host.answer_with(
+        &json,
+        &[r#"{"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}"#],
+    );
+    host.done();
+    assert_eq!(added(&host), [Some(2_000_000), Some(2_000_000)]);
+    // As it was expected to cost where they do not.
+    chat_with(&mut host, &[("x-tenant", "acme")], &ask("huge", "hello"));
+    host.answer_with(&json, &["{}"]);
+    host.done();
+    let [first, second] = added(&host);
+    assert!(first > Some(1_000) && first == second, "{first:?}");
+    // Nothing for an error, and for who is on no budget by name only what is on everybody's.
+    chat_with(&mut host, &[("x-tenant", "acme")], &ask("huge", "hello"));
+    host.answer_with(&[(":status", "503")], &["{}"]);
+    host.done();
+    assert_eq!(added(&host), [None, None]);
+    chat_with(&mut host, &[("x-tenant", "gamma")], &ask("huge", "hello"));
+    host.answer_with(&json, &["{}"]);
+    host.done();
+    let [first, second] = added(&host);
+    assert!(first.is_none() && second.is_some());
+}

@@ -177,7 +177,10 @@ fn policy() -> Value {
     json!({
         "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached",
         "tenant": {"header": "x-tenant"},
-        "budgets": [{"name": "tiny", "usd": 0.000_000_000_1, "per": "month", "tenant": ["poor"]}],
+        "budgets": [
+            {"name": "tiny", "usd": 0.000_000_000_1, "per": "month", "tenant": ["poor"]},
+            {"name": "everybody", "usd": 1000, "per": "month"},
+        ],
         "rules": [
             {"name": "proofs", "when": {"words": ["prove"]}, "then": {"min_quality": 0.1}},
             {"name": "never", "when": {"words": ["forbidden"]}, "then": {"reject": "not here"}},
