@@ -223,7 +223,11 @@ mod tests {
             assert_eq!(Chain::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Chain::parse(b"\xff"), None);
-        assert_eq!(mark_of(b"1.;1"), Some(1), "whose policy it is not: then the one in force is asked");
+        assert_eq!(
+            mark_of(b"1.;1"),
+            Some(1),
+            "whose policy it is not: then the one in force is asked"
+        );
     }
 
     #[test]

@@ -126,7 +126,11 @@ mod tests {
     #[test]
     fn it_is_a_request_of_the_backends_first_api_for_its_own_model() {
         for (name, api) in Apis::NAMES {
-            let call = call(&backend(&format!(r#""apis": ["{name}"]"#)), Failover::Off, 0);
+            let call = call(
+                &backend(&format!(r#""apis": ["{name}"]"#)),
+                Failover::Off,
+                0,
+            );
             assert_eq!(call.cluster, "c");
             let path = &call.headers[1].1;
             let format = Format::of_path(path).unwrap();

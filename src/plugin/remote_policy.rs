@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(source.max_bytes, 1_048_576);
         assert_eq!(source.public_keys, []);
         let clusters = ["cluster-cpu", "cluster-gpu", "cluster-lpu", "fallback"];
-        assert_eq!(plugin.allowed_clusters.unwrap(), clusters);
+        assert_eq!(plugin.bounds.clusters.unwrap(), clusters);
     }
 
     #[test]
@@ -143,13 +143,13 @@ mod tests {
         assert_eq!((source.interval_ms, source.timeout_ms), (500, 200));
         assert_eq!(source.max_bytes, 2048);
         assert_eq!(source.public_keys.len(), 2);
-        assert_eq!(plugin.allowed_clusters.unwrap().len(), 5);
+        assert_eq!(plugin.bounds.clusters.unwrap().len(), 5);
     }
 
     #[test]
     fn without_a_source_any_cluster_is_allowed_unless_some_are_named() {
         let plugin = Plugin::compile(with("\"role\": \"router\"").as_bytes()).unwrap();
-        assert_eq!((plugin.source, plugin.allowed_clusters), (None, None));
+        assert_eq!((plugin.source, plugin.bounds.clusters), (None, None));
         assert_eq!(
             problems(r#""allowed_clusters": ["cluster-cpu", "cluster-gpu", "fallback"]"#),
             [

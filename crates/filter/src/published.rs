@@ -184,7 +184,10 @@ impl Published {
             return Some(current);
         };
         let text = decode(&record).and_then(|(_, text)| std::str::from_utf8(text).ok());
-        match text.and_then(|text| Policy::compile(text).ok()).map(Rc::new) {
+        match text
+            .and_then(|text| Policy::compile(text).ok())
+            .map(Rc::new)
+        {
             Some(before) if before.mark() == mark => {
                 self.keep(Rc::clone(&before));
                 Some(before)

@@ -77,7 +77,7 @@ pub struct Setup {
 
 impl Setup {
     fn new(args: &Args, upstream: SocketAddr) -> Result<Setup, Failure> {
-        let fleet = Fleet::read(&args.config, Some(&args.policy))?;
+        let fleet = Fleet::read(Some(&args.config), Some(&args.policy))?;
         let config = Config::read(&args.config)?
             .with_policy(
                 &fleet.source,

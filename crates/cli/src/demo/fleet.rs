@@ -21,18 +21,18 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Reads a policy of its own, or the inline one of an Envoy configuration.
+    /// Reads a policy of its own, or else the inline one of an Envoy configuration.
     ///
     /// # Errors
     /// [`Failure::Input`] where there is none or it does not compile.
-    pub fn read(config: &Path, policy: Option<&Path>) -> Result<Fleet, Failure> {
-        let name = policy.unwrap_or(config).display();
-        let read = match policy {
-            Some(path) => document(path),
-            None => inline(&Config::read(config)?),
+    pub fn read(config: Option<&Path>, policy: Option<&Path>) -> Result<Fleet, Failure> {
+        let (name, read) = match (policy, config) {
+            (Some(path), _) => (path, document(path)),
+            (None, Some(config)) => (config, inline(&Config::read(config)?)),
+            (None, None) => return Err(Failure::Input("no policy is named".into())),
         };
         read.and_then(Fleet::of)
-            .map_err(|error| Failure::Input(format!("`{name}`: {error}")))
+            .map_err(|error| Failure::Input(format!("`{}`: {error}", name.display())))
     }
 
     fn of(source: Value) -> Result<Fleet, String> {

@@ -1,6 +1,6 @@
 //! `pointsman demo`: real prompts through a real Envoy, and what they would have cost at the biggest model.
 //!
-//! It starts the backends and an Envoy with the shipped configuration, sends every prompt with `model: auto` and once more
+//! It starts the backends and an Envoy as `pointsman render` configures it for the policy, failover included, sends every prompt with `model: auto` and once more
 //! pinned to the biggest model, and shows both. Routing and decisions are real. The backends' answers and latencies are
 //! simulated from the policy, except for the real LLM of `--real-llm`; the output says so.
 
@@ -25,7 +25,9 @@ use stage::Stage;
 
 /// Longest answer asked for where the real LLM runs and the prompt sets no limit: a small model seldom finds an end.
 const REAL_LLM_MAX_TOKENS: u32 = 64;
-/// The policy of the demo with the real LLM: its model on a CPU is the one that runs.
+/// The policy of the demo.
+const POLICY: &str = "envoy/policies/quickstart.json";
+/// With the real LLM: its model on a CPU is the one that runs.
 const REAL_LLM_POLICY: &str = "envoy/policies/demo.json";
 
 /// Arguments of `pointsman demo`.
@@ -40,10 +42,11 @@ pub struct Args {
     /// The Envoy binary
     #[arg(long, value_name = "FILE", default_value = "target/envoy/envoy-1.40.0")]
     envoy: PathBuf,
-    /// Envoy's configuration; its ports and endpoints are replaced
-    #[arg(long, value_name = "FILE", default_value = "envoy/envoy.yaml")]
-    config: PathBuf,
-    /// A policy, JSON or YAML, in place of the configuration's own [default with --real-llm: envoy/policies/demo.json]
+    /// Envoy's configuration, its ports and endpoints replaced [default: what `pointsman render` writes for the policy]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The policy, JSON or YAML [default: that of the configuration; without one envoy/policies/quickstart.json, with --real-llm
+    /// envoy/policies/demo.json]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// The filter
@@ -65,7 +68,11 @@ pub struct Args {
 
 impl Args {
     fn policy(&self) -> Option<&Path> {
-        let default = self.real_llm.then_some(Path::new(REAL_LLM_POLICY));
+        let default = match (&self.config, self.real_llm) {
+            (_, true) => Some(Path::new(REAL_LLM_POLICY)),
+            (None, false) => Some(Path::new(POLICY)),
+            (Some(_), false) => None,
+        };
         self.policy.as_deref().or(default)
     }
 }
@@ -82,7 +89,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         require(&args.llm.join("bin/python"), "make demo REAL_LLM=1")?;
     }
     let prompts = prompts::read(&args.prompts)?;
-    let fleet = Fleet::read(&args.config, args.policy())?;
+    let fleet = Fleet::read(args.config.as_deref(), args.policy())?;
     crate::runtime()?.block_on(direct(args, &fleet, &prompts))
 }
 
@@ -140,7 +147,7 @@ async fn play(
     if !args.once {
         println!(
             "{}",
-            report::next(address, stage.admin()?, &fleet.big_model)
+            report::next(address, stage.admin()?, &fleet.big_model, stage.failing())
         );
     }
     Ok(auto
@@ -153,7 +160,7 @@ async fn play(
 fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> stage::Options<'a> {
     stage::Options {
         envoy: &args.envoy,
-        config: &args.config,
+        config: args.config.as_deref(),
         own_policy: args.policy().is_some(),
         module: &args.module,
         time_scale: args.time_scale,

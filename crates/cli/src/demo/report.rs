@@ -355,13 +355,25 @@ fn failures(act: &Act<'_>) -> Vec<String> {
     lines
 }
 
-/// What to try while it keeps running.
-pub fn next(listener: SocketAddr, admin: SocketAddr, big_model: &str) -> String {
+/// What to try while it keeps running. `failing` is a backend that can be told to fail.
+pub fn next(
+    listener: SocketAddr,
+    admin: SocketAddr,
+    big_model: &str,
+    failing: Option<(&str, SocketAddr)>,
+) -> String {
+    let failing = failing.map_or_else(String::new, |(name, address)| {
+        format!(
+            "Let the backend `{name}` fail, ask again, and see who answers and x-pointsman-attempts; DELETE mends it:\n\n  \
+             curl http://{address}/control/faults -d '{{\"kind\": \"status\", \"status\": 503}}'\n  \
+             curl -X DELETE http://{address}/control/faults\n\n"
+        )
+    });
     format!(
         "It keeps running. Try\n\n  \
          curl -i http://{listener}{PATH} -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"auto\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of Mongolia?\"}}]}}'\n\n\
          and read the x-pointsman-* headers of the answer; then ask something hard, or set the model to auto:cheap, auto:fast,\n\
-         auto:best or {big_model}. Metrics: curl http://{admin}/stats/prometheus | grep pointsman\n\nCtrl-C ends it."
+         auto:best or {big_model}. Metrics: curl http://{admin}/stats/prometheus | grep pointsman\n\n{failing}Ctrl-C ends it."
     )
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use pointsman::registry::{Accelerator, Backend};
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -29,8 +30,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Options<'a> {
     /// The Envoy binary.
     pub envoy: &'a Path,
-    /// Its configuration.
-    pub config: &'a Path,
+    /// Its configuration; rendered for the fleet's policy where there is none.
+    pub config: Option<&'a Path>,
     /// Whether the fleet's policy takes the place of the configuration's.
     pub own_policy: bool,
     /// The filter.
@@ -47,6 +48,7 @@ pub struct Stage {
     envoy: Option<Envoy>,
     backends: Option<Child>,
     llm: Option<Child>,
+    failing: Option<(String, SocketAddr)>,
     /// Last, so that it goes after those who write into it.
     directory: Option<TempDir>,
 }
@@ -90,26 +92,15 @@ impl Stage {
             let address = self.start_llm(python, cpu, &path).await?;
             addresses.insert(cpu.name.clone(), address);
         }
-        let clusters: BTreeMap<&str, SocketAddr> = fleet
-            .policy
-            .registry
-            .backends
-            .iter()
-            .filter_map(|backend| Some((backend.cluster.as_str(), *addresses.get(&backend.name)?)))
-            .collect();
-        let mut config = Config::read(options.config)?;
-        if options.own_policy {
-            config = config.with_policy(
-                &fleet.source,
-                &fleet.clusters(),
-                &fleet.policy.default_cluster,
-            );
-        }
-        let config = config
-            .with_ports_from_os()
-            .with_module(options.module)
-            .with_endpoints(|cluster| clusters.get(cluster).copied());
-        self.envoy = Some(Envoy::start(options.envoy, &config, 2).await?);
+        let config = match options.config {
+            Some(config) => shipped(config, fleet, options, &addresses)?,
+            None => rendered(fleet, options, &addresses, &path).await?,
+        };
+        self.envoy = Some(Envoy::start(options.envoy, &config.with_ports_from_os(), 2).await?);
+        self.failing = match options.config {
+            Some(_) => None,
+            None => simulated(fleet, options, &addresses),
+        };
         Ok(())
     }
 
@@ -198,6 +189,12 @@ impl Stage {
         Ok(address)
     }
 
+    /// A backend that can be told to fail, and where it listens; `None` where nobody takes over from it.
+    pub fn failing(&self) -> Option<(&str, SocketAddr)> {
+        let (name, address) = self.failing.as_ref()?;
+        Some((name, *address))
+    }
+
     /// Where Envoy takes requests.
     ///
     /// # Errors
@@ -232,6 +229,75 @@ impl Stage {
             end(&mut child, END_TIMEOUT).await;
         }
     }
+}
+
+/// A configuration that somebody wrote, sent to the backends that were started.
+fn shipped(
+    config: &Path,
+    fleet: &Fleet,
+    options: &Options<'_>,
+    addresses: &BTreeMap<String, SocketAddr>,
+) -> Result<Config, Failure> {
+    let backends = fleet.policy.registry.backends.iter();
+    let clusters: BTreeMap<&str, SocketAddr> = backends
+        .filter_map(|backend| Some((backend.cluster.as_str(), *addresses.get(&backend.name)?)))
+        .collect();
+    let mut config = Config::read(config)?;
+    if options.own_policy {
+        config = config.with_policy(
+            &fleet.source,
+            &fleet.clusters(),
+            &fleet.policy.default_cluster,
+        );
+    }
+    Ok(config
+        .with_module(options.module)
+        .with_endpoints(|cluster| clusters.get(cluster).copied()))
+}
+
+/// What `pointsman render` writes for the fleet's policy, its backends where they were started.
+async fn rendered(
+    fleet: &Fleet,
+    options: &Options<'_>,
+    addresses: &BTreeMap<String, SocketAddr>,
+    directory: &Path,
+) -> Result<Config, Failure> {
+    let mut policy = fleet.source.clone();
+    let backends = policy.get_mut("backends").and_then(Value::as_array_mut);
+    for backend in backends
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        let name = backend.get("name").and_then(Value::as_str);
+        if let Some(address) = name.and_then(|name| addresses.get(name)) {
+            backend.insert("endpoint".to_owned(), format!("http://{address}").into());
+        }
+        // Nobody here asks for keys, and llama.cpp's server has no path that says that it is well.
+        backend.remove("credentials");
+        if options.llm.is_some() {
+            backend.remove("health");
+        }
+    }
+    let file = directory.join("rendered-policy.json");
+    std::fs::write(&file, policy.to_string())
+        .map_err(|error| failed("cannot write the policy", error))?;
+    let version = crate::envoy::version(options.envoy).await?;
+    let text = crate::render::local(&file, &version, options.module, options.llm.is_some())?;
+    Config::parse(&text).map_err(|error| failed("what was rendered is no configuration", error))
+}
+
+/// The backend of the fastest accelerator that is a simulation, and where it listens.
+fn simulated(
+    fleet: &Fleet,
+    options: &Options<'_>,
+    addresses: &BTreeMap<String, SocketAddr>,
+) -> Option<(String, SocketAddr)> {
+    let is_simulated =
+        |one: &&Backend| options.llm.is_none() || one.accelerator != Accelerator::Cpu;
+    let mut backends = fleet.policy.registry.backends.iter().filter(is_simulated);
+    let backend = backends.find(|one| one.accelerator == Accelerator::Gpu)?;
+    Some((backend.name.clone(), *addresses.get(&backend.name)?))
 }
 
 /// llama.cpp's OpenAI server, with this model under this name.

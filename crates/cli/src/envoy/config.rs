@@ -29,7 +29,11 @@ impl Config {
             .map_err(|error| Failure::Input(format!("`{}`: {error}", path.display())))
     }
 
-    fn parse(text: &str) -> Result<Config, serde_yaml_ng::Error> {
+    /// Reads a bootstrap document, YAML or JSON.
+    ///
+    /// # Errors
+    /// Where it is neither.
+    pub fn parse(text: &str) -> Result<Config, serde_yaml_ng::Error> {
         serde_yaml_ng::from_str(text).map(Config)
     }
 

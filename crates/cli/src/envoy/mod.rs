@@ -40,6 +40,26 @@ pub fn require(path: &Path, command: &str) -> Result<(), Failure> {
     )))
 }
 
+/// Which version a binary is, such as `1.40.0`.
+///
+/// # Errors
+/// [`Failure::Input`] where it does not say so.
+pub async fn version(binary: &Path) -> Result<String, Failure> {
+    let told = Command::new(binary).arg("--version").output().await;
+    let told = told.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    // `envoy  version: HASH/1.40.0/Clean/RELEASE/BoringSSL`
+    let is_version = |part: &&str| part.split('.').all(|number| number.parse::<u32>().is_ok());
+    let version = told
+        .ok()
+        .and_then(|text| text.split('/').rev().find(is_version).map(str::to_owned));
+    version.ok_or_else(|| {
+        Failure::Input(format!(
+            "`{} --version` does not say which Envoy it is",
+            binary.display()
+        ))
+    })
+}
+
 /// A running Envoy. [`Envoy::stop`] ends it in order; dropping it kills it.
 #[derive(Debug)]
 pub struct Envoy {

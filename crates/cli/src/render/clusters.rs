@@ -125,9 +125,11 @@ fn tls(endpoint: &Endpoint, ca: &str) -> String {
 /// What every cluster of a chain has: written once, referred to afterwards.
 fn shared(plan: &Plan<'_>, first: bool) -> Result<String, Failure> {
     if !first {
-        return Ok("per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\n\
+        return Ok(
+            "per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\n\
                 circuit_breakers: *limits\ntyped_extension_protocol_options: *attempts\n"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(format!(
         "# The body is written anew in here: as far above the policy's max_body_bytes as the listener's limit.\n\

@@ -11,8 +11,9 @@ mod routes;
 mod source;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::{Args as _, FromArgMatches as _};
 use pointsman::chain::{self, Failover};
 use pointsman::policy::Policy;
 use pointsman::policy::verify::PublicKey;
@@ -26,6 +27,10 @@ const MOST_AGGREGATES: usize = 160;
 const PER_ATTEMPT_SINCE: (u32, u32) = (1, 39);
 /// Where `make wasm` leaves the module.
 const MODULE: &str = "target/pointsman.wasm";
+/// Where Linux keeps the certificates of authorities.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// How long a patient client waits, in seconds.
+const PATIENCE_S: &str = "300";
 /// What is supported.
 const OLDEST: (u32, u32) = (1, 36);
 
@@ -66,11 +71,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS")]
     answer_timeout: Option<f64>,
     /// The certificates that backends with TLS are checked against
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "/etc/ssl/certs/ca-certificates.crt"
-    )]
+    #[arg(long, value_name = "FILE", default_value = CERTIFICATES)]
     ca: String,
     /// An OpenTelemetry collector, by OTLP over gRPC: it gets a log record and a span of each request
     #[arg(long, value_name = "HOST:PORT")]
@@ -130,6 +131,35 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The complete configuration for the policy in a file, for an Envoy of this version that runs here. `patient` waits for
+/// answers as long as the slowest model on a laptop needs.
+///
+/// # Errors
+/// As [`run`].
+pub fn local(
+    policy: &Path,
+    envoy_version: &str,
+    module: &Path,
+    patient: bool,
+) -> Result<String, Failure> {
+    let (policy, module) = (policy.to_string_lossy(), module.to_string_lossy());
+    let mut words = vec!["envoy", &policy, "--envoy-version", envoy_version];
+    words.extend([
+        "--module",
+        &module,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-port",
+        "0",
+    ]);
+    if patient {
+        words.extend(["--first-token-timeout", PATIENCE_S]);
+        words.extend(["--answer-timeout", PATIENCE_S]);
+    }
+    let args = parsed(&words)?;
+    render(&args).map(|(text, _)| text)
+}
+
 /// What was asked for, and what was chosen for the operator.
 fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
     let source = json_text(&input::read_text(&args.policy)?)?;
@@ -167,10 +197,16 @@ fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub fn rendered(arguments: &[&str]) -> String {
-    use clap::{Args as _, FromArgMatches as _};
+    render(&parsed(arguments).unwrap()).unwrap().0
+}
+
+/// Arguments as they would stand on the command line.
+fn parsed(words: &[&str]) -> Result<Args, Failure> {
     let command = Args::augment_args(clap::Command::new("render")).no_binary_name(true);
-    let args = Args::from_arg_matches(&command.get_matches_from(arguments)).unwrap();
-    render(&args).unwrap().0
+    command
+        .try_get_matches_from(words)
+        .and_then(|matches| Args::from_arg_matches(&matches))
+        .map_err(|error| Failure::Input(error.to_string()))
 }
 
 /// JSON as it is, YAML as JSON.
