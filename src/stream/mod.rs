@@ -8,6 +8,8 @@ mod account;
 pub mod attempt;
 mod chains;
 mod deciding;
+mod effect;
+mod event;
 mod number;
 mod pace;
 mod purpose;
@@ -23,6 +25,8 @@ mod tests;
 
 use std::rc::Rc;
 
+pub use effect::{Effect, Level};
+pub use event::{Event, Header};
 pub use number::decimal;
 pub use pace::Pace;
 pub use reply::Reply;
@@ -33,7 +37,7 @@ use crate::decision::{Bypass, Decision, Outcome, Rejection};
 use crate::live::Live;
 use crate::policy::Policy;
 use crate::policy::envelope::Envelope;
-use crate::request::rewrite::{self, PrefixEdit};
+use crate::request::rewrite;
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{Circumstances, Router};
 use crate::telemetry::{self, Metric};
@@ -43,157 +47,6 @@ use deciding::{decide, explain};
 use purpose::{Purpose, content_length, find, find_purpose, is_encoded, remove_our_headers};
 use trace::Trace;
 use watch::Watch;
-
-/// A request header: its name, lower case as Envoy has it, and its value, which need not be UTF-8.
-pub type Header<'a> = (&'a [u8], &'a [u8]);
-
-/// What happened.
-#[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
-    /// The request's headers are there.
-    RequestHeaders {
-        /// All of them, pseudo-headers included.
-        headers: &'a [Header<'a>],
-        /// Nothing follows them.
-        end_of_stream: bool,
-    },
-    /// More of the request's body is there.
-    RequestBody {
-        /// Bytes that are held by now, in all.
-        held: usize,
-        /// Nothing follows them.
-        end_of_stream: bool,
-    },
-    /// The request's trailers are there, so its body is complete.
-    RequestTrailers,
-    /// The answer to [`Effect::ReadBody`].
-    Body {
-        /// What was asked for; `None` where the host could not read it.
-        bytes: Option<&'a [u8]>,
-        /// The time before it was read, in nanoseconds; any epoch.
-        now_ns: u64,
-    },
-    /// The answer to [`Effect::ReadClock`]: nanoseconds, of the same epoch as before.
-    Clock(u64),
-    /// The response's headers are there.
-    ResponseHeaders,
-    /// The answer to [`Effect::ReadResponseHead`]: all of the response's headers, `:status` included.
-    ResponseHead(&'a [Header<'a>]),
-    /// More of the response's body is there.
-    ResponseBody {
-        /// Bytes that came.
-        size: usize,
-        /// Nothing follows them.
-        end_of_stream: bool,
-    },
-    /// The answer to [`Effect::ReadChunk`].
-    Chunk {
-        /// What came; `None` where the host could not read it.
-        bytes: Option<&'a [u8]>,
-        /// The time, of the same epoch as before.
-        now_ns: u64,
-    },
-    /// The exchange is over, by its end or because somebody left; the time, of the same epoch as before.
-    Done(u64),
-    /// The answer to [`Effect::ReadDetails`].
-    Details {
-        /// What Envoy calls response code details; `None` where it does not say.
-        text: Option<&'a [u8]>,
-        /// The time, of the same epoch as before.
-        now_ns: u64,
-    },
-    /// The answer to [`Effect::ReadAttempts`]; `None` where the host does not know.
-    Attempts(Option<u64>),
-    /// The answer to [`Effect::ReadHost`]: the backend that the answering host belongs to, where its metadata say so.
-    Host(Option<&'a str>),
-}
-
-/// How loud a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// For who looks for a certain fault.
-    Debug,
-    /// Something of ours does not work as it should.
-    Warn,
-}
-
-/// What the host is to do, in this order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Hold the request (headers and body) back.
-    Pause,
-    /// Let what was held go on.
-    Continue,
-    /// Read the first `size` bytes of the held body and the clock; answer with [`Event::Body`].
-    ReadBody {
-        /// How many bytes.
-        size: usize,
-    },
-    /// Answer with [`Event::Clock`].
-    ReadClock,
-    /// Read the response's headers; answer with [`Event::ResponseHead`].
-    ReadResponseHead,
-    /// Read the bytes of the response's body that came, so many, and the clock; answer with [`Event::Chunk`].
-    ReadChunk {
-        /// How many bytes.
-        size: usize,
-    },
-    /// Put other bytes in the place of all that came of the response's body.
-    ReplaceChunk(Vec<u8>),
-    /// Remove a response header.
-    RemoveResponseHeader(&'static str),
-    /// Say who cut the answer off; answer with [`Event::Details`].
-    ReadDetails,
-    /// Answer with [`Event::Attempts`].
-    ReadAttempts,
-    /// Answer with [`Event::Host`].
-    ReadHost,
-    /// Remove a request header, every value of it.
-    RemoveRequestHeader(Vec<u8>),
-    /// Set a request header to one value.
-    SetRequestHeader {
-        /// Its name.
-        name: String,
-        /// Its value, free of control characters.
-        value: String,
-    },
-    /// Change the start of the held body, and the length that the request states.
-    ///
-    /// A `content-length` that does not fit the body is request smuggling, so the host keeps this order: remove it, edit,
-    /// set the new one; whatever fails in between leaves a request without it, which is sent in chunks.
-    RewriteBody {
-        /// The change.
-        edit: PrefixEdit,
-        /// The new `content-length`; `None` where the request has none or none that can be read.
-        content_length: Option<u64>,
-    },
-    /// Forget the route that was chosen, so that the cluster header is looked at.
-    ClearRouteCache,
-    /// Answer the client here and now.
-    Reply(Reply),
-    /// Set a response header to one value.
-    SetResponseHeader {
-        /// Its name.
-        name: &'static str,
-        /// Its value, free of control characters.
-        value: String,
-    },
-    /// Set a value that access logs can print.
-    SetState {
-        /// Its key, one of [`telemetry::state`].
-        key: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// Add 1 to a counter.
-    Count(Metric),
-    /// Add a number to a counter.
-    Add(Metric, u64),
-    /// Record a value in a histogram.
-    Observe(Metric, u64),
-    /// Write a log line. Never holds text of a prompt.
-    Log(Level, String),
-}
 
 /// What a request meets in its worker.
 pub struct Worker<'a> {
