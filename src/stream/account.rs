@@ -24,7 +24,6 @@ pub struct Account {
     policy: Rc<Policy>,
     decision: Decision,
     format: Format,
-    asked: Option<String>,
     /// The client did not ask for the usage of its stream.
     hides: bool,
     started_ns: u64,
@@ -32,6 +31,8 @@ pub struct Account {
     answer: Answer,
     hide: Option<Hide>,
     ended: bool,
+    /// What access logs and spans print of the answer was set.
+    told: bool,
     /// Bytes of the response that came last.
     came: usize,
     /// What it teaches of the backends.
@@ -73,13 +74,13 @@ impl Account {
             policy: Rc::clone(&plan.policy),
             decision,
             format: plan.format,
-            asked: request.model.as_deref().map(str::to_owned),
             hides: asks_for_usage(plan, request),
             started_ns: now_ns,
             first_token_ns: None,
             answer: Answer::None,
             hide: None,
             ended: false,
+            told: false,
             came: 0,
             watch: None,
         }
@@ -136,27 +137,45 @@ impl Account {
         }
     }
 
-    /// More of the response is there.
-    pub fn body(&mut self, size: usize, end_of_stream: bool, effects: &mut Vec<Effect>) {
+    /// More of the response is there; `answered` is the backend that it is of, where that is another one than was chosen.
+    pub fn body(
+        &mut self,
+        size: usize,
+        end_of_stream: bool,
+        answered: Option<BackendId>,
+        effects: &mut Vec<Effect>,
+    ) {
         self.ended |= end_of_stream;
         if let Some(watch) = &mut self.watch
             && end_of_stream
         {
             watch.ended();
         }
-        if !matches!(self.answer, Answer::Read { .. }) {
-            return;
-        }
         self.came = size;
-        if size > 0 {
-            effects.push(Effect::ReadChunk { size });
-        } else if end_of_stream {
+        if size > 0 && matches!(self.answer, Answer::Read { .. }) {
+            return effects.push(Effect::ReadChunk { size });
+        }
+        if end_of_stream {
             self.release(Vec::new(), effects);
+            self.tell_answer(answered, effects);
         }
     }
 
     /// These are the bytes that came.
-    pub fn chunk(&mut self, bytes: Option<&[u8]>, now_ns: u64, effects: &mut Vec<Effect>) {
+    pub fn chunk(
+        &mut self,
+        bytes: Option<&[u8]>,
+        now_ns: u64,
+        answered: Option<BackendId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.read(bytes, now_ns, effects);
+        if self.ended {
+            self.tell_answer(answered, effects);
+        }
+    }
+
+    fn read(&mut self, bytes: Option<&[u8]>, now_ns: u64, effects: &mut Vec<Effect>) {
         let Answer::Read { meter, streams } = &mut self.answer else {
             return;
         };
@@ -192,14 +211,68 @@ impl Account {
         }
     }
 
+    /// Sets what access logs and spans print of the answer, once. Called as soon as its end is seen, because Envoy ends the
+    /// request's span before it says that the exchange is over; and then, for an answer whose end was not seen.
+    fn tell_answer(&mut self, answered: Option<BackendId>, effects: &mut Vec<Effect>) {
+        if self.told || !self.is_answered() {
+            return;
+        }
+        self.told = true;
+        let id = answered.unwrap_or(self.decision.backend);
+        let Some(backend) = self.policy.registry.backend(id) else {
+            return;
+        };
+        set_state(effects, state::RESPONSE_MODEL, &backend.served_model);
+        if let Some(first) = self.first_token_ns {
+            let took = integer(self.took_ms(first));
+            set_state(effects, state::FIRST_TOKEN_MS, &took);
+        }
+        let Some(Ok(usage)) = self.usage() else {
+            return;
+        };
+        let cost = usage.cost_usd(&backend.price);
+        set_state(effects, state::COST_USD, &fixed(cost, 9));
+        if let Some(baseline) = self.baseline_usd(&usage) {
+            set_state(effects, state::SAVED_USD, &fixed(baseline - cost, 9));
+        }
+        for (key, tokens) in [
+            (state::INPUT_TOKENS, usage.input_tokens),
+            (state::CACHED_INPUT_TOKENS, usage.cached_input_tokens),
+            (state::OUTPUT_TOKENS, usage.output_tokens),
+        ] {
+            set_state(effects, key, &integer(tokens));
+        }
+    }
+
+    /// What the answer took; `None` where there is none to ask.
+    fn usage(&self) -> Option<Result<Usage, Unknown>> {
+        match &self.answer {
+            Answer::None | Answer::Error => None,
+            Answer::Unread(unknown) => Some(Err(*unknown)),
+            Answer::Read { meter, .. } => Some(meter.finish(self.ended)),
+        }
+    }
+
+    /// What `usage` would have cost at the policy's baseline, in USD; `None` where it names none.
+    fn baseline_usd(&self, usage: &Usage) -> Option<f64> {
+        let backend = self.policy.registry.backend(self.policy.baseline?)?;
+        Some(usage.cost_usd(&backend.price))
+    }
+
+    /// Milliseconds from reading the request's body to `until`.
+    const fn took_ms(&self, until: u64) -> u64 {
+        until.saturating_sub(self.started_ns) / 1_000_000
+    }
+
     /// The exchange is over. `answered` is the backend that answered where it is another one than was chosen. Gives what
     /// budgets were charged when it was decided, and what it really cost in USD, if that is known.
     pub fn close(
-        self,
+        mut self,
         now_ns: u64,
         answered: Option<BackendId>,
         effects: &mut Vec<Effect>,
     ) -> Option<(Charge, f64)> {
+        self.tell_answer(answered, effects);
         let paid = self.settle(now_ns, answered, effects);
         let charge = &self.decision.charge;
         self.tell_budgets(paid.unwrap_or(charge.usd), effects);
@@ -223,32 +296,18 @@ impl Account {
             profile: &self.decision.profile,
         };
         self.tell_decision(effects);
-        let took_ms = |until: u64| until.saturating_sub(self.started_ns) / 1_000_000;
-        let usage = match &self.answer {
-            Answer::None => {
-                effects.push(Effect::Count(Metric::failures(&served)));
-                return None;
-            }
+        let Some(usage) = self.usage() else {
+            effects.push(Effect::Count(Metric::failures(&served)));
             // Nobody is paid for an error.
-            Answer::Error => {
-                effects.push(Effect::Count(Metric::failures(&served)));
-                return Some(0.0);
-            }
-            Answer::Unread(unknown) => Err(*unknown),
-            Answer::Read { meter, .. } => meter.finish(self.ended),
+            return matches!(self.answer, Answer::Error).then_some(0.0);
         };
         if let Some(first) = self.first_token_ns {
-            effects.push(Effect::Observe(
-                Metric::first_token_ms(&served),
-                took_ms(first),
-            ));
-            set_state(effects, state::FIRST_TOKEN_MS, &integer(took_ms(first)));
+            let took = self.took_ms(first);
+            effects.push(Effect::Observe(Metric::first_token_ms(&served), took));
         }
         if self.ended {
-            effects.push(Effect::Observe(
-                Metric::response_ms(&served),
-                took_ms(now_ns),
-            ));
+            let took = self.took_ms(now_ns);
+            effects.push(Effect::Observe(Metric::response_ms(&served), took));
         }
         match usage {
             Ok(usage) => Some(self.pay(&usage, backend, &served, effects)),
@@ -292,10 +351,6 @@ impl Account {
         for rule in &self.decision.rules {
             effects.push(Effect::Count(Metric::rule_matches(rule)));
         }
-        set_state(effects, state::OPERATION, operation(self.format));
-        if let Some(asked) = &self.asked {
-            set_state(effects, state::REQUEST_MODEL, asked);
-        }
     }
 
     /// Counts what the exchange took, and gives what it cost in USD.
@@ -323,32 +378,10 @@ impl Account {
             Metric::estimated_cost(served),
             nano(self.decision.estimate.cost_usd),
         );
-        let baseline = self.policy.baseline;
-        let baseline = baseline.and_then(|id| self.policy.registry.backend(id));
-        let saved = baseline.map(|baseline| usage.cost_usd(&baseline.price) - cost);
-        if let Some(saved) = saved {
-            add(Metric::baseline_cost(served), nano(cost + saved));
-            set_state(effects, state::SAVED_USD, &fixed(saved, 9));
+        if let Some(baseline) = self.baseline_usd(usage) {
+            add(Metric::baseline_cost(served), nano(baseline));
         }
-        set_state(effects, state::COST_USD, &fixed(cost, 9));
-        for (key, tokens) in [
-            (state::INPUT_TOKENS, usage.input_tokens),
-            (state::CACHED_INPUT_TOKENS, usage.cached_input_tokens),
-            (state::OUTPUT_TOKENS, usage.output_tokens),
-        ] {
-            set_state(effects, key, &integer(tokens));
-        }
-        set_state(effects, state::RESPONSE_MODEL, &backend.served_model);
         cost
-    }
-}
-
-/// OpenTelemetry's name of what is asked for.
-const fn operation(format: Format) -> &'static str {
-    match format {
-        Format::OpenAiChat | Format::OpenAiResponses | Format::AnthropicMessages => "chat",
-        Format::OpenAiCompletions => "text_completion",
-        Format::OpenAiEmbeddings => "embeddings",
     }
 }
 

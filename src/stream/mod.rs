@@ -40,7 +40,7 @@ use crate::policy::envelope::Envelope;
 use crate::request::rewrite;
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{Circumstances, Router};
-use crate::telemetry::{self, Metric};
+use crate::telemetry::{self, Metric, state};
 use account::Account;
 use chains::set_cluster;
 use deciding::{decide, explain};
@@ -146,12 +146,12 @@ impl Stream {
             } => {
                 effects.push(Effect::Continue);
                 if let Some(account) = &mut self.account {
-                    account.body(size, end_of_stream, &mut effects);
+                    account.body(size, end_of_stream, self.trace.answered(), &mut effects);
                 }
             }
             Event::Chunk { bytes, now_ns } => {
                 if let Some(account) = &mut self.account {
-                    account.chunk(bytes, now_ns, &mut effects);
+                    account.chunk(bytes, now_ns, self.trace.answered(), &mut effects);
                 }
             }
             Event::Done(now_ns) => match &self.account {
@@ -212,6 +212,7 @@ impl Stream {
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
         };
+        trace::set_state(effects, state::POLICY_VERSION, &policy.version);
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
@@ -281,6 +282,7 @@ impl Stream {
             let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
             return self.answer(reply, effects);
         }
+        trace::asked(plan.format, &request, effects);
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
         let unseen = matches!(&request, Ok(one) if one.model.is_none() && !one.complete);
         if unseen && !plan.policy.traffic.decide_unseen_model {

@@ -5,11 +5,12 @@
 use super::chains::Tried;
 use super::number::{push_fixed, push_integer};
 use super::purpose::find;
-use super::{Effect, Header};
+use super::{Effect, Header, Read};
 use crate::chain::Failover;
 use crate::decision::{Decision, Outcome, Rejection};
 use crate::policy::{DecisionHeaders, Policy};
 use crate::registry::BackendId;
+use crate::request::Format;
 use crate::telemetry::{self, Metric, header, state};
 
 /// The response headers to come.
@@ -20,6 +21,21 @@ pub struct Trace {
     tried: Option<Tried>,
     attempts: Option<u64>,
     answered: Option<BackendId>,
+}
+
+/// What is asked for, in OpenTelemetry's words, as access logs and spans print it.
+pub fn asked(format: Format, request: &Read<'_>, effects: &mut Vec<Effect>) {
+    let (operation, provider) = match format {
+        Format::OpenAiChat | Format::OpenAiResponses => ("chat", "openai"),
+        Format::OpenAiCompletions => ("text_completion", "openai"),
+        Format::OpenAiEmbeddings => ("embeddings", "openai"),
+        Format::AnthropicMessages => ("chat", "anthropic"),
+    };
+    set_state(effects, state::OPERATION, operation);
+    set_state(effects, state::PROVIDER, provider);
+    if let Some(model) = request.as_ref().ok().and_then(|one| one.model.as_deref()) {
+        set_state(effects, state::REQUEST_MODEL, model);
+    }
 }
 
 impl Trace {

@@ -18,8 +18,12 @@ pub const COST_USD: &str = "pointsman.cost_usd";
 pub const SAVED_USD: &str = "pointsman.saved_usd";
 /// Milliseconds from reading the body to the first bytes of a streamed answer.
 pub const FIRST_TOKEN_MS: &str = "pointsman.first_token_ms";
+/// The version of the policy that was in force.
+pub const POLICY_VERSION: &str = "pointsman.policy_version";
 /// What is asked for, in OpenTelemetry's words: `chat`, `text_completion` or `embeddings`.
 pub const OPERATION: &str = "gen_ai.operation.name";
+/// Whose API the client speaks, in OpenTelemetry's words: `openai` or `anthropic`.
+pub const PROVIDER: &str = "gen_ai.provider.name";
 /// The model or profile that the client asked for.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The name under which the backend that answered serves the model.
@@ -32,17 +36,8 @@ pub const CACHED_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 /// `shadow` where the decision was only reported.
 pub const MODE: &str = "pointsman.mode";
-/// Those that are there as soon as it is decided, and so when Envoy ends a span; the others come with its access log.
-pub const DECIDED: &[&str] = &[
-    MODEL,
-    BACKEND,
-    PROFILE,
-    REASON,
-    DIFFICULTY,
-    ESTIMATED_COST_USD,
-    MODE,
-];
-/// All of them and what they say, in the order of the documentation.
+/// All of them and what they say, in the order of the documentation. Each is set before Envoy ends the request's span, if its
+/// answer came to its end.
 pub const ALL: &[(&str, &str)] = &[
     (MODEL, "The chosen model."),
     (BACKEND, "The chosen backend."),
@@ -66,8 +61,16 @@ pub const ALL: &[(&str, &str)] = &[
         "Milliseconds from reading the request to the first bytes of a streamed answer.",
     ),
     (
+        POLICY_VERSION,
+        "Version of the policy that was in force for this request.",
+    ),
+    (
         OPERATION,
         "What is asked for: `chat`, `text_completion` or `embeddings`.",
+    ),
+    (
+        PROVIDER,
+        "Whose API the client speaks, which need not be who runs the model: `openai` or `anthropic`.",
     ),
     (
         REQUEST_MODEL,

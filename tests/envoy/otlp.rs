@@ -4,9 +4,10 @@ use std::process::Command;
 
 use pointsman::telemetry::state;
 use pointsman_testkit::config::Config;
+use pointsman_testkit::envoy::Envoy;
 use pointsman_testkit::http1::Request;
 use pointsman_testkit::otlp::{Collector, Record};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Test;
 use crate::world::{CHAT, Case};
@@ -37,73 +38,108 @@ fn render(case: &Case, collector: &Collector) -> Config {
     Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
+/// Sends a request, and gives the log record and the span that the collector got of it.
+fn send(envoy: &Envoy, collector: &Collector, body: &Value, status: u16) -> [Record; 2] {
+    let before = KINDS.map(|kind| collector.received(kind).len());
+    let answer = Request::post(&format!("{CHAT}?key=wombat"), body.to_string().as_bytes())
+        .header("authorization", b"Bearer numbat")
+        .send(envoy.address())
+        .unwrap();
+    assert_eq!(answer.status, status, "{}", answer.text());
+    let came = || {
+        let kinds = KINDS.iter().zip(before);
+        kinds
+            .filter_map(|(kind, before)| collector.received(kind).get(before).cloned())
+            .collect::<Vec<_>>()
+    };
+    let there = envoy.wait_for(|_| came().len() == 2);
+    assert!(there, "{:?}\n{}", collector.received(""), envoy.log());
+    came().try_into().unwrap()
+}
+
+const KINDS: [&str; 2] = ["LogsService", "TraceService"];
+
+fn ask(model: &str, stream: bool) -> Value {
+    let mut body = json!({
+        "model": model, "max_tokens": 16,
+        "messages": [{"role": "user", "content": "quokka"}],
+    });
+    if stream {
+        body["stream"] = json!(true);
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    body
+}
+
+fn check(record: &Record, wanted: &[(&str, &str)], positive: &[&str]) {
+    for (key, value) in wanted {
+        assert_eq!(record.attribute(key), Some(*value), "{key} in {record:?}");
+    }
+    for key in positive {
+        let number = record.attribute(key).and_then(|text| text.parse().ok());
+        assert!(number > Some(0.0), "{key} in {record:?}");
+    }
+}
+
+/// Whether an attribute is there, and says something.
+fn is_known(record: &Record, key: &str) -> bool {
+    let value = record.attribute(key);
+    value.is_some_and(|value| !["", "-"].contains(&value))
+}
+
 fn gets_logs_and_spans(case: &Case) {
     let collector = Collector::start().unwrap();
     let envoy = case.start(&render(case, &collector));
-    let send = |model: &str| {
-        let body = json!({
-            "model": model, "stream": true, "stream_options": {"include_usage": true}, "max_tokens": 16,
-            "messages": [{"role": "user", "content": "quokka"}],
-        })
-        .to_string();
-        let answer = Request::post(&format!("{CHAT}?key=wombat"), body.as_bytes())
-            .header("authorization", b"Bearer numbat")
-            .send(envoy.address())
-            .unwrap();
-        assert_eq!(answer.status, 200);
-    };
-    send("auto");
-    let there = envoy.wait_for(|_| {
-        !collector.received("LogsService").is_empty()
-            && !collector.received("TraceService").is_empty()
-    });
-    assert!(there, "{:?}\n{}", collector.received(""), envoy.log());
-    // Every documented key has a value, but the one of shadow mode.
-    for (key, _) in state::ALL {
-        let log = &collector.received("LogsService")[0];
-        let is_known = log.attribute(key).is_some_and(|value| value != "-");
-        assert_eq!(is_known, *key != state::MODE, "{key} in {log:?}");
+    // Every documented key has a value, but the one of shadow mode, and the first token where there was no stream.
+    for stream in [true, false] {
+        for record in send(&envoy, &collector, &ask("auto", stream), 200) {
+            for (key, _) in state::ALL {
+                let wanted = *key != state::MODE && (stream || *key != state::FIRST_TOKEN_MS);
+                assert_eq!(is_known(&record, key), wanted, "{key} in {record:?}");
+            }
+        }
     }
 
-    send("llama-3.1-8b");
-    let both = |collector: &Collector| {
-        let found = ["LogsService", "TraceService"].map(|service| collector.received(service));
-        found.map(|records| records.into_iter().skip(1).collect::<Vec<_>>())
-    };
-    assert!(envoy.wait_for(|_| both(&collector).iter().all(|one| !one.is_empty())));
-    let [logs, spans] = both(&collector);
-
-    let decided = [
+    let [log, span] = send(&envoy, &collector, &ask("llama-3.1-8b", true), 200);
+    let told = [
         (state::MODEL, "llama-3.1-8b"),
         (state::BACKEND, "lpu"),
         (state::PROFILE, "auto"),
         (state::REASON, "pinned"),
-    ];
-    let ended = [
         (state::OPERATION, "chat"),
+        (state::PROVIDER, "openai"),
         (state::REQUEST_MODEL, "llama-3.1-8b"),
         (state::RESPONSE_MODEL, "llama-3.1-8b-instant"),
-        ("url.path", CHAT),
-        ("http.response.status_code", "200"),
     ];
-    let check = |record: &Record, wanted: &[(&str, &str)], positive: &[&str]| {
-        for (key, value) in wanted {
-            assert_eq!(record.attribute(key), Some(*value), "{key} in {record:?}");
-        }
-        for key in positive {
-            let number = record.attribute(key).and_then(|text| text.parse().ok());
-            assert!(number > Some(0.0), "{key} in {record:?}");
-        }
-    };
-    check(&logs[0], &decided, &[state::ESTIMATED_COST_USD]);
-    let counts = [state::INPUT_TOKENS, state::OUTPUT_TOKENS, state::COST_USD];
-    check(&logs[0], &ended, &counts);
-    assert!(!spans[0].trace.is_empty());
-    assert_eq!(logs[0].trace, spans[0].trace);
-    // Envoy 1.36 has no tags that a filter could fill.
-    if case.version != "1.36.2" {
-        check(&spans[0], &decided, &[state::ESTIMATED_COST_USD]);
-        assert_eq!(spans[0].attribute("http.url"), Some(CHAT));
+    let counts = [
+        state::INPUT_TOKENS,
+        state::OUTPUT_TOKENS,
+        state::COST_USD,
+        state::ESTIMATED_COST_USD,
+    ];
+    for record in [&log, &span] {
+        check(record, &told, &counts);
+    }
+    for key in counts {
+        assert_eq!(log.attribute(key), span.attribute(key), "{key}");
+    }
+    check(
+        &log,
+        &[("url.path", CHAT), ("http.response.status_code", "200")],
+        &[],
+    );
+    check(&span, &[("http.url", CHAT)], &[]);
+    assert!(!span.trace.is_empty());
+    assert_eq!(log.trace, span.trace);
+
+    let refused = [
+        (state::REASON, "model_not_found"),
+        (state::REQUEST_MODEL, "nobody"),
+        (state::OPERATION, "chat"),
+    ];
+    for record in send(&envoy, &collector, &ask("nobody", true), 404) {
+        check(&record, &refused, &[]);
+        assert!(!is_known(&record, state::MODEL), "{record:?}");
     }
     for record in collector.received("") {
         let text = String::from_utf8_lossy(&record.bytes);

@@ -71,10 +71,27 @@ fn a_plain_answer_is_priced() {
     let mut host = Host::chat(&policy_with(BASELINE), &ask_tiny(false));
     let body = r#"{"choices":[{}],"usage":{"prompt_tokens":1000,"completion_tokens":500,"prompt_tokens_details":{"cached_tokens":100}}}"#;
     let (start, end) = body.split_at(40);
+    assert_eq!(host.state(state::OPERATION), Some("chat"));
+    assert_eq!(host.state(state::PROVIDER), Some("openai"));
+    assert_eq!(host.state(state::REQUEST_MODEL), Some("tiny"));
+    assert_eq!(host.state(state::POLICY_VERSION), Some("7"));
     let seen = host.answer_with(JSON, &[start, end]);
     assert_eq!(seen, body);
     assert_eq!(host.added("pointsman.cost"), None, "not before it is over");
+    // Envoy ends the span before it says that the exchange is over.
+    assert_eq!(host.state(state::COST_USD), Some("0.00002"));
+    assert_eq!(host.state(state::SAVED_USD), Some("0.00198"));
+    assert_eq!(host.state(state::INPUT_TOKENS), Some("1000"));
+    assert_eq!(host.state(state::OUTPUT_TOKENS), Some("500"));
+    assert_eq!(host.state(state::RESPONSE_MODEL), Some("tiny-q4"));
+    let set = |host: &Host| {
+        let effects = host.effects.iter();
+        let set = effects.filter(|one| matches!(one, Effect::SetState { .. }));
+        set.count()
+    };
+    let before = set(&host);
     host.done();
+    assert_eq!(set(&host), before, "nothing is set twice");
     let tags = ".model.tiny.backend.cpu-1.accelerator.cpu.profile.auto";
     let added = |name: &str| host.added(&format!("pointsman.{name}{tags}"));
     assert_eq!(added("input_tokens"), Some(1000));
@@ -84,13 +101,6 @@ fn a_plain_answer_is_priced() {
     assert_eq!(added("cost_nano_usd"), Some(20_000));
     assert_eq!(added("baseline_cost_nano_usd"), Some(2_000_000));
     assert!(added("estimated_cost_nano_usd").is_some());
-    assert_eq!(host.state(state::COST_USD), Some("0.00002"));
-    assert_eq!(host.state(state::SAVED_USD), Some("0.00198"));
-    assert_eq!(host.state(state::INPUT_TOKENS), Some("1000"));
-    assert_eq!(host.state(state::OUTPUT_TOKENS), Some("500"));
-    assert_eq!(host.state(state::OPERATION), Some("chat"));
-    assert_eq!(host.state(state::REQUEST_MODEL), Some("tiny"));
-    assert_eq!(host.state(state::RESPONSE_MODEL), Some("tiny-q4"));
     assert_eq!(host.added("pointsman.response_ms"), Some(45));
     assert_eq!(host.added("pointsman.first_token_ms"), None);
     assert_eq!(host.added("pointsman.usage_unknown"), None);

@@ -32,6 +32,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             ("states", &states()),
             ("otlp_log", &otlp::log(plan)),
             ("tracing", &otlp::tracing(plan)),
+            ("span_filter", &otlp::filter(plan)),
             ("routes", &routes::render(plan)),
             ("removed_headers", &routes::removed_headers(plan.failover)),
             ("vm", &vm(plan)),

@@ -1,5 +1,7 @@
-//! What OpenTelemetry gets: a log record of each request with the attributes of `gen_ai.*` and ours, and a span with what was
-//! decided. Envoy ends the span before the filter has the last word, so that what an answer took is in the log record alone.
+//! What OpenTelemetry gets: a log record and a span of each request, both with the attributes of `gen_ai.*` and ours.
+//!
+//! From Envoy 1.37 on a span's tags can be what the filter has set (filter state); on 1.36 only what stands in the request's
+//! metadata, which wasm cannot write: a Lua filter carries it over.
 //!
 //! Both by OTLP over gRPC, to a collector in the cluster that is written with them. Prompts are in neither, and the path
 //! without its query, where clients may put keys.
@@ -14,6 +16,8 @@ use crate::failure::Failure;
 
 /// The cluster's name.
 const CLUSTER: &str = "pointsman-otlp";
+/// The namespace of metadata that tags are taken from.
+const METADATA: &str = "pointsman";
 /// The first Envoy that can put what a filter knows into a span's tags.
 const TAGS_SINCE: (u32, u32) = (1, 37);
 
@@ -65,20 +69,18 @@ pub fn tracing(plan: &Plan<'_>) -> String {
     if plan.args.otlp.is_none() {
         return String::new();
     }
-    let mut tags = String::new();
     // Envoy's own `http.url` has the query, where clients may put keys.
-    let url = match plan.version >= TAGS_SINCE {
-        true => "value: \"%PATH(NQ)%\"",
-        false => "literal: {value: \"-\"}",
-    };
-    tags.push_str(&format!("  - {{tag: http.url, {url}}}\n"));
-    if plan.version >= TAGS_SINCE {
-        for key in state::DECIDED {
-            tags.push_str(&format!(
-                "  - {{tag: {key}, value: \"{}\"}}\n",
-                filter_state(key)
-            ));
-        }
+    let url = ("http.url", "%PATH(NQ)%".to_owned());
+    let ours = state::ALL.iter().map(|(key, _)| (*key, filter_state(key)));
+    let mut tags = String::new();
+    for (key, command) in std::iter::once(url).chain(ours) {
+        let value = match fills_tags(plan) {
+            true => format!("value: \"{command}\""),
+            false => format!(
+                "metadata: {{kind: {{request: {{}}}}, metadata_key: {{key: {METADATA}, path: [{{key: {key}}}]}}}}"
+            ),
+        };
+        tags.push_str(&format!("  - {{tag: {key}, {value}}}\n"));
     }
     format!(
         "# One span of each request, those of the client's trace as it says; fewer by `random_sampling`.\n\
@@ -92,6 +94,50 @@ pub fn tracing(plan: &Plan<'_>) -> String {
          random_sampling: {{value: 100}}\n  \
          custom_tags:\n{tags}"
     )
+}
+
+/// The filter that fills the tags where Envoy cannot, as a YAML list item; nothing without `--otlp`.
+///
+/// It goes before the module, so that it sees answers after it; what an answer took is known once its last piece came.
+pub fn filter(plan: &Plan<'_>) -> String {
+    if plan.args.otlp.is_none() || fills_tags(plan) {
+        return String::new();
+    }
+    let keys: String = state::ALL
+        .iter()
+        .map(|(key, _)| format!("          \"{key}\",\n"))
+        .collect();
+    format!(
+        "# Spans of Envoy 1.36 cannot show what a filter has set, only metadata: this carries it over, and holds nothing back.\n\
+         # Newer ones need no such filter: see `--envoy-version`.\n\
+         - name: pointsman-spans\n  \
+         typed_config:\n    \
+         \"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua\n    \
+         default_source_code:\n      \
+         inline_string: |\n        \
+         local keys = {{\n{keys}        }}\n        \
+         local function tell(handle)\n          \
+         local info = handle:streamInfo()\n          \
+         for _, key in ipairs(keys) do\n            \
+         local value = info:filterState():get(\"wasm.\" .. key)\n            \
+         if value then info:dynamicMetadata():set(\"{METADATA}\", key, value) end\n          \
+         end\n        \
+         end\n        \
+         function envoy_on_request(handle)\n          \
+         local path = handle:headers():get(\":path\") or \"\"\n          \
+         handle:streamInfo():dynamicMetadata():set(\"{METADATA}\", \"http.url\", (path:gsub(\"[?#].*\", \"\")))\n        \
+         end\n        \
+         function envoy_on_response(handle)\n          \
+         tell(handle)\n          \
+         for _ in handle:bodyChunks() do end\n          \
+         tell(handle)\n        \
+         end\n"
+    )
+}
+
+/// Whether a span's tags can be what a filter has set.
+fn fills_tags(plan: &Plan<'_>) -> bool {
+    plan.version >= TAGS_SINCE
 }
 
 /// The collector's cluster as a YAML list item; nothing without `--otlp`.
