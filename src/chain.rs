@@ -2,9 +2,10 @@
 //! attempt.
 //!
 //! Envoy picks the cluster of each attempt by the start of that header, and the attempt's filter moves the chain on. Backends
-//! see the header, so it holds no names: `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234;5d1e22a0` are the backends in the order in which
+//! see the header, so it holds no names: `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234;5d1e22a0;…` are the backends in the order in which
 //! they are to be tried, the one that the body is written for, how many attempts there were, how many bytes were put before
-//! the path, the length of the body as it was decided on (`-` where it states none), and the policy that decided.
+//! the path, the length of the body as it was decided on (`-` where it states none), and the policy that decided: its mark, and
+//! the plugin configuration under which it is published.
 
 use crate::registry::{BackendId, Registry};
 
@@ -78,21 +79,36 @@ pub struct Chain {
     pub path_prefix: usize,
     /// The body's length as the decision left it; `None` where the request states none.
     pub content_length: Option<u64>,
-    /// Marks the policy that decided: what its names mean, it says, though another one may be in force by now.
-    pub policy: u32,
+    /// The policy that decided: what its names mean, it says, though another one may be in force by now.
+    pub origin: Origin,
 }
 
-/// The mark of the policy that a chain as it stands in the header was decided by.
-pub fn mark_of(value: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(value).ok()?;
-    u32::from_str_radix(text.rsplit_once(';')?.1, 16).ok()
+/// Which policy decided on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Its mark, which tells it from others that were published in the same place.
+    pub policy: u32,
+    /// The fingerprint of the plugin configuration that has published it.
+    pub plugin: u64,
+}
+
+impl Origin {
+    /// That of a chain as it stands in the header.
+    pub fn of(chain: &[u8]) -> Option<Origin> {
+        let text = std::str::from_utf8(chain).ok()?;
+        let (rest, plugin) = text.rsplit_once(';')?;
+        Some(Origin {
+            policy: u32::from_str_radix(rest.rsplit_once(';')?.1, 16).ok()?,
+            plugin: u64::from_str_radix(plugin, 16).ok()?,
+        })
+    }
 }
 
 impl Chain {
-    /// The chain of a decision by the policy of this mark: `chosen`, then its fallbacks.
+    /// The chain of a decision: `chosen`, then its fallbacks.
     pub fn new(
         registry: &Registry,
-        policy: u32,
+        origin: Origin,
         backends: &[BackendId],
         content_length: Option<u64>,
     ) -> Chain {
@@ -107,13 +123,13 @@ impl Chain {
             attempts: 0,
             path_prefix: 0,
             content_length,
-            policy,
+            origin,
         }
     }
 
     /// As it stands in the header.
     pub fn to_text(&self) -> String {
-        let mut text = String::with_capacity(self.links.len() * 9 + 32);
+        let mut text = String::with_capacity(self.links.len() * 9 + 64);
         for link in &self.links {
             push_link(&mut text, *link);
             text.push('.');
@@ -130,7 +146,11 @@ impl Chain {
             None => text.push('-'),
         }
         text.push(';');
-        push_link(&mut text, self.policy);
+        push_link(&mut text, self.origin.policy);
+        text.push(';');
+        for half in [self.origin.plugin >> 32, self.origin.plugin] {
+            push_link(&mut text, half as u32);
+        }
         text
     }
 
@@ -149,7 +169,10 @@ impl Chain {
                 "-" => None,
                 length => Some(length.parse().ok()?),
             },
-            policy: u32::from_str_radix(parts.next()?, 16).ok()?,
+            origin: Origin {
+                policy: u32::from_str_radix(parts.next()?, 16).ok()?,
+                plugin: u64::from_str_radix(parts.next()?, 16).ok()?,
+            },
             links,
         };
         (!chain.links.is_empty() && parts.next().is_none()).then_some(chain)
@@ -194,7 +217,10 @@ mod tests {
             attempts: 3,
             path_prefix: 7,
             content_length: None,
-            policy: 0x0042_fe00,
+            origin: Origin {
+                policy: 0x0042_fe00,
+                plugin: 0x0123_4567_89ab_cdef,
+            },
         };
         assert_eq!(Chain::parse(chain.to_text().as_bytes()).unwrap(), chain);
         assert!(chain.to_text().starts_with(&written(link("gpu"))));
@@ -203,7 +229,7 @@ mod tests {
         assert_eq!(chain.links, [0, 0xffff_ffff, link("gpu")]);
         let text = chain.to_text();
         assert_eq!(Chain::parse(text.as_bytes()).unwrap(), chain);
-        assert_eq!(mark_of(text.as_bytes()), Some(chain.policy));
+        assert_eq!(Origin::of(text.as_bytes()), Some(chain.origin));
         for end in 0..text.len() {
             let _ = Chain::parse(&text.as_bytes()[..end]);
         }
@@ -214,20 +240,16 @@ mod tests {
         for text in [
             "",
             ";",
-            ";0;0;0;-;0",
-            "zz.;0;0;0;-;0",
-            "1.;1;1;1;1",
-            "1.;1;1;1;1;1;1",
-            "1.;1;-1;0;0;0",
+            ";0;0;0;-;0;0",
+            "zz.;0;0;0;-;0;0",
+            "1.;1;1;1;1;1",
+            "1.;1;1;1;1;1;1;1",
+            "1.;1;-1;0;0;0;0",
         ] {
             assert_eq!(Chain::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Chain::parse(b"\xff"), None);
-        assert_eq!(
-            mark_of(b"1.;1"),
-            Some(1),
-            "whose policy it is not: then the one in force is asked"
-        );
+        assert_eq!(Origin::of(b"1.;1"), None);
     }
 
     #[test]

@@ -19,20 +19,59 @@ use crate::telemetry::{Metric, faults, header};
 use source::ALLOWED_CLUSTERS;
 
 /// What an instance of the module does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Role {
     /// A downstream filter: decides where each request goes.
-    Router,
-    /// An upstream filter: puts what belongs to the backend that is tried into each attempt.
-    Attempt,
+    Router(Box<Plugin>),
+    /// An upstream filter: puts what belongs to the backend that is tried into each attempt. By which policy, the request
+    /// says: the router has published it.
+    Attempt(Failover),
 }
 
 impl Role {
+    /// Compiles a configuration from the bytes that Envoy holds. A pure function of these bytes.
+    ///
+    /// # Errors
+    /// [`InvalidPlugin`] with every problem, those of the policy included.
+    pub fn compile(configuration: &[u8]) -> Result<Role, InvalidPlugin> {
+        let (text, root) = read(configuration).map_err(|problem| InvalidPlugin {
+            problems: vec![problem],
+        })?;
+        let mut source = Source {
+            text,
+            root,
+            problems: Vec::new(),
+        };
+        source.check_names();
+        let is_attempt = source.is_attempt();
+        let failover = source.failover();
+        let role = match (is_attempt, failover) {
+            (Some(true), failover) => {
+                source.check_attempt();
+                failover.map(Role::Attempt)
+            }
+            (Some(false), Some(failover)) => {
+                source.router(failover).map(Box::new).map(Role::Router)
+            }
+            // What is wrong with the rest is said as well.
+            (_, failover) => {
+                source.router(failover.unwrap_or_default());
+                None
+            }
+        };
+        match role {
+            Some(role) if source.problems.is_empty() => Ok(role),
+            _ => Err(InvalidPlugin {
+                problems: source.problems,
+            }),
+        }
+    }
+
     /// The counters of faults that a module in this role shows from the start.
-    pub fn faults(self) -> &'static [Metric] {
+    pub fn faults(&self) -> &'static [Metric] {
         match self {
-            Role::Router => faults::ROUTER,
-            Role::Attempt => faults::ATTEMPT,
+            Role::Router(_) => faults::ROUTER,
+            Role::Attempt(_) => faults::ATTEMPT,
         }
     }
 }
@@ -57,11 +96,12 @@ const RESERVED: &[&str] = &[
     "upgrade",
 ];
 
-/// A compiled plugin configuration.
+/// The fields that an attempt has.
+const OF_ATTEMPTS: &[&str] = &["role", "failover", "links"];
+
+/// The compiled configuration of a router.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plugin {
-    /// What this instance does.
-    pub role: Role,
     /// The request header that names the upstream cluster; lower case.
     pub cluster_header: String,
     /// How a request gets to another backend when an attempt fails. It has to fit Envoy's clusters and routes, so
@@ -75,8 +115,8 @@ pub struct Plugin {
     pub source: Option<remote::Source>,
     /// Where requests may be sent, by any policy.
     pub bounds: remote::Bounds,
-    /// A hash of the policy, its source and the clusters allowed: instances that agree on these share what is published, be
-    /// they of different roles; others never touch it.
+    /// A hash of the policy, its source and the clusters allowed: instances that agree on these share what is published, others
+    /// never touch it. Attempts are told it with the request.
     pub fingerprint: u64,
 }
 
@@ -102,50 +142,15 @@ impl fmt::Display for InvalidPlugin {
 impl std::error::Error for InvalidPlugin {}
 
 impl Plugin {
-    /// Compiles a configuration from the bytes that Envoy holds. A pure function of these bytes.
+    /// The same for a configuration that has to be a router's.
     ///
     /// # Errors
-    /// [`InvalidPlugin`] with every problem, those of the policy included.
+    /// As [`Role::compile`], and for that of an attempt.
     pub fn compile(configuration: &[u8]) -> Result<Plugin, InvalidPlugin> {
-        let (text, root) = read(configuration).map_err(|problem| InvalidPlugin {
-            problems: vec![problem],
-        })?;
-        let mut source = Source {
-            text,
-            root,
-            problems: Vec::new(),
-        };
-        source.check_names();
-        let role = source.role();
-        let cluster_header = source.cluster_header();
-        let failover = source.failover();
-        let policy = source.policy();
-        let remote = source.remote();
-        let inline = policy.as_ref().map(|(policy, _)| policy);
-        let bounds = remote::Bounds {
-            clusters: source.allowed_clusters(inline, remote.is_some()),
-            backends: inline
-                .filter(|_| remote.is_some() && failover.is_some_and(|one| one != Failover::Off))
-                .map(rendered),
-        };
-        let fingerprint = source.fingerprint();
-        match (role, cluster_header, failover, policy) {
-            (Some(role), Some(cluster_header), Some(failover), Some((policy, policy_text)))
-                if source.problems.is_empty() =>
-            {
-                Ok(Plugin {
-                    role,
-                    cluster_header,
-                    failover,
-                    policy,
-                    policy_text,
-                    source: remote,
-                    bounds,
-                    fingerprint,
-                })
-            }
-            _ => Err(InvalidPlugin {
-                problems: source.problems,
+        match Role::compile(configuration)? {
+            Role::Router(plugin) => Ok(*plugin),
+            Role::Attempt(_) => Err(InvalidPlugin {
+                problems: vec![whole("is an attempt's, not a router's")],
             }),
         }
     }
@@ -159,13 +164,17 @@ fn rendered(policy: &Policy) -> Vec<(String, String)> {
         .collect()
 }
 
-fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {
-    let whole = |message: &str| Problem {
+/// A problem of the configuration as a whole.
+fn whole(message: &str) -> Problem {
+    Problem {
         at: "configuration".to_owned(),
         message: message.to_owned(),
         line: 1,
         column: 1,
-    };
+    }
+}
+
+fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {
     let text = std::str::from_utf8(configuration).map_err(|_| whole("is not UTF-8"))?;
     if text.trim_ascii().is_empty() {
         return Err(whole("is empty; it needs at least `policy`"));
@@ -217,17 +226,53 @@ impl Source<'_> {
         fingerprint(texts.join("\n").as_bytes())
     }
 
-    fn role(&mut self) -> Option<Role> {
+    /// Whether it is an attempt's; `None` where it is neither's.
+    fn is_attempt(&mut self) -> Option<bool> {
         let Some((at, name)) = self.text_of("role")? else {
-            return Some(Role::Router);
+            return Some(false);
         };
         let message = match name.as_str() {
-            "router" => return Some(Role::Router),
-            "attempt" => return Some(Role::Attempt),
+            "router" => return Some(false),
+            "attempt" => return Some(true),
             _ => format!("unknown role {}{}", quote(&name), hint(&name, ROLES)),
         };
         self.add(at, "role", message);
         None
+    }
+
+    /// Whatever else stands in an attempt's would be a second truth.
+    fn check_attempt(&mut self) {
+        let members = self.root.members().iter();
+        let known = |name: &str| source::PLUGIN.fields.iter().any(|one| one.name == name);
+        let others = members.filter(|one| known(&one.name) && !OF_ATTEMPTS.contains(&&*one.name));
+        let others: Vec<(usize, String)> = others.map(|one| (one.at, one.name.clone())).collect();
+        for (at, name) in others {
+            let message = "is the router's: attempts go by what it publishes".to_owned();
+            self.add(at, &name, message);
+        }
+    }
+
+    fn router(&mut self, failover: Failover) -> Option<Plugin> {
+        let cluster_header = self.cluster_header();
+        let policy = self.policy();
+        let source = self.remote();
+        let inline = policy.as_ref().map(|(policy, _)| policy);
+        let bounds = remote::Bounds {
+            clusters: self.allowed_clusters(inline, source.is_some()),
+            backends: inline
+                .filter(|_| source.is_some() && failover != Failover::Off)
+                .map(rendered),
+        };
+        let (policy, policy_text) = policy?;
+        Some(Plugin {
+            cluster_header: cluster_header?,
+            failover,
+            policy,
+            policy_text,
+            source,
+            bounds,
+            fingerprint: self.fingerprint(),
+        })
     }
 
     fn cluster_header(&mut self) -> Option<String> {
@@ -388,7 +433,7 @@ mod tests {
     fn failover_is_read_and_wrong_ones_are_refused() {
         let policy = crate::stream::testing::POLICY;
         let failover = |members: &str| {
-            let text = format!("{{{members}, \"role\": \"attempt\", \"policy\": {policy}}}");
+            let text = format!("{{{members}, \"policy\": {policy}}}");
             Plugin::compile(text.as_bytes()).unwrap().failover
         };
         let aggregate = r#""failover": "aggregate", "links": 3"#;
@@ -403,6 +448,30 @@ mod tests {
         ] {
             assert!(problems(wrong)[0].starts_with("failover: "), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_attempt_has_nothing_but_its_way_of_failing_over() {
+        let text = r#"{"role": "attempt", "failover": "aggregate", "links": 3}"#;
+        assert_eq!(
+            Role::compile(text.as_bytes()),
+            Ok(Role::Attempt(Failover::Aggregate { links: 3 }))
+        );
+        assert_eq!(
+            problems(text),
+            ["configuration: is an attempt's, not a router's"]
+        );
+        let policy = crate::stream::testing::POLICY;
+        assert_eq!(
+            problems(&format!(
+                r#"{{"role": "attempt", "policy": {policy}, "cluster_header": "x-to", "polic": 1}}"#
+            )),
+            [
+                "polic: unknown field `polic`; did you mean `policy`?",
+                "policy: is the router's: attempts go by what it publishes",
+                "cluster_header: is the router's: attempts go by what it publishes"
+            ]
+        );
     }
 
     #[test]
@@ -455,12 +524,11 @@ mod tests {
         let plugin = Plugin::compile(text.as_bytes()).unwrap();
         assert_eq!(plugin.policy_text, policy);
         assert_eq!(plugin.cluster_header, "x-to");
-        assert_eq!(plugin.role, Role::Router);
         let same = |text: &str| {
             Plugin::compile(text.as_bytes()).unwrap().fingerprint == plugin.fingerprint
         };
         assert!(same(&format!(
-            r#"{{"role": "attempt", "policy": {policy}}}"#
+            r#"{{"role": "router", "policy": {policy}}}"#
         )));
         assert!(!same(&format!(
             r#"{{"policy": {policy} , "allowed_clusters": ["cluster-cpu", "cluster-gpu", "cluster-lpu", "fallback"]}}"#

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use crate::chain::{self, Chain, Failover};
+use crate::chain::{self, Chain, Failover, Origin};
 use crate::registry::{Apis, Backend};
 use crate::request::Format;
 
@@ -34,8 +34,8 @@ pub fn may_call(backend: &Backend, failover: Failover) -> bool {
     failover != Failover::Off || backend.credentials.is_none()
 }
 
-/// The request that keeps `backend` warm, of the policy of this mark.
-pub fn call(backend: &Backend, failover: Failover, policy: u32) -> Call {
+/// The request that keeps `backend` warm; `origin` is the policy that it is of.
+pub fn call(backend: &Backend, failover: Failover, origin: Origin) -> Call {
     let format = format_of(backend.apis);
     let body = body(format, &backend.served_model).into_bytes();
     let authority = match &backend.endpoint {
@@ -61,7 +61,7 @@ pub fn call(backend: &Backend, failover: Failover, policy: u32) -> Call {
             attempts: 0,
             path_prefix: 0,
             content_length: Some(body.len() as u64),
-            policy,
+            origin,
         };
         headers.push((CHAIN_HEADER, chain.to_text()));
     }
@@ -129,7 +129,7 @@ mod tests {
             let call = call(
                 &backend(&format!(r#""apis": ["{name}"]"#)),
                 Failover::Off,
-                0,
+                Origin::default(),
             );
             assert_eq!(call.cluster, "c");
             let path = &call.headers[1].1;
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_attempts_filter_finds_its_backend() {
         let backend = backend(r#""endpoint": "https://x.example/prefix""#);
-        let call = call(&backend, Failover::PerAttempt, 7);
+        let call = call(&backend, Failover::PerAttempt, Origin::default());
         let chain = call.headers.iter().find(|(name, _)| *name == header::CHAIN);
         let chain = Chain::parse(chain.unwrap().1.as_bytes()).unwrap();
         assert_eq!(chain.links, [chain::link("b")]);

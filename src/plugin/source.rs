@@ -49,7 +49,9 @@ pub const PLUGIN: Shape = Shape {
         Field {
             name: "policy",
             kind: Kind::Object(&POLICY),
-            default: None,
+            default: Some(
+                "an error for a router; attempts have none, they go by what the router publishes",
+            ),
             doc: "The policy that holds from the start.",
         },
         Field {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::trace::printable;
 use super::{Effect, Worker};
-use crate::chain::{Chain, Failover, aggregate_name};
+use crate::chain::{Chain, Failover, Origin, aggregate_name};
 use crate::decision::Decision;
 use crate::policy::Policy;
 use crate::registry::{BackendId, Registry};
@@ -82,7 +82,15 @@ pub fn name(
     };
     set_cluster(worker.cluster_header, &cluster, effects);
     if worker.failover != Failover::Off {
-        let chain = Chain::new(registry, policy.mark(), &backends, content_length);
+        let chain = Chain::new(
+            registry,
+            Origin {
+                policy: policy.mark(),
+                plugin: worker.plugin,
+            },
+            &backends,
+            content_length,
+        );
         set(header::CHAIN, chain.to_text(), effects);
         if streams {
             set(header::STREAM, "1".to_owned(), effects);

@@ -54,6 +54,8 @@ pub struct Worker<'a> {
     pub cluster_header: &'a str,
     /// How requests get to another backend when an attempt fails.
     pub failover: Failover,
+    /// The fingerprint of the plugin configuration: under it attempts find the policy.
+    pub plugin: u64,
     /// The policy in force; `None` where there is none yet. Looked at when a request begins: a policy that changes under
     /// way does not change what it gets.
     pub policy: Option<&'a Rc<Policy>>,

@@ -65,6 +65,7 @@ impl Host {
         let mut worker = Worker {
             cluster_header: "x-to",
             failover: self.failover,
+            plugin: 7,
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
             live: self.live.as_mut(),
@@ -700,6 +701,7 @@ fn no_order_of_events_panics() {
             let mut worker = Worker {
                 cluster_header: "x-to",
                 failover: Failover::PerAttempt,
+                plugin: 7,
                 policy: Some(&policy),
                 router: Some(&mut router),
                 live: None,

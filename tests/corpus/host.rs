@@ -133,6 +133,7 @@ impl Host {
         let mut worker = Worker {
             cluster_header: "x-pointsman-cluster",
             failover: pointsman::chain::Failover::Off,
+            plugin: 0,
             policy: Some(&self.policy),
             router: Some(&mut self.router),
             live: None,

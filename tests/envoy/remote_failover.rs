@@ -65,8 +65,6 @@ impl Fleet {
         let url = format!("http://{}/policy.json", self.source.address());
         let text = render_text(case, &self.policy(0), way, &["--policy-source", &url]);
         let often = "\"policy_source\": {\"interval_ms\": 100, ";
-        let found = text.matches("\"policy_source\": {").count();
-        assert_eq!(found, 2, "router and attempts ask for the same policies");
         Config::parse(&text.replace("\"policy_source\": {", often)).unwrap()
     }
 
@@ -105,7 +103,7 @@ fn attempts_follow_the_policy(case: &Case) {
         let sum = |name: &str| metrics::sum(&envoy.metrics(), name, &[]);
         assert_eq!(sum("pointsman_attempts_unknown"), 0.0, "{way}");
         assert_eq!(sum("pointsman_host_faults"), 0.0, "{way}");
-        assert_eq!(fleet.source.most_at_once(), 1, "{way}: attempts ask too");
+        assert_eq!(fleet.source.most_at_once(), 1, "{way}");
     }
 }
 

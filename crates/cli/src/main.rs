@@ -131,7 +131,23 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::Unmet(format!("cannot start the event loop: {error}")))
 }
 
+/// What a shell says of a program that a closed pipe has ended.
+const CLOSED_PIPE: i32 = 128 + 13;
+
+/// Whoever reads what is printed may go, as behind `| head`: no fault, and nothing to print a trace of.
+fn end_quietly_on_closed_output() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(CLOSED_PIPE);
+        }
+        usual(panic);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_quietly_on_closed_output();
     // clap answers `--help` and `--version` with 0 and bad usage with 2 by itself.
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,37 +2,46 @@
 
 use std::rc::Rc;
 
-use pointsman::chain::{self, Failover};
+use pointsman::chain::{Failover, Origin};
 use pointsman::policy::Policy;
 use pointsman::registry::Backend;
 use pointsman::stream::Effect;
 use pointsman::stream::attempt::{Attempt, AttemptEvent, Site};
-use pointsman::telemetry::header;
+use pointsman::telemetry::{self, header};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::decided::Decided;
 use crate::exchange::{self, Answer};
 use crate::hostcalls::{self, Map};
-use crate::pairs;
-use crate::published::Published;
+use crate::{metrics, pairs};
 
 /// The path of the property that names the backend of the host that is tried.
 pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsman\0backend";
 
+/// What the attempts of one plugin configuration have in common.
+#[derive(Debug)]
+pub struct Attempts {
+    /// How chains are followed here.
+    pub failover: Failover,
+    /// By what requests were decided on.
+    pub decided: Decided,
+}
+
 /// The host's side of an [`Attempt`].
 pub struct Upstream {
     attempt: Attempt,
-    published: Rc<Published>,
+    attempts: Rc<Attempts>,
     /// The policy that decided on the request; `None` before its headers are there.
     policy: Option<Rc<Policy>>,
 }
 
 impl Upstream {
-    /// An attempt under the configuration of `published`.
-    pub fn new(published: Rc<Published>) -> Upstream {
+    /// An attempt among `attempts`.
+    pub fn new(attempts: Rc<Attempts>) -> Upstream {
         Upstream {
             attempt: Attempt::new(),
-            published,
+            attempts,
             policy: None,
         }
     }
@@ -42,7 +51,7 @@ impl Upstream {
             return Action::Continue;
         };
         let site = Site {
-            failover: self.published.failover(),
+            failover: self.attempts.failover,
             policy,
             secret: &secret,
         };
@@ -72,9 +81,12 @@ impl HttpContext for Upstream {
         let headers = pairs::decode(&bytes);
         let mut named = headers.iter();
         let chain = named.find(|(name, _)| *name == header::CHAIN.as_bytes());
-        let mark = chain.and_then(|(_, value)| chain::mark_of(value));
-        self.policy = self.published.deciding(mark);
-        let host = match self.published.failover() {
+        let origin = chain.and_then(|(_, value)| Origin::of(value));
+        self.policy = origin.and_then(|origin| self.attempts.decided.by(origin));
+        if origin.is_some() && self.policy.is_none() {
+            metrics::count(&telemetry::ATTEMPTS_UNKNOWN);
+        }
+        let host = match self.attempts.failover {
             Failover::Aggregate { .. } => hostcalls::property(HOST).ok(),
             _ => None,
         };

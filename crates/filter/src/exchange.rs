@@ -105,6 +105,7 @@ impl Exchange {
     fn tell(&mut self, event: Event<'_>) -> Vec<Effect> {
         let cluster_header = self.published.cluster_header();
         let failover = self.published.failover();
+        let plugin = self.published.fingerprint();
         let policy = self.policy.as_ref();
         let stream = &mut self.stream;
         let observations = self.published.observations();
@@ -116,6 +117,7 @@ impl Exchange {
                 let mut worker = Worker {
                     cluster_header,
                     failover,
+                    plugin,
                     policy,
                     router,
                     live,

@@ -5,6 +5,7 @@
 //! every stream of its worker.
 
 mod attempts;
+mod decided;
 mod exchange;
 mod hostcalls;
 mod logger;
@@ -13,6 +14,7 @@ mod observed;
 mod pairs;
 mod poller;
 mod published;
+mod record;
 mod spent;
 #[cfg(feature = "test-trap")]
 mod test_trap;
@@ -22,11 +24,12 @@ mod warmer;
 use std::rc::Rc;
 
 use log::Level;
-use pointsman::plugin::{Plugin, Role};
+use pointsman::plugin::Role;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use attempts::Upstream;
+use attempts::{Attempts, Upstream};
+use decided::Decided;
 use exchange::Exchange;
 use hostcalls::Buffer;
 use poller::Poller;
@@ -44,6 +47,8 @@ mod entry {
 
 /// One plugin configuration in one VM.
 struct Root {
+    /// Set where it is the configuration of attempts.
+    attempts: Option<Rc<Attempts>>,
     published: Rc<Published>,
     poller: Option<Poller>,
     warmer: Warmer,
@@ -54,6 +59,7 @@ struct Root {
 impl Root {
     fn new() -> Root {
         Root {
+            attempts: None,
             published: Rc::new(Published::nothing()),
             poller: None,
             warmer: Warmer::default(),
@@ -71,21 +77,30 @@ impl Root {
             );
             return true;
         };
-        match Plugin::compile(&bytes) {
-            Ok(plugin) => {
-                metrics::define(plugin.role.faults());
-                if plugin.role == Role::Attempt {
-                    vm::note_attempts();
-                }
-                self.poller = Poller::start(&plugin);
-                self.published = Rc::new(Published::publish(plugin));
-                true
-            }
+        let role = match Role::compile(&bytes) {
+            Ok(role) => role,
             Err(invalid) => {
                 published::report(&invalid.problems);
-                false
+                return false;
+            }
+        };
+        metrics::define(role.faults());
+        match role {
+            Role::Router(plugin) => {
+                // Without ticks budgets are each worker's own.
+                let _ = hostcalls::set_tick_period(spent::TICK_MS);
+                self.poller = Poller::start(&plugin);
+                self.published = Rc::new(Published::publish(*plugin));
+            }
+            Role::Attempt(failover) => {
+                vm::note_attempts();
+                self.attempts = Some(Rc::new(Attempts {
+                    failover,
+                    decided: Decided::default(),
+                }));
             }
         }
+        true
     }
 }
 
@@ -102,8 +117,6 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         logger::install();
-        // Without ticks budgets are each worker's own.
-        let _ = hostcalls::set_tick_period(spent::TICK_MS);
         self.configure(size)
     }
 
@@ -114,15 +127,13 @@ impl RootContext for Root {
             self.untold_ms = 0;
             spent::exchange();
             vm::tell_memory();
-            if self.published.role() == Role::Router {
-                self.warmer.tick(&self.published);
-            }
+            self.warmer.tick(&self.published);
         }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        if self.published.role() == Role::Attempt {
-            return Some(Box::new(Upstream::new(Rc::clone(&self.published))));
+        if let Some(attempts) = &self.attempts {
+            return Some(Box::new(Upstream::new(Rc::clone(attempts))));
         }
         vm::warm();
         Some(Box::new(Exchange::new(Rc::clone(&self.published))))

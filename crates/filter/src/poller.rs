@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use log::Level;
-use pointsman::plugin::{Plugin, Role};
+use pointsman::plugin::Plugin;
 use pointsman::policy::Policy;
 use pointsman::remote::poll::{Poll, tick_ms};
 use pointsman::remote::{
@@ -17,7 +17,8 @@ use pointsman::stream;
 use pointsman::telemetry::{self, Metric};
 
 use crate::hostcalls::{self, Buffer, HostError, Map};
-use crate::published::{ABSENT, Latest, Published, key};
+use crate::published::{ABSENT, Latest, Published};
+use crate::record::key;
 use crate::{logger, metrics, pairs};
 
 /// Until the first tick, in milliseconds: soon after the start, but not before Envoy knows its clusters.
@@ -44,12 +45,9 @@ struct Said {
 }
 
 impl Poller {
-    /// Begins to tick, where the configuration has a source. Attempts take what the router publishes.
+    /// Begins to tick, where the configuration has a source.
     pub fn start(plugin: &Plugin) -> Option<Poller> {
         let source = plugin.source.clone()?;
-        if plugin.role == Role::Attempt {
-            return None;
-        }
         if hostcalls::set_tick_period(FIRST_TICK_MS).is_err() {
             let text = "the policy source is never asked: the host has no timer";
             logger::line(Level::Error, text);

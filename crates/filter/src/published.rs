@@ -5,14 +5,15 @@
 //! policy that does not compile changes nothing: the last good one stays.
 //!
 //! The keys hold a hash of what the plugin configuration says of policies. So an update that Envoy refuses after our trial VM
-//! accepted it stays without effect, two listeners with different policies never meet, and the two roles of one share it.
+//! accepted it stays without effect, and two listeners with different policies never meet. Attempts, which have no policy of
+//! their own, are told it with each request (`decided`).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use log::Level;
 use pointsman::chain::Failover;
-use pointsman::plugin::{Plugin, Role};
+use pointsman::plugin::Plugin;
 use pointsman::policy::{Policy, Problem};
 use pointsman::remote::Bounds;
 use pointsman::stream;
@@ -20,13 +21,11 @@ use pointsman::telemetry::{self, Metric, header};
 
 use crate::hostcalls::{self, HostError};
 use crate::observed::Observations;
+use crate::record::{Kept, decode, encode, key, key_of};
 use crate::{logger, metrics};
 
 /// The version of a policy that stands in the plugin configuration.
 const INLINE: u64 = 1;
-
-/// How many policies that are no longer in force are kept: a request is tried again for minutes, and policies change slower.
-const MAX_EARLIER: usize = 3;
 
 /// To compare with where nothing must be there yet: the host creates an absent key whatever the number is, and its own
 /// numbers count up from 1.
@@ -36,19 +35,14 @@ pub const ABSENT: u32 = u32::MAX;
 pub struct Published {
     cluster_header: String,
     bounds: Bounds,
-    /// Whether there is a source of newer policies.
-    is_replaced: bool,
     failover: Failover,
-    role: Role,
     observations: Observations,
     record_key: String,
-    /// The record that was replaced last, for attempts of requests that it decided on.
     before_key: String,
     version_key: String,
+    fingerprint: u64,
     version: Cell<u64>,
     policy: RefCell<Option<Rc<Policy>>>,
-    /// What was in force before, the newest first; kept for attempts alone.
-    earlier: RefCell<Vec<Rc<Policy>>>,
     /// The policy's version as the operator wrote it, once a request met it.
     announced: RefCell<Option<String>>,
 }
@@ -79,16 +73,14 @@ impl Published {
         Published {
             cluster_header: header::CLUSTER.to_owned(),
             bounds: Bounds::default(),
-            is_replaced: false,
             failover: Failover::Off,
-            role: Role::Router,
             observations: Observations::new(String::new(), String::new()),
             record_key: String::new(),
             before_key: String::new(),
             version_key: String::new(),
+            fingerprint: 0,
             version: Cell::new(0),
             policy: RefCell::new(None),
-            earlier: RefCell::new(Vec::new()),
             announced: RefCell::new(None),
         }
     }
@@ -98,19 +90,17 @@ impl Published {
         let published = Published {
             cluster_header: plugin.cluster_header,
             bounds: plugin.bounds,
-            is_replaced: plugin.source.is_some(),
             failover: plugin.failover,
-            role: plugin.role,
             observations: Observations::new(
                 key("pointsman.live.", plugin.fingerprint),
                 key("pointsman.warmth.", plugin.fingerprint),
             ),
-            record_key: key("pointsman.policy.", plugin.fingerprint),
-            before_key: key("pointsman.before.", plugin.fingerprint),
-            version_key: key("pointsman.version.", plugin.fingerprint),
+            record_key: key_of(Kept::Policy, plugin.fingerprint),
+            before_key: key_of(Kept::Before, plugin.fingerprint),
+            version_key: key_of(Kept::Version, plugin.fingerprint),
+            fingerprint: plugin.fingerprint,
             version: Cell::new(INLINE),
             policy: RefCell::new(None),
-            earlier: RefCell::new(Vec::new()),
             announced: RefCell::new(None),
         };
         let record = encode(INLINE, plugin.policy_text.as_bytes());
@@ -138,14 +128,14 @@ impl Published {
         self.failover
     }
 
+    /// The fingerprint of the plugin configuration.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     /// What was learned of the backends.
     pub fn observations(&self) -> &Observations {
         &self.observations
-    }
-
-    /// What this instance does.
-    pub fn role(&self) -> Role {
-        self.role
     }
 
     /// The policy in force, for a request. Costs one host call while nothing changed.
@@ -165,45 +155,6 @@ impl Published {
             self.reload();
         }
         self.policy.try_borrow().ok()?.clone()
-    }
-
-    /// The policy that decided on the request of an attempt, by its mark; the one in force where it is not to be had any more.
-    pub fn deciding(&self, mark: Option<u32>) -> Option<Rc<Policy>> {
-        let current = self.current()?;
-        let other = mark.filter(|mark| self.is_replaced && *mark != current.mark());
-        let Some(mark) = other else {
-            return Some(current);
-        };
-        let is_meant = |policy: &&Rc<Policy>| policy.mark() == mark;
-        if let Ok(earlier) = self.earlier.try_borrow()
-            && let Some(policy) = earlier.iter().find(is_meant)
-        {
-            return Some(Rc::clone(policy));
-        }
-        let Ok(Some((record, _))) = hostcalls::shared(&self.before_key) else {
-            return Some(current);
-        };
-        let text = decode(&record).and_then(|(_, text)| std::str::from_utf8(text).ok());
-        match text
-            .and_then(|text| Policy::compile(text).ok())
-            .map(Rc::new)
-        {
-            Some(before) if before.mark() == mark => {
-                self.keep(Rc::clone(&before));
-                Some(before)
-            }
-            _ => Some(current),
-        }
-    }
-
-    /// Keeps what was in force for the attempts to come.
-    fn keep(&self, policy: Rc<Policy>) {
-        if self.role == Role::Attempt
-            && let Ok(mut earlier) = self.earlier.try_borrow_mut()
-        {
-            earlier.insert(0, policy);
-            earlier.truncate(MAX_EARLIER);
-        }
     }
 
     /// Shows the version in force as a metric. Not before a request met it: a trial VM whose configuration Envoy refuses
@@ -282,12 +233,8 @@ impl Published {
     }
 
     fn adopt(&self, policy: Policy) {
-        let replaced = match self.policy.try_borrow_mut() {
-            Ok(mut current) => current.replace(Rc::new(policy)),
-            Err(_) => None,
-        };
-        if let Some(replaced) = replaced {
-            self.keep(replaced);
+        if let Ok(mut current) = self.policy.try_borrow_mut() {
+            *current = Some(Rc::new(policy));
         }
     }
 }
@@ -326,41 +273,4 @@ pub fn report(problems: &[Problem]) {
         logger::line(Level::Error, &text);
     }
     metrics::count(&telemetry::POLICY_ERRORS);
-}
-
-/// The shared key of one plugin configuration.
-pub fn key(prefix: &str, fingerprint: u64) -> String {
-    let mut key = String::from(prefix);
-    for shift in (0..16).rev() {
-        let digit = (fingerprint >> (shift * 4)) as u32 & 15;
-        key.push(char::from_digit(digit, 16).unwrap_or('0'));
-    }
-    key
-}
-
-fn encode(version: u64, text: &[u8]) -> Vec<u8> {
-    let mut record = version.to_le_bytes().to_vec();
-    record.extend_from_slice(text);
-    record
-}
-
-fn decode(record: &[u8]) -> Option<(u64, &[u8])> {
-    let (version, text) = record.split_first_chunk::<8>()?;
-    Some((u64::from_le_bytes(*version), text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_is_read_as_it_was_written() {
-        assert_eq!(decode(&encode(7, b"{}")), Some((7, b"{}".as_slice())));
-        assert_eq!(decode(&[1, 2, 3]), None);
-    }
-
-    #[test]
-    fn keys_are_hexadecimal() {
-        assert_eq!(key("p.", 0x0123_4567_89ab_cdef), "p.0123456789abcdef");
-    }
 }

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use log::Level;
+use pointsman::chain::Origin;
 use pointsman::policy::Policy;
 use pointsman::prewarm;
 use pointsman::registry::{Backend, BackendId};
@@ -64,7 +65,11 @@ impl Warmer {
     }
 
     fn send(&self, backend: &Backend, policy: &Policy, published: &Published) {
-        let call = prewarm::call(backend, published.failover(), policy.mark());
+        let origin = Origin {
+            policy: policy.mark(),
+            plugin: published.fingerprint(),
+        };
+        let call = prewarm::call(backend, published.failover(), origin);
         let headers = call.headers.iter();
         let headers = headers
             .map(|(name, value)| (*name, value.as_str()))

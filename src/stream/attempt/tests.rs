@@ -1,6 +1,7 @@
 //! Attempts against a request that Envoy tries again and again: headers stay changed, the body does not.
 
 use super::*;
+use crate::chain::Origin;
 use crate::registry::BackendId;
 use crate::stream::testing::POLICY;
 
@@ -32,7 +33,7 @@ impl Request {
         let ids: Vec<BackendId> = chain.iter().copied().map(BackendId).collect();
         let chain = Chain::new(
             &policy.registry,
-            policy.mark(),
+            Origin::default(),
             &ids,
             Some(body.len() as u64),
         );

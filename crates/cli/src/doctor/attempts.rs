@@ -1,6 +1,8 @@
 //! What is looked for where requests fail over: the filters of the clusters, and whether they fit what decides.
 
 use pointsman::chain::Failover;
+use pointsman::plugin::{Plugin, Role};
+use serde_json::Value;
 
 use super::Finding;
 use super::checks::{DEFAULT_BUFFER, error, failure_policy, stop_iteration};
@@ -51,29 +53,52 @@ pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
         findings.push(error("failover", place, problem, mend));
         return;
     }
-    let follows = |attempt: &Attempt| match &attempt.plugin {
-        Some(Ok(other)) => other.fingerprint == plugin.fingerprint,
-        _ => false,
-    };
-    if plugin.source.is_some() && !subject.attempts.iter().any(follows) {
-        let problem = "no filter of attempts has the same `policy`, `policy_source` and `allowed_clusters`: attempts keep the names of the first policy when another takes effect";
-        findings.push(error("failover", place.clone(), problem, mend));
+    for attempt in &subject.attempts {
+        fits(attempt, site, plugin, findings);
     }
-    for backend in &plugin.policy.registry.backends {
-        let knows = |attempt: &Attempt| match &attempt.plugin {
-            Some(Ok(plugin)) => {
-                let mut known = plugin.policy.registry.backends.iter();
-                known.any(|one| one.name == backend.name && one.cluster == backend.cluster)
-            }
-            _ => false,
-        };
-        if !subject.attempts.iter().any(knows) {
+    let mut clusters: Vec<&str> = plugin.policy.clusters().collect();
+    clusters.sort_unstable();
+    clusters.dedup();
+    for cluster in clusters {
+        let is_known = subject.clusters.iter().any(|one| one == cluster);
+        if is_known && !subject.attempts.iter().any(|one| one.cluster == cluster) {
             let problem = format!(
-                "no filter of attempts knows the backend `{}`: what is sent there keeps another backend's model name",
-                backend.name
+                "the cluster `{cluster}` has no filter of attempts: what is sent there keeps another backend's model name"
             );
             findings.push(error("failover", place.clone(), &problem, mend));
         }
+    }
+}
+
+/// Whether a cluster's filter takes what this one decides.
+fn fits(attempt: &Attempt, site: &Site, plugin: &Plugin, findings: &mut Vec<Finding>) {
+    let place = attempt.place();
+    let mend = "render clusters and filters together: `pointsman render`";
+    if let Some(Ok(Role::Attempt(failover))) = &attempt.plugin
+        && *failover != plugin.failover
+    {
+        let problem = "it follows chains in another way than the filter that decides";
+        findings.push(error("failover", place.clone(), problem, mend));
+    }
+    let id = |config: &Value| {
+        config
+            .pointer("/vm_config/vm_id")
+            .cloned()
+            .unwrap_or_default()
+    };
+    if id(&attempt.plugin_config) != id(&site.plugin_config) {
+        let problem = "its `vm_id` is not that of the filter that decides, which publishes the policy there: attempts keep the first backend's model name, path and key";
+        findings.push(error("failover", place.clone(), problem, mend));
+    }
+    let wanted = plugin.policy.max_body_bytes as u64;
+    let limit = attempt.connection_buffer.unwrap_or(DEFAULT_BUFFER);
+    if limit < wanted {
+        let problem = format!(
+            "the cluster holds {limit} bytes of a body, where the policy takes {wanted}: longer ones are answered with 413"
+        );
+        let mend =
+            "set `per_connection_buffer_limit_bytes` of the cluster to more than `max_body_bytes`";
+        findings.push(error("buffers", place, &problem, mend));
     }
 }
 
@@ -83,8 +108,7 @@ pub fn of_clusters(subject: &Subject, findings: &mut Vec<Finding>) {
         let place = attempt.place();
         stop_iteration(&place, &attempt.plugin_config, findings);
         failure_policy(&place, &attempt.plugin_config, findings);
-        let plugin = match &attempt.plugin {
-            Some(Ok(plugin)) => plugin,
+        match &attempt.plugin {
             Some(Err(invalid)) => {
                 for problem in &invalid.problems {
                     findings.push(error(
@@ -94,18 +118,14 @@ pub fn of_clusters(subject: &Subject, findings: &mut Vec<Finding>) {
                         "mend the configuration, or render it again",
                     ));
                 }
-                continue;
             }
-            None => continue,
-        };
-        let wanted = plugin.policy.max_body_bytes as u64;
-        let limit = attempt.connection_buffer.unwrap_or(DEFAULT_BUFFER);
-        if limit < wanted {
-            let problem = format!(
-                "the cluster holds {limit} bytes of a body, where the policy takes {wanted}: longer ones are answered with 413"
-            );
-            let mend = "set `per_connection_buffer_limit_bytes` of the cluster to more than `max_body_bytes`";
-            findings.push(error("buffers", place, &problem, mend));
+            Some(Ok(Role::Router(_))) => findings.push(error(
+                "configuration",
+                place,
+                "it is a router's: before an upstream nothing is left to decide",
+                "give it the role `attempt`, or render it again",
+            )),
+            _ => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pointsman::plugin::Plugin;
+use pointsman::plugin::{Plugin, Role};
 use pointsman::policy::Policy;
 use pointsman::telemetry::{STATS_TAGS, header};
 use serde_json::Value;
@@ -87,7 +87,10 @@ impl Site {
     }
 
     pub(super) fn compiled(&self) -> Option<&Plugin> {
-        self.plugin.as_ref()?.as_ref().ok()
+        match self.plugin.as_ref()?.as_ref().ok()? {
+            Role::Router(plugin) => Some(plugin),
+            Role::Attempt(_) => None,
+        }
     }
 
     fn policy(&self) -> Option<&Policy> {

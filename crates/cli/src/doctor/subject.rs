@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use pointsman::plugin::{InvalidPlugin, Plugin, Role};
+use pointsman::plugin::{InvalidPlugin, Role};
 use serde_json::Value;
 
 use crate::envoy::config::{configuration_text, is_wasm_config};
@@ -48,7 +48,7 @@ pub struct Site {
     /// The filter's `PluginConfig`.
     pub plugin_config: Value,
     /// The plugin's configuration, compiled; `None` where the filter has none that can be read.
-    pub plugin: Option<Result<Plugin, InvalidPlugin>>,
+    pub plugin: Option<Result<Role, InvalidPlugin>>,
 }
 
 /// A cluster with the filter in its role of attempts.
@@ -61,7 +61,7 @@ pub struct Attempt {
     /// The filter's `PluginConfig`.
     pub plugin_config: Value,
     /// The plugin's configuration, compiled; `None` where the filter has none that can be read.
-    pub plugin: Option<Result<Plugin, InvalidPlugin>>,
+    pub plugin: Option<Result<Role, InvalidPlugin>>,
 }
 
 /// What is collected of a document before it is put together.
@@ -213,7 +213,7 @@ impl Subject {
                 let Some((plugin_config, plugin)) = ours(discovered.unwrap_or(&filter)) else {
                     continue;
                 };
-                if matches!(&plugin, Some(Ok(plugin)) if plugin.role != Role::Router) {
+                if matches!(&plugin, Some(Ok(Role::Attempt(_)))) {
                     continue;
                 }
                 self.sites.push(Site {
@@ -250,7 +250,7 @@ fn buffer_of(value: &Value) -> Option<u64> {
 }
 
 /// The `PluginConfig` of a filter that is ours, and its configuration compiled.
-fn ours(filter: &Value) -> Option<(Value, Option<Result<Plugin, InvalidPlugin>>)> {
+fn ours(filter: &Value) -> Option<(Value, Option<Result<Role, InvalidPlugin>>)> {
     let config = filter.get("typed_config").filter(|one| is_wasm_config(one));
     let plugin_config = config?.get("config").cloned().unwrap_or_default();
     let text = plugin_config
@@ -259,7 +259,7 @@ fn ours(filter: &Value) -> Option<(Value, Option<Result<Plugin, InvalidPlugin>>)
     if !is_ours(filter, &plugin_config, text.as_deref()) {
         return None;
     }
-    let plugin = text.map(|text| Plugin::compile(text.as_bytes()));
+    let plugin = text.map(|text| Role::compile(text.as_bytes()));
     Some((plugin_config, plugin))
 }
 

@@ -23,9 +23,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             continue;
         }
         match &backend.endpoint {
-            Some(endpoint) => {
-                out.push_str(&cluster(plan, backend, endpoint, seen.is_empty())?);
-            }
+            Some(endpoint) => out.push_str(&cluster(plan, backend, endpoint, seen.is_empty())),
             None if plan.args.form != Form::Envoy => {
                 out.push_str(&of_mesh(plan, backend, seen.is_empty())?);
             }
@@ -52,12 +50,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     Ok(out)
 }
 
-fn cluster(
-    plan: &Plan<'_>,
-    backend: &Backend,
-    endpoint: &Endpoint,
-    first: bool,
-) -> Result<String, Failure> {
+fn cluster(plan: &Plan<'_>, backend: &Backend, endpoint: &Endpoint, first: bool) -> String {
     let name = scalar(&backend.cluster);
     let kind = match endpoint.host.parse::<IpAddr>() {
         Ok(_) => "STATIC",
@@ -81,7 +74,7 @@ fn cluster(
         out.push_str(&tls(endpoint, &plan.args.ca));
     }
     if plan.failover == Failover::Off {
-        return Ok(out);
+        return out;
     }
     if let Some(path) = &backend.health {
         out.push_str(&format!(
@@ -90,8 +83,8 @@ fn cluster(
             scalar(path)
         ));
     }
-    out.push_str(&indent(&shared(plan, first)?, 2));
-    Ok(out)
+    out.push_str(&indent(&shared(plan, first), 2));
+    out
 }
 
 /// A cluster that the mesh has already: only what failover adds to it.
@@ -105,7 +98,7 @@ fn of_mesh(plan: &Plan<'_>, backend: &Backend, first: bool) -> Result<String, Fa
     }
     let mut out = format!("- name: {}\n", scalar(&backend.cluster));
     if plan.failover != Failover::Off {
-        out.push_str(&indent(&shared(plan, first)?, 2));
+        out.push_str(&indent(&shared(plan, first), 2));
     }
     Ok(out)
 }
@@ -123,15 +116,13 @@ fn tls(endpoint: &Endpoint, ca: &str) -> String {
 }
 
 /// What every cluster of a chain has: written once, referred to afterwards.
-fn shared(plan: &Plan<'_>, first: bool) -> Result<String, Failure> {
+fn shared(plan: &Plan<'_>, first: bool) -> String {
     if !first {
-        return Ok(
-            "per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\n\
+        return "per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\n\
                 circuit_breakers: *limits\ntyped_extension_protocol_options: *attempts\n"
-                .to_owned(),
-        );
+            .to_owned();
     }
-    Ok(format!(
+    format!(
         "# The body is written anew in here: as far above the policy's max_body_bytes as the listener's limit.\n\
          per_connection_buffer_limit_bytes: 16777216\n\
          outlier_detection: &outliers\n  \
@@ -143,14 +134,14 @@ fn shared(plan: &Plan<'_>, first: bool) -> Result<String, Failure> {
          circuit_breakers: &limits\n  \
          thresholds: [{{max_connections: 65536, max_pending_requests: 65536, max_requests: 65536, max_retries: 65536}}]\n\
          {}",
-        attempts(plan)?
-    ))
+        attempts(plan)
+    )
 }
 
 /// The upstream filter.
-fn attempts(plan: &Plan<'_>) -> Result<String, Failure> {
-    let configuration = indent(&configuration(plan)?, 10);
-    Ok(format!(
+fn attempts(plan: &Plan<'_>) -> String {
+    let configuration = indent(&configuration(plan), 10);
+    format!(
         "# Runs once for each attempt: model name, path and credentials of the backend that is tried.\n\
          typed_extension_protocol_options: &attempts\n  \
          envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n    \
@@ -172,61 +163,16 @@ fn attempts(plan: &Plan<'_>) -> Result<String, Failure> {
          typed_config:\n        \
          \"@type\": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec\n",
         indent(&super::envoy::attempt_vm(plan), 10)
-    ))
+    )
 }
 
-/// The module's configuration in its role `attempt`.
-fn configuration(plan: &Plan<'_>) -> Result<String, Failure> {
-    let source = super::source::members(plan)?;
-    let policy = match source.is_empty() {
-        true => of_attempts(plan),
-        // What is published is found by these very texts, so they are the router's.
-        false => plan.source.clone(),
-    };
-    Ok(format!(
-        "configuration:\n  \"@type\": type.googleapis.com/google.protobuf.StringValue\n  value: |\n    \
-         {{\n      \"role\": \"attempt\",\n{}{}      \"policy\": {}\n    }}\n",
-        indent(&super::envoy::failover_members(plan.failover), 6),
-        indent(&source, 6),
-        indent(&policy, 6).trim(),
-    ))
-}
-
-/// What an attempt needs of the policy.
-fn of_attempts(plan: &Plan<'_>) -> String {
-    let policy = plan.policy;
-    let models = policy
-        .registry
-        .models
-        .iter()
-        .map(|model| json!({"name": model.name}));
-    let source: serde_json::Value = serde_json::from_str(&plan.source).unwrap_or_default();
-    let written = source.get("backends").and_then(serde_json::Value::as_array);
-    let mut backends = Vec::new();
-    for backend in written.into_iter().flatten() {
-        let mut kept = serde_json::Map::new();
-        for name in [
-            "name",
-            "cluster",
-            "model",
-            "serves",
-            "endpoint",
-            "credentials",
-        ] {
-            if let Some(value) = backend.get(name) {
-                kept.insert(name.to_owned(), value.clone());
-            }
-        }
-        kept.insert("price".to_owned(), json!({"input": 0, "output": 0}));
-        backends.push(serde_json::Value::Object(kept).to_string());
-    }
-    let models: Vec<String> = models.map(|model| model.to_string()).collect();
+/// The module's configuration in its role `attempt`: the policy, the router publishes.
+fn configuration(plan: &Plan<'_>) -> String {
+    let failover = super::envoy::failover_members(plan.failover);
     format!(
-        "{{\n  \"version\": {},\n  \"max_body_bytes\": {},\n  \"models\": [{}],\n  \"backends\": [\n    {}\n  ]\n}}",
-        json!(policy.version),
-        policy.max_body_bytes,
-        models.join(", "),
-        backends.join(",\n    "),
+        "configuration:\n  \"@type\": type.googleapis.com/google.protobuf.StringValue\n  value: |\n    \
+         {{\n      \"role\": \"attempt\",\n{}\n    }}\n",
+        indent(&failover, 6).trim_end().trim_end_matches(','),
     )
 }
 

@@ -140,7 +140,7 @@ pub fn attempt_vm(plan: &Plan<'_>) -> String {
         _ => "Envoy 1.36 would name the metrics of both after a cluster",
     };
     format!(
-        "vm_config:\n  # Not the router's: {why}.\n  # Shared data belongs to the id, the machine to the id and this configuration.\n  \
+        "vm_config:\n  # Not the router's: {why}.\n  # The published policy belongs to the id, the machine to the id and this configuration.\n  \
          vm_id: pointsman\n  \
          configuration: {{\"@type\": type.googleapis.com/google.protobuf.StringValue, value: attempt}}\n{}",
         code(plan, true)

@@ -1,5 +1,7 @@
 //! The fleet that is soaked: models that differ in price, ten backends of each, and prompts of which no two are the same.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 /// Backends of one model.
@@ -13,8 +15,8 @@ pub fn names(backends: u32) -> Vec<String> {
 }
 
 /// A policy that sends requests everywhere: nine of ten conversations try what is not the best. A part of the backends scales to
-/// zero and is kept warm.
-pub fn policy(backends: u32) -> Value {
+/// zero and is kept warm. All are at one address.
+pub fn policy(backends: u32, address: SocketAddr) -> Value {
     let models = backends.div_ceil(PER_MODEL).max(1);
     let model = |number: u32| format!("model-{number}");
     let all_models: Vec<Value> = (0..models)
@@ -25,7 +27,7 @@ pub fn policy(backends: u32) -> Value {
         .zip(0..)
         .map(|(name, number)| {
             let mut backend = json!({
-                "name": name, "model": model(number / PER_MODEL),
+                "name": name, "model": model(number / PER_MODEL), "endpoint": format!("http://{address}"),
                 "price": {"input": 0.1 + f64::from(number % 7) / 10.0, "output": 0.3},
                 "latency": {"first_token_ms": {"p50": 200}, "tokens_per_second": 60 + number % 11},
             });
@@ -61,7 +63,8 @@ mod tests {
 
     #[test]
     fn it_compiles() {
-        let policy = Policy::compile(&policy(1000).to_string()).unwrap();
+        let policy = policy(1000, ([127, 0, 0, 1], 80).into());
+        let policy = Policy::compile(&policy.to_string()).unwrap();
         assert_eq!(policy.registry.backends.len(), 1000);
         assert_eq!(policy.registry.models.len(), 100);
         assert_ne!(body(1), body(2));

@@ -1,5 +1,5 @@
-//! `pointsman soak`: what grows when many requests meet many backends. One Envoy with two workers, the shipped configuration
-//! with a fleet of its own, and a server on the loopback address that answers at once.
+//! `pointsman soak`: what grows when many requests meet many backends. One Envoy with two workers, configured
+//! for a fleet of its own as `pointsman render` does it, failover included, and a server on the loopback address that answers at once.
 //!
 //! It samples what Envoy has resident, what the module's virtual machines have (their memory never shrinks, so growth is seen
 //! for certain), and the size of the record that workers share. It never fails because of time: only where one of the last two
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::bench::upstream;
@@ -31,9 +32,6 @@ pub struct Args {
     /// The Envoy binary
     #[arg(long, value_name = "FILE", default_value = "target/envoy/envoy-1.40.0")]
     envoy: PathBuf,
-    /// The configuration to run
-    #[arg(long, value_name = "FILE", default_value = "envoy/envoy.yaml")]
-    config: PathBuf,
     /// The filter
     #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
     module: PathBuf,
@@ -75,17 +73,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     crate::envoy::require(&args.envoy, "make setup")?;
     crate::envoy::require(&args.module, "make wasm")?;
     let upstream = upstream::start()?;
-    let policy = fleet::policy(args.backends);
-    let clusters = fleet::names(args.backends);
-    let clusters: Vec<&str> = clusters.iter().map(String::as_str).collect();
-    let first = clusters.first().copied().unwrap_or_default();
-    let config = Config::read(&args.config)?
-        .with_policy(&policy, &clusters, first)
-        .with_ports_from_os()
-        .with_endpoints(|_| Some(upstream))
-        .with_module(&args.module)
-        .without_access_log();
     let runtime = crate::runtime()?;
+    let version = runtime.block_on(crate::envoy::version(&args.envoy))?;
+    let config = rendered(args, &version, &fleet::policy(args.backends, upstream))?;
     let report = runtime.block_on(soak(args, &config))?;
     print!("{}", report.table());
     std::fs::write(&args.output, report.json()).map_err(|error| {
@@ -93,6 +83,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     println!("\nwritten to {}", args.output.display());
     report.verdict()
+}
+
+/// The configuration for `policy`.
+fn rendered(args: &Args, version: &str, policy: &Value) -> Result<Config, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::Unmet(format!("cannot write the configuration: {error}"))
+    };
+    let directory = tempfile::tempdir().map_err(|error| failed(&error))?;
+    let file = directory.path().join("policy.json");
+    std::fs::write(&file, policy.to_string()).map_err(|error| failed(&error))?;
+    let text = crate::render::local(&file, version, &args.module, false)?;
+    let config = Config::parse(&text).map_err(|error| failed(&error))?;
+    Ok(config.with_ports_from_os().without_access_log())
 }
 
 async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
