@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::files;
 use crate::http1::{Request, Response};
 use crate::metrics::{self, Sample};
+use crate::spawn::spawn;
 
 /// V8 compiles the module for every worker, on a machine that other tests keep busy.
 const START: Duration = Duration::from_secs(120);
@@ -104,7 +105,8 @@ impl Envoy {
         std::fs::write(path("envoy.json"), config.to_json()).map_err(cannot_write)?;
         let log = File::create(path("envoy.log")).map_err(cannot_write)?;
         let access = File::create(path("access.log")).map_err(cannot_write)?;
-        let child = Command::new(files::envoy(version)?)
+        let mut command = Command::new(files::envoy(version)?);
+        command
             .arg("-c")
             .arg(path("envoy.json"))
             .arg("--admin-address-path")
@@ -117,9 +119,8 @@ impl Envoy {
             .args(["--drain-time-s", "1", "--parent-shutdown-time-s", "2"])
             .stdin(Stdio::null())
             .stdout(access)
-            .stderr(log)
-            .spawn()
-            .map_err(|error| error.to_string())?;
+            .stderr(log);
+        let child = spawn(command).map_err(|error| error.to_string())?;
         let guard = guard(&child).map_err(|error| error.to_string())?;
         let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Envoy {

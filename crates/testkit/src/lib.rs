@@ -15,3 +15,4 @@ pub mod metrics;
 pub mod otlp;
 pub mod policy_source;
 pub mod prometheus;
+pub mod spawn;
