@@ -17,6 +17,8 @@ ENVOY_NEWEST := 1.40.0
 ENVOY_OLDEST := 1.36.2
 NODE := 22.20.0
 CARGO_DENY := 0.20.2
+# What the tests were run with (Debian 12 has it). Newer ones will do: the Compose file names one.
+PROMETHEUS_OLDEST := 2.42.0
 # The runner and the crate speak one private protocol: they have to be of one version, which Cargo.lock decides.
 WASM_BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ {getline; gsub(/"/, ""); print $$3}' Cargo.lock)
 
@@ -57,7 +59,7 @@ ENVOY_STAMPS := $(STAMPS)/envoy-$(ENVOY_NEWEST) $(STAMPS)/envoy-$(ENVOY_OLDEST)
 NODE_STAMP := $(STAMPS)/node-$(NODE)
 RUNNER_STAMP := $(STAMPS)/wasm-bindgen-$(WASM_BINDGEN)
 DENY_STAMP := $(STAMPS)/cargo-deny-$(CARGO_DENY)
-PROMETHEUS_STAMP := $(STAMPS)/prometheus
+PROMETHEUS_STAMP := $(STAMPS)/prometheus-$(PROMETHEUS_OLDEST)
 
 # What runs Envoy needs; the tests need Prometheus as well.
 RUN_STAMPS := $(RUST_STAMP) $(VENV_STAMP) $(ENVOY_STAMPS)
@@ -96,26 +98,35 @@ $(STAMPS)/envoy-%: | $(VENV_STAMP)
 	@$(TARGET)/envoy/envoy-$* --version | grep -F '/$*/' || { echo "error: Envoy $* does not answer --version" >&2; exit 1; }
 	@touch $@
 
-# Prometheus and promtool: those on the path, else unpacked from Debian's or Ubuntu's package, of whatever version that
-# release has; no registry has them pinned. Lists and files of its own, so that nobody has to be root.
+# Prometheus and promtool: those on the path where they are new enough, else unpacked from Debian's or Ubuntu's package. No
+# registry has them pinned and each release packs another version, so that the oldest one is stated here and checked.
+# Lists and files of its own, so that nobody has to be root.
 APT = apt-get -qq -o Dir::State::Lists=$(CURDIR)/$(TARGET)/apt/lists -o Dir::Cache=$(CURDIR)/$(TARGET)/apt/cache \
 	-o Debug::NoLocking=1 -o APT::Sandbox::User=$$(id -un)
+# $(call prometheus_version,PROGRAM): what it says of itself, without what distributions add.
+prometheus_version = $$("$(1)" --version 2>&1 | sed -n '1s/^[a-z]*, version \([0-9.]*\).*/\1/p')
+# $(call is_new_enough,PROGRAM)
+is_new_enough = printf '%s\n' $(PROMETHEUS_OLDEST) "$(call prometheus_version,$(1))" | sort -VC
 
 $(PROMETHEUS_STAMP):
-	@echo "Prometheus"
-	@rm -rf $(TARGET)/prometheus $(TARGET)/apt && mkdir -p $(TARGET)/prometheus $(STAMPS)
-	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then \
+	@echo "Prometheus $(PROMETHEUS_OLDEST) or newer"
+	@rm -rf $(TARGET)/prometheus $(TARGET)/apt $(STAMPS)/prometheus* && mkdir -p $(TARGET)/prometheus $(STAMPS)
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null \
+		&& $(call is_new_enough,prometheus) && $(call is_new_enough,promtool); then \
 		ln -s "$$(command -v prometheus)" "$$(command -v promtool)" $(TARGET)/prometheus/; \
 	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && mkdir -p $(TARGET)/apt/lists/partial $(TARGET)/apt/cache/archives/partial \
 		&& $(APT) update && (cd $(TARGET)/apt && $(APT) download prometheus && dpkg-deb -x prometheus_*.deb unpacked); then \
 		mv $(TARGET)/apt/unpacked/usr/bin/prom* $(TARGET)/prometheus/; \
 	else \
-		echo "error: found no prometheus and promtool, and no Debian package of them: install both, on Debian and Ubuntu by" \
-			"\`apt-get install prometheus\`" >&2; exit 1; \
+		echo "error: found no prometheus and promtool of $(PROMETHEUS_OLDEST) or newer, and no Debian package of them:" \
+			"put both on the path, on Debian and Ubuntu by \`apt-get install prometheus\`" >&2; exit 1; \
 	fi
 	@rm -rf $(TARGET)/apt
+	@for program in prometheus promtool; do $(call is_new_enough,$(TARGET)/prometheus/$$program) || { \
+		echo "error: this system's $$program is \`$(call prometheus_version,$(TARGET)/prometheus/$$program)\`, the tests need" \
+			"$(PROMETHEUS_OLDEST) or newer: put a newer one on the path (https://prometheus.io/download)" >&2; exit 1; }; done
 	@$(TARGET)/prometheus/prometheus --version 2>&1 | sed -n 1p
-	@$(TARGET)/prometheus/promtool --version >/dev/null 2>&1 && touch $@
+	@touch $@
 
 $(NODE_STAMP): | $(VENV_STAMP)
 	@echo "Node $(NODE)"
