@@ -210,12 +210,15 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
 }
 
+/// The code of a refusal where nobody has the model that is asked for.
+pub const MODEL_NOT_FOUND: &str = "model_not_found";
+
 /// Why a request is refused, in the words of the API that it speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// HTTP status.
     pub status: u16,
-    /// The API's error code, such as `model_not_found`.
+    /// The API's error code, such as [`MODEL_NOT_FOUND`].
     pub code: &'static str,
     /// What is wrong, for the client's developer. Never text of the prompt.
     pub message: String,

@@ -8,7 +8,7 @@ mod refuse;
 mod tests;
 
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
-use crate::decision::{Bypass, Candidate, Decision, Outcome, Reason, Rejection};
+use crate::decision::{Bypass, Candidate, Decision, MODEL_NOT_FOUND, Outcome, Reason, Rejection};
 use crate::live::Observed;
 use crate::policy::conditions::draw;
 use crate::policy::envelope::Envelope;
@@ -195,6 +195,16 @@ impl Router {
             self.spending.charge(&decision.charge);
         }
         outcome
+    }
+
+    /// Decides as [`Router::decide_in`] would, and counts nothing: for requests that use nothing of the backend.
+    pub fn find_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> Outcome {
+        self.decide_or_refuse(policy, request, around).0
     }
 
     /// Decides on a request that has been read, of which nothing but its body is known, and gives every candidate with its
@@ -433,7 +443,7 @@ fn find_asked<'p>(policy: &'p Policy, request: &Request<'_>) -> Result<Asked<'p>
         Some(model) => Ok(Asked::Pinned(model, default)),
         None => Err(Outcome::Rejected(reject(
             404,
-            "model_not_found",
+            MODEL_NOT_FOUND,
             format!(
                 "the model {} does not exist; available: {}",
                 quote(name),

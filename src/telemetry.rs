@@ -140,6 +140,12 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests that were routed by a decision.",
     },
     Family {
+        name: "pointsman.token_counts",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend"],
+        help: "Requests to count tokens that went to a backend; they are no decisions, and no metric of cost has them.",
+    },
+    Family {
         name: "pointsman.bypasses",
         kind: MetricKind::Counter,
         tags: &["cause"],
@@ -470,6 +476,12 @@ impl Metric {
                 ("reason", reason),
             ],
         )
+    }
+
+    /// Requests to count tokens that went to a backend.
+    pub fn token_counts(model: &str, backend: &str) -> Metric {
+        let tags = [("model", model), ("backend", backend)];
+        Metric::tagged(MetricKind::Counter, "pointsman.token_counts", &tags)
     }
 
     /// What [`Metric::decisions`] would have counted; the values are in the order of the family's tags.

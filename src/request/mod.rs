@@ -76,6 +76,18 @@ impl Format {
             .map(|(_, format)| *format)
     }
 
+    /// The format of the requests whose tokens are counted at this path, its query string ignored; `None` where none are.
+    pub fn counted_at(path: &str) -> Option<Format> {
+        let path = path.split('?').next().unwrap_or(path);
+        let counts = path.ends_with("/v1/messages/count_tokens");
+        counts.then_some(Format::AnthropicMessages)
+    }
+
+    /// The format of the bodies that are sent to this path: as [`Format::of_path`], or [`Format::counted_at`].
+    pub fn of_body_at(path: &str) -> Option<Format> {
+        Format::of_path(path).or_else(|| Format::counted_at(path))
+    }
+
     /// What a backend must speak to be sent such a request.
     pub const fn api(self) -> Apis {
         match self {

@@ -61,6 +61,26 @@ fn paths_are_recognised_by_their_end() {
 }
 
 #[test]
+fn tokens_are_counted_at_a_path_of_their_own() {
+    let counted = Some(Format::AnthropicMessages);
+    for path in [
+        "/v1/messages/count_tokens",
+        "/anthropic/v1/messages/count_tokens?beta=true",
+    ] {
+        assert_eq!(Format::counted_at(path), counted, "{path}");
+        assert_eq!(Format::of_body_at(path), counted, "{path}");
+    }
+    for path in [
+        "/v1/messages",
+        "/v1/messages/count_tokens/1",
+        "/count_tokens",
+    ] {
+        assert_eq!(Format::counted_at(path), None, "{path}");
+        assert_eq!(Format::of_body_at(path), Format::of_path(path), "{path}");
+    }
+}
+
+#[test]
 fn a_small_request_reads_with_its_defaults() {
     let body = with(r#""model":"auto","#);
     let request = read(&body);

@@ -1,6 +1,6 @@
 //! Why a request is refused, in words for the client's developer. What decides that it is refused is `router`'s.
 
-use crate::decision::{Candidate, Ineligible, Rejection};
+use crate::decision::{Candidate, Ineligible, MODEL_NOT_FOUND, Rejection};
 use crate::policy::Policy;
 use crate::policy::profile::Profile;
 use crate::policy::suggest::quote;
@@ -48,7 +48,7 @@ pub fn refuse(
             reject(400, "no_eligible_backend", message)
         }
         Some(Ineligible::NotTheModel) | None => {
-            reject(404, "model_not_found", format!("{who} has no backend"))
+            reject(404, MODEL_NOT_FOUND, format!("{who} has no backend"))
         }
         Some(limit) => reject(
             400,

@@ -133,7 +133,7 @@ impl Attempt {
         let first = chain.attempts == 0;
         let written_for = find_link(backends, Some(chain.written_for));
         let fits = written_for.is_some_and(|one| one.served_model == backend.served_model);
-        let format = asked.and_then(Format::of_path);
+        let format = asked.and_then(Format::of_body_at);
         if fits && !first {
             // The attempt before may have stated the length of another body.
             restate_length(chain.content_length, effects);

@@ -1,19 +1,23 @@
 //! Asks the worker's router, where there is one.
 
-use super::{Read, Worker, watch};
+use super::purpose::Aim;
+use super::{Plan, Read, Worker, watch};
 use crate::decision::{Bypass, Candidate, Outcome};
 use crate::policy::Policy;
 use crate::router::{self, Circumstances};
 
 pub(super) fn decide(
     worker: &mut Worker<'_>,
-    policy: &Policy,
+    plan: &Plan,
     request: &Read<'_>,
     around: &Circumstances<'_>,
 ) -> Outcome {
-    watch::observe(worker, policy, around.now_ns, true);
+    let policy = &plan.policy;
+    let is_use = plan.aim == Aim::Answer;
+    watch::observe(worker, policy, around.now_ns, is_use);
     match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.decide_in(policy, request, around),
+        (Some(router), Ok(request)) if is_use => router.decide_in(policy, request, around),
+        (Some(router), Ok(request)) => router.find_in(policy, request, around),
         (None, Ok(_)) => Outcome::Bypassed(no_router()),
         (_, Err(error)) => router::unreadable(policy, error),
     }

@@ -33,7 +33,7 @@ pub use reply::Reply;
 pub use trace::printable;
 
 use crate::chain::Failover;
-use crate::decision::{Bypass, Decision, Outcome, Rejection};
+use crate::decision::{Bypass, Decision, MODEL_NOT_FOUND, Outcome, Rejection};
 use crate::live::Live;
 use crate::policy::Policy;
 use crate::policy::envelope::Envelope;
@@ -44,7 +44,7 @@ use crate::telemetry::{self, Metric, state};
 use account::Account;
 use chains::set_cluster;
 use deciding::{decide, explain};
-use purpose::{Purpose, content_length, find, find_purpose, is_encoded, remove_our_headers};
+use purpose::{Aim, Purpose, content_length, find, find_purpose, is_encoded, remove_our_headers};
 use trace::Trace;
 use watch::Watch;
 
@@ -96,9 +96,17 @@ enum Phase {
 struct Plan {
     policy: Rc<Policy>,
     format: Format,
-    dry_run: bool,
+    aim: Aim,
     content_length: Option<u64>,
     envelope: Envelope,
+}
+
+impl Plan {
+    /// Whether a refused request is left to the default cluster, which may know more models than the policy: where their
+    /// tokens are only counted, that is no use of them.
+    fn is_for_others(&self, rejection: &Rejection) -> bool {
+        self.aim == Aim::TokenCount && rejection.code == MODEL_NOT_FOUND
+    }
 }
 
 /// A body, if it could be read.
@@ -200,7 +208,7 @@ impl Stream {
     ) {
         remove_our_headers(headers, worker.cluster_header, effects);
         let purpose = find_purpose(headers, worker.policy.map(Rc::as_ref));
-        let format = match (purpose, worker.policy) {
+        let (format, aim) = match (purpose, worker.policy) {
             (Purpose::Other, _) => return self.pass(effects),
             (Purpose::ModelList | Purpose::Model(_), None) => return self.pass(effects),
             (Purpose::ModelList, Some(policy)) => {
@@ -209,7 +217,7 @@ impl Stream {
             (Purpose::Model(name), Some(policy)) => {
                 return self.answer(reply::model(policy, name), effects);
             }
-            (Purpose::Llm(format) | Purpose::DryRun(format), _) => format,
+            (Purpose::Llm(format, aim), _) => (format, aim),
         };
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
@@ -218,11 +226,11 @@ impl Stream {
         let plan = Plan {
             policy: Rc::clone(policy),
             format,
-            dry_run: matches!(purpose, Purpose::DryRun(_)),
+            aim,
             content_length: content_length(headers),
             envelope: policy.traffic.looks.read(headers, &policy.registry),
         };
-        if is_encoded(headers) && !plan.dry_run {
+        if is_encoded(headers) && aim != Aim::DryRun {
             return self.bypass(
                 "content_encoding",
                 Some(policy),
@@ -279,28 +287,24 @@ impl Stream {
             envelope: &plan.envelope,
             now_ns,
         };
-        if plan.dry_run {
-            let (outcome, candidates) = explain(worker, &plan.policy, &request, &around);
-            let reply = reply::dry_run(&plan.policy, &outcome, &candidates);
-            return self.answer(reply, effects);
+        if plan.aim == Aim::DryRun {
+            return self.dry_run(worker, &plan.policy, &request, &around, effects);
         }
-        trace::asked(plan.format, &request, effects);
+        trace::asked(&plan, &request, effects);
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
         let unseen = matches!(&request, Ok(one) if one.model.is_none() && !one.complete);
         if unseen && !plan.policy.traffic.decide_unseen_model {
             return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
         }
-        let outcome = decide(worker, &plan.policy, &request, &around);
+        let outcome = decide(worker, &plan, &request, &around);
         if plan.policy.traffic.shadow {
             return self.shadow(&plan, &outcome, header, effects);
         }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                if self.route(&plan, &decision, bytes, request, worker, effects) {
-                    watch::keep_warm(worker, &plan.policy, decision.backend, now_ns, true);
-                    let watch = Watch::open(worker, &plan.policy, &decision, &self.trace, now_ns);
-                    let account = Account::open(&plan, *decision, request, now_ns).watched(watch);
-                    self.account = Some(Box::new(account));
+                let goes = self.route(&plan, &decision, bytes, request, worker, effects);
+                if goes && plan.aim == Aim::Answer {
+                    self.follow(&plan, *decision, request, now_ns, worker);
                 }
             }
             (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
@@ -310,12 +314,43 @@ impl Stream {
                 effects.push(Effect::Log(Level::Warn, fault));
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
             }
+            (Outcome::Rejected(rejection), _) if plan.is_for_others(&rejection) => {
+                self.bypass("unknown_model", Some(&plan.policy), header, effects);
+            }
             (Outcome::Rejected(rejection), _) => self.reject(&plan, &rejection, effects),
             // INVARIANT: nobody decides on a request that could not be read.
             (Outcome::Routed(_), Err(_)) => {
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
             }
         }
+    }
+
+    /// The client is told what would be decided, with every candidate.
+    fn dry_run(
+        &mut self,
+        worker: &mut Worker<'_>,
+        policy: &Policy,
+        request: &Read<'_>,
+        around: &Circumstances<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (outcome, candidates) = explain(worker, policy, request, around);
+        self.answer(reply::dry_run(policy, &outcome, &candidates), effects);
+    }
+
+    /// A decided request is on its way: what comes of it is accounted for, and teaches of its backends.
+    fn follow(
+        &mut self,
+        plan: &Plan,
+        decision: Decision,
+        request: &Request<'_>,
+        now_ns: u64,
+        worker: &mut Worker<'_>,
+    ) {
+        watch::keep_warm(worker, &plan.policy, decision.backend, now_ns, true);
+        let watch = Watch::open(worker, &plan.policy, &decision, &self.trace, now_ns);
+        let account = Account::open(plan, decision, request, now_ns).watched(watch);
+        self.account = Some(Box::new(account));
     }
 
     fn on_clock(&mut self, now_ns: u64, effects: &mut Vec<Effect>) {
@@ -374,7 +409,10 @@ impl Stream {
         let tried = chains::name(worker, policy, decision, streams, content_length, effects);
         effects.push(Effect::ClearRouteCache);
         self.trace.tried(tried);
-        self.trace.routed(&plan.policy, decision, effects);
+        match plan.aim {
+            Aim::TokenCount => self.trace.counting(&plan.policy, decision, effects),
+            Aim::Answer | Aim::DryRun => self.trace.routed(&plan.policy, decision, effects),
+        }
         effects.push(Effect::ReadClock);
         true
     }

@@ -11,14 +11,23 @@ use crate::telemetry::header;
 pub(super) enum Purpose<'a> {
     /// Nothing of ours.
     Other,
-    /// To be routed.
-    Llm(Format),
-    /// Asks what would be decided about a request of this format.
-    DryRun(Format),
+    /// A request of an LLM API, to be decided on.
+    Llm(Format, Aim),
     /// Asks for the models.
     ModelList,
     /// Asks for one model.
     Model(&'a str),
+}
+
+/// What a decision is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// A model's answer.
+    Answer,
+    /// How many tokens the request has: a backend counts them, which costs nothing and teaches nothing.
+    TokenCount,
+    /// The decision itself.
+    DryRun,
 }
 
 /// What a request is to us, whatever the policy offers.
@@ -28,8 +37,12 @@ fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
     };
     let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
     match find(headers, ":method") {
-        Some(b"POST") if path == "/v1/route" => Purpose::DryRun(dry_run_format(query)),
-        Some(b"POST") => Format::of_path(path).map_or(Purpose::Other, Purpose::Llm),
+        Some(b"POST") if path == "/v1/route" => Purpose::Llm(dry_run_format(query), Aim::DryRun),
+        Some(b"POST") => match (Format::of_path(path), Format::counted_at(path)) {
+            (Some(format), _) => Purpose::Llm(format, Aim::Answer),
+            (None, Some(format)) => Purpose::Llm(format, Aim::TokenCount),
+            (None, None) => Purpose::Other,
+        },
         Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
         Some(b"GET") => path
             .strip_prefix("/v1/models/")
@@ -42,9 +55,11 @@ fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
 pub(super) fn find_purpose<'a>(headers: &[Header<'a>], policy: Option<&Policy>) -> Purpose<'a> {
     let purpose = purpose(headers);
     let is_offered = policy.is_none_or(|policy| match purpose {
-        Purpose::DryRun(_) => policy.traffic.route_endpoint,
+        Purpose::Llm(_, Aim::DryRun) => policy.traffic.route_endpoint,
+        // What is only reported are decisions, and this is none.
+        Purpose::Llm(_, Aim::TokenCount) => !policy.traffic.shadow,
         Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
-        Purpose::Llm(_) | Purpose::Other => true,
+        Purpose::Llm(_, Aim::Answer) | Purpose::Other => true,
     });
     if is_offered { purpose } else { Purpose::Other }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 mod answers;
 mod backends;
+mod counting;
 mod traffic;
 
 use super::testing::{POLICY, policy_with};

@@ -4,8 +4,8 @@
 
 use super::chains::Tried;
 use super::number::{push_fixed, push_integer};
-use super::purpose::find;
-use super::{Effect, Header, Read};
+use super::purpose::{Aim, find};
+use super::{Effect, Header, Plan, Read};
 use crate::chain::Failover;
 use crate::decision::{Decision, Outcome, Rejection};
 use crate::policy::{DecisionHeaders, Policy};
@@ -18,22 +18,29 @@ use crate::telemetry::{self, Metric, header, state};
 pub struct Trace {
     headers: Vec<(&'static str, String)>,
     full: bool,
+    /// It goes to a backend only to have its tokens counted.
+    counts_tokens: bool,
     tried: Option<Tried>,
     attempts: Option<u64>,
     answered: Option<BackendId>,
 }
 
 /// What is asked for, in OpenTelemetry's words, as access logs and spans print it.
-pub fn asked(format: Format, request: &Read<'_>, effects: &mut Vec<Effect>) {
-    let (operation, provider) = match format {
+pub fn asked(plan: &Plan, request: &Read<'_>, effects: &mut Vec<Effect>) {
+    let (operation, provider) = match plan.format {
         Format::OpenAiChat | Format::OpenAiResponses => ("chat", "openai"),
         Format::OpenAiCompletions => ("text_completion", "openai"),
         Format::OpenAiEmbeddings => ("embeddings", "openai"),
         Format::AnthropicMessages => ("chat", "anthropic"),
     };
+    let operation = match plan.aim {
+        Aim::TokenCount => "count_tokens",
+        Aim::Answer | Aim::DryRun => operation,
+    };
     set_state(effects, state::OPERATION, operation);
     set_state(effects, state::PROVIDER, provider);
-    if let Some(model) = request.as_ref().ok().and_then(|one| one.model.as_deref()) {
+    let model = request.as_ref().ok().and_then(|one| one.model.as_deref());
+    if let Some(model) = model {
         set_state(effects, state::REQUEST_MODEL, model);
     }
 }
@@ -41,30 +48,41 @@ pub fn asked(format: Format, request: &Read<'_>, effects: &mut Vec<Effect>) {
 impl Trace {
     /// The request goes where `decision` says.
     pub fn routed(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
-        let registry = &policy.registry;
-        let model = registry
-            .model(decision.model)
-            .map_or("", |one| one.name.as_str());
-        let (backend, accelerator) = registry
-            .backend(decision.backend)
-            .map_or(("", ""), |one| (one.name.as_str(), one.accelerator.name()));
+        let (model, backend) = names(policy, decision);
+        let accelerator = policy.registry.backend(decision.backend);
+        let accelerator = accelerator.map_or("", |one| one.accelerator.name());
         let reason = decision.reason.name();
-        let difficulty = decision
-            .classification
-            .as_ref()
-            .map(|one| fixed(f64::from(one.difficulty), 3));
-        let cost = fixed(decision.estimate.cost_usd, 9);
-
         let tags = [model, backend, accelerator, &decision.profile, reason];
         effects.push(Effect::Count(if policy.traffic.shadow {
             Metric::shadow_decisions(tags)
         } else {
             Metric::decisions(model, backend, accelerator, &decision.profile, reason)
         }));
+        self.decided(policy, decision, effects);
+        let cost = fixed(decision.estimate.cost_usd, 9);
+        set_state(effects, state::ESTIMATED_COST_USD, &cost);
+        if self.full {
+            self.header(header::ESTIMATED_COST_USD, cost);
+        }
+    }
+
+    /// The request goes where `decision` says, to have its tokens counted.
+    pub fn counting(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
+        let (model, backend) = names(policy, decision);
+        effects.push(Effect::Count(Metric::token_counts(model, backend)));
+        self.counts_tokens = true;
+        self.decided(policy, decision, effects);
+    }
+
+    /// What was decided, whatever for.
+    fn decided(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
+        let (model, backend) = names(policy, decision);
+        let reason = decision.reason.name();
         let asked = decision.classification.as_ref();
         if asked.is_some_and(|one| !one.from_model) {
             effects.push(Effect::Count(telemetry::CLASSIFIER_FAULTS));
         }
+        let difficulty = asked.map(|one| fixed(f64::from(one.difficulty), 3));
         set_state(effects, state::MODEL, model);
         set_state(effects, state::BACKEND, backend);
         set_state(effects, state::PROFILE, &decision.profile);
@@ -72,7 +90,6 @@ impl Trace {
         if let Some(difficulty) = &difficulty {
             set_state(effects, state::DIFFICULTY, difficulty);
         }
-        set_state(effects, state::ESTIMATED_COST_USD, &cost);
 
         if policy.decision_headers == DecisionHeaders::Off {
             return;
@@ -98,7 +115,6 @@ impl Trace {
         if let Some(quality) = decision.estimate.quality {
             self.header(header::QUALITY, fixed(f64::from(quality), 4));
         }
-        self.header(header::ESTIMATED_COST_USD, cost);
     }
 
     /// The request goes on undecided.
@@ -229,7 +245,9 @@ impl Trace {
             && let Some(model) = policy.registry.model(backend.model)
         {
             self.answered = Some(answered);
-            effects.push(Effect::Count(Metric::fallbacks(&model.name, &backend.name)));
+            if !self.counts_tokens {
+                effects.push(Effect::Count(Metric::fallbacks(&model.name, &backend.name)));
+            }
             set_state(effects, state::MODEL, &model.name);
             set_state(effects, state::BACKEND, &backend.name);
             for (name, value) in &mut self.headers {
@@ -268,6 +286,16 @@ impl Trace {
     fn header(&mut self, name: &'static str, value: String) {
         self.headers.push((name, value));
     }
+}
+
+/// The chosen model and backend, by name.
+fn names<'a>(policy: &'a Policy, decision: &Decision) -> (&'a str, &'a str) {
+    let model = policy.registry.model(decision.model);
+    let backend = policy.registry.backend(decision.backend);
+    (
+        model.map_or("", |one| one.name.as_str()),
+        backend.map_or("", |one| one.name.as_str()),
+    )
 }
 
 /// What a client sees of a refusal beside its error.

@@ -20,7 +20,7 @@ pub const SAVED_USD: &str = "pointsman.saved_usd";
 pub const FIRST_TOKEN_MS: &str = "pointsman.first_token_ms";
 /// The version of the policy that was in force.
 pub const POLICY_VERSION: &str = "pointsman.policy_version";
-/// What is asked for, in OpenTelemetry's words: `chat`, `text_completion` or `embeddings`.
+/// What is asked for, in OpenTelemetry's words: `chat`, `text_completion` or `embeddings`; and `count_tokens`, for which it has none.
 pub const OPERATION: &str = "gen_ai.operation.name";
 /// Whose API the client speaks, in OpenTelemetry's words: `openai` or `anthropic`.
 pub const PROVIDER: &str = "gen_ai.provider.name";
@@ -66,7 +66,7 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (
         OPERATION,
-        "What is asked for: `chat`, `text_completion` or `embeddings`.",
+        "What is asked for: `chat`, `text_completion`, `embeddings` or `count_tokens`.",
     ),
     (
         PROVIDER,

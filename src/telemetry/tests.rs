@@ -46,6 +46,7 @@ fn every_metric_belongs_to_a_documented_family() {
         POLICY_CONFIRMED_AT,
         Metric::policy_polls("accepted"),
         Metric::decisions("m", "b", "a", "p", "r"),
+        Metric::token_counts("m", "b"),
         Metric::shadow_decisions(["m", "b", "a", "p", "r"]),
         Metric::shadow_rejections("model_not_found"),
         Metric::fallbacks("m", "b"),

@@ -114,6 +114,9 @@ pub struct Expect {
     pub rule: Option<String>,
     /// How the client's steering was taken.
     pub steering: Option<String>,
+    /// Whether it goes to a backend only to have its tokens counted.
+    #[serde(default)]
+    pub counts_tokens: bool,
     /// Whether the policy only reports.
     #[serde(default)]
     pub shadow: bool,
@@ -289,7 +292,9 @@ impl Case {
             tell("x-pointsman-steering", &expect.steering);
         }
         if full && expect.outcome == Outcome::Routed {
-            headers.insert("x-pointsman-estimated-cost-usd", HeaderValue::Number);
+            if !expect.counts_tokens {
+                headers.insert("x-pointsman-estimated-cost-usd", HeaderValue::Number);
+            }
             if expect.reason.as_deref() != Some("pinned") {
                 headers.insert("x-pointsman-difficulty", HeaderValue::Number);
                 headers.insert("x-pointsman-quality", HeaderValue::Number);
@@ -303,6 +308,11 @@ impl Case {
         let expect = &self.expect;
         let said = |value: &Option<String>| value.clone().unwrap_or_default();
         match expect.outcome {
+            Outcome::Routed if expect.counts_tokens => Some(format!(
+                "pointsman.token_counts.model.{}.backend.{}",
+                said(&expect.model),
+                said(&expect.backend),
+            )),
             Outcome::Routed => Some(format!(
                 "pointsman.{}decisions.model.{}.backend.{}.accelerator.{}.profile.{}.reason.{}",
                 if expect.shadow { "shadow_" } else { "" },

@@ -87,10 +87,21 @@ message = client.messages.create(
 assert message.content[0].text, message
 took_message(message.usage)
 
-# --- What is not ours passes ----------------------------------------------------------------------------------------
+# --- Counting tokens --------------------------------------------------------------------------------------------------
+# By a backend that could answer, under the model's name there. Nothing of it is counted as used.
+counts = {}
+for asked in ("auto", "auto:cheap", "haiku", "opus"):
+    raw = client.messages.with_raw_response.count_tokens(
+        model=asked, messages=question, tools=tools, system="Be brief.", extra_headers={"x-test-id": f"{test}-count"}
+    )
+    counts[asked] = raw.parse().input_tokens
+    assert counts[asked] > 0, (asked, counts)
+    told = raw.headers["x-pointsman-model"]
+    assert told == asked or (asked.startswith("auto") and told in ("haiku", "opus")), (asked, told)
+    assert "x-pointsman-estimated-cost-usd" not in raw.headers, raw.headers
 # To the default cluster, with the model's name as it was: so it has to be one that the backend knows.
-counted = client.messages.count_tokens(model="claude-opus", messages=question)
-assert counted.input_tokens > 0, counted
+raw = client.messages.with_raw_response.count_tokens(model="claude-opus", messages=question)
+assert raw.parse().input_tokens > 0 and raw.headers["x-pointsman-reason"] == "bypass_unknown_model", raw.headers
 
 # --- Models ---------------------------------------------------------------------------------------------------------
 listed = {model.id: model for model in client.models.list()}
@@ -141,4 +152,4 @@ refused(
     "request_too_large",
 )
 
-print(json.dumps(took))
+print(json.dumps(took | {"token_counts": len(counts)}))

@@ -106,6 +106,9 @@ fn every_call(case: &Case, script: &str, base: &str) {
         "the clients were told of {wanted:?} tokens, and {:?} were counted",
         counted()
     );
+    let counts = metrics::sum(&envoy.metrics(), "pointsman_token_counts", &[]);
+    let requests = told["token_counts"].as_f64().unwrap_or(0.0);
+    assert!((counts - requests).abs() < f64::EPSILON, "{counts}");
     let unknown = metrics::sum(&envoy.metrics(), "pointsman_usage_unknown", &[]);
     assert!(
         unknown.abs() < f64::EPSILON,
@@ -131,6 +134,7 @@ fn only_what_they_speak(backends: &Backends, policy: &Value, test: &str) {
             test.to_owned(),
             format!("{test}-429"),
             format!("{test}-poor"),
+            format!("{test}-count"),
         ] {
             arrived.extend(backend.received(&id).unwrap());
         }

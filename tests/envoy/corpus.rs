@@ -117,6 +117,15 @@ fn check(run: &Run, envoy: &Envoy, case: &Case, delivery: Delivery) -> Result<()
     }
 }
 
+/// What becomes of a request is counted by one of these.
+const COUNTERS: [&str; 5] = [
+    "decisions",
+    "token_counts",
+    "shadow_decisions",
+    "bypasses",
+    "rejections",
+];
+
 /// What the module counted of requests, by name without `wasmcustom.`.
 fn counters(envoy: &Envoy) -> BTreeMap<String, u64> {
     let text = envoy.admin("/stats?filter=pointsman").unwrap().text();
@@ -125,7 +134,7 @@ fn counters(envoy: &Envoy) -> BTreeMap<String, u64> {
         .filter_map(|(name, value)| {
             let name = name.strip_prefix("wasmcustom.")?;
             let kind = name.split('.').nth(1)?;
-            ["decisions", "shadow_decisions", "bypasses", "rejections"]
+            COUNTERS
                 .contains(&kind)
                 .then_some((name.to_owned(), value.parse().ok()?))
         })

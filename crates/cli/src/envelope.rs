@@ -20,7 +20,7 @@ pub struct Beside {
 impl Beside {
     /// The API that the path is of.
     pub fn format(&self) -> Result<Format, Failure> {
-        Format::of_path(&self.path).ok_or_else(|| {
+        Format::of_body_at(&self.path).ok_or_else(|| {
             Failure::Input(format!(
                 "`{}` is the path of no API that is routed",
                 self.path

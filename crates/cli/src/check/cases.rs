@@ -109,7 +109,7 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
         }
         _ => return Err("states neither `prompt` nor `body`, or both".to_owned()),
     };
-    let format = Format::of_path(&case.path).unwrap_or(Format::OpenAiChat);
+    let format = Format::of_body_at(&case.path).unwrap_or(Format::OpenAiChat);
     let headers: Vec<(&str, &str)> = case
         .headers
         .iter()

@@ -94,6 +94,9 @@ impl World {
                 assert_eq!(response.status, 200, "{model}: {}", response.text());
             }
         }
+        let body = ask("large", "hi", json!({}));
+        let counted = Request::post("/v1/messages/count_tokens", &body).send(self.envoy.address());
+        assert_eq!(counted.unwrap().status, 200);
     }
 
     /// From now on one backend fails, and another where it is asked to.
@@ -174,6 +177,8 @@ fn policy() -> Value {
             "price": {"input": price, "output": price}, "latency": {"first_token_ms": {"p50": 60, "p99": 90}},
         })
     };
+    let mut gpu = backend("gpu", "large", 0.6);
+    gpu["apis"] = json!(["openai_chat", "anthropic_messages"]);
     json!({
         "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached",
         "tenant": {"header": "x-tenant"},
@@ -186,7 +191,7 @@ fn policy() -> Value {
             {"name": "never", "when": {"words": ["forbidden"]}, "then": {"reject": "not here"}},
         ],
         "models": [model("small", 0.6), model("large", 0.8), model("cached", 0.85)],
-        "backends": [backend("lpu", "small", 0.02), backend("cpu", "small", 0.05), backend("gpu", "large", 0.6)],
+        "backends": [backend("lpu", "small", 0.02), backend("cpu", "small", 0.05), gpu],
     })
 }
 
