@@ -224,3 +224,15 @@ fn what_was_not_decided_on_is_left_alone() {
     };
     assert_eq!(Attempt::new().on(event, &site), [Effect::Continue]);
 }
+
+#[test]
+fn a_count_of_tokens_names_the_model_of_whoever_counts() {
+    let mut request = Request::new(&[], &[1, 2], Failover::PerAttempt);
+    request.set(
+        ":path",
+        Some("/v1/messages/count_tokens?beta=true".to_owned()),
+    );
+    assert_eq!(request.attempt(None).model, "org/huge");
+    let second = request.attempt(None);
+    assert_eq!((second.model.as_str(), second.counts.len()), ("huge", 0));
+}
