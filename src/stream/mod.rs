@@ -27,7 +27,7 @@ use std::rc::Rc;
 
 pub use effect::{Effect, Level};
 pub use event::{Event, Header};
-pub use number::decimal;
+pub use number::{decimal, parse_whole};
 pub use pace::Pace;
 pub use reply::Reply;
 pub use trace::printable;

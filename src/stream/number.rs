@@ -1,4 +1,4 @@
-//! Numbers as text by plain pushes: the formatting machinery for floats would cost more code than all of this file.
+//! Numbers as text, and text as numbers. Written by plain pushes: the formatting machinery for floats would cost more code than all of this file.
 
 /// Writes `value` with at most `decimals` decimals (up to 12), trailing zeros left out. What is past 2⁶⁴ after scaling is
 /// cut off there; what is not a number becomes 0.
@@ -21,6 +21,11 @@ pub fn push_fixed(out: &mut String, value: f64, decimals: u32) {
         rest %= unit;
         unit /= 10;
     }
+}
+
+/// The whole number that a header's value is; `None` where it is none, or past 2⁶⁴.
+pub fn parse_whole(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Writes an integer.

@@ -1,5 +1,6 @@
 //! What a request is to us, by its method and path: to be routed, a question that we answer, or nothing of ours.
 
+use super::number::parse_whole;
 use super::{Effect, Header};
 use crate::policy::Policy;
 use crate::registry::Apis;
@@ -85,10 +86,7 @@ pub(super) fn is_encoded(headers: &[Header<'_>]) -> bool {
 
 /// The stated length of the body; `None` where there is none, or none that can be read.
 pub(super) fn content_length(headers: &[Header<'_>]) -> Option<u64> {
-    std::str::from_utf8(find(headers, "content-length")?)
-        .ok()?
-        .parse()
-        .ok()
+    parse_whole(find(headers, "content-length")?)
 }
 
 /// The first value of a header.

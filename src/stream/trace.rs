@@ -3,7 +3,7 @@
 //! The texts are made when the decision is, because the response comes when the policy may have changed already.
 
 use super::chains::Tried;
-use super::number::{push_fixed, push_integer};
+use super::number::{parse_whole, push_fixed, push_integer};
 use super::purpose::{Aim, find};
 use super::{Effect, Header, Plan, Read};
 use crate::chain::Failover;
@@ -190,11 +190,7 @@ impl Trace {
 
     /// The same where the response's headers are known: mostly they say how many attempts it took, and nobody is asked.
     pub fn response_head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
-        let said = find(headers, header::ENVOY_ATTEMPTS).and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            digits.parse().ok()
-        });
-        match said {
+        match find(headers, header::ENVOY_ATTEMPTS).and_then(parse_whole) {
             Some(attempts) => self.attempts(Some(attempts), effects),
             None => self.response_headers(effects),
         }

@@ -301,9 +301,7 @@ fn send(reply: &Reply) {
 fn attempts() -> Option<u64> {
     let name = telemetry::header::ENVOY_ATTEMPTS.as_bytes();
     if let Ok(digits) = hostcalls::header(Map::ResponseHeaders, name)
-        && let Some(count) = std::str::from_utf8(&digits)
-            .ok()
-            .and_then(|text| text.parse().ok())
+        && let Some(count) = stream::parse_whole(&digits)
     {
         return Some(count);
     }
