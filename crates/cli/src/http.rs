@@ -1,4 +1,4 @@
-//! One keep-alive HTTP/1.1 connection to the loopback address: what the demo and the benchmark send requests over.
+//! One keep-alive HTTP/1.1 connection to the loopback address: what the demo, the benchmark and the soak send requests over.
 //!
 //! No TLS, no pool, no redirects; bodies whole.
 
@@ -12,6 +12,8 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use crate::failure::Failure;
 
 /// What can go wrong while a request is sent or its answer read; shown as text only.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -57,6 +59,15 @@ impl Connection {
         Ok(Connection { sender, address })
     }
 
+    /// Connects to an Envoy's listener.
+    ///
+    /// # Errors
+    /// [`Failure::Unmet`] where nothing listens there.
+    pub async fn to_envoy(listener: SocketAddr) -> Result<Connection, Failure> {
+        let opened = Connection::open(listener).await;
+        opened.map_err(|error| Failure::Unmet(format!("cannot connect to Envoy: {error}")))
+    }
+
     /// Whether the other side has closed it.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
@@ -76,6 +87,20 @@ impl Connection {
     /// Where the connection breaks.
     pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, Error> {
         self.send(Method::POST, path, body).await
+    }
+
+    /// Posts a chat request that has to be answered with 200.
+    ///
+    /// # Errors
+    /// [`Failure::Unmet`] where it is not.
+    pub async fn chat(&mut self, body: Bytes) -> Result<Answer, Failure> {
+        match self.post("/v1/chat/completions", body).await {
+            Ok(answer) if answer.status == 200 => Ok(answer),
+            Ok(Answer { status, .. }) => Err(Failure::Unmet(format!(
+                "a request was answered with {status}"
+            ))),
+            Err(error) => Err(Failure::Unmet(format!("a request failed: {error}"))),
+        }
     }
 
     async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, Error> {

@@ -106,11 +106,7 @@ pub async fn measure(
 async fn open(address: SocketAddr, connections: usize) -> Result<Vec<Connection>, Failure> {
     let mut all = Vec::new();
     for _ in 0..connections {
-        let connection = Connection::open(address).await;
-        all.push(
-            connection
-                .map_err(|error| Failure::Unmet(format!("cannot connect to Envoy: {error}")))?,
-        );
+        all.push(Connection::to_envoy(address).await?);
     }
     Ok(all)
 }
@@ -128,15 +124,7 @@ async fn run(
         tasks.spawn(async move {
             let mut latencies = Vec::new();
             while start.elapsed() < time {
-                let answer = connection.post("/v1/chat/completions", body.clone()).await;
-                let answer =
-                    answer.map_err(|error| Failure::Unmet(format!("a request failed: {error}")))?;
-                if answer.status != 200 {
-                    return Err(Failure::Unmet(format!(
-                        "a request was answered with {}",
-                        answer.status
-                    )));
-                }
+                let answer = connection.chat(body.clone()).await?;
                 latencies.push(answer.took.as_secs_f64() * 1e3);
             }
             Ok((connection, latencies))

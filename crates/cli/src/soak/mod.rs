@@ -103,9 +103,7 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
     let progress = Arc::new(Progress::default());
     let mut senders = JoinSet::new();
     for _ in 0..args.connections.max(1) {
-        let connection = Connection::open(envoy.listener).await;
-        let connection = connection
-            .map_err(|error| Failure::Unmet(format!("cannot connect to Envoy: {error}")))?;
+        let connection = Connection::to_envoy(envoy.listener).await?;
         senders.spawn(send(connection, Arc::clone(&progress)));
     }
     let start = Instant::now();
@@ -149,15 +147,7 @@ async fn send(mut connection: Connection, progress: Arc<Progress>) -> Result<(),
     while !progress.stop.load(Ordering::Relaxed) {
         let number = progress.begun.fetch_add(1, Ordering::Relaxed);
         let body = Bytes::from(fleet::body(number));
-        let answer = connection.post("/v1/chat/completions", body).await;
-        let answer =
-            answer.map_err(|error| Failure::Unmet(format!("a request failed: {error}")))?;
-        if answer.status != 200 {
-            return Err(Failure::Unmet(format!(
-                "a request was answered with {}",
-                answer.status
-            )));
-        }
+        connection.chat(body).await?;
         progress.answered.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
