@@ -8,15 +8,16 @@
     clippy::indexing_slicing
 )]
 
+mod child;
 #[path = "compose/engine.rs"]
 mod engine;
+mod repository;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use pointsman::plugin::Plugin;
 use pointsman_testkit::files;
@@ -24,14 +25,8 @@ use pointsman_testkit::http1::Request;
 use pointsman_testkit::prometheus::Prometheus;
 use serde_json::Value;
 
-fn read(path: &str) -> String {
-    let file = files::root().join(path);
-    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn yaml(path: &str) -> Value {
-    serde_yaml_ng::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use child::Child;
+use repository::{read, yaml};
 
 /// The services, and the Envoy configuration that they have to agree with.
 struct Compose {
@@ -257,10 +252,9 @@ fn envoys_command_opens_the_listener_and_nothing_else() {
     assert_eq!(made, wanted, "more than the listener's address has changed");
 }
 
-/// A subcommand of a service as a child, on free ports, in a folder that is laid out as its container; dropping it ends it.
+/// A subcommand of a service on free ports, in a folder that is laid out as its container.
 struct Running {
     child: Child,
-    said: Value,
     _container: tempfile::TempDir,
 }
 
@@ -274,29 +268,10 @@ impl Running {
                 .join(target.strip_prefix("/pointsman").unwrap());
             std::os::unix::fs::symlink(source, target).unwrap();
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .args(words)
-            .arg("--until-stdin-ends")
-            .current_dir(container.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
         Running {
-            child,
-            said: serde_json::from_str(&line).unwrap(),
+            child: Child::start(container.path(), words),
             _container: container,
         }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
     }
 }
 
@@ -332,7 +307,7 @@ fn backends_listen_where_envoys_clusters_point() {
         })
         .collect();
     let running = Running::start(&compose, "backends", &free);
-    let started = running.said["backends"].as_array().unwrap().iter();
+    let started = running.child.said["backends"].as_array().unwrap().iter();
     let started: BTreeSet<&str> = started.map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(
         started,
@@ -361,7 +336,11 @@ fn the_policy_server_has_what_envoy_asks_for() {
         })
         .collect();
     let running = Running::start(&compose, "policy-server", &free);
-    let address: SocketAddr = running.said["address"].as_str().unwrap().parse().unwrap();
+    let address: SocketAddr = running.child.said["address"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     let answer = Request::get(&source.path).send(address).unwrap();
     assert_eq!(answer.status, 200);
     let inline: Value = serde_json::from_str(&plugin.policy_text).unwrap();

@@ -8,19 +8,17 @@
     clippy::indexing_slicing
 )]
 
+mod repository;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::Command;
 
 use pointsman::policy::Policy;
 use pointsman_testkit::files;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-fn read(path: &str) -> String {
-    let file = files::root().join(path);
-    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use repository::{assert_rendered, pointsman, read, written_by};
 
 fn documents(path: &str) -> Vec<Value> {
     serde_yaml_ng::Deserializer::from_str(&read(path))
@@ -45,28 +43,6 @@ fn shipped() -> Vec<String> {
     found
 }
 
-/// What the first lines of a rendered file say it was written by, and what that writes.
-fn rendered(path: &str) -> (String, String) {
-    let text = read(path);
-    let mut lines = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("#   pointsman "));
-    let command = lines
-        .next()
-        .unwrap_or_else(|| panic!("{path} names no command"));
-    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-        .args(command.split(' '))
-        .current_dir(files::root())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {said}");
-    (
-        command.to_owned(),
-        String::from_utf8(output.stdout).unwrap(),
-    )
-}
-
 #[test]
 fn patches_are_what_render_writes() {
     for path in [
@@ -74,8 +50,7 @@ fn patches_are_what_render_writes() {
         "envoy/istio/sidecar.yaml",
         "envoy/gateway/patch.yaml",
     ] {
-        let (command, wanted) = rendered(path);
-        assert!(read(path) == wanted, "run `pointsman {command} > {path}`");
+        assert_rendered(path);
     }
 }
 
@@ -285,7 +260,7 @@ fn the_names_agree() {
     }
     // The hosts that are patched are those that requests are sent to.
     let host = |path: &str| {
-        let (command, _) = rendered(path);
+        let command = written_by(path);
         let mut words = command
             .split(' ')
             .skip_while(|word| *word != "--virtual-host");
@@ -347,12 +322,7 @@ fn the_names_agree() {
 #[test]
 fn what_a_mesh_cannot_do_is_refused() {
     let said = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .arg("render")
-            .args(arguments)
-            .current_dir(files::root())
-            .output()
-            .unwrap();
+        let output = pointsman(&files::root(), &[&["render"], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };

@@ -15,11 +15,11 @@
 
 #[path = "prometheus/names.rs"]
 mod names;
+mod repository;
 #[path = "prometheus/traffic.rs"]
 mod traffic;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -29,12 +29,8 @@ use pointsman_testkit::files;
 use pointsman_testkit::prometheus::{self, Prometheus};
 use serde_json::Value;
 
+use repository::read;
 use traffic::World;
-
-fn read(path: &str) -> String {
-    let file = files::root().join(path);
-    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 /// A query of the dashboard, with the panel it belongs to.
 struct Query {

@@ -7,24 +7,20 @@
     clippy::indexing_slicing
 )]
 
+mod child;
+mod repository;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 
 use pointsman::policy::verify::{PublicKey, verify};
 use pointsman_testkit::files;
 use pointsman_testkit::http1::{Request, Response};
-use serde_json::Value;
 
-fn pointsman(folder: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pointsman"))
-        .args(words)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
+use child::Child;
+use repository::pointsman;
 
 fn told(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout[..], &output.stderr].concat();
@@ -100,39 +96,24 @@ fn what_would_be_refused_is_not_signed() {
     assert_eq!(again.0, Some(2), "a key was overwritten");
 }
 
-/// A server of policies as a child; dropping it ends it.
+/// A server of policies.
 struct Server {
-    child: Child,
+    _child: Child,
     address: SocketAddr,
 }
 
 impl Server {
     fn start(folder: &Path, words: &[&str]) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .args(words)
-            .arg("--until-stdin-ends")
-            .current_dir(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let address = said["address"].as_str().unwrap().parse().unwrap();
-        Server { child, address }
+        let child = Child::start(folder, words);
+        let address = child.said["address"].as_str().unwrap().parse().unwrap();
+        Server {
+            _child: child,
+            address,
+        }
     }
 
     fn get(&self, path: &str) -> Response {
         Request::get(path).send(self.address).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
     }
 }
 
@@ -179,21 +160,4 @@ fn a_policy_is_served_with_its_signature_and_a_tag() {
     );
     fs::remove_file(&path).unwrap();
     assert_eq!(server.get("/policy.json").status, 503);
-}
-
-/// `envoy/remote-policy.yaml` is what its own head says it was written by.
-#[test]
-fn the_configuration_with_a_source_is_up_to_date() {
-    let written = fs::read_to_string(files::root().join("envoy/remote-policy.yaml")).unwrap();
-    let command = written
-        .lines()
-        .find_map(|line| line.strip_prefix("#   pointsman "))
-        .unwrap();
-    let words: Vec<&str> = command.split(' ').collect();
-    let rendered = pointsman(&files::root(), &words);
-    assert!(rendered.status.success(), "{}", told(&rendered).1);
-    assert!(
-        String::from_utf8(rendered.stdout).unwrap() == written,
-        "run `pointsman {command} > envoy/remote-policy.yaml`"
-    );
 }

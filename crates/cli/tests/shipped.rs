@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+mod repository;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -18,16 +20,8 @@ use pointsman::policy::envelope::Steer;
 use pointsman::telemetry::{FAMILIES, header, state};
 use pointsman_testkit::envoy::Envoy;
 use pointsman_testkit::files;
-use serde_json::Value;
 
-fn read(path: &str) -> String {
-    let file = files::root().join(path);
-    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn yaml(path: &str) -> Value {
-    serde_yaml_ng::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use repository::{assert_rendered, printed, read, yaml};
 
 /// Paths from the root of every file below `folder` whose name ends so, sorted.
 fn files_below(folder: &str, ending: &str) -> Vec<String> {
@@ -77,24 +71,15 @@ fn every_envoy_configuration_loads_into_the_oldest_and_the_newest_envoy() {
 
 /// What `pointsman render` writes.
 fn render(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-        .arg("render")
-        .args(arguments)
-        .current_dir(files::root())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
+    printed(&[&["render"], arguments].concat())
 }
 
 const QUICKSTART: &str = "envoy/policies/quickstart.json";
 
 #[test]
-fn envoy_yaml_is_rendered_from_its_policy() {
-    let wanted = render(&["envoy", QUICKSTART, "--failover", "off"]);
-    let make = "run `pointsman render envoy envoy/policies/quickstart.json --failover off > envoy/envoy.yaml`";
-    assert!(read("envoy/envoy.yaml") == wanted, "{make}");
+fn configurations_are_what_render_writes() {
+    assert_rendered("envoy/envoy.yaml");
+    assert_rendered("envoy/remote-policy.yaml");
 }
 
 #[test]
