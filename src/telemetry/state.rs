@@ -24,7 +24,7 @@ pub const POLICY_VERSION: &str = "pointsman.policy_version";
 pub const OPERATION: &str = "gen_ai.operation.name";
 /// Whose API the client speaks, in OpenTelemetry's words: `openai` or `anthropic`.
 pub const PROVIDER: &str = "gen_ai.provider.name";
-/// The model or profile that the client asked for.
+/// The model or profile that the client asked for; absent where the policy has no such name.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The name under which the backend that answered serves the model.
 pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
@@ -74,7 +74,7 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (
         REQUEST_MODEL,
-        "The model or profile that the client asked for.",
+        "The model or profile that the client asked for, if the policy has it.",
     ),
     (
         RESPONSE_MODEL,
