@@ -17,6 +17,7 @@ mod bodies;
 mod budgets;
 mod clients;
 mod corpus;
+mod counting;
 mod doctor;
 mod failover;
 mod faults;
@@ -75,6 +76,7 @@ fn all() -> impl Iterator<Item = Test> {
     [
         bodies::TESTS,
         clients::TESTS,
+        counting::TESTS,
         doctor::TESTS,
         failover::TESTS,
         faults::TESTS,
