@@ -1,5 +1,6 @@
 //! What an OpenTelemetry collector gets of a request, as `pointsman render --otlp` writes the configuration.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use pointsman::telemetry::state;
@@ -15,7 +16,7 @@ use crate::world::{CHAT, Case};
 pub const TESTS: &[Test] = &[("otlp::a_collector_gets_logs_and_spans", gets_logs_and_spans)];
 
 /// The quickstart's policy in front of the backends of this run.
-fn render(case: &Case, collector: &Collector) -> Config {
+fn render(case: &Case, version: &str, collector: &Collector) -> Config {
     let mut policy = case.config().plugin_configuration()["policy"].clone();
     for backend in policy["backends"].as_array_mut().unwrap() {
         let running = case.backends().get(backend["name"].as_str().unwrap());
@@ -27,7 +28,7 @@ fn render(case: &Case, collector: &Collector) -> Config {
     let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(["render", "envoy"])
         .arg(&file)
-        .args(["--envoy-version", case.version, "--failover", "off"])
+        .args(["--envoy-version", version, "--failover", "off"])
         .args(["--listen", "127.0.0.1:0", "--admin-port", "0"])
         .args(["--otlp", &collector.address().to_string(), "--module"])
         .arg(case.module())
@@ -35,7 +36,12 @@ fn render(case: &Case, collector: &Collector) -> Config {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
+    let config = Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    // Spans are sent one by one, not after five seconds.
+    let at_once = json!({"tracing.opentelemetry.min_flush_spans": 1});
+    let layers =
+        json!([{"name": "test", "static_layer": at_once}, {"name": "admin", "admin_layer": {}}]);
+    config.set("/layered_runtime", json!({"layers": layers}))
 }
 
 /// Sends a request, and gives the log record and the span that the collector got of it.
@@ -88,8 +94,15 @@ fn is_known(record: &Record, key: &str) -> bool {
 }
 
 fn gets_logs_and_spans(case: &Case) {
+    // What is rendered for the oldest has to run on all of them.
+    for version in BTreeSet::from(["1.36.2", case.version]) {
+        as_rendered_for(case, version);
+    }
+}
+
+fn as_rendered_for(case: &Case, version: &str) {
     let collector = Collector::start().unwrap();
-    let envoy = case.start(&render(case, &collector));
+    let envoy = case.start(&render(case, version, &collector));
     // Every documented key has a value, but the one of shadow mode, and the first token where there was no stream.
     for stream in [true, false] {
         for record in send(&envoy, &collector, &ask("auto", stream), 200) {
