@@ -185,7 +185,7 @@ pub const FAMILIES: &[Family] = &[
         name: "pointsman.answers_broken_off",
         kind: MetricKind::Counter,
         tags: &["backend"],
-        help: "Answers that the backend had begun and did not end: the client's stream is cut off.",
+        help: "Answers that the backend had begun and did not end: the client's stream is cut off, or ends with an error.",
     },
     Family {
         name: "pointsman.prewarms",

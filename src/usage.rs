@@ -159,6 +159,13 @@ impl Meter {
         !self.found.has_choices
     }
 
+    /// Whether the answer that has begun is not over, and the next event would be its next one: where the stream ends here, it
+    /// ends too early, and a client that only counts bytes takes it for whole.
+    pub fn is_underway(&self) -> bool {
+        let between = self.media == Media::EventStream && self.events.is_between();
+        between && self.found.has_begun && !self.found.is_over
+    }
+
     /// What the response took; `ended` is false where it broke off.
     ///
     /// # Errors

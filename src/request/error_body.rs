@@ -62,6 +62,35 @@ pub fn error_body(
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
+/// The same as the event that ends a stream: what clients' SDKs raise in the midst of an answer.
+pub fn error_event(format: Format, code: &str, message: &str) -> Vec<u8> {
+    #[derive(serde::Serialize)]
+    struct ResponsesError<'a> {
+        r#type: &'a str,
+        code: &'a str,
+        message: &'a str,
+        param: Option<&'a str>,
+    }
+    let (name, body) = match format {
+        Format::OpenAiResponses => {
+            let body = ResponsesError {
+                r#type: "error",
+                code,
+                message,
+                param: None,
+            };
+            let body = serde_json::to_vec(&body).unwrap_or_default();
+            ("event: error\n", body)
+        }
+        Format::AnthropicMessages => {
+            let body = error_body(format, 500, code, None, message);
+            ("event: error\n", body)
+        }
+        _ => ("", error_body(format, 500, code, None, message)),
+    };
+    [name.as_bytes(), b"data: ", &body, b"\n\n"].concat()
+}
+
 /// The media type of every error body.
 pub const CONTENT_TYPE: &str = "application/json";
 

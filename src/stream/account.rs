@@ -13,10 +13,17 @@ use super::{Effect, Header, Plan};
 use crate::decision::Decision;
 use crate::policy::Policy;
 use crate::registry::{Backend, BackendId};
+use crate::request::error_body::error_event;
 use crate::request::{Format, Request};
 use crate::spending::Charge;
 use crate::telemetry::{self, Metric, Served, state};
 use crate::usage::{Hide, Media, Meter, Unknown, Usage};
+
+/// Code and message for a client whose answer ends before it is over.
+const CUT_SHORT: (&str, &str) = (
+    "stream_cut_short",
+    "the backend ended the stream before the answer was over; what came before is all there is",
+);
 
 /// A decided request on its way, and its answer.
 #[derive(Debug)]
@@ -31,6 +38,10 @@ pub struct Account {
     answer: Answer,
     hide: Option<Hide>,
     ended: bool,
+    /// The response says how long it is: nothing can be put behind it.
+    is_sized: bool,
+    /// The backend ended the stream before its answer was over.
+    pub(super) is_cut_short: bool,
     /// What access logs and spans print of the answer was set.
     told: bool,
     /// Bytes of the response that came last.
@@ -80,6 +91,8 @@ impl Account {
             answer: Answer::None,
             hide: None,
             ended: false,
+            is_sized: false,
+            is_cut_short: false,
             told: false,
             came: 0,
             watch: None,
@@ -129,10 +142,12 @@ impl Account {
                 streams: media == Media::EventStream,
             },
         };
+        self.is_sized = find(headers, "content-length").is_some();
         if self.hides && matches!(self.answer, Answer::Read { streams: true, .. }) {
             self.hide = Some(Hide::default());
-            if find(headers, "content-length").is_some() {
+            if self.is_sized {
                 effects.push(Effect::RemoveResponseHeader("content-length"));
+                self.is_sized = false;
             }
         }
     }
@@ -156,7 +171,7 @@ impl Account {
             return effects.push(Effect::ReadChunk { size });
         }
         if end_of_stream {
-            self.release(Vec::new(), effects);
+            self.end(&[], None, effects);
             self.tell_answer(answered, effects);
         }
     }
@@ -191,23 +206,38 @@ impl Account {
                 watch.came(now_ns);
             }
         }
-        let Some(hide) = &mut self.hide else {
-            return meter.feed(bytes);
+        let instead = match &mut self.hide {
+            Some(hide) => hide.feed(meter, bytes),
+            None => {
+                meter.feed(bytes);
+                None
+            }
         };
-        match hide.feed(meter, bytes) {
-            Some(instead) if self.ended => self.release(instead, effects),
+        match instead {
+            _ if self.ended => self.end(bytes, instead, effects),
             Some(instead) => effects.push(Effect::ReplaceChunk(instead)),
             None => {}
         }
     }
 
-    /// Passes on `instead` and what is held back, at the end of the stream.
-    fn release(&mut self, mut instead: Vec<u8>, effects: &mut Vec<Effect>) {
-        if let Some(hide) = &mut self.hide {
-            instead.extend(hide.finish());
-            if self.came > 0 || !instead.is_empty() {
-                effects.push(Effect::ReplaceChunk(instead));
+    /// The response has ended with `chunk`, of which the client gets `instead` where that is something else: what is held back
+    /// follows, and an error where the answer was not over.
+    fn end(&mut self, chunk: &[u8], mut instead: Option<Vec<u8>>, effects: &mut Vec<Effect>) {
+        let held = self.hide.as_mut().map(Hide::finish).unwrap_or_default();
+        if !held.is_empty() {
+            instead.get_or_insert_with(|| chunk.to_vec()).extend(held);
+        }
+        if let Answer::Read { meter, .. } = &self.answer
+            && meter.is_underway()
+        {
+            self.is_cut_short = true;
+            if !self.is_sized {
+                let event = error_event(self.format, CUT_SHORT.0, CUT_SHORT.1);
+                instead.get_or_insert_with(|| chunk.to_vec()).extend(event);
             }
+        }
+        if let Some(instead) = instead {
+            effects.push(Effect::ReplaceChunk(instead));
         }
     }
 
@@ -249,7 +279,7 @@ impl Account {
         match &self.answer {
             Answer::None | Answer::Error => None,
             Answer::Unread(unknown) => Some(Err(*unknown)),
-            Answer::Read { meter, .. } => Some(meter.finish(self.ended)),
+            Answer::Read { meter, .. } => Some(meter.finish(self.ended && !self.is_cut_short)),
         }
     }
 

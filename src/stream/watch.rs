@@ -90,7 +90,8 @@ pub fn close(
     if account.is_answered() {
         let answered = trace.answered().unwrap_or(account.chosen());
         keep_warm(worker, account.policy(), answered, now_ns, false);
-        let broken_off = details.is_some_and(|text| text.starts_with(BROKEN_OFF));
+        let was_reset = details.is_some_and(|text| text.starts_with(BROKEN_OFF));
+        let broken_off = was_reset || account.is_cut_short;
         if broken_off && let Some(backend) = account.policy().registry.backend(answered) {
             effects.push(Effect::Count(Metric::answers_broken_off(&backend.name)));
             if let Some(watch) = &mut account.watch {

@@ -14,6 +14,8 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 pub(super) struct Events {
     place: Place,
     after_cr: bool,
+    /// An event has begun and not ended.
+    is_open: bool,
     /// How many bytes of a byte order mark the stream began with; past it 3.
     mark: usize,
 }
@@ -73,7 +75,13 @@ impl Events {
             scan.feed(b"\n", found);
         }
         self.place = Place::Field(0);
+        self.is_open &= !is_empty;
         is_empty
+    }
+
+    /// Whether the next byte begins an event.
+    pub(super) fn is_between(&self) -> bool {
+        !self.is_open && self.place == Place::Field(0)
     }
 
     /// Takes bytes of a line, the first of which is `byte`, and says how many.
@@ -85,6 +93,7 @@ impl Events {
             }
             self.mark = MARK.len();
         }
+        self.is_open = true;
         let line = rest
             .iter()
             .position(|byte| matches!(byte, b'\n' | b'\r'))

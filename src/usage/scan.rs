@@ -24,6 +24,10 @@ pub(super) struct Found {
     pub(super) reasoning: Option<u64>,
     /// Whether output was stated at the top of a document.
     pub(super) at_top: bool,
+    /// Whether an answer has begun: a choice, or an event that is named as one of an answer.
+    pub(super) has_begun: bool,
+    /// Whether it was said that the answer is over, well or not.
+    pub(super) is_over: bool,
     /// Whether this document has a choice that is one.
     pub(super) has_choices: bool,
     /// Whether this document has a list of choices.
@@ -102,7 +106,20 @@ enum Key {
     CacheRead,
     CacheWrite,
     Reasoning,
+    FinishReason,
+    Type,
+    Error,
 }
+
+/// Events that are the last ones of an answer: Anthropic's, and those of OpenAI's responses.
+const LAST: [&[u8]; 6] = [
+    b"message_stop",
+    b"error",
+    b"response.completed",
+    b"response.incomplete",
+    b"response.failed",
+    b"response.cancelled",
+];
 
 fn key(name: &[u8]) -> Key {
     match name {
@@ -119,6 +136,9 @@ fn key(name: &[u8]) -> Key {
         b"cache_read_input_tokens" | b"cacheReadInputTokenCount" => Key::CacheRead,
         b"cache_creation_input_tokens" | b"cacheWriteInputTokenCount" => Key::CacheWrite,
         b"reasoning_tokens" => Key::Reasoning,
+        b"finish_reason" => Key::FinishReason,
+        b"type" => Key::Type,
+        b"error" => Key::Error,
         _ => Key::Other,
     }
 }
@@ -163,6 +183,8 @@ enum Mode {
     StringEscape,
     KeyName,
     KeyEscape,
+    /// The name of an event.
+    TypeName,
     Number(u64),
     /// A number, or the rest of one, that is no count.
     NoCount,
@@ -183,6 +205,10 @@ impl Scan {
                 Mode::String => self.string(bytes, at),
                 Mode::KeyName => {
                     self.key_name(byte);
+                    at + 1
+                }
+                Mode::TypeName => {
+                    self.type_name(byte, found);
                     at + 1
                 }
                 Mode::StringEscape => {
@@ -225,7 +251,7 @@ impl Scan {
                     _ => Mode::KeyName,
                 };
             }
-            b'"' => self.mode = Mode::String,
+            b'"' => self.begin_text(found),
             b'{' | b'[' => self.open(byte == b'{', found),
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
@@ -243,8 +269,26 @@ impl Scan {
         }
     }
 
+    /// A string that is no key.
+    fn begin_text(&mut self, found: &mut Found) {
+        self.mode = Mode::String;
+        match (self.place(), self.key) {
+            (Place::Choice, Key::FinishReason) | (Place::Top, Key::Error) => found.is_over = true,
+            (Place::Top, Key::Type) => {
+                self.name_len = 0;
+                self.mode = Mode::TypeName;
+            }
+            _ => {}
+        }
+    }
+
     fn open(&mut self, is_object: bool, found: &mut Found) {
         self.seen = true;
+        // No event is a list, but for `[DONE]`, which looks like one.
+        found.is_over |= match self.depth {
+            0 => !is_object,
+            _ => self.place() == Place::Top && self.key == Key::Error,
+        };
         let place = if self.depth == 0 {
             Place::Top
         } else {
@@ -252,7 +296,10 @@ impl Scan {
         };
         match place {
             Place::Choices => found.lists_choices = true,
-            Place::Choice => found.has_choices = true,
+            Place::Choice => {
+                found.has_choices = true;
+                found.has_begun = true;
+            }
             Place::TopUsage => found.has_usage = true,
             _ => {}
         }
@@ -289,13 +336,29 @@ impl Scan {
                 self.mode = Mode::Between;
             }
             b'\\' => self.mode = Mode::KeyEscape,
-            _ => {
-                if let Some(slot) = self.name.get_mut(self.name_len) {
-                    *slot = byte;
-                }
-                self.name_len = self.name_len.saturating_add(1);
-            }
+            _ => self.push_name(byte),
         }
+    }
+
+    fn type_name(&mut self, byte: u8, found: &mut Found) {
+        match byte {
+            b'"' => {
+                let name = self.name.get(..self.name_len).unwrap_or_default();
+                let begins: [&[u8]; 3] = [b"message_", b"content_block_", b"response."];
+                found.has_begun |= begins.iter().any(|start| name.starts_with(start));
+                found.is_over |= LAST.contains(&name);
+                self.mode = Mode::Between;
+            }
+            b'\\' => self.mode = Mode::StringEscape,
+            _ => self.push_name(byte),
+        }
+    }
+
+    fn push_name(&mut self, byte: u8) {
+        if let Some(slot) = self.name.get_mut(self.name_len) {
+            *slot = byte;
+        }
+        self.name_len = self.name_len.saturating_add(1);
     }
 
     /// Takes a byte of a number, or ends it without the byte; says how many bytes that took. A fraction is dropped.

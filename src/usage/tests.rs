@@ -225,6 +225,78 @@ fn only_the_event_that_is_all_usage_is_hidden_however_it_is_cut() {
     assert!(removed >= 4, "only {removed} streams had one");
 }
 
+/// Of a whole stream nothing is taken for cut short, and of one that ends between two events before its last word, everything.
+#[test]
+fn a_stream_that_ends_before_its_answer_is_found_out_however_it_is_cut() {
+    let mut random = Random(3);
+    let mut cut_short = 0;
+    for (name, format, media, _, body) in SHAPES {
+        if *media != Media::EventStream || name.contains("broke off") {
+            continue;
+        }
+        let underway = |chunks: &[&[u8]]| {
+            let mut meter = Meter::new(*format, *media);
+            chunks.iter().for_each(|chunk| meter.feed(chunk));
+            meter.is_underway()
+        };
+        assert!(!underway(&[body.as_bytes()]), "{name}");
+        assert!(!underway(&cut(body.as_bytes(), &mut random)), "{name}");
+        let mut end = 0;
+        for event in body.split_inclusive("\n\n") {
+            end += event.len();
+            let before = body.get(..end).unwrap_or_default();
+            let last = [
+                "[DONE]",
+                "finish_reason\":\"",
+                "message_stop",
+                "response.completed",
+                "response.failed",
+                "\"type\":\"error\"",
+                "{\"error\":",
+            ];
+            let said = last.iter().any(|word| before.contains(word));
+            let begun = ["\"index\"", "message_start", "response."];
+            let expected = !said && begun.iter().any(|word| before.contains(word));
+            if before.contains("incomplete") || before.contains('\r') {
+                continue;
+            }
+            cut_short += usize::from(expected);
+            let chunks = cut(before.as_bytes(), &mut random);
+            assert_eq!(underway(&chunks), expected, "{name} up to {end}");
+            // In the midst of an event nothing can be put behind.
+            let midst = before.trim_end().as_bytes();
+            assert!(!underway(&[midst]), "{name} in the event before {end}");
+        }
+    }
+    assert!(cut_short > 20, "only {cut_short}");
+}
+
+#[test]
+fn an_error_in_a_stream_is_its_last_word() {
+    for (format, event) in [
+        (
+            Format::OpenAiChat,
+            r#"{"error":{"message":"overloaded","type":"server_error"}}"#,
+        ),
+        (Format::OpenAiChat, r#"{"error":"overloaded"}"#),
+        (
+            Format::AnthropicMessages,
+            r#"{"type":"error","error":{"type":"overloaded_error"}}"#,
+        ),
+        (Format::OpenAiResponses, r#"{"type":"response.failed"}"#),
+    ] {
+        let mut meter = Meter::new(format, Media::EventStream);
+        meter.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"finish_reason\"}}]}\n\n");
+        assert!(meter.is_underway());
+        meter.feed(format!("data: {event}\n\n").as_bytes());
+        assert!(!meter.is_underway(), "{event}");
+    }
+    // Of what nobody knows nothing is said.
+    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    meter.feed(b"data: {\"token\":{\"text\":\"a\"}}\n\n");
+    assert!(!meter.is_underway());
+}
+
 #[test]
 fn events_that_are_whole_pass_as_they_are() {
     let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);

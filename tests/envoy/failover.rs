@@ -354,11 +354,24 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
         text.ends_with("}\n\n") && !text.contains("error"),
         "{way}: {text}"
     );
+    // Where the backend ends the stream in order but too early, an error says so.
+    let id = case.id();
+    let fault = json!({"kind": "end_mid_stream", "after_tokens": 5, "test": id});
+    for name in &chain {
+        case.backends().get(name).unwrap().fault(&fault).unwrap();
+    }
+    let response = send(envoy.address(), &id, body);
+    let text = response.text();
+    assert!(response.complete, "{way}");
+    assert!(
+        text.contains("\"code\":\"stream_cut_short\""),
+        "{way}: {text}"
+    );
     let active = |envoy: &Envoy| envoy.stat("http.llm.downstream_rq_active") == 0;
     assert!(envoy.wait_for(active), "{way}: a request is left over");
     let counted = |envoy: &Envoy| {
         let broken_off = "pointsman_answers_broken_off";
-        metrics::sum(&envoy.metrics(), broken_off, &[]) == 1.0
+        metrics::sum(&envoy.metrics(), broken_off, &[]) == 2.0
     };
     assert!(
         envoy.wait_for(counted),

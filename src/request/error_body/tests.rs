@@ -29,6 +29,23 @@ fn each_status_has_the_type_that_the_api_gives_it() {
 }
 
 #[test]
+fn an_error_ends_a_stream_in_the_words_of_its_api() {
+    let event = |format| String::from_utf8(error_event(format, "c", "no\nmore")).unwrap();
+    assert_eq!(
+        event(Format::OpenAiChat),
+        "data: {\"error\":{\"message\":\"no\\nmore\",\"type\":\"server_error\",\"param\":null,\"code\":\"c\"}}\n\n"
+    );
+    assert_eq!(
+        event(Format::OpenAiResponses),
+        "event: error\ndata: {\"type\":\"error\",\"code\":\"c\",\"message\":\"no\\nmore\",\"param\":null}\n\n"
+    );
+    assert_eq!(
+        event(Format::AnthropicMessages),
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"no\\nmore\"}}\n\n"
+    );
+}
+
+#[test]
 fn texts_are_escaped() {
     let message = "a \"quoted\" \\ name\u{0}\n</script>\u{2028}😀";
     let body = read(404, "model_not_found", Some("mo\"del"), message);

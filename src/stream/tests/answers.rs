@@ -269,3 +269,44 @@ fn tasks_rules_and_difficulty_are_counted_when_it_is_over() {
             .is_some_and(|percent| percent <= 100)
     );
 }
+
+#[test]
+fn a_stream_that_ends_before_its_answer_ends_with_an_error() {
+    let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+    let last = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let broken = "pointsman.answers_broken_off.backend.cpu-1";
+    for policy in [
+        POLICY.to_owned(),
+        policy_with("\"stream_usage\": \"always\""),
+    ] {
+        let mut host = Host::chat(&policy, &ask_tiny(true));
+        let seen = host.answer_with(STREAM, &[event, event]);
+        let error = seen.strip_prefix(&event.repeat(2)).unwrap();
+        assert!(
+            error.starts_with("data: {\"error\":{\"message\":\"the backend ended"),
+            "{error}"
+        );
+        assert!(
+            error.ends_with("\"code\":\"stream_cut_short\"}}\n\n"),
+            "{error}"
+        );
+        host.done();
+        assert_eq!(host.added(broken), Some(1));
+        let unknown = "pointsman.usage_unknown.backend.cpu-1.cause.cut_off";
+        assert_eq!(host.added(unknown), Some(1));
+        // The last word may come in the last chunk of all.
+        let mut host = Host::chat(&policy, &ask_tiny(true));
+        assert_eq!(
+            host.answer_with(STREAM, &[event, last]),
+            [event, last].concat()
+        );
+        host.done();
+        assert_eq!(host.added(broken), None);
+    }
+    // Behind the end of a response that says how long it is nothing can stand; it is counted all the same.
+    let mut host = Host::chat(POLICY, &ask_tiny(true));
+    let sized = [STREAM, &[("content-length", "62")]].concat();
+    assert_eq!(host.answer_with(&sized, &[event]), event);
+    host.done();
+    assert_eq!(host.added(broken), Some(1));
+}

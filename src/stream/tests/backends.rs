@@ -40,7 +40,8 @@ fn answer(host: &mut Host, whole: bool) {
     ];
     host.effects.clear();
     host.tell(Event::ResponseHeaders);
-    let event = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+    let event =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n";
     host.chunk = event.as_bytes().to_vec();
     host.tell(Event::ResponseBody {
         size: event.len(),

@@ -25,6 +25,12 @@ pub enum Fault {
         #[serde(default)]
         after_tokens: usize,
     },
+    /// It ends the stream after this many tokens as if that were all of the answer.
+    EndMidStream {
+        /// Tokens that are sent before.
+        #[serde(default)]
+        after_tokens: usize,
+    },
     /// Everything takes this many times as long.
     Slow {
         /// The factor; under 1 it is faster.

@@ -166,7 +166,12 @@ impl Server {
                 return Err(io::Error::other("reset as commanded"));
             }
             Some(Fault::Hang) => std::future::pending::<()>().await,
-            Some(Fault::ResetMidStream { after_tokens }) => break_after = Some(after_tokens),
+            Some(Fault::ResetMidStream { after_tokens }) => {
+                break_after = Some((after_tokens, Break::Reset));
+            }
+            Some(Fault::EndMidStream { after_tokens }) => {
+                break_after = Some((after_tokens, Break::End));
+            }
             Some(Fault::Slow { factor }) => slow = factor,
             None => {}
         }
@@ -226,6 +231,15 @@ impl Server {
     }
 }
 
+/// How an answer ends too early.
+#[derive(Debug, Clone, Copy)]
+enum Break {
+    /// The connection is closed.
+    Reset,
+    /// As if that were all.
+    End,
+}
+
 /// How fast one answer comes.
 struct Pace {
     first_token: Duration,
@@ -236,7 +250,7 @@ struct Pace {
 struct Writing {
     answer: Answer,
     pace: Pace,
-    break_after: Option<usize>,
+    break_after: Option<(usize, Break)>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -252,7 +266,7 @@ impl Writing {
                 .headers_mut()
                 .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             response
-        } else if let Some(tokens) = self.break_after {
+        } else if let Some((tokens, _)) = self.break_after {
             sleep(self.pace.token * tokens as u32).await;
             self.broken_whole()
         } else {
@@ -303,7 +317,8 @@ impl Writing {
         if !opening.is_empty() && sender.send_data(opening).await.is_err() {
             return;
         }
-        let end = break_after.unwrap_or(usize::MAX).min(answer.tokens.len());
+        let end = break_after.map_or(usize::MAX, |(tokens, _)| tokens);
+        let end = end.min(answer.tokens.len());
         let mut sent = 0;
         while sent < end {
             // Timers have a resolution of a millisecond: what is due by now goes out together.
@@ -322,10 +337,12 @@ impl Writing {
             sent = due;
             tokio::time::sleep_until(start + pace.token * sent as u32).await;
         }
-        if break_after.is_some() {
-            break_off(sender).await;
-        } else {
-            let _ = sender.send_data(events.closing(&answer)).await;
+        match break_after {
+            Some((_, Break::Reset)) => break_off(sender).await,
+            Some((_, Break::End)) => {}
+            None => {
+                let _ = sender.send_data(events.closing(&answer)).await;
+            }
         }
     }
 }
