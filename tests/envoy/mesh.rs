@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use pointsman::telemetry::state;
 use pointsman_testkit::config::Config;
 use pointsman_testkit::envoy::Envoy;
 use pointsman_testkit::http1::Request;
+use pointsman_testkit::otlp::Collector;
 use pointsman_testkit::{files, mesh, metrics};
 use serde_json::{Value, json};
 
@@ -16,6 +18,7 @@ use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
     ("mesh::istio_gateway", istio_gateway),
+    ("mesh::istio_tells_a_collector", istio_tells_a_collector),
     ("mesh::istio_sidecar", istio_sidecar),
     ("mesh::envoy_gateway", envoy_gateway),
     ("mesh::envoy_gateway_fails_over", envoy_gateway_fails_over),
@@ -182,6 +185,39 @@ fn istio_gateway(case: &Case) {
     let filter = &shipped("envoy/istio/gateway.yaml")[0];
     mesh::apply_envoy_filter(&mut patched, filter, "GATEWAY").unwrap();
     assert_routes(case, &start(case, patched));
+}
+
+/// Rendered with a collector, it gets a log record and a span of each request, and the mesh keeps what it has.
+fn istio_tells_a_collector(case: &Case) {
+    let collector = Collector::start().unwrap();
+    let output = Command::new(Path::new(env!("CARGO_BIN_EXE_pointsman")))
+        .args(["render", "istio", "envoy/istio/policy.json"])
+        .args(["--envoy-version", case.version, "--failover", "off"])
+        .args(["--otlp", &collector.address().to_string()])
+        .current_dir(files::root())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let filter = &documents(&String::from_utf8(output.stdout).unwrap())[0];
+    let mut patched = of_istio(case, 8080, "http.8080", "llm.example.com:80");
+    mesh::apply_envoy_filter(&mut patched, filter, "GATEWAY").unwrap();
+    let envoy = start(case, patched);
+    let done = case.send_to(
+        envoy.address(),
+        Request::post(CHAT, &ask("llama-3.1-8b", "hi")),
+    );
+    assert_eq!(done.status(), 200);
+    for service in ["LogsService", "TraceService"] {
+        assert!(envoy.wait_for(|_| !collector.received(service).is_empty()));
+        let record = &collector.received(service)[0];
+        assert_eq!(record.attribute(state::BACKEND), Some("lpu"), "{record:?}");
+        let served = record.attribute(state::RESPONSE_MODEL);
+        assert_eq!(served, Some("llama-3.1-8b-instant"), "{record:?}");
+        let tokens = record.attribute(state::OUTPUT_TOKENS);
+        let tokens: Option<u64> = tokens.and_then(|text| text.parse().ok());
+        assert!(tokens > Some(0), "{record:?}");
+    }
 }
 
 fn istio_sidecar(case: &Case) {

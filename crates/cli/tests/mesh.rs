@@ -369,4 +369,14 @@ fn what_a_mesh_cannot_do_is_refused() {
         told.contains("an aggregate cannot tell which backend"),
         "{told}"
     );
+    let told = said(&[
+        "envoy-gateway",
+        "envoy/gateway/policy.json",
+        "--otlp",
+        "127.0.0.1:4317",
+    ]);
+    assert_eq!(
+        told,
+        "error: `--otlp` is for `render envoy` and `istio`: Envoy Gateway takes telemetry from its `EnvoyProxy` alone\n"
+    );
 }

@@ -16,6 +16,10 @@ use crate::failure::Failure;
 
 /// The cluster's name.
 const CLUSTER: &str = "pointsman-otlp";
+/// The name of the access log.
+pub const LOG: &str = "envoy.access_loggers.open_telemetry";
+/// The name of [`filter`].
+pub const FILTER: &str = "pointsman-spans";
 /// The namespace of metadata that tags are taken from.
 const METADATA: &str = "pointsman";
 /// The first Envoy that can put what a filter knows into a span's tags.
@@ -40,7 +44,7 @@ pub fn log(plan: &Plan<'_>) -> String {
     }
     let mut out = format!(
         "# The same by OTLP: one log record of each request.\n\
-         - name: envoy.access_loggers.open_telemetry\n  \
+         - name: {LOG}\n  \
          typed_config:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig\n    \
          common_config:\n      \
@@ -110,7 +114,7 @@ pub fn filter(plan: &Plan<'_>) -> String {
     format!(
         "# Spans of Envoy 1.36 cannot show what a filter has set, only metadata: this carries it over, and holds nothing back.\n\
          # Newer ones need no such filter: see `--envoy-version`.\n\
-         - name: pointsman-spans\n  \
+         - name: {FILTER}\n  \
          typed_config:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua\n    \
          default_source_code:\n      \
@@ -143,14 +147,15 @@ fn fills_tags(plan: &Plan<'_>) -> bool {
 /// The collector's cluster as a YAML list item; nothing without `--otlp`.
 ///
 /// # Errors
-/// [`Failure::Input`] where the collector is no address, or a mesh is rendered for.
+/// [`Failure::Input`] where the collector is no address, or Envoy Gateway is rendered for: its patches replace lists as a
+/// whole, the gateway's own access logs among them.
 pub fn cluster(plan: &Plan<'_>) -> Result<String, Failure> {
     let Some(collector) = &plan.args.otlp else {
         return Ok(String::new());
     };
-    if plan.args.form != Form::Envoy {
+    if plan.args.form == Form::EnvoyGateway {
         return Err(Failure::Input(
-            "`--otlp` is for `render envoy`: a mesh has telemetry of its own".into(),
+            "`--otlp` is for `render envoy` and `istio`: Envoy Gateway takes telemetry from its `EnvoyProxy` alone".into(),
         ));
     }
     let parts = collector.rsplit_once(':');

@@ -128,14 +128,13 @@ fn patches(parts: &Parts, scope: &Scope<'_>, module: &str) -> Vec<Value> {
     let mut patches = vec![
         patch("LISTENER", scope.listener(Value::Null), "MERGE", &limit),
         patch("NETWORK_FILTER", scope.listener(chain), "MERGE", &manager),
-        patch(
-            "HTTP_FILTER",
-            scope.listener(router),
-            "INSERT_BEFORE",
-            &filter,
-        ),
-        patch("VIRTUAL_HOST", scope.host(), "MERGE", &parts.host),
     ];
+    // In the order in which requests meet them.
+    for filter in parts.span_filter.iter().chain([&filter]) {
+        let place = scope.listener(router.clone());
+        patches.push(patch("HTTP_FILTER", place, "INSERT_BEFORE", filter));
+    }
+    patches.push(patch("VIRTUAL_HOST", scope.host(), "MERGE", &parts.host));
     if let Some(resource) = resource {
         patches.push(patch(
             "EXTENSION_CONFIG",

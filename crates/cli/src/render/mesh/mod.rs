@@ -12,7 +12,7 @@ pub use istio::render as istio;
 use pointsman::chain::Failover;
 use serde_json::Value;
 
-use super::{Form, Plan, envoy};
+use super::{Form, Plan, envoy, otlp};
 use crate::failure::Failure;
 
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
@@ -64,6 +64,8 @@ pub const MODULE: &str = "/var/lib/pointsman/plugin.wasm";
 struct Parts {
     /// The filter's entry in the chain.
     filter: Value,
+    /// The one that goes before it, where spans need it.
+    span_filter: Option<Value>,
     /// The routes of decided requests, in order.
     routes: Vec<Value>,
     clusters: Vec<Value>,
@@ -75,11 +77,8 @@ struct Parts {
     buffer: Value,
 }
 
-/// What is to stand in the configuration that the mesh makes.
-///
-/// # Errors
-/// As [`envoy::render`], and [`Failure::Input`] for a module that the mesh cannot bring.
-fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
+/// Whether the mesh can bring the module.
+fn check_module(plan: &Plan<'_>) -> Result<(), Failure> {
     if plan.module.contains("://")
         && (plan.args.form != Form::Istio || plan.failover != Failover::Off)
     {
@@ -88,6 +87,15 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
             plan.module
         )));
     }
+    Ok(())
+}
+
+/// What is to stand in the configuration that the mesh makes.
+///
+/// # Errors
+/// As [`envoy::render`], and [`Failure::Input`] for a module that the mesh cannot bring.
+fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
+    check_module(plan)?;
     let text = envoy::render(plan)?;
     let document: Value = serde_yaml_ng::from_str(&text)
         .map_err(|error| Failure::Unmet(format!("what was rendered is no YAML: {error}")))?;
@@ -111,7 +119,7 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
         let of_one = |name: &&str| ((*name).to_owned(), of_manager(&format!("{below}{name}")));
         Value::Object(names.iter().map(of_one).collect())
     };
-    let manager = picked(
+    let mut manager = picked(
         "",
         &[
             "@type",
@@ -119,6 +127,13 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
             "local_reply_config",
         ],
     );
+    if let Some(fields) = manager.as_object_mut()
+        && plan.args.otlp.is_some()
+    {
+        fields.extend(telemetry(&at(MANAGER)));
+    }
+    let filters = list(of_manager("http_filters"));
+    let filter = |name: &str| filters.iter().find(|one| one["name"] == name).cloned();
     let of_host = picked(
         &format!("{host}/"),
         &[
@@ -128,7 +143,8 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
         ],
     );
     Ok(Parts {
-        filter: of_manager("http_filters/0"),
+        filter: filter("pointsman").unwrap_or_default(),
+        span_filter: filter(otlp::FILTER),
         routes,
         clusters: list(at("/static_resources/clusters")),
         manager,
@@ -136,6 +152,18 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
         stats_tags: at("/stats_config"),
         buffer: at("/static_resources/listeners/0/per_connection_buffer_limit_bytes"),
     })
+}
+
+/// What tells a collector of requests, out of a whole connection manager: tracing, and the one log that the mesh lacks.
+fn telemetry(manager: &Value) -> [(String, Value); 2] {
+    let logs = manager.get("access_log").and_then(Value::as_array);
+    let logs = logs.into_iter().flatten();
+    let ours = logs.filter(|log| log.get("name").is_some_and(|name| name == otlp::LOG));
+    let tracing = manager.get("tracing").cloned().unwrap_or_default();
+    [
+        ("access_log".to_owned(), ours.cloned().collect()),
+        ("tracing".to_owned(), tracing),
+    ]
 }
 
 /// Whether the cluster is the mesh's own: nothing says where it is.
@@ -168,6 +196,9 @@ fn text(
     }
     for key in &plan.args.public_keys {
         out.push_str(&format!(" --public-key {key}"));
+    }
+    if let Some(collector) = &plan.args.otlp {
+        out.push_str(&format!(" --otlp {collector}"));
     }
     out.push_str("\n#\n");
     out.push_str(notes);
