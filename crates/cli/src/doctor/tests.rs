@@ -192,6 +192,8 @@ fn what_is_rendered_with_failover_has_nothing_to_mend() {
     }
 }
 
+const ROUTER: &str = r#"{"models": [{"name": "m", "benchmarks": {"mmlu": 0.5}}], "backends": [{"name": "b", "model": "m", "price": {"input": 1, "output": 1}}]}"#;
+
 #[test]
 fn faults_of_failover_are_found() {
     let filter = "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions/http_filters/0/typed_config/config";
@@ -228,6 +230,33 @@ fn faults_of_failover_are_found() {
             }
         }),
         ["failover: listener `llm`, failover"]
+    );
+    let part = |all: &mut Value, pointer: &str, value: Value| {
+        let cluster = &mut all["static_resources"]["clusters"][1];
+        *cluster.pointer_mut(&format!("{filter}{pointer}")).unwrap() = value;
+    };
+    assert_eq!(
+        with_failover("1.40", |all| part(all, "/vm_config/vm_id", json!("other"))),
+        ["failover: cluster `lpu`, upstream filter"]
+    );
+    let configured = |text: &str| {
+        let text = text.to_owned();
+        with_failover("1.40", move |all| {
+            part(all, "/configuration/value", json!(text))
+        })
+    };
+    // It follows chains in no way, is given a policy of its own, and is no attempt's at all.
+    assert_eq!(
+        configured(r#"{"role": "attempt"}"#),
+        ["failover: cluster `lpu`, upstream filter"]
+    );
+    assert_eq!(
+        configured(r#"{"role": "attempt", "failover": "per_attempt", "policy": {}}"#),
+        ["configuration: cluster `lpu`, upstream filter"]
+    );
+    assert_eq!(
+        configured(&format!(r#"{{"policy": {ROUTER}}}"#)),
+        ["configuration: cluster `lpu`, upstream filter"]
     );
     let old =
         json!({"user_agent_build_version": {"version": {"major_number": 1, "minor_number": 38}}});
