@@ -111,7 +111,7 @@ fn check_pinned(
     }
 }
 
-/// Warns where a rule for hard prompts leaves only models that another one beats in every skill, or a profile to which it is
+/// Warns where a rule for hard prompts leaves only models that another one beats, or a profile to which it is
 /// all the same how good they are.
 fn check_strength(
     policy: &Policy,
@@ -133,14 +133,16 @@ fn check_strength(
     let beats_all = |other: &&Model| {
         allowed.iter().all(|model| {
             let skills = other.ability.skills.iter().zip(&model.ability.skills);
-            skills.clone().all(|(left, right)| left > right)
+            // Scores need not tell of every skill: in some all models may be alike.
+            skills.clone().all(|(left, right)| left >= right)
+                && skills.clone().any(|(left, right)| left > right)
         })
     };
     if let Some(stronger) = registry.models.iter().find(beats_all)
         && !allowed.is_empty()
     {
         let message = format!(
-            "sends hard prompts to weak models: {} is stronger in every skill",
+            "sends hard prompts to weak models: {} is stronger, and weaker in no skill",
             quote(&stronger.name)
         );
         let at = then.get("models").map_or(then.at, |value| value.at);

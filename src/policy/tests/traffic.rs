@@ -112,7 +112,7 @@ fn what_is_doubtful_is_a_warning() {
         "5:55 rules[2].then: no backend has all that it asks for: every such request is refused",
         "7:135 rules[4].then.models: never counts: `wide` comes first and matches whenever this rule does",
         "9:3 rules[6]: never counts: `closed` comes first and refuses every such request",
-        "10:85 rules[7].then.models: sends hard prompts to weak models: `b` is stronger in every skill",
+        "10:85 rules[7].then.models: sends hard prompts to weak models: `b` is stronger, and weaker in no skill",
         "11:11 models: the most shares of all models together are `0.4`: the rest of the requests goes over them",
     ];
     let found = warnings(&text);
