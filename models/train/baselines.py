@@ -80,7 +80,7 @@ def main():
     models = [str(m) for m in saved["models"]]
     size = len(saved["table"])
     train, val = data.Prompts(work, "prompts", size, models), data.Prompts(work, "val", size, models)
-    train = train.only(np.isin(train.file, SOURCES) & np.array(["variant" not in row for row in train.rows]))
+    train = train.only(np.isin(train.file, SOURCES) & np.array(["variant" not in row and "layout" not in row for row in train.rows]))
     val = val.only(np.isin(val.file, SOURCES))
     print(f"| encoder, linear heads | {' | '.join('AUC ' + s for s in SOURCES)} | APGR of the gain |")
     print("|---" * (len(SOURCES) + 2) + "|")

@@ -13,7 +13,7 @@ from rows import DOMAINS, TASKS
 
 class Prompts:
     """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens` [prompt, model] (NaN unknown),
-    `assumed` (index of the kind of `assumed.KINDS`, −1 where nothing is assumed)."""
+    `assumed` (index of the kind of `assumed.KINDS`, −1 where nothing is assumed), `quiet` (nothing was measured, nor of the like)."""
 
     def __init__(self, work, name, vocabulary_size, models):
         work = pathlib.Path(work)
@@ -37,6 +37,8 @@ class Prompts:
         self.group = np.array([r["group"] for r in self.rows])
         kinds = [assumed.kind(r) for r in self.rows]
         self.assumed = np.array([-1 if kind is None else kind for kind in kinds])
+        # Puzzles and exams of our own, and copies without outcomes, are of the kinds that were measured: known models may differ on them.
+        self.quiet = np.array([not r["models"] and r["source"] != "procedural" and "layout" not in r for r in self.rows])
         self.models = models
         self.scores = np.full((len(self.rows), len(models)), np.nan, np.float32)
         self.log_tokens = np.full(len(self.rows), np.nan, np.float32)
@@ -55,7 +57,7 @@ class Prompts:
         """The prompts of a mask, as a copy."""
         out = copy.copy(self)
         out.rows = [row for row, take in zip(self.rows, mask) if take]
-        for name in ("ids", "n", "features", "bag", "task", "domain", "file", "group", "assumed", "scores", "log_tokens"):
+        for name in ("ids", "n", "features", "bag", "task", "domain", "file", "group", "assumed", "quiet", "scores", "log_tokens"):
             setattr(out, name, getattr(self, name)[mask].copy())
         return out
 

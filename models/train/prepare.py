@@ -5,6 +5,9 @@ import json
 import pathlib
 
 import everyday
+import exams
+import layouts
+import puzzles
 import rows
 import stakes
 import synthetic
@@ -29,14 +32,15 @@ def main():
     corpus = [row for row in train if row["domain"] and len(row["prompt"]) > 30]
     made = [
         {**row, "file": "synthetic", "benchmark": "synthetic", "group": "synthetic", "models": {}, "id": f"synthetic/{i}"}
-        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED), *stakes.generate(SEED)])
+        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED), *stakes.generate(SEED), *puzzles.generate(SEED), *exams.generate(SEED)])
     ]
     varied = list(variants.augment(SEED, train + made))
-    write(work / "prompts.jsonl", train + made + varied)
+    laid_out = list(layouts.copies(SEED, train))
+    write(work / "prompts.jsonl", train + made + varied + laid_out)
     val = rows.load(args.data, "val")
     held_corpus = [row for row in val if row["domain"] and len(row["prompt"]) > 30]
     write(work / "val.jsonl", val)
-    print(f"{len(train)} training rows, {len(made)} synthetic, {len(varied)} variants, {len(val)} validation; {len(held_corpus)} of these could be material")
+    print(f"{len(train)} training rows, {len(made)} synthetic, {len(varied)} variants, {len(laid_out)} in other layouts, {len(val)} validation; {len(held_corpus)} of these could be material")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ the instruction, not by the material. `generate` yields dicts with prompt, task,
 
 import random
 
+import layouts
+
 LANGUAGES = """English French Spanish German Italian Portuguese Dutch Polish Russian Ukrainian Turkish Arabic Hebrew Hindi Bengali
 Urdu Chinese Japanese Korean Vietnamese Thai Indonesian Swedish Norwegian Danish Finnish Greek Czech Romanian Hungarian Latin
 Swahili Tamil Persian Catalan Mandarin""".split()
@@ -94,14 +96,16 @@ def _split(text):
 
 
 def _material(rng, corpus):
-    """A text to be worked on, and its domain."""
+    """A text to be worked on, its domain, and the source of the training split that it is from, if any."""
     if corpus and rng.random() < 0.35:
         row = rng.choice(corpus)
-        return row["prompt"][: rng.choice([200, 600, 1500])], row["domain"]
+        # Nobody has an exam's options translated: with them in the material, lettered options would tell of translation.
+        exam = layouts.options_of(row["prompt"])
+        return (exam[0] if exam else row["prompt"])[: rng.choice([200, 600, 1500])], row["domain"], row["source"]
     domain = rng.choice(list(TEXTS))
     sentences = _split(TEXTS[domain])
     count = rng.choice([1, 1, 2, 3, 4, 6, 8])
-    return " ".join(rng.choice(sentences) for _ in range(count)), domain
+    return " ".join(rng.choice(sentences) for _ in range(count)), domain, None
 
 
 def _lay_out(rng, instruction, text):
@@ -120,7 +124,7 @@ def _transforms(rng, corpus, count):
     for task, templates in kinds.items():
         templates = _split(templates)
         for _ in range(count):
-            text, domain = _material(rng, corpus)
+            text, domain, material = _material(rng, corpus)
             classes = rng.choice(CLASSES).split()
             slots = {
                 "lang": rng.choice(LANGUAGES), "lang2": rng.choice(LANGUAGES), "n": rng.choice("2 3 4 5 three two".split()),
@@ -129,7 +133,7 @@ def _transforms(rng, corpus, count):
             instruction = rng.choice(templates)
             for name, value in slots.items():
                 instruction = instruction.replace("{" + name + "}", value)
-            yield _lay_out(rng, instruction, text), task, domain
+            yield _lay_out(rng, instruction, text), task, domain, material
 
 
 def _plain(rng, count):
@@ -144,17 +148,17 @@ def _plain(rng, count):
             for name, value in slots.items():
                 prompt = prompt.replace("{" + name + "}", value)
             # What such a prompt is about was not written down, so only the tasks that imply it have a domain.
-            yield prompt.replace("\\n", "\n"), task, DOMAIN_OF.get(task)
+            yield prompt.replace("\\n", "\n"), task, DOMAIN_OF.get(task), None
 
 
 def generate(seed, corpus, transforms=900, plain=350):
-    """Prompts with their labels; `corpus` is a list of {prompt, domain} of the training split."""
+    """Prompts with their labels; `corpus` is a list of {prompt, domain, source} of the training split."""
     rng = random.Random(seed)
     seen = set()
-    for prompt, task, domain in [*_transforms(rng, corpus, transforms), *_plain(rng, plain)]:
+    for prompt, task, domain, material in [*_transforms(rng, corpus, transforms), *_plain(rng, plain)]:
         prompt = rng.choice(POLITE) + prompt + rng.choice(AFTER)
         if rng.random() < 0.25:
             prompt = prompt.lower()
         if prompt not in seen:
             seen.add(prompt)
-            yield {"prompt": prompt, "task": task, "domain": domain, "source": "synthetic"}
+            yield {"prompt": prompt, "task": task, "domain": domain, "source": "synthetic", "material": material}
