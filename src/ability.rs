@@ -34,7 +34,8 @@ pub struct Ability {
     pub skills: [f32; SKILL_COUNT],
     /// What the operator's own labelled prompts add to them.
     pub calibration: Calibration,
-    /// What measured outcomes say beyond skills, against [`Classification::traits`]; 0 where none were seen.
+    /// What measured outcomes say beyond skills, against [`Classification::traits`]; of a model placed by its scores, what they say
+    /// of known models near it, and 0 where nothing is near.
     pub traits: [f32; TRAIT_COUNT],
 }
 
@@ -64,7 +65,14 @@ impl Ability {
                 *place = score.is_finite().then_some(score);
             }
         }
-        Ability::of_standard(complete(standardise(known)))
+        if known.iter().all(Option::is_none) {
+            return Ability::typical(0.0);
+        }
+        let standard = complete(standardise(known));
+        Ability {
+            traits: traits_near(&standard),
+            ..Ability::of_standard(standard)
+        }
     }
 
     /// A model that is `spread` standard deviations above the average one in every benchmark: for a model of which nothing is
@@ -103,6 +111,25 @@ impl Ability {
         let reach: f32 = skills.chain(traits).map(|(own, asked)| own * asked).sum();
         reach - classification.difficulty
     }
+}
+
+/// The traits of the models whose outcomes were seen, each weighted by how near its scores are; shrunk towards 0 where none is near.
+///
+/// Models of one make and time fail alike, in ways that no score tells: of models left out of training this ranks answers better than
+/// no traits do (`models/README.md`).
+fn traits_near(standard: &[f32; COUNT]) -> [f32; TRAIT_COUNT] {
+    let mut traits = [0.0; TRAIT_COUNT];
+    let mut all = fitted::NOTHING;
+    for (scores, own) in &known_models::NEIGHBOURS {
+        let apart = standard.iter().zip(scores).map(|(a, b)| (a - b) * (a - b));
+        let apart = apart.sum::<f32>() / COUNT as f32;
+        let weight = (-apart / (2.0 * fitted::NEAR * fitted::NEAR)).exp();
+        all += weight;
+        for (sum, own) in traits.iter_mut().zip(own) {
+            *sum += weight * own;
+        }
+    }
+    traits.map(|sum| sum / all)
 }
 
 /// Scores as logits, in standard deviations from the average model.

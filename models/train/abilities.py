@@ -21,6 +21,9 @@ PRIOR_SLOPE = 0.8
 # Scores are noisy (protocols differ): this much of each one's variance is no ability.
 NOISE = 0.15
 LEAST, MOST = 0.02, 0.98
+# A model that nobody measured has the traits of known ones near it: how near (standard deviations of scores, root mean square), and how much
+# nothing at all counts beside them.
+NEAR, NOTHING = 0.5, 0.5
 
 
 def prior_map():
@@ -74,6 +77,16 @@ def fit(rows, rounds=60):
         sd = np.sqrt(np.diag(covariance))
         correlation = 0.8 * covariance / np.outer(sd, sd) + 0.2 * (0.8 + 0.2 * np.eye(len(sd)))
     return mean, spread, correlation
+
+
+def near(inputs, measured):
+    """[model, model] how much of each measured model's traits each model has by its scores alone; none of its own, and none of models without scores."""
+    standard = inputs[:, :-1]
+    apart = ((standard[:, None] - standard[None]) ** 2).mean(2)
+    told = np.abs(standard).sum(1) > 0
+    weight = np.exp(-apart / (2 * NEAR**2)) * (measured & told)[None] * told[:, None]
+    np.fill_diagonal(weight, 0.0)
+    return (weight / (weight.sum(1, keepdims=True) + NOTHING)).astype(np.float32)
 
 
 def read(path):

@@ -107,7 +107,8 @@ def main():
     heads = read_heads(run(folder / "classifier.onnx", val), manifest)
     inputs, known, _ = abilities.inputs(folder / "benchmarks.json", val.models)
     p = p_correct(heads, constants, saved["abilities"], saved["model_traits"])
-    p_benchmarks = p_correct(heads, constants, inputs @ np.array(constants["skill_map"]))
+    # As if each model were not known: by its scores, with the traits of others near it.
+    p_benchmarks = p_correct(heads, constants, inputs @ np.array(constants["skill_map"]), saved["near_traits"])
     told = ~np.isnan(val.log_tokens)
     off = np.abs(heads["log_output_tokens"][told, 0] - val.log_tokens[told])
     result = {

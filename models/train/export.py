@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from abilities import BENCHMARKS, LEAST, MOST, NOISE, SKILLS
+from abilities import BENCHMARKS, LEAST, MOST, NEAR, NOISE, NOTHING, SKILLS
 from rows import DOMAINS, TASKS
 
 FITTED = {
@@ -119,19 +119,25 @@ def fitted(described):
         lines += [f"/// Where `{part['name']}` starts in the model's output, and how many numbers it has.", f"pub(crate) const {part['name'].upper()}: (usize, usize) = ({part['start']}, {part['len']});", ""]
     lines += ["/// How many numbers the model answers.", f"pub(crate) const OUTPUTS: usize = {described['outputs'][0]['shape'][1]};", ""]
     lines += ["/// How many heads the features alone have.", f"pub(crate) const FALLBACK_OUTPUTS: usize = {len(described['calibration']['fallback'])};", ""]
-    constants = {"BENCHMARK_NOISE": (NOISE, "Share of a benchmark's variance that is noise."), "LEAST_SCORE": (LEAST, "Scores below count as this."), "MOST_SCORE": (MOST, "Scores above count as this.")}
+    constants = {"BENCHMARK_NOISE": (NOISE, "Share of a benchmark's variance that is noise."), "LEAST_SCORE": (LEAST, "Scores below count as this."), "MOST_SCORE": (MOST, "Scores above count as this."),
+                 "NEAR": (NEAR, "Root mean square of the distance, in standard deviations of scores, at which a known model counts little for another."), "NOTHING": (NOTHING, "What no traits at all count beside those of known models.")}
     for name, (value, meaning) in constants.items():
         lines += [f"/// {meaning}", f"pub(crate) const {name}: f32 = {value!r};", ""]
     return "\n".join(lines)
 
 
-def known_source(known):
+def known_source(known, saved):
     """The Rust source of the models whose outcomes were seen."""
     skills, traits = (len(next(iter(known.values()))[part]) for part in ("skills", "traits"))
     lines = ["//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. `models/abilities.json` has the same.", "", ALLOW_APPROX, "",
              "/// Name in lower case without the vendor, skills, traits.",
              f"pub(crate) static KNOWN_MODELS: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = ["]
     lines += [f'("{name}", {rust(entry["skills"])[0]}, {rust(entry["traits"])[0]}),' for name, entry in known.items()]
+    told = np.abs(saved["standard"]).sum(1) > 0
+    near = [(np.round(row.astype(float), 4).tolist(), np.round(own.astype(float), 4).tolist()) for row, own in zip(saved["standard"][told], saved["model_traits"][told])]
+    lines += ["];", "", "/// Of each of these models that has benchmark scores: their standardised logits, in the order of `BENCHMARKS`, and its traits.",
+              f"pub(crate) static NEIGHBOURS: [([f32; {len(near[0][0])}], [f32; {traits}]); {len(near)}] = ["]
+    lines += [f"({rust(scores)[0]}, {rust(own)[0]})," for scores, own in near]
     return "\n".join([*lines, "];", ""])
 
 
@@ -162,7 +168,7 @@ def main():
     (models / "abilities.json").write_text(json.dumps({"schema_version": 1, "note": "Fitted to measured outcomes by models/train; by name, vendor cut off.", "models": known}, indent=1) + "\n", encoding="utf-8")
     (models / "manifest.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     (pathlib.Path(args.source) / "fitted.rs").write_text(fitted(described), encoding="utf-8")
-    (pathlib.Path(args.source) / "known_models.rs").write_text(known_source(known), encoding="utf-8")
+    (pathlib.Path(args.source) / "known_models.rs").write_text(known_source(known, saved), encoding="utf-8")
     subprocess.run(["rustfmt", "--edition", "2024", *(pathlib.Path(args.source) / f"{name}.rs" for name in ("fitted", "known_models"))], check=True)
     print({name: entry["bytes"] for name, entry in described["files"].items()}, described["outputs"][0]["shape"])
 

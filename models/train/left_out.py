@@ -1,5 +1,5 @@
 """How well the classifier does on what it was not trained on: models, sources and subjects are left out, everything is trained again without
-them (token table included, fewer epochs, no variants), and they are measured. Writes WORK/left_out.json; by hand, since it trains seven times.
+them (token table included, fewer epochs, an eighth of the variants), and they are measured. Writes WORK/left_out.json; by hand, since it trains seven times.
 
 1. Folds of models: a model whose outcomes nobody saw is placed by its benchmark scores alone; the map was fitted without it.
 2. The same folds leave out subjects of MMLU, of which the pair's gain is then measured, and labelled sources of prompts.
@@ -28,6 +28,11 @@ PAIR = {evaluate.WEAK, evaluate.STRONG}
 # Standard deviations of the parameters that `pointsman calibrate` fits: crates/cli/src/calibrate/fit.rs.
 PRIOR = {"shared": (0.25, 0.8, 0.25), "own": (0.1, 0.6, 0.2)}
 LABELS, DRAWS = 50, 9
+
+
+def bare(row):
+    """The sources of a row and of what it works on, without what tells their labelled part apart."""
+    return {str(row.get(name)).removesuffix("_stem").removesuffix("_prompts") for name in ("source", "material")}
 
 
 def fold_of(name):
@@ -98,7 +103,7 @@ def of_source(saved, val, source, inputs):
     rows = val.only(val.file == source)
     columns = ~np.isnan(rows.scores).all(0)
     heads, scores = say(saved, rows), rows.scores[:, columns]
-    p = evaluate.p_correct(heads, saved, (inputs @ saved["skill_map"])[columns])
+    p = evaluate.p_correct(heads, saved, (inputs @ saved["skill_map"])[columns], saved["near_traits"][columns])
     task = heads["task"].argmax(1)
     labelled = rows.task >= 0
     return {"n": len(rows), "models": int(columns.sum()), **measured(p, scores), "ece_after_labels": after_labels(p, scores, task),
@@ -107,7 +112,7 @@ def of_source(saved, val, source, inputs):
 
 def of_models(saved, val, out, inputs):
     """Models that were left out, in every source that has them."""
-    p = evaluate.p_correct(say(saved, val), saved, inputs @ saved["skill_map"])
+    p = evaluate.p_correct(say(saved, val), saved, inputs @ saved["skill_map"], saved["near_traits"])
     where = np.isin(val.models, sorted(out))
     return np.where(where & ~np.isnan(val.scores), p, np.nan)
 
@@ -128,14 +133,15 @@ def folds(prompts, val, teacher, entries, inputs, known, epochs):
     for fold in range(FOLDS):
         out = {name for name in prompts.models if fold_of(name) == fold and name not in PAIR}
         subject = lambda rows: np.array([r["file"] == "mmlu" and fold_of(str(r["group"])) == fold for r in rows])  # noqa: E731
-        labelled = lambda rows: np.array([r["source"] in LABELLED[fold] for r in rows])  # noqa: E731
+        labelled = lambda rows: np.array([r["source"] in LABELLED[fold] or r.get("material") in LABELLED[fold] for r in rows])  # noqa: E731
         # The stems of MMLU questions among the labelled prompts do not say of which subject they are: none is kept.
         keep = ~subject(prompts.rows) & ~labelled(prompts.rows) & np.array([r["source"] != "mmlu_stem" for r in prompts.rows])
         part = prompts.only(keep)
         part.scores[:, np.isin(part.models, sorted(out))] = np.nan
         saved = train.fit(part, teacher[keep], entries, inputs, epochs)
         p = np.where(np.isnan(p), of_models(saved, val, {name for name in out if known[prompts.models.index(name)]}, inputs), p)
-        result["subjects"].append(of_subjects(saved, prompts.only(subject(prompts.rows)), inputs))
+        asked = np.array(["variant" not in row and "layout" not in row for row in prompts.rows])
+        result["subjects"].append(of_subjects(saved, prompts.only(subject(prompts.rows) & asked), inputs))
         for source in sorted(LABELLED[fold]):
             rows = val.only(np.array([r["source"] == source for r in val.rows]) & (val.task >= 0))
             if len(rows):
@@ -165,7 +171,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
     parser.add_argument("--benchmarks", required=True)
-    parser.add_argument("--epochs", type=int, nargs=2, default=[3, 8])
+    parser.add_argument("--epochs", type=int, nargs=2, default=[5, 14])
     parser.add_argument("--only", choices=["folds", *SOURCES])
     args = parser.parse_args()
     work = pathlib.Path(args.work)
@@ -174,14 +180,15 @@ def main():
     prompts, val = data.Prompts(work, "prompts", len(entries), models), data.Prompts(work, "val", len(entries), models)
     inputs, known, _ = abilities.inputs(args.benchmarks, models)
     teacher = train.teacher_targets(work, prompts)
-    # Of variants only those that hold prompts and copies together: a few, as the steadiness loss needs some.
-    keep = np.array(["variant" not in row or zlib.crc32(row["id"].encode()) % 8 == 0 for row in prompts.rows])
+    # Of variants only those that hold prompts and copies together: a few, as the steadiness loss needs some. Copies in other layouts stay: without
+    # them nothing is known of layouts but those of the sources.
+    keep = np.array(["variant" not in row or "layout" in row or zlib.crc32(row["id"].encode()) % 8 == 0 for row in prompts.rows])
     prompts, teacher = prompts.only(keep), teacher[keep]
     if args.only in (None, "folds"):
         keep_figures(work, folds(prompts, val, teacher, entries, inputs, known, args.epochs))
     for source in SOURCES if args.only is None else {args.only} & set(SOURCES):
-        # Stems and prompts of the same source among the labelled ones, too.
-        here = np.array([r["file"] == source or r["source"].removesuffix("_stem").removesuffix("_prompts") == source for r in prompts.rows])
+        # Stems and prompts of the same source among the labelled ones, too, and what was made around its prompts.
+        here = np.array([r["file"] == source or source in bare(r) for r in prompts.rows])
         saved = train.fit(prompts.only(~here), teacher[~here], entries, inputs, args.epochs)
         row = of_source(saved, val, source, inputs)
         keep_figures(work, {"sources": {source: row}})

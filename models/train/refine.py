@@ -36,13 +36,13 @@ def negative_likelihood(logit, scores, weight):
     return value, weight * (1 / (1 + np.exp(-logit)) - scores)
 
 
-def refine(seen, measured, placed, traits, scores, pairs, rounds=60):
+def refine(seen, measured, placed, traits, near_traits, scores, quiet, pairs, rounds=60):
     """What is added to the output weights of difficulty (first column) and of the traits. `seen` [prompt, input] is what the output layer
-    sees; `measured` and `placed` [prompt, model] are the logits so far, `traits` [model, trait]; `pairs` are rows of prompts and variants."""
+    sees; `measured` and `placed` [prompt, model] are the logits so far, `traits` [model, trait], and `near_traits` as the models would have them if placed by scores; `quiet` are prompts on which nothing may move; `pairs` are rows of prompts and variants."""
     answered = ~np.isnan(scores).all(1)
     spread = seen.std(0) + 1e-3
     # In these coordinates the penalty is the plain sum of squares, which the minimiser needs: its weights differ by a factor of 10⁵.
-    upper = cholesky(bends(seen, ~answered, pairs, spread))
+    upper = cholesky(bends(seen, quiet, pairs, spread))
     x = solve_triangular(upper, (seen[answered] / spread).T, trans="T").T.astype(np.float32)
     scores = scores[answered]
     measured, placed = measured[answered], placed[answered]
@@ -53,8 +53,8 @@ def refine(seen, measured, placed, traits, scores, pairs, rounds=60):
         added = flat.reshape(-1, width)
         moved = x @ added.astype(np.float32)
         first, slope = negative_likelihood(measured - moved[:, :1] + moved[:, 1:] @ traits.T, scores, weight)
-        second, alone = negative_likelihood(placed - moved[:, :1], scores, PLACED * weight)
-        by_move = np.hstack([-(slope + alone).sum(1, keepdims=True), slope @ traits])
+        second, alone = negative_likelihood(placed - moved[:, :1] + moved[:, 1:] @ near_traits.T, scores, PLACED * weight)
+        by_move = np.hstack([-(slope + alone).sum(1, keepdims=True), slope @ traits + alone @ near_traits])
         return first + second + (added**2).sum() / 2, (x.T @ by_move.astype(np.float32) + added).ravel()
 
     found = minimize(objective, np.zeros(x.shape[1] * width), jac=True, method="L-BFGS-B", options={"maxiter": rounds})

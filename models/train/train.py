@@ -8,6 +8,7 @@ Writes no ONNX: that is `export.py`.
 
 import argparse
 import pathlib
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +35,11 @@ SKILL_OF = {
 }
 NOVELTY = 24
 HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1), ("traits", TRAITS)]
-WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 2.0, "assumed": 1.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 0.3, "steady": 1.0, "group": 0.5}
+WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 1.0, "near": 1.0, "assumed": 1.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 1.5, "steady": 1.5, "group": 0.5}
 # Outcomes of these sources count more: few prompts that differ much.
-SOURCE_WEIGHT = {"reasoning_gym": 4.0, "llmrouter9": 1.5}
+SOURCE_WEIGHT = {"reasoning_gym": 2.5, "llmrouter9": 1.5}
+# How far the classes of tasks are brought to the same weight: 0 not at all, 1 all the way.
+BALANCE = 0.25
 
 
 def initial_table(teacher, counts):
@@ -84,13 +87,28 @@ def forward(network, bag, features, key, same=False):
     return split_heads(seen @ network["heads"]) | {"group": seen @ network["groups"]}
 
 
-def ability(network, inputs):
-    return inputs @ network["skill_map"] + network["delta"]
+class Placing(NamedTuple):
+    """What places models: their benchmark scores [model, benchmark + 1], and whose traits each would have if nobody had measured it [model, model]."""
+
+    scores: np.ndarray
+    near: np.ndarray
 
 
-def assumed_loss(network, heads, demand, batch, inputs):
+def ability(network, placing):
+    return placing.scores @ network["skill_map"] + network["delta"]
+
+
+def logits(network, heads, demand, placing):
+    """Of P(correct) [prompt, model]: of models as measured; of the same placed by benchmark scores alone, as ones that were never seen; and of these
+    with the traits of others near them."""
+    measured = demand @ ability(network, placing).T - heads["difficulty"] + heads["traits"] @ network["traits"].T
+    placed = demand @ (placing.scores @ network["skill_map"]).T - heads["difficulty"]
+    return measured, placed, placed + heads["traits"] @ (placing.near @ network["traits"]).T
+
+
+def assumed_loss(network, heads, demand, batch, placing):
     """Cross-entropy with the outcomes of `assumed.py`, which say something of prompts and nothing of models: abilities are held."""
-    able = jax.lax.stop_gradient(ability(network, inputs))[batch["assumed_models"][0]]
+    able = jax.lax.stop_gradient(ability(network, placing))[batch["assumed_models"][0]]
     logit = demand @ able.T - heads["difficulty"]
     nll = (jax.nn.softplus(logit) - batch["assumed"] * logit).mean(1)
     return (nll * batch["assumed_weight"]).sum() / (batch["assumed_weight"].sum() + 1e-6)
@@ -129,19 +147,16 @@ def decay(network):
     return 4e-4 * weights + models + 1e-3 * ((network["skill_map"] - abilities.PRIOR_MAP) ** 2).sum()
 
 
-def loss(network, bag, features, batch, inputs, key):
+def loss(network, bag, features, batch, placing, key):
     heads = forward(network, bag, features, key)
     demand = jax.nn.softmax(heads["demand"])
-    # A model is placed by what was measured of it, and again by its benchmark scores alone, as one that was never seen.
-    placed = demand @ (inputs @ network["skill_map"]).T - heads["difficulty"]
-    measured = demand @ ability(network, inputs).T - heads["difficulty"] + heads["traits"] @ network["traits"].T
-    unanswered = jnp.isnan(batch["scores"]).all(1)
+    measured, placed, near = logits(network, heads, demand, placing)
     parts = {
-        "irt": outcome_loss(measured, batch), "placed": outcome_loss(placed, batch), "assumed": assumed_loss(network, heads, demand, batch, inputs),
-        "task": label_loss(heads["task"], batch["task"], batch["weight"]), "domain": label_loss(heads["domain"], batch["domain"], batch["weight"]),
+        "irt": outcome_loss(measured, batch), "placed": outcome_loss(placed, batch), "near": outcome_loss(near, batch), "assumed": assumed_loss(network, heads, demand, batch, placing),
+        "task": label_loss(heads["task"], batch["task"], batch["task_weight"]), "domain": label_loss(heads["domain"], batch["domain"], batch["weight"]),
         "demand": label_loss(heads["demand"], batch["skill"], batch["weight"]), "tokens": token_loss(heads, batch), "group": label_loss(heads["group"], batch["group"], batch["outcome_weight"]), "teacher": teacher_loss(network, bag, batch),
         # Where nothing was measured, nothing sets known models apart.
-        "untold": ((heads["traits"] ** 2).mean(1) * unanswered).mean(),
+        "untold": ((heads["traits"] ** 2).mean(1) * batch["quiet"]).mean(),
     }
     return sum(WEIGHTS[name] * part for name, part in parts.items()) + decay(network)
 
@@ -194,6 +209,11 @@ def targets(prompts, teacher):
     weight = np.where(prompts.file == "tasks", 0.5, 1.0)
     weight[[r["source"] == "clinc150" for r in prompts.rows]] = 0.25
     weight[prompts.file == "synthetic"] = 1.0
+    # Exam questions outnumber text tasks fifty to one in training, not where the classifier is used: half-way to every class weighing the same.
+    labelled = prompts.task >= 0
+    size = np.bincount(prompts.task[labelled], weight[labelled], len(TASKS))
+    balance = np.clip((size.mean() / np.maximum(size, 1)) ** BALANCE, 0.3, 3.0)
+    task_weight = weight * balance[np.maximum(prompts.task, 0)]
     # Every kind of assumption weighs the same in all.
     share = np.bincount(prompts.assumed[prompts.assumed >= 0], weight[prompts.assumed >= 0], len(assumed.KINDS))
     told = np.where(prompts.assumed >= 0, weight / share[prompts.assumed] * share.mean(), 0.0)
@@ -202,7 +222,7 @@ def targets(prompts, teacher):
     outcome_weight = np.array([SOURCE_WEIGHT.get(file, 1.0) for file in prompts.file], np.float32)
     return {
         "assumed": supposed, "assumed_weight": told.astype(np.float32), "assumed_models": columns, "task": prompts.task, "domain": prompts.domain, "skill": skill,
-        "group": group_labels(prompts)[0], "scores": prompts.scores, "outcome_weight": outcome_weight, "log_tokens": prompts.log_tokens, "weight": weight.astype(np.float32), "teacher": teacher,
+        "group": group_labels(prompts)[0], "quiet": prompts.quiet, "scores": prompts.scores, "outcome_weight": outcome_weight, "log_tokens": prompts.log_tokens, "weight": weight.astype(np.float32), "task_weight": task_weight.astype(np.float32), "teacher": teacher,
     }
 
 
@@ -210,7 +230,7 @@ def cosine(rate, t, steps):
     return rate * 0.5 * (1 + jnp.cos(jnp.pi * t / steps))
 
 
-def tune(prompts, table, network, wanted, inputs, scale, epochs, rng, rate=3e-3, batch=1024):
+def tune(prompts, table, network, wanted, placing, scale, epochs, rng, rate=3e-3, batch=1024):
     """Trains table and network together: only the rows of the tokens at hand move."""
     optimiser, steps = Adam(rate), epochs * (len(prompts) // batch)
     for epoch in range(epochs):
@@ -224,7 +244,7 @@ def tune(prompts, table, network, wanted, inputs, scale, epochs, rng, rate=3e-3,
             rows = rows[rows > 0]
             part = {name: value[chosen] for name, value in wanted.items()}
             key = jax.random.fold_in(jax.random.PRNGKey(SEED), optimiser.t)
-            value, (gradients, bag_gradient) = step(network, counts @ table * scale["bag"], prompts.features[chosen] * scale["features"], part, inputs, key)
+            value, (gradients, bag_gradient) = step(network, counts @ table * scale["bag"], prompts.features[chosen] * scale["features"], part, placing, key)
             total += float(value)
             for name, gradient in gradients.items():
                 network[name] = optimiser.update(name, network[name], np.asarray(gradient))
@@ -246,7 +266,7 @@ def steadiness_loss(network, bag, features, key):
     return apart("difficulty") + apart("traits") + 0.3 * apart("demand") + 0.1 * apart("task") + 0.1 * apart("domain") + 0.3 * apart("log_output_tokens")
 
 
-def settle(bag, features, network, wanted, inputs, pairs, epochs, rng, rate=1e-3, batch=512):
+def settle(bag, features, network, wanted, placing, pairs, epochs, rng, rate=1e-3, batch=512):
     """Trains the network on a frozen table, each epoch as one compiled loop. `pairs` are rows of prompts and of their variants."""
     rounds = len(bag) // batch
     held = {name: jnp.asarray(value) for name, value in {**wanted, "bag": bag, "features": features}.items()}
@@ -255,7 +275,7 @@ def settle(bag, features, network, wanted, inputs, pairs, epochs, rng, rate=1e-3
     def epoch(state, orders, key):
         def both(network, part, together, key):
             steady = steadiness_loss(network, held["bag"][together], held["features"][together], key)
-            return loss(network, part["bag"], part["features"], part, inputs, key) + WEIGHTS["steady"] * steady
+            return loss(network, part["bag"], part["features"], part, placing, key) + WEIGHTS["steady"] * steady
 
         def one(state, rows):
             network, m, v, t = state
@@ -327,14 +347,13 @@ def centre(network, scale):
     network["heads"][-1, len(TASKS) + len(DOMAINS)] -= shift / scale["features"][-1]
 
 
-def finish(network, prompts, x, inputs, pairs):
+def finish(network, prompts, x, placing, pairs):
     """The output weights of difficulty and traits once more: `refine.py`."""
     seen = np.hstack([np.maximum(x @ network["hidden"], 0), x])
     heads = {name: np.asarray(part) for name, part in split_heads(seen @ network["heads"]).items()}
     demand = np.asarray(jax.nn.softmax(heads["demand"]))
-    measured = demand @ np.asarray(ability(network, inputs)).T - heads["difficulty"] + heads["traits"] @ network["traits"].T
-    placed = demand @ (inputs @ network["skill_map"]).T - heads["difficulty"]
-    added = refine(seen, measured, placed, network["traits"], prompts.scores, pairs)
+    measured, _, near = (np.asarray(part) for part in logits(network, heads, demand, placing))
+    added = refine(seen, measured, near, network["traits"], placing.near @ network["traits"], prompts.scores, prompts.quiet, pairs)
     starts = dict(zip([name for name, _ in HEADS], np.cumsum([0] + [size for _, size in HEADS])))
     columns = [starts["difficulty"], *range(starts["traits"], starts["traits"] + TRAITS)]
     network["heads"][:, columns] += added.astype(np.float32)
@@ -394,15 +413,16 @@ def fit(prompts, teacher, entries, inputs, epochs):
     bag, wanted = prompts.bag @ table, targets(prompts, teacher)
     spread = np.sqrt(np.average(prompts.features**2, axis=0, weights=wanted["weight"]))
     scale = {"bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32), "features": (1 / np.maximum(spread, 0.05)).astype(np.float32)}
-    table, network = tune(prompts, table, network, wanted, inputs, scale, epochs[0], rng)
+    placing = Placing(inputs, abilities.near(inputs, ~np.isnan(prompts.scores).all(0)))
+    table, network = tune(prompts, table, network, wanted, placing, scale, epochs[0], rng)
     rounded, column = quantise(table)
     bag = np.asarray(prompts.bag @ (rounded * column) * scale["bag"], np.float32)
     x = np.hstack([bag, prompts.features * scale["features"]])
     place = {row["id"]: i for i, row in enumerate(prompts.rows)}
     pairs = np.array([[place[row["id"].rsplit("/", 1)[0]], i] for i, row in enumerate(prompts.rows) if "variant" in row])
-    network = settle(bag, x[:, DIM:], network, wanted, inputs, pairs, epochs[1], rng)
+    network = settle(bag, x[:, DIM:], network, wanted, placing, pairs, epochs[1], rng)
     centre(network, scale)
-    finish(network, prompts, x, inputs, pairs)
+    finish(network, prompts, x, placing, pairs)
     novelty = novelty_head(x, rng)
     hidden, heads, names = assemble(network, scale, column, pair_heads(prompts, x), novelty)
     difficulty = (np.hstack([np.maximum(x @ network["hidden"], 0), x]) @ network["heads"])[:, len(TASKS) + len(DOMAINS)]
@@ -410,9 +430,9 @@ def fit(prompts, teacher, entries, inputs, epochs):
     distance = ((x @ novelty) ** 2).mean(1)
     return {
         "table": rounded, "hidden": hidden, "heads": heads, "names": np.array([n for n, _ in names]), "sizes": np.array([s for _, s in names]),
-        "abilities": np.asarray(ability(network, inputs)), "model_traits": np.asarray(network["traits"]), "models": np.array(prompts.models),
+        "abilities": np.asarray(ability(network, placing)), "model_traits": np.asarray(network["traits"]), "models": np.array(prompts.models),
         "difficulty_mean": difficulty[~np.isnan(prompts.scores).all(1)].mean(), "novelty_low": np.quantile(distance, 0.9), "novelty_high": 2 * np.quantile(distance, 0.999),
-        "skill_map": np.asarray(network["skill_map"]), "fallback": fallback_heads(prompts, wanted, difficulty),
+        "skill_map": np.asarray(network["skill_map"]), "near_traits": placing.near @ network["traits"], "standard": inputs[:, :-1], "fallback": fallback_heads(prompts, wanted, difficulty),
     }
 
 

@@ -166,3 +166,18 @@ fn traits_count_where_the_model_is_known() {
     let expected = 1.0 / (1.0 + (-2.0_f32).exp());
     assert!((without - 0.5).abs() < 1e-6 && (ability.p_correct(&said) - expected).abs() < 1e-6);
 }
+
+#[test]
+fn a_model_has_the_traits_of_known_ones_near_it() {
+    let (scores, traits) = known_models::NEIGHBOURS.first().unwrap();
+    let at = traits_near(scores);
+    let along: f32 = at.iter().zip(traits).map(|(at, own)| at * own).sum();
+    assert!(along > 0.0, "{at:?} against {traits:?}");
+    let far = traits_near(&[9.0; COUNT]);
+    assert!(far.iter().all(|trait_| trait_.abs() < 1e-6), "{far:?}");
+    assert_eq!(Ability::from_benchmarks([]).traits, [0.0; TRAIT_COUNT]);
+    assert_ne!(
+        Ability::from_benchmarks([("mmlu", 0.7)]).traits,
+        [0.0; TRAIT_COUNT]
+    );
+}
