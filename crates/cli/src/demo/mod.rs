@@ -28,7 +28,7 @@ const REAL_LLM_MAX_TOKENS: u32 = 64;
 /// The policy of the demo.
 const POLICY: &str = "envoy/policies/quickstart.json";
 /// With the real LLM: its model on a CPU is the one that runs.
-const REAL_LLM_POLICY: &str = "envoy/policies/demo.json";
+const REAL_LLM_POLICY: &str = "envoy/policies/real-llm.json";
 
 /// Arguments of `pointsman demo`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The policy, JSON or YAML [default: that of the configuration; without one envoy/policies/quickstart.json, with --real-llm
-    /// envoy/policies/demo.json]
+    /// envoy/policies/real-llm.json]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// The filter
