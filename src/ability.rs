@@ -7,7 +7,9 @@
 pub mod calibration;
 pub mod known;
 
-use crate::classifier::{Classification, SKILL_COUNT, TRAIT_COUNT, fitted, known_models};
+use crate::classifier::{
+    Classification, SKILL_COUNT, TRAIT_COUNT, fitted, known_models, neighbours,
+};
 use calibration::Calibration;
 
 /// The skill dimensions, in the order of [`Ability::skills`] and of [`Classification::demand`].
@@ -120,7 +122,7 @@ impl Ability {
 fn traits_near(standard: &[f32; COUNT]) -> [f32; TRAIT_COUNT] {
     let mut traits = [0.0; TRAIT_COUNT];
     let mut all = fitted::NOTHING;
-    for (scores, own) in &known_models::NEIGHBOURS {
+    for (scores, own) in &neighbours::NEIGHBOURS {
         let apart = standard.iter().zip(scores).map(|(a, b)| (a - b) * (a - b));
         let apart = apart.sum::<f32>() / COUNT as f32;
         let weight = (-apart / (2.0 * fitted::NEAR * fitted::NEAR)).exp();

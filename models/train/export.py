@@ -126,17 +126,23 @@ def fitted(described):
     return "\n".join(lines)
 
 
-def known_source(known, saved):
+def known_source(known):
     """The Rust source of the models whose outcomes were seen."""
     skills, traits = (len(next(iter(known.values()))[part]) for part in ("skills", "traits"))
     lines = ["//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. `models/abilities.json` has the same.", "", ALLOW_APPROX, "",
              "/// Name in lower case without the vendor, skills, traits.",
              f"pub(crate) static KNOWN_MODELS: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = ["]
     lines += [f'("{name}", {rust(entry["skills"])[0]}, {rust(entry["traits"])[0]}),' for name, entry in known.items()]
+    return "\n".join([*lines, "];", ""])
+
+
+def neighbours_source(saved):
+    """The Rust source of what places a model among those whose outcomes were seen."""
     told = np.abs(saved["standard"]).sum(1) > 0
     near = [(np.round(row.astype(float), 4).tolist(), np.round(own.astype(float), 4).tolist()) for row, own in zip(saved["standard"][told], saved["model_traits"][told])]
-    lines += ["];", "", "/// Of each of these models that has benchmark scores: their standardised logits, in the order of `BENCHMARKS`, and its traits.",
-              f"pub(crate) static NEIGHBOURS: [([f32; {len(near[0][0])}], [f32; {traits}]); {len(near)}] = ["]
+    lines = ["//! Models whose outcomes training saw, by their benchmark scores; written by `models/train/export.py`, never by hand.", "", ALLOW_APPROX, "",
+             "/// Of each that has benchmark scores: their standardised logits, in the order of `BENCHMARKS`, and its traits.",
+             f"pub(crate) static NEIGHBOURS: [([f32; {len(near[0][0])}], [f32; {len(near[0][1])}]); {len(near)}] = ["]
     lines += [f"({rust(scores)[0]}, {rust(own)[0]})," for scores, own in near]
     return "\n".join([*lines, "];", ""])
 
@@ -167,9 +173,10 @@ def main():
     known = known_models(saved, models / "benchmarks.json")
     (models / "abilities.json").write_text(json.dumps({"schema_version": 1, "note": "Fitted to measured outcomes by models/train; by name, vendor cut off.", "models": known}, indent=1) + "\n", encoding="utf-8")
     (models / "manifest.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    (pathlib.Path(args.source) / "fitted.rs").write_text(fitted(described), encoding="utf-8")
-    (pathlib.Path(args.source) / "known_models.rs").write_text(known_source(known, saved), encoding="utf-8")
-    subprocess.run(["rustfmt", "--edition", "2024", *(pathlib.Path(args.source) / f"{name}.rs" for name in ("fitted", "known_models"))], check=True)
+    sources = {"fitted": fitted(described), "known_models": known_source(known), "neighbours": neighbours_source(saved)}
+    for name, text in sources.items():
+        (pathlib.Path(args.source) / f"{name}.rs").write_text(text, encoding="utf-8")
+    subprocess.run(["rustfmt", "--edition", "2024", *(pathlib.Path(args.source) / f"{name}.rs" for name in sources)], check=True)
     print({name: entry["bytes"] for name, entry in described["files"].items()}, described["outputs"][0]["shape"])
 
 

@@ -169,7 +169,7 @@ fn traits_count_where_the_model_is_known() {
 
 #[test]
 fn a_model_has_the_traits_of_known_ones_near_it() {
-    let (scores, traits) = known_models::NEIGHBOURS.first().unwrap();
+    let (scores, traits) = neighbours::NEIGHBOURS.first().unwrap();
     let at = traits_near(scores);
     let along: f32 = at.iter().zip(traits).map(|(at, own)| at * own).sum();
     assert!(along > 0.0, "{at:?} against {traits:?}");

@@ -8,6 +8,7 @@ pub(crate) mod fitted;
 pub(crate) mod known_models;
 pub mod labels;
 mod lexicon;
+pub(crate) mod neighbours;
 pub mod onnx;
 pub mod tokenizer;
 
