@@ -8,6 +8,7 @@ from a benchmark. `generate` yields dicts with prompt, task, domain. They have n
 import random
 
 import layouts
+from templates import fill
 
 # (task, domain) of a subject, and its terms with what they mean.
 SUBJECTS = {
@@ -124,8 +125,7 @@ def _fill(rng, template):
     slots = {"p": passage, "d": talk if "Dialogue" in template else meaning, "q": rng.choice(READING.split("|")), "r": rng.choice(REVIEWS), "r2": rng.choice(REVIEWS), "t": term, "t2": other, "T": term.capitalize(), "s": subject, "l": rng.choice(layouts_languages()),
              "words": ", ".join(words), "role": rng.choice(ROLES), "thing": rng.choice(CONTENT), "role2": rng.choice(ROLES), "things": "bakers pianos lifts buses dogs".split()[rng.randrange(5)], "form": rng.choice(FORMS), "w": rng.choice("Okafor Lindqvist Marta Reyes Haan Ines Petrov Ling Abdi".split())}
     slots |= {name: rng.choice(values) for name, values in SLOTS.items()} | {"city2": rng.choice(SLOTS["city"])}
-    for name, value in slots.items():
-        template = template.replace("{" + name + "}", value)
+    template = fill(template, slots)
     for name, low, high in (("y", 1820, 2023), ("n", 20, 900), ("m", 12, 60), ("k", 2, 9), ("w", 0, 0)):
         template = template.replace("{" + name + "}", str(rng.randint(low, high)) if high else "Marta")
     return template, SUBJECTS[subject][1]

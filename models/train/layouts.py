@@ -9,6 +9,8 @@ import json
 import random
 import re
 
+from templates import split
+
 OPTION = re.compile(r"\n\(?([A-J])[.)]\s*")
 MARKS = ["{A}. ", "{A}. ", "{A}) ", "({A}) ", "{A}: ", "[{A}] ", "{a}. ", "{a}) ", "({a}) ", "{n}. ", "{n}) ", "({n}) ", "- ", "* ", "• ", "Option {A}: ", "Choice {n}: ", "**{A}.** ", "{A} - ", "{A}\t"]
 BETWEEN = ["\n"] * 8 + ["\n\n", "\n  ", " ", "; ", " | ", ", "]
@@ -80,7 +82,7 @@ def _exam(rng, row, peers):
     subject = str(row["benchmark"] if row["source"] not in ("mmlu", "mmlu_pro") else row["group"].split("/")[-1])
     draw = rng.random()
     if draw < 0.10:
-        frame = rng.choice([*_split(FRAMES["knowledge_qa"]), "{q}", "{q}"])
+        frame = rng.choice([*split(FRAMES["knowledge_qa"]), "{q}", "{q}"])
         return frame.replace("{q}", question), "stem"
     if draw < 0.18:
         claim = f"{question} {rng.choice(options)}"
@@ -97,14 +99,10 @@ def _exam(rng, row, peers):
     return lay_out(rng, question, options, subject, [shot for shot in shots if shot and len(shot[0]) < 500]), kind
 
 
-def _split(text):
-    return [part for part in text.replace("\n", "|").split("|") if part]
-
-
 def framed(rng, prompt, task):
     """A prompt in a frame: of its task, or one that any prompt may stand in."""
     own = FRAMES.get(task)
-    frame = rng.choice(_split(own)) if own and rng.random() < 0.6 else rng.choice(_split(NEUTRAL))
+    frame = rng.choice(split(own)) if own and rng.random() < 0.6 else rng.choice(split(NEUTRAL))
     return frame.replace("\\n", "\n").replace("{q}", prompt)
 
 

@@ -7,6 +7,8 @@ with prompt, task, domain. They have no outcomes, and nothing is assumed of thei
 
 import random
 
+from templates import fill
+
 # Tasks by rule: what is given, what is to be done with it, what comes out. Each is put together anew, rules first or last.
 GIVEN = {
     "string": ["a string of the letters A to E", "a word in small letters", "a sentence without punctuation", "a line of brackets", "a code word", "a chain of symbols such as # and *"],
@@ -151,9 +153,7 @@ def stories(rng):
     names = rng.sample(NAMES, 3)
     text = rng.choice(STORIES)
     slots = {"a": names[0], "b": names[1], "c": names[2], "things": rng.choice(THINGS), "p": rng.randint(2, 12), "q": rng.randint(3, 40), "r": rng.randint(60, 900), "s": rng.randint(12, 90)}
-    for name, value in slots.items():
-        text = text.replace("{" + name + "}", str(value))
-    return text
+    return fill(text, slots)
 
 
 DOES = [("sums", "the sum of the squares of the even numbers"), ("window", "the largest sum of k neighbours"), ("merge", "two sorted lists as one sorted list"), ("rle", "the run-length encoding of a string"), ("flatten", "a nested list as a flat one"), ("balanced", "whether brackets are balanced"), ("ranges", "the gaps between intervals"), ("roman", "an integer as a Roman numeral"),

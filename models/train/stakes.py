@@ -6,6 +6,8 @@ is not assumed. Not one stands in tests/data/prompts.jsonl, and the names of its
 
 import random
 
+from templates import fill
+
 DRUGS = "amoxicillin|ibuprofen|metoprolol|lisinopril|omeprazole|insulin glargine|sertraline|prednisone|atorvastatin|apixaban|levothyroxine|methotrexate|lithium|diazepam|tramadol|aspirin|salbutamol|doxycycline|clopidogrel|gabapentin|heparin|digoxin|furosemide|morphine|naproxen|citalopram|rivaroxaban|dabigatran|itraconazole|voriconazole|clarithromycin|rifampicin|phenytoin|carbamazepine|valproate|simvastatin|tacrolimus|ciclosporin|amiodarone|verapamil|azathioprine|tamoxifen|haloperidol|fluoxetine|linezolid|ciprofloxacin|empagliflozin|semaglutide|an oral contraceptive|grapefruit juice|St John's wort|vancomycin|oxycodone|adalimumab".split("|")
 ILLS = "asthma|gout|a migraine|shingles|high blood pressure|atrial fibrillation|pneumonia|eczema|a urinary tract infection|depression|osteoporosis|appendicitis|a concussion|anaemia|hepatitis B|coeliac disease|a kidney stone|measles|sciatica|sepsis|endometriosis|an overactive thyroid|stroke|tonsillitis".split("|")
 SIGNS = "chest pain|a stiff neck and fever|numb fingers|blood in the urine|a swollen ankle|dizziness when standing up|shortness of breath|a rash that spreads|blurred vision|night sweats|palpitations|a cough for six weeks|stomach cramps|a lump under the arm|vomiting|jaundice".split("|")
@@ -47,8 +49,7 @@ CONTRASTS = {
 def _fill(rng, template):
     slots = {"drug": DRUGS, "drug2": DRUGS, "ill": ILLS, "sign": SIGNS, "sign2": SIGNS, "who": WHO, "other": DISPUTES, "act": ACTS, "law": LAWS, "law2": LAWS,
              "money": MONEY, "money2": MONEY, "firm": FIRMS, "age": [str(k) for k in range(18, 95)], "n": [str(100 * k) for k in range(5, 90)], "m": [str(110 * k) for k in range(5, 90)]}
-    for name, values in slots.items():
-        template = template.replace("{" + name + "}", rng.choice(values))
+    template = fill(template, {name: rng.choice(values) for name, values in slots.items()})
     return template[0].upper() + template[1:] if rng.random() < 0.7 else template
 
 

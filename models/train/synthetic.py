@@ -8,6 +8,7 @@ the instruction, not by the material. `generate` yields dicts with prompt, task,
 import random
 
 import layouts
+from templates import fill, split
 
 LANGUAGES = """English French Spanish German Italian Portuguese Dutch Polish Russian Ukrainian Turkish Arabic Hebrew Hindi Bengali
 Urdu Chinese Japanese Korean Vietnamese Thai Indonesian Swedish Norwegian Danish Finnish Greek Czech Romanian Hungarian Latin
@@ -91,10 +92,6 @@ AFTER = ["", "", "", "", "", "", " Thanks!", " please", " Thank you in advance."
 DOMAIN_OF = {"code": "technology", "math": "mathematics"}
 
 
-def _split(text):
-    return [part for part in text.replace("\n", "|").split("|") if part]
-
-
 def _material(rng, corpus):
     """A text to be worked on, its domain, and the source of the training split that it is from, if any."""
     if corpus and rng.random() < 0.35:
@@ -103,7 +100,7 @@ def _material(rng, corpus):
         exam = layouts.options_of(row["prompt"])
         return (exam[0] if exam else row["prompt"])[: rng.choice([200, 600, 1500])], row["domain"], row["source"]
     domain = rng.choice(list(TEXTS))
-    sentences = _split(TEXTS[domain])
+    sentences = split(TEXTS[domain])
     count = rng.choice([1, 1, 2, 3, 4, 6, 8])
     return " ".join(rng.choice(sentences) for _ in range(count)), domain, None
 
@@ -122,7 +119,7 @@ def _lay_out(rng, instruction, text):
 def _transforms(rng, corpus, count):
     kinds = {"translation": TRANSLATE, "summarization": SUMMARIZE, "rewriting": REWRITE, "extraction": EXTRACT, "classification": CLASSIFY}
     for task, templates in kinds.items():
-        templates = _split(templates)
+        templates = split(templates)
         for _ in range(count):
             text, domain, material = _material(rng, corpus)
             classes = rng.choice(CLASSES).split()
@@ -131,22 +128,18 @@ def _transforms(rng, corpus, count):
                 "m": str(rng.choice([20, 30, 50, 100, 200])), "what": rng.choice(WHAT), "classes": ", ".join(classes), "a": classes[0], "b": classes[-1],
             }
             instruction = rng.choice(templates)
-            for name, value in slots.items():
-                instruction = instruction.replace("{" + name + "}", value)
-            yield _lay_out(rng, instruction, text), task, domain, material
+            yield _lay_out(rng, fill(instruction, slots), text), task, domain, material
 
 
 def _plain(rng, count):
     for task, templates in PLAIN.items():
-        templates = _split(templates)
+        templates = split(templates)
         for _ in range(count):
             slots = {
                 "x": rng.choice(X), "y": rng.choice(X), "p": str(rng.randint(2, 20)), "q": str(rng.randint(15, 2000)), "l": rng.choice(CODE),
                 "l2": rng.choice(CODE), "do": rng.choice(DO), "d": rng.choice(DISEASES), "c": rng.choice(COUNTRIES),
             }
-            prompt = rng.choice(templates)
-            for name, value in slots.items():
-                prompt = prompt.replace("{" + name + "}", value)
+            prompt = fill(rng.choice(templates), slots)
             # What such a prompt is about was not written down, so only the tasks that imply it have a domain.
             yield prompt.replace("\\n", "\n"), task, DOMAIN_OF.get(task), None
 

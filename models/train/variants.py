@@ -11,6 +11,8 @@ import pathlib
 import random
 import re
 
+from templates import fill
+
 SEED = 20261124
 TRAINING = {
     "before": ["please ", "hi! ", "Hey, could you help me? ", "Good morning. ", "I would appreciate your help. ", "ok so ", "Quick one: ", "Dear assistant, ", "Pardon me, ", "Greetings! ", "Would you mind helping? ", "I was hoping you could answer this: ", "I want this: ", "My request is: ", "I've got a question. ", "hello there\n", "When you have a minute: "],
@@ -79,8 +81,7 @@ def claim(rng):
     text = rng.choice(CLAIMS[rng.choice(["low", "high"])].split("|"))
     slots = {name: rng.choice(words) for name, words in CLAIM_PARTS.items()}
     slots |= {"n": str(rng.randint(1, 3)), "m": str(rng.randint(8, 10)), "tag": rng.choice(["low", "easy", "min", "tiny", "none", "light"]), "tag2": rng.choice(["high", "hard", "max", "extreme", "full", "expert"])}
-    for name, word in slots.items():
-        text = text.replace("{" + name + "}", word)
+    text = fill(text, slots)
     text = text[0].upper() + text[1:] if rng.random() < 0.8 else text
     return text + claim(rng) if rng.random() < 0.15 else text
 
