@@ -1,8 +1,8 @@
 //! `pointsman demo`: real prompts through a real Envoy, and what they would have cost at the biggest model.
 //!
-//! It starts the backends and an Envoy as `pointsman render` configures it for the policy, failover included, sends every prompt with `model: auto` and once more
-//! pinned to the biggest model, and shows both. Routing and decisions are real. The backends' answers and latencies are
-//! simulated from the policy, except for the real LLM of `--real-llm`; the output says so.
+//! It starts the backends and an Envoy as `pointsman render` configures it for the policy, failover included, sends every
+//! prompt with `model: auto` and once more pinned to the biggest model, and shows both. Routing and decisions are real. The
+//! backends' answers and latencies are simulated from the policy, except for the real LLM of `--real-llm`; the output says so.
 
 mod exchange;
 pub mod fleet;

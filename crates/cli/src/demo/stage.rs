@@ -94,9 +94,9 @@ impl Stage {
         }
         let config = match options.config {
             Some(config) => shipped(config, fleet, options, &addresses)?,
-            None => rendered(fleet, options, &addresses, &path).await?,
+            None => rendered(fleet, options, &addresses).await?,
         };
-        self.envoy = Some(Envoy::start(options.envoy, &config.with_ports_from_os(), 2).await?);
+        self.envoy = Some(Envoy::start(options.envoy, &config, 2).await?);
         self.failing = match options.config {
             Some(_) => None,
             None => simulated(fleet, options, &addresses),
@@ -251,6 +251,7 @@ fn shipped(
         );
     }
     Ok(config
+        .with_ports_from_os()
         .with_module(options.module)
         .with_endpoints(|cluster| clusters.get(cluster).copied()))
 }
@@ -260,7 +261,6 @@ async fn rendered(
     fleet: &Fleet,
     options: &Options<'_>,
     addresses: &BTreeMap<String, SocketAddr>,
-    directory: &Path,
 ) -> Result<Config, Failure> {
     let mut policy = fleet.source.clone();
     let backends = policy.get_mut("backends").and_then(Value::as_array_mut);
@@ -279,12 +279,8 @@ async fn rendered(
             backend.remove("health");
         }
     }
-    let file = directory.join("rendered-policy.json");
-    std::fs::write(&file, policy.to_string())
-        .map_err(|error| failed("cannot write the policy", error))?;
     let version = crate::envoy::version(options.envoy).await?;
-    let text = crate::render::local(&file, &version, options.module, options.llm.is_some())?;
-    Config::parse(&text).map_err(|error| failed("what was rendered is no configuration", error))
+    crate::render::local(&policy, &version, options.module, options.llm.is_some())
 }
 
 /// The backend of the fastest accelerator that is a simulation, and where it listens.

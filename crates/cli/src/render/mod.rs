@@ -17,7 +17,9 @@ use clap::{Args as _, FromArgMatches as _};
 use pointsman::chain::{self, Failover};
 use pointsman::policy::Policy;
 use pointsman::policy::verify::PublicKey;
+use serde_json::Value;
 
+use crate::envoy::Config;
 use crate::failure::Failure;
 use crate::input;
 
@@ -131,33 +133,32 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The complete configuration for the policy in a file, for an Envoy of this version that runs here. `patient` waits for
-/// answers as long as the slowest model on a laptop needs.
+/// The complete configuration for a policy, for an Envoy of this version that runs here, its ports from the OS. `patient` waits
+/// for answers as long as the slowest model on a laptop needs.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; [`Failure::Unmet`] where nothing can be written for a moment.
 pub fn local(
-    policy: &Path,
+    policy: &Value,
     envoy_version: &str,
     module: &Path,
     patient: bool,
-) -> Result<String, Failure> {
-    let (policy, module) = (policy.to_string_lossy(), module.to_string_lossy());
-    let mut words = vec!["envoy", &policy, "--envoy-version", envoy_version];
-    words.extend([
-        "--module",
-        &module,
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-port",
-        "0",
-    ]);
+) -> Result<Config, Failure> {
+    let failed = |error| Failure::Unmet(format!("cannot write the policy: {error}"));
+    let directory = tempfile::tempdir().map_err(failed)?;
+    let file = directory.path().join("policy.json");
+    std::fs::write(&file, policy.to_string()).map_err(failed)?;
+    let (file, module) = (file.to_string_lossy(), module.to_string_lossy());
+    let mut words = vec!["envoy", &file, "--envoy-version", envoy_version];
+    words.extend(["--module", &module]);
     if patient {
         words.extend(["--first-token-timeout", PATIENCE_S]);
         words.extend(["--answer-timeout", PATIENCE_S]);
     }
-    let args = parsed(&words)?;
-    render(&args).map(|(text, _)| text)
+    let (text, _) = render(&parsed(&words)?)?;
+    let config = Config::parse(&text)
+        .map_err(|error| Failure::Unmet(format!("what was rendered is no YAML: {error}")))?;
+    Ok(config.with_ports_from_os())
 }
 
 /// What was asked for, and what was chosen for the operator.

@@ -1,5 +1,6 @@
-//! `pointsman soak`: what grows when many requests meet many backends. One Envoy with two workers, configured
-//! for a fleet of its own as `pointsman render` does it, failover included, and a server on the loopback address that answers at once.
+//! `pointsman soak`: what grows when many requests meet many backends. One Envoy with two workers,
+//! configured for a fleet of its own as `pointsman render` does it, failover included, and a server on the loopback address that
+//! answers at once.
 //!
 //! It samples what Envoy has resident, what the module's virtual machines have (their memory never shrinks, so growth is seen
 //! for certain), and the size of the record that workers share. It never fails because of time: only where one of the last two
@@ -14,7 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::bench::upstream;
@@ -75,7 +75,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let upstream = upstream::start()?;
     let runtime = crate::runtime()?;
     let version = runtime.block_on(crate::envoy::version(&args.envoy))?;
-    let config = rendered(args, &version, &fleet::policy(args.backends, upstream))?;
+    let policy = fleet::policy(args.backends, upstream);
+    let config = crate::render::local(&policy, &version, &args.module, false)?.without_access_log();
     let report = runtime.block_on(soak(args, &config))?;
     print!("{}", report.table());
     std::fs::write(&args.output, report.json()).map_err(|error| {
@@ -83,19 +84,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     println!("\nwritten to {}", args.output.display());
     report.verdict()
-}
-
-/// The configuration for `policy`.
-fn rendered(args: &Args, version: &str, policy: &Value) -> Result<Config, Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::Unmet(format!("cannot write the configuration: {error}"))
-    };
-    let directory = tempfile::tempdir().map_err(|error| failed(&error))?;
-    let file = directory.path().join("policy.json");
-    std::fs::write(&file, policy.to_string()).map_err(|error| failed(&error))?;
-    let text = crate::render::local(&file, version, &args.module, false)?;
-    let config = Config::parse(&text).map_err(|error| failed(&error))?;
-    Ok(config.with_ports_from_os().without_access_log())
 }
 
 async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
