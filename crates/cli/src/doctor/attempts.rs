@@ -8,6 +8,8 @@ use super::Finding;
 use super::checks::{DEFAULT_BUFFER, error, failure_policy, stop_iteration};
 use super::subject::{Attempt, Site, Subject};
 
+/// What mends clusters and filters that do not fit each other.
+const RENDER: &str = "render clusters and filters together: `pointsman render`";
 /// The first version that picks the cluster of each attempt.
 const PER_ATTEMPT_SINCE: [u64; 3] = [1, 39, 0];
 
@@ -47,10 +49,9 @@ pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
             "render the configuration for this version: `pointsman render` with `--envoy-version`",
         ));
     }
-    let mend = "render clusters and filters together: `pointsman render`";
     if subject.attempts.is_empty() {
         let problem = "no cluster has the filter of attempts: an attempt at another backend asks it for a model that it does not have";
-        findings.push(error("failover", place, problem, mend));
+        findings.push(error("failover", place, problem, RENDER));
         return;
     }
     for attempt in &subject.attempts {
@@ -65,7 +66,7 @@ pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
             let problem = format!(
                 "the cluster `{cluster}` has no filter of attempts: what is sent there keeps another backend's model name"
             );
-            findings.push(error("failover", place.clone(), &problem, mend));
+            findings.push(error("failover", place.clone(), &problem, RENDER));
         }
     }
 }
@@ -73,12 +74,11 @@ pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
 /// Whether a cluster's filter takes what this one decides.
 fn fits(attempt: &Attempt, site: &Site, plugin: &Plugin, findings: &mut Vec<Finding>) {
     let place = attempt.place();
-    let mend = "render clusters and filters together: `pointsman render`";
     if let Some(Ok(Role::Attempt(failover))) = &attempt.plugin
         && *failover != plugin.failover
     {
         let problem = "it follows chains in another way than the filter that decides";
-        findings.push(error("failover", place.clone(), problem, mend));
+        findings.push(error("failover", place.clone(), problem, RENDER));
     }
     let id = |config: &Value| {
         config
@@ -88,7 +88,7 @@ fn fits(attempt: &Attempt, site: &Site, plugin: &Plugin, findings: &mut Vec<Find
     };
     if id(&attempt.plugin_config) != id(&site.plugin_config) {
         let problem = "its `vm_id` is not that of the filter that decides, which publishes the policy there: attempts keep the first backend's model name, path and key";
-        findings.push(error("failover", place.clone(), problem, mend));
+        findings.push(error("failover", place.clone(), problem, RENDER));
     }
     let wanted = plugin.policy.max_body_bytes as u64;
     let limit = attempt.connection_buffer.unwrap_or(DEFAULT_BUFFER);
