@@ -95,12 +95,7 @@ pub struct Origin {
 impl Origin {
     /// That of a chain as it stands in the header.
     pub fn of(chain: &[u8]) -> Option<Origin> {
-        let text = std::str::from_utf8(chain).ok()?;
-        let (rest, plugin) = text.rsplit_once(';')?;
-        Some(Origin {
-            policy: u32::from_str_radix(rest.rsplit_once(';')?.1, 16).ok()?,
-            plugin: u64::from_str_radix(plugin, 16).ok()?,
-        })
+        Some(Chain::parse(chain)?.origin)
     }
 }
 

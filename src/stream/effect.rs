@@ -94,3 +94,19 @@ pub enum Effect {
     /// Write a log line. Never holds text of a prompt.
     Log(Level, String),
 }
+
+impl Effect {
+    /// Whether the host has to answer it with an event, and does nothing else about it.
+    pub const fn is_question(&self) -> bool {
+        matches!(
+            self,
+            Effect::ReadBody { .. }
+                | Effect::ReadClock
+                | Effect::ReadResponseHead
+                | Effect::ReadChunk { .. }
+                | Effect::ReadAttempts
+                | Effect::ReadDetails
+                | Effect::ReadHost
+        )
+    }
+}

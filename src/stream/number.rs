@@ -1,4 +1,5 @@
-//! Numbers as text, and text as numbers. Written by plain pushes: the formatting machinery for floats would cost more code than all of this file.
+//! Numbers as text, and text as numbers. Written by plain pushes: the formatting machinery for floats would cost more code than
+//! all of this file.
 
 /// Writes `value` with at most `decimals` decimals (up to 12), trailing zeros left out. What is past 2⁶⁴ after scaling is
 /// cut off there; what is not a number becomes 0.

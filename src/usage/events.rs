@@ -81,7 +81,7 @@ impl Events {
 
     /// Whether the next byte begins an event.
     pub(super) fn is_between(&self) -> bool {
-        !self.is_open && self.place == Place::Field(0)
+        !self.is_open
     }
 
     /// Takes bytes of a line, the first of which is `byte`, and says how many.

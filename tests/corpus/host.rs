@@ -162,15 +162,7 @@ impl Host {
     /// Carries out an effect, or gives it back where it is a question.
     fn perform(&mut self, effect: Effect) -> Option<Effect> {
         match effect {
-            Effect::ReadBody { .. }
-            | Effect::ReadClock
-            | Effect::ReadResponseHead
-            | Effect::ReadChunk { .. }
-            | Effect::ReadAttempts
-            | Effect::ReadDetails
-            | Effect::ReadHost => {
-                return Some(effect);
-            }
+            question if question.is_question() => return Some(question),
             Effect::Pause => self.held = true,
             Effect::Continue => self.held = false,
             Effect::RemoveRequestHeader(name) => {

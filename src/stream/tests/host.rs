@@ -116,15 +116,7 @@ impl Host {
         match effect {
             Effect::Pause => self.held = true,
             Effect::Continue => self.held = false,
-            Effect::ReadBody { .. }
-            | Effect::ReadClock
-            | Effect::ReadResponseHead
-            | Effect::ReadChunk { .. }
-            | Effect::ReadAttempts
-            | Effect::ReadDetails
-            | Effect::ReadHost => {
-                return Some(effect);
-            }
+            question if question.is_question() => return Some(question),
             Effect::ReplaceChunk(bytes) => self.chunk = bytes,
             Effect::RemoveResponseHeader(gone) => {
                 self.response_headers.retain(|(name, _)| *name != gone);
