@@ -1,6 +1,6 @@
 //! The tables of the plugin's configuration for people and editors.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::source::{PLUGIN, SOURCE};
 use crate::policy::publish::{schema_of_object, tables};
@@ -12,6 +12,12 @@ pub fn schema() -> Value {
         let draft = "https://json-schema.org/draft/2020-12/schema";
         fields.insert("$schema".into(), draft.into());
         fields.insert("title".into(), "Pointsman plugin configuration".into());
+        // Attempts have none.
+        fields.insert(
+            "if".into(),
+            json!({"properties": {"role": {"const": "attempt"}}, "required": ["role"]}),
+        );
+        fields.insert("else".into(), json!({"required": ["policy"]}));
     }
     schema
 }
@@ -36,6 +42,8 @@ mod tests {
         assert_eq!(source["required"], serde_json::json!(["cluster", "path"]));
         assert_eq!(source["properties"]["interval_ms"]["minimum"], 100.0);
         assert_eq!(schema["properties"]["policy"]["type"], "object");
+        assert_eq!(schema["else"]["required"], json!(["policy"]));
+        assert_eq!(schema["if"]["properties"]["role"]["const"], "attempt");
     }
 
     #[test]
