@@ -35,9 +35,10 @@ MATH_SUBJECTS = {"high_school_mathematics", "high_school_statistics", "college_m
 
 
 def stem(prompt):
-    """What makes two prompts the same question: its words, without options and layout."""
+    """What makes two prompts the same question: its words, in any script, and its signs, without options and layout. Without signs `3 - 4` would be
+    `3 + 4`, two boards of a puzzle one, and everything in Chinese the same."""
     text = re.split(r"\n\(?[A-J][.)]\s", prompt.lower())[0]
-    return re.sub(r"[^a-z0-9]+", " ", text).strip()
+    return " ".join(re.findall(r"[^\W_]+|[^\w\s]|_", text))
 
 
 def read(path):
