@@ -46,7 +46,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm bench soak train lint deny clean
+.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm bench bench-floor soak train lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -196,6 +196,13 @@ demo: $(RUN_STAMPS) wasm cli $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts thro
 
 bench: $(RUN_STAMPS) wasm cli ## bare Envoy against Envoy with the filter: latency, throughput, memory
 	@$(CLI) bench
+
+# What no filter that reads and edits bodies can be below, on the same machine.
+FLOOR := $(TARGET)/floor.wasm
+bench-floor: $(RUN_STAMPS) cli ## the same for a filter that decides nothing: what is left of `bench` is ours
+	@cargo build --locked --package pointsman-filter --example floor --target wasm32-wasip1 --profile module
+	@cp $(TARGET)/wasm32-wasip1/module/examples/floor.wasm $(FLOOR)
+	@$(CLI) bench --module $(FLOOR) --sizes 1000 --seconds 60 --output $(TARGET)/bench-floor.json
 
 # Ten minutes and a million requests, and longer where the machine needs longer for these.
 MINUTES ?= 10
