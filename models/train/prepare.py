@@ -7,6 +7,7 @@ import pathlib
 import everyday
 import exams
 import layouts
+import openings
 import puzzles
 import rows
 import stakes
@@ -32,7 +33,7 @@ def main():
     corpus = [row for row in train if row["domain"] and len(row["prompt"]) > 30]
     made = [
         {**row, "file": "synthetic", "benchmark": "synthetic", "group": "synthetic", "models": {}, "id": f"synthetic/{i}"}
-        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED), *stakes.generate(SEED), *puzzles.generate(SEED), *exams.generate(SEED)])
+        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED), *stakes.generate(SEED), *puzzles.generate(SEED), *exams.generate(SEED), *openings.generate(SEED)])
     ]
     varied = list(variants.augment(SEED, train + made))
     laid_out = list(layouts.copies(SEED, train))

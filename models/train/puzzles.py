@@ -175,7 +175,7 @@ def code(rng):
         f"Write a regular expression in {lang} that matches dates such as 2024-03-{rng.randint(10, 28)}.", f"Our service in {lang} runs out of memory when it computes {what}. Here is the code:\n\n{broken}\n\nWhat is wrong and how do I fix it?", f"Build a command-line tool in {lang} that reads a CSV file and prints {what}."])
 
 
-KINDS = [(letters, "reasoning", "general", 500), (lists, "reasoning", "general", 300), (grids, "reasoning", "general", 500), (logic, "reasoning", "general", 700), (paths, "reasoning", "general", 350), (ruled, "reasoning", "general", 1200), (sums, "math", "mathematics", 700), (stories, "math", "mathematics", 600), (code, "code", "technology", 700)]
+KINDS = [(letters, "reasoning", "general", 900), (lists, "reasoning", "general", 500), (grids, "reasoning", "general", 600), (logic, "reasoning", "general", 900), (paths, "reasoning", "general", 450), (ruled, "reasoning", "general", 1200), (sums, "math", "mathematics", 700), (stories, "math", "mathematics", 600), (code, "code", "technology", 700)]
 
 
 def generate(seed):
