@@ -7,7 +7,7 @@ use super::seen::Seen;
 use super::sweep::Table;
 
 /// What the gap between two models' P(correct) counts beside `gain`, which is a z-score: see docs/eval.md.
-const GAP_WEIGHT: f64 = 4.0;
+const GAP_WEIGHT: f64 = 8.0;
 
 /// The pair that was asked for, or the cheapest and the best model.
 pub fn pair(
