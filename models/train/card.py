@@ -4,6 +4,8 @@ import argparse
 import json
 import pathlib
 
+from evaluate import GAP_WEIGHT
+
 LEFT_OUT = ("<!-- left out: written by models/train/card.py -->", "<!-- end of left out -->")
 BASELINES = ("<!-- baselines: written by models/train/card.py -->", "<!-- end of baselines -->")
 START, END = "<!-- figures: written by models/train/card.py -->", "<!-- end of figures -->"
@@ -17,7 +19,8 @@ def tables(figures):
     apgr = figures["apgr"]
     lines = [f"APGR, Mixtral-8x7B-Instruct → GPT-4-1106 on MMLU validation questions (n = {apgr['n']}; subjects seen in training):", "", "| router | APGR [95 %] |", "|---|---|"]
     named = {
-        "random": "random", "length": "longer prompt → strong", "p_strong_minus_p_weak": "P(strong correct) − P(weak correct)", "gain": "`gain`: 2 z(gain) + z(weak wrong) + z(length)",
+        "random": "random", "length": "longer prompt → strong", "p_strong_minus_p_weak": "P(strong correct) − P(weak correct)", "scorer": f"`gain` + {GAP_WEIGHT} · (P(strong) − P(weak)), which ranks a pair in `pointsman eval`",
+        "gain": "`gain`: 2 z(gain) + z(weak wrong) + 2 z(length)",
         "weak_wrong": "`weak_wrong` alone", "difficulty": "`difficulty` alone",
     }
     lines += [f"| {text} | {between(apgr[name])} |" for name, text in named.items()]
@@ -41,7 +44,7 @@ def left_out_tables(said):
     lines += ["", "| models left out, placed by scores | models | prompts | AUC within a model [95 %] | ECE [95 %] |", "|---|---|---|---|---|"]
     for name, row in said["models"].items():
         lines.append(f"| {'all sources' if name == 'all' else name} | {row['models']} | {row['n']} | {between(row['auc'])} | {between(row['ece'])} |")
-    lines += ["", "| MMLU subjects left out | questions | APGR by gain + 4 · (P(strong) − P(weak)) | by `gain` | longer prompt → strong |", "|---|---|---|---|---|"]
+    lines += ["", f"| MMLU subjects left out | questions | APGR by gain + {GAP_WEIGHT} · (P(strong) − P(weak)) | by `gain` | longer prompt → strong |", "|---|---|---|---|---|"]
     for number, row in enumerate(said["subjects"], 1):
         lines.append(f"| part {number} of {len(said['subjects'])} | {row['n']} | {between(row['scorer'])} | {between(row['gain'])} | {between(row['length'])} |")
     mean = {name: sum(row[name][0] for row in said["subjects"]) / len(said["subjects"]) for name in ("scorer", "gain", "length")}

@@ -13,6 +13,7 @@ from rows import DOMAINS, TASKS
 
 class Prompts:
     """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens` [prompt, model] (NaN unknown),
+    `attempts` [prompt, model] (of how many a score is the mean),
     `assumed` (index of the kind of `assumed.KINDS`, −1 where nothing is assumed), `quiet` (nothing was measured, nor of the like)."""
 
     def __init__(self, work, name, vocabulary_size, models):
@@ -41,12 +42,13 @@ class Prompts:
         self.quiet = np.array([not r["models"] and r["source"] != "procedural" and "layout" not in r for r in self.rows])
         self.models = models
         self.scores = np.full((len(self.rows), len(models)), np.nan, np.float32)
+        self.attempts = np.ones((len(self.rows), len(models)), np.float32)
         self.log_tokens = np.full(len(self.rows), np.nan, np.float32)
         column = {name: i for i, name in enumerate(models)}
         for i, row in enumerate(self.rows):
             counts = []
             for name, outcome in row["models"].items():
-                self.scores[i, column[name]] = outcome["score"]
+                self.scores[i, column[name]], self.attempts[i, column[name]] = outcome["score"], outcome.get("k", 1)
                 # One letter of an exam's answer key is no answer's length.
                 if outcome.get("output_tokens", 0) > 1:
                     counts.append(np.log(outcome["output_tokens"]))
@@ -57,7 +59,7 @@ class Prompts:
         """The prompts of a mask, as a copy."""
         out = copy.copy(self)
         out.rows = [row for row, take in zip(self.rows, mask) if take]
-        for name in ("ids", "n", "features", "bag", "task", "domain", "file", "group", "assumed", "quiet", "scores", "log_tokens"):
+        for name in ("ids", "n", "features", "bag", "task", "domain", "file", "group", "assumed", "quiet", "scores", "attempts", "log_tokens"):
             setattr(out, name, getattr(self, name)[mask].copy())
         return out
 

@@ -18,6 +18,8 @@ from rows import DOMAINS, TASKS
 WEAK, STRONG = "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 # The share of difficulty that is taken away from a prompt of which nothing is known; `shrink` in src/classifier/mod.rs.
 SHRINK = 0.75
+# What ranks the prompts of a pair is `gain` and so many times the gap between P(correct): `GAP_WEIGHT` in crates/cli/src/eval/pairing.rs.
+GAP_WEIGHT = 8
 
 
 def softmax(x):
@@ -37,6 +39,14 @@ def run(path, prompts):
 
 def read_heads(raw, manifest):
     return {r["name"]: raw[:, r["start"] : r["start"] + r["len"]] for r in manifest["outputs"][0]["ranges"]}
+
+
+def say(saved, prompts):
+    """The heads, as the ONNX file would give them, of what `train.fit` returned."""
+    x = np.hstack([np.asarray(prompts.bag @ saved["table"].astype(np.float32)), prompts.features])
+    raw = np.hstack([np.maximum(x @ saved["hidden"], 0), x]) @ saved["heads"]
+    starts = np.concatenate([[0], np.cumsum(saved["sizes"])])
+    return {str(name): raw[:, a:b] for name, a, b in zip(saved["names"], starts, starts[1:])}
 
 
 def uncertainty(heads, constants):
@@ -86,10 +96,10 @@ def pair(val, heads, p):
     weak, strong = (val.models.index(name) for name in (WEAK, STRONG))
     rows = ~np.isnan(val.scores[:, weak]) & ~np.isnan(val.scores[:, strong])
     w, s = val.scores[rows, weak], val.scores[rows, strong]
-    rng = np.random.default_rng(1)
+    rng, gap = np.random.default_rng(1), p[rows, strong] - p[rows, weak]
     score = {
         "length": val.features[rows, 0], "random": rng.random(rows.sum()), "gain": heads["gain"][rows, 0], "weak_wrong": heads["weak_wrong"][rows, 0],
-        "difficulty": heads["difficulty"][rows, 0], "p_strong_minus_p_weak": p[rows, strong] - p[rows, weak], "clairvoyant": s - w,
+        "difficulty": heads["difficulty"][rows, 0], "p_strong_minus_p_weak": gap, "scorer": heads["gain"][rows, 0] + GAP_WEIGHT * gap, "clairvoyant": s - w,
     }
     return {"n": int(rows.sum()), **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w)) for name, v in score.items()}}
 

@@ -39,14 +39,6 @@ def fold_of(name):
     return zlib.crc32(name.encode()) % FOLDS
 
 
-def say(saved, prompts):
-    """The heads, as the ONNX file would give them."""
-    x = np.hstack([np.asarray(prompts.bag @ saved["table"].astype(np.float32)), prompts.features])
-    raw = np.hstack([np.maximum(x @ saved["hidden"], 0), x]) @ saved["heads"]
-    starts = np.concatenate([[0], np.cumsum(saved["sizes"])])
-    return {str(name): raw[:, a:b] for name, a, b in zip(saved["names"], starts, starts[1:])}
-
-
 def logit(p):
     p = np.clip(p, 1e-6, 1 - 1e-6)
     return np.log(p / (1 - p))
@@ -102,7 +94,7 @@ def measured(p, scores):
 def of_source(saved, val, source, inputs):
     rows = val.only(val.file == source)
     columns = ~np.isnan(rows.scores).all(0)
-    heads, scores = say(saved, rows), rows.scores[:, columns]
+    heads, scores = evaluate.say(saved, rows), rows.scores[:, columns]
     p = evaluate.p_correct(heads, saved, (inputs @ saved["skill_map"])[columns], saved["near_traits"][columns])
     task = heads["task"].argmax(1)
     labelled = rows.task >= 0
@@ -112,7 +104,7 @@ def of_source(saved, val, source, inputs):
 
 def of_models(saved, val, out, inputs):
     """Models that were left out, in every source that has them."""
-    p = evaluate.p_correct(say(saved, val), saved, inputs @ saved["skill_map"], saved["near_traits"])
+    p = evaluate.p_correct(evaluate.say(saved, val), saved, inputs @ saved["skill_map"], saved["near_traits"])
     where = np.isin(val.models, sorted(out))
     return np.where(where & ~np.isnan(val.scores), p, np.nan)
 
@@ -120,10 +112,10 @@ def of_models(saved, val, out, inputs):
 def of_subjects(saved, prompts, inputs):
     """APGR of the pair on subjects that were left out, by the scorer of `pointsman eval` and by length."""
     weak, strong = (prompts.models.index(name) for name in (evaluate.WEAK, evaluate.STRONG))
-    heads = say(saved, prompts)
+    heads = evaluate.say(saved, prompts)
     p = evaluate.p_correct(heads, saved, saved["abilities"], saved["model_traits"])
     w, s = prompts.scores[:, weak], prompts.scores[:, strong]
-    score = {"scorer": heads["gain"][:, 0] + 4 * (p[:, strong] - p[:, weak]), "gain": heads["gain"][:, 0], "length": prompts.features[:, 0]}
+    score = {"scorer": heads["gain"][:, 0] + evaluate.GAP_WEIGHT * (p[:, strong] - p[:, weak]), "gain": heads["gain"][:, 0], "length": prompts.features[:, 0]}
     return {"n": len(w), **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w), 200) for name, v in score.items()}}
 
 
@@ -145,7 +137,7 @@ def folds(prompts, val, teacher, entries, inputs, known, epochs):
         for source in sorted(LABELLED[fold]):
             rows = val.only(np.array([r["source"] == source for r in val.rows]) & (val.task >= 0))
             if len(rows):
-                hit = say(saved, rows)["task"].argmax(1) == rows.task
+                hit = evaluate.say(saved, rows)["task"].argmax(1) == rows.task
                 result["labelled_sources"][source] = {"n": len(rows), "task": figures.interval(lambda i: hit[i].mean(), len(hit))}
         print(fold, sorted(out), result["subjects"][-1], flush=True)
     result["models"] = {}
