@@ -38,7 +38,7 @@ SKILL_OF = {
 }
 NOVELTY = 24
 HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1), ("traits", TRAITS)]
-WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 1.0, "near": 1.0, "assumed": 1.6, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 1.5, "steady": 1.5, "group": 0.5}
+WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 1.0, "near": 1.0, "assumed": 4.0, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 1.5, "steady": 1.5, "group": 0.5}
 # Outcomes of these sources count more: few prompts that differ much.
 SOURCE_WEIGHT = {"reasoning_gym": 2.5, "llmrouter9": 1.5}
 # How far the classes of tasks are brought to the same weight: 0 not at all, 1 all the way.
