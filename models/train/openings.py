@@ -120,6 +120,7 @@ def _slots(rng):
 
 
 def generate(seed):
+    """Prompts with task, domain, and level where one is assumed; duplicates are left out, so a kind may have fewer than its count."""
     rng, seen = random.Random(seed), set()
     for task, level, count, templates in KINDS:
         templates = split(templates)
@@ -133,4 +134,6 @@ def generate(seed):
             if prompt not in seen:
                 seen.add(prompt)
                 domain = {"code": "technology", "math": "mathematics"}.get(task)
-                yield {"prompt": prompt, "task": task, "domain": domain, "source": "synthetic", **({"level": level} if level else {"source": "procedural"})}
+                # Where outcomes of the kind were measured nothing is assumed, and known models may differ.
+                origin = {"source": "synthetic", "level": level} if level else {"source": "procedural"}
+                yield {"prompt": prompt, "task": task, "domain": domain, **origin}
