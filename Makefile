@@ -198,10 +198,9 @@ bench: $(RUN_STAMPS) wasm cli ## bare Envoy against Envoy with the filter: laten
 	@$(CLI) bench
 
 # What no filter that reads and edits bodies can be below, on the same machine.
-FLOOR := $(TARGET)/floor.wasm
+FLOOR := $(TARGET)/wasm32-wasip1/module/examples/floor.wasm
 bench-floor: $(RUN_STAMPS) cli ## the same for a filter that decides nothing: what is left of `bench` is ours
 	@cargo build --locked --package pointsman-filter --example floor --target wasm32-wasip1 --profile module
-	@cp $(TARGET)/wasm32-wasip1/module/examples/floor.wasm $(FLOOR)
 	@$(CLI) bench --module $(FLOOR) --sizes 1000 --seconds 60 --output $(TARGET)/bench-floor.json
 
 # Ten minutes and a million requests, and longer where the machine needs longer for these.
