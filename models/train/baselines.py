@@ -17,9 +17,10 @@ from scipy.sparse.linalg import lsqr
 import data
 import evaluate
 import figures
+from card import between
+from evaluate import SOURCES
 
 BITS = 14
-SOURCES = ["llmrouter9", "mmlu", "mmlu_pro", "reasoning_gym"]
 
 
 def hashed(prompts):
@@ -41,7 +42,7 @@ def fit(x, y, strength):
 
 
 def encoders(train, val, table):
-    scale = 1 / np.maximum(np.sqrt((train.features**2).mean(0)), 0.05)
+    scale = 1 / data.spread(train.features)
     bag = [np.asarray(p.bag @ table) for p in (train, val)]
     spread = bag[0].std(0).mean()
     bag = [b / spread for b in bag]
@@ -54,21 +55,37 @@ def encoders(train, val, table):
     }
 
 
+def head(what, ranking):
+    """The head of a table of encoders, of which `measured` gives a row."""
+    return f"| {what} | {' | '.join('AUC ' + s for s in SOURCES)} | APGR of {ranking} |\n" + "|---" * (len(SOURCES) + 2) + "|"
+
+
+def line(name, values):
+    return f"| {name} | {' | '.join(between(value) for value in values)} |"
+
+
+def measured(p, ranking, prompts, rounds=300):
+    """AUC within a model on each source by `p` [prompt, model], and APGR of the pair by `ranking` [prompt], whose interval takes `rounds`."""
+    values = []
+    for source in SOURCES:
+        rows = prompts.file == source
+        values.append(figures.interval(lambda i, p=p[rows], told=prompts.scores[rows]: figures.auc_within(p[i], told[i]), rows.sum(), 100))
+    weak, strong, rows = evaluate.pair_of(prompts)
+    ranking, w, s = ranking[rows], prompts.scores[rows, weak], prompts.scores[rows, strong]
+    return [*values, figures.interval(lambda i: figures.apgr(ranking[i], w[i], s[i]), len(w), rounds)]
+
+
 def row_of(train, val, x, strength):
-    cells = []
-    for file in SOURCES:
-        mine, theirs = np.flatnonzero(train.file == file), np.flatnonzero(val.file == file)
+    easier = np.zeros(len(val))
+    for source in SOURCES:
+        mine, theirs = np.flatnonzero(train.file == source), np.flatnonzero(val.file == source)
         scores = train.scores[mine]
         target = np.nanmean(scores - np.nanmean(scores, 0), 1)
-        guess, told = x[1][theirs] @ fit(x[0][mine], target, strength), val.scores[theirs]
-        wide = np.repeat(guess[:, None], told.shape[1], 1)
-        cells.append(figures.interval(lambda i, w=wide, t=told: figures.auc_within(w[i], t[i]), len(theirs), 100))
-    weak, strong = (val.models.index(name) for name in (evaluate.WEAK, evaluate.STRONG))
-    mine, theirs = np.flatnonzero(train.file == "mmlu"), np.flatnonzero(val.file == "mmlu")
-    guess = x[1][theirs] @ fit(x[0][mine], train.scores[mine, strong] - train.scores[mine, weak], strength)
-    w, s = val.scores[theirs, weak], val.scores[theirs, strong]
-    cells.append(figures.interval(lambda i: figures.apgr(guess[i], w[i], s[i]), len(theirs)))
-    return cells
+        easier[theirs] = x[1][theirs] @ fit(x[0][mine], target, strength)
+    weak, strong, both = evaluate.pair_of(train)
+    mine = np.flatnonzero(both)
+    gain = x[1] @ fit(x[0][mine], train.scores[mine, strong] - train.scores[mine, weak], strength)
+    return measured(np.repeat(easier[:, None], len(val.models), 1), gain, val)
 
 
 def main():
@@ -82,13 +99,11 @@ def main():
     train, val = data.Prompts(work, "prompts", size, models), data.Prompts(work, "val", size, models)
     train = train.only(np.isin(train.file, SOURCES) & np.array(["variant" not in row and "layout" not in row for row in train.rows]))
     val = val.only(np.isin(val.file, SOURCES))
-    print(f"| encoder, linear heads | {' | '.join('AUC ' + s for s in SOURCES)} | APGR of the gain |")
-    print("|---" * (len(SOURCES) + 2) + "|")
+    print(head("encoder, linear heads", "the gain"))
     for name, (x, strength) in encoders(train, val, saved["table"].astype(np.float32)).items():
-        print(f"| {name} | " + " | ".join(f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in row_of(train, val, x, strength)) + " |", flush=True)
+        print(line(name, row_of(train, val, x, strength)), flush=True)
     whole = json.loads((work / "figures.json").read_text(encoding="utf-8"))
-    cells = [whole["outcomes"][s]["auc_within"] for s in SOURCES] + [whole["apgr"]["gain"]]
-    print("| what is shipped | " + " | ".join(f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in cells) + " |")
+    print(line("what is shipped", [whole["outcomes"][s]["auc_within"] for s in SOURCES] + [whole["apgr"]["gain"]]))
 
 
 if __name__ == "__main__":

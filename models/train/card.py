@@ -4,7 +4,7 @@ import argparse
 import json
 import pathlib
 
-from evaluate import GAP_WEIGHT
+from figures import GAP_WEIGHT
 
 LEFT_OUT = ("<!-- left out: written by models/train/card.py -->", "<!-- end of left out -->")
 BASELINES = ("<!-- baselines: written by models/train/card.py -->", "<!-- end of baselines -->")

@@ -18,8 +18,8 @@ from rows import DOMAINS, TASKS
 WEAK, STRONG = "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 # The share of difficulty that is taken away from a prompt of which nothing is known; `shrink` in src/classifier/mod.rs.
 SHRINK = 0.75
-# What ranks the prompts of a pair is `gain` and so many times the gap between P(correct): `GAP_WEIGHT` in crates/cli/src/eval/pairing.rs.
-GAP_WEIGHT = 8
+# Of outcomes, in the order of the tables.
+SOURCES = ["llmrouter9", "mmlu", "mmlu_pro", "reasoning_gym"]
 
 
 def softmax(x):
@@ -66,6 +66,11 @@ def p_correct(heads, constants, ability, traits=None):
     return 1 / (1 + np.exp(-logit))
 
 
+def logit(p):
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))
+
+
 def classes(logits, label, names):
     known = label >= 0
     hit, label = (logits.argmax(1) == label)[known], label[known]
@@ -92,14 +97,19 @@ def outcomes(val, p, p_benchmarks, known):
     return out
 
 
+def pair_of(prompts):
+    """The columns of the weak and of the strong model, and a mask of the prompts that both answered."""
+    weak, strong = (prompts.models.index(name) for name in (WEAK, STRONG))
+    return weak, strong, ~np.isnan(prompts.scores[:, [weak, strong]]).any(1)
+
+
 def pair(val, heads, p):
-    weak, strong = (val.models.index(name) for name in (WEAK, STRONG))
-    rows = ~np.isnan(val.scores[:, weak]) & ~np.isnan(val.scores[:, strong])
+    weak, strong, rows = pair_of(val)
     w, s = val.scores[rows, weak], val.scores[rows, strong]
     rng, gap = np.random.default_rng(1), p[rows, strong] - p[rows, weak]
     score = {
         "length": val.features[rows, 0], "random": rng.random(rows.sum()), "gain": heads["gain"][rows, 0], "weak_wrong": heads["weak_wrong"][rows, 0],
-        "difficulty": heads["difficulty"][rows, 0], "p_strong_minus_p_weak": gap, "scorer": heads["gain"][rows, 0] + GAP_WEIGHT * gap, "clairvoyant": s - w,
+        "difficulty": heads["difficulty"][rows, 0], "p_strong_minus_p_weak": gap, "scorer": heads["gain"][rows, 0] + figures.GAP_WEIGHT * gap, "clairvoyant": s - w,
     }
     return {"n": int(rows.sum()), **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w)) for name, v in score.items()}}
 

@@ -6,6 +6,8 @@ takes an expert. `generate` yields dicts with prompt, task, domain, level. None 
 
 import random
 
+from templates import OF_ITSELF, distinct, fill, split
+
 THINGS = "parcel|kettle|jacket|subscription|invoice|gift card|printer|phone|bike|laptop|account|booking|ticket|lamp|dishwasher|membership|blender|mattress|router|loyalty points".split("|")
 TOPICS = "rainbows|bees|rice|Iceland|sleep|coffee|the tides|yeast|maple syrup|credit cards|recycling|Bluetooth|zebras|the euro|thunder|public holidays|vitamin C|spreadsheets|vinegar|penguins|passports|sourdough".split("|")
 PEOPLE = "my boss|a customer|my landlord|a new colleague|my neighbour|the teacher|my aunt|our team|a supplier|my flatmate".split("|")
@@ -116,20 +118,15 @@ def _slots(rng):
     return {name: rng.choice(values) for name, values in lists.items()} | {"n": str(rng.randint(20, 9000)), "p": str(rng.randint(2, 12))}
 
 
+@distinct
 def generate(seed, easy=450, middle=220, hard=300):
-    """Prompts with task, domain (unknown) and level; duplicates are left out, so a kind may have fewer than its count."""
-    rng, seen = random.Random(seed), set()
+    """Prompts with task, domain (where the task tells it) and level."""
+    rng = random.Random(seed)
     for level, kinds, count in (("easy", EASY, easy), ("middle", MIDDLE, middle), ("hard", HARD, hard)):
         for name, templates in kinds.items():
-            templates = templates.replace("\n", "|").split("|")
+            templates = split(templates)
             for _ in range(count):
-                prompt = rng.choice(templates)
-                for slot, value in _slots(rng).items():
-                    prompt = prompt.replace("{" + slot + "}", value)
+                prompt = fill(rng.choice(templates), _slots(rng))
                 prompt = rng.choice(BEFORE) + prompt + rng.choice(AFTER)
                 prompt = prompt.lower() if rng.random() < 0.25 else prompt
-                if prompt not in seen:
-                    seen.add(prompt)
-                    # Code and mathematics are about themselves; what the others are about was not written down.
-                    domain = {"code": "technology", "math": "mathematics"}.get(name)
-                    yield {"prompt": prompt, "task": None if name in UNLABELLED else TASK_OF.get(name, name), "domain": domain, "source": "synthetic", "level": "fact" if name in FACTS else level}
+                yield {"prompt": prompt, "task": None if name in UNLABELLED else TASK_OF.get(name, name), "domain": OF_ITSELF.get(name), "source": "synthetic", "level": "fact" if name in FACTS else level}

@@ -8,7 +8,7 @@ from a benchmark. `generate` yields dicts with prompt, task, domain. They have n
 import random
 
 import layouts
-from templates import fill
+from templates import distinct, fill
 
 # (task, domain) of a subject, and its terms with what they mean.
 SUBJECTS = {
@@ -162,12 +162,11 @@ def _open(rng):
 KINDS = [(_subject, 1100), (_number, 350), (_scene, 200), (_reading, 450), (_worked, 3400), (_command, 900), (_open, 250)]
 
 
+@distinct
 def generate(seed):
-    """Prompts with task and domain; duplicates are left out, so a kind may have fewer than its count."""
-    rng, seen = random.Random(seed), set()
+    """Prompts with task and domain."""
+    rng = random.Random(seed)
     for make, count in KINDS:
         for _ in range(count):
             prompt, task, domain = make(rng)
-            if prompt not in seen:
-                seen.add(prompt)
-                yield {"prompt": prompt, "task": task, "domain": domain, "source": "procedural"}
+            yield {"prompt": prompt, "task": task, "domain": domain, "source": "procedural"}

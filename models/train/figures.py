@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# What ranks the prompts of a pair is `gain` and so many times the gap between P(correct): `GAP_WEIGHT` in crates/cli/src/eval/pairing.rs.
+GAP_WEIGHT = 8
+
 
 def apgr(score, weak, strong):
     """Average performance gap recovered, by RouteLLM's definition: thresholds at the 11 edges of ten quantile bins of `score`."""

@@ -19,9 +19,10 @@ import data
 import evaluate
 import figures
 import train
+from evaluate import SOURCES, logit
+from refine import negative_likelihood
 
 FOLDS = 3
-SOURCES = ["llmrouter9", "mmlu", "mmlu_pro", "reasoning_gym"]
 # Sources of prompts with labels alone, by the fold that leaves them out.
 LABELLED = [{"biggen_bench", "mmlu_stem"}, {"arena_hard_v2", "arena_hard_v01", "mmlu_pro_stem"}, {"clinc150", "chatterbot_corpus", "llmrouter9_prompts"}]
 PAIR = {evaluate.WEAK, evaluate.STRONG}
@@ -39,11 +40,6 @@ def fold_of(name):
     return zlib.crc32(name.encode()) % FOLDS
 
 
-def logit(p):
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(p / (1 - p))
-
-
 def calibrated(z, scores, task, drawn):
     """P(correct) of every prompt after the outcomes of `drawn`: the penalised likelihood of fit.rs."""
     kinds = len(train.TASKS)
@@ -57,17 +53,13 @@ def calibrated(z, scores, task, drawn):
         return (1 + both[:, 0]) * z[rows] + both[:, 1] + both[each, 2 + task[rows][:, None]]
 
     def loss(theta):
-        m, y = moved(theta, drawn), scores[drawn]
-        known = ~np.isnan(y)
-        y = np.where(known, y, 0)
-        off = np.where(known, 1 / (1 + np.exp(-m)) - y, 0)
+        value, off = negative_likelihood(moved(theta, drawn), scores[drawn])
         slope = np.zeros((1 + models, width))
         slope[1:, 0], slope[1:, 1] = (off * z[drawn]).sum(0), off.sum(0)
         for k in range(kinds):
             slope[1:, 2 + k] = off[task[drawn] == k].sum(0)
         slope[0] = slope[1:].sum(0)
-        value = (np.where(known, np.logaddexp(0, m) - y * m, 0)).sum() + (theta**2 / spread**2).sum() / 2
-        return value, slope.ravel() + theta / spread**2
+        return value + (theta**2 / spread**2).sum() / 2, slope.ravel() + theta / spread**2
 
     theta = minimize(loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B").x
     return 1 / (1 + np.exp(-moved(theta, np.arange(len(z)))))
@@ -111,11 +103,11 @@ def of_models(saved, val, out, inputs):
 
 def of_subjects(saved, prompts, inputs):
     """APGR of the pair on subjects that were left out, by the scorer of `pointsman eval` and by length."""
-    weak, strong = (prompts.models.index(name) for name in (evaluate.WEAK, evaluate.STRONG))
+    weak, strong, _ = evaluate.pair_of(prompts)
     heads = evaluate.say(saved, prompts)
     p = evaluate.p_correct(heads, saved, saved["abilities"], saved["model_traits"])
     w, s = prompts.scores[:, weak], prompts.scores[:, strong]
-    score = {"scorer": heads["gain"][:, 0] + evaluate.GAP_WEIGHT * (p[:, strong] - p[:, weak]), "gain": heads["gain"][:, 0], "length": prompts.features[:, 0]}
+    score = {"scorer": heads["gain"][:, 0] + figures.GAP_WEIGHT * (p[:, strong] - p[:, weak]), "gain": heads["gain"][:, 0], "length": prompts.features[:, 0]}
     return {"n": len(w), **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w), 200) for name, v in score.items()}}
 
 
@@ -172,9 +164,7 @@ def main():
     prompts, val = data.Prompts(work, "prompts", len(entries), models), data.Prompts(work, "val", len(entries), models)
     inputs, known, _ = abilities.inputs(args.benchmarks, models)
     teacher = train.teacher_targets(work, prompts)
-    # Of variants only those that hold prompts and copies together: a few, as the steadiness loss needs some. Copies in other layouts stay: without
-    # them nothing is known of layouts but those of the sources.
-    keep = np.array(["variant" not in row or "layout" in row or zlib.crc32(row["id"].encode()) % 8 == 0 for row in prompts.rows])
+    keep = prompts.few_variants()
     prompts, teacher = prompts.only(keep), teacher[keep]
     if args.only in (None, "folds"):
         keep_figures(work, folds(prompts, val, teacher, entries, inputs, known, args.epochs))

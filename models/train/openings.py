@@ -8,7 +8,7 @@ domain, level (of what is assumed for each: `assumed.py`; none where outcomes ex
 
 import random
 
-from templates import fill, split
+from templates import OF_ITSELF, distinct, fill, split
 
 SLOTS = {
     "name": split("Amara|Bastian|Chiara|Dmitri|Esra|Felipe|Greta|Hamid|Ingrid|Keiko|Lars|Mbali|Oksana|Rafael|Selma|Vikram|Wren|Yannick"),
@@ -119,9 +119,10 @@ def _slots(rng):
     return first | drawn | numbers
 
 
+@distinct
 def generate(seed):
-    """Prompts with task, domain, and level where one is assumed; duplicates are left out, so a kind may have fewer than its count."""
-    rng, seen = random.Random(seed), set()
+    """Prompts with task, domain (where the task tells it), and level where one is assumed."""
+    rng = random.Random(seed)
     for task, level, count, templates in KINDS:
         templates = split(templates)
         for _ in range(count):
@@ -131,9 +132,6 @@ def generate(seed):
                 prompt = rng.choice(AROUND).replace("{x}", prompt).replace("{k}", str(rng.randint(1, 9)))
             # What ends a line, and what parts the columns of a table, would end a template.
             prompt = prompt.replace("\\n", "\n").replace("¦", "|").strip()
-            if prompt not in seen:
-                seen.add(prompt)
-                domain = {"code": "technology", "math": "mathematics"}.get(task)
-                # Where outcomes of the kind were measured nothing is assumed, and known models may differ.
-                origin = {"source": "synthetic", "level": level} if level else {"source": "procedural"}
-                yield {"prompt": prompt, "task": task, "domain": domain, **origin}
+            # Where outcomes of the kind were measured nothing is assumed, and known models may differ.
+            origin = {"source": "synthetic", "level": level} if level else {"source": "procedural"}
+            yield {"prompt": prompt, "task": task, "domain": OF_ITSELF.get(task), **origin}

@@ -7,7 +7,7 @@ with prompt, task, domain. They have no outcomes, and nothing is assumed of thei
 
 import random
 
-from templates import fill
+from templates import distinct, fill
 
 # Tasks by rule: what is given, what is to be done with it, what comes out. Each is put together anew, rules first or last.
 GIVEN = {
@@ -178,15 +178,14 @@ def code(rng):
 KINDS = [(letters, "reasoning", "general", 900), (lists, "reasoning", "general", 500), (grids, "reasoning", "general", 600), (logic, "reasoning", "general", 900), (paths, "reasoning", "general", 450), (ruled, "reasoning", "general", 1200), (sums, "math", "mathematics", 700), (stories, "math", "mathematics", 600), (code, "code", "technology", 700)]
 
 
+@distinct
 def generate(seed):
-    """Prompts with task and domain; duplicates are left out, so a kind may have fewer than its count."""
-    rng, seen = random.Random(seed), set()
+    """Prompts with task and domain."""
+    rng = random.Random(seed)
     for make, task, domain, count in KINDS:
         for _ in range(count):
             prompt = make(rng)
             # Code ends where it ends: a stub is complete as it is. Rules say themselves what they want.
             if make not in (code, ruled):
                 prompt = rng.choice(OPENINGS) + prompt + rng.choice(FORMS)
-            if prompt not in seen:
-                seen.add(prompt)
-                yield {"prompt": prompt, "task": task, "domain": domain, "source": "procedural"}
+            yield {"prompt": prompt, "task": task, "domain": domain, "source": "procedural"}

@@ -27,11 +27,11 @@ def bends(seen, quiet, pairs, spread):
     return RIDGE * np.eye(seen.shape[1]) + QUIET * still + STEADY * apart
 
 
-def negative_likelihood(logit, scores, weight):
-    """Its value, and its slope by the logit."""
+def negative_likelihood(logit, scores, weight=1.0):
+    """Its value, and its slope by the logit; unknown scores (NaN) count nothing."""
     known = ~np.isnan(scores)
     scores = np.where(known, scores, 0)
-    weight = weight[:, None] * known
+    weight = weight * known
     value = (weight * (np.logaddexp(0, logit) - scores * logit)).sum()
     return value, weight * (1 / (1 + np.exp(-logit)) - scores)
 
@@ -46,7 +46,7 @@ def refine(seen, measured, placed, traits, near_traits, scores, quiet, pairs, ro
     x = solve_triangular(upper, (seen[answered] / spread).T, trans="T").T.astype(np.float32)
     scores = scores[answered]
     measured, placed = measured[answered], placed[answered]
-    weight = np.minimum(1, MOST_OUTCOMES / (~np.isnan(scores)).sum(1))
+    weight = np.minimum(1, MOST_OUTCOMES / (~np.isnan(scores)).sum(1, keepdims=True))
     width = 1 + traits.shape[1]
 
     def objective(flat):

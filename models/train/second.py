@@ -1,4 +1,4 @@
-"""Would a second stage, an encoder of 2 layers × 128 over the order of the words, know more? Printed as Markdown for the card; by hand, half an hour.
+"""Would a second stage, an encoder of 2 layers × 128 over the order of the words, know more? Printed as Markdown for the card; by hand, twenty minutes.
 
 Two networks are trained by one loop on the same measured rows from the same token vectors: what they differ in is how words become one vector, by
 their mean or by the encoder. Both see the numeric features and end in a hidden layer and one logit a model. So the rows compare ways to read; they are no
@@ -8,32 +8,28 @@ validation split; and without a third of all groups (subjects, generators, bench
 
 import argparse
 import pathlib
-import zlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import baselines
 import data
 import evaluate
-import figures
 import train
+from left_out import fold_of
 
 LAYERS, WIDTH, WIDE, HEADS, HIDDEN = 2, 128, 256, 4, 256
 # Prompts are cut and padded to one of these lengths.
 LENGTHS = [16, 32, 64, 128]
 BATCH_TOKENS, EPOCHS, RATE, DECAY, DROPOUT = 8192, 6, 1e-3, 3e-5, 0.3
-SOURCES = ["llmrouter9", "mmlu", "mmlu_pro", "reasoning_gym"]
 
 
 def initial(rng, entries, features, models, encoder):
     def dense(a, b):
         return jnp.asarray(rng.standard_normal((a, b)) / np.sqrt(a), jnp.float32)
 
-    centred = entries - entries.mean(0)
-    _, _, axes = np.linalg.svd(centred[2:], full_matrices=False)
-    table = (centred @ axes[:WIDTH].T).astype(np.float32)
-    network = {"table": jnp.asarray(table / table.std()), "hidden": dense(WIDTH + features, HIDDEN), "out": dense(HIDDEN + features, models) * 0.1, "bias": jnp.zeros(models)}
+    network = {"table": jnp.asarray(train.principal(entries, WIDTH)), "hidden": dense(WIDTH + features, HIDDEN), "out": dense(HIDDEN + features, models) * 0.1, "bias": jnp.zeros(models)}
     if encoder:
         network["place"] = dense(LENGTHS[-1], WIDTH) * 0.3
         network["layers"] = [
@@ -70,11 +66,8 @@ def logits(network, ids, features, key):
 
 
 def loss(network, ids, features, scores, key):
-    known = ~jnp.isnan(scores)
-    z, y = logits(network, ids, features, key), jnp.where(known, scores, 0)
-    each = ((jax.nn.softplus(z) - y * z) * known).sum(1) / jnp.maximum(known.sum(1), 1)
-    weights = sum((value**2).sum() for name, value in network.items() if name in ("hidden", "out", "table"))
-    return each.mean() + DECAY * weights
+    weights = sum((network[name] ** 2).sum() for name in ("hidden", "out", "table"))
+    return train.outcome_loss(logits(network, ids, features, key), {"scores": scores, "outcome_weight": 1.0}) + DECAY * weights
 
 
 def batches(prompts, chosen, rng):
@@ -90,16 +83,12 @@ def batches(prompts, chosen, rng):
 
 @jax.jit
 def step(network, m, v, t, rate, ids, features, scores, key):
-    gradient = jax.grad(loss)(network, ids, features, scores, key)
-    m = jax.tree.map(lambda a, g: train.BETA * a + (1 - train.BETA) * g, m, gradient)
-    v = jax.tree.map(lambda a, g: train.BETA2 * a + (1 - train.BETA2) * g * g, v, gradient)
-    network = jax.tree.map(lambda w, a, b: w - rate * (a / (1 - train.BETA**t)) / (jnp.sqrt(b / (1 - train.BETA2**t)) + 1e-8), network, m, v)
-    return network, m, v
+    return train.adam(network, m, v, t, rate, jax.grad(loss)(network, ids, features, scores, key))
 
 
-def trained(prompts, features, chosen, entries, encoder):
+def trained(prompts, chosen, entries, encoder):
     rng = np.random.default_rng(train.SEED)
-    network = initial(rng, entries, features.shape[1], len(prompts.models), encoder)
+    network = initial(rng, entries, prompts.features.shape[1], len(prompts.models), encoder)
     m = v = jax.tree.map(jnp.zeros_like, network)
     plan, t = [batches(prompts, chosen, rng) for _ in range(EPOCHS)], 0
     steps = sum(len(epoch) for epoch in plan)
@@ -107,29 +96,23 @@ def trained(prompts, features, chosen, entries, encoder):
         for length, rows in epoch:
             t += 1
             rate, key = float(train.cosine(RATE, t, steps)), jax.random.fold_in(jax.random.PRNGKey(train.SEED), t)
-            network, m, v = step(network, m, v, t, rate, prompts.ids[rows, :length].astype(np.int32), features[rows], prompts.scores[rows], key)
+            network, m, v = step(network, m, v, t, rate, prompts.ids[rows, :length].astype(np.int32), prompts.features[rows], prompts.scores[rows], key)
     return network
 
 
 say_batch = jax.jit(lambda network, ids, features: logits(network, ids, features, None))
 
 
-def said(network, prompts, features):
-    parts = [say_batch(network, prompts.ids[i : i + 256, : LENGTHS[-1]].astype(np.int32), features[i : i + 256]) for i in range(0, len(prompts), 256)]
+def said(network, prompts):
+    parts = [say_batch(network, prompts.ids[i : i + 256, : LENGTHS[-1]].astype(np.int32), prompts.features[i : i + 256]) for i in range(0, len(prompts), 256)]
     return np.asarray(jax.nn.sigmoid(jnp.concatenate(parts)))
 
 
-def cells(p, prompts):
-    """AUC within a model for each source, and APGR of the pair."""
-    out = []
-    for file in SOURCES:
-        rows = np.flatnonzero(prompts.file == file)
-        out.append(figures.interval(lambda i, r=rows: figures.auc_within(p[r][i], prompts.scores[r][i]), len(rows), 100))
-    weak, strong = (prompts.models.index(name) for name in (evaluate.WEAK, evaluate.STRONG))
-    rows = np.flatnonzero(prompts.file == "mmlu")
-    gain, w, s = (p[:, strong] - p[:, weak])[rows], prompts.scores[rows, weak], prompts.scores[rows, strong]
-    out.append(figures.interval(lambda i: figures.apgr(gain[i], w[i], s[i]), len(rows), 200))
-    return " | ".join(f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in out)
+def line(name, network, prompts):
+    """A row of the table: how `network` does on `prompts`."""
+    p = said(network, prompts)
+    weak, strong, _ = evaluate.pair_of(prompts)
+    return baselines.line(name, baselines.measured(p, p[:, strong] - p[:, weak], prompts, 200))
 
 
 def main():
@@ -142,15 +125,15 @@ def main():
     prompts, val = data.Prompts(work, "prompts", len(entries), models), data.Prompts(work, "val", len(entries), models)
     prompts = prompts.only(np.array([bool(row["models"]) and "variant" not in row for row in prompts.rows]))
     val = val.only(np.array([bool(row["models"]) for row in val.rows]))
-    spread = np.maximum(np.sqrt((prompts.features**2).mean(0)), 0.05)
-    held = np.array([zlib.crc32(str(group).encode()) % 3 == 0 for group in prompts.group])
-    print(f"| words become one vector by | {' | '.join('AUC ' + s for s in SOURCES)} | APGR of P(strong) − P(weak) |")
-    print("|---" * (len(SOURCES) + 2) + "|")
+    spread = data.spread(prompts.features)
+    for part in (prompts, val):
+        part.features = part.features / spread
+    held = np.array([fold_of(str(group)) == 0 for group in prompts.group])
+    new = prompts.only(held)
+    print(baselines.head("words become one vector by", "P(strong) − P(weak)"))
     for encoder, name in ((False, "their mean"), (True, f"an encoder of {LAYERS} × {WIDTH}")):
-        network = trained(prompts, prompts.features / spread, np.arange(len(prompts)), entries, encoder)
-        print(f"| {name} | {cells(said(network, val, val.features / spread), val)} |", flush=True)
-        network, new = trained(prompts, prompts.features / spread, np.flatnonzero(~held), entries, encoder), prompts.only(held)
-        print(f"| {name}, groups left out ({held.sum()} prompts) | {cells(said(network, new, new.features / spread), new)} |", flush=True)
+        print(line(name, trained(prompts, np.arange(len(prompts)), entries, encoder), val), flush=True)
+        print(line(f"{name}, groups left out ({held.sum()} prompts)", trained(prompts, np.flatnonzero(~held), entries, encoder), new), flush=True)
 
 
 if __name__ == "__main__":

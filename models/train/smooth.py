@@ -11,6 +11,8 @@ import zlib
 import numpy as np
 from scipy.optimize import minimize
 
+from refine import negative_likelihood
+
 PARTS = 3
 # How much of the outcome of one attempt is replaced by what is expected of it. The mean of several attempts says more than the judgement.
 SHARE = 0.3
@@ -30,22 +32,22 @@ def part_of(rows):
     return np.array([zlib.crc32(origin(row["id"]).encode()) % PARTS for row in rows])
 
 
+def of_model(z, scores):
+    """P(correct) [prompt] of one model from the logits of judgements that are too sure or too hopeful: scale and offset, by penalised likelihood."""
+
+    def loss(theta):
+        value, off = negative_likelihood((1 + theta[0]) * z + theta[1], scores)
+        return value + (PRIOR * theta**2).sum() / 2, np.array([off @ z, off.sum()]) + PRIOR * theta
+
+    scale, offset = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x
+    return 1 / (1 + np.exp(-((1 + scale) * z + offset)))
+
+
 def calibrated(logit, scores):
-    """P(correct) [prompt, model] from judgements that are too sure or too hopeful: scale and offset of each model, by penalised likelihood."""
+    """The same for every model [prompt, model], NaN where nothing was measured."""
     out = np.full(scores.shape, np.nan, np.float32)
-    for m in range(scores.shape[1]):
-        known = ~np.isnan(scores[:, m])
-        if not known.any():
-            continue
-        z, y = logit[known, m], scores[known, m]
-
-        def loss(theta, z=z, y=y):
-            moved = (1 + theta[0]) * z + theta[1]
-            off = 1 / (1 + np.exp(-moved)) - y
-            return (np.logaddexp(0, moved) - y * moved).sum() + (PRIOR * theta**2).sum() / 2, np.array([off @ z, off.sum()]) + PRIOR * theta
-
-        scale, offset = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x
-        out[known, m] = 1 / (1 + np.exp(-((1 + scale) * z + offset)))
+    for m, known in enumerate(~np.isnan(scores.T)):
+        out[known, m] = of_model(logit[known, m], scores[known, m])
     return out
 
 

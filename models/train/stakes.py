@@ -6,7 +6,7 @@ is not assumed. Not one stands in tests/data/prompts.jsonl, and the names of its
 
 import random
 
-from templates import fill
+from templates import distinct, fill, split
 
 DRUGS = "amoxicillin|ibuprofen|metoprolol|lisinopril|omeprazole|insulin glargine|sertraline|prednisone|atorvastatin|apixaban|levothyroxine|methotrexate|lithium|diazepam|tramadol|aspirin|salbutamol|doxycycline|clopidogrel|gabapentin|heparin|digoxin|furosemide|morphine|naproxen|citalopram|rivaroxaban|dabigatran|itraconazole|voriconazole|clarithromycin|rifampicin|phenytoin|carbamazepine|valproate|simvastatin|tacrolimus|ciclosporin|amiodarone|verapamil|azathioprine|tamoxifen|haloperidol|fluoxetine|linezolid|ciprofloxacin|empagliflozin|semaglutide|an oral contraceptive|grapefruit juice|St John's wort|vancomycin|oxycodone|adalimumab".split("|")
 ILLS = "asthma|gout|a migraine|shingles|high blood pressure|atrial fibrillation|pneumonia|eczema|a urinary tract infection|depression|osteoporosis|appendicitis|a concussion|anaemia|hepatitis B|coeliac disease|a kidney stone|measles|sciatica|sepsis|endometriosis|an overactive thyroid|stroke|tonsillitis".split("|")
@@ -53,14 +53,13 @@ def _fill(rng, template):
     return template[0].upper() + template[1:] if rng.random() < 0.7 else template
 
 
+@distinct
 def generate(seed, count=600):
-    """Prompts with task and domain; duplicates are left out, so a domain may have fewer than its count."""
-    rng, seen = random.Random(seed), set()
+    """Prompts with task and domain."""
+    rng = random.Random(seed)
     kinds = [(domain, text, task, count) for domain, (text, task) in TEMPLATES.items()] + [(domain, text, None, count // 5) for domain, text in CONTRASTS.items()]
     for domain, text, task, wanted in kinds:
-        templates = [t for t in text.replace("\n", "|").split("|") if t]
+        templates = split(text)
         for _ in range(wanted):
             prompt = _fill(rng, rng.choice(templates))
-            if prompt not in seen:
-                seen.add(prompt)
-                yield {"prompt": prompt, "task": task, "domain": domain, "source": "stakes"}
+            yield {"prompt": prompt, "task": task, "domain": domain, "source": "stakes"}

@@ -8,7 +8,7 @@ the instruction, not by the material. `generate` yields dicts with prompt, task,
 import random
 
 import layouts
-from templates import fill, split
+from templates import distinct, fill, split
 
 LANGUAGES = """English French Spanish German Italian Portuguese Dutch Polish Russian Ukrainian Turkish Arabic Hebrew Hindi Bengali
 Urdu Chinese Japanese Korean Vietnamese Thai Indonesian Swedish Norwegian Danish Finnish Greek Czech Romanian Hungarian Latin
@@ -144,14 +144,12 @@ def _plain(rng, count):
             yield prompt.replace("\\n", "\n"), task, DOMAIN_OF.get(task), None
 
 
+@distinct
 def generate(seed, corpus, transforms=900, plain=350):
     """Prompts with their labels; `corpus` is a list of {prompt, domain, source} of the training split."""
     rng = random.Random(seed)
-    seen = set()
     for prompt, task, domain, material in [*_transforms(rng, corpus, transforms), *_plain(rng, plain)]:
         prompt = rng.choice(POLITE) + prompt + rng.choice(AFTER)
         if rng.random() < 0.25:
             prompt = prompt.lower()
-        if prompt not in seen:
-            seen.add(prompt)
-            yield {"prompt": prompt, "task": task, "domain": domain, "source": "synthetic", "material": material}
+        yield {"prompt": prompt, "task": task, "domain": domain, "source": "synthetic", "material": material}

@@ -1,5 +1,24 @@
 """What the generators of prompts write their templates with."""
 
+import functools
+
+# Code and mathematics are about themselves; what other open requests are about was not written down.
+OF_ITSELF = {"code": "technology", "math": "mathematics"}
+
+
+def distinct(generate):
+    """`generate` without prompts that it gave before, so a kind may have fewer than its count."""
+
+    @functools.wraps(generate)
+    def once(*args, **kwargs):
+        seen = set()
+        for row in generate(*args, **kwargs):
+            if row["prompt"] not in seen:
+                seen.add(row["prompt"])
+                yield row
+
+    return once
+
 
 def split(text):
     """The parts of a list in one text, divided by bars and line ends."""

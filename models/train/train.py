@@ -8,7 +8,6 @@ Writes no ONNX: that is `export.py`.
 
 import argparse
 import pathlib
-import zlib
 from typing import NamedTuple
 
 import jax
@@ -45,12 +44,17 @@ SOURCE_WEIGHT = {"reasoning_gym": 2.5, "llmrouter9": 1.5}
 BALANCE = 0.25
 
 
-def initial_table(teacher, counts):
-    """PCA of the teacher's vectors to DIM, scaled by smooth inverse frequency; padding is zero."""
+def principal(teacher, width):
+    """The teacher's vectors of the vocabulary by their first principal components [entry, width]; padding and the unknown word have no say in these."""
     centred = teacher - teacher.mean(0)
     _, _, axes = np.linalg.svd(centred[2:], full_matrices=False)
-    table = centred @ axes[:DIM].T
-    table /= table.std()
+    table = centred @ axes[:width].T
+    return table / table.std()
+
+
+def initial_table(teacher, counts):
+    """The teacher's principal components, scaled by smooth inverse frequency; padding is zero."""
+    table = principal(teacher, DIM)
     frequency = (counts + 1) / (counts + 1).sum()
     table *= (1e-3 / (1e-3 + frequency))[:, None]
     table[0] = 0
@@ -196,6 +200,13 @@ class Adam:
         value[rows] -= change
 
 
+def adam(network, m, v, t, rate, gradient):
+    """Step `t` for all of a network, in compiled code: what it becomes, and its moments."""
+    m = jax.tree.map(lambda a, g: BETA * a + (1 - BETA) * g, m, gradient)
+    v = jax.tree.map(lambda a, g: BETA2 * a + (1 - BETA2) * g * g, v, gradient)
+    return jax.tree.map(lambda w, a, b: w - rate * (a / (1 - BETA**t)) / (jnp.sqrt(b / (1 - BETA2**t)) + 1e-8), network, m, v), m, v
+
+
 def group_labels(prompts):
     """Which generator, subject or benchmark a prompt with outcomes is of (−1 for others), and how many there are. Told apart in training alone:
     what sets groups apart is what sets their outcomes apart, and a group's name is a label without noise."""
@@ -286,10 +297,7 @@ def settle(bag, features, network, wanted, placing, pairs, epochs, rng, rate=1e-
             part = {name: value[chosen] for name, value in held.items()}
             value, gradient = jax.value_and_grad(both)(network, part, together.reshape(-1), jax.random.fold_in(key, t))
             t = t + 1
-            m = jax.tree.map(lambda a, g: BETA * a + (1 - BETA) * g, m, gradient)
-            v = jax.tree.map(lambda a, g: BETA2 * a + (1 - BETA2) * g * g, v, gradient)
-            size = cosine(rate, t, epochs * rounds)
-            network = jax.tree.map(lambda w, a, b: w - size * (a / (1 - BETA**t)) / (jnp.sqrt(b / (1 - BETA2**t)) + 1e-8), network, m, v)
+            network, m, v = adam(network, m, v, t, cosine(rate, t, epochs * rounds), gradient)
             return (hold_monotone(network), m, v, t), value
 
         return jax.lax.scan(one, state, orders)
@@ -321,9 +329,8 @@ def ridge(x, y, strength, weight=None):
 def pair_heads(prompts, x, strength=2000.0):
     """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the third part of the sum: the
     gain and the length count double. models/README.md says by what the weights were chosen."""
-    weak = prompts.scores[:, prompts.models.index("Mixtral-8x7B-Instruct-v0.1")]
-    strong = prompts.scores[:, prompts.models.index("gpt-4-1106-preview")]
-    known = ~np.isnan(weak) & ~np.isnan(strong)
+    weak, strong, known = evaluate.pair_of(prompts)
+    weak, strong = prompts.scores[:, weak], prompts.scores[:, strong]
     if not known.any():  # left out by `left_out.py`
         return {"gain": np.zeros(x.shape[1]), "weak_wrong": np.zeros(x.shape[1])}
     x, weak, strong = x[known], weak[known], strong[known]
@@ -416,8 +423,7 @@ def fit(prompts, teacher, entries, inputs, epochs, expected=None):
     table = initial_table(entries, np.bincount(prompts.ids[prompts.ids > 0], minlength=len(entries)))
     network = initial_network(rng, DIM + prompts.features.shape[1], len(prompts.models), group_labels(prompts)[1])
     bag, wanted = prompts.bag @ table, targets(prompts, teacher, expected)
-    spread = np.sqrt(np.average(prompts.features**2, axis=0, weights=wanted["weight"]))
-    scale = {"bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32), "features": (1 / np.maximum(spread, 0.05)).astype(np.float32)}
+    scale = {"bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32), "features": (1 / data.spread(prompts.features, wanted["weight"])).astype(np.float32)}
     placing = Placing(inputs, abilities.near(inputs, ~np.isnan(prompts.scores).all(0)))
     table, network = tune(prompts, table, network, wanted, placing, scale, epochs[0], rng)
     rounded, column = quantise(table)
@@ -442,13 +448,12 @@ def fit(prompts, teacher, entries, inputs, epochs, expected=None):
 
 
 def without_noise(prompts, teacher, entries, inputs, epochs):
-    """The outcomes that `smooth.py` makes of those that were measured: its judges see an eighth of the variants, which saves half of their time."""
-    few = np.array(["variant" not in row or "layout" in row or zlib.crc32(row["id"].encode()) % 8 == 0 for row in prompts.rows])
+    """The outcomes that `smooth.py` makes of those that were measured."""
+    few = prompts.few_variants()
 
     def judge(kept, asked):
         saved = fit(prompts.only(kept & few), teacher[kept & few], entries, inputs, epochs)
-        p = evaluate.p_correct(evaluate.say(saved, prompts.only(asked)), saved, saved["abilities"], saved["model_traits"])
-        return np.log(p / (1 - p))
+        return evaluate.logit(evaluate.p_correct(evaluate.say(saved, prompts.only(asked)), saved, saved["abilities"], saved["model_traits"]))
 
     return smooth.smoothed(prompts, judge)
 
