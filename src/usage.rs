@@ -12,13 +12,16 @@
 
 mod events;
 mod hide;
+mod said;
 mod scan;
 
 pub use hide::Hide;
+pub use said::Fault;
 
 use crate::registry::Price;
 use crate::request::Format;
 use events::Events;
+use said::Said;
 use scan::{Found, Scan};
 
 /// What an exchange took, in tokens.
@@ -136,6 +139,30 @@ impl Meter {
             events: Events::default(),
             found: Found::default(),
         }
+    }
+
+    /// The same for a request that wants so many answers: the end of the first is not the end.
+    #[must_use]
+    pub fn with_choices(mut self, choices: u32) -> Meter {
+        self.found.said = Said::of_choices(choices);
+        self
+    }
+
+    /// Whether there was anything yet: text, reasoning that is shown, or a tool call.
+    pub const fn has_content(&self) -> bool {
+        self.found.said.has_content
+    }
+
+    /// About how many tokens a stream has brought, where it does not say: by its events and its text.
+    pub fn streamed_tokens(&self) -> Option<u64> {
+        let tokens = self.found.said.streamed_tokens();
+        (self.media == Media::EventStream && tokens > 0).then_some(tokens)
+    }
+
+    /// What is wrong with the answer though its status says that nothing is; `ended` is false where it broke off.
+    pub fn fault(&self, ended: bool) -> Option<Fault> {
+        let speaks = self.format != Format::OpenAiEmbeddings;
+        self.found.said.fault(self.found.output, ended && speaks)
     }
 
     /// Takes the next bytes of the response, however they are cut.

@@ -31,6 +31,8 @@ pub struct Account {
     policy: Rc<Policy>,
     decision: Decision,
     format: Format,
+    /// How many answers are wanted.
+    choices: u32,
     /// The client did not ask for the usage of its stream.
     hides: bool,
     started_ns: u64,
@@ -85,6 +87,7 @@ impl Account {
             policy: Rc::clone(&plan.policy),
             decision,
             format: plan.format,
+            choices: request.choices,
             hides: asks_for_usage(plan, request),
             started_ns: now_ns,
             first_token_ns: None,
@@ -138,7 +141,7 @@ impl Account {
         self.answer = match Media::of(kind, find(headers, "content-encoding")) {
             Err(unknown) => Answer::Unread(unknown),
             Ok(media) => Answer::Read {
-                meter: Box::new(Meter::new(self.format, media)),
+                meter: Box::new(Meter::new(self.format, media).with_choices(self.choices)),
                 streams: media == Media::EventStream,
             },
         };

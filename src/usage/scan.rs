@@ -3,10 +3,11 @@
 //! Lenient: of bytes that are no JSON it makes nothing, or nonsense that no key matches. Keys are compared as they are
 //! written; no server escapes letters in them.
 
+use super::said::Said;
 use crate::request::json::plain_end;
 
 /// How many levels of a document are told apart; what matters stands above them.
-const LEVELS: usize = 6;
+const LEVELS: usize = 8;
 /// The longest key that matters, in bytes.
 const LONGEST_KEY: usize = 32;
 
@@ -28,6 +29,8 @@ pub(super) struct Found {
     pub(super) has_begun: bool,
     /// Whether it was said that the answer is over, well or not.
     pub(super) is_over: bool,
+    /// What it says beside its tokens.
+    pub(super) said: Said,
     /// Whether this document has a choice that is one.
     pub(super) has_choices: bool,
     /// Whether this document has a list of choices.
@@ -40,6 +43,7 @@ impl Found {
     /// Ends an event and says whether it said nothing but the usage.
     pub(super) fn end_event(&mut self) -> bool {
         let is_usage = self.has_usage && self.lists_choices && !self.has_choices;
+        self.said.end_event();
         self.has_usage = false;
         self.lists_choices = false;
         self.has_choices = false;
@@ -62,6 +66,8 @@ impl Found {
                 &mut self.cache_write
             }
             (Place::OutputDetails, Key::Reasoning) => &mut self.reasoning,
+            (Place::Choice, Key::Index) => return self.said.choice_index(number),
+            (Place::Top | Place::Error, Key::Code) => return self.said.error_code(number),
             _ => return,
         };
         *slot = Some(number);
@@ -74,12 +80,25 @@ enum Place {
     /// Nothing that matters.
     #[default]
     Other,
+    /// A list of documents, of which errors come from those that are like Gemini.
+    List,
     /// The document.
     Top,
     /// An object that holds usage one level further down.
     Wrap,
     Choices,
     Choice,
+    /// What a choice, or an event, brings: `message` or `delta`.
+    Part,
+    /// Tool calls of it.
+    Calls,
+    /// What an answer of OpenAI's responses consists of.
+    Items,
+    Item,
+    /// Pieces of content.
+    Blocks,
+    Block,
+    Error,
     TopUsage,
     Usage,
     InputDetails,
@@ -109,6 +128,18 @@ enum Key {
     FinishReason,
     Type,
     Error,
+    Index,
+    Code,
+    Object,
+    Delta,
+    Content,
+    Text,
+    Name,
+    Calls,
+    Call,
+    Items,
+    Item,
+    Block,
 }
 
 /// Events that are the last ones of an answer: Anthropic's, and those of OpenAI's responses.
@@ -136,9 +167,22 @@ fn key(name: &[u8]) -> Key {
         b"cache_read_input_tokens" | b"cacheReadInputTokenCount" => Key::CacheRead,
         b"cache_creation_input_tokens" | b"cacheWriteInputTokenCount" => Key::CacheWrite,
         b"reasoning_tokens" => Key::Reasoning,
-        b"finish_reason" => Key::FinishReason,
+        b"finish_reason" | b"stop_reason" => Key::FinishReason,
         b"type" => Key::Type,
         b"error" => Key::Error,
+        b"index" => Key::Index,
+        b"code" | b"status" => Key::Code,
+        b"object" => Key::Object,
+        b"delta" => Key::Delta,
+        b"content" => Key::Content,
+        b"text" | b"reasoning_content" | b"reasoning" | b"thinking" | b"partial_json"
+        | b"refusal" => Key::Text,
+        b"name" => Key::Name,
+        b"tool_calls" | b"images" => Key::Calls,
+        b"function_call" | b"audio" => Key::Call,
+        b"output" => Key::Items,
+        b"item" => Key::Item,
+        b"content_block" => Key::Block,
         _ => Key::Other,
     }
 }
@@ -150,7 +194,15 @@ const fn inside(outer: Place, key: Key) -> Place {
         (Place::Top, Key::Wrap) => Place::Wrap,
         (Place::Top, Key::Choices) => Place::Choices,
         (Place::Top, Key::Metrics) => Place::Metrics,
+        (Place::List, _) => Place::Top,
+        (Place::Top | Place::Wrap | Place::Choice, Key::Error) => Place::Error,
         (Place::Choices, _) => Place::Choice,
+        (Place::Choice, Key::Wrap | Key::Delta) | (Place::Top, Key::Delta) => Place::Part,
+        (Place::Part, Key::Calls) => Place::Calls,
+        (Place::Part | Place::Item | Place::Top, Key::Content) => Place::Blocks,
+        (Place::Blocks, _) | (Place::Top, Key::Block) => Place::Block,
+        (Place::Top | Place::Wrap, Key::Items) => Place::Items,
+        (Place::Items, _) | (Place::Top, Key::Item) => Place::Item,
         (Place::Wrap | Place::Choice, Key::Usage) => Place::Usage,
         (Place::Usage | Place::TopUsage, Key::InputDetails) => Place::InputDetails,
         (Place::Usage | Place::TopUsage, Key::OutputDetails) => Place::OutputDetails,
@@ -172,6 +224,8 @@ pub(super) struct Scan {
     name_len: usize,
     /// A string that begins now is a key.
     wants_key: bool,
+    /// The string is text of the answer.
+    in_text: bool,
     seen: bool,
 }
 
@@ -183,8 +237,8 @@ enum Mode {
     StringEscape,
     KeyName,
     KeyEscape,
-    /// The name of an event.
-    TypeName,
+    /// A short text that matters, such as the name of an event.
+    Name,
     Number(u64),
     /// A number, or the rest of one, that is no count.
     NoCount,
@@ -202,13 +256,13 @@ impl Scan {
                     self.between(byte, found);
                     at + 1
                 }
-                Mode::String => self.string(bytes, at),
+                Mode::String => self.string(bytes, at, found),
                 Mode::KeyName => {
-                    self.key_name(byte);
+                    self.key_name(byte, found);
                     at + 1
                 }
-                Mode::TypeName => {
-                    self.type_name(byte, found);
+                Mode::Name => {
+                    self.name(byte, found);
                     at + 1
                 }
                 Mode::StringEscape => {
@@ -251,9 +305,12 @@ impl Scan {
                     _ => Mode::KeyName,
                 };
             }
-            b'"' => self.begin_text(found),
+            b'"' => self.begin_text(),
             b'{' | b'[' => self.open(byte == b'{', found),
             b'}' | b']' => {
+                if byte == b'}' && self.place() == Place::Choice {
+                    found.is_over |= found.said.close_choice();
+                }
                 self.depth = self.depth.saturating_sub(1);
                 self.objects >>= 1;
                 self.wants_key = false;
@@ -270,14 +327,56 @@ impl Scan {
     }
 
     /// A string that is no key.
-    fn begin_text(&mut self, found: &mut Found) {
+    fn begin_text(&mut self) {
         self.mode = Mode::String;
         match (self.place(), self.key) {
-            (Place::Choice, Key::FinishReason) | (Place::Top, Key::Error) => found.is_over = true,
-            (Place::Top, Key::Type) => {
+            (Place::Choice | Place::Part | Place::Top, Key::FinishReason)
+            | (Place::Top, Key::Type | Key::Object | Key::Code)
+            | (Place::Top | Place::Wrap | Place::Choice, Key::Error)
+            | (Place::Error, Key::Type | Key::Code)
+            | (Place::Item, Key::Type) => {
                 self.name_len = 0;
-                self.mode = Mode::TypeName;
+                self.mode = Mode::Name;
             }
+            (Place::Part, Key::Content | Key::Text)
+            | (Place::Choice, Key::Text)
+            | (Place::Top, Key::Delta | Key::Content)
+            | (Place::Block, Key::Text | Key::Name)
+            | (Place::Item, Key::Content) => self.in_text = true,
+            _ => {}
+        }
+    }
+
+    /// The short text is there.
+    fn named(&mut self, found: &mut Found) {
+        let name = self.name.get(..self.name_len).unwrap_or(&self.name);
+        let place = self.place();
+        match (place, self.key) {
+            (_, Key::FinishReason) => found.said.finish(name, place == Place::Choice),
+            (Place::Item, Key::Type) => {
+                if !matches!(name, b"message" | b"reasoning") {
+                    found.said.thing();
+                }
+            }
+            (_, Key::Error) if !name.is_empty() => {
+                found.said.error();
+                found.is_over |= place == Place::Top;
+            }
+            (Place::Top, Key::Object) => {
+                if name == b"error" {
+                    found.said.error();
+                }
+            }
+            (Place::Top, Key::Type) => {
+                let begins: [&[u8]; 3] = [b"message_", b"content_block_", b"response."];
+                found.has_begun |= begins.iter().any(|start| name.starts_with(start));
+                found.is_over |= LAST.contains(&name);
+                match name {
+                    b"error" | b"response.failed" => found.said.error(),
+                    _ => found.said.error_name(name),
+                }
+            }
+            (_, Key::Type | Key::Code) => found.said.error_name(name),
             _ => {}
         }
     }
@@ -289,11 +388,15 @@ impl Scan {
             0 => !is_object,
             _ => self.place() == Place::Top && self.key == Key::Error,
         };
-        let place = if self.depth == 0 {
-            Place::Top
-        } else {
-            inside(self.place(), self.key)
+        let outer = self.place();
+        let place = match self.depth {
+            0 if is_object => Place::Top,
+            0 => Place::List,
+            _ => inside(outer, self.key),
         };
+        if is_object && (outer == Place::Calls || (outer == Place::Part && self.key == Key::Call)) {
+            found.said.thing();
+        }
         match place {
             Place::Choices => found.lists_choices = true,
             Place::Choice => {
@@ -317,10 +420,20 @@ impl Scan {
     }
 
     /// Passes over a string and says where that comes to.
-    fn string(&mut self, bytes: &[u8], at: usize) -> usize {
+    fn string(&mut self, bytes: &[u8], at: usize, found: &mut Found) -> usize {
         let end = plain_end(bytes, at);
+        if self.in_text {
+            let escapes = bytes.get(end) == Some(&b'\\');
+            let length = end - at + usize::from(escapes);
+            // What stands in blocks and items was brought before, or is said again.
+            let counted = !matches!(self.place(), Place::Block | Place::Item);
+            found.said.text(length, counted);
+        }
         match bytes.get(end) {
-            Some(b'"') => self.mode = Mode::Between,
+            Some(b'"') => {
+                self.in_text = false;
+                self.mode = Mode::Between;
+            }
             Some(b'\\') => self.mode = Mode::StringEscape,
             Some(_) => {}
             None => return end,
@@ -328,11 +441,14 @@ impl Scan {
         end + 1
     }
 
-    fn key_name(&mut self, byte: u8) {
+    fn key_name(&mut self, byte: u8, found: &mut Found) {
         match byte {
             b'"' => {
                 let name = self.name.get(..self.name_len).unwrap_or_default();
                 self.key = key(name);
+                if self.place() == Place::Error {
+                    found.said.error();
+                }
                 self.mode = Mode::Between;
             }
             b'\\' => self.mode = Mode::KeyEscape,
@@ -340,16 +456,18 @@ impl Scan {
         }
     }
 
-    fn type_name(&mut self, byte: u8, found: &mut Found) {
+    fn name(&mut self, byte: u8, found: &mut Found) {
         match byte {
             b'"' => {
-                let name = self.name.get(..self.name_len).unwrap_or_default();
-                let begins: [&[u8]; 3] = [b"message_", b"content_block_", b"response."];
-                found.has_begun |= begins.iter().any(|start| name.starts_with(start));
-                found.is_over |= LAST.contains(&name);
+                self.named(found);
                 self.mode = Mode::Between;
             }
-            b'\\' => self.mode = Mode::StringEscape,
+            // No name that is known has one.
+            b'\\' => {
+                self.push_name(b'\\');
+                self.named(found);
+                self.mode = Mode::StringEscape;
+            }
             _ => self.push_name(byte),
         }
     }

@@ -1,5 +1,6 @@
 //! What responses took, however they are cut, and what is left of a stream whose usage is hidden.
 
+mod said;
 mod shapes;
 
 use super::*;
