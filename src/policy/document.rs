@@ -95,17 +95,7 @@ pub(crate) fn place(text: &str, at: usize) -> (u32, u32) {
 /// Reads `text`, which must be one JSON value.
 pub(crate) fn read(text: &str) -> Result<Node, Problem> {
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        let (line, column) = (error.line(), error.column());
-        let message = error.to_string();
-        // The place stands in the problem, where it belongs. Of a text that ends too early it is column 0.
-        let place = format!(" at line {line} column {column}");
-        let message = message.strip_suffix(&place).unwrap_or(&message);
-        return Err(Problem {
-            at: String::new(),
-            message: format!("not JSON: {message}"),
-            line: (line as u32).max(1),
-            column: (column as u32).max(1),
-        });
+        return Err(not_json(text, &error));
     }
     let mut reader = Reader { text, at: 0 };
     reader.value(0).map_err(|message| {
@@ -117,6 +107,56 @@ pub(crate) fn read(text: &str) -> Result<Node, Problem> {
             column,
         }
     })
+}
+
+/// The problem of a text that is not JSON: in words of those who wrote it, for the mistakes that are often made.
+fn not_json(text: &str, error: &serde_json::Error) -> Problem {
+    // The place stands in the problem, where it belongs. Of a text that ends too early it is column 0.
+    let (line, column) = (error.line(), error.column());
+    let problem = |message: &str, (line, column): (usize, usize)| Problem {
+        at: String::new(),
+        message: format!("not JSON: {message}"),
+        line: (line as u32).max(1),
+        column: (column as u32).max(1),
+    };
+    let lines_before = text.split_inclusive('\n').take(line.saturating_sub(1));
+    let start: usize = lines_before.map(str::len).sum();
+    // The parser stops at the byte that it did not expect, whose column it counts from 1.
+    let at = start + column.saturating_sub(1);
+    let before = text.get(..at).unwrap_or(text).trim_end();
+    let rest = text.get(at..).unwrap_or_default().trim_start();
+    let found = rest.bytes().next();
+    let known = match found {
+        _ if text.starts_with('\u{feff}') => {
+            let message = "begins with a byte order mark: save the file without one";
+            return problem(message, (1, 1));
+        }
+        Some(b'}' | b']') if before.ends_with(',') => {
+            "a comma stands before the closing bracket: remove it"
+        }
+        Some(b',') if before.ends_with([',', '[', '{']) => "a value is missing before this comma",
+        Some(b'/' | b'#') => "JSON has no comments: remove it, or write the policy as YAML",
+        Some(b'\'') => "texts and names stand in double quotes",
+        Some(b'T' | b'F') if rest.starts_with("True") || rest.starts_with("False") => {
+            "booleans are written `true` and `false`"
+        }
+        Some(b'N' | b'I')
+            if ["None", "NaN", "Infinity"]
+                .iter()
+                .any(|word| rest.starts_with(word)) =>
+        {
+            "there is no such value in JSON"
+        }
+        _ => {
+            let message = error.to_string();
+            let place = format!(" at line {line} column {column}");
+            return problem(
+                message.strip_suffix(&place).unwrap_or(&message),
+                (line, column),
+            );
+        }
+    };
+    problem(known, (line, column))
 }
 
 struct Reader<'a> {
@@ -246,7 +286,48 @@ mod tests {
     fn refuses_what_is_no_json() {
         for (text, message) in [
             ("", "not JSON: EOF while parsing a value"),
-            ("{\n \"a\": 1,\n}", "not JSON: key must be a string"),
+            (
+                "{\n \"a\": 1,\n}",
+                "not JSON: a comma stands before the closing bracket: remove it",
+            ),
+            (
+                "[1, 2 , ]",
+                "not JSON: a comma stands before the closing bracket: remove it",
+            ),
+            ("[1,, 2]", "not JSON: a value is missing before this comma"),
+            (
+                "{ // mine\n}",
+                "not JSON: JSON has no comments: remove it, or write the policy as YAML",
+            ),
+            (
+                "{\"a\": 1 /* mine */}",
+                "not JSON: JSON has no comments: remove it, or write the policy as YAML",
+            ),
+            (
+                "# mine\n{}",
+                "not JSON: JSON has no comments: remove it, or write the policy as YAML",
+            ),
+            (
+                "{}\n// mine",
+                "not JSON: JSON has no comments: remove it, or write the policy as YAML",
+            ),
+            (
+                "\u{feff}{}",
+                "not JSON: begins with a byte order mark: save the file without one",
+            ),
+            (
+                "{'a': 1}",
+                "not JSON: texts and names stand in double quotes",
+            ),
+            (
+                "{\"a\": 'x'}",
+                "not JSON: texts and names stand in double quotes",
+            ),
+            (
+                "{\"a\": True}",
+                "not JSON: booleans are written `true` and `false`",
+            ),
+            ("[NaN]", "not JSON: there is no such value in JSON"),
             ("[1] x", "not JSON: trailing characters"),
             ("[1e999]", "number too large"),
             ("[\"\\ud800\"]", "string with a broken escape"),

@@ -8,10 +8,10 @@ use pointsman::policy::verify::PublicKey;
 use pointsman::policy::{InvalidPolicy, Policy, Problem};
 use serde_json::{Value, json};
 
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::input;
 use crate::sign;
-use crate::yaml::Document;
 
 /// What stands for the cases beside a policy.
 const BESIDE: &str = "NAME.cases.jsonl";
@@ -23,7 +23,7 @@ const BESIDE: &str = "NAME.cases.jsonl";
                   warning with --strict; 2 bad usage, or a file cannot be read. How cases are written: docs/testing-a-policy.md."
 )]
 pub struct Args {
-    /// Policy files as JSON, or YAML by their ending; `-` is standard input
+    /// Policy files, JSON or YAML; `-` is standard input
     #[arg(required = true)]
     policies: Vec<PathBuf>,
     /// Run test cases too: those of FILE, or of NAME.cases.jsonl beside each policy NAME
@@ -89,9 +89,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn check(args: &Args, path: &Path) -> Result<Checked, Failure> {
-    let text = input::read_text(path)?;
-    let document = input::document_of(path, text.clone())?;
-    let compiled = check_signature(path, &text, &args.public_keys)
+    let document = input::read_document(path)?;
+    let compiled = check_signature(path, &document.text, &args.public_keys)
         .and_then(|()| Policy::check(&document.json))
         .map(|(policy, warnings)| (policy, placed(&document, warnings)))
         .map_err(|error| placed(&document, error.problems));

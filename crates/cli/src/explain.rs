@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use pointsman::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::explain;
 use pointsman::policy::Policy;
-use pointsman::request;
+use pointsman::request::{self, Format};
 use pointsman::router::{self, Circumstances, Router};
+
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::{envelope, input};
@@ -17,11 +19,18 @@ use crate::{envelope, input};
     after_help = "Exit status: 0 the request is routed; 1 it is refused or passed by; 2 bad usage, policy or file."
 )]
 pub struct Args {
-    /// The policy as JSON, or YAML by its ending
+    /// The policy, JSON or YAML
     #[arg(long)]
     policy: PathBuf,
-    /// The body of a chat completion request; `-` is standard input
-    body: PathBuf,
+    /// The body of a request; `-` is standard input
+    #[arg(required_unless_present = "prompt", conflicts_with = "prompt")]
+    body: Option<PathBuf>,
+    /// What a user says, in place of a body: a request is made of it
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// What the client asks for with --prompt: a profile or a model [default: the policy's default profile]
+    #[arg(long, value_name = "NAME", requires = "prompt")]
+    model: Option<String>,
     /// Print one JSON document instead of lines for people
     #[arg(long)]
     json: bool,
@@ -32,7 +41,7 @@ pub struct Args {
 /// Decides on the body and prints everything that led there.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let policy = input::read_policy(&args.policy)?;
-    let body = input::read(&args.body)?;
+    let body = body(args)?;
     let (mut router, error) = Router::new();
     if let Some(error) = error {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
@@ -58,6 +67,32 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         print_candidates(&policy, &candidates, &outcome);
     }
     status(&outcome)
+}
+
+/// The request's body: that of the file, or one made of the prompt.
+fn body(args: &Args) -> Result<Vec<u8>, Failure> {
+    let Some(path) = &args.body else {
+        let prompt = args.prompt.as_deref().unwrap_or_default();
+        let body = of_prompt(args.envelope.format()?, prompt, args.model.as_deref());
+        return Ok(body.to_string().into_bytes());
+    };
+    input::read(path)
+}
+
+/// The smallest request of an API that says this.
+fn of_prompt(format: Format, prompt: &str, model: Option<&str>) -> Value {
+    let mut body = match format {
+        Format::OpenAiChat => json!({"messages": [{"role": "user", "content": prompt}]}),
+        Format::AnthropicMessages => {
+            json!({"max_tokens": 1024, "messages": [{"role": "user", "content": prompt}]})
+        }
+        Format::OpenAiResponses | Format::OpenAiEmbeddings => json!({"input": prompt}),
+        Format::OpenAiCompletions => json!({"prompt": prompt}),
+    };
+    if let (Some(model), Some(fields)) = (model, body.as_object_mut()) {
+        fields.insert("model".into(), model.into());
+    }
+    body
 }
 
 /// What the exit status says of an outcome.

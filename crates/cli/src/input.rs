@@ -1,12 +1,12 @@
-//! Reads the files that the policy commands are given. It judges nothing.
+//! Reads the files that the policy commands are given, and writes what they make. It judges nothing.
 
 use std::io::Read;
 use std::path::Path;
 
 use pointsman::policy::Policy;
 
+use crate::document::Document;
 use crate::failure::Failure;
-use crate::yaml::Document;
 
 /// The bytes of the file at `path`, or of standard input where it is `-`.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -26,35 +26,23 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
         .map_err(|_| Failure::Input(format!("`{}` is not UTF-8", path.display())))
 }
 
-/// The policy document in the file at `path`: JSON, or YAML where the file's name ends in `.yaml` or `.yml`.
+/// The policy document in the file at `path`, JSON or YAML; see [`Document::read`].
 pub fn read_document(path: &Path) -> Result<Document, Failure> {
-    document_of(path, read_text(path)?)
-}
-
-/// The policy document with this text, which came from `path`.
-pub fn document_of(path: &Path, text: String) -> Result<Document, Failure> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    if !matches!(extension, Some("yaml" | "yml")) {
-        return Ok(Document::of_json(text));
-    }
-    Document::of_yaml(&text).map_err(|(line, column, problem)| {
+    let text = read_text(path)?;
+    Document::read(path, text).map_err(|(line, column, problem)| {
         Failure::Input(format!("{}:{line}:{column}: {problem}", path.display()))
     })
 }
 
 /// The policy in the file at `path`, for commands that only use it: its first problem is the error.
 pub fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    read_policy_document(path).map(|(policy, _)| policy)
+}
+
+/// The policy in the file at `path`, and how it is written.
+pub fn read_policy_document(path: &Path) -> Result<(Policy, Document), Failure> {
     let document = read_document(path)?;
-    compile_document(path, &document)
-}
-
-/// The policy with this JSON text, which came from `path`.
-pub fn compile(path: &Path, text: &str) -> Result<Policy, Failure> {
-    compile_document(path, &Document::of_json(text.to_owned()))
-}
-
-fn compile_document(path: &Path, document: &Document) -> Result<Policy, Failure> {
-    Policy::compile(&document.json).map_err(|invalid| {
+    let policy = Policy::compile(&document.json).map_err(|invalid| {
         let first = invalid
             .problems
             .first()
@@ -69,5 +57,18 @@ fn compile_document(path: &Path, document: &Document) -> Result<Policy, Failure>
             _ => format!(" (and {more} more: run `pointsman check`)"),
         };
         Failure::Input(format!("{}:{first}{more}", path.display()))
-    })
+    })?;
+    Ok((policy, document))
+}
+
+/// Writes `text` to the file at `path`, or to standard output without one.
+pub fn write(path: Option<&Path>, text: &str) -> Result<(), Failure> {
+    match path {
+        Some(path) => std::fs::write(path, text)
+            .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", path.display()))),
+        None => {
+            print!("{text}");
+            Ok(())
+        }
+    }
 }

@@ -11,8 +11,10 @@ mod bench;
 mod benchmarks;
 mod calibrate;
 mod check;
+mod convert;
 mod demo;
 mod doctor;
+mod document;
 mod envelope;
 mod envoy;
 mod eval;
@@ -35,7 +37,6 @@ mod serve_policy;
 mod sign;
 mod soak;
 mod table;
-mod yaml;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,8 @@ enum Command {
     Calibrate(calibrate::Args),
     /// Report every error and warning of policies, with line and column
     Check(check::Args),
+    /// Turn a policy from JSON into YAML, or from YAML into JSON
+    Convert(convert::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
     /// Serve simulated backends of OpenAI's and Anthropic's APIs: GPU, CPU, LPU, serverless
@@ -104,6 +107,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => backends::run(args),
         Command::Eval(args) => eval::run(&args),

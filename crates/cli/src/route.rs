@@ -17,7 +17,7 @@ use crate::{envelope, input};
     after_help = "Exit status: 0 every request is routed; 1 at least one is refused or passed by; 2 bad usage, policy or file."
 )]
 pub struct Args {
-    /// The policy as JSON, or YAML by its ending
+    /// The policy, JSON or YAML
     #[arg(long)]
     policy: PathBuf,
     /// Bodies of chat completion requests; `-` is standard input

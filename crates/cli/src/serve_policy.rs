@@ -1,7 +1,8 @@
 //! `pointsman serve-policy`: the file of a policy over HTTP, as `policy_source` of the plugin's configuration asks for it.
 //!
 //! With the signature that stands beside it and an entity tag, so that a proxy which has it is told so in a few bytes. It
-//! reads the files anew for each request: to change the policy of every proxy, replace them. It checks nothing; proxies do.
+//! reads the files anew for each request: to change the policy of every proxy, replace them. YAML is served as the JSON that it
+//! means. It checks nothing else; proxies do.
 //! No TLS: it is for the loopback interface, or behind a proxy that adds it.
 
 use std::convert::Infallible;
@@ -22,13 +23,15 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
+use crate::document::{Document, Form};
 use crate::failure::Failure;
+use crate::input;
 use crate::sign::signature_path;
 
 /// Arguments of `pointsman serve-policy`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The policy as JSON; its signature, if there is one, stands beside it as POLICY.sig
+    /// The policy, JSON or YAML; the signature of a JSON policy, if there is one, stands beside it as POLICY.sig
     #[arg(value_name = "POLICY")]
     file: PathBuf,
     /// The port; the operating system chooses one if absent
@@ -53,6 +56,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn serve(args: Args) -> Result<(), Failure> {
+    check_form(&args.file)?;
     let address = SocketAddr::new(args.address, args.port);
     let cannot = |error| Failure::Unmet(format!("cannot listen on `{address}`: {error}"));
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
@@ -76,6 +80,36 @@ async fn serve(args: Args) -> Result<(), Failure> {
     tokio::signal::ctrl_c()
         .await
         .map_err(|error| Failure::Unmet(error.to_string()))
+}
+
+/// A YAML policy has to be readable, and cannot be signed: the signature is of the bytes that proxies get.
+fn check_form(file: &Path) -> Result<(), Failure> {
+    if Form::of_name(file) != Some(Form::Yaml) {
+        return Ok(());
+    }
+    input::read_document(file)?;
+    let signature = signature_path(file);
+    if signature.exists() {
+        return Err(Failure::Input(format!(
+            "`{}` is the signature of a YAML policy, but proxies read JSON: `pointsman convert` the policy, and sign that",
+            signature.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The policy as proxies read it.
+fn served(file: &Path) -> std::io::Result<Vec<u8>> {
+    let bytes = std::fs::read(file)?;
+    if Form::of_name(file) != Some(Form::Yaml) {
+        return Ok(bytes);
+    }
+    let text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
+    Document::of(Form::Yaml, text)
+        .map(|document| document.json.into_bytes())
+        .map_err(|(line, column, problem)| {
+            std::io::Error::other(format!("{line}:{column}: {problem}"))
+        })
 }
 
 async fn accept(listener: TcpListener, args: Arc<Args>) {
@@ -119,7 +153,7 @@ fn answer(args: &Args, request: &Request<Incoming>) -> Answer {
 
 /// The policy with its signature, or 304 where `known` is its tag.
 fn document(file: &Path, known: Option<&HeaderValue>) -> std::io::Result<Answer> {
-    let body = std::fs::read(file)?;
+    let body = served(file)?;
     let signature = std::fs::read_to_string(signature_path(file)).ok();
     let signature = signature.as_deref().map(str::trim);
     // Of both: a document that was signed anew is another answer.

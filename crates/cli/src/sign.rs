@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pointsman::policy::verify::{PublicKey, Unverified, verify};
 
+use crate::document::Form;
 use crate::failure::Failure;
 use crate::input;
 use crate::key::SecretKey;
@@ -32,7 +33,7 @@ pub struct Args {
     /// The secret key, as `pointsman keygen` writes it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Policies as JSON: exactly these bytes are signed
+    /// Policies as JSON: exactly these bytes are signed, and proxies read no YAML
     #[arg(required = true, value_name = "POLICY")]
     policies: Vec<PathBuf>,
 }
@@ -41,7 +42,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let key = SecretKey::read(&args.key)?;
     for path in &args.policies {
-        input::read_policy(path)?;
+        let (_, document) = input::read_policy_document(path)?;
+        if document.form == Form::Yaml {
+            let path = path.display();
+            return Err(Failure::Input(format!(
+                "`{path}` is YAML: proxies read JSON, and what they read is what is signed: `pointsman convert {path} -o FILE.json` first"
+            )));
+        }
     }
     for path in &args.policies {
         let signature = key.sign(&input::read(path)?);

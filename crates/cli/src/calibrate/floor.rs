@@ -5,8 +5,8 @@ use pointsman::policy::Policy;
 use pointsman::policy::profile::{Limit, Profile};
 use serde_json::{Map, Value, json};
 
-use super::edit::{Step, set};
 use crate::benchmarks::Benchmarks;
+use crate::document::{Document, Step};
 use crate::eval::fleet::Fleet;
 use crate::eval::measure::bootstrap::intervals;
 use crate::eval::seen::Seen;
@@ -246,26 +246,20 @@ fn run_all(
         .collect()
 }
 
-/// `text` with the floor of `profile`. A profile or limits that the policy does not write out are written out, so that nothing
+/// `document` with the floor of `profile`. A profile or limits that the policy does not write out are written out, so that nothing
 /// else of them changes.
-pub fn write(text: &str, profile: &Profile, kind: Kind, value: f64) -> Option<String> {
+pub fn write(document: &Document, profile: &Profile, kind: Kind, value: f64) -> Option<Document> {
     let limit = kind.limit();
-    let document: Value = serde_json::from_str(text).ok()?;
-    let stated = document
-        .get("profiles")
-        .and_then(|all| all.get(&profile.name))
-        .and_then(|own| own.get("limits"));
     let limits = [
         Step::Key("profiles"),
         Step::Key(&profile.name),
         Step::Key("limits"),
     ];
-    if stated.is_some() {
+    if document.get(&limits).is_some() {
         let [profiles, name, limits] = limits;
-        return set(
-            text,
+        return document.set(
             &[profiles, name, limits, Step::Key(limit.name())],
-            &json!(value).to_string(),
+            &json!(value),
         );
     }
     let all: Map<String, Value> = profile
@@ -274,13 +268,14 @@ pub fn write(text: &str, profile: &Profile, kind: Kind, value: f64) -> Option<St
         .stated()
         .map(|(limit, value)| (limit.name().to_owned(), json!(value)))
         .collect();
-    set(text, &limits, &Value::Object(all).to_string())
+    document.set(&limits, &Value::Object(all))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::document::Form;
     use crate::eval::seen::Examiner;
     use crate::outcomes::Row;
 
@@ -361,19 +356,20 @@ mod tests {
     #[test]
     fn the_floor_is_written_where_it_belongs() {
         let policy = Policy::compile(POLICY).unwrap();
+        let document = Document::of(Form::Json, POLICY.to_owned()).unwrap();
         for name in ["save", "auto", "auto:best"] {
             let before = policy.find_profile(name).unwrap();
-            let changed = write(POLICY, before, Kind::MinQuality, 0.625).unwrap();
-            let after = Policy::compile(&changed).unwrap();
+            let changed = write(&document, before, Kind::MinQuality, 0.625).unwrap();
+            let after = Policy::compile(&changed.json).unwrap();
             let after = after.find_profile(name).unwrap();
             let wanted = Profile {
                 limits: before.limits.with(Limit::MinQuality, 0.625),
                 ..before.clone()
             };
-            assert_eq!(*after, wanted, "{changed}");
+            assert_eq!(*after, wanted, "{}", changed.text);
             // And once more, now that it is there.
             let again = write(&changed, after, Kind::MinQuality, 0.5).unwrap();
-            assert_eq!(again, changed.replace("0.625", "0.5"));
+            assert_eq!(again.text, changed.text.replace("0.625", "0.5"));
         }
     }
 }

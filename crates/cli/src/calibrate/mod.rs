@@ -1,9 +1,9 @@
 //! `pointsman calibrate`: fits a policy to labelled prompts of one's own. Without a goal it fits what each model is expected to
-//! answer right; with one it chooses the floor of a profile. It prints the policy with the change, every other byte as it was.
+//! answer right; with one it chooses the floor of a profile. It prints the policy with the change, in the form in which it is
+//! written, every other byte as it was.
 //!
 //! What it does is documented in docs/calibrate.md.
 
-mod edit;
 pub mod fit;
 mod floor;
 mod models;
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use pointsman::policy::Policy;
 
+use crate::document::Document;
 use crate::eval::seen::{Examiner, Seen};
 use crate::failure::Failure;
 use crate::input;
@@ -23,7 +24,7 @@ use crate::outcomes::{self, Row};
     after_help = "Exit status: 0 done; 1 the goal cannot be met, or no row is of the policy's models; 2 bad usage, policy or file."
 )]
 pub struct Args {
-    /// The policy as JSON
+    /// The policy, JSON or YAML
     #[arg(long)]
     policy: PathBuf,
     /// Labelled prompts: one JSON object a line with scores of models or a preference between two, plain or gzip
@@ -54,8 +55,7 @@ pub struct Args {
 
 /// Fits and prints.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let text = input::read_text(&args.policy)?;
-    let policy = input::compile(&args.policy, &text)?;
+    let (policy, document) = input::read_policy_document(&args.policy)?;
     let mut rows = Vec::new();
     for path in &args.outcomes {
         let contents = outcomes::read(path, None, || {
@@ -68,20 +68,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         rows.extend(contents.rows);
     }
     let changed = match goal(args)? {
-        Some(goal) => choose_floor(args, &policy, &text, &rows, goal)?,
-        None => models::fit_models(&policy, &text, &rows)?,
+        Some(goal) => choose_floor(args, &policy, &document, &rows, goal)?,
+        None => models::fit_models(&policy, &document, &rows)?,
     };
     // What is written has to be a policy: else nothing is.
-    Policy::compile(&changed)
+    Policy::compile(&changed.json)
         .map_err(|error| Failure::Unmet(format!("the change would break the policy: {error}")))?;
-    match &args.output {
-        Some(path) => std::fs::write(path, changed)
-            .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", path.display()))),
-        None => {
-            print!("{changed}");
-            Ok(())
-        }
-    }
+    input::write(args.output.as_deref(), &changed.text)
 }
 
 fn goal(args: &Args) -> Result<Option<floor::Goal>, Failure> {
@@ -105,10 +98,10 @@ fn goal(args: &Args) -> Result<Option<floor::Goal>, Failure> {
 fn choose_floor(
     args: &Args,
     policy: &Policy,
-    text: &str,
+    document: &Document,
     rows: &[Seen],
     goal: floor::Goal,
-) -> Result<String, Failure> {
+) -> Result<Document, Failure> {
     let profile = policy
         .find_profile(&args.profile)
         .ok_or_else(|| Failure::Input(format!("the policy has no profile `{}`", args.profile)))?;
@@ -123,6 +116,6 @@ fn choose_floor(
     for line in &choice.said {
         eprintln!("{line}");
     }
-    floor::write(text, profile, args.limit, choice.value)
+    floor::write(document, profile, args.limit, choice.value)
         .ok_or_else(|| Failure::Unmet("the policy has no place for the floor".into()))
 }

@@ -6,8 +6,8 @@ use pointsman::policy::Policy;
 use pointsman::registry::ModelId;
 use serde_json::{Map, Value, json};
 
-use super::edit::{Step, set};
 use super::fit::{Before, Observation, fit};
+use crate::document::{Document, Step};
 use crate::eval::measure::probability::{bins, ece};
 use crate::eval::seen::{Seen, find_model};
 use crate::failure::Failure;
@@ -17,8 +17,12 @@ const FEW: usize = 50;
 /// Parts that take turns in being left out, to say how well the fit does on prompts that it has not seen.
 const FOLDS: usize = 5;
 
-/// `text` with the calibration of every model that `rows` say something of.
-pub fn fit_models(policy: &Policy, text: &str, rows: &[Seen]) -> Result<String, Failure> {
+/// `document` with the calibration of every model that `rows` say something of.
+pub fn fit_models(
+    policy: &Policy,
+    document: &Document,
+    rows: &[Seen],
+) -> Result<Document, Failure> {
     let observed: Vec<Vec<Observation>> = rows.iter().map(|row| observe(policy, row)).collect();
     let labelled = observed.iter().filter(|one| !one.is_empty()).count();
     if labelled == 0 {
@@ -35,7 +39,7 @@ pub fn fit_models(policy: &Policy, text: &str, rows: &[Seen]) -> Result<String, 
     let all: Vec<Observation> = observed.iter().flatten().copied().collect();
     let fitted = fit(&all, count);
     report(&observed, count, labelled);
-    let mut changed = text.to_owned();
+    let mut changed = document.clone();
     for (at, (model, calibration)) in policy.registry.models.iter().zip(&fitted).enumerate() {
         let touches = |one: &&Observation| {
             one.model.model == at || one.against.is_some_and(|other| other.model == at)
@@ -54,7 +58,7 @@ pub fn fit_models(policy: &Policy, text: &str, rows: &[Seen]) -> Result<String, 
             Step::Item(at),
             Step::Key("calibration"),
         ];
-        changed = set(&changed, &path, &written(calibration).to_string()).ok_or_else(|| {
+        changed = changed.set(&path, &written(calibration)).ok_or_else(|| {
             Failure::Unmet(format!(
                 "the policy has no place for the calibration of `{}`",
                 model.name
@@ -172,6 +176,11 @@ fn written(calibration: &Calibration) -> Value {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::document::Form;
+
+    fn document() -> Document {
+        Document::of(Form::Json, POLICY.to_owned()).unwrap()
+    }
     use crate::eval::seen::Examiner;
     use crate::outcomes::Row;
 
@@ -200,13 +209,13 @@ mod tests {
         let policy = Policy::compile(POLICY).unwrap();
         // The large model never answers right, the small one always.
         let lines = (0..60).map(|at| format!(r#"{{"prompt": "What is {at} plus 4?", "models": {{"small": 1, "large": 0, "stranger": 1}}}}"#));
-        let changed = fit_models(&policy, POLICY, &rows(lines)).unwrap();
-        let after = Policy::compile(&changed).unwrap();
+        let changed = fit_models(&policy, &document(), &rows(lines)).unwrap();
+        let after = Policy::compile(&changed.json).unwrap();
         let ability = |at: usize| after.registry.models[at].ability.calibration;
         assert!(ability(0).offset > 0.3 && ability(1).offset < -0.3);
         assert_eq!(ability(2), Calibration::NEUTRAL);
         // Only two lines have changed.
-        let lines = POLICY.lines().zip(changed.lines());
+        let lines = POLICY.lines().zip(changed.text.lines());
         assert_eq!(lines.filter(|(before, after)| before != after).count(), 2);
     }
 
@@ -216,8 +225,8 @@ mod tests {
         let lines = (0..60).map(|at| {
             format!(r#"{{"prompt": "What is {at} plus 4?", "preference": {{"between": ["small", "large"], "winner": "small"}}}}"#)
         });
-        let changed = fit_models(&policy, POLICY, &rows(lines)).unwrap();
-        let after = Policy::compile(&changed).unwrap();
+        let changed = fit_models(&policy, &document(), &rows(lines)).unwrap();
+        let after = Policy::compile(&changed.json).unwrap();
         let ability = |at: usize| after.registry.models[at].ability.calibration;
         assert!(ability(0).offset > ability(1).offset + 0.5);
     }
@@ -226,7 +235,7 @@ mod tests {
     fn labels_of_strangers_alone_are_an_error() {
         let policy = Policy::compile(POLICY).unwrap();
         let lines = ["{\"prompt\": \"p\", \"models\": {\"stranger\": 1}}".to_owned()];
-        let error = fit_models(&policy, POLICY, &rows(lines.into_iter())).unwrap_err();
+        let error = fit_models(&policy, &document(), &rows(lines.into_iter())).unwrap_err();
         assert_eq!(
             error.to_string(),
             "no row has an outcome of a model of the policy"

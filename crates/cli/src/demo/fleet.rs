@@ -26,12 +26,13 @@ impl Fleet {
     /// # Errors
     /// [`Failure::Input`] where there is none or it does not compile.
     pub fn read(config: Option<&Path>, policy: Option<&Path>) -> Result<Fleet, Failure> {
-        let (name, read) = match (policy, config) {
-            (Some(path), _) => (path, document(path)),
+        let (name, source) = match (policy, config) {
+            (Some(path), _) => (path, own(path)?),
             (None, Some(config)) => (config, inline(&Config::read(config)?)),
             (None, None) => return Err(Failure::Input("no policy is named".into())),
         };
-        read.and_then(Fleet::of)
+        source
+            .and_then(Fleet::of)
             .map_err(|error| Failure::Input(format!("`{}`: {error}", name.display())))
     }
 
@@ -78,9 +79,9 @@ impl Fleet {
     }
 }
 
-fn document(path: &Path) -> Result<Value, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    serde_yaml_ng::from_str(&text).map_err(|error| error.to_string())
+fn own(path: &Path) -> Result<Result<Value, String>, Failure> {
+    let (_, document) = crate::input::read_policy_document(path)?;
+    Ok(serde_json::from_str(&document.json).map_err(|error| error.to_string()))
 }
 
 fn inline(config: &Config) -> Result<Value, String> {

@@ -4,7 +4,6 @@
 //! on many. Backends whose names no entry has are left alone, so that hardware of one's own keeps its own price. The policy's
 //! text keeps its order and its lines; only values change.
 
-mod edit;
 mod litellm;
 mod models_dev;
 #[cfg(test)]
@@ -18,6 +17,7 @@ use pointsman::policy::Policy;
 use pointsman::registry::{Backend, Capabilities};
 use serde_json::{Map, Value, json};
 
+use crate::document::{Document, Step, equal};
 use crate::failure::Failure;
 use crate::input;
 
@@ -150,22 +150,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         println!("{:#}", fragments(&catalogue, args)?);
         return Ok(());
     };
-    let policy_text = input::read_text(path)?;
-    let policy = input::read_policy(path)?;
-    let (changed, report) = update(&catalogue, args, &policy, &policy_text)?;
+    let (policy, document) = input::read_policy_document(path)?;
+    let (changed, report) = update(&catalogue, args, &policy, &document)?;
     for line in &report {
         eprintln!("{line}");
     }
     // A policy that we broke must not be written.
-    Policy::compile(&changed)
+    Policy::compile(&changed.json)
         .map_err(|invalid| Failure::Unmet(format!("the policy would not compile: {invalid}")))?;
-    if args.write {
-        std::fs::write(path, changed)
-            .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", path.display())))
-    } else {
-        print!("{changed}");
-        Ok(())
-    }
+    let target = args.write.then_some(path.as_path());
+    input::write(target, &changed.text)
 }
 
 /// The named entries as `models` and `backends` of a policy, to be put into one by hand.
@@ -213,9 +207,9 @@ fn update(
     catalogue: &Catalogue,
     args: &Args,
     policy: &Policy,
-    text: &str,
-) -> Result<(String, Vec<String>), Failure> {
-    let (mut text, mut report, mut found) = (text.to_owned(), Vec::new(), 0);
+    document: &Document,
+) -> Result<(Document, Vec<String>), Failure> {
+    let (mut document, mut report, mut found) = (document.clone(), Vec::new(), 0);
     for (name, entry) in &args.backends {
         if !policy.registry.backends.iter().any(|one| one.name == *name) {
             return Err(Failure::Input(format!(
@@ -233,12 +227,10 @@ fn update(
         };
         found += 1;
         report.push(format!("{}: {key}", backend.name));
-        let mut changes = Vec::new();
+        let backend_at = [Step::Key("backends"), Step::Item(index), Step::Key("price")];
+        let mut changes: Vec<(Vec<Step<'_>>, Value)> = Vec::new();
         for (field, value) in prices(entry) {
-            changes.push((
-                ["backends", &index.to_string(), "price", field].map(str::to_owned),
-                value,
-            ));
+            changes.push(([&backend_at[..], &[Step::Key(field)]].concat(), value));
         }
         let model = backend.model.0 as usize;
         let known = policy
@@ -247,17 +239,12 @@ fn update(
             .get(model)
             .map(|model| model.capabilities);
         for (field, value) in model_facts(entry, known.unwrap_or_default()) {
-            let path = ["models", &model.to_string(), field, ""].map(str::to_owned);
+            let path = vec![Step::Key("models"), Step::Item(model), Step::Key(field)];
             changes.push((path, value));
         }
         for (path, value) in changes {
-            let path: Vec<&str> = path
-                .iter()
-                .map(String::as_str)
-                .filter(|part| !part.is_empty())
-                .collect();
-            if let Some(change) = edit::set(&mut text, &path, &value) {
-                report.push(format!("  {}: {change}", path.join(".")));
+            if let Some(change) = change(&mut document, &path, &value)? {
+                report.push(format!("  {}: {change}", written(&path)));
             }
         }
     }
@@ -265,8 +252,51 @@ fn update(
         0 => Err(Failure::Unmet(
             "no backend of the policy has an entry: name one with --backend BACKEND=ENTRY, or a --provider".into(),
         )),
-        _ => Ok((text, report)),
+        _ => Ok((document, report)),
     }
+}
+
+/// Sets the value at `path` and says what changed, as `OLD -> NEW`; `None` where it is that value already.
+fn change(
+    document: &mut Document,
+    path: &[Step<'_>],
+    value: &Value,
+) -> Result<Option<String>, Failure> {
+    let old = document.get(path);
+    if old.as_ref().is_some_and(|old| same(old, value)) {
+        return Ok(None);
+    }
+    let changed = document.set(path, value).ok_or_else(|| {
+        Failure::Unmet(format!(
+            "the policy has no place of its own for `{}`: behind an alias, write it out",
+            written(path)
+        ))
+    })?;
+    *document = changed;
+    let old = old.map_or("-".to_owned(), |old| old.to_string());
+    Ok(Some(format!("{old} -> {value}")))
+}
+
+/// Whether nothing changes: lists may be in any order.
+fn same(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Array(old), Value::Array(new)) => {
+            old.len() == new.len() && old.iter().all(|one| new.contains(one))
+        }
+        _ => equal(old, new),
+    }
+}
+
+/// A path as problems name it: `backends[0].price.input`.
+fn written(path: &[Step<'_>]) -> String {
+    path.iter().fold(String::new(), |mut text, step| {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => text.extend([".", key]),
+            Step::Item(number) => text.push_str(&format!("[{number}]")),
+        }
+        text
+    })
 }
 
 /// The entry that was named for a backend, or that has the name which it serves.

@@ -86,9 +86,15 @@ fn args(form: Form, provider: Option<&str>, backends: &[(&str, &str)]) -> Args {
     }
 }
 
+fn document(text: &str) -> Document {
+    Document::of(crate::document::Form::Json, text.to_owned()).unwrap()
+}
+
 fn updated(form: Form, text: &str, args: &Args) -> Result<(String, Vec<String>), Failure> {
     let catalogue = Catalogue::read(form, text).unwrap();
-    update(&catalogue, args, &Policy::compile(POLICY).unwrap(), POLICY)
+    let policy = Policy::compile(POLICY).unwrap();
+    update(&catalogue, args, &policy, &document(POLICY))
+        .map(|(changed, report)| (changed.text, report))
 }
 
 #[test]
@@ -184,16 +190,16 @@ fn a_policy_is_updated_and_keeps_its_form() {
         report,
         [
             "cloud: acme-large",
-            "  backends.0.price.input: 2.50 -> 3.0",
-            "  backends.0.price.cached_input: - -> 0.3",
-            "  backends.0.price.cache_write: - -> 3.75",
-            "  models.0.context_window: 1000 -> 200000",
-            "  models.0.max_output_tokens: 500 -> 4096",
-            "  models.0.capabilities: [\"json_mode\"] -> [\"tools\",\"vision\",\"json_mode\",\"json_schema\"]",
+            "  backends[0].price.input: 2.5 -> 3.0",
+            "  backends[0].price.cached_input: - -> 0.3",
+            "  backends[0].price.cache_write: - -> 3.75",
+            "  models[0].context_window: 1000 -> 200000",
+            "  models[0].max_output_tokens: 500 -> 4096",
+            "  models[0].capabilities: [\"json_mode\"] -> [\"tools\",\"vision\",\"json_mode\",\"json_schema\"]",
             "quick: fast/acme-small",
-            "  backends.1.price.input: 1 -> 0.15",
-            "  backends.1.price.output: 2 -> 0.6",
-            "  models.1.capabilities: - -> [\"tools\",\"json_mode\",\"json_schema\",\"reasoning\"]",
+            "  backends[1].price.input: 1 -> 0.15",
+            "  backends[1].price.output: 2 -> 0.6",
+            "  models[1].capabilities: - -> [\"tools\",\"json_mode\",\"json_schema\",\"reasoning\"]",
             "own: no entry, left as it is",
         ]
     );
@@ -201,7 +207,13 @@ fn a_policy_is_updated_and_keeps_its_form() {
     // Once more, nothing changes.
     let catalogue = Catalogue::read(Form::LiteLlm, LITELLM).unwrap();
     let policy = Policy::compile(&text).unwrap();
-    assert_eq!(update(&catalogue, &args, &policy, &text).unwrap().0, text);
+    assert_eq!(
+        update(&catalogue, &args, &policy, &document(&text))
+            .unwrap()
+            .0
+            .text,
+        text
+    );
 }
 
 #[test]
@@ -219,7 +231,7 @@ fn a_backend_can_be_told_its_entry() {
     );
     // The window holds input and output: no more output than that.
     assert!(
-        report.contains(&"  models.0.max_output_tokens: 500 -> 8192".to_owned()),
+        report.contains(&"  models[0].max_output_tokens: 500 -> 8192".to_owned()),
         "{report:#?}"
     );
     Policy::compile(&text).unwrap();
@@ -271,18 +283,29 @@ fn what_is_no_catalogue_is_refused() {
 }
 
 #[test]
-fn edits_find_their_place_in_any_text() {
-    let mut text = "{\"a\": {\"]}\\\"\": [1, {\"b\" :\t-2e3 }], \"c\":{}}}".to_owned();
-    let mut set = |path: &[&str], value: Value| edit::set(&mut text, path, &value);
-    assert_eq!(
-        set(&["a", "]}\"", "1", "b"], json!(5)),
-        Some("-2e3 -> 5".into())
+fn a_yaml_policy_keeps_its_comments() {
+    let yaml = "# mine\nmodels:\n- name: acme-large # ours\nbackends:\n- name: cloud\n  model: acme-large\n  price: {input: 1, output: 2} # USD\n";
+    let document = Document::of(crate::document::Form::Yaml, yaml.to_owned()).unwrap();
+    let policy = Policy::compile(&document.json).unwrap();
+    let catalogue = Catalogue::read(Form::LiteLlm, LITELLM).unwrap();
+    let args = args(Form::LiteLlm, None, &[]);
+    let (changed, _) = update(&catalogue, &args, &policy, &document).unwrap();
+    assert!(
+        changed
+            .text
+            .starts_with("# mine\nmodels:\n- name: acme-large # ours\n  context_window: 200000\n")
     );
-    assert_eq!(set(&["a", "]}\"", "1", "b"], json!(5.0)), None);
-    assert_eq!(set(&["a", "c", "d"], json!("x")), Some("- -> \"x\"".into()));
-    assert_eq!(set(&["a", "nowhere", "d"], json!(1)), None);
+    assert!(
+        changed.text.contains(
+            "price: {input: 3.0, output: 15.0, cached_input: 0.3, cache_write: 3.75} # USD\n"
+        ),
+        "{}",
+        changed.text
+    );
     assert_eq!(
-        text,
-        "{\"a\": {\"]}\\\"\": [1, {\"b\" :\t5 }], \"c\":{\"d\": \"x\"}}}"
+        Policy::compile(&changed.json).unwrap().registry.backends[0]
+            .price
+            .input,
+        3.0
     );
 }

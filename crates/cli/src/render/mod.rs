@@ -19,6 +19,8 @@ use pointsman::policy::Policy;
 use pointsman::policy::verify::PublicKey;
 use serde_json::Value;
 
+use crate::convert::convert;
+use crate::document;
 use crate::envoy::Config;
 use crate::failure::Failure;
 use crate::input;
@@ -163,8 +165,13 @@ pub fn local(
 
 /// What was asked for, and what was chosen for the operator.
 fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
-    let source = json_text(&input::read_text(&args.policy)?)?;
-    let policy = input::compile(&args.policy, &source)?;
+    let (policy, document) = input::read_policy_document(&args.policy)?;
+    let source = match document.form {
+        document::Form::Json => document.text.trim_end().to_owned(),
+        document::Form::Yaml => convert(&document, document::Form::Json)?
+            .trim_end()
+            .to_owned(),
+    };
     let version = parse_version(&args.envoy_version)?;
     let failover = choose(args.failover, version, &policy)?;
     let (first_token, answer) = timeouts(&policy);
@@ -208,18 +215,6 @@ fn parsed(words: &[&str]) -> Result<Args, Failure> {
         .try_get_matches_from(words)
         .and_then(|matches| Args::from_arg_matches(&matches))
         .map_err(|error| Failure::Input(error.to_string()))
-}
-
-/// JSON as it is, YAML as JSON.
-fn json_text(text: &str) -> Result<String, Failure> {
-    if serde_json::from_str::<serde_json::Value>(text).is_ok() {
-        return Ok(text.trim_end().to_owned());
-    }
-    match serde_yaml_ng::from_str::<serde_json::Value>(text) {
-        Ok(value @ serde_json::Value::Object(_)) => Ok(format!("{value:#}")),
-        // The compiler says it better.
-        _ => Ok(text.to_owned()),
-    }
 }
 
 fn parse_version(text: &str) -> Result<(u32, u32), Failure> {

@@ -1,18 +1,11 @@
 //! Changes one value of a JSON text and leaves every other byte as it is, so that a policy keeps its author's layout.
 //!
-//! The text has to be JSON: a policy that has compiled. Where the value or what holds it is missing, it is added behind the last
-//! member, laid out as that one is.
+//! The text has to be JSON. If the value, or an object on the way to it, is missing, it is added after the last member and
+//! laid out as that one is.
 
 use std::ops::Range;
 
-/// One step of the way to a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// The member of an object with this name.
-    Key(&'a str),
-    /// The item of a list with this number, from 0.
-    Item(usize),
-}
+use super::Step;
 
 /// `text` with `value` (JSON) at `path`. `None` where the path leads through something that is no object or list, or to an item
 /// that there is not.
