@@ -7,6 +7,7 @@ import json
 import sys
 
 import anthropic
+import pydantic
 
 url, test = sys.argv[1:]
 client = anthropic.Anthropic(
@@ -86,6 +87,16 @@ message = client.messages.create(
 )
 assert message.content[0].text, message
 took_message(message.usage)
+
+# A structured output, parsed into a type of the application.
+class Place(pydantic.BaseModel):
+    name: str
+    moons: list[int]
+
+
+parsed = client.messages.parse(model="auto", max_tokens=64, messages=question, output_format=Place)
+assert isinstance(parsed.parsed_output, Place), parsed
+took_message(parsed.usage)
 
 # --- Counting tokens --------------------------------------------------------------------------------------------------
 # By a backend that could answer, under the model's name there. Nothing of it is counted as used.

@@ -7,6 +7,7 @@ import json
 import sys
 
 import openai
+import pydantic
 
 url, test = sys.argv[1:]
 client = openai.OpenAI(base_url=url, api_key="sk-test", max_retries=0, timeout=30, default_headers={"x-test-id": test})
@@ -73,7 +74,7 @@ with client.chat.completions.stream(
     answer = stream.get_final_completion()
 [call] = answer.choices[0].message.tool_calls
 assert (call.function.name, answer.choices[0].finish_reason) == ("look", "tool_calls"), answer
-assert json.loads(call.function.arguments)["synthetic"] is True, call
+assert json.loads(call.function.arguments) == {"place": "synthetic place"}, call
 took_chat(answer.usage)
 
 # The result of the tool goes back, and an image: only one model sees those.
@@ -112,6 +113,16 @@ called = client.responses.create(
 )
 assert called.output[0].type == "function_call" and called.model == "vendor/seer", called
 took_response(called.usage)
+
+# A structured output, parsed into a type of the application.
+class Place(pydantic.BaseModel):
+    name: str
+    moons: list[int]
+
+
+parsed = client.responses.parse(model="chatty", input=question, text_format=Place)
+assert isinstance(parsed.output_parsed, Place), parsed
+took_response(parsed.usage)
 
 # --- Completions ----------------------------------------------------------------------------------------------------
 answer = client.completions.create(model="auto", prompt=["Once upon a time", "It was a dark night"], max_tokens=8)

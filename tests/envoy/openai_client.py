@@ -1,8 +1,10 @@
 """Talks to Pointsman as an application does: the official `openai` client, plain and streaming. Argument: the base URL."""
 
 import sys
+import typing
 
 import openai
+import pydantic
 
 client = openai.OpenAI(base_url=sys.argv[1], api_key="sk-test", max_retries=0, timeout=30)
 question = [{"role": "user", "content": "Which planet is the largest?"}]
@@ -47,6 +49,24 @@ answer = client.chat.completions.create(
     response_format={"type": "json_object"},
 )
 assert "demo backend serverless " in answer.choices[0].message.content, "only gpt-4o sees pictures"
+
+# A structured output, parsed into a type of the application.
+class Step(pydantic.BaseModel):
+    explanation: str
+    output: float
+
+
+class Solution(pydantic.BaseModel):
+    steps: list[Step]
+    kind: typing.Literal["exact", "rough"]
+    note: str | None = None
+
+
+answer = client.chat.completions.parse(model="auto", messages=question, response_format=Solution)
+assert isinstance(answer.choices[0].message.parsed, Solution), answer
+with client.chat.completions.stream(model="auto", messages=question, response_format=Solution) as stream:
+    parsed = stream.get_final_completion().choices[0].message.parsed
+assert isinstance(parsed, Solution) and parsed.kind == "exact", parsed
 
 # The models, as the filter lists them.
 assert {"auto", "gpt-4o"} <= {model.id for model in client.models.list()}

@@ -5,10 +5,11 @@
 use bytes::Bytes;
 use pointsman::request::Format;
 use pointsman::request::error_body::error_body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::asked::{Asked, Call, Embed};
 use super::fleet::Backend;
+use super::instance::instance;
 use super::timing::Draws;
 use super::wire;
 
@@ -74,15 +75,30 @@ impl Answer {
         created: u64,
     ) -> Result<Answer, ApiError> {
         let asked = Asked::read(call, &backend.served_model, body)?;
-        let wanted = Draws::new(asked.seed).log_normal(90.0, 600.0).round() as usize;
-        let count = wanted
+        let mut wanted = Draws::new(asked.seed).log_normal(90.0, 600.0).round() as usize;
+        let mut count = wanted
             .clamp(8, MAX_TOKENS)
             .min(asked.limit.unwrap_or(MAX_TOKENS));
         let speaks = call != Call::CountTokens && call.format() != Format::OpenAiEmbeddings;
-        let tokens = match (&asked.tool, speaks) {
-            (_, false) => Vec::new(),
-            (Some(_), true) => arguments(backend),
-            (None, true) => synthetic(backend, count),
+        let tokens = match (&asked.schema, &asked.tool, speaks) {
+            (_, _, false) => Vec::new(),
+            (Some(schema), None, true) => {
+                // An answer whose limit cuts it off is not JSON any more, as from a model.
+                let value = match schema {
+                    Value::Bool(_) => json!({"answer": sentence(backend)}),
+                    schema => instance(schema),
+                };
+                let mut pieces = pieces(&value.to_string());
+                wanted = pieces.len();
+                count = wanted.min(asked.limit.unwrap_or(wanted));
+                pieces.truncate(count);
+                pieces
+            }
+            (Some(schema), Some(_), true) if names_members(schema) => {
+                pieces(&instance(schema).to_string())
+            }
+            (_, Some(_), true) => arguments(backend),
+            (None, None, true) => synthetic(backend, count),
         };
         Ok(Answer {
             call,
@@ -128,13 +144,18 @@ pub fn to_bytes(value: &Value) -> Bytes {
     value.to_string().into()
 }
 
-fn synthetic(backend: &Backend, count: usize) -> Vec<String> {
-    let text = format!(
+/// Who answers, and that nobody thought about it.
+fn sentence(backend: &Backend) -> String {
+    format!(
         "This is a synthetic answer of the demo backend {} ({}), which serves the name {}. No language model wrote it.",
         backend.name,
         backend.accelerator.name(),
         backend.served_model,
-    );
+    )
+}
+
+fn synthetic(backend: &Backend, count: usize) -> Vec<String> {
+    let text = sentence(backend);
     let filler = "These words only take the time and the tokens that an answer would take.";
     let words = text
         .split(' ')
@@ -149,6 +170,21 @@ fn synthetic(backend: &Backend, count: usize) -> Vec<String> {
                 format!(" {word}")
             }
         })
+        .collect()
+}
+
+/// Whether a tool says what its arguments are.
+fn names_members(schema: &Value) -> bool {
+    let members = schema.get("properties").and_then(Value::as_object);
+    members.is_some_and(|members| !members.is_empty())
+}
+
+/// A JSON text in pieces of about a token each.
+fn pieces(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    letters
+        .chunks(4)
+        .map(|piece| piece.iter().collect())
         .collect()
 }
 
@@ -283,6 +319,37 @@ mod tests {
         assert_eq!(whole["content"][0]["name"], "look");
         assert_eq!(whole["content"][0]["input"]["backend"], "gpu");
         assert!(streamed(&answer).contains("input_json_delta"));
+    }
+
+    #[test]
+    fn an_answer_keeps_the_schema_that_is_asked_for() {
+        let schema =
+            serde_json::json!({"type": "object", "properties": {"city": {"type": "string"}}});
+        let user = serde_json::json!([{"role": "user", "content": "x"}]);
+        let form = serde_json::json!({"type": "json_schema", "name": "City", "schema": schema});
+        for (format, body) in [
+            (
+                Format::OpenAiChat,
+                serde_json::json!({"messages": user, "response_format": {"type": "json_schema", "json_schema": form}}),
+            ),
+            (
+                Format::OpenAiResponses,
+                serde_json::json!({"input": user, "text": {"format": form}}),
+            ),
+            (
+                Format::AnthropicMessages,
+                serde_json::json!({"messages": user, "max_tokens": 100, "output_config": {"format": form}}),
+            ),
+        ] {
+            let text = answer(Call::Answer(format), body).text();
+            assert_eq!(text, "{\"city\":\"synthetic city\"}", "{format:?}");
+        }
+        let tools = serde_json::json!([{"type": "function", "function": {"name": "look", "parameters": schema}}]);
+        let body = serde_json::json!({"messages": user, "tools": tools, "tool_choice": "required"});
+        assert_eq!(answer(CHAT, body).text(), "{\"city\":\"synthetic city\"}");
+        let body = serde_json::json!({"messages": user, "response_format": {"type": "json_object"}, "max_tokens": 3});
+        let cut = answer(CHAT, body);
+        assert!(cut.cut && cut.tokens.len() == 3);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Asked {
     pub choices: usize,
     /// The tool that has to be called.
     pub tool: Option<String>,
+    /// What a JSON answer, or the arguments of the tool, have to keep: a JSON Schema.
+    pub schema: Option<Value>,
     /// How inputs are to be embedded.
     pub embed: Embed,
 }
@@ -111,6 +113,11 @@ impl Asked {
         }
         let flag = |pointer: &str| body.pointer(pointer).and_then(Value::as_bool);
         let inputs = inputs(prompt, format);
+        let tool = forced_tool(&body, format);
+        let schema = match &tool {
+            Some((_, arguments)) => arguments.clone(),
+            None => wanted_schema(&body, format),
+        };
         let choices = body.get("n").and_then(count).unwrap_or(1).clamp(1, 16);
         Ok(Asked {
             model: model.to_owned(),
@@ -125,7 +132,8 @@ impl Asked {
                 Format::OpenAiCompletions => choices * inputs.len(),
                 _ => 1,
             },
-            tool: forced_tool(&body, format),
+            tool: tool.map(|(name, _)| name),
+            schema,
             embed: Embed {
                 seeds: inputs.iter().map(|input| seed_of(input)).collect(),
                 dimensions: body.get("dimensions").and_then(count).unwrap_or(384),
@@ -162,29 +170,52 @@ fn inputs(prompt: &Value, format: Format) -> Vec<Vec<u8>> {
     }
 }
 
-/// Which tool a request insists on: the first one, or the one that it names.
-fn forced_tool(body: &Value, format: Format) -> Option<String> {
+/// Which tool a request insists on, the first one or the one that it names, and the schema of its arguments.
+fn forced_tool(body: &Value, format: Format) -> Option<(String, Option<Value>)> {
     let choice = body.get("tool_choice")?;
-    let (any, named, of_tool) = match format {
+    let (any, name_at, schema_at) = match format {
         Format::OpenAiChat => (
             choice == "required",
             "/function/name",
-            "/tools/0/function/name",
+            "/function/parameters",
         ),
-        Format::OpenAiResponses => (choice == "required", "/name", "/tools/0/name"),
+        Format::OpenAiResponses => (choice == "required", "/name", "/parameters"),
         Format::AnthropicMessages => (
             choice.get("type").is_some_and(|kind| kind == "any"),
             "/name",
-            "/tools/0/name",
+            "/input_schema",
         ),
         _ => return None,
     };
-    let name = if any {
-        body.pointer(of_tool)
-    } else {
-        choice.pointer(named)
+    let tools = body.get("tools").and_then(Value::as_array);
+    let name_of = |tool: &Value| Some(tool.pointer(name_at)?.as_str()?.to_owned());
+    let name = match any {
+        true => name_of(tools?.first()?)?,
+        false => name_of(choice)?,
     };
-    name.and_then(Value::as_str).map(str::to_owned)
+    let mut tools = tools.into_iter().flatten();
+    let tool = tools.find(|tool| name_of(tool).as_ref() == Some(&name));
+    let schema = tool.and_then(|tool| tool.pointer(schema_at));
+    Some((name, schema.cloned()))
+}
+
+/// The schema that an answer has to keep; `true`, which all values keep, where it only has to be an object.
+fn wanted_schema(body: &Value, format: Format) -> Option<Value> {
+    let (form_at, schema_at) = match format {
+        Format::OpenAiChat => ("/response_format", "/json_schema/schema"),
+        Format::OpenAiResponses => ("/text/format", "/schema"),
+        Format::AnthropicMessages => ("/output_config/format", "/schema"),
+        _ => return None,
+    };
+    // Anthropic's parameter had another name while it was a beta.
+    let form = body
+        .pointer(form_at)
+        .or_else(|| body.get("output_format"))?;
+    match form.get("type")?.as_str()? {
+        "json_schema" => form.pointer(schema_at).cloned(),
+        "json_object" => Some(Value::Bool(true)),
+        _ => None,
+    }
 }
 
 fn prompt_tokens(body: &Value, prompt: &Value, format: Format) -> usize {

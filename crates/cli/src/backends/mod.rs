@@ -10,6 +10,7 @@ mod asked;
 mod control;
 mod faults;
 pub mod fleet;
+mod instance;
 mod record;
 mod server;
 mod timing;
