@@ -11,14 +11,16 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use pointsman::classifier::tokenizer::Tokenizer;
 use pointsman::classifier::{Classification, Classifier, Task};
 use pointsman::policy::Policy;
+use pointsman::policy::conditions::Pattern;
 use pointsman::policy::profile::Limits;
 use pointsman::policy::rules::{Facts, rule};
+use pointsman::policy::words::WordMatcher;
 use pointsman::prompt::Prompt;
 use pointsman::registry::{Apis, Capabilities};
 use pointsman::request::{Format, parse, rewrite::set_model};
 use pointsman::router::Router;
 use pointsman::select::{Ask, select};
-use pointsman::sensitivity::Sensitivity;
+use pointsman::sensitivity::{self, Sensitivity};
 use pointsman::usage::{Hide, Media, Meter};
 use serde_json::{Value, json};
 
@@ -236,6 +238,7 @@ fn selecting(criterion: &mut Criterion) {
                 sensitive: Sensitivity::NONE,
                 pinned: false,
                 envelope: &envelope,
+                words: &policy.words,
                 turns: &[],
                 language: None,
                 conversation: 0,
@@ -268,6 +271,74 @@ fn selecting(criterion: &mut Criterion) {
     });
 }
 
+/// About a megabyte of each kind of text that a scan may meet.
+fn texts() -> Vec<(&'static str, String)> {
+    let prose = "The patient asked, on 12 May 2024, whether the 40 mg dose (twice a day) may be taken with milk. ";
+    let code = "let total = items.iter().map(|item| item.price * f64::from(item.count)).sum::<f64>(); // 3.5 %\n";
+    let russian =
+        "Пациент спросил, можно ли принимать лекарство два раза в день вместе с молоком. ";
+    let chinese = "病人问这种药每天两次是否可以和牛奶一起服用。";
+    [
+        ("prose", prose),
+        ("code", code),
+        ("russian", russian),
+        ("chinese", chinese),
+        ("DE89", "DE89 "),
+        ("ES91", "ES91 "),
+        ("digits", "1"),
+        ("digits in groups", "4444 "),
+        ("digits apart", "1 "),
+        ("@", "@"),
+        ("a@b.", "a@b."),
+        ("eyJ.", "eyJ."),
+        ("sk-", "sk-"),
+        ("dashes", "-"),
+        ("brackets", "[(1) {"),
+        ("zero width", "1\u{200b}"),
+        ("full width", "１２３ "),
+    ]
+    .map(|(name, piece)| (name, piece.repeat(1_000_000 / piece.len())))
+    .into()
+}
+
+/// How long a scan for sensitive text takes.
+fn finding_sensitive(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("sensitive/1MB");
+    for (name, text) in texts() {
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &text, |bencher, text| {
+            bencher.iter(|| sensitivity::find(black_box(text)));
+        });
+    }
+}
+
+/// How long a search takes for a thousand words, half of which are beginnings, that share letters with the texts.
+fn finding_words(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("words/1MB");
+    let stems = [
+        "pat", "dos", "mil", "war", "to", "le", "пац", "лек", "de", "sk",
+    ];
+    let words: Vec<Pattern> = (0..1000)
+        .map(|number| {
+            let letter = char::from(b'a' + (number % 26) as u8);
+            let star = if number % 2 == 0 { "*" } else { "" };
+            let word = format!(
+                "{}{letter}{}{star}",
+                stems[number % stems.len()],
+                number / 10
+            );
+            Pattern::parse(&word).unwrap()
+        })
+        .collect();
+    let (matcher, _) = WordMatcher::compile([words.as_slice()]);
+    for (name, text) in texts() {
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &text, |bencher, text| {
+            bencher.iter(|| matcher.find([black_box(text.as_str())]));
+        });
+    }
+}
+
 fn compiling(criterion: &mut Criterion) {
     let text = large_policy(200, 50);
     criterion.bench_function("compile/200 models, 50 rules", |bencher| {
@@ -284,6 +355,8 @@ criterion_group!(
     rewriting,
     tokenising,
     classifying,
-    deciding
+    deciding,
+    finding_sensitive,
+    finding_words
 );
 criterion_main!(benches);

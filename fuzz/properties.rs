@@ -5,8 +5,12 @@
 
 use std::collections::HashSet;
 
+use pointsman::policy::conditions::Pattern;
+use pointsman::policy::words::WordMatcher;
 use pointsman::request::rewrite::{rewrite, set_model};
 use pointsman::request::{Format, InvalidRequest, Request, parse};
+use pointsman::sensitivity;
+use pointsman::steps::Counted;
 use serde_json::Value;
 
 const MARK: &[u8] = "\u{feff}".as_bytes();
@@ -25,6 +29,47 @@ pub fn check_reading(body: &[u8]) {
             Err(error) => check_error(body, error),
         }
     }
+}
+
+/// The most steps per byte that a scan for sensitive text may make, whatever the text.
+pub const MOST_STEPS_SENSITIVE: u64 = 6;
+/// The most steps per byte that a search for words may make, whatever the text and however many words there are.
+pub const MOST_STEPS_WORDS: u64 = 4;
+
+/// A thousand words and beginnings of words that share their first letters with each other and with ordinary text.
+pub fn thousand_words() -> WordMatcher {
+    let ends = ["", "s", "a*", "ing", "é", "ß*", "1", "т", "薬", "o*"];
+    let words = (0..100).flat_map(|number: u32| {
+        let letters = ["e", "t", "a", "1", "sk", "de", "é", "薬", "т", "ss"];
+        let first = letters[number as usize % 10];
+        let second = letters[number as usize / 10];
+        ends.map(|end| Pattern::parse(&format!("{first}{second}{end}")).expect("a word"))
+    });
+    let words: Vec<Pattern> = words.collect();
+    WordMatcher::compile([words.as_slice()]).0
+}
+
+/// Scans `text` and counts the steps: time grows with the text alone.
+pub fn check_scanning(words: &WordMatcher, text: &str) {
+    // Some steps are for the beginning and the end.
+    let length = text.len() as u64 + 64;
+    let mut steps = Counted::default();
+    let found = sensitivity::find_counting(text, &mut steps);
+    assert!(
+        steps.0 <= MOST_STEPS_SENSITIVE * length,
+        "{} steps for {} bytes",
+        steps.0,
+        text.len()
+    );
+    assert!(sensitivity::find_in_parts([text, "\n"]).contains(found));
+    let mut steps = Counted::default();
+    words.find_counting([text], &mut steps);
+    assert!(
+        steps.0 <= MOST_STEPS_WORDS * length,
+        "{} steps for {} bytes",
+        steps.0,
+        text.len()
+    );
 }
 
 /// Makes `model` the model of `body`: the new body reads the same but for the model, and needs no further edit.

@@ -28,6 +28,7 @@ pub mod select;
 pub mod sensitivity;
 pub mod shares;
 pub mod spending;
+pub mod steps;
 pub mod stream;
 pub mod telemetry;
 pub mod usage;

@@ -42,6 +42,7 @@ const FILES: &[(&str, &str)] = texts![
     "profiles",
     "rewrite",
     "rules",
+    "sensitive",
 ];
 const POLICIES: &[(&str, &str)] = texts!["policies/apis", "policies/fleet",];
 

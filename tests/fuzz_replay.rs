@@ -6,7 +6,7 @@
 #[path = "../fuzz/properties.rs"]
 mod properties;
 
-use properties::{check_reading, check_rewriting};
+use properties::{check_reading, check_rewriting, check_scanning, thousand_words};
 
 /// Pieces that mean something to the parser, to be spliced into seeds.
 const PIECES: &[&str] = &[
@@ -46,8 +46,12 @@ const PIECES: &[&str] = &[
 ];
 
 fn seeds() -> Vec<Vec<u8>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/request");
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
+    seeds_of("request")
+}
+
+fn seeds_of(target: &str) -> Vec<Vec<u8>> {
+    let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
@@ -115,5 +119,44 @@ fn mutations_of_seeds_hold() {
         }
         check_reading(&body);
         check_rewriting(&body, "m");
+    }
+}
+
+/// Pieces that a form begins with, goes on with or ends with: repeated, they are what a scan could be slow at.
+const MARKS: &[&str] = &[
+    "@", "a@", "@a.", "%40", ".", "-", "_", "+", "00", "0049 ", "(", ") ", " ", "\n", "://", "sk-",
+    "eyJ", "eyJ.", "ghp_", "AKIA", "AIza", "KEY-----", "PRIVATE ", "DE89 ", "ES91", "MT84",
+    "1234 ", "4111-", "1", "12.", "A", "ss", "ß", "é", "薬", "т", "\u{200b}", "\u{a0}", "１", "٠",
+    "\u{301}", "İ",
+];
+
+#[test]
+fn no_text_is_slow_to_scan() {
+    let words = thousand_words();
+    let seeds = seeds_of("scan");
+    for seed in &seeds {
+        check_scanning(&words, std::str::from_utf8(seed).unwrap());
+    }
+    // Every piece, and every two of them, repeated.
+    for first in MARKS {
+        for second in MARKS {
+            let text = [*first, *second].concat();
+            check_scanning(&words, &text.repeat(4096 / text.len()));
+            check_scanning(&words, &[first.repeat(2000), second.repeat(2000)].concat());
+        }
+    }
+    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    for round in 0..3_000 {
+        let mut text = String::from_utf8(seeds[round % seeds.len()].clone()).unwrap();
+        for _ in 0..=random.below(6) {
+            let letters = text.chars().count();
+            let at = random.below(letters + 1);
+            let at = text.char_indices().nth(at).map_or(text.len(), |(at, _)| at);
+            text.insert_str(at, MARKS[random.below(MARKS.len())]);
+            if random.below(4) == 0 {
+                text = text.split_off(at);
+            }
+        }
+        check_scanning(&words, &text.repeat(2048 / text.len().max(1) + 1));
     }
 }

@@ -17,6 +17,7 @@ use syn::visit::Visit;
 
 /// The core's modules from the bottom up: each may name only those before it.
 const ORDER: &[&str] = &[
+    "steps",
     "language",
     "classifier",
     "ability",

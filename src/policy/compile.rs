@@ -60,7 +60,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         backends: &backends,
         profiles: &profiles,
     };
-    let rules = compile_rules(root, &known, &mut problems);
+    let (rules, words) = compile_rules(root, &known, &mut problems);
     check_unique(items_of(root, "rules"), "rules", &mut problems);
     check_unique(items_of(root, "budgets"), "budgets", &mut problems);
     let traffic = compile_traffic(text, root, &known, &rules, &mut problems);
@@ -104,6 +104,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         registry: Registry { models, backends },
         profiles,
         rules,
+        words,
         default_profile: default_profile.to_owned(),
         traffic,
     })

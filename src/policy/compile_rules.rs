@@ -9,6 +9,7 @@ use super::profile::Profile;
 use super::rules::{Rule, Then, When};
 use super::shape::{Problems, join};
 use super::suggest::{hint, quote};
+use super::words::WordMatcher;
 use crate::classifier::{Domain, Task};
 use crate::language::Language;
 use crate::registry::{Backend, Model, ModelId};
@@ -21,12 +22,13 @@ pub(super) struct Known<'a> {
     pub profiles: &'a [Profile],
 }
 
+/// The rules, and the words of all of them in one automaton.
 pub(super) fn compile_rules(
     root: &Node,
     known: &Known<'_>,
     problems: &mut Problems<'_>,
-) -> Vec<Rule> {
-    items_of(root, "rules")
+) -> (Vec<Rule>, WordMatcher) {
+    let mut rules: Vec<Rule> = items_of(root, "rules")
         .iter()
         .enumerate()
         .map(|(index, node)| {
@@ -45,7 +47,12 @@ pub(super) fn compile_rules(
                 name,
             }
         })
-        .collect()
+        .collect();
+    let (words, ids) = WordMatcher::compile(rules.iter().map(|rule| rule.when.words.as_slice()));
+    for (rule, ids) in rules.iter_mut().zip(ids) {
+        rule.when.word_ids = ids;
+    }
+    (rules, words)
 }
 
 fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Problems<'_>) -> When {
@@ -80,6 +87,7 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
         headers: compile_headers(node, path, problems),
         paths: compile_patterns(items_of(node, "path"), &join(path, "path"), problems),
         words: compile_words(node, path, problems),
+        word_ids: Vec::new(),
         languages: texts(node, "language")
             .filter_map(|code| Language::ALL.iter().find(|one| one.code() == code).copied())
             .collect(),

@@ -31,11 +31,13 @@ mod validate_rules;
 mod validate_traffic;
 pub mod verify;
 mod warming;
+pub mod words;
 
 use crate::registry::{BackendId, Registry};
 use profile::Profile;
 use rules::Rule;
 use traffic::Traffic;
+use words::WordMatcher;
 
 /// One problem of a policy document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +128,8 @@ pub struct Policy {
     pub profiles: Vec<Profile>,
     /// What holds for some requests only, in the order of the policy.
     pub rules: Vec<Rule>,
+    /// The words of all rules.
+    pub words: WordMatcher,
     /// Name of the profile for requests that name no model; one of [`Policy::profiles`].
     pub default_profile: String,
     /// What concerns all traffic: tenants, steering, shares, budgets.

@@ -3,8 +3,11 @@
 //! Every rule that matches applies. Where two say different things the earlier one counts: for the models, the profile and
 //! the refusal. Tags add up, and of several floors the highest counts.
 
+use std::cell::OnceCell;
+
 use super::conditions::{By, Pattern, Share};
 use super::envelope::Envelope;
+use super::words::{FoundWords, WordMatcher};
 use crate::classifier::{Classification, Domain, Task};
 use crate::language::Language;
 use crate::prompt::Turn;
@@ -49,6 +52,8 @@ pub struct When {
     pub paths: Vec<Pattern>,
     /// The user's turns hold one of these words, if not empty; lower case.
     pub words: Vec<Pattern>,
+    /// The numbers of `words` in the policy's [`WordMatcher`].
+    pub word_ids: Vec<u32>,
     /// The last user turn whose language can be told is in one of these, if not empty.
     pub languages: Vec<Language>,
     /// The request is in this part of the traffic.
@@ -85,6 +90,8 @@ pub struct Facts<'a> {
     pub pinned: bool,
     /// What came beside the body.
     pub envelope: &'a Envelope,
+    /// The words that rules look for.
+    pub words: &'a WordMatcher,
     /// What the user says, turn by turn.
     pub turns: &'a [Turn<'a>],
     /// The language of its last turn; `None` where it cannot be told, or no rule asks.
@@ -134,7 +141,7 @@ impl When {
             || self.max_difficulty.is_some()
     }
 
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &Facts<'_>, words: &OnceCell<FoundWords>) -> bool {
         fn one_of(list: &[String], text: Option<&str>) -> bool {
             list.is_empty() || text.is_some_and(|text| list.iter().any(|one| one == text))
         }
@@ -143,7 +150,6 @@ impl When {
             && one_of(&self.tenants, facts.envelope.tenant.as_deref())
             && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
             && self.fits_envelope(facts.envelope)
-            && (self.words.is_empty() || self.speaks_of(facts.turns))
             && (self.languages.is_empty()
                 || facts
                     .language
@@ -153,6 +159,14 @@ impl When {
                 .as_ref()
                 .is_none_or(|share| share.holds(facts.user, facts.envelope, facts.conversation))
             && (!self.asks_classifier() || facts.classification.is_some_and(|said| self.fits(said)))
+            // The turns are read last, once for all rules, and not at all if no rule comes to this.
+            && (self.words.is_empty()
+                || words
+                    .get_or_init(|| {
+                        let turns = facts.turns.iter();
+                        facts.words.find(turns.map(|turn| turn.text.as_ref()))
+                    })
+                    .has_any(&self.word_ids))
     }
 
     fn fits_envelope(&self, envelope: &Envelope) -> bool {
@@ -164,12 +178,6 @@ impl When {
                 .is_some_and(|value| matches(patterns, value))
         });
         headers && (self.paths.is_empty() || matches(&self.paths, &envelope.path))
-    }
-
-    fn speaks_of(&self, turns: &[Turn<'_>]) -> bool {
-        turns
-            .iter()
-            .any(|turn| self.words.iter().any(|word| word.is_word_of(&turn.text)))
     }
 
     fn fits(&self, said: &Classification) -> bool {
@@ -249,7 +257,8 @@ impl Then {
 /// What `rules` come to for a request.
 pub fn rule<'p>(rules: &'p [Rule], facts: &Facts<'_>) -> Ruling<'p> {
     let mut ruling = Ruling::default();
-    for rule in rules.iter().filter(|rule| rule.when.holds(facts)) {
+    let words = OnceCell::new();
+    for rule in rules.iter().filter(|rule| rule.when.holds(facts, &words)) {
         let then = &rule.then;
         let mut counts = !then.tags.is_empty();
         ruling.tags.extend(then.tags.iter().map(String::as_str));

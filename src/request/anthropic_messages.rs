@@ -5,10 +5,11 @@
 
 use super::content::{Content, Conversation};
 use super::fields::{
-    Envelope, List, document, list, object, optional_count, optional_object, optional_string,
+    Envelope, List, document, kept, list, object, optional_count, optional_object, optional_string,
     required_string,
 };
 use super::json::{Cursor, Kind, Stop};
+use super::nested;
 use super::openai_chat::{ResponseFormat, at_least_one, missing, role_of};
 use super::{Format, Message, Request, Role};
 use crate::registry::Capabilities;
@@ -30,6 +31,7 @@ struct Messages<'a> {
 struct Draft<'a> {
     role: Option<Role>,
     content: Content<'a>,
+    raw_values: Vec<&'a str>,
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
@@ -82,6 +84,7 @@ impl<'a> Messages<'a> {
             let mut draft = Draft::default();
             let end = draft.read(cursor);
             if matches!(end, Ok(()) | Err(Stop::Cut)) {
+                draft.content.raw_values.append(&mut draft.raw_values);
                 conversation.take(draft.role, draft.content);
             }
             end
@@ -124,6 +127,9 @@ impl<'a> Draft<'a> {
         match key {
             "role" => self.role = optional_string(cursor)?.map(|role| role_of(&role)),
             "content" => return self.content.read(cursor, true),
+            key if nested::may_hold_text(key) => {
+                return kept(cursor, &mut self.raw_values, Cursor::skip_value);
+            }
             _ => cursor.skip_value()?,
         }
         Ok(())

@@ -4,8 +4,9 @@
 
 use std::borrow::Cow;
 
-use super::fields::{count_bytes, entries, object, optional_text, required_string};
+use super::fields::{count_bytes, entries, kept, object, optional_text, required_string};
 use super::json::{Cursor, Kind, Stop};
+use super::nested::{self, Leaf};
 use super::{Message, Role};
 use crate::registry::Capabilities;
 
@@ -17,6 +18,8 @@ pub(super) struct Conversation<'a> {
     pub(super) images: u32,
     /// Bytes of tool calls, which count as input but are no prompt.
     pub(super) call_bytes: usize,
+    /// See [`super::Request::raw_values`].
+    pub(super) raw_values: Vec<&'a str>,
 }
 
 impl<'a> Conversation<'a> {
@@ -26,6 +29,7 @@ impl<'a> Conversation<'a> {
         self.needs = self.needs.union(content.needs);
         self.images = self.images.saturating_add(content.images);
         self.call_bytes += content.call_bytes;
+        self.raw_values.extend(content.raw_values);
         let is_material = !content.material.is_empty();
         if is_material {
             self.messages.push(Message {
@@ -56,6 +60,7 @@ pub(super) struct Content<'a> {
     pub(super) needs: Capabilities,
     pub(super) images: u32,
     pub(super) call_bytes: usize,
+    pub(super) raw_values: Vec<&'a str>,
 }
 
 /// A part while its fields are read.
@@ -66,8 +71,11 @@ struct Part<'a> {
     refusal: Option<Cow<'a, str>>,
     /// What a tool's result or a search result holds.
     inner: Option<Content<'a>>,
+    /// What a document or a search result is called, and what is said about it.
+    about: Vec<Cow<'a, str>>,
     source: Source<'a>,
     input_bytes: usize,
+    raw_values: Vec<&'a str>,
 }
 
 /// Where the bytes of an image or document come from.
@@ -101,6 +109,19 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// Adds every text and image of a value of any shape.
+    pub(super) fn read_any(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        nested::read(cursor, &mut |leaf| match leaf {
+            Leaf::Text(text) => self.texts.push(text),
+            Leaf::Image => {
+                self.images = self.images.saturating_add(1);
+                self.needs = self.needs.union(Capabilities::VISION);
+            }
+            Leaf::File => self.needs = self.needs.union(Capabilities::FILES),
+            Leaf::Number(_) => {}
+        })
+    }
+
     fn take(&mut self, part: Part<'a>) {
         let kind = part.kind.as_deref().unwrap_or_default();
         let inner = part.inner.or(part.source.inner);
@@ -117,8 +138,10 @@ impl<'a> Content<'a> {
         };
         self.needs = self.needs.union(needs);
         self.call_bytes += part.input_bytes;
+        self.raw_values.extend(part.raw_values);
         self.texts.extend(part.text);
         self.texts.extend(part.refusal);
+        self.material.extend(part.about);
         if part.source.is_text {
             self.material.extend(part.source.data);
         }
@@ -149,11 +172,23 @@ impl<'a> Part<'a> {
             "type" => self.kind = Some(required_string(cursor)?),
             "text" => return optional_text(cursor, &mut self.text),
             "refusal" => return optional_text(cursor, &mut self.refusal),
-            "input" if blocks => return count_bytes(cursor, &mut self.input_bytes),
+            "input" if blocks => {
+                let bytes = &mut self.input_bytes;
+                return kept(cursor, &mut self.raw_values, |cursor| {
+                    count_bytes(cursor, bytes)
+                });
+            }
+            "title" | "context" if blocks => return about(cursor, &mut self.about),
+            "source" if blocks && cursor.kind()? == Kind::String => {
+                return about(cursor, &mut self.about);
+            }
             "content" if blocks => return inner(cursor, &mut self.inner),
             "source" if blocks => {
                 self.source = Source::default();
                 return self.source.read(cursor);
+            }
+            key if nested::may_hold_text(key) => {
+                return kept(cursor, &mut self.raw_values, Cursor::skip_value);
             }
             _ => cursor.skip_value()?,
         }
@@ -162,7 +197,6 @@ impl<'a> Part<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// A search result's `source` is a plain string.
     fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         if cursor.kind()? != Kind::Object {
             return cursor.skip_value();
@@ -182,11 +216,17 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Content inside a part. Its own parts have none, so that no body makes us recurse. A web search's result is an object
-/// or a list of encrypted ones: nothing to read.
+/// Content inside a part, whatever its shape: a string, blocks with blocks in them, the object that a server's tool gives.
 fn inner<'a>(cursor: &mut Cursor<'a>, inner: &mut Option<Content<'a>>) -> Result<(), Stop> {
-    if cursor.kind()? == Kind::Object {
-        return cursor.skip_value();
-    }
-    inner.get_or_insert_default().read(cursor, false)
+    let inner = inner.insert(Content::default());
+    inner.read_any(cursor)
+}
+
+/// A string that says what a part is about, if one stands here.
+fn about<'a>(cursor: &mut Cursor<'a>, about: &mut Vec<Cow<'a, str>>) -> Result<(), Stop> {
+    nested::read(cursor, &mut |leaf| {
+        if let Leaf::Text(text) = leaf {
+            about.push(text);
+        }
+    })
 }

@@ -278,6 +278,19 @@ pub(super) fn count_bytes(cursor: &mut Cursor<'_>, bytes: &mut usize) -> Result<
     measured(cursor, bytes, Cursor::skip_value)
 }
 
+/// Reads with `read` and keeps the value as it stands in the body, up to the cut where it is cut off.
+pub(super) fn kept<'a>(
+    cursor: &mut Cursor<'a>,
+    values: &mut Vec<&'a str>,
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    cursor.peek()?;
+    let start = cursor.offset();
+    let end = read(cursor);
+    values.push(cursor.since(start));
+    end
+}
+
 /// Reads with `read` and sets `bytes` to how far that came, also where it was cut off.
 pub(super) fn measured<'a>(
     cursor: &mut Cursor<'a>,

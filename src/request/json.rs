@@ -114,6 +114,11 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// The text from the byte `start` up to here.
+    pub(super) fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

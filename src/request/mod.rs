@@ -21,6 +21,7 @@ mod content;
 pub mod error_body;
 mod fields;
 pub(crate) mod json;
+mod nested;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
@@ -149,6 +150,9 @@ pub struct Request<'a> {
     pub model_spans: Vec<Range<usize>>,
     /// The conversation, in order.
     pub messages: Vec<Message<'a>>,
+    /// JSON values of messages as they stand in the body that are read by a model, yet are no text of the conversation:
+    /// arguments of tool calls, reasoning of earlier answers. [`Request::raw_texts`] reads them.
+    pub raw_values: Vec<&'a str>,
     /// What a model must be able to do to answer (tools, vision, JSON schema, …).
     pub needs: Capabilities,
     /// How many tools are offered.
@@ -207,6 +211,7 @@ impl<'a> Request<'a> {
             model: None,
             model_spans: Vec::new(),
             messages: Vec::new(),
+            raw_values: Vec::new(),
             needs: Capabilities::NONE,
             tools: 0,
             images: 0,
@@ -228,11 +233,21 @@ impl<'a> Request<'a> {
     /// Takes over what was said, beside `schema_bytes` of tools and schemas; tools are counted already.
     fn take(&mut self, conversation: Conversation<'a>, schema_bytes: usize) {
         self.messages = conversation.messages;
+        self.raw_values = conversation.raw_values;
         self.images = conversation.images;
         self.needs = conversation.needs;
         self.need(self.tools > 0, Capabilities::TOOLS);
         let bytes = schema_bytes.saturating_add(conversation.call_bytes);
         self.schema_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+
+    /// The strings and numbers in [`Request::raw_values`], decoded when they are asked for: few policies look at them.
+    pub fn raw_texts(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a, '_> {
+        self.raw_values.iter().flat_map(|value| {
+            let mut texts = Vec::new();
+            nested::read_all(value, &mut |text| texts.push(text));
+            texts
+        })
     }
 
     fn need(&mut self, needed: bool, one: Capabilities) {

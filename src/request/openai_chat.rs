@@ -8,10 +8,11 @@ use std::borrow::Cow;
 
 use super::content::{Content, Conversation};
 use super::fields::{
-    Envelope, List, count_bytes, document, entries, list, object, optional_count, optional_object,
-    optional_string, optional_text, required_string,
+    Envelope, List, count_bytes, document, entries, kept, list, object, optional_count,
+    optional_object, optional_string, optional_text, required_string,
 };
 use super::json::{Cursor, Kind, Stop};
+use super::nested;
 use super::{Format, Request, Role};
 use crate::registry::Capabilities;
 
@@ -28,6 +29,7 @@ struct Chat<'a> {
     choices: Option<u32>,
     reasons: bool,
     speaks: bool,
+    raw_values: Vec<&'a str>,
 }
 
 /// What the answer must look like.
@@ -46,6 +48,7 @@ struct Draft<'a> {
     refusal: Option<Cow<'a, str>>,
     tool_calls: List,
     function_call_bytes: usize,
+    raw_values: Vec<&'a str>,
     audio: bool,
 }
 
@@ -81,6 +84,9 @@ impl<'a> Chat<'a> {
             "n" => self.choices = optional_count(cursor)?,
             "reasoning_effort" => self.reasons = asks_to_reason(cursor)?,
             "modalities" => return self.modalities(cursor),
+            "documents" | "prediction" => {
+                return kept(cursor, &mut self.raw_values, Cursor::skip_value);
+            }
             _ => return self.envelope.field(key, cursor),
         }
         Ok(())
@@ -118,6 +124,7 @@ impl<'a> Chat<'a> {
             self.tools.bytes + self.functions.bytes + self.response_format.schema_bytes;
         request.tools = self.tools.items.saturating_add(self.functions.items);
         request.take(conversation, schema_bytes);
+        request.raw_values.extend(self.raw_values);
         request.need(true, self.response_format.needs);
         request.need(self.reasons, Capabilities::REASONING);
         request.need(self.speaks, Capabilities::AUDIO);
@@ -186,13 +193,24 @@ impl<'a> Draft<'a> {
             }
             "content" => return self.content.read(cursor, false),
             "refusal" => return optional_text(cursor, &mut self.refusal),
-            "tool_calls" => return list(cursor, &mut self.tool_calls),
-            "function_call" => return count_bytes(cursor, &mut self.function_call_bytes),
+            "tool_calls" => {
+                let calls = &mut self.tool_calls;
+                return kept(cursor, &mut self.raw_values, |cursor| list(cursor, calls));
+            }
+            "function_call" => {
+                let bytes = &mut self.function_call_bytes;
+                return kept(cursor, &mut self.raw_values, |cursor| {
+                    count_bytes(cursor, bytes)
+                });
+            }
             "audio" => {
                 self.audio = !cursor.null()?;
                 if self.audio {
                     cursor.skip_value()?;
                 }
+            }
+            key if nested::may_hold_text(key) => {
+                return kept(cursor, &mut self.raw_values, Cursor::skip_value);
             }
             _ => cursor.skip_value()?,
         }
@@ -202,6 +220,7 @@ impl<'a> Draft<'a> {
     fn join(self, conversation: &mut Conversation<'a>) {
         let mut content = self.content;
         content.texts.extend(self.refusal);
+        content.raw_values.extend(self.raw_values);
         content.call_bytes += self.tool_calls.bytes + self.function_call_bytes;
         if self.is_tool_result || self.tool_calls.items > 0 || self.function_call_bytes > 0 {
             content.needs = content.needs.union(Capabilities::TOOLS);

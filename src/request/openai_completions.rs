@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Envelope, document, entries, optional_count, optional_text};
+use super::fields::{Envelope, document, entries, kept, optional_count, optional_text};
 use super::json::{Cursor, Kind, Stop};
 use super::{Format, Message, Request, Role};
 
@@ -23,6 +23,7 @@ struct Inputs<'a> {
     count: u32,
     token_ids: u32,
     longest_token_ids: u32,
+    raw_values: Vec<&'a str>,
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
@@ -67,6 +68,7 @@ impl<'a> Completions<'a> {
             role: Role::Tool,
             texts: vec![suffix],
         }));
+        request.raw_values = inputs.raw_values;
         request.inputs = inputs.count.max(1);
         request.token_ids = inputs.token_ids;
         request.longest_token_ids = inputs.longest_token_ids;
@@ -102,7 +104,7 @@ impl<'a> Inputs<'a> {
                     // Parts with images, which some servers embed: theirs to judge.
                     Kind::Object => {
                         self.count = self.count.saturating_add(1);
-                        cursor.skip_value()
+                        kept(cursor, &mut self.raw_values, Cursor::skip_value)
                     }
                     found => cursor.wrong("a string or token ids", found),
                 });

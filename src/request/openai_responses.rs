@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use super::content::{Content, Conversation};
 use super::fields::{
-    Envelope, List, count_bytes, document, entries, list, object, optional_count, optional_object,
-    optional_string, optional_text, required_string,
+    Envelope, List, count_bytes, document, entries, kept, list, object, optional_count,
+    optional_object, optional_string, optional_text, required_string,
 };
 use super::json::{Cursor, Kind, Stop};
+use super::nested;
 use super::openai_chat::{ResponseFormat, asks_to_reason, role_of};
 use super::{Format, Message, Request, Role};
 use crate::registry::Capabilities;
@@ -25,6 +26,7 @@ struct Responses<'a> {
     format: ResponseFormat,
     max_output_tokens: Option<u32>,
     reasons: bool,
+    raw_values: Vec<&'a str>,
 }
 
 /// An item of `input` while its fields are read.
@@ -35,6 +37,7 @@ struct Item<'a> {
     content: Content<'a>,
     output: Content<'a>,
     call_bytes: usize,
+    raw_values: Vec<&'a str>,
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
@@ -60,6 +63,8 @@ impl<'a> Responses<'a> {
                     _ => cursor.skip_value(),
                 });
             }
+            // Its variables are put into a prompt that is stored at the server.
+            "prompt" => return kept(cursor, &mut self.raw_values, Cursor::skip_value),
             "max_output_tokens" => self.max_output_tokens = optional_count(cursor)?,
             "reasoning" => {
                 self.reasons = false;
@@ -107,7 +112,7 @@ impl<'a> Responses<'a> {
     fn instructions(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         self.instructions = None;
         if cursor.kind()? == Kind::Array {
-            return cursor.skip_value();
+            return kept(cursor, &mut self.raw_values, Cursor::skip_value);
         }
         optional_text(cursor, &mut self.instructions)
     }
@@ -123,6 +128,7 @@ impl<'a> Responses<'a> {
         }
         request.tools = self.tools.items;
         request.take(self.input, self.tools.bytes + self.format.schema_bytes);
+        request.raw_values.extend(self.raw_values);
         request.need(true, self.format.needs);
         request.need(self.reasons, Capabilities::REASONING);
         request.max_tokens = self.max_output_tokens;
@@ -138,9 +144,22 @@ impl<'a> Item<'a> {
             "role" => self.role = Some(role_of(&required_string(cursor)?)),
             // A model's reasoning has content too, which is no text of the conversation.
             "content" => return self.content.read(cursor, false),
-            "output" if cursor.kind()? != Kind::Object => return self.output.read(cursor, false),
-            "arguments" | "input" | "action" => {
-                return count_bytes(cursor, &mut self.call_bytes);
+            // Of the same kind, by other names: what a call gave. Its shape differs by tool.
+            "output" | "outputs" | "results" | "error" => {
+                return self.output.read_any(cursor);
+            }
+            "arguments" | "input" | "action" | "code" | "operation" | "queries" => {
+                let mut bytes = 0;
+                let end = kept(cursor, &mut self.raw_values, |cursor| {
+                    count_bytes(cursor, &mut bytes)
+                });
+                self.call_bytes += bytes;
+                return end;
+            }
+            // Of tools that a server offers, and a picture that it drew.
+            "tools" | "result" => cursor.skip_value()?,
+            key if nested::may_hold_text(key) => {
+                return kept(cursor, &mut self.raw_values, Cursor::skip_value);
             }
             _ => cursor.skip_value()?,
         }
@@ -155,6 +174,7 @@ impl<'a> Item<'a> {
         content.needs = content.needs.union(self.output.needs);
         content.images = content.images.saturating_add(self.output.images);
         content.call_bytes += self.call_bytes;
+        content.raw_values.extend(self.raw_values);
         match self.kind.as_deref().unwrap_or("message") {
             "message" => return conversation.take(self.role, content),
             "reasoning" | "item_reference" => {}

@@ -87,6 +87,7 @@ fn a_small_request_reads_with_its_defaults() {
     assert_eq!(
         request,
         Request {
+            raw_values: Vec::new(),
             format: Format::OpenAiChat,
             model: Some("auto".into()),
             model_spans: std::iter::once(9..15).collect(),

@@ -27,23 +27,33 @@ pub fn gather<'a>(
         sensitive: find_sensitive(policy, request),
         pinned: false,
         envelope,
+        words: &policy.words,
         turns: &prompt.turns,
         language: find_language(policy, prompt),
         conversation: find_conversation(policy, request),
     }
 }
 
-/// What sensitive text the messages hold, whoever wrote them.
+/// The kinds of sensitive text that rules ask for and a model would read, whoever wrote it. The parts of one message are
+/// read as one text.
 fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
-    if !asks(policy, |rule| !rule.when.sensitive.is_empty()) {
-        return Sensitivity::NONE;
+    let rules = policy.rules.iter().map(|rule| rule.when.sensitive);
+    let wanted = rules.fold(Sensitivity::NONE, Sensitivity::union);
+    let mut found = Sensitivity::NONE;
+    for message in &request.messages {
+        if found.contains(wanted) {
+            return found;
+        }
+        let parts = message.texts.iter().map(AsRef::as_ref);
+        found = found.union(sensitivity::find_in_parts(parts));
     }
-    request
-        .messages
-        .iter()
-        .flat_map(|message| &message.texts)
-        .map(|text| sensitivity::find(text))
-        .fold(Sensitivity::NONE, Sensitivity::union)
+    for text in request.raw_texts() {
+        if found.contains(wanted) {
+            return found;
+        }
+        found = found.union(sensitivity::find(&text));
+    }
+    found
 }
 
 /// The language of the last user turn that tells one.
