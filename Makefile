@@ -46,7 +46,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm bench bench-floor soak train lint deny clean
+.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm test-train bench bench-floor soak train lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -215,10 +215,27 @@ train: ## train the classifier again from DATA=folder into models/
 	@models/train/run.sh "$(DATA)" "$(TRAIN)"
 
 # --- Check ---------------------------------------------------------------------------------------------------------
-test: test-wasm test-native ## every test: WebAssembly under Node, then native, the command line and real Envoy
+test: test-train test-wasm test-native ## every test: training code, WebAssembly under Node, then native, the command line and real Envoy
 
 test-native: setup wasm-test-trap wasm cli
 	@cargo test --workspace --locked
+
+# The training code's own tests and its linter: what they need of the pinned packages, without those that only training needs.
+TRAIN_TEST := $(TARGET)/train-test
+TRAIN_TEST_STAMP := $(STAMPS)/train-test-$(call key,models/train/requirements.txt models/train/requirements-test.txt)
+
+$(TRAIN_TEST_STAMP): models/train/requirements.txt models/train/requirements-test.txt
+	@$(CHECK_PYTHON)
+	@echo "Python environment of the training code's tests"
+	@rm -rf $(TRAIN_TEST) $(STAMPS)/train-test-* && mkdir -p $(STAMPS)
+	@$(PYTHON) -m venv $(TRAIN_TEST)
+	@grep -E '^(numpy|onnx|onnxruntime)==' models/train/requirements.txt \
+		| $(TRAIN_TEST)/bin/python -m pip install --quiet --requirement /dev/stdin --requirement models/train/requirements-test.txt
+	@touch $@
+
+test-train: $(TRAIN_TEST_STAMP)
+	@cd models/train && $(CURDIR)/$(TRAIN_TEST)/bin/ruff check --quiet . && $(CURDIR)/$(TRAIN_TEST)/bin/ruff format --check --quiet .
+	@cd models/train && PYTHONDONTWRITEBYTECODE=1 $(CURDIR)/$(TRAIN_TEST)/bin/python -m pytest -q -p no:cacheprovider
 
 # The core once more as WebAssembly: the same unit tests, the same corpus, the classifier's numbers within 1e-5.
 test-wasm: $(RUST_STAMP) $(NODE_STAMP) $(RUNNER_STAMP)

@@ -1,8 +1,9 @@
-"""Benchmark scores → what the ability map sees: one standardised logit per benchmark, missing ones inferred, and a constant.
+"""Benchmark scores → what the ability map sees: one standardised logit per benchmark, missing ones inferred, and a
+constant.
 
-Scores of different benchmarks go together, so their logits are taken as jointly normal over models; the mean, spread and correlation are
-fitted by EM on models/benchmarks.json, and what a model lacks is its conditional expectation. `src/ability.rs` does the same with the
-constants that `export.py` writes; a test holds the two together.
+Scores of different benchmarks go together, so their logits are taken as jointly normal over models; the mean, spread
+and correlation are fitted by EM on models/benchmarks.json, and what a model lacks is its conditional expectation.
+`src/ability.rs` does the same with the constants that `export.py` writes; a test holds the two together.
 """
 
 import json
@@ -14,15 +15,19 @@ BENCHMARKS = ["gpqa", "gsm8k", "humaneval", "ifeval", "math", "mmlu", "mmlu_pro"
 SKILLS = ["knowledge", "math", "reasoning", "code", "instruction"]
 # Which benchmarks speak for which skill, where the outcomes do not say otherwise.
 SPEAKS_FOR = {
-    "knowledge": ["mmlu", "mmlu_pro"], "math": ["gsm8k", "math"], "reasoning": ["gpqa", "mmlu_pro"], "code": ["humaneval"], "instruction": ["ifeval", "mmlu"],
+    "knowledge": ["mmlu", "mmlu_pro"],
+    "math": ["gsm8k", "math"],
+    "reasoning": ["gpqa", "mmlu_pro"],
+    "code": ["humaneval"],
+    "instruction": ["ifeval", "mmlu"],
 }
 # Logits that a standard deviation of benchmark performance is worth, before the outcomes are seen.
 PRIOR_SLOPE = 0.8
 # Scores are noisy (protocols differ): this much of each one's variance is no ability.
 NOISE = 0.15
 LEAST, MOST = 0.02, 0.98
-# A model that nobody measured has the traits of known ones near it: how near (standard deviations of scores, root mean square), and how much
-# nothing at all counts beside them.
+# A model that nobody measured has the traits of known ones near it: how near (standard deviations of scores, root mean
+# square), and how much nothing at all counts beside them.
 NEAR, NOTHING = 0.5, 0.5
 
 
@@ -59,7 +64,8 @@ def complete(z, correlation):
 
 
 def fit(rows, rounds=60):
-    """Mean, spread and correlation of the logits by EM, shrunk to a correlation of 0.8: many pairs were never seen together."""
+    """Mean, spread and correlation of the logits by EM, shrunk to a correlation of 0.8: many pairs were never seen
+    together."""
     mean, spread = np.nanmean(rows, 0), np.nanstd(rows, 0)
     correlation = 0.8 + 0.2 * np.eye(rows.shape[1])
     for _ in range(rounds):
@@ -70,8 +76,12 @@ def fit(rows, rounds=60):
             known = ~np.isnan(row)
             missing = ~known
             if missing.any() and known.any():
-                gain = np.linalg.solve(correlation[np.ix_(known, known)] + NOISE * np.eye(known.sum()), correlation[np.ix_(known, missing)])
-                doubt[np.ix_(missing, missing)] += correlation[np.ix_(missing, missing)] - correlation[np.ix_(missing, known)] @ gain
+                gain = np.linalg.solve(
+                    correlation[np.ix_(known, known)] + NOISE * np.eye(known.sum()), correlation[np.ix_(known, missing)]
+                )
+                doubt[np.ix_(missing, missing)] += (
+                    correlation[np.ix_(missing, missing)] - correlation[np.ix_(missing, known)] @ gain
+                )
         shift, covariance = filled.mean(0), np.cov(filled.T, bias=True) + doubt / len(z)
         mean, spread = mean + shift * spread, spread * np.sqrt(np.diag(covariance))
         sd = np.sqrt(np.diag(covariance))
@@ -80,7 +90,8 @@ def fit(rows, rounds=60):
 
 
 def near(inputs, measured):
-    """[model, model] how much of each measured model's traits each model has by its scores alone; none of its own, and none of models without scores."""
+    """[model, model] how much of each measured model's traits each model has by its scores alone; none of its own,
+    and none of models without scores."""
     standard = inputs[:, :-1]
     apart = ((standard[:, None] - standard[None]) ** 2).mean(2)
     told = np.abs(standard).sum(1) > 0
@@ -97,7 +108,8 @@ def read(path):
 
 
 def inputs(path, models):
-    """[model, benchmark + 1] for the models of the outcome data, whether each has scores at all, and the constants that Rust needs."""
+    """[model, benchmark + 1] for the models of the outcome data, whether each has scores at all, and the constants
+    that Rust needs."""
     named, everyone = read(path)
     mean, spread, correlation = fit(np.array([logits(scores) for scores in everyone]))
     out = np.ones((len(models), len(BENCHMARKS) + 1), np.float32)

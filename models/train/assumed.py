@@ -1,8 +1,9 @@
 """Outcomes that nobody measured, assumed for prompts that come without any: P(correct) of a weak and of a strong model.
 
-The measured outcomes are of exam questions, puzzles and code alone. Without these assumptions the difficulty of a greeting is whatever an
-extrapolation from exams makes of it. They are coarse on purpose (a kind of prompt, at most its length), weigh less than measured outcomes and
-teach the prompt side only: abilities are fitted to measurements. What is assumed for which kind stands in models/README.md.
+The measured outcomes are of exam questions, puzzles and code alone. Without these assumptions the difficulty of a
+greeting is whatever an extrapolation from exams makes of it. They are coarse on purpose (a kind of prompt, at most
+its length), weigh less than measured outcomes and teach the prompt side only: abilities are fitted to measurements.
+What is assumed for which kind stands in models/README.md.
 """
 
 # The models that the two probabilities are of.

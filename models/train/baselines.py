@@ -1,7 +1,9 @@
-"""What simpler encoders reach with the same rows, the same scorer and intervals: a table for the card, printed as Markdown.
+"""What simpler encoders reach with the same rows, the same scorer and intervals: a table for the card, printed as
+Markdown.
 
-Each encoder gets linear heads alone, in closed form, per source of outcomes: how much easier a prompt is than its models' mean (AUC within a
-model), and the gain of strong over weak (APGR). So it compares encoders; the hidden layer, traits and joint training come on top in the last row.
+Each encoder gets linear heads alone, in closed form, per source of outcomes: how much easier a prompt is than its
+models' mean (AUC within a model), and the gain of strong over weak (APGR). So it compares encoders; the hidden
+layer, traits and joint training come on top in the last row.
 """
 
 import argparse
@@ -49,15 +51,24 @@ def encoders(train, val, table):
     numbers = [p.features * scale for p in (train, val)]
     grams = [hashed(p) for p in (train, val)]
     return {
-        "numeric features alone": (numbers, 100.0), "hashed n-grams (2^14), linear": (grams, 1.0),
-        "hashed n-grams and numeric features": ([sparse.hstack([g, n * 0.1]).tocsr() for g, n in zip(grams, numbers)], 1.0),
-        "bag of the int8 table without numeric features": (bag, 100.0), "bag and numeric features": ([np.hstack(pair) for pair in zip(bag, numbers)], 100.0),
+        "numeric features alone": (numbers, 100.0),
+        "hashed n-grams (2^14), linear": (grams, 1.0),
+        "hashed n-grams and numeric features": (
+            [sparse.hstack([g, n * 0.1]).tocsr() for g, n in zip(grams, numbers)],
+            1.0,
+        ),
+        "bag of the int8 table without numeric features": (bag, 100.0),
+        "bag and numeric features": ([np.hstack(pair) for pair in zip(bag, numbers)], 100.0),
     }
 
 
 def head(what, ranking):
     """The head of a table of encoders, of which `measured` gives a row."""
-    return f"| {what} | {' | '.join('AUC ' + s for s in SOURCES)} | APGR of {ranking} |\n" + "|---" * (len(SOURCES) + 2) + "|"
+    return (
+        f"| {what} | {' | '.join('AUC ' + s for s in SOURCES)} | APGR of {ranking} |\n"
+        + "|---" * (len(SOURCES) + 2)
+        + "|"
+    )
 
 
 def line(name, values):
@@ -65,11 +76,16 @@ def line(name, values):
 
 
 def measured(p, ranking, prompts, rounds=300):
-    """AUC within a model on each source by `p` [prompt, model], and APGR of the pair by `ranking` [prompt], whose interval takes `rounds`."""
+    """AUC within a model on each source by `p` [prompt, model], and APGR of the pair by `ranking` [prompt], whose
+    interval takes `rounds`."""
     values = []
     for source in SOURCES:
         rows = prompts.file == source
-        values.append(figures.interval(lambda i, p=p[rows], told=prompts.scores[rows]: figures.auc_within(p[i], told[i]), rows.sum(), 100))
+        values.append(
+            figures.interval(
+                lambda i, p=p[rows], told=prompts.scores[rows]: figures.auc_within(p[i], told[i]), rows.sum(), 100
+            )
+        )
     weak, strong, rows = evaluate.pair_of(prompts)
     ranking, w, s = ranking[rows], prompts.scores[rows, weak], prompts.scores[rows, strong]
     return [*values, figures.interval(lambda i: figures.apgr(ranking[i], w[i], s[i]), len(w), rounds)]
@@ -97,7 +113,9 @@ def main():
     models = [str(m) for m in saved["models"]]
     size = len(saved["table"])
     train, val = data.Prompts(work, "prompts", size, models), data.Prompts(work, "val", size, models)
-    train = train.only(np.isin(train.file, SOURCES) & np.array(["variant" not in row and "layout" not in row for row in train.rows]))
+    train = train.only(
+        np.isin(train.file, SOURCES) & np.array(["variant" not in row and "layout" not in row for row in train.rows])
+    )
     val = val.only(np.isin(val.file, SOURCES))
     print(head("encoder, linear heads", "the gain"))
     for name, (x, strength) in encoders(train, val, saved["table"].astype(np.float32)).items():

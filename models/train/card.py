@@ -1,4 +1,5 @@
-"""Writes figures into the model card, between its markers: those of WORK/figures.json, and those of left_out.json and baselines.md where these are named."""
+"""Writes figures into the model card, between its markers: those of WORK/figures.json, and those of left_out.json
+and baselines.md where these are named."""
 
 import argparse
 import json
@@ -17,37 +18,102 @@ def between(values):
 
 def tables(figures):
     apgr = figures["apgr"]
-    lines = [f"APGR, Mixtral-8x7B-Instruct → GPT-4-1106 on MMLU validation questions (n = {apgr['n']}; subjects seen in training):", "", "| router | APGR [95 %] |", "|---|---|"]
+    lines = [
+        (
+            f"APGR, Mixtral-8x7B-Instruct → GPT-4-1106 on MMLU validation questions (n = {apgr['n']}; "
+            "subjects seen in training):"
+        ),
+        "",
+        "| router | APGR [95 %] |",
+        "|---|---|",
+    ]
     named = {
-        "random": "random", "length": "longer prompt → strong", "p_strong_minus_p_weak": "P(strong correct) − P(weak correct)", "scorer": f"`gain` + {GAP_WEIGHT} · (P(strong) − P(weak)), which ranks a pair in `pointsman eval`",
+        "random": "random",
+        "length": "longer prompt → strong",
+        "p_strong_minus_p_weak": "P(strong correct) − P(weak correct)",
+        "scorer": f"`gain` + {GAP_WEIGHT} · (P(strong) − P(weak)), which ranks a pair in `pointsman eval`",
         "gain": "`gain`: 2 z(gain) + z(weak wrong) + 2 z(length)",
-        "weak_wrong": "`weak_wrong` alone", "difficulty": "`difficulty` alone",
+        "weak_wrong": "`weak_wrong` alone",
+        "difficulty": "`difficulty` alone",
     }
     lines += [f"| {text} | {between(apgr[name])} |" for name, text in named.items()]
-    lines += ["", "P(correct), per source of outcomes:", "", "| source | n | AUC within a model [95 %] | ECE, abilities fitted | ECE, abilities from benchmark scores alone |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        "P(correct), per source of outcomes:",
+        "",
+        (
+            "| source | n | AUC within a model [95 %] | ECE, abilities fitted | ECE, abilities from "
+            "benchmark scores alone |"
+        ),
+        "|---|---|---|---|---|",
+    ]
     for name, row in figures["outcomes"].items():
-        lines.append(f"| {name} | {row['n']} | {between(row['auc_within'])} | {row['ece_models_seen']:.3f} | {row['ece_benchmarks_only']:.3f} |")
+        lines.append(
+            f"| {name} | {row['n']} | {between(row['auc_within'])} | {row['ece_models_seen']:.3f} | "
+            f"{row['ece_benchmarks_only']:.3f} |"
+        )
     lines += ["", "| label | n | accuracy [95 %] | mean recall over classes |", "|---|---|---|---|"]
-    lines += [f"| {name} | {figures[name]['n']} | {between(figures[name]['accuracy'])} | {figures[name]['macro']:.3f} |" for name in ("task", "domain")]
+    lines += [
+        f"| {name} | {figures[name]['n']} | {between(figures[name]['accuracy'])} | {figures[name]['macro']:.3f} |"
+        for name in ("task", "domain")
+    ]
     lines += ["", "Recall per class (number of validation prompts):", ""]
     for name in ("task", "domain"):
-        lines.append(f"- {name}: " + ", ".join(f"{label} {recall:.2f} ({count})" for label, (recall, count) in figures[name]["recall"].items()))
+        lines.append(
+            f"- {name}: "
+            + ", ".join(f"{label} {recall:.2f} ({count})" for label, (recall, count) in figures[name]["recall"].items())
+        )
     tokens = figures["output_tokens"]
-    lines += ["", f"Output tokens: half of the estimates are within a factor of {tokens['median_factor']:.2f} (of one constant for all: {tokens['median_factor_constant']:.2f})."]
+    lines += [
+        "",
+        (
+            f"Output tokens: half of the estimates are within a factor of {tokens['median_factor']:.2f} (of "
+            f"one constant for all: {tokens['median_factor_constant']:.2f})."
+        ),
+    ]
     return "\n".join(lines)
 
 
 def left_out_tables(said):
-    lines = ["| left out | n | AUC within a model [95 %] | ECE before | ECE after 50 labels (four fifths of draws) | task accuracy there |", "|---|---|---|---|---|---|"]
+    lines = [
+        (
+            "| left out | n | AUC within a model [95 %] | ECE before | ECE after 50 labels (four fifths of "
+            "draws) | task accuracy there |"
+        ),
+        "|---|---|---|---|---|---|",
+    ]
     for name, row in said["sources"].items():
-        lines.append(f"| {name}, {row['models']} models, all placed by scores | {row['n']} | {between(row['auc'])} | {between(row['ece'])} | {between(row['ece_after_labels'])} | {between(row['task'])} |")
-    lines += ["", "| models left out, placed by scores | models | prompts | AUC within a model [95 %] | ECE [95 %] |", "|---|---|---|---|---|"]
+        lines.append(
+            f"| {name}, {row['models']} models, all placed by scores | {row['n']} | {between(row['auc'])} | "
+            f"{between(row['ece'])} | {between(row['ece_after_labels'])} | {between(row['task'])} |"
+        )
+    lines += [
+        "",
+        "| models left out, placed by scores | models | prompts | AUC within a model [95 %] | ECE [95 %] |",
+        "|---|---|---|---|---|",
+    ]
     for name, row in said["models"].items():
-        lines.append(f"| {'all sources' if name == 'all' else name} | {row['models']} | {row['n']} | {between(row['auc'])} | {between(row['ece'])} |")
-    lines += ["", f"| MMLU subjects left out | questions | APGR by gain + {GAP_WEIGHT} · (P(strong) − P(weak)) | by `gain` | longer prompt → strong |", "|---|---|---|---|---|"]
+        lines.append(
+            f"| {'all sources' if name == 'all' else name} | {row['models']} | {row['n']} | "
+            f"{between(row['auc'])} | {between(row['ece'])} |"
+        )
+    lines += [
+        "",
+        (
+            f"| MMLU subjects left out | questions | APGR by gain + {GAP_WEIGHT} · (P(strong) − P(weak)) | "
+            "by `gain` | longer prompt → strong |"
+        ),
+        "|---|---|---|---|---|",
+    ]
     for number, row in enumerate(said["subjects"], 1):
-        lines.append(f"| part {number} of {len(said['subjects'])} | {row['n']} | {between(row['scorer'])} | {between(row['gain'])} | {between(row['length'])} |")
-    mean = {name: sum(row[name][0] for row in said["subjects"]) / len(said["subjects"]) for name in ("scorer", "gain", "length")}
+        lines.append(
+            f"| part {number} of {len(said['subjects'])} | {row['n']} | {between(row['scorer'])} | "
+            f"{between(row['gain'])} | {between(row['length'])} |"
+        )
+    mean = {
+        name: sum(row[name][0] for row in said["subjects"]) / len(said["subjects"])
+        for name in ("scorer", "gain", "length")
+    }
     lines.append(f"| mean of the parts | | {mean['scorer']:.3f} | {mean['gain']:.3f} | {mean['length']:.3f} |")
     lines += ["", "| labelled source left out | n | task accuracy [95 %] |", "|---|---|---|"]
     lines += [f"| {name} | {row['n']} | {between(row['task'])} |" for name, row in said["labelled_sources"].items()]
@@ -67,7 +133,11 @@ def main():
     parser.add_argument("--baselines")
     args = parser.parse_args()
     card = pathlib.Path(args.card)
-    text = put(card.read_text(encoding="utf-8"), (START, END), tables(json.loads(pathlib.Path(args.figures).read_text(encoding="utf-8"))))
+    text = put(
+        card.read_text(encoding="utf-8"),
+        (START, END),
+        tables(json.loads(pathlib.Path(args.figures).read_text(encoding="utf-8"))),
+    )
     if args.left_out:
         text = put(text, LEFT_OUT, left_out_tables(json.loads(pathlib.Path(args.left_out).read_text(encoding="utf-8"))))
     if args.baselines:

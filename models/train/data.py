@@ -1,4 +1,5 @@
-"""The prepared prompts as arrays: token counts, features, labels, outcomes. Reads what `pointsman features` wrote; computes neither."""
+"""The prepared prompts as arrays: token counts, features, labels, outcomes. Reads what `pointsman features` wrote;
+computes neither."""
 
 import copy
 import json
@@ -13,9 +14,9 @@ from rows import DOMAINS, TASKS
 
 
 class Prompts:
-    """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens` [prompt, model] (NaN unknown),
-    `attempts` [prompt, model] (of how many a score is the mean),
-    `assumed` (index of the kind of `assumed.KINDS`, −1 where nothing is assumed), `quiet` (nothing was measured, nor of the like)."""
+    """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens`
+    [prompt, model] (NaN unknown), `attempts` [prompt, model] (of how many a score is the mean), `assumed` (index
+    of the kind of `assumed.KINDS`, −1 where nothing is assumed), `quiet` (nothing was measured, nor of the like)."""
 
     def __init__(self, work, name, vocabulary_size, models):
         work = pathlib.Path(work)
@@ -39,8 +40,11 @@ class Prompts:
         self.group = np.array([r["group"] for r in self.rows])
         kinds = [assumed.kind(r) for r in self.rows]
         self.assumed = np.array([-1 if kind is None else kind for kind in kinds])
-        # Puzzles and exams of our own, and copies without outcomes, are of the kinds that were measured: known models may differ on them.
-        self.quiet = np.array([not r["models"] and r["source"] != "procedural" and "layout" not in r for r in self.rows])
+        # Puzzles and exams of our own, and copies without outcomes, are of the kinds that were measured: known models
+        # may differ on them.
+        self.quiet = np.array(
+            [not r["models"] and r["source"] != "procedural" and "layout" not in r for r in self.rows]
+        )
         self.models = models
         self.scores = np.full((len(self.rows), len(models)), np.nan, np.float32)
         self.attempts = np.ones((len(self.rows), len(models)), np.float32)
@@ -60,14 +64,31 @@ class Prompts:
         """The prompts of a mask, as a copy."""
         out = copy.copy(self)
         out.rows = [row for row, take in zip(self.rows, mask) if take]
-        for name in ("ids", "n", "features", "bag", "task", "domain", "file", "group", "assumed", "quiet", "scores", "attempts", "log_tokens"):
+        for name in (
+            "ids",
+            "n",
+            "features",
+            "bag",
+            "task",
+            "domain",
+            "file",
+            "group",
+            "assumed",
+            "quiet",
+            "scores",
+            "attempts",
+            "log_tokens",
+        ):
             setattr(out, name, getattr(self, name)[mask].copy())
         return out
 
     def few_variants(self):
-        """A mask without seven in eight of the variants, which saves half of the time of training. Some are needed, since they hold prompts and copies
-        together; copies in other layouts all stay: without them nothing is known of layouts but those of the sources."""
-        return np.array(["variant" not in row or "layout" in row or zlib.crc32(row["id"].encode()) % 8 == 0 for row in self.rows])
+        """A mask without seven in eight of the variants, which saves half of the time of training. Some are needed,
+        since they hold prompts and copies together; copies in other layouts all stay: without them nothing is
+        known of layouts but those of the sources."""
+        return np.array(
+            ["variant" not in row or "layout" in row or zlib.crc32(row["id"].encode()) % 8 == 0 for row in self.rows]
+        )
 
     def __len__(self):
         return len(self.rows)

@@ -61,7 +61,8 @@ def main():
     with open(work / "prompts.jsonl", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     prompts = [row["prompt"] for row in rows]
-    # 64 word pieces of every fourth prompt say enough of what prompts are about for a bag of tokens to learn from; a variant or another layout says nothing new.
+    # 64 word pieces of every fourth prompt say enough of what prompts are about for a bag of tokens to learn from; a
+    # variant or another layout says nothing new.
     chosen = np.array([i % 4 == 0 and "variant" not in row and "layout" not in row for i, row in enumerate(rows)])
     out = np.full((len(prompts), 384), np.nan, np.float16)
     out[chosen] = encode([prompt for prompt, take in zip(prompts, chosen) if take], 64)

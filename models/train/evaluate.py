@@ -1,6 +1,8 @@
-"""Figures of models/classifier.onnx on the validation split, each with a 95 % bootstrap interval; writes WORK/figures.json.
+"""Figures of models/classifier.onnx on the validation split, each with a 95 % bootstrap interval; writes
+WORK/figures.json.
 
-Runs the ONNX file itself. P(correct) comes from the abilities that training fitted (models seen), and from benchmark scores alone.
+Runs the ONNX file itself. P(correct) comes from the abilities that training fitted (models seen), and from benchmark
+scores alone.
 """
 
 import argparse
@@ -75,7 +77,12 @@ def classes(logits, label, names):
     known = label >= 0
     hit, label = (logits.argmax(1) == label)[known], label[known]
     each = {names[k]: [round(float(hit[label == k].mean()), 3), int((label == k).sum())] for k in np.unique(label)}
-    return {"accuracy": figures.interval(lambda i: hit[i].mean(), len(hit)), "n": len(hit), "macro": float(np.mean([v[0] for v in each.values()])), "recall": each}
+    return {
+        "accuracy": figures.interval(lambda i: hit[i].mean(), len(hit)),
+        "n": len(hit),
+        "macro": float(np.mean([v[0] for v in each.values()])),
+        "recall": each,
+    }
 
 
 def outcomes(val, p, p_benchmarks, known):
@@ -91,8 +98,10 @@ def outcomes(val, p, p_benchmarks, known):
         out[file] = {
             "n": int(rows.sum()),
             "auc_within": figures.interval(lambda i: figures.auc_within(mine[i], scores[i]), len(scores), 100),
-            "ece_models_seen": figures.ece(mine[seen], scores[seen]), "ece_benchmarks_only": figures.ece(placed.ravel(), told.ravel()),
-            "auc_pooled": figures.auc(mine[seen], scores[seen]), "auc_pooled_ability_only": figures.auc(flat[seen], scores[seen]),
+            "ece_models_seen": figures.ece(mine[seen], scores[seen]),
+            "ece_benchmarks_only": figures.ece(placed.ravel(), told.ravel()),
+            "auc_pooled": figures.auc(mine[seen], scores[seen]),
+            "auc_pooled_ability_only": figures.auc(flat[seen], scores[seen]),
         }
     return out
 
@@ -108,10 +117,19 @@ def pair(val, heads, p):
     w, s = val.scores[rows, weak], val.scores[rows, strong]
     rng, gap = np.random.default_rng(1), p[rows, strong] - p[rows, weak]
     score = {
-        "length": val.features[rows, 0], "random": rng.random(rows.sum()), "gain": heads["gain"][rows, 0], "weak_wrong": heads["weak_wrong"][rows, 0],
-        "difficulty": heads["difficulty"][rows, 0], "p_strong_minus_p_weak": gap, "scorer": heads["gain"][rows, 0] + figures.GAP_WEIGHT * gap, "clairvoyant": s - w,
+        "length": val.features[rows, 0],
+        "random": rng.random(rows.sum()),
+        "gain": heads["gain"][rows, 0],
+        "weak_wrong": heads["weak_wrong"][rows, 0],
+        "difficulty": heads["difficulty"][rows, 0],
+        "p_strong_minus_p_weak": gap,
+        "scorer": heads["gain"][rows, 0] + figures.GAP_WEIGHT * gap,
+        "clairvoyant": s - w,
     }
-    return {"n": int(rows.sum()), **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w)) for name, v in score.items()}}
+    return {
+        "n": int(rows.sum()),
+        **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w)) for name, v in score.items()},
+    }
 
 
 def main():
@@ -132,10 +150,19 @@ def main():
     told = ~np.isnan(val.log_tokens)
     off = np.abs(heads["log_output_tokens"][told, 0] - val.log_tokens[told])
     result = {
-        "task": classes(heads["task"], val.task, TASKS), "domain": classes(heads["domain"], val.domain, DOMAINS), "apgr": pair(val, heads, p),
+        "task": classes(heads["task"], val.task, TASKS),
+        "domain": classes(heads["domain"], val.domain, DOMAINS),
+        "apgr": pair(val, heads, p),
         "outcomes": outcomes(val, p, p_benchmarks, known),
-        "output_tokens": {"median_factor": float(np.exp(np.median(off))), "median_factor_constant": float(np.exp(np.median(np.abs(val.log_tokens[told] - np.median(val.log_tokens[told])))))},
-        "uncertainty": {file: float(uncertainty(heads, constants)[val.file == file].mean()) for file in sorted(set(val.file))},
+        "output_tokens": {
+            "median_factor": float(np.exp(np.median(off))),
+            "median_factor_constant": float(
+                np.exp(np.median(np.abs(val.log_tokens[told] - np.median(val.log_tokens[told]))))
+            ),
+        },
+        "uncertainty": {
+            file: float(uncertainty(heads, constants)[val.file == file].mean()) for file in sorted(set(val.file))
+        },
     }
     (work / "figures.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result))

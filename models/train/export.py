@@ -1,7 +1,8 @@
 """Writes models/classifier.onnx and models/manifest.json from WORK/model.npz.
 
-The graph is as small as it gets, because each operator costs code in every Envoy that runs it: Gather, Cast, MatMul, Concat, Relu.
-Biases are rows of the weights (the last feature is 1), the table's scales are folded into them, the mean over tokens is a MatMul.
+The graph is as small as it gets, because each operator costs code in every Envoy that runs it: Gather, Cast, MatMul,
+Concat, Relu. Biases are rows of the weights (the last feature is 1), the table's scales are folded into them, the
+mean over tokens is a MatMul.
 """
 
 import argparse
@@ -20,8 +21,12 @@ from rows import DOMAINS, TASKS
 
 FITTED = {
     "difficulty_mean": "Mean difficulty of the training prompts, in logits: what an unknown prompt is shrunk to.",
-    "novelty_low": "Mean square of the novelty head below which a prompt counts as known: nine tenths of the training prompts.",
-    "novelty_high": "The same above which nothing is known of it: twice the farthest thousandth of the training prompts.",
+    "novelty_low": (
+        "Mean square of the novelty head below which a prompt counts as known: nine tenths of the training prompts."
+    ),
+    "novelty_high": (
+        "The same above which nothing is known of it: twice the farthest thousandth of the training prompts."
+    ),
     "benchmark_mean": "Mean logit of each benchmark over models.",
     "benchmark_spread": "Standard deviation of the same.",
     "benchmark_correlation": "Correlation of the same; rows and columns in the order of `BENCHMARKS`.",
@@ -52,7 +57,9 @@ def graph(table, hidden, heads):
     ]
     outputs = [helper.make_tensor_value_info("heads", TensorProto.FLOAT, [1, heads.shape[1]])]
     stored = [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in weights.items()]
-    made = helper.make_model(helper.make_graph(nodes, "pointsman", inputs, outputs, stored), opset_imports=[helper.make_opsetid("", OPSET)])
+    made = helper.make_model(
+        helper.make_graph(nodes, "pointsman", inputs, outputs, stored), opset_imports=[helper.make_opsetid("", OPSET)]
+    )
     made.ir_version, made.producer_name = 8, "pointsman"
     onnx.checker.check_model(made, full_check=True)
     return made
@@ -83,11 +90,17 @@ def manifest(models, saved, source):
         "opset": OPSET,
         "operators": ["Cast", "Concat", "Gather", "MatMul", "Relu"],
         "inputs": [
-            {"name": "token_ids", "shape": [TOKENS], "type": "int64"}, {"name": "token_weights", "shape": [1, TOKENS], "type": "float32"},
+            {"name": "token_ids", "shape": [TOKENS], "type": "int64"},
+            {"name": "token_weights", "shape": [1, TOKENS], "type": "float32"},
             {"name": "features", "shape": [1, len(features)], "type": "float32"},
         ],
         "outputs": [{"name": "heads", "shape": [1, at], "type": "float32", "ranges": ranges}],
-        "vocabulary": {"kind": "wordpiece-uncased", "entries": int(saved["table"].shape[0]), "padding": 0, "unknown": 1},
+        "vocabulary": {
+            "kind": "wordpiece-uncased",
+            "entries": int(saved["table"].shape[0]),
+            "padding": 0,
+            "unknown": 1,
+        },
         "features": features,
         "calibration": {name: np.round(saved[name].astype(float), 5).tolist() for name in FITTED},
         "benchmarks": BENCHMARKS,
@@ -96,7 +109,10 @@ def manifest(models, saved, source):
 
 
 # For both sources: clippy refuses numbers that look like pi and its kin, and a training may fit any number.
-ALLOW_APPROX = '#![allow(clippy::approx_constant, reason = "a fitted number that resembles a constant of nature is a coincidence")]'
+ALLOW_APPROX = (
+    '#![allow(clippy::approx_constant, reason = "a fitted number that resembles a constant of '
+    'nature is a coincidence")]'
+)
 
 
 def rust(value):
@@ -109,18 +125,49 @@ def rust(value):
 
 def fitted(described):
     """The Rust source of the fitted constants."""
-    lines = ["//! Constants that training fitted; written by `models/train/export.py`, never by hand. A test holds them to the manifest.", "",
-             '#![allow(dead_code, reason = "the whole layout is written down, whether Rust reads each part or not")]', ALLOW_APPROX, ""]
+    lines = [
+        (
+            "//! Constants that training fitted; written by `models/train/export.py`, never by hand. A test "
+            "holds them to the manifest."
+        ),
+        "",
+        '#![allow(dead_code, reason = "the whole layout is written down, whether Rust reads each part or not")]',
+        ALLOW_APPROX,
+        "",
+    ]
     for name, meaning in FITTED.items():
         text, kind = rust(described["calibration"][name])
         keyword = "const" if kind == "f32" else "static"
         lines += [f"/// {meaning}", f"pub(crate) {keyword} {name.upper()}: {kind} = {text};", ""]
     for part in described["outputs"][0]["ranges"]:
-        lines += [f"/// Where `{part['name']}` starts in the model's output, and how many numbers it has.", f"pub(crate) const {part['name'].upper()}: (usize, usize) = ({part['start']}, {part['len']});", ""]
-    lines += ["/// How many numbers the model answers.", f"pub(crate) const OUTPUTS: usize = {described['outputs'][0]['shape'][1]};", ""]
-    lines += ["/// How many heads the features alone have.", f"pub(crate) const FALLBACK_OUTPUTS: usize = {len(described['calibration']['fallback'])};", ""]
-    constants = {"BENCHMARK_NOISE": (NOISE, "Share of a benchmark's variance that is noise."), "LEAST_SCORE": (LEAST, "Scores below count as this."), "MOST_SCORE": (MOST, "Scores above count as this."),
-                 "NEAR": (NEAR, "Root mean square of the distance, in standard deviations of scores, at which a known model counts little for another."), "NOTHING": (NOTHING, "What no traits at all count beside those of known models.")}
+        lines += [
+            f"/// Where `{part['name']}` starts in the model's output, and how many numbers it has.",
+            f"pub(crate) const {part['name'].upper()}: (usize, usize) = ({part['start']}, {part['len']});",
+            "",
+        ]
+    lines += [
+        "/// How many numbers the model answers.",
+        f"pub(crate) const OUTPUTS: usize = {described['outputs'][0]['shape'][1]};",
+        "",
+    ]
+    lines += [
+        "/// How many heads the features alone have.",
+        f"pub(crate) const FALLBACK_OUTPUTS: usize = {len(described['calibration']['fallback'])};",
+        "",
+    ]
+    constants = {
+        "BENCHMARK_NOISE": (NOISE, "Share of a benchmark's variance that is noise."),
+        "LEAST_SCORE": (LEAST, "Scores below count as this."),
+        "MOST_SCORE": (MOST, "Scores above count as this."),
+        "NEAR": (
+            NEAR,
+            (
+                "Root mean square of the distance, in standard deviations of scores, at which a known model "
+                "counts little for another."
+            ),
+        ),
+        "NOTHING": (NOTHING, "What no traits at all count beside those of known models."),
+    }
     for name, (value, meaning) in constants.items():
         lines += [f"/// {meaning}", f"pub(crate) const {name}: f32 = {value!r};", ""]
     return "\n".join(lines)
@@ -129,9 +176,17 @@ def fitted(described):
 def known_source(known):
     """The Rust source of the models whose outcomes were seen."""
     skills, traits = (len(next(iter(known.values()))[part]) for part in ("skills", "traits"))
-    lines = ["//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. `models/abilities.json` has the same.", "", ALLOW_APPROX, "",
-             "/// Name in lower case without the vendor, skills, traits.",
-             f"pub(crate) static KNOWN_MODELS: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = ["]
+    lines = [
+        (
+            "//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. "
+            "`models/abilities.json` has the same."
+        ),
+        "",
+        ALLOW_APPROX,
+        "",
+        "/// Name in lower case without the vendor, skills, traits.",
+        f"pub(crate) static KNOWN_MODELS: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = [",
+    ]
     lines += [f'("{name}", {rust(entry["skills"])[0]}, {rust(entry["traits"])[0]}),' for name, entry in known.items()]
     return "\n".join([*lines, "];", ""])
 
@@ -139,24 +194,42 @@ def known_source(known):
 def neighbours_source(saved):
     """The Rust source of what places a model among those whose outcomes were seen."""
     told = np.abs(saved["standard"]).sum(1) > 0
-    near = [(np.round(row.astype(float), 4).tolist(), np.round(own.astype(float), 4).tolist()) for row, own in zip(saved["standard"][told], saved["model_traits"][told])]
-    lines = ["//! Models whose outcomes training saw, by their benchmark scores; written by `models/train/export.py`, never by hand.", "", ALLOW_APPROX, "",
-             "/// Of each that has benchmark scores: their standardised logits, in the order of `BENCHMARKS`, and its traits.",
-             f"pub(crate) static NEIGHBOURS: [([f32; {len(near[0][0])}], [f32; {len(near[0][1])}]); {len(near)}] = ["]
+    near = [
+        (np.round(row.astype(float), 4).tolist(), np.round(own.astype(float), 4).tolist())
+        for row, own in zip(saved["standard"][told], saved["model_traits"][told])
+    ]
+    lines = [
+        (
+            "//! Models whose outcomes training saw, by their benchmark scores; written by "
+            "`models/train/export.py`, never by hand."
+        ),
+        "",
+        ALLOW_APPROX,
+        "",
+        (
+            "/// Of each that has benchmark scores: their standardised logits, in the order of "
+            "`BENCHMARKS`, and its traits."
+        ),
+        f"pub(crate) static NEIGHBOURS: [([f32; {len(near[0][0])}], [f32; {len(near[0][1])}]); {len(near)}] = [",
+    ]
     lines += [f"({rust(scores)[0]}, {rust(own)[0]})," for scores, own in near]
     return "\n".join([*lines, "];", ""])
 
 
 def known_models(saved, benchmarks):
-    """Name → fitted skills and traits, under every name of the models whose outcomes were seen. A name's vendor is cut off, as Rust does."""
+    """Name → fitted skills and traits, under every name of the models whose outcomes were seen. A name's vendor is
+    cut off, as Rust does."""
     aliases = {}
     for model in json.loads(benchmarks.read_text(encoding="utf-8"))["models"]:
         names = [model["name"], *model.get("aliases", [])]
-        aliases |= {name: names for name in names}
+        aliases |= dict.fromkeys(names, names)
     out = {}
     for name, skills, traits in zip(saved["models"], saved["abilities"], saved["model_traits"]):
         for one in aliases[str(name)]:
-            out[one.split("/")[-1].lower()] = {"skills": np.round(skills.astype(float), 4).tolist(), "traits": np.round(traits.astype(float), 4).tolist()}
+            out[one.split("/")[-1].lower()] = {
+                "skills": np.round(skills.astype(float), 4).tolist(),
+                "traits": np.round(traits.astype(float), 4).tolist(),
+            }
     return dict(sorted(out.items()))
 
 
@@ -171,12 +244,25 @@ def main():
     onnx.save(graph(saved["table"], saved["hidden"], saved["heads"]), models / "classifier.onnx")
     described = manifest(models, saved, (pathlib.Path(args.source) / "features.rs").read_text(encoding="utf-8"))
     known = known_models(saved, models / "benchmarks.json")
-    (models / "abilities.json").write_text(json.dumps({"schema_version": 1, "note": "Fitted to measured outcomes by models/train; by name, vendor cut off.", "models": known}, indent=1) + "\n", encoding="utf-8")
+    (models / "abilities.json").write_text(
+        json.dumps(
+            {
+                "schema_version": 1,
+                "note": "Fitted to measured outcomes by models/train; by name, vendor cut off.",
+                "models": known,
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
     (models / "manifest.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     sources = {"fitted": fitted(described), "known_models": known_source(known), "neighbours": neighbours_source(saved)}
     for name, text in sources.items():
         (pathlib.Path(args.source) / f"{name}.rs").write_text(text, encoding="utf-8")
-    subprocess.run(["rustfmt", "--edition", "2024", *(pathlib.Path(args.source) / f"{name}.rs" for name in sources)], check=True)
+    subprocess.run(
+        ["rustfmt", "--edition", "2024", *(pathlib.Path(args.source) / f"{name}.rs" for name in sources)], check=True
+    )
     print({name: entry["bytes"] for name, entry in described["files"].items()}, described["outputs"][0]["shape"])
 
 

@@ -1,13 +1,16 @@
-"""Figures: APGR, AUC within a model, expected calibration error, accuracy; each with a bootstrap interval. One scorer for all tables."""
+"""Figures: APGR, AUC within a model, expected calibration error, accuracy; each with a bootstrap interval. One
+scorer for all tables."""
 
 import numpy as np
 
-# What ranks the prompts of a pair is `gain` and so many times the gap between P(correct): `GAP_WEIGHT` in crates/cli/src/eval/pairing.rs.
+# What ranks the prompts of a pair is `gain` and so many times the gap between P(correct): `GAP_WEIGHT` in
+# crates/cli/src/eval/pairing.rs.
 GAP_WEIGHT = 8
 
 
 def apgr(score, weak, strong):
-    """Average performance gap recovered, by RouteLLM's definition: thresholds at the 11 edges of ten quantile bins of `score`."""
+    """Average performance gap recovered, by RouteLLM's definition: thresholds at the 11 edges of ten quantile bins
+    of `score`."""
     edges = np.unique(np.quantile(score, np.linspace(0, 1, 11)))
     share, quality = [], []
     for i, edge in enumerate(edges):
@@ -22,7 +25,8 @@ def apgr(score, weak, strong):
 
 
 def auc(score, label):
-    """Area under the ROC curve for binary or fractional labels in 0..1 (a fractional label counts as both, by its weight)."""
+    """Area under the ROC curve for binary or fractional labels in 0..1 (a fractional label counts as both, by its
+    weight)."""
     order = np.argsort(score, kind="stable")
     score, label = score[order], label[order]
     _, inverse = np.unique(score, return_inverse=True)

@@ -1,9 +1,11 @@
-"""How well the classifier does on what it was not trained on: models, sources and subjects are left out, everything is trained again without
-them (token table included, fewer epochs, an eighth of the variants), and they are measured. Writes WORK/left_out.json; by hand, since it trains seven times.
+"""How well the classifier does on what it was not trained on: models, sources and subjects are left out, everything is
+trained again without them (token table included, fewer epochs, an eighth of the variants), and they are measured.
+Writes WORK/left_out.json; by hand, since it trains seven times.
 
-1. Folds of models: a model whose outcomes nobody saw is placed by its benchmark scores alone; the map was fitted without it.
-2. The same folds leave out subjects of MMLU, of which the pair's gain is then measured, and labelled sources of prompts.
-3. Sources of outcomes, one at a time: AUC, calibration error before and after fifty labelled prompts (as `pointsman calibrate` fits them), task.
+1. Folds of models: a model whose outcomes nobody saw is placed by its benchmark scores alone; the map was fitted
+without it. 2. The same folds leave out subjects of MMLU, of which the pair's gain is then measured, and labelled
+sources of prompts. 3. Sources of outcomes, one at a time: AUC, calibration error before and after fifty labelled
+prompts (as `pointsman calibrate` fits them), task.
 """
 
 import argparse
@@ -24,7 +26,11 @@ from refine import negative_likelihood
 
 FOLDS = 3
 # Sources of prompts with labels alone, by the fold that leaves them out.
-LABELLED = [{"biggen_bench", "mmlu_stem"}, {"arena_hard_v2", "arena_hard_v01", "mmlu_pro_stem"}, {"clinc150", "chatterbot_corpus", "llmrouter9_prompts"}]
+LABELLED = [
+    {"biggen_bench", "mmlu_stem"},
+    {"arena_hard_v2", "arena_hard_v01", "mmlu_pro_stem"},
+    {"clinc150", "chatterbot_corpus", "llmrouter9_prompts"},
+]
 PAIR = {evaluate.WEAK, evaluate.STRONG}
 # Standard deviations of the parameters that `pointsman calibrate` fits: crates/cli/src/calibrate/fit.rs.
 PRIOR = {"shared": (0.25, 0.8, 0.25), "own": (0.1, 0.6, 0.2)}
@@ -90,8 +96,13 @@ def of_source(saved, val, source, inputs):
     p = evaluate.p_correct(heads, saved, (inputs @ saved["skill_map"])[columns], saved["near_traits"][columns])
     task = heads["task"].argmax(1)
     labelled = rows.task >= 0
-    return {"n": len(rows), "models": int(columns.sum()), **measured(p, scores), "ece_after_labels": after_labels(p, scores, task),
-            "task": figures.interval(lambda i: (task == rows.task)[labelled][i].mean(), int(labelled.sum()))}
+    return {
+        "n": len(rows),
+        "models": int(columns.sum()),
+        **measured(p, scores),
+        "ece_after_labels": after_labels(p, scores, task),
+        "task": figures.interval(lambda i: (task == rows.task)[labelled][i].mean(), int(labelled.sum())),
+    }
 
 
 def of_models(saved, val, out, inputs):
@@ -107,8 +118,18 @@ def of_subjects(saved, prompts, inputs):
     heads = evaluate.say(saved, prompts)
     p = evaluate.p_correct(heads, saved, saved["abilities"], saved["model_traits"])
     w, s = prompts.scores[:, weak], prompts.scores[:, strong]
-    score = {"scorer": heads["gain"][:, 0] + figures.GAP_WEIGHT * (p[:, strong] - p[:, weak]), "gain": heads["gain"][:, 0], "length": prompts.features[:, 0]}
-    return {"n": len(w), **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w), 200) for name, v in score.items()}}
+    score = {
+        "scorer": heads["gain"][:, 0] + figures.GAP_WEIGHT * (p[:, strong] - p[:, weak]),
+        "gain": heads["gain"][:, 0],
+        "length": prompts.features[:, 0],
+    }
+    return {
+        "n": len(w),
+        **{
+            name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w), 200)
+            for name, v in score.items()
+        },
+    }
 
 
 def folds(prompts, val, teacher, entries, inputs, known, epochs):
@@ -116,21 +137,35 @@ def folds(prompts, val, teacher, entries, inputs, known, epochs):
     p = np.full(val.scores.shape, np.nan)
     for fold in range(FOLDS):
         out = {name for name in prompts.models if fold_of(name) == fold and name not in PAIR}
-        subject = lambda rows: np.array([r["file"] == "mmlu" and fold_of(str(r["group"])) == fold for r in rows])  # noqa: E731
-        labelled = lambda rows: np.array([r["source"] in LABELLED[fold] or r.get("material") in LABELLED[fold] for r in rows])  # noqa: E731
+
+        def subject(rows):
+            return np.array([r["file"] == "mmlu" and fold_of(str(r["group"])) == fold for r in rows])
+
+        def labelled(rows):
+            return np.array([r["source"] in LABELLED[fold] or r.get("material") in LABELLED[fold] for r in rows])
+
         # The stems of MMLU questions among the labelled prompts do not say of which subject they are: none is kept.
-        keep = ~subject(prompts.rows) & ~labelled(prompts.rows) & np.array([r["source"] != "mmlu_stem" for r in prompts.rows])
+        keep = (
+            ~subject(prompts.rows)
+            & ~labelled(prompts.rows)
+            & np.array([r["source"] != "mmlu_stem" for r in prompts.rows])
+        )
         part = prompts.only(keep)
         part.scores[:, np.isin(part.models, sorted(out))] = np.nan
         saved = train.fit(part, teacher[keep], entries, inputs, epochs)
-        p = np.where(np.isnan(p), of_models(saved, val, {name for name in out if known[prompts.models.index(name)]}, inputs), p)
+        p = np.where(
+            np.isnan(p), of_models(saved, val, {name for name in out if known[prompts.models.index(name)]}, inputs), p
+        )
         asked = np.array(["variant" not in row and "layout" not in row for row in prompts.rows])
         result["subjects"].append(of_subjects(saved, prompts.only(subject(prompts.rows) & asked), inputs))
         for source in sorted(LABELLED[fold]):
             rows = val.only(np.array([r["source"] == source for r in val.rows]) & (val.task >= 0))
             if len(rows):
                 hit = evaluate.say(saved, rows)["task"].argmax(1) == rows.task
-                result["labelled_sources"][source] = {"n": len(rows), "task": figures.interval(lambda i: hit[i].mean(), len(hit))}
+                result["labelled_sources"][source] = {
+                    "n": len(rows),
+                    "task": figures.interval(lambda i: hit[i].mean(), len(hit)),
+                }
         print(fold, sorted(out), result["subjects"][-1], flush=True)
     result["models"] = {}
     for source in [*SOURCES, "all"]:

@@ -1,110 +1,40 @@
-"""Open instructions of our own: what people ask of a capable assistant when nobody tests it, and bare questions without options; seeded.
+"""Open instructions of our own: what people ask of a capable assistant when nobody tests it, and bare questions without
+options; seeded.
 
-The outcome data and the other generators have exams, puzzles and short commands. Here a class is told by what is wanted of a longer and less tidy
-request: a plan for a situation, what somebody in a story believes, a tale in a given manner, a program described in passing, a sum hidden in
-a story, a passage with its question. Layouts are shared by all classes, so that none gives its class away. `generate` yields dicts with prompt, task,
-domain, level (of what is assumed for each: `assumed.py`; none where outcomes exist of the kind). Nothing is taken from a benchmark.
+The outcome data and the other generators have exams, puzzles and short commands. Here a class is told by what is
+wanted of a longer and less tidy request: a plan for a situation, what somebody in a story believes, a tale in a
+given manner, a program described in passing, a sum hidden in a story, a passage with its question. Layouts are
+shared by all classes, so that none gives its class away. `generate` yields dicts with prompt, task, domain, level
+(of what is assumed for each: `assumed.py`; none where outcomes exist of the kind). Nothing is taken from a
+benchmark.
 """
 
 import random
 
-from templates import OF_ITSELF, distinct, fill, split
+from templates import OF_ITSELF, distinct, fill, texts
 
-SLOTS = {
-    "name": split("Amara|Bastian|Chiara|Dmitri|Esra|Felipe|Greta|Hamid|Ingrid|Keiko|Lars|Mbali|Oksana|Rafael|Selma|Vikram|Wren|Yannick"),
-    "name2": split("Tomas|Ulla|Pia|Nils|Joao|Zainab|Xenia|Abel|Birgit|Cyrus|Delia|Enzo|Fatou|Goran|Hedda|Ilya"),
-    "job": split("nurse|head of a small museum|beekeeper|train driver|headteacher|game designer|city planner|vet|translator|startup founder|choir leader|youth coach|wedding planner|lighthouse keeper|taxi driver|climate scientist|librarian"),
-    "place": split("a mountain village|a harbour town|the capital|a research station|a boarding school|a floating market|a border town|an island without cars|a retirement home|a night train|an abandoned mine|a space habitat"),
-    "goal": split("open a second branch|move the archive to a new building|organise a reunion for sixty people|cut the energy bill by a third|train for a half marathon|bring back lost volunteers|launch a newsletter|repair trust after a public mistake|learn a language in a year|evacuate the building safely|put on a play with ten children"),
-    "limit": split("with no budget|within three weeks|while two of the team are ill|without upsetting the neighbours|although it rains every day|with only one car|before the holidays|with people who have never met|and nobody may work at night|with half the staff"),
-    "thing": split("key|letter|silver cup|phone|violin|ring|red folder|sandwich|map|umbrella|puppy|cake"),
-    "box": split("drawer|blue box|basket|locker|cupboard|suitcase|cellar|vase"), "box2": split("fridge|green bag|shed|piano stool|glove compartment|attic|pocket of the coat"),
-    "event": split("street lamps flicker and go out one after another|all plants on one side of the garden have died|the milk is sour though it was bought today|three trains in a row leave empty|the dog refuses to enter the kitchen|sales doubled on a rainy Tuesday|every clock in the house shows a different time|the lake is ten centimetres lower than yesterday"),
-    "subject": split("school uniforms|four-day weeks|self-driving buses|nuclear power|tourist taxes|remote work|homework|zoos|cash|exams|urban farming|museums that return what they took|genetically changed crops|nationalised railways"),
-    "genre": split("ghost story|villanelle|sea shanty|stand-up routine|detective story|fable|haiku sequence|soap opera scene|fan fiction|fantasy novel|horror story|love letter|rap battle|trailer voice-over|bedtime story|light novel|sonnet|screenplay|limerick|diary entry"),
-    "hero": split("a retired pirate|a vampire who hates the night|a talking kettle|two rival bakers|an exiled princess|a robot gardener|a detective who cannot lie|an old tram|a cat in a bank|a shy dragon|a fisherwoman|twins raised apart|the last bookseller|a demon on probation"),
-    "manner": split("in exactly {k} words|with rhyme|without using the letter e|told backwards|as a dialogue|in the second person|with a twist at the end|for children|in the style of a fairy tale|full of puns|as {k} tweets|in present tense|with {k} chapters|dark and slow"),
-    "lang": split("Python|JavaScript|C++|Rust|Go|Java|C#|TypeScript|PHP|Kotlin|R|bash|SQL|Swift|Lua|Ruby|PowerShell"),
-    "tool": split("pandas|React|Docker|nginx|Postgres|Kubernetes|Flask|Django|Unity|Godot|Terraform|Redis|numpy|OpenCV|ffmpeg|Spring|Qt|WordPress|Ansible|PyTorch|Node|Excel VBA"),
-    "do": split("rename all files in a folder by date|merge two sorted lists of orders|scrape the prices of a shop|find duplicates in a table|send mail when a disk is full|draw a chart of monthly sales|parse log lines into columns|cache the result of a slow call|validate a form|resize images in parallel|take two arrays and a budget and return the pair closest to it|sync two calendars|split a file by size|convert xml to json|walk a tree level by level|count words per author"),
-    "bug": split("it says undefined is not a function|i get a segfault|the page stays blank|KeyError: 'id'|it works locally but not in production|the test hangs forever|the loop never ends|null pointer exception|permission denied|the numbers are off by one|CORS policy error|it is terribly slow|the button does nothing|out of memory"),
-    "adj": split("dark|copper|northern|hollow|gentle|second|sunken|distant|broken|golden"), "noun": split("harbour|garden|mirror|orchestra|bridge|winter|empire|voyage|machine|queen"),
-    "land": split("Bolivia|Latvia|Ghana|Oregon|Tasmania|Bavaria|Taiwan|Uruguay|Scotland|Minnesota|Kerala|Estonia"), "art": split("song|film|novel|series|musical|album|painting|play|poem|video game"),
-    "does": split("wrote|sang|directed|founded|invented|won|discovered|played|composed|designed|produced|painted"), "org": split("the football cup|the eurovision contest|the space race|the post office|the metric system|the first newspaper|the dollar|the red cross|daylight saving|the world chess title"),
-    "animal": split("frog|bee|otter|camel|eagle|snail|bat|salmon|fox|spider|mole|whale"), "material": split("copper|rubber|glass|wood|wool|steel|ice|clay|plastic|salt"),
-    "force": split("wind|gravity|sunlight|friction|rain|heat|pressure|a magnet|erosion|a battery"), "organ": split("lungs|roots|skin|heart|leaves|fins|kidneys|gills|wings|bones"),
-    "feel": split("lonely|proud|thirsty|bored|embarrassed|safe|tired|curious"), "room": split("kitchen|attic|office|waiting room|theatre|garage|school|barn|bookshop|airport"),
-    "goods": split("jars of honey|notebooks|loaves|tickets|tomato plants|puzzles|lanterns|candles|scarves|postcards|pumpkins|model trains|tea boxes|cups"),
-    "fmt": split("table|bullet points|a numbered list|three paragraphs|a memo|a short speech|an email|JSON"),
-    "term": split("entropy|the trolley problem|supply chains|plate tectonics|compound interest|herd immunity|the water cycle|machine translation|inflation|black holes|the placebo effect|cubism|federalism|fermentation|dark patterns"),
-}
-PASSAGES = split("""The ferry service was founded in 1911 by two brothers who had quarrelled with the railway. For forty years it carried mail and cattle, and only in 1952 did the first passengers buy tickets. A storm in 1987 sank the last wooden ship; nobody was hurt.
-Lena had never liked the new house. The stairs creaked, the garden was stone, and her room looked onto the wall of a factory. Still, when her father asked, she said that it was fine. That evening she wrote to her grandmother that she would come in June.
-Our company grants twenty-eight days of leave. Requests are made at least two weeks ahead and confirmed by the team lead. Days that are not taken by the end of March lapse unless illness was the reason. Part-time staff receive a share.
-Scientists placed forty sensors in the reef. Where the water was warmest, the corals lost colour within nine days; where currents brought cool water, hardly any did. The authors warn that the season was unusually calm.
-Many people believe that the market square is older than the church. In fact the church stood in a field for almost a century before traders settled there, as a tax roll of 1386 shows. The fountain is from 1720.
-Dear guests, the pool closes at eight. From Monday the sauna will be repaired; until then, guests may use the one at the Hotel Linde across the street free of charge by showing their key card at the desk.
-First the dough rests for an hour. Meanwhile roast the peppers until their skins turn black, peel them, and cut them into strips. Spread the dough thinly, add oil and salt, and bake it at 230 degrees for twelve minutes before the peppers go on.
-In the trial 212 patients received the new drug and 208 a placebo. After six months 31 % of the first group and 24 % of the second were free of pain. Two patients stopped because of nausea.""")
-MATERIAL = ["\n\n{p}", "\n\n\"{p}\"", "\n\nText:\n{p}", "\n\n---\n{p}\n---", ":\n{p}", "\n\n```\n{p}\n```", "\n\n<text>{p}</text>"]
+TEXTS = texts("openings")
+
+SLOTS = TEXTS["SLOTS"]
+PASSAGES = TEXTS["PASSAGES"]
+MATERIAL = TEXTS["MATERIAL"]
 
 # task, level, how many, templates. `{p}` brings a passage.
-KINDS = [
-    ("reasoning", "middle", 900, r"""{name} is a {job} in {place} and wants to {goal} {limit}. Work out a plan with steps, who does what, and what could go wrong.|I'm a {job}. We have to {goal} {limit}. How should we go about it? Give me a realistic schedule|Goal: {goal}\nConstraints: {limit}; at most {k} people\nWrite down the sequence of actions, one per line, and say after each what must be true.
-Plan {k} days in {land} for a family of {m}, {limit}, with a daily budget of {n} euros. Rank the options and explain trade-offs.|{name} puts the {thing} into the {box} and leaves. {name2} moves it to the {box2} and tells nobody. Where will {name} look for the {thing}, and what does {name2} think that {name} believes?
-{name}: Did you take my {thing}?\n{name2}: (looks at the floor) I was in {place} all day.\n{name}: Then why is the {box} open?\nWhat is {name2} feeling, and what does {name} suspect?|[Observation 1]\n{event}.\n[Observation 2]\nLater everything is as before.\nWhat explanation fits both observations best, and why not the others?
-{event}. What are the likely causes? Go through them one by one and say how you would tell them apart.|Agent A sees the {thing} in the {box}; agent B sees only the {box2}. A is told that B lies every other time. What can A conclude?|Goal: bring the {thing} to {place}\nPossible actions: walk, open {box}, take, unlock, swap\nThe {box} is locked, its key is in the {box2}. List the actions in order.
-Compare the two offers and say which {name} should take: one pays {n} a month in {place}, the other {m} % more but {limit}.|If {subject} were abolished tomorrow, what would follow in {land} after a year? Reason through first- and second-order effects.|Statement 1: {subject} save money. Statement 2: In {land} costs rose by {m} % after them. Can both be true? Explain the logic.
-¦ Item ¦ {name} ¦ {name2} ¦\n¦---¦---¦---¦\n¦ days ¦ {k} ¦ {m} ¦\n¦ cost ¦ {n} ¦ {n2} ¦\nBy this table, who worked cheaper, and by how much would {name2} have to improve?|Which argument is stronger and why? A: {subject} are fair because everybody pays. B: {subject} are unfair because some never profit.|Here are {k} clues about who took the {thing} from the {box}. Work out who did it.\n1. {name} was in {place}.\n2. {name2} never lies.\n3. Nobody was alone.
-A {job} notices that {event}. Form three hypotheses, design a test for each, and say what you would do first|You lead a team in {place}. {name} and {name2} both want to {goal}, {limit}. Decide and justify your decision to both.|Find the flaw: {land} has many {job}s, {land} is rich, so {job}s make a land rich."""),
-    ("creative_writing", "middle", 850, r"""write a {genre} about {hero} in {place}, {manner}|Write me a {genre} where {hero} meets {hero2}. {manner}, please. No clichés|Can you make a {genre} for my friend {name}, who is a {job} and loves {animal}s?|continue this: "{hero} opened the {box} and there it was, the {thing}..."|Give me {k} ideas for a {genre} set in {place}|rewrite history as a {genre}: {hero} rules {land}
-You are {hero}. Stay in character. I walk into {place}. What do you say?|Act as a {job} from {place} who has just lost the {thing}. Let's improvise|Write the speech that {name}, a {job}, gives in {place} about {subject}, {manner}|a short {k}0-word plot of a {genre} about {hero}|make up a {genre} with these words: {thing}, {animal}, {material}, {room}, {noun}|Compose lyrics, {k} verses and a chorus, {manner}: {hero} leaves {land}
-{thing}, {animal}, {material}, {room}, throw, {noun}, walk, {organ}, ring, {box}|{animal}, hold, {room}, {thing}, stand, {material}, watch, street, cut, {noun}, jump|bench, {animal}, {box}, catch, {thing}, snow, laugh|Concepts: {thing}, {animal}, {room}, look. Make one sentence that uses all of them.|Write one coherent paragraph that contains: {thing}; {animal}; {material}; {noun}
-Schreib eine kurze Geschichte über {hero}|escribe un cuento sobre {hero} en {place}|Napisz wiersz o {noun}|écris une {genre} sur {hero}|Напиши стихотворение про {noun}|escreva uma história sobre {hero}, {manner}|写一个关于{hero}的故事|napiši pesmu o {noun}|{hero}についての短い物語を書いて
-Come up with a name, a slogan and a backstory for a café in {place} run by {hero}|Draft a toast for {name} and {name2}, funny but kind, {manner}|So the premise is {hero}, born in {place}, hunted by {hero2}. Help me with the first chapter, {manner}|[WP] {hero} finds out that the {thing} is alive.|in the voice of {hero}, complain about {subject}|Describe {place} at night so that one smells it. {manner}.|Pitch a {genre} to a studio: {hero}, {place}, {limit}"""),
-    ("code", "middle", 750, r"""{lang} {do}|how can i {do} in {lang} using {tool}?|I need a {lang} script to {do}. it should run every night and log errors|i have this problem with {tool}: {bug}. what am i doing wrong|My {lang} program is supposed to {do} but {bug}. Here is the code:\n\n```\n{snippet}\n```|Explain what this does and make it faster\n\n{snippet}|write unit tests for this\n```{lang}\n{snippet}\n```
-create a {tool} setup that can {do}, show all files|Convert this to {lang}:\n{snippet}|refactor: {snippet}|How do I set up {tool} with {tool2} on Ubuntu? {bug}|Implement a class in {lang} that can {do}; no libraries, O(n log n) at most, with comments|def solve(items, limit):\n    '''Given items, {do}.\n    >>> solve([{k}, {m}], {n})\n    {k}\n    '''|Write a function `f` to {do}.
-Write a python function to {do}. Your code should satisfy: assert f([{k}, {m}]) == {n}|{tool}: {bug}|why does this {lang} code print {k} and not {m}? {snippet}|review my pull request, it makes the service {do}\n+{snippet}|what's the best way to {do} with {tool} in {lang}, i'm a beginner|Give a regex, then the {lang} code, to {do}|build me a website that lets users {do}. use {tool} and {tool2}. give full code
-You have access to a Python executor: write <python> code </python> to {do}.|Schreibe ein {lang}-Skript, das Dateien nach Datum umbenennt|hazme un script en {lang} para {tool}|напиши код на {lang}: {tool}, {bug}|{lang}で{tool}を使う例を教えて|Design the database schema and API for an app in which a {job} can {do}. Include migrations."""),
-    ("math", None, 800, r"""{story}|{story}|{story}|{story}|{story}|{story}|Solve step by step: {k}x + {m} = {n}|find all real x with x^{k} - {m}x = {n}|integral of {k}x^{m} sin(x) dx|prove that n^{k} + {m}n is even for all n if {k} is odd|What is the probability of at least {k} heads in {m} throws?|A triangle has sides {k}, {m} and {m}. Find its area|Compute the sum of the first {n} multiples of {k}.
-If 'a' means +, 'b' means -, which letters make {n} _ {k} _ {m} = {n2} true?|how many ways are there to seat {k} couples in a row so that no couple sits together|a loan of {n} is paid back over {m} months at {k} %, differentiated scheme, find the last payment|Let f be a function with f(x+{k}) = f(x) + {m}. Given f(0) = {n}, find f({n2}).|Determine the charge and the mass of {n} mol of ions, if {k} electrons are lost by each|{k}^x + x^{m} = {n}, approximate x
-Find the remainder when {n}^{m} is divided by {k}|Löse die Gleichung {k}x² - {m}x = {n}|resuelve paso a paso: {k}x + {m}y = {n}, x - y = {k}|Реши задачу: поезд проехал {n} км за {k} ч, найди скорость|解方程：{k}x + {m} = {n}|Résous : {k}x + {m} = {n}|What is the smallest {m}-digit number divisible by {k}?|Simplify (x^{k} y^{m}) / (x y^{k})|Express {n}/{m} as a decimal and round to {k} places"""),
-    ("knowledge_qa", None, 1300, r"""who {does} the {art} the {adj} {noun}|when did {land} become independent|what year did {org} start|who {does} {org} in {year}|where does the {art} the {noun} take place|who plays the {noun} in the {adj} {noun}|how many seasons of the {adj} {noun} are there|what is the meaning of the name {name}|when was the last time {land} won {org}|where is the {adj} {noun} located in {land}|how long is the {noun} in {land}
-what is the population of {land} in {year}|who was the first {job} of {land}|when does the new season of the {adj} {noun} come out|who sings {adj} {noun} in the {art}|what does {noun} mean in {land}|where did the {animal} in {land} come from|Which {art} of {year} was {does} by {name}?|Who was the {job} who {does} {org}?|In which {land} town was the {job} {name2} born?|Which {animal} appears on the flag of {land}?
-In the {art} '{adj} {noun}', what was the name of the {animal}?|Until {year}, who {does} {org} in {land}?|What links {land}, the {noun} and the {animal}?|A {animal} needs its {organ} to|The {animal} in a cold place grows thicker|When {force} acts on {material}, it can|A person wanting to keep {material} dry would|{force} is what makes a {animal} able to|Which of these is caused by {force}?|An example of {force} wearing down {material} is
-Which part of a {animal} takes in oxygen?|What does {material} turn into when {force} acts for years?|What happens to a {animal} when its {organ} stop working?|Which tool is best to measure {force}?|Which property of {material} makes it useful for wires?|If someone is {feel}, what might they look for?|Where would you keep a {thing} if you live in a {room}?|What do people do in a {room} when they are {feel}?|{name} was {feel} after work, so where did {name} go?
-{name} came in from the {room} and was {feel}. It would help to|What is a {animal} likely to do if it meets a {job}?|What could you find in a {room} that is not for sale?|The {thing} was in the {room}, but what was it made of?|{name} wanted to {goal}, but what did they need first?|Too much {force} might damage which thing in a {room}?|can a {animal} live in a {room}|is {material} heavier than {material2}|do {animal}s sleep in winter
-Explain {term} to a {job}.|What is the difference between {term} and {term2}?|Discuss the advantages and disadvantages of {subject} in {land}, in {fmt}|Is it true that {animal}s can smell {force}? I read it somewhere.|I've heard that {subject} make children {feel}. What does research say?|How does {term} work, and where does one meet it every day?|Why was {org} such a success in {land}?|Give an overview of {subject} as {fmt}|Tell me everything about {term}"""),
-    ("knowledge_qa", None, 250, r"""{p} The text says that|{p} From the passage we learn that the author|{p} What would be the best title for the passage?|{p} Which of the following is true?|{p} The main purpose is to|{p} According to the passage,|{p} It can be inferred that the people"""),
-    ("extraction", "plain", 260, r"""{q}{P}|{P}\n\n{q}|Answer from the text only. {q}{P}|Read this and answer: {q}{P}|Question: {q}\nContext: {p}|{p}\n\nBased on the above, {q}|Passage: {p}\nQ: {q}\nA:|Using the note below, tell me: {q}{P}"""),
-    ("summarization", "plain", 170, r"""Summarise this for a {job}{P}|sum this up in {k} sentences{P}|tl;dr{P}|{P}\n\nWhat is this about, in brief?|Give me the gist as {fmt}{P}|Condense the following into a headline{P}|Write an abstract of it{P}"""),
-    ("rewriting", "plain", 170, r"""Rewrite this so that a {job} would say it{P}|Make it shorter and friendlier{P}|Correct the style of this, keep the meaning{P}|Put this in the voice of {hero}{P}|improve my text please{P}|Turn this into plain language{P}|{P}\n\nRephrase the above for a {genre}|Make this sound {feel}{P}"""),
-    ("translation", "plain", 130, r"""Translate into {tongue}{P}|Please give me this in {tongue}, formal{P}|{P}\n\nin {tongue} please|How would a {job} say this in {tongue}?{P}|Übersetze ins {zunge}{P}|traduce al {lengua}{P}"""),
-    ("classification", "plain", 150, r"""Which label fits: news, advert, rule, story, recipe?{P}|Is the tone of this neutral, angry or warm?{P}|Label the text as fact or fiction{P}|{P}\n\nDoes this express an opinion? yes/no|Sort it into one of: {room}, {job}, {animal}{P}|Which department should answer this?{P}"""),
-    ("chat", "easy", 900, r"""what's my {mine}|tell me my {mine}|can you check my {mine}|do i have any {mine}|i need to change my {mine}|show me the {mine} please|how much is left of my {mine}|update my {mine}|why was my {mine} changed|when does my {mine} run out|is there a problem with my {mine}|i lost my {mine}|cancel my {mine}|i'd like to know about my {mine}|{act} for me|could you {act}|{act} now|please {act} at {k}|don't forget to {act}|stop, don't {act}
-remind me to {act}|i want you to {act}|would you mind if you {act}|what would you say about {subject}|how are you {name}|you are being {feel} today|do you like {animal}s|are you {feel}|what do you do all day|who taught you to talk|where do you live|i am {feel}|my day was {feel}|nice talking to you|you got it wrong|that is not what i said|yes please do that|no don't|i'm not sure|what else can you do|can i call you {name}|from now on you are {name}
-what's a good {room} near me|how long will it take to get to the {room}|is the {room} open now|how busy is the {room} at {k}|how far is the {room}|get me a ride to the {room}|what can i use instead of {food}|how do you make {food}|how long do i cook {food}|does {food} have a lot of sugar|how long can {food} stay in the fridge|what's in {food}|is {food} healthy|suggest something with {food}|do i need a visa for {land}|what do i need to bring to {land}|is it safe in {land}|what's the time in {land}
-how's the weather in {land}|which plug for {land}|what's the money in {land} worth|any travel alerts for {land}|how do i change a flat|what kind of oil does it take|how do i get a better score|what's the fee abroad|how do i move money|how long for a new card|how many days off do i get|when do they pay us|how is my insurance|what's the number for the bank|how do i set up direct deposit|what tax form do i need|say {noun} again|how do you spell {noun}|what does {noun} mean|roll two dice|heads or tails"""),
-]
+KINDS = TEXTS["KINDS"]
 SLOTS |= {
-    "hero2": SLOTS["hero"], "material2": SLOTS["material"], "tool2": SLOTS["tool"], "term2": SLOTS["term"], "p": PASSAGES,
-    "tongue": split("French|German|Japanese|Polish|Spanish|Arabic|Hindi|Swedish"), "zunge": split("Englische|Französische|Polnische"), "lengua": split("inglés|alemán|francés"),
-    "q": split("When did it begin?|Who decides?|What has to happen first?|How many were there?|Why did nobody notice?|What changed in the end?|Which number is given?|What do people wrongly believe?|Where should one go?|What is not allowed?|Who wrote to whom?|How long does it take?|Why was it built in Rome?"),
-    "mine": split("balance|card limit|next bill|vacation days|to do list|shopping list|calendar for tuesday|tire pressure|gas level|flight|hotel booking|reservation|rewards points|interest rate|credit score|pin|payday|tax form|order status|playlist|alarm|reminders|user name|password|insurance|meeting at three|language|spending this month|transactions|checks|account|luggage|car service|w2|health plan|apr|volume|voice"),
-    "act": split("set a timer|dim the lights|play something calm|skip this song|call {name2}|text {name2} that i'm late|book a table|freeze my account|pay the bill|transfer fifty dollars|add milk to the list|turn it up|find my phone|share my location|schedule a service|order a cab|order more paper|whisper|speak faster|repeat that|lock the door|read my messages|sync the phone|reset everything|flip a coin|tell a joke|say something funny|report a stolen card|raise my limit|ask for a day off"),
-    "food": split("lasagna|buttermilk|chili|brown rice|salmon|sour cream|an apple pie|cheddar|eggs|beef stew|tofu|guacamole"),
-    "snippet": split(r"for i in range(len(a)):\n    total += a[i+1]|const x = items.map(i => i.price).reduce((a, b) => a + b)|SELECT * FROM orders o LEFT JOIN users u ON u.id = o.user_id WHERE u.id IS NULL|if (ptr = NULL) { free(ptr); }|while True:\n    try:\n        fetch()\n    except:\n        pass|fn add(v: Vec<i32>) -> i32 { v.iter().sum() }|public int f(int n) { return n < 2 ? n : f(n - 1) + f(n - 2); }|docker run -d -p 80:80 app && curl localhost|df.groupby('day').agg({'n': 'sum'}).reset_index()|useEffect(() => { setCount(count + 1) })"),
+    "hero2": SLOTS["hero"],
+    "material2": SLOTS["material"],
+    "tool2": SLOTS["tool"],
+    "term2": SLOTS["term"],
+    "p": PASSAGES,
+    **TEXTS["MORE_SLOTS"],
 }
 # A story of a sum: it begins with a number, some sentences change it, the question asks for what is left.
-STARTS = split("""{name} has {n} {goods}.|A stall sells {n} {goods} in the morning.|{name} buys {m} {goods} at ${k} each.|{name} saves ${n} a week for {k} weeks.|{name} earns ${m} an hour and works {k} hours a day.|{name} and {name2} share {n} {goods} equally.|A box holds {k} {goods}, and {name} fills {m} boxes.|{name} runs {k} miles on each of {m} days.|A tank holds {n} litres.|There are {k} rows of {m} seats.""")
-STEPS = split("""Then {m} of them go to {name2}.|{name2} brings {k} times as many.|On the next day {n} more arrive.|Half of what is left is sold before noon.|{name2} has {m} fewer than {name}.|A third of them turn out to be broken.|{name} pays 5% tax on top.|{name2} then adds {m} each day for {k} days.|The price of one goes up by ${k}.|A coupon takes 20% off.|The rest is split evenly among {k} friends.
-For every {k} of them one comes for free.|{name2}, who has twice as many as {name}, gives away {m}.|Each of them weighs {k} pounds.|{name} puts aside ${m} for the trip home.|In the second week it is 25% more.|Each of them takes {k} minutes.|{name2} takes a quarter of the remaining ones.|{name} spends ${m} on lunch.|It costs ${m} to rent the stand.""")
-ASKED = split("How many are left in the end?|How much money does {name} have now?|How many {goods} do they have together?|What is the total cost, in dollars?|How much does {name} earn in all?|How many more does {name} need to have {n}?|What is {name}'s profit?|How long does it take, in minutes?|How much does each of them pay?")
+STARTS = TEXTS["STARTS"]
+STEPS = TEXTS["STEPS"]
+ASKED = TEXTS["ASKED"]
 # What may stand around any request, so that it tells of no class.
-AROUND = [
-    *["{x}"] * 22, "{x} Thanks!", "Hi, {x}", "### Task\n{x}", "{x}\n\nTake your time.", "**Request:** {x}", "{x}\n\n- be concise\n- no preamble", "You are a helpful assistant.\n\n{x}", "{x} (urgent)", "# Instructions\n\n{x}\n\n# Output\n",
-    "quick one: {x}", "[INST] {x} [/INST]", "Human: {x}\n\nAssistant:", "{x}\n\nAnswer in English.", "Please help me with the following.\n{x}", "1. Read the request.\n2. Answer it.\n\n{x}", "I have a question. {x}", "{x}\n\nKeep it under {k}00 words.",
-]
+AROUND = TEXTS["AROUND"]
 
 
 def _story(rng):
@@ -114,8 +44,18 @@ def _story(rng):
 def _slots(rng):
     """One value a slot. Those that bring others stand in front: `fill` goes through them in order."""
     drawn = {name: rng.choice(values) for name, values in SLOTS.items()}
-    first = {"story": _story(rng), "P": rng.choice(MATERIAL), **{name: drawn.pop(name) for name in ("goal", "manner", "act")}}
-    numbers = {"n2": rng.randint(20, 900), "n": rng.randint(20, 900), "k": rng.randint(2, 9), "m": rng.randint(3, 30), "year": rng.randint(1850, 2023)}
+    first = {
+        "story": _story(rng),
+        "P": rng.choice(MATERIAL),
+        **{name: drawn.pop(name) for name in ("goal", "manner", "act")},
+    }
+    numbers = {
+        "n2": rng.randint(20, 900),
+        "n": rng.randint(20, 900),
+        "k": rng.randint(2, 9),
+        "m": rng.randint(3, 30),
+        "year": rng.randint(1850, 2023),
+    }
     return first | drawn | numbers
 
 
@@ -123,10 +63,10 @@ def _slots(rng):
 def generate(seed):
     """Prompts with task, domain (where the task tells it), and level where one is assumed."""
     rng = random.Random(seed)
-    for task, level, count, templates in KINDS:
-        templates = split(templates)
-        for _ in range(count):
-            prompt = fill(rng.choice(templates), _slots(rng))
+    for kind in KINDS:
+        task, level = kind["task"], kind["level"]
+        for _ in range(kind["count"]):
+            prompt = fill(rng.choice(kind["templates"]), _slots(rng))
             prompt = prompt.lower() if rng.random() < 0.2 else prompt
             if task != "chat":
                 prompt = rng.choice(AROUND).replace("{x}", prompt).replace("{k}", str(rng.randint(1, 9)))

@@ -1,4 +1,5 @@
-"""Writes WORK/{prompts,val}.jsonl: the rows of the training split with synthetic prompts added, and those of the validation split."""
+"""Writes WORK/{prompts,val}.jsonl: the rows of the training split with synthetic prompts added, and those of the
+validation split."""
 
 import argparse
 import json
@@ -32,8 +33,24 @@ def main():
     train = rows.train_rows(args.data)
     corpus = [row for row in train if row["domain"] and len(row["prompt"]) > 30]
     made = [
-        {**row, "file": "synthetic", "benchmark": "synthetic", "group": "synthetic", "models": {}, "id": f"synthetic/{i}"}
-        for i, row in enumerate([*synthetic.generate(SEED, corpus), *everyday.generate(SEED), *stakes.generate(SEED), *puzzles.generate(SEED), *exams.generate(SEED), *openings.generate(SEED)])
+        {
+            **row,
+            "file": "synthetic",
+            "benchmark": "synthetic",
+            "group": "synthetic",
+            "models": {},
+            "id": f"synthetic/{i}",
+        }
+        for i, row in enumerate(
+            [
+                *synthetic.generate(SEED, corpus),
+                *everyday.generate(SEED),
+                *stakes.generate(SEED),
+                *puzzles.generate(SEED),
+                *exams.generate(SEED),
+                *openings.generate(SEED),
+            ]
+        )
     ]
     varied = list(variants.augment(SEED, train + made))
     laid_out = list(layouts.copies(SEED, train))
@@ -41,7 +58,10 @@ def main():
     val = rows.load(args.data, "val")
     held_corpus = [row for row in val if row["domain"] and len(row["prompt"]) > 30]
     write(work / "val.jsonl", val)
-    print(f"{len(train)} training rows, {len(made)} synthetic, {len(varied)} variants, {len(laid_out)} in other layouts, {len(val)} validation; {len(held_corpus)} of these could be material")
+    print(
+        f"{len(train)} training rows, {len(made)} synthetic, {len(varied)} variants, {len(laid_out)} in "
+        f"other layouts, {len(val)} validation; {len(held_corpus)} of these could be material"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Reports how the difficulty of the project's own prompts (tests/data/prompts.jsonl, never trained on) follows what their author expected.
+"""Reports how the difficulty of the project's own prompts (tests/data/prompts.jsonl, never trained on) follows what
+their author expected.
 
-For a conversation the hardest user turn counts, as in `src/router.rs`. Writes the figures to standard output as JSON.
+For a conversation the hardest user turn counts, as in `src/router.rs`. Writes the figures to standard output as
+JSON.
 """
 
 import argparse
@@ -36,7 +38,10 @@ def main():
         said = [json.loads(line) for line in lines]
     flat = [(i, text) for i, row in enumerate(said) for text in turns(row)]
     work, models = pathlib.Path(args.work), pathlib.Path(args.models)
-    made = [{"prompt": text, "task": None, "domain": None, "file": "", "group": "", "source": "", "models": {}} for _, text in flat]
+    made = [
+        {"prompt": text, "task": None, "domain": None, "file": "", "group": "", "source": "", "models": {}}
+        for _, text in flat
+    ]
     (work / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
     subprocess.run([args.cli, "features", "--input", work / "own.jsonl", "--output", work / "own.pmf"], check=True)
     manifest = json.loads((models / "manifest.json").read_text(encoding="utf-8"))
@@ -51,7 +56,10 @@ def main():
     np.maximum.at(difficulty, [i for i, _ in flat], each)
     level = np.array([LEVELS.index(row["expected_difficulty"]) for row in said])
     of = {name: difficulty[level == k] for k, name in enumerate(LEVELS)}
-    out = {name: {"n": len(d), "mean": round(float(d.mean()), 2), "median": round(float(np.median(d)), 2)} for name, d in of.items()}
+    out = {
+        name: {"n": len(d), "mean": round(float(d.mean()), 2), "median": round(float(np.median(d)), 2)}
+        for name, d in of.items()
+    }
     out["spearman"] = round(float(stats.spearmanr(difficulty, level).statistic), 3)
     out["easy_above_median_hard"] = round(float((of["easy"] > np.median(of["hard"])).mean()), 3)
     print(json.dumps(out))

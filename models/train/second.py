@@ -1,9 +1,12 @@
-"""Would a second stage, an encoder of 2 layers × 128 over the order of the words, know more? Printed as Markdown for the card; by hand, twenty minutes.
+"""Would a second stage, an encoder of 2 layers × 128 over the order of the words, know more? Printed as Markdown for
+the card; by hand, twenty minutes.
 
-Two networks are trained by one loop on the same measured rows from the same token vectors: what they differ in is how words become one vector, by
-their mean or by the encoder. Both see the numeric features and end in a hidden layer and one logit a model. So the rows compare ways to read; they are no
-rival to what is shipped, which learns from labels, assumptions and benchmark scores besides. Each is trained twice: on all training rows, measured on the
-validation split; and without a third of all groups (subjects, generators, benchmarks), measured on these. Writes nothing.
+Two networks are trained by one loop on the same measured rows from the same token vectors: what they differ in is
+how words become one vector, by their mean or by the encoder. Both see the numeric features and end in a hidden layer
+and one logit a model. So the rows compare ways to read; they are no rival to what is shipped, which learns from
+labels, assumptions and benchmark scores besides. Each is trained twice: on all training rows, measured on the
+validation split; and without a third of all groups (subjects, generators, benchmarks), measured on these. Writes
+nothing.
 """
 
 import argparse
@@ -29,11 +32,23 @@ def initial(rng, entries, features, models, encoder):
     def dense(a, b):
         return jnp.asarray(rng.standard_normal((a, b)) / np.sqrt(a), jnp.float32)
 
-    network = {"table": jnp.asarray(train.principal(entries, WIDTH)), "hidden": dense(WIDTH + features, HIDDEN), "out": dense(HIDDEN + features, models) * 0.1, "bias": jnp.zeros(models)}
+    network = {
+        "table": jnp.asarray(train.principal(entries, WIDTH)),
+        "hidden": dense(WIDTH + features, HIDDEN),
+        "out": dense(HIDDEN + features, models) * 0.1,
+        "bias": jnp.zeros(models),
+    }
     if encoder:
         network["place"] = dense(LENGTHS[-1], WIDTH) * 0.3
         network["layers"] = [
-            {"qkv": dense(WIDTH, 3 * WIDTH), "mix": dense(WIDTH, WIDTH), "up": dense(WIDTH, WIDE), "down": dense(WIDE, WIDTH), "norm": jnp.ones((2, WIDTH))} for _ in range(LAYERS)
+            {
+                "qkv": dense(WIDTH, 3 * WIDTH),
+                "mix": dense(WIDTH, WIDTH),
+                "up": dense(WIDTH, WIDE),
+                "down": dense(WIDE, WIDTH),
+                "norm": jnp.ones((2, WIDTH)),
+            }
+            for _ in range(LAYERS)
         ]
     return network
 
@@ -44,7 +59,10 @@ def normed(x, scale):
 
 def attended(x, layer, mask):
     batch, length, _ = x.shape
-    q, k, v = (part.reshape(batch, length, HEADS, -1).transpose(0, 2, 1, 3) for part in jnp.split(normed(x, layer["norm"][0]) @ layer["qkv"], 3, -1))
+    q, k, v = (
+        part.reshape(batch, length, HEADS, -1).transpose(0, 2, 1, 3)
+        for part in jnp.split(normed(x, layer["norm"][0]) @ layer["qkv"], 3, -1)
+    )
     weights = jax.nn.softmax(jnp.where(mask[:, None, None], q @ k.transpose(0, 1, 3, 2) / np.sqrt(WIDTH / HEADS), -1e9))
     x = x + (weights @ v).transpose(0, 2, 1, 3).reshape(batch, length, WIDTH) @ layer["mix"]
     return x + jax.nn.relu(normed(x, layer["norm"][1]) @ layer["up"]) @ layer["down"]
@@ -67,7 +85,10 @@ def logits(network, ids, features, key):
 
 def loss(network, ids, features, scores, key):
     weights = sum((network[name] ** 2).sum() for name in ("hidden", "out", "table"))
-    return train.outcome_loss(logits(network, ids, features, key), {"scores": scores, "outcome_weight": 1.0}) + DECAY * weights
+    return (
+        train.outcome_loss(logits(network, ids, features, key), {"scores": scores, "outcome_weight": 1.0})
+        + DECAY * weights
+    )
 
 
 def batches(prompts, chosen, rng):
@@ -96,7 +117,17 @@ def trained(prompts, chosen, entries, encoder):
         for length, rows in epoch:
             t += 1
             rate, key = float(train.cosine(RATE, t, steps)), jax.random.fold_in(jax.random.PRNGKey(train.SEED), t)
-            network, m, v = step(network, m, v, t, rate, prompts.ids[rows, :length].astype(np.int32), prompts.features[rows], prompts.scores[rows], key)
+            network, m, v = step(
+                network,
+                m,
+                v,
+                t,
+                rate,
+                prompts.ids[rows, :length].astype(np.int32),
+                prompts.features[rows],
+                prompts.scores[rows],
+                key,
+            )
     return network
 
 
@@ -104,7 +135,10 @@ say_batch = jax.jit(lambda network, ids, features: logits(network, ids, features
 
 
 def said(network, prompts):
-    parts = [say_batch(network, prompts.ids[i : i + 256, : LENGTHS[-1]].astype(np.int32), prompts.features[i : i + 256]) for i in range(0, len(prompts), 256)]
+    parts = [
+        say_batch(network, prompts.ids[i : i + 256, : LENGTHS[-1]].astype(np.int32), prompts.features[i : i + 256])
+        for i in range(0, len(prompts), 256)
+    ]
     return np.asarray(jax.nn.sigmoid(jnp.concatenate(parts)))
 
 
@@ -133,7 +167,14 @@ def main():
     print(baselines.head("words become one vector by", "P(strong) − P(weak)"))
     for encoder, name in ((False, "their mean"), (True, f"an encoder of {LAYERS} × {WIDTH}")):
         print(line(name, trained(prompts, np.arange(len(prompts)), entries, encoder), val), flush=True)
-        print(line(f"{name}, groups left out ({held.sum()} prompts)", trained(prompts, np.flatnonzero(~held), entries, encoder), new), flush=True)
+        print(
+            line(
+                f"{name}, groups left out ({held.sum()} prompts)",
+                trained(prompts, np.flatnonzero(~held), entries, encoder),
+                new,
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

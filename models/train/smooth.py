@@ -1,9 +1,10 @@
 """Outcomes with less noise: each is moved towards what a classifier expects that never saw its prompt.
 
-One answer to one prompt is a coin that fell once; fitted to it alone, the network learns the coins it saw by heart and is surer on new prompts than
-it may be. So the rows are split into parts, each part is judged by a classifier trained on the others (fewer epochs), the judgement is
-calibrated on these very rows, and the final training takes a mixture of outcome and judgement. A prompt, its variants and its copies are of one part.
-Nothing here is kept in the classifier; what is measured on the validation split is measured against the outcomes as they fell.
+One answer to one prompt is a coin that fell once; fitted to it alone, the network learns the coins it saw by heart
+and is surer on new prompts than it may be. So the rows are split into parts, each part is judged by a classifier
+trained on the others (fewer epochs), the judgement is calibrated on these very rows, and the final training takes a
+mixture of outcome and judgement. A prompt, its variants and its copies are of one part. Nothing here is kept in the
+classifier; what is measured on the validation split is measured against the outcomes as they fell.
 """
 
 import zlib
@@ -14,14 +15,16 @@ from scipy.optimize import minimize
 from refine import negative_likelihood
 
 PARTS = 3
-# How much of the outcome of one attempt is replaced by what is expected of it. The mean of several attempts says more than the judgement.
+# How much of the outcome of one attempt is replaced by what is expected of it. The mean of several attempts says more
+# than the judgement.
 SHARE = 0.3
 # Precision of the prior that a judgement needs neither scale nor offset, in logits.
 PRIOR = np.array([20.0, 5.0])
 
 
 def part_of(rows):
-    """Which part each row is of: that of the prompt which it is, or is made of (whose identity is the beginning of its own)."""
+    """Which part each row is of: that of the prompt which it is, or is made of (whose identity is the beginning of
+    its own)."""
     whole = {row["id"] for row in rows if "variant" not in row and "layout" not in row}
 
     def origin(name):
@@ -33,7 +36,8 @@ def part_of(rows):
 
 
 def of_model(z, scores):
-    """P(correct) [prompt] of one model from the logits of judgements that are too sure or too hopeful: scale and offset, by penalised likelihood."""
+    """P(correct) [prompt] of one model from the logits of judgements that are too sure or too hopeful: scale and
+    offset, by penalised likelihood."""
 
     def loss(theta):
         value, off = negative_likelihood((1 + theta[0]) * z + theta[1], scores)
@@ -52,8 +56,8 @@ def calibrated(logit, scores):
 
 
 def smoothed(prompts, judge):
-    """The scores [prompt, model] that training takes (NaN where nothing was measured). `judge(kept, asked)` trains on the prompts of one mask and
-    says the logits of P(correct) for those of the other."""
+    """The scores [prompt, model] that training takes (NaN where nothing was measured). `judge(kept, asked)` trains
+    on the prompts of one mask and says the logits of P(correct) for those of the other."""
     part, logit = part_of(prompts.rows), np.full(prompts.scores.shape, np.nan, np.float32)
     answered = ~np.isnan(prompts.scores).all(1)
     for k in range(PARTS):

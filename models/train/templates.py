@@ -1,9 +1,18 @@
 """What the generators of prompts write their templates with."""
 
 import functools
+import json
+import pathlib
 
 # Code and mathematics are about themselves; what other open requests are about was not written down.
 OF_ITSELF = {"code": "technology", "math": "mathematics"}
+
+
+def texts(generator):
+    """The texts of a generator, by name: what stands in `texts/GENERATOR.json`."""
+    return json.loads(
+        pathlib.Path(__file__).with_name("texts").joinpath(f"{generator}.json").read_text(encoding="utf-8")
+    )
 
 
 def distinct(generate):

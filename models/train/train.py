@@ -1,9 +1,10 @@
 """Trains the classifier: token table, hidden layer and heads; writes WORK/model.npz.
 
-Stages: 0. outcomes of one attempt are smoothed (`smooth.py`); 1. the table starts from the teacher's vectors of the vocabulary entries (PCA,
-rare words weighted up) and is tuned together with the network on all heads; 2. it is rounded to int8 and frozen, and the network goes on with the rounded one; 3. the output weights
-of difficulty and traits are fitted once more (`refine.py`), the gain, weak-wrong and novelty heads in closed form on the frozen input. Seeded; numpy, scipy and JAX on CPU.
-Writes no ONNX: that is `export.py`.
+Stages: 0. outcomes of one attempt are smoothed (`smooth.py`); 1. the table starts from the teacher's vectors of the
+vocabulary entries (PCA, rare words weighted up) and is tuned together with the network on all heads; 2. it is
+rounded to int8 and frozen, and the network goes on with the rounded one; 3. the output weights of difficulty and
+traits are fitted once more (`refine.py`), the gain, weak-wrong and novelty heads in closed form on the frozen input.
+Seeded; numpy, scipy and JAX on CPU. Writes no ONNX: that is `export.py`.
 """
 
 import argparse
@@ -28,16 +29,46 @@ DIM = 64
 HIDDEN = 256
 # Of the hidden layer and, less, of what it sees: outcomes are few and noisy.
 DROPOUT, INPUT_DROPOUT = 0.5, 0.05
-# Latent traits of prompts on which known models differ in ways that no benchmark score tells (an answer format that one fails, say).
+# Latent traits of prompts on which known models differ in ways that no benchmark score tells (an answer format that one
+# fails, say).
 TRAITS = 16
 # Which skill a task calls for, as a soft prior: outcomes alone cannot name their dimensions.
 SKILL_OF = {
-    "chat": "instruction", "knowledge_qa": "knowledge", "math": "math", "reasoning": "reasoning", "code": "code", "creative_writing": "instruction",
-    "summarization": "instruction", "translation": "knowledge", "rewriting": "instruction", "extraction": "instruction", "classification": "knowledge",
+    "chat": "instruction",
+    "knowledge_qa": "knowledge",
+    "math": "math",
+    "reasoning": "reasoning",
+    "code": "code",
+    "creative_writing": "instruction",
+    "summarization": "instruction",
+    "translation": "knowledge",
+    "rewriting": "instruction",
+    "extraction": "instruction",
+    "classification": "knowledge",
 }
 NOVELTY = 24
-HEADS = [("task", len(TASKS)), ("domain", len(DOMAINS)), ("difficulty", 1), ("demand", len(SKILLS)), ("log_output_tokens", 1), ("traits", TRAITS)]
-WEIGHTS = {"task": 1.5, "domain": 1.8, "irt": 6.0, "placed": 1.0, "near": 1.0, "assumed": 4.0, "demand": 0.1, "tokens": 0.3, "teacher": 10.0, "untold": 1.5, "steady": 1.5, "group": 0.5}
+HEADS = [
+    ("task", len(TASKS)),
+    ("domain", len(DOMAINS)),
+    ("difficulty", 1),
+    ("demand", len(SKILLS)),
+    ("log_output_tokens", 1),
+    ("traits", TRAITS),
+]
+WEIGHTS = {
+    "task": 1.5,
+    "domain": 1.8,
+    "irt": 6.0,
+    "placed": 1.0,
+    "near": 1.0,
+    "assumed": 4.0,
+    "demand": 0.1,
+    "tokens": 0.3,
+    "teacher": 10.0,
+    "untold": 1.5,
+    "steady": 1.5,
+    "group": 0.5,
+}
 # Outcomes of these sources count more: few prompts that differ much.
 SOURCE_WEIGHT = {"reasoning_gym": 2.5, "llmrouter9": 1.5}
 # How far the classes of tasks are brought to the same weight: 0 not at all, 1 all the way.
@@ -45,7 +76,8 @@ BALANCE = 0.25
 
 
 def principal(teacher, width):
-    """The teacher's vectors of the vocabulary by their first principal components [entry, width]; padding and the unknown word have no say in these."""
+    """The teacher's vectors of the vocabulary by their first principal components [entry, width]; padding and the
+    unknown word have no say in these."""
     centred = teacher - teacher.mean(0)
     _, _, axes = np.linalg.svd(centred[2:], full_matrices=False)
     table = centred @ axes[:width].T
@@ -67,8 +99,12 @@ def initial_network(rng, width, models, groups):
 
     out = sum(size for _, size in HEADS)
     return {
-        "hidden": dense(width, HIDDEN), "heads": dense(HIDDEN + width, out) * 0.1, "groups": dense(HIDDEN + width, groups) * 0.1, "teacher": dense(DIM, DIM),
-        "skill_map": abilities.PRIOR_MAP.copy(), "delta": np.zeros((models, len(SKILLS)), np.float32),
+        "hidden": dense(width, HIDDEN),
+        "heads": dense(HIDDEN + width, out) * 0.1,
+        "groups": dense(HIDDEN + width, groups) * 0.1,
+        "teacher": dense(DIM, DIM),
+        "skill_map": abilities.PRIOR_MAP.copy(),
+        "delta": np.zeros((models, len(SKILLS)), np.float32),
         "traits": (rng.standard_normal((models, TRAITS)) * 0.3).astype(np.float32),
     }
 
@@ -95,7 +131,8 @@ def forward(network, bag, features, key, same=False):
 
 
 class Placing(NamedTuple):
-    """What places models: their benchmark scores [model, benchmark + 1], and whose traits each would have if nobody had measured it [model, model]."""
+    """What places models: their benchmark scores [model, benchmark + 1], and whose traits each would have if nobody
+    had measured it [model, model]."""
 
     scores: np.ndarray
     near: np.ndarray
@@ -106,15 +143,16 @@ def ability(network, placing):
 
 
 def logits(network, heads, demand, placing):
-    """Of P(correct) [prompt, model]: of models as measured; of the same placed by benchmark scores alone, as ones that were never seen; and of these
-    with the traits of others near them."""
+    """Of P(correct) [prompt, model]: of models as measured; of the same placed by benchmark scores alone, as ones
+    that were never seen; and of these with the traits of others near them."""
     measured = demand @ ability(network, placing).T - heads["difficulty"] + heads["traits"] @ network["traits"].T
     placed = demand @ (placing.scores @ network["skill_map"]).T - heads["difficulty"]
     return measured, placed, placed + heads["traits"] @ (placing.near @ network["traits"]).T
 
 
 def assumed_loss(network, heads, demand, batch, placing):
-    """Cross-entropy with the outcomes of `assumed.py`, which say something of prompts and nothing of models: abilities are held."""
+    """Cross-entropy with the outcomes of `assumed.py`, which say something of prompts and nothing of models:
+    abilities are held."""
     able = jax.lax.stop_gradient(ability(network, placing))[batch["assumed_models"][0]]
     logit = demand @ able.T - heads["difficulty"]
     nll = (jax.nn.softplus(logit) - batch["assumed"] * logit).mean(1)
@@ -159,9 +197,16 @@ def loss(network, bag, features, batch, placing, key):
     demand = jax.nn.softmax(heads["demand"])
     measured, placed, near = logits(network, heads, demand, placing)
     parts = {
-        "irt": outcome_loss(measured, batch), "placed": outcome_loss(placed, batch), "near": outcome_loss(near, batch), "assumed": assumed_loss(network, heads, demand, batch, placing),
-        "task": label_loss(heads["task"], batch["task"], batch["task_weight"]), "domain": label_loss(heads["domain"], batch["domain"], batch["weight"]),
-        "demand": label_loss(heads["demand"], batch["skill"], batch["weight"]), "tokens": token_loss(heads, batch), "group": label_loss(heads["group"], batch["group"], batch["outcome_weight"]), "teacher": teacher_loss(network, bag, batch),
+        "irt": outcome_loss(measured, batch),
+        "placed": outcome_loss(placed, batch),
+        "near": outcome_loss(near, batch),
+        "assumed": assumed_loss(network, heads, demand, batch, placing),
+        "task": label_loss(heads["task"], batch["task"], batch["task_weight"]),
+        "domain": label_loss(heads["domain"], batch["domain"], batch["weight"]),
+        "demand": label_loss(heads["demand"], batch["skill"], batch["weight"]),
+        "tokens": token_loss(heads, batch),
+        "group": label_loss(heads["group"], batch["group"], batch["outcome_weight"]),
+        "teacher": teacher_loss(network, bag, batch),
         # Where nothing was measured, nothing sets known models apart.
         "untold": ((heads["traits"] ** 2).mean(1) * batch["quiet"]).mean(),
     }
@@ -169,7 +214,8 @@ def loss(network, bag, features, batch, placing, key):
 
 
 def hold_monotone(network):
-    """No skill falls where a benchmark score rises: the map's weights on scores (all rows but the constant) stay at 0 or above."""
+    """No skill falls where a benchmark score rises: the map's weights on scores (all rows but the constant) stay at
+    0 or above."""
     least = np.full_like(abilities.PRIOR_MAP, -np.inf)
     least[:-1] = 0
     return {**network, "skill_map": jnp.maximum(network["skill_map"], least)}
@@ -204,12 +250,19 @@ def adam(network, m, v, t, rate, gradient):
     """Step `t` for all of a network, in compiled code: what it becomes, and its moments."""
     m = jax.tree.map(lambda a, g: BETA * a + (1 - BETA) * g, m, gradient)
     v = jax.tree.map(lambda a, g: BETA2 * a + (1 - BETA2) * g * g, v, gradient)
-    return jax.tree.map(lambda w, a, b: w - rate * (a / (1 - BETA**t)) / (jnp.sqrt(b / (1 - BETA2**t)) + 1e-8), network, m, v), m, v
+    return (
+        jax.tree.map(
+            lambda w, a, b: w - rate * (a / (1 - BETA**t)) / (jnp.sqrt(b / (1 - BETA2**t)) + 1e-8), network, m, v
+        ),
+        m,
+        v,
+    )
 
 
 def group_labels(prompts):
-    """Which generator, subject or benchmark a prompt with outcomes is of (−1 for others), and how many there are. Told apart in training alone:
-    what sets groups apart is what sets their outcomes apart, and a group's name is a label without noise."""
+    """Which generator, subject or benchmark a prompt with outcomes is of (−1 for others), and how many there are.
+    Told apart in training alone: what sets groups apart is what sets their outcomes apart, and a group's name is
+    a label without noise."""
     answered = ~np.isnan(prompts.scores).all(1)
     names, place = np.unique(prompts.group, return_inverse=True)
     counts = np.bincount(place[answered], minlength=len(names))
@@ -223,7 +276,8 @@ def targets(prompts, teacher, expected):
     weight = np.where(prompts.file == "tasks", 0.5, 1.0)
     weight[[r["source"] == "clinc150" for r in prompts.rows]] = 0.25
     weight[prompts.file == "synthetic"] = 1.0
-    # Exam questions outnumber text tasks fifty to one in training, not where the classifier is used: half-way to every class weighing the same.
+    # Exam questions outnumber text tasks fifty to one in training, not where the classifier is used: half-way to every
+    # class weighing the same.
     labelled = prompts.task >= 0
     size = np.bincount(prompts.task[labelled], weight[labelled], len(TASKS))
     balance = np.clip((size.mean() / np.maximum(size, 1)) ** BALANCE, 0.3, 3.0)
@@ -235,8 +289,20 @@ def targets(prompts, teacher, expected):
     supposed = np.array([assumed.outcome(kind) for kind in range(len(assumed.KINDS))], np.float32)[prompts.assumed]
     outcome_weight = np.array([SOURCE_WEIGHT.get(file, 1.0) for file in prompts.file], np.float32)
     return {
-        "assumed": supposed, "assumed_weight": told.astype(np.float32), "assumed_models": columns, "task": prompts.task, "domain": prompts.domain, "skill": skill,
-        "group": group_labels(prompts)[0], "quiet": prompts.quiet, "scores": expected, "outcome_weight": outcome_weight, "log_tokens": prompts.log_tokens, "weight": weight.astype(np.float32), "task_weight": task_weight.astype(np.float32), "teacher": teacher,
+        "assumed": supposed,
+        "assumed_weight": told.astype(np.float32),
+        "assumed_models": columns,
+        "task": prompts.task,
+        "domain": prompts.domain,
+        "skill": skill,
+        "group": group_labels(prompts)[0],
+        "quiet": prompts.quiet,
+        "scores": expected,
+        "outcome_weight": outcome_weight,
+        "log_tokens": prompts.log_tokens,
+        "weight": weight.astype(np.float32),
+        "task_weight": task_weight.astype(np.float32),
+        "teacher": teacher,
     }
 
 
@@ -258,7 +324,9 @@ def tune(prompts, table, network, wanted, placing, scale, epochs, rng, rate=3e-3
             rows = rows[rows > 0]
             part = {name: value[chosen] for name, value in wanted.items()}
             key = jax.random.fold_in(jax.random.PRNGKey(SEED), optimiser.t)
-            value, (gradients, bag_gradient) = step(network, counts @ table * scale["bag"], prompts.features[chosen] * scale["features"], part, placing, key)
+            value, (gradients, bag_gradient) = step(
+                network, counts @ table * scale["bag"], prompts.features[chosen] * scale["features"], part, placing, key
+            )
             total += float(value)
             for name, gradient in gradients.items():
                 network[name] = optimiser.update(name, network[name], np.asarray(gradient))
@@ -270,18 +338,27 @@ def tune(prompts, table, network, wanted, placing, scale, epochs, rng, rate=3e-3
 
 
 def steadiness_loss(network, bag, features, key):
-    """What a prompt and its variant differ in, which should be nothing: the first half of the rows are prompts, the second their variants."""
+    """What a prompt and its variant differ in, which should be nothing: the first half of the rows are prompts, the
+    second their variants."""
     heads = forward(network, bag, features, key, same=True)
     half = len(bag) // 2
 
     def apart(name):
         return ((heads[name][:half] - heads[name][half:]) ** 2).mean()
 
-    return apart("difficulty") + apart("traits") + 0.3 * apart("demand") + 0.1 * apart("task") + 0.1 * apart("domain") + 0.3 * apart("log_output_tokens")
+    return (
+        apart("difficulty")
+        + apart("traits")
+        + 0.3 * apart("demand")
+        + 0.1 * apart("task")
+        + 0.1 * apart("domain")
+        + 0.3 * apart("log_output_tokens")
+    )
 
 
 def settle(bag, features, network, wanted, placing, pairs, epochs, rng, rate=1e-3, batch=512):
-    """Trains the network on a frozen table, each epoch as one compiled loop. `pairs` are rows of prompts and of their variants."""
+    """Trains the network on a frozen table, each epoch as one compiled loop. `pairs` are rows of prompts and of
+    their variants."""
     rounds = len(bag) // batch
     held = {name: jnp.asarray(value) for name, value in {**wanted, "bag": bag, "features": features}.items()}
 
@@ -327,8 +404,9 @@ def ridge(x, y, strength, weight=None):
 
 
 def pair_heads(prompts, x, strength=2000.0):
-    """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the third part of the sum: the
-    gain and the length count double. models/README.md says by what the weights were chosen."""
+    """Gain and weak-wrong of the pair of the MMLU outcomes, each a z-score over its prompts, with length as the
+    third part of the sum: the gain and the length count double. models/README.md says by what the weights were
+    chosen."""
     weak, strong, known = evaluate.pair_of(prompts)
     weak, strong = prompts.scores[:, weak], prompts.scores[:, strong]
     if not known.any():  # left out by `left_out.py`
@@ -349,7 +427,8 @@ def pair_heads(prompts, x, strength=2000.0):
 
 
 def centre(network, scale):
-    """Moves abilities and difficulty together so that an average model has ability 0: no probability changes, as demand sums to 1."""
+    """Moves abilities and difficulty together so that an average model has ability 0: no probability changes, as
+    demand sums to 1."""
     shift = float(np.mean(network["skill_map"][-1]))
     network["skill_map"] = np.array(network["skill_map"])
     network["skill_map"][-1] -= shift
@@ -363,14 +442,17 @@ def finish(network, prompts, expected, x, placing, pairs):
     heads = {name: np.asarray(part) for name, part in split_heads(seen @ network["heads"]).items()}
     demand = np.asarray(jax.nn.softmax(heads["demand"]))
     measured, _, near = (np.asarray(part) for part in logits(network, heads, demand, placing))
-    added = refine(seen, measured, near, network["traits"], placing.near @ network["traits"], expected, prompts.quiet, pairs)
+    added = refine(
+        seen, measured, near, network["traits"], placing.near @ network["traits"], expected, prompts.quiet, pairs
+    )
     starts = dict(zip([name for name, _ in HEADS], np.cumsum([0] + [size for _, size in HEADS])))
     columns = [starts["difficulty"], *range(starts["traits"], starts["traits"] + TRAITS)]
     network["heads"][:, columns] += added.astype(np.float32)
 
 
 def novelty_head(x, rng):
-    """Random projections of the whitened input: their mean square is the distance from the training prompts in every direction."""
+    """Random projections of the whitened input: their mean square is the distance from the training prompts in every
+    direction."""
     covariance = x.T @ x / len(x)
     values, vectors = np.linalg.eigh(covariance)
     whiten = vectors / np.sqrt(values + 0.02 * values.mean())
@@ -378,8 +460,8 @@ def novelty_head(x, rng):
 
 
 def fallback_heads(prompts, wanted, difficulty):
-    """Linear in the raw features alone: what is left when the model fails. One row per task (least squares on ±4), then difficulty, gain
-    of the pair and log output tokens."""
+    """Linear in the raw features alone: what is left when the model fails. One row per task (least squares on ±4),
+    then difficulty, gain of the pair and log output tokens."""
     x, weight = prompts.features, wanted["weight"] * (prompts.task >= 0)
     rows = [ridge(x, np.where(prompts.task == t, 4.0, -4.0), 5.0, weight) for t in range(len(TASKS))]
     answered = ~np.isnan(prompts.scores).all(1)
@@ -416,21 +498,27 @@ def teacher_targets(work, prompts):
 
 
 def fit(prompts, teacher, entries, inputs, epochs, expected=None):
-    """Everything that is learned from `prompts`, as arrays by name; `entries` are the teacher's vectors of the vocabulary, `expected` the outcomes
-    [prompt, model] that P(correct) is fitted to, those that were measured if None."""
+    """Everything that is learned from `prompts`, as arrays by name; `entries` are the teacher's vectors of the
+    vocabulary, `expected` the outcomes [prompt, model] that P(correct) is fitted to, those that were measured if
+    None."""
     expected = prompts.scores if expected is None else expected
     rng = np.random.default_rng(SEED)
     table = initial_table(entries, np.bincount(prompts.ids[prompts.ids > 0], minlength=len(entries)))
     network = initial_network(rng, DIM + prompts.features.shape[1], len(prompts.models), group_labels(prompts)[1])
     bag, wanted = prompts.bag @ table, targets(prompts, teacher, expected)
-    scale = {"bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32), "features": (1 / data.spread(prompts.features, wanted["weight"])).astype(np.float32)}
+    scale = {
+        "bag": (1 / bag.std(0).mean() * np.ones(DIM)).astype(np.float32),
+        "features": (1 / data.spread(prompts.features, wanted["weight"])).astype(np.float32),
+    }
     placing = Placing(inputs, abilities.near(inputs, ~np.isnan(prompts.scores).all(0)))
     table, network = tune(prompts, table, network, wanted, placing, scale, epochs[0], rng)
     rounded, column = quantise(table)
     bag = np.asarray(prompts.bag @ (rounded * column) * scale["bag"], np.float32)
     x = np.hstack([bag, prompts.features * scale["features"]])
     place = {row["id"]: i for i, row in enumerate(prompts.rows)}
-    pairs = np.array([[place[row["id"].rsplit("/", 1)[0]], i] for i, row in enumerate(prompts.rows) if "variant" in row])
+    pairs = np.array(
+        [[place[row["id"].rsplit("/", 1)[0]], i] for i, row in enumerate(prompts.rows) if "variant" in row]
+    )
     network = settle(bag, x[:, DIM:], network, wanted, placing, pairs, epochs[1], rng)
     centre(network, scale)
     finish(network, prompts, expected, x, placing, pairs)
@@ -440,10 +528,21 @@ def fit(prompts, teacher, entries, inputs, epochs, expected=None):
     # Half of the distances are below the first; a bag of words that never met in training lies beyond the second.
     distance = ((x @ novelty) ** 2).mean(1)
     return {
-        "table": rounded, "hidden": hidden, "heads": heads, "names": np.array([n for n, _ in names]), "sizes": np.array([s for _, s in names]),
-        "abilities": np.asarray(ability(network, placing)), "model_traits": np.asarray(network["traits"]), "models": np.array(prompts.models),
-        "difficulty_mean": difficulty[~np.isnan(prompts.scores).all(1)].mean(), "novelty_low": np.quantile(distance, 0.9), "novelty_high": 2 * np.quantile(distance, 0.999),
-        "skill_map": np.asarray(network["skill_map"]), "near_traits": placing.near @ network["traits"], "standard": inputs[:, :-1], "fallback": fallback_heads(prompts, wanted, difficulty),
+        "table": rounded,
+        "hidden": hidden,
+        "heads": heads,
+        "names": np.array([n for n, _ in names]),
+        "sizes": np.array([s for _, s in names]),
+        "abilities": np.asarray(ability(network, placing)),
+        "model_traits": np.asarray(network["traits"]),
+        "models": np.array(prompts.models),
+        "difficulty_mean": difficulty[~np.isnan(prompts.scores).all(1)].mean(),
+        "novelty_low": np.quantile(distance, 0.9),
+        "novelty_high": 2 * np.quantile(distance, 0.999),
+        "skill_map": np.asarray(network["skill_map"]),
+        "near_traits": placing.near @ network["traits"],
+        "standard": inputs[:, :-1],
+        "fallback": fallback_heads(prompts, wanted, difficulty),
     }
 
 
@@ -453,7 +552,11 @@ def without_noise(prompts, teacher, entries, inputs, epochs):
 
     def judge(kept, asked):
         saved = fit(prompts.only(kept & few), teacher[kept & few], entries, inputs, epochs)
-        return evaluate.logit(evaluate.p_correct(evaluate.say(saved, prompts.only(asked)), saved, saved["abilities"], saved["model_traits"]))
+        return evaluate.logit(
+            evaluate.p_correct(
+                evaluate.say(saved, prompts.only(asked)), saved, saved["abilities"], saved["model_traits"]
+            )
+        )
 
     return smooth.smoothed(prompts, judge)
 
@@ -470,7 +573,9 @@ def main():
     size = len(pathlib.Path(args.vocabulary).read_text(encoding="utf-8").split("\n")) - 1
     prompts = data.Prompts(work, "prompts", size, data.model_names(work))
     inputs, known, constants = abilities.inputs(args.benchmarks, prompts.models)
-    print(f"{len(prompts)} prompts, {len(prompts.models)} models, {known.sum()} of them with benchmark scores", flush=True)
+    print(
+        f"{len(prompts)} prompts, {len(prompts.models)} models, {known.sum()} of them with benchmark scores", flush=True
+    )
     entries = np.load(work / "teacher_vocabulary.npy")
     teacher = teacher_targets(work, prompts)
     expected = without_noise(prompts, teacher, entries, inputs, args.judge_epochs)

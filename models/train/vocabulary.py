@@ -1,9 +1,9 @@
 """Derives models/vocabulary.txt from the WordPiece vocabulary of all-MiniLM-L6-v2.
 
 Line number = token id; 0 is [PAD], 1 is [UNK]. What is dropped: the 994 unused entries, the other special tokens,
-multi-letter entries outside ASCII, continuation characters of CJK and rare scripts, and then, until SIZE is reached, the
-rarest whole words (BERT's ids follow frequency) that no training prompt uses. What is dropped still tokenises, as pieces.
-Does not touch embeddings: that is `distil.py`.
+multi-letter entries outside ASCII, continuation characters of CJK and rare scripts, and then, until SIZE is reached,
+the rarest whole words (BERT's ids follow frequency) that no training prompt uses. What is dropped still tokenises,
+as pieces. Does not touch embeddings: that is `distil.py`.
 """
 
 import argparse
