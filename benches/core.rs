@@ -234,12 +234,15 @@ fn selecting(criterion: &mut Criterion) {
             let facts = Facts {
                 classification: Some(&said),
                 user: Some("user-49"),
+                other_users: &[],
                 asked: "auto",
+                other_asked: &[],
                 sensitive: Sensitivity::NONE,
                 pinned: false,
                 envelope: &envelope,
                 words: &policy.words,
                 turns: &[],
+                asides: &[],
                 language: None,
                 conversation: 0,
             };

@@ -302,10 +302,13 @@ fn estimate(
     ask: &Ask<'_>,
     expected_tokens: f32,
 ) -> Estimate {
+    // Whatever a client states, a model writes no more than it can, nor more than its window has left.
+    let room = model.context_window.saturating_sub(ask.window_tokens);
     let most = ask
         .max_tokens
         .unwrap_or(u32::MAX)
-        .min(model.max_output_tokens);
+        .min(model.max_output_tokens)
+        .min(room);
     let output_tokens = expected_tokens.min(most as f32);
     let latency = &backend.latency;
     let generation_ms = 1000.0 * output_tokens / latency.tokens_per_second;

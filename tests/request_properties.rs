@@ -37,6 +37,7 @@ fn content() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::from),
         Just(Value::Null),
         vec(part, 0..4).prop_map(Value::from),
+        any_json(),
     ]
 }
 
@@ -45,11 +46,13 @@ fn message() -> impl Strategy<Value = Value> {
         Just("system"),
         Just("user"),
         Just("assistant"),
-        Just("tool")
+        Just("tool"),
+        Just("ghost")
     ];
-    (role, content(), any_json()).prop_map(
+    let plain = (role, content(), any_json()).prop_map(
         |(role, content, extra)| json!({"role": role, "content": content, "extra": extra}),
-    )
+    );
+    prop_oneof![9 => plain, 1 => any_json()]
 }
 
 /// Fields in any order, each once or not at all, as text with any white space.
@@ -59,6 +62,22 @@ fn request() -> impl Strategy<Value = String> {
         vec(any_json(), 0..3).prop_map(|tools| ("tools".to_owned(), json!(tools))),
         any::<bool>().prop_map(|stream| ("stream".to_owned(), json!(stream))),
         any::<u32>().prop_map(|most| ("max_tokens".to_owned(), json!(most))),
+        (
+            prop_oneof![
+                Just("model"),
+                Just("stream"),
+                Just("n"),
+                Just("user"),
+                Just("metadata"),
+                Just("tools"),
+                Just("response_format"),
+                Just("stream_options"),
+                Just("Messages"),
+                Just("modalities")
+            ]
+            .prop_map(str::to_owned),
+            any_json()
+        ),
         ("[a-z_]{1,12}x", any_json()),
         any_json().prop_map(|input| ("input".to_owned(), input)),
         any_json().prop_map(|prompt| ("prompt".to_owned(), prompt)),

@@ -3,6 +3,7 @@
 //! Every rule that matches applies. Where two say different things the earlier one counts: for the models, the profile and
 //! the refusal. Tags add up, and of several floors the highest counts.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::conditions::{By, Pattern, Share};
@@ -12,6 +13,7 @@ use crate::classifier::{Classification, Domain, Task};
 use crate::language::Language;
 use crate::prompt::Turn;
 use crate::registry::ModelId;
+use crate::request::{Message, Role};
 use crate::sensitivity::Sensitivity;
 
 /// A rule of a policy.
@@ -82,8 +84,12 @@ pub struct Facts<'a> {
     pub classification: Option<&'a Classification>,
     /// The end user that the client names.
     pub user: Option<&'a str>,
+    /// Other end users that it names: a rule for one of them holds too.
+    pub other_users: &'a [Cow<'a, str>],
     /// The model or profile that the client asked for, or the default profile where it named none.
     pub asked: &'a str,
+    /// Other models or profiles that it names: a rule for one of them holds too.
+    pub other_asked: &'a [Cow<'a, str>],
     /// What was found in its text.
     pub sensitive: Sensitivity,
     /// Whether the client pinned a model: then only tags and refusals apply.
@@ -94,6 +100,8 @@ pub struct Facts<'a> {
     pub words: &'a WordMatcher,
     /// What the user says, turn by turn.
     pub turns: &'a [Turn<'a>],
+    /// Texts that stand elsewhere in the body; see [`Request::asides`](crate::request::Request::asides).
+    pub asides: &'a [Message<'a>],
     /// The language of its last turn; `None` where it cannot be told, or no rule asks.
     pub language: Option<Language>,
     /// A hash of how the conversation begins; 0 where no rule asks.
@@ -121,6 +129,16 @@ pub struct Ruling<'p> {
 /// one. Chosen for recall: a question about a drug's interactions is as much science as medicine.
 pub const LEAST_DOMAIN: f32 = 0.2;
 
+impl Facts<'_> {
+    /// The words of rules that users say, in their turns or elsewhere in the body.
+    fn find_words(&self) -> FoundWords {
+        let users = self.asides.iter().filter(|one| one.role == Role::User);
+        let asides = users.flat_map(|one| &one.texts).map(AsRef::as_ref);
+        let turns = self.turns.iter().map(|turn| turn.text.as_ref());
+        self.words.find(turns.chain(asides))
+    }
+}
+
 impl When {
     /// The least probability, together, of the domains of a rule.
     pub fn least_domain(&self) -> f32 {
@@ -142,12 +160,17 @@ impl When {
     }
 
     fn holds(&self, facts: &Facts<'_>, words: &OnceCell<FoundWords>) -> bool {
-        fn one_of(list: &[String], text: Option<&str>) -> bool {
-            list.is_empty() || text.is_some_and(|text| list.iter().any(|one| one == text))
+        fn one_of(list: &[String], text: Option<&str>, others: &[Cow<'_, str>]) -> bool {
+            let others = others.iter().map(AsRef::as_ref);
+            list.is_empty()
+                || text
+                    .into_iter()
+                    .chain(others)
+                    .any(|text| list.iter().any(|one| one == text))
         }
-        one_of(&self.users, facts.user)
-            && one_of(&self.asked, Some(facts.asked))
-            && one_of(&self.tenants, facts.envelope.tenant.as_deref())
+        one_of(&self.users, facts.user, facts.other_users)
+            && one_of(&self.asked, Some(facts.asked), facts.other_asked)
+            && one_of(&self.tenants, facts.envelope.tenant.as_deref(), &[])
             && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
             && self.fits_envelope(facts.envelope)
             && (self.languages.is_empty()
@@ -162,10 +185,7 @@ impl When {
             // The turns are read last, once for all rules, and not at all if no rule comes to this.
             && (self.words.is_empty()
                 || words
-                    .get_or_init(|| {
-                        let turns = facts.turns.iter();
-                        facts.words.find(turns.map(|turn| turn.text.as_ref()))
-                    })
+                    .get_or_init(|| facts.find_words())
                     .has_any(&self.word_ids))
     }
 

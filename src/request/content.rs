@@ -1,52 +1,64 @@
-//! The content of messages: a string, or parts (OpenAI's word) or blocks (Anthropic's), which say the same in other words.
+//! The content of messages: texts and parts (OpenAI's word) or blocks (Anthropic's), in whatever form they come.
 //!
-//! One reader for all: a part of a type that an API does not have is the backend's to refuse.
+//! One reader for all APIs, which knows the parts that hold no text and what tools call; every text of any other part is
+//! read, however it is called there, so that a rule finds it. A part of a type that an API does not have is the backend's to
+//! refuse.
 
 use std::borrow::Cow;
 
-use super::fields::{count_bytes, entries, kept, object, optional_text, required_string};
+use super::fields::{count_bytes, entries, object, text};
 use super::json::{Cursor, Kind, Stop};
-use super::nested::{self, Leaf};
+use super::names::is_label;
 use super::{Message, Role};
 use crate::registry::Capabilities;
+
+/// How deep contents may hold contents, and still be told apart. Of deeper ones only the texts are read.
+const MAX_NESTING: u8 = 8;
+
+/// From how many bytes on a text that is all base64 is data.
+const LONG_DATA: usize = 1024;
 
 /// What messages have said so far.
 #[derive(Default)]
 pub(super) struct Conversation<'a> {
     pub(super) messages: Vec<Message<'a>>,
+    pub(super) asides: Vec<Message<'a>>,
     pub(super) needs: Capabilities,
     pub(super) images: u32,
-    /// Bytes of tool calls, which count as input but are no prompt.
+    /// Bytes of tool calls, and of texts that are no prompt: they count as input.
     pub(super) call_bytes: usize,
     /// See [`super::Request::raw_values`].
     pub(super) raw_values: Vec<&'a str>,
 }
 
 impl<'a> Conversation<'a> {
-    /// Takes a message in. One that was cut off before its role came is the user's if it says anything: the last message
-    /// mostly is, and a prompt must not be lost. What tools or attached documents say stands before what the role says.
+    /// Takes a message in. One without a role is the user's if it says anything: the last message mostly is, and a prompt
+    /// must not be lost.
     pub(super) fn take(&mut self, role: Option<Role>, content: Content<'a>) {
+        self.take_from(role.unwrap_or(Role::User), role.is_some(), content);
+    }
+
+    /// The same of who is known; `keeps_empty` if there is a message even if it says nothing. What tools or attached documents
+    /// say stands before what the role says.
+    pub(super) fn take_from(&mut self, role: Role, keeps_empty: bool, content: Content<'a>) {
         self.needs = self.needs.union(content.needs);
         self.images = self.images.saturating_add(content.images);
         self.call_bytes += content.call_bytes;
         self.raw_values.extend(content.raw_values);
+        let mut add = |role, texts: Vec<Cow<'a, str>>| self.messages.push(Message { role, texts });
         let is_material = !content.material.is_empty();
         if is_material {
-            self.messages.push(Message {
-                role: Role::Tool,
-                texts: content.material,
+            add(Role::Tool, content.material);
+        }
+        if !content.texts.is_empty() || (keeps_empty && !is_material) {
+            add(role, content.texts);
+        }
+        if !content.asides.is_empty() {
+            self.asides.push(Message {
+                role,
+                texts: content.asides,
             });
         }
-        let role = match role {
-            Some(_) if content.texts.is_empty() && is_material => return,
-            Some(role) => role,
-            None if content.texts.is_empty() => return,
-            None => Role::User,
-        };
-        self.messages.push(Message {
-            role,
-            texts: content.texts,
-        });
     }
 }
 
@@ -57,25 +69,42 @@ pub(super) struct Content<'a> {
     pub(super) texts: Vec<Cow<'a, str>>,
     /// What stands in it that its author did not say: results of tools, attached text.
     pub(super) material: Vec<Cow<'a, str>>,
+    /// Texts of which it is not known what they are.
+    pub(super) asides: Vec<Cow<'a, str>>,
     pub(super) needs: Capabilities,
     pub(super) images: u32,
     pub(super) call_bytes: usize,
     pub(super) raw_values: Vec<&'a str>,
+    /// How many contents it stands in.
+    depth: u8,
 }
 
 /// A part while its fields are read.
 #[derive(Default)]
-struct Part<'a> {
-    kind: Option<Cow<'a, str>>,
-    text: Option<Cow<'a, str>>,
-    refusal: Option<Cow<'a, str>>,
+pub(super) struct Part<'a> {
+    pub(super) kind: Option<Cow<'a, str>>,
+    /// What types it had before, if its type comes more than once.
+    earlier_kinds: Vec<Cow<'a, str>>,
+    said: Content<'a>,
     /// What a tool's result or a search result holds.
-    inner: Option<Content<'a>>,
-    /// What a document or a search result is called, and what is said about it.
-    about: Vec<Cow<'a, str>>,
+    inner: Content<'a>,
     source: Source<'a>,
-    input_bytes: usize,
+    asides: Vec<Cow<'a, str>>,
+    /// Fields that hold no text of its author's if its type is one that is known.
+    deferred: Vec<(Deferred, &'a str)>,
     raw_values: Vec<&'a str>,
+    pub(super) call_bytes: usize,
+}
+
+/// Why a field is left for later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deferred {
+    /// It may be what a tool is called with.
+    Call,
+    /// It may be the name of a tool.
+    Name,
+    /// It may be an image, a sound or a file.
+    Data,
 }
 
 /// Where the bytes of an image or document come from.
@@ -83,150 +112,260 @@ struct Part<'a> {
 struct Source<'a> {
     is_text: bool,
     is_file: bool,
-    data: Option<Cow<'a, str>>,
-    inner: Option<Content<'a>>,
+    is_known: bool,
+    data: Vec<Cow<'a, str>>,
+    inner: Content<'a>,
 }
 
 impl<'a> Content<'a> {
-    /// Reads a string, parts or `null`. With `blocks` the parts are Anthropic's, some of which hold content of their own.
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'a>, blocks: bool) -> Result<(), Stop> {
-        *self = Content::default();
+    /// Reads whatever stands here, and adds it: a text, parts, one part, lists of these, a number.
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         match cursor.kind()? {
-            Kind::Null => cursor.null().map(|_| ()),
+            Kind::Null | Kind::Bool => cursor.skip_value(),
+            Kind::Number => {
+                self.texts.push(Cow::Borrowed(cursor.number()?));
+                Ok(())
+            }
             Kind::String => {
                 let (text, end) = cursor.string_so_far();
                 self.texts.push(text);
                 end
             }
-            Kind::Array => entries(cursor, &mut |cursor| {
-                let mut part = Part::default();
-                let end = part.read(cursor, blocks);
-                self.take(part);
+            _ if self.depth >= MAX_NESTING => cursor.texts(&mut self.texts),
+            Kind::Array => {
+                self.depth += 1;
+                let end = entries(cursor, &mut |cursor| self.read(cursor));
+                self.depth -= 1;
                 end
-            })
-            .map(|_| ()),
-            found => cursor.wrong("a string or an array of parts", found),
+            }
+            Kind::Object => {
+                let mut part = Part::at(self.depth + 1);
+                let end = object(cursor, &mut |key, cursor| part.field(key, cursor));
+                let is_material = part.kind.as_deref().is_some_and(is_result);
+                self.take(part, cursor, is_material);
+                end
+            }
         }
     }
 
-    /// Adds every text and image of a value of any shape.
-    pub(super) fn read_any(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
-        nested::read(cursor, &mut |leaf| match leaf {
-            Leaf::Text(text) => self.texts.push(text),
-            Leaf::Image => {
-                self.images = self.images.saturating_add(1);
-                self.needs = self.needs.union(Capabilities::VISION);
-            }
-            Leaf::File => self.needs = self.needs.union(Capabilities::FILES),
-            Leaf::Number(_) => {}
-        })
+    /// Takes a part in that `cursor` has passed; `is_material` if its author did not say what stands in it.
+    pub(super) fn take(&mut self, mut part: Part<'a>, cursor: &Cursor<'a>, is_material: bool) {
+        part.read_deferred(cursor);
+        let kind = part.kind.unwrap_or_default();
+        for kind in part.earlier_kinds.iter().chain([&kind]) {
+            self.need_kind(kind, &part.source);
+        }
+        let source = part.source;
+        self.call_bytes += part.call_bytes;
+        self.raw_values.extend(part.raw_values);
+        for content in [&part.said, &part.inner, &source.inner] {
+            self.needs = self.needs.union(content.needs);
+            self.images = self.images.saturating_add(content.images);
+            self.call_bytes += content.call_bytes;
+            self.raw_values.extend(&content.raw_values);
+        }
+        self.texts.extend(part.said.texts);
+        let is_said = !is_material && !is_document(&kind);
+        for content in [part.inner, source.inner] {
+            let texts = if is_said {
+                &mut self.texts
+            } else {
+                &mut self.material
+            };
+            texts.extend(content.texts);
+            self.material.extend(content.material);
+            part.asides.extend(content.asides);
+        }
+        self.material.extend(part.said.material);
+        part.asides.extend(part.said.asides);
+        let is_read = |text: &Cow<'a, str>| source.is_text || (!source.is_known && !is_data(text));
+        self.material
+            .extend(source.data.into_iter().filter(is_read));
+        if is_material {
+            self.material.extend(part.asides);
+        } else {
+            self.add_asides(part.asides);
+        }
     }
 
-    fn take(&mut self, part: Part<'a>) {
-        let kind = part.kind.as_deref().unwrap_or_default();
-        let inner = part.inner.or(part.source.inner);
+    /// Adds texts of which it is not known what they are.
+    pub(super) fn add_asides(&mut self, texts: Vec<Cow<'a, str>>) {
+        self.call_bytes += texts.iter().map(|text| text.len()).sum::<usize>();
+        self.asides.extend(texts);
+    }
+
+    /// Adds what a part of this kind needs.
+    fn need_kind(&mut self, kind: &str, source: &Source<'a>) {
         let needs = match kind {
-            "image_url" | "input_image" | "image" => {
+            "image_url" | "input_image" | "image" | "image_file" | "computer_screenshot" => {
                 self.images = self.images.saturating_add(1);
                 Capabilities::VISION
             }
-            "input_audio" => Capabilities::AUDIO,
-            "document" if part.source.is_file => Capabilities::FILES,
+            "input_audio" | "audio_url" => Capabilities::AUDIO,
+            "document" if source.is_file => Capabilities::FILES,
             "file" | "input_file" | "container_upload" => Capabilities::FILES,
             _ if kind.ends_with("tool_use") || kind.ends_with("tool_result") => Capabilities::TOOLS,
             _ => Capabilities::NONE,
         };
         self.needs = self.needs.union(needs);
-        self.call_bytes += part.input_bytes;
-        self.raw_values.extend(part.raw_values);
-        self.texts.extend(part.text);
-        self.texts.extend(part.refusal);
-        self.material.extend(part.about);
-        if part.source.is_text {
-            self.material.extend(part.source.data);
-        }
-        if let Some(inner) = inner {
-            self.material.extend(inner.texts);
-            self.needs = self.needs.union(inner.needs);
-            self.images = self.images.saturating_add(inner.images);
-        }
     }
 }
 
 impl<'a> Part<'a> {
-    fn read(&mut self, cursor: &mut Cursor<'a>, blocks: bool) -> Result<(), Stop> {
-        cursor.expect(Kind::Object, "an object")?;
-        let start = cursor.offset();
-        object(cursor, &mut |key, cursor| self.field(key, cursor, blocks))?;
-        let missing = match self.kind.as_deref() {
-            None => "type",
-            Some("text" | "input_text" | "output_text") if self.text.is_none() => "text",
-            Some("refusal") if self.refusal.is_none() => "refusal",
-            Some(_) => return Ok(()),
+    /// A part of a content at this depth.
+    pub(super) fn at(depth: u8) -> Part<'a> {
+        let content = || Content {
+            depth,
+            ..Content::default()
         };
-        Err(Stop::wrong_shape(start, "missing").under(missing))
+        Part {
+            said: content(),
+            inner: content(),
+            source: Source {
+                inner: content(),
+                ..Source::default()
+            },
+            ..Part::default()
+        }
     }
 
-    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>, blocks: bool) -> Result<(), Stop> {
+    /// Reads the value of one of its fields.
+    pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         match key {
-            "type" => self.kind = Some(required_string(cursor)?),
-            "text" => return optional_text(cursor, &mut self.text),
-            "refusal" => return optional_text(cursor, &mut self.refusal),
-            "input" if blocks => {
-                let bytes = &mut self.input_bytes;
-                return kept(cursor, &mut self.raw_values, |cursor| {
-                    count_bytes(cursor, bytes)
-                });
+            "type" => {
+                let before = text(cursor)?.and_then(|kind| self.kind.replace(kind));
+                self.earlier_kinds.extend(before);
             }
-            "title" | "context" if blocks => return about(cursor, &mut self.about),
-            "source" if blocks && cursor.kind()? == Kind::String => {
-                return about(cursor, &mut self.about);
+            "text" | "refusal" => return self.said.read(cursor),
+            "content" => return self.inner.read(cursor),
+            "source" => return self.source.read(cursor, &mut self.asides),
+            "input" | "arguments" | "action" | "operation" | "code" => {
+                let (kind, mut bytes) = (Deferred::Call, 0);
+                let end = self.defer(kind, cursor, |cursor| count_bytes(cursor, &mut bytes));
+                self.call_bytes += bytes;
+                return end;
             }
-            "content" if blocks => return inner(cursor, &mut self.inner),
-            "source" if blocks => {
-                self.source = Source::default();
-                return self.source.read(cursor);
+            "name" | "server_label" | "server_name" | "namespace" | "toolset_name" => {
+                return self.defer(Deferred::Name, cursor, Cursor::skip_value);
             }
-            key if nested::may_hold_text(key) => {
-                return kept(cursor, &mut self.raw_values, Cursor::skip_value);
-            }
-            _ => cursor.skip_value()?,
+            "image_url" | "image" | "image_file" | "input_audio" | "audio" | "audio_url"
+            | "video" | "video_url" | "file" | "file_data" | "file_url" | "url" | "data"
+            | "result" => return self.defer(Deferred::Data, cursor, Cursor::skip_value),
+            // Definitions, which are the application's, as those of the request are.
+            "tools" => return count_bytes(cursor, &mut self.call_bytes),
+            _ if is_label(key) => return cursor.skip_value(),
+            _ => return cursor.texts(&mut self.asides),
         }
         Ok(())
+    }
+
+    /// Reads the fields that were left for later, as its type wants it. Data that is cut off before its type is left unread:
+    /// it may be an image.
+    fn read_deferred(&mut self, cursor: &Cursor<'a>) {
+        let kind = self.kind.as_deref();
+        let (calls, holds_data) = (kind.is_some_and(is_call), kind.is_some_and(is_data_kind));
+        let names_tool = calls || kind.is_some_and(is_result);
+        let is_cut = kind.is_none() && cursor.is_at_end();
+        for (what, value) in std::mem::take(&mut self.deferred) {
+            match what {
+                Deferred::Call if calls => self.raw_values.push(value),
+                Deferred::Name if names_tool => {}
+                Deferred::Data if holds_data || is_cut => {}
+                // It was passed already: at most it is cut off.
+                _ => drop(Cursor::new(value, 0).texts(&mut self.asides)),
+            }
+        }
+        self.asides.retain(|text| !is_data(text));
+    }
+
+    fn defer(
+        &mut self,
+        what: Deferred,
+        cursor: &mut Cursor<'a>,
+        read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        cursor.peek()?;
+        let start = cursor.offset();
+        let end = read(cursor);
+        self.deferred.push((what, cursor.since(start)));
+        end
     }
 }
 
 impl<'a> Source<'a> {
-    fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    /// A search result's `source` is a plain string.
+    fn read(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        asides: &mut Vec<Cow<'a, str>>,
+    ) -> Result<(), Stop> {
         if cursor.kind()? != Kind::Object {
-            return cursor.skip_value();
+            return cursor.texts(asides);
         }
-        object(cursor, &mut |key, cursor| match key.as_ref() {
+        object(cursor, &mut |key, cursor| match key {
             "type" => {
-                let kind = required_string(cursor)?;
-                self.is_text = kind == "text";
-                self.is_file = !matches!(&*kind, "text" | "content");
+                let kind = text(cursor)?.unwrap_or_default();
+                self.is_text |= kind == "text";
+                self.is_file |= !matches!(&*kind, "text" | "content");
+                self.is_known |= matches!(&*kind, "text" | "content" | "base64" | "url" | "file");
                 Ok(())
             }
-            // Borrowed, and dropped where it is base64.
-            "data" => optional_text(cursor, &mut self.data),
-            "content" => inner(cursor, &mut self.inner),
-            _ => cursor.skip_value(),
+            // Borrowed, and dropped if it is base64.
+            "data" => cursor.texts(&mut self.data),
+            "content" => self.inner.read(cursor),
+            "url" => cursor.skip_value(),
+            _ if is_label(key) => cursor.skip_value(),
+            _ => cursor.texts(asides),
         })
     }
 }
 
-/// Content inside a part, whatever its shape: a string, blocks with blocks in them, the object that a server's tool gives.
-fn inner<'a>(cursor: &mut Cursor<'a>, inner: &mut Option<Content<'a>>) -> Result<(), Stop> {
-    let inner = inner.insert(Content::default());
-    inner.read_any(cursor)
+/// Whether a part or item of this type calls a tool.
+pub(super) fn is_call(kind: &str) -> bool {
+    kind.ends_with("tool_use")
+        || kind.ends_with("_call")
+        || matches!(kind, "program" | "mcp_approval_request")
 }
 
-/// A string that says what a part is about, if one stands here.
-fn about<'a>(cursor: &mut Cursor<'a>, about: &mut Vec<Cow<'a, str>>) -> Result<(), Stop> {
-    nested::read(cursor, &mut |leaf| {
-        if let Leaf::Text(text) = leaf {
-            about.push(text);
-        }
-    })
+/// Whether a part of this type holds what a tool gave.
+fn is_result(kind: &str) -> bool {
+    kind.ends_with("_result") || kind.ends_with("_output")
+}
+
+/// Whether a part of this type is an attached document or a find.
+fn is_document(kind: &str) -> bool {
+    matches!(kind, "document" | "compaction")
+}
+
+/// Whether a part of this type is an image, a sound or a file: its bytes, or where they are.
+fn is_data_kind(kind: &str) -> bool {
+    matches!(
+        kind,
+        "image_url"
+            | "input_image"
+            | "image"
+            | "image_file"
+            | "computer_screenshot"
+            | "image_generation_call"
+            | "input_audio"
+            | "audio"
+            | "audio_url"
+            | "video"
+            | "video_url"
+            | "input_video"
+            | "file"
+            | "input_file"
+            | "redacted_thinking"
+    )
+}
+
+/// Whether a text is encoded data rather than something to read.
+pub(super) fn is_data(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.starts_with(b"data:") {
+        let head = bytes.get(..bytes.len().min(128)).unwrap_or_default();
+        return head.windows(8).any(|window| window == b";base64,");
+    }
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
+    bytes.len() >= LONG_DATA && bytes.iter().all(is_base64)
 }

@@ -7,14 +7,18 @@
 //!
 //! What it does not do: build values, know any API, or judge numbers beyond their grammar.
 
+mod plain;
+
 use std::borrow::Cow;
+
+pub(crate) use plain::plain_end;
 
 /// How deep objects and arrays may nest, the outermost included; serde_json's own limit. At most 128: the kinds of the
 /// open ones are kept in the bits of a `u128`.
 pub(super) const MAX_DEPTH: u32 = 128;
 
-/// How many bytes of a run are read a word at a time, before it is taken for a long one.
-const SHORT_RUN: usize = 64;
+/// From how many characters on a number is read as a text too: it could be an account's, a card's or a telephone's.
+const LONG_NUMBER: usize = 9;
 
 /// Why reading stopped.
 #[derive(Debug)]
@@ -28,47 +32,8 @@ pub(super) enum Stop {
     },
     /// More than [`MAX_DEPTH`] levels at this byte.
     TooDeep { offset: usize },
-    /// JSON, but not what the API wants; `at` is built up from the inside outwards by
-    /// [`Stop::under`].
-    WrongShape(Box<WrongShape>),
-}
-
-/// What is wrong with a value that is JSON: boxed in [`Stop`], which every small step returns.
-#[derive(Debug)]
-pub(super) struct WrongShape {
-    pub(super) at: String,
-    pub(super) offset: usize,
-    pub(super) problem: String,
-}
-
-impl Stop {
-    /// The value at `offset` is wrong, seen from where it stands.
-    pub(super) fn wrong_shape(offset: usize, problem: impl Into<String>) -> Stop {
-        Stop::WrongShape(Box::new(WrongShape {
-            at: String::new(),
-            offset,
-            problem: problem.into(),
-        }))
-    }
-
-    /// The same stop, its place seen from one level further out: `segment` is a field's name.
-    pub(super) fn under(mut self, segment: &str) -> Stop {
-        if let Stop::WrongShape(wrong) = &mut self {
-            if !wrong.at.is_empty() && !wrong.at.starts_with('[') {
-                wrong.at.insert(0, '.');
-            }
-            wrong.at.insert_str(0, segment);
-        }
-        self
-    }
-
-    /// The same stop, its place seen from one level further out, which is a list.
-    pub(super) fn under_index(self, index: u32) -> Stop {
-        match self {
-            Stop::WrongShape(_) => self.under(&format!("[{index}]")),
-            other => other,
-        }
-    }
+    /// JSON, but the value at this byte, which is the whole, is not an object.
+    NotAnObject { offset: usize, found: Kind },
 }
 
 /// What a value is, told from its first byte.
@@ -84,7 +49,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Its name with an article, for error texts.
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Kind::Object => "an object",
             Kind::Array => "an array",
@@ -117,6 +82,11 @@ impl<'a> Cursor<'a> {
     /// The text from the byte `start` up to here.
     pub(super) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Whether the text ends here.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at >= self.text.len()
     }
 
     fn byte(&self) -> Option<u8> {
@@ -154,20 +124,6 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The error that the next value, which is a `found`, should have been an `expected`.
-    pub(super) fn wrong<T>(&self, expected: &str, found: Kind) -> Result<T, Stop> {
-        let mut problem = String::from("expected ");
-        problem.push_str(expected);
-        problem.push_str(", found ");
-        problem.push_str(found.name());
-        self.wrong_shape(problem)
-    }
-
-    /// The error that the next value has this problem.
-    pub(super) fn wrong_shape<T>(&self, problem: impl Into<String>) -> Result<T, Stop> {
-        Err(Stop::wrong_shape(self.at, problem))
-    }
-
     /// Steps over `null`, if that is the next value, and says whether it was.
     pub(super) fn null(&mut self) -> Result<bool, Stop> {
         if self.kind()? != Kind::Null {
@@ -175,14 +131,6 @@ impl<'a> Cursor<'a> {
         }
         self.literal("null")?;
         Ok(true)
-    }
-
-    /// Checks that the next value is a `kind`; `expected` says so in words.
-    pub(super) fn expect(&mut self, kind: Kind, expected: &str) -> Result<(), Stop> {
-        match self.kind()? {
-            found if found == kind => Ok(()),
-            found => self.wrong(expected, found),
-        }
     }
 
     /// Steps into the object or array that starts here.
@@ -368,12 +316,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn skip_key(&mut self) -> Result<(), Stop> {
+    /// Steps over a key and tells whether it is `type`.
+    fn skip_key(&mut self) -> Result<bool, Stop> {
         if self.peek()? != b'"' {
             return self.not_json("expected a key in double quotes");
         }
+        let start = self.at;
         self.skip_string()?;
-        self.colon()
+        let is_type = self.text.get(start..self.at) == Some("\"type\"");
+        self.colon().map(|()| is_type)
     }
 
     /// Reads the number that starts here, as it is written.
@@ -441,28 +392,53 @@ impl<'a> Cursor<'a> {
 
     /// Steps over the next value, whatever it is, checking its grammar.
     pub(super) fn skip_value(&mut self) -> Result<(), Stop> {
+        self.walk::<false>(&mut Vec::new())
+    }
+
+    /// Reads every text of the next value, whatever the value is and however deep they stand in it, without its keys and what
+    /// `type` names. Of a text that is cut off the part before the cut is taken. Numbers of [`LONG_NUMBER`] digits are texts
+    /// too.
+    pub(super) fn texts(&mut self, texts: &mut Vec<Cow<'a, str>>) -> Result<(), Stop> {
+        self.walk::<true>(texts)
+    }
+
+    fn walk<const READS: bool>(&mut self, texts: &mut Vec<Cow<'a, str>>) -> Result<(), Stop> {
         let outside = self.depth;
         // One bit for each object (1) or array (0) that is open, the innermost lowest.
         let mut open: u128 = 0;
+        let mut names_type = false;
         loop {
             match self.kind()? {
                 Kind::Object => {
                     self.enter()?;
                     open = open << 1 | 1;
                     if self.peek()? != b'}' {
-                        self.skip_key()?;
+                        names_type = self.skip_key()?;
                         continue;
                     }
                 }
                 Kind::Array => {
                     self.enter()?;
                     open <<= 1;
+                    names_type = false;
                     if self.peek()? != b']' {
                         continue;
                     }
                 }
+                Kind::String if READS => {
+                    let (text, end) = self.string_so_far();
+                    if !(names_type && is_type_name(&text)) {
+                        texts.push(text);
+                    }
+                    end?;
+                }
                 Kind::String => self.skip_string()?,
-                Kind::Number => self.number().map(|_| ())?,
+                Kind::Number => {
+                    let number = self.number()?;
+                    if READS && number.len() >= LONG_NUMBER {
+                        texts.push(Cow::Borrowed(number));
+                    }
+                }
                 Kind::Bool => self.boolean().map(|_| ())?,
                 Kind::Null => self.literal("null")?,
             }
@@ -473,9 +449,7 @@ impl<'a> Cursor<'a> {
                 match (self.peek()?, open & 1) {
                     (b',', kind) => {
                         self.at += 1;
-                        if kind == 1 {
-                            self.skip_key()?;
-                        }
+                        names_type = kind == 1 && self.skip_key()?;
                         break;
                     }
                     (b']', 0) | (b'}', 1) => {
@@ -498,6 +472,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Whether a text is such as APIs name types by.
+fn is_type_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    text.starts_with(|letter: char| letter.is_ascii_lowercase()) && text.bytes().all(is_plain)
+}
+
 /// What a backslash and this byte stand for, if it is an escape of two bytes.
 const fn simple_escape(byte: u8) -> Option<char> {
     Some(match byte {
@@ -511,64 +491,6 @@ const fn simple_escape(byte: u8) -> Option<char> {
         b't' => '\t',
         _ => return None,
     })
-}
-
-/// Where the run of plain string bytes that starts at `from` ends: at a quote, a backslash, a control character or the end.
-///
-/// Words instead of SIMD types, so that it is as fast in WebAssembly: first one at a time, for prose with an escape in
-/// every line, then four at a time, for a base64 image of megabytes.
-pub(crate) fn plain_end(bytes: &[u8], from: usize) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    let mut at = from;
-    for word in words {
-        let found = special(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-        if at == from + SHORT_RUN {
-            return long_plain_end(bytes, at);
-        }
-    }
-    at + first_special(tail)
-}
-
-/// The same where the run is long already.
-fn long_plain_end(bytes: &[u8], from: usize) -> usize {
-    let (blocks, tail) = bytes.get(from..).unwrap_or_default().as_chunks::<32>();
-    let mut at = from;
-    for block in blocks {
-        let (words, _) = block.as_chunks::<8>();
-        let any = words
-            .iter()
-            .fold(0, |any, word| any | special(u64::from_le_bytes(*word)));
-        if any != 0 {
-            return at + first_special(block);
-        }
-        at += 32;
-    }
-    at + first_special(tail)
-}
-
-/// The place of the first byte in `bytes` that is not plain, or their number.
-fn first_special(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-        .unwrap_or(bytes.len())
-}
-
-/// Not zero where one of the eight bytes is a quote, a backslash or a control character ("has a byte less than n" of
-/// Anderson's bit twiddling hacks, three times). The lowest bit set is that of the first such byte; bits above it may be
-/// false, for a subtraction borrows only upwards.
-const fn special(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let quotes = word ^ (ONES * b'"' as u64);
-    let backslashes = word ^ (ONES * b'\\' as u64);
-    let found =
-        word.wrapping_sub(ONES * 0x20) | quotes.wrapping_sub(ONES) | backslashes.wrapping_sub(ONES);
-    found & !word & (ONES << 7)
 }
 
 #[cfg(test)]

@@ -7,21 +7,25 @@
 //!
 //! | body | meaning |
 //! |---|---|
-//! | key twice | the last one counts; every top-level `model` is rewritten, in whatever case it is spelt |
+//! | value of another type (`"256"`, `256.0`, `"true"`, `7` for a name, `null`) | what is clear counts, else the field counts as absent; the bytes stay |
+//! | key twice, or in another case (`Messages`, `maxTokens`) | both are read, as some server does: texts, needs and users of both count, the larger number, the last exact `model`; every top-level `model` is rewritten, whatever its case and value |
+//! | part, item, role or field that no API has | its texts are [`Request::asides`]: rules find them, nothing else looks at them |
 //! | escaped key (`"mod\u0065l"`) | the same key |
 //! | lone surrogate (`"\ud800"`) | U+FFFD in what we see; stays as it is in the body |
 //! | bytes that are no UTF-8, UTF-16, control characters in strings, `NaN`, leading zeros, text after the end | no JSON |
 //! | UTF-8 byte order mark | skipped, and stays |
 //! | more than 128 levels deep | wrong shape |
-//! | number too large | the largest there is; negative: no limit |
+//! | number too large | the largest there is, of answers what the API allows; negative: no limit |
 //! | cut off (`complete` false) | what is whole counts; of what is cut only texts do, up to the cut |
 
 mod anthropic_messages;
+mod bounds;
 mod content;
 pub mod error_body;
 mod fields;
 pub(crate) mod json;
-mod nested;
+mod messages;
+mod names;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
@@ -32,7 +36,7 @@ use std::ops::Range;
 
 use crate::registry::{Apis, Capabilities};
 use content::Conversation;
-use json::{MAX_DEPTH, Stop};
+use json::{Cursor, MAX_DEPTH, Stop};
 
 /// The API that a request speaks, recognised by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,12 +124,12 @@ impl Format {
 pub enum Role {
     /// Instructions of the application (`system`, and OpenAI's newer `developer`).
     System,
-    /// The person or program that asks.
+    /// The person or program that asks, and any role that no API has: rules look at what users say.
     User,
     /// An earlier answer of a model.
     Assistant,
-    /// The result of a tool call (`tool`, and OpenAI's older `function`), and any role that we do not know, such as
-    /// `ipython` or `document` of open models: material to work on, not the one who asks.
+    /// The result of a tool call (`tool`, and OpenAI's older `function`), and such roles of open models as `ipython` and
+    /// `document`: material to work on, not the one who asks.
     Tool,
 }
 
@@ -145,13 +149,20 @@ pub struct Request<'a> {
     pub format: Format,
     /// The model or profile that it asks for; `None` where the field is missing, or may come after the cut.
     pub model: Option<Cow<'a, str>>,
+    /// Other models that it names, where the key comes more than once, in whatever case: a server may read one of them.
+    pub other_models: Vec<Cow<'a, str>>,
+    /// Whether a key is `model`, spelt exactly so.
+    pub has_model: bool,
     /// Where values of `model` stand in the body, quotes included, in order: what [`rewrite`] replaces. More than one where
     /// the key comes more than once, in whatever case.
     pub model_spans: Vec<Range<usize>>,
     /// The conversation, in order.
     pub messages: Vec<Message<'a>>,
+    /// Texts that stand in no place where the API has text, by who could be taken to have said them: a server may read them
+    /// all the same. Rules find them; they are neither classified nor part of the conversation.
+    pub asides: Vec<Message<'a>>,
     /// JSON values of messages as they stand in the body that are read by a model, yet are no text of the conversation:
-    /// arguments of tool calls, reasoning of earlier answers. [`Request::raw_texts`] reads them.
+    /// arguments of tool calls, documents to answer from. [`Request::raw_texts`] reads them.
     pub raw_values: Vec<&'a str>,
     /// What a model must be able to do to answer (tools, vision, JSON schema, …).
     pub needs: Capabilities,
@@ -170,7 +181,7 @@ pub struct Request<'a> {
     /// The most tokens that the answer may have, if limited (`max_completion_tokens`, or `max_tokens`, or
     /// `max_output_tokens`); 0 where nothing is written (embeddings).
     pub max_tokens: Option<u32>,
-    /// How many answers are wanted (`n`, for each input); 1 if not said, never 0.
+    /// How many answers are wanted (`n` or `best_of`, for each input), at most what the API allows; 1 if not said, never 0.
     pub choices: u32,
     /// How many inputs there are, each answered for itself (completions, embeddings); 1 for a conversation, never 0.
     pub inputs: u32,
@@ -180,7 +191,9 @@ pub struct Request<'a> {
     pub longest_token_ids: u32,
     /// The end user that the client names (`user`, or `safety_identifier`, or Anthropic's `metadata.user_id`).
     pub user: Option<Cow<'a, str>>,
-    /// String values of `metadata`, in order; of a key that comes twice the last counts.
+    /// Other users that it names, in other fields or where a field comes twice.
+    pub other_users: Vec<Cow<'a, str>>,
+    /// Strings and numbers of `metadata` as they are written, in order.
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Whether the document was seen to its end; `false` where only its first part was there to decide on, so that any
     /// field, `model` too, may still follow.
@@ -201,6 +214,8 @@ pub enum UsageSlot {
     },
     /// The bytes of the field's value.
     Value(Range<usize>),
+    /// `stream_options` is something else: the backend judges it.
+    Unknown,
 }
 
 impl<'a> Request<'a> {
@@ -209,8 +224,11 @@ impl<'a> Request<'a> {
         Request {
             format,
             model: None,
+            other_models: Vec::new(),
+            has_model: false,
             model_spans: Vec::new(),
             messages: Vec::new(),
+            asides: Vec::new(),
             raw_values: Vec::new(),
             needs: Capabilities::NONE,
             tools: 0,
@@ -225,6 +243,7 @@ impl<'a> Request<'a> {
             token_ids: 0,
             longest_token_ids: 0,
             user: None,
+            other_users: Vec::new(),
             metadata: Vec::new(),
             complete: false,
         }
@@ -233,19 +252,25 @@ impl<'a> Request<'a> {
     /// Takes over what was said, beside `schema_bytes` of tools and schemas; tools are counted already.
     fn take(&mut self, conversation: Conversation<'a>, schema_bytes: usize) {
         self.messages = conversation.messages;
+        self.asides = conversation.asides;
         self.raw_values = conversation.raw_values;
         self.images = conversation.images;
         self.needs = conversation.needs;
         self.need(self.tools > 0, Capabilities::TOOLS);
-        let bytes = schema_bytes.saturating_add(conversation.call_bytes);
-        self.schema_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.add_schema_bytes(schema_bytes.saturating_add(conversation.call_bytes));
     }
 
-    /// The strings and numbers in [`Request::raw_values`], decoded when they are asked for: few policies look at them.
+    fn add_schema_bytes(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.schema_bytes = self.schema_bytes.saturating_add(bytes);
+    }
+
+    /// The texts in [`Request::raw_values`], decoded when they are asked for: few policies look at them.
     pub fn raw_texts(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a, '_> {
         self.raw_values.iter().flat_map(|value| {
             let mut texts = Vec::new();
-            nested::read_all(value, &mut |text| texts.push(text));
+            // The value was read before; of one that the body's end cuts off the texts before the cut are there.
+            let _cut = Cursor::new(value, 0).texts(&mut texts);
             texts
         })
     }
@@ -267,9 +292,9 @@ pub enum InvalidRequest {
         /// What is wrong there; never text of the body.
         problem: String,
     },
-    /// JSON whose shape is not that of the API.
+    /// JSON, but no object, or one that is nested too deep.
     WrongShape {
-        /// Path to the value, such as `messages[2].content`, or `body` for the whole.
+        /// Path to the value: `body`, for the whole.
         at: String,
         /// Byte offset of the value, or of what it is missing from, in the body.
         offset: usize,
@@ -301,7 +326,7 @@ impl std::error::Error for InvalidRequest {}
 /// is cut counts up to the cut if it is text of a message (a name or number that is cut would be another one).
 ///
 /// # Errors
-/// [`InvalidRequest`] where the body is not JSON or not of the API's shape.
+/// [`InvalidRequest`] where the body is not JSON, or not an object.
 pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
     let text = utf8(body, complete)?;
     let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
@@ -327,10 +352,10 @@ pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>,
             offset,
             problem: format!("nested more than {MAX_DEPTH} levels deep"),
         },
-        Stop::WrongShape(wrong) => InvalidRequest::WrongShape {
-            at: wrong.at,
-            offset: wrong.offset,
-            problem: wrong.problem,
+        Stop::NotAnObject { offset, found } => InvalidRequest::WrongShape {
+            at: "body".into(),
+            offset,
+            problem: format!("expected an object, found {}", found.name()),
         },
     })
 }

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Envelope, document, entries, kept, optional_count, optional_text};
+use super::fields::{Envelope, count, document, entries};
 use super::json::{Cursor, Kind, Stop};
-use super::{Format, Message, Request, Role};
+use super::{Format, Message, Request, Role, bounds};
 
-/// What the fields said so far, each apart, so that a later one of the same name can replace it.
+/// What the fields said.
 #[derive(Default)]
 struct Completions<'a> {
     envelope: Envelope<'a>,
     inputs: Inputs<'a>,
-    suffix: Option<Cow<'a, str>>,
+    suffix: Vec<Cow<'a, str>>,
     max_tokens: Option<u32>,
     choices: Option<u32>,
     best_of: Option<u32>,
@@ -23,7 +23,6 @@ struct Inputs<'a> {
     count: u32,
     token_ids: u32,
     longest_token_ids: u32,
-    raw_values: Vec<&'a str>,
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
@@ -45,15 +44,14 @@ impl<'a> Completions<'a> {
     fn field(&mut self, format: Format, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         let embeds = format == Format::OpenAiEmbeddings;
         match key {
-            "input" if embeds => return self.inputs.read(cursor),
-            "prompt" if !embeds => return self.inputs.read(cursor),
-            "suffix" if !embeds => return optional_text(cursor, &mut self.suffix),
-            "max_tokens" if !embeds => self.max_tokens = optional_count(cursor)?,
-            "n" if !embeds => self.choices = optional_count(cursor)?,
-            "best_of" if !embeds => self.best_of = optional_count(cursor)?,
-            _ => return self.envelope.field(key, cursor),
+            "input" if embeds => self.inputs.read(cursor),
+            "prompt" if !embeds => self.inputs.read(cursor),
+            "suffix" if !embeds => cursor.texts(&mut self.suffix),
+            "max_tokens" if !embeds => count(cursor, &mut self.max_tokens),
+            "n" if !embeds => count(cursor, &mut self.choices),
+            "best_of" if !embeds => count(cursor, &mut self.best_of),
+            _ => self.envelope.field(key, cursor),
         }
-        Ok(())
     }
 
     fn finish(self, format: Format, complete: bool) -> Request<'a> {
@@ -64,11 +62,12 @@ impl<'a> Completions<'a> {
             texts: vec![text],
         };
         request.messages = inputs.texts.into_iter().map(turn).collect();
-        request.messages.extend(self.suffix.map(|suffix| Message {
-            role: Role::Tool,
-            texts: vec![suffix],
-        }));
-        request.raw_values = inputs.raw_values;
+        if !self.suffix.is_empty() {
+            request.messages.push(Message {
+                role: Role::Tool,
+                texts: self.suffix,
+            });
+        }
         request.inputs = inputs.count.max(1);
         request.token_ids = inputs.token_ids;
         request.longest_token_ids = inputs.longest_token_ids;
@@ -77,8 +76,7 @@ impl<'a> Completions<'a> {
             Format::OpenAiEmbeddings => Some(0),
             _ => self.max_tokens,
         };
-        let written = self.choices.unwrap_or(1).max(self.best_of.unwrap_or(1));
-        request.choices = written.max(1).saturating_mul(request.inputs);
+        request.choices = bounds::answers(self.choices, self.best_of, request.inputs);
         self.envelope.finish(&mut request, complete);
         request
     }
@@ -87,51 +85,58 @@ impl<'a> Completions<'a> {
 impl<'a> Inputs<'a> {
     /// Reads a text, token ids, or a list of either.
     fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
-        *self = Inputs::default();
-        match cursor.kind()? {
-            Kind::Null => cursor.null().map(|_| ()),
-            Kind::String => self.text(cursor),
-            Kind::Array => {
-                let mut ids = 0_u32;
-                let end = entries(cursor, &mut |cursor| match cursor.kind()? {
-                    Kind::String => self.text(cursor),
-                    Kind::Number => {
-                        cursor.number()?;
-                        ids = ids.saturating_add(1);
-                        Ok(())
-                    }
-                    Kind::Array => self.ids(cursor),
-                    // Parts with images, which some servers embed: theirs to judge.
-                    Kind::Object => {
-                        self.count = self.count.saturating_add(1);
-                        kept(cursor, &mut self.raw_values, Cursor::skip_value)
-                    }
-                    found => cursor.wrong("a string or token ids", found),
-                });
-                if ids > 0 {
-                    self.add_ids(ids);
-                }
-                end.map(|_| ())
-            }
-            found => cursor.wrong("a string or an array", found),
+        if cursor.kind()? != Kind::Array {
+            return self.one(cursor);
         }
-    }
-
-    fn text(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
-        let (text, end) = cursor.string_so_far();
-        self.texts.push(text);
-        self.count = self.count.saturating_add(1);
+        let mut ids = 0_u32;
+        let end = entries(cursor, &mut |cursor| match cursor.kind()? {
+            Kind::Number => {
+                cursor.number()?;
+                ids = ids.saturating_add(1);
+                Ok(())
+            }
+            Kind::Array => self.list(cursor),
+            _ => self.one(cursor),
+        });
+        if ids > 0 {
+            self.add_ids(ids);
+        }
         end
     }
 
-    fn ids(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    /// Reads one input that is no list: a text, or an object whose texts are read, such as parts with images, which some
+    /// servers embed.
+    fn one(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        match cursor.kind()? {
+            Kind::Null => return cursor.skip_value(),
+            Kind::Number => self.texts.push(Cow::Borrowed(cursor.number()?)),
+            Kind::String => {
+                let (text, end) = cursor.string_so_far();
+                self.texts.push(text);
+                self.count = self.count.saturating_add(1);
+                return end;
+            }
+            _ => {
+                self.count = self.count.saturating_add(1);
+                return cursor.texts(&mut self.texts);
+            }
+        }
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    /// Reads one input that is a list: token ids, or anything that holds texts.
+    fn list(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         let mut ids = 0_u32;
-        let end = entries(cursor, &mut |cursor| {
-            ids = ids.saturating_add(1);
-            cursor.skip_value()
+        let end = entries(cursor, &mut |cursor| match cursor.kind()? {
+            Kind::Number => {
+                ids = ids.saturating_add(1);
+                cursor.skip_value()
+            }
+            _ => cursor.texts(&mut self.texts),
         });
         self.add_ids(ids);
-        end.map(|_| ())
+        end
     }
 
     fn add_ids(&mut self, ids: u32) {

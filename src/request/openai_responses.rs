@@ -3,41 +3,31 @@
 //! As lenient as `openai_chat`. What stands on the server (`previous_response_id`, `conversation`, a stored `prompt`) is
 //! not seen here: the decision is made on what the body holds.
 
-use std::borrow::Cow;
-
-use super::content::{Content, Conversation};
-use super::fields::{
-    Envelope, List, count_bytes, document, entries, kept, list, object, optional_count,
-    optional_object, optional_string, optional_text, required_string,
-};
+use super::content::{Content, Conversation, Part, is_call};
+use super::fields::{Envelope, List, count, document, entries, list, object, object_or_nothing};
 use super::json::{Cursor, Kind, Stop};
-use super::nested;
-use super::openai_chat::{ResponseFormat, asks_to_reason, role_of};
-use super::{Format, Message, Request, Role};
+use super::messages::take_role;
+use super::openai_chat::{ResponseFormat, asks_to_reason};
+use super::{Format, Message, Request, Role, fields};
 use crate::registry::Capabilities;
 
-/// What the fields said so far, each apart, so that a later one of the same name can replace it.
+/// What the fields said.
 #[derive(Default)]
 struct Responses<'a> {
     envelope: Envelope<'a>,
     input: Conversation<'a>,
-    instructions: Option<Cow<'a, str>>,
+    instructions: Content<'a>,
     tools: List,
     format: ResponseFormat,
     max_output_tokens: Option<u32>,
     reasons: bool,
-    raw_values: Vec<&'a str>,
 }
 
 /// An item of `input` while its fields are read.
-#[derive(Default)]
 struct Item<'a> {
-    kind: Option<Cow<'a, str>>,
     role: Option<Role>,
-    content: Content<'a>,
+    part: Part<'a>,
     output: Content<'a>,
-    call_bytes: usize,
-    raw_values: Vec<&'a str>,
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
@@ -53,82 +43,45 @@ pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'
 impl<'a> Responses<'a> {
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         match key {
-            "input" => return self.input(cursor),
-            "instructions" => return self.instructions(cursor),
-            "tools" => return list(cursor, &mut self.tools),
+            "input" => match cursor.kind()? {
+                Kind::Array => entries(cursor, &mut |cursor| item(cursor, &mut self.input)),
+                _ => item(cursor, &mut self.input),
+            },
+            // A response that is sent back as a request has a list of items here.
+            "instructions" => self.instructions.read(cursor),
+            "tools" => list(cursor, &mut self.tools),
             "text" => {
                 let format = &mut self.format;
-                return optional_object(cursor, &mut |key, cursor| match key.as_ref() {
+                object_or_nothing(cursor, &mut |key, cursor| match key {
                     "format" => format.read(cursor, "schema"),
                     _ => cursor.skip_value(),
-                });
+                })
             }
-            // Its variables are put into a prompt that is stored at the server.
-            "prompt" => return kept(cursor, &mut self.raw_values, Cursor::skip_value),
-            "max_output_tokens" => self.max_output_tokens = optional_count(cursor)?,
+            "max_output_tokens" => count(cursor, &mut self.max_output_tokens),
             "reasoning" => {
-                self.reasons = false;
                 let reasons = &mut self.reasons;
-                return optional_object(cursor, &mut |key, cursor| {
+                object_or_nothing(cursor, &mut |key, cursor| {
                     if key != "effort" {
                         return cursor.skip_value();
                     }
-                    *reasons = asks_to_reason(cursor)?;
+                    *reasons |= asks_to_reason(cursor)?;
                     Ok(())
-                });
-            }
-            _ => return self.envelope.field(key, cursor),
-        }
-        Ok(())
-    }
-
-    fn input(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
-        self.input = Conversation::default();
-        match cursor.kind()? {
-            Kind::Null => cursor.null().map(|_| ()),
-            Kind::String => {
-                let mut content = Content::default();
-                let end = content.read(cursor, false);
-                self.input.take(Some(Role::User), content);
-                end
-            }
-            Kind::Array => {
-                let conversation = &mut self.input;
-                entries(cursor, &mut |cursor| {
-                    let mut item = Item::default();
-                    let end = object(cursor, &mut |key, cursor| item.field(key, cursor));
-                    if matches!(end, Ok(()) | Err(Stop::Cut)) {
-                        item.join(conversation);
-                    }
-                    end
                 })
-                .map(|_| ())
             }
-            found => cursor.wrong("a string or an array of items", found),
+            _ => self.envelope.field(key, cursor),
         }
-    }
-
-    /// A response that is sent back as a request has a list here; nothing in it is for the router.
-    fn instructions(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
-        self.instructions = None;
-        if cursor.kind()? == Kind::Array {
-            return kept(cursor, &mut self.raw_values, Cursor::skip_value);
-        }
-        optional_text(cursor, &mut self.instructions)
     }
 
     fn finish(mut self, complete: bool) -> Request<'a> {
         let mut request = Request::empty(Format::OpenAiResponses);
-        if let Some(instructions) = self.instructions {
-            let system = Message {
-                role: Role::System,
-                texts: vec![instructions],
-            };
-            self.input.messages.insert(0, system);
+        let texts = std::mem::take(&mut self.instructions.texts);
+        if !texts.is_empty() {
+            let role = Role::System;
+            self.input.messages.insert(0, Message { role, texts });
         }
+        self.input.take_from(Role::System, false, self.instructions);
         request.tools = self.tools.items;
         request.take(self.input, self.tools.bytes + self.format.schema_bytes);
-        request.raw_values.extend(self.raw_values);
         request.need(true, self.format.needs);
         request.need(self.reasons, Capabilities::REASONING);
         request.max_tokens = self.max_output_tokens;
@@ -137,56 +90,65 @@ impl<'a> Responses<'a> {
     }
 }
 
+/// Reads an item; one that is no object is a text of the user's, or several.
+fn item<'a>(cursor: &mut Cursor<'a>, conversation: &mut Conversation<'a>) -> Result<(), Stop> {
+    if cursor.kind()? != Kind::Object {
+        let mut content = Content::default();
+        let end = content.read(cursor);
+        conversation.take(None, content);
+        return end;
+    }
+    let mut item = Item {
+        role: None,
+        part: Part::at(1),
+        output: Content::default(),
+    };
+    let end = object(cursor, &mut |key, cursor| item.field(key, cursor));
+    item.join(conversation, cursor);
+    end
+}
+
 impl<'a> Item<'a> {
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
         match key {
-            "type" => self.kind = optional_string(cursor)?,
-            "role" => self.role = Some(role_of(&required_string(cursor)?)),
-            // A model's reasoning has content too, which is no text of the conversation.
-            "content" => return self.content.read(cursor, false),
-            // Of the same kind, by other names: what a call gave. Its shape differs by tool.
-            "output" | "outputs" | "results" | "error" => {
-                return self.output.read_any(cursor);
+            "role" => {
+                if let Some(role) = fields::text(cursor)? {
+                    take_role(&mut self.role, &role);
+                }
+                Ok(())
             }
-            "arguments" | "input" | "action" | "code" | "operation" | "queries" => {
-                let mut bytes = 0;
-                let end = kept(cursor, &mut self.raw_values, |cursor| {
-                    count_bytes(cursor, &mut bytes)
-                });
-                self.call_bytes += bytes;
-                return end;
-            }
-            // Of tools that a server offers, and a picture that it drew.
-            "tools" | "result" => cursor.skip_value()?,
-            key if nested::may_hold_text(key) => {
-                return kept(cursor, &mut self.raw_values, Cursor::skip_value);
-            }
-            _ => cursor.skip_value()?,
+            "output" | "outputs" | "results" => self.output.read(cursor),
+            _ => self.part.field(key, cursor),
         }
-        Ok(())
     }
 
-    /// All that are no messages are calls of tools and what they gave, or a model's reasoning: material. A screenshot is an
-    /// image.
-    fn join(self, conversation: &mut Conversation<'a>) {
-        let mut content = self.content;
-        content.material.extend(self.output.texts);
-        content.needs = content.needs.union(self.output.needs);
-        content.images = content.images.saturating_add(self.output.images);
-        content.call_bytes += self.call_bytes;
-        content.raw_values.extend(self.raw_values);
-        match self.kind.as_deref().unwrap_or("message") {
-            "message" => return conversation.take(self.role, content),
-            "reasoning" | "item_reference" => {}
-            kind => {
-                content.needs = content.needs.union(Capabilities::TOOLS);
-                if kind == "computer_call_output" {
-                    content.needs = content.needs.union(Capabilities::VISION);
-                    content.images = content.images.saturating_add(1);
-                }
-            }
+    /// Calls of tools, what they gave, and a model's reasoning are material. A screenshot is an image. An item of a type that
+    /// no API has is a message.
+    fn join(self, conversation: &mut Conversation<'a>, cursor: &Cursor<'a>) {
+        let kind = self.part.kind.clone().unwrap_or_default();
+        let is_tool = is_call(&kind)
+            || kind.ends_with("_output")
+            || kind.starts_with("mcp_")
+            || kind == "additional_tools";
+        let is_material =
+            is_tool || matches!(&*kind, "reasoning" | "item_reference" | "compaction");
+        let mut content = Content::default();
+        content.take(self.part, cursor, is_tool);
+        let output = self.output;
+        content.material.extend(output.texts);
+        content.material.extend(output.material);
+        content.material.extend(output.asides);
+        content.needs = content.needs.union(output.needs);
+        content.images = content.images.saturating_add(output.images);
+        content.call_bytes += output.call_bytes;
+        content.raw_values.extend(output.raw_values);
+        if is_tool {
+            content.needs = content.needs.union(Capabilities::TOOLS);
         }
-        let says = !content.texts.is_empty();
-        conversation.take(says.then_some(Role::Tool), content);
+        if is_material {
+            conversation.take_from(Role::Tool, false, content);
+        } else {
+            conversation.take(self.role, content);
+        }
     }
 }

@@ -29,7 +29,7 @@ impl PrefixEdit {
 
 /// The edit that makes `model` the model of `body`, which `request` was read from, or `None` where it already is.
 ///
-/// A body without `model` gets one as its first field. Where `request` is not complete and no `model` was seen there is no
+/// A body without `model` gets one as its first field, also if it has a `Model`. Where `request` is not complete and no `model` was seen there is no
 /// edit either (`None`): one may follow, and as the last it would undo the edit.
 pub fn set_model(body: &[u8], request: &Request<'_>, model: &str) -> Option<PrefixEdit> {
     rewrite(body, request, model, false)
@@ -44,7 +44,7 @@ pub fn rewrite(
     ask_usage: bool,
 ) -> Option<PrefixEdit> {
     let value = serde_json::to_vec(model).ok()?;
-    let named = request.model.is_some();
+    let named = request.has_model;
     if !named && !request.complete {
         return None;
     }
@@ -65,6 +65,7 @@ pub fn rewrite(
             Some(UsageSlot::NoOptions(null)) => {
                 edits.push((null.clone(), b"{\"include_usage\":true}".into()));
             }
+            Some(UsageSlot::Unknown) => {}
             Some(UsageSlot::Value(value)) => edits.push((value.clone(), b"true".into())),
             Some(UsageSlot::Inside { at, is_empty }) => {
                 let comma: &[u8] = if *is_empty { b"" } else { b"," };

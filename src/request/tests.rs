@@ -1,6 +1,7 @@
 //! What bodies mean: each expectation is what the API's reference or the module's table says, written out by hand.
 
 mod apis;
+mod shapes;
 
 use super::*;
 
@@ -90,11 +91,14 @@ fn a_small_request_reads_with_its_defaults() {
             raw_values: Vec::new(),
             format: Format::OpenAiChat,
             model: Some("auto".into()),
+            other_models: vec![],
+            has_model: true,
             model_spans: std::iter::once(9..15).collect(),
             messages: vec![Message {
                 role: Role::User,
                 texts: vec!["hi".into()]
             }],
+            asides: vec![],
             needs: Capabilities::NONE,
             tools: 0,
             images: 0,
@@ -108,6 +112,7 @@ fn a_small_request_reads_with_its_defaults() {
             token_ids: 0,
             longest_token_ids: 0,
             user: None,
+            other_users: vec![],
             metadata: vec![],
             complete: true,
         }
@@ -126,16 +131,21 @@ fn the_fields_of_a_full_request_are_read() {
     let request = read(&body);
     assert_eq!(request.model.as_deref(), Some("auto:cheap"));
     assert!(request.stream && request.include_usage);
-    assert_eq!(request.max_tokens, Some(64));
+    assert_eq!(
+        request.max_tokens,
+        Some(128),
+        "a server may know only one of them"
+    );
     assert_eq!(request.choices, 3);
     assert_eq!(request.user.as_deref(), Some("alice"));
+    assert_eq!(request.other_users, ["s"]);
     let metadata: Vec<_> = request.metadata.iter().map(|(k, v)| (&**k, &**v)).collect();
-    assert_eq!(metadata, [("tenant", "acme"), ("team", "a\"b")]);
+    assert_eq!(metadata, [("tenant", "acme"), ("n", "1"), ("team", "a\"b")]);
     assert!(request.needs.is_empty());
 }
 
 #[test]
-fn roles_are_those_of_the_api_and_unknown_ones_are_material() {
+fn roles_are_those_of_the_api_and_unknown_ones_are_the_users() {
     let list: Vec<String> = [
         "system",
         "developer",
@@ -160,6 +170,20 @@ fn roles_are_those_of_the_api_and_unknown_ones_are_material() {
     assert_eq!(request.needs, Capabilities::TOOLS);
     let unknown = messages(r#"[{"role":"document","content":"x"}]"#);
     assert_eq!(read(&unknown).needs, Capabilities::NONE);
+    for role in [
+        r#""ghost""#,
+        r#""USER""#,
+        r#""""#,
+        "7",
+        "null",
+        "[]",
+        r#"{"a":1}"#,
+    ] {
+        let body = messages(&format!(r#"[{{"role":{role},"content":"x"}}]"#));
+        assert_eq!(read(&body).messages[0].role, User, "{role}");
+    }
+    let both = messages(r#"[{"role":"user","content":"x","role":"assistant"}]"#);
+    assert_eq!(read(&both).messages[0].role, User);
 }
 
 #[test]
@@ -280,54 +304,94 @@ fn numbers_out_of_range_are_held_to_it() {
         (r#""max_tokens":-1,"#, None),
         (r#""max_tokens":7,"max_completion_tokens":null,"#, Some(7)),
         (r#""max_completion_tokens":9,"max_tokens":7,"#, Some(9)),
+        (r#""max_completion_tokens":7,"max_tokens":9,"#, Some(9)),
+        (
+            r#""max_tokens":5,"max_tokens":5000,"MaxTokens":6,"#,
+            Some(5000),
+        ),
+        (r#""maxTokens":6,"max_tokens":5,"#, Some(6)),
     ] {
         assert_eq!(read(&with(field)).max_tokens, wanted, "{field}");
     }
     assert_eq!(read(&with(r#""n":0,"#)).choices, 1);
-    assert_eq!(read(&with(r#""n":5000000000,"#)).choices, u32::MAX);
+    assert_eq!(read(&with(r#""n":5000000000,"#)).choices, 128);
 }
 
+/// Whatever a server takes, the first, the last or both, it has been judged.
 #[test]
-fn of_a_key_that_comes_twice_the_last_counts() {
+fn of_a_key_that_comes_twice_everything_counts() {
     let body = r#"{"model":"a","messages":[{"role":"user","content":[{"type":"image_url"}]}],"stream":true,"tools":[{}],
         "metadata":{"a":"1"},"response_format":{"type":"json_object"},"mod\u0065l":"b",
         "messages":[{"role":"user","content":"x","content":"y","role":"system"}],"stream":false,"tools":[],"metadata":{"b":"2"},
-        "response_format":{"type":"text"},"user":"u","user":null,"n":2,"n":null}"#;
+        "response_format":{"type":"text"},"user":"u","user":null,"user":"v","n":2,"n":null}"#;
     let request = read(body);
     assert_eq!(request.model.as_deref(), Some("b"));
+    assert_eq!(request.other_models, ["a"]);
     let spans: Vec<&str> = request
         .model_spans
         .iter()
         .map(|span| &body[span.clone()])
         .collect();
     assert_eq!(spans, [r#""a""#, r#""b""#]);
-    assert_eq!(texts(&request), [["y"]]);
-    assert_eq!(request.messages[0].role, Role::System);
-    assert_eq!(
-        (request.images, request.tools, request.schema_bytes),
-        (0, 0, 0)
-    );
-    assert_eq!(
-        (request.needs, request.stream, request.choices),
-        (Capabilities::NONE, false, 1)
-    );
-    assert_eq!(request.metadata, [("b".into(), "2".into())]);
-    assert_eq!(request.user, None);
+    assert_eq!(texts(&request), [&[][..], &["x", "y"]]);
+    assert_eq!(request.messages[1].role, Role::User);
+    assert_eq!((request.images, request.tools), (1, 1));
+    assert_eq!((request.stream, request.choices), (false, 2));
+    let needs: Vec<_> = request.needs.names().collect();
+    assert_eq!(needs, ["tools", "vision", "json_mode"]);
+    assert_eq!(request.user.as_deref(), Some("v"));
+    assert_eq!(request.other_users, ["u"]);
 }
 
 #[test]
-fn model_in_another_case_is_no_model_but_is_rewritten() {
-    let body = with(r#""Model":"x","MODEL":1,"#);
+fn keys_count_in_another_case() {
+    let body = r#"{"MODEL":"a","Messages":[{"Role":"user","CONTENT":"x"}],"TOOLS":[{}],"me\u017fsages":[{"role":"user","content":"y"}],
+        "Max_Tokens":"9","User":"u"}"#;
+    let request = read(body);
+    assert_eq!(request.model.as_deref(), Some("a"));
+    assert!(!request.has_model);
+    assert_eq!(texts(&request), [["x"], ["y"]]);
+    assert_eq!((request.tools, request.max_tokens), (1, Some(9)));
+    assert_eq!(request.user.as_deref(), Some("u"));
+}
+
+#[test]
+fn model_in_another_case_counts_behind_the_exact_one_and_is_rewritten() {
+    let body = with(r#""Model":"x","MODEL":1,"mODEL":"z","#);
     let request = read(&body);
-    assert_eq!(request.model, None);
-    assert_eq!(&body[request.model_spans[0].clone()], r#""x""#);
-    assert_eq!(request.model_spans.len(), 1);
+    assert_eq!(request.model.as_deref(), Some("z"));
+    assert_eq!(request.other_models, ["x"]);
+    let spans = request.model_spans.iter().map(|span| &body[span.clone()]);
+    assert_eq!(spans.collect::<Vec<_>>(), [r#""x""#, "1", r#""z""#]);
+    let body = with(r#""model":"y","Model":"x","#);
+    let request = read(&body);
+    assert_eq!(request.model.as_deref(), Some("y"));
+    assert_eq!(request.other_models, ["x"]);
+}
+
+/// A value that is no name asks for nothing, and is replaced by what was decided.
+#[test]
+fn a_model_that_is_no_name_is_none() {
+    for value in ["null", "7", "true", r#"["auto"]"#, r#"{"name":"auto"}"#] {
+        let body = with(&format!(r#""model":{value},"#));
+        let request = read(&body);
+        assert_eq!(request.model, None, "{value}");
+        assert_eq!(&body[request.model_spans[0].clone()], value);
+        let edit = rewrite::set_model(body.as_bytes(), &request, "m").unwrap();
+        let after = [&edit.with, &body.as_bytes()[edit.replace..]].concat();
+        assert_eq!(String::from_utf8(after).unwrap(), with(r#""model":"m","#));
+    }
+    let body = with(r#""model":["auto"],"model":"a","model":null,"#);
+    assert_eq!(read(&body).model.as_deref(), Some("a"));
 }
 
 #[test]
-fn unknown_fields_are_skipped_whatever_is_in_them() {
-    let body = with(r#""model ":[1],"x":{"model":"y","messages":[]},"":null,"😀":[[[{"a":[]}]]],"#);
+fn unknown_fields_are_asides_whatever_is_in_them() {
+    let body = with(
+        r#""model ":[1],"x":{"model":"y","messages":[]},"":null,"😀":[[[{"a":["z"]}]]],"seed":"s","#,
+    );
     assert_eq!(read(&body).model, None);
+    assert_eq!(read(&body).asides[0].texts, ["y", "z"]);
     assert_eq!(texts(&read(&body)), [["hi"]]);
 }
 
@@ -344,82 +408,87 @@ fn a_byte_order_mark_is_skipped() {
 #[test]
 fn errors_name_what_is_wrong_and_where() {
     for (body, wanted) in [
-        (&b""[..], "body is not JSON: the body ends too early at byte 0"),
-        (b" \n", "body is not JSON: the body ends too early at byte 2"),
+        (
+            &b""[..],
+            "body is not JSON: the body ends too early at byte 0",
+        ),
+        (
+            b" \n",
+            "body is not JSON: the body ends too early at byte 2",
+        ),
         (b"hello", "body is not JSON: expected a value at byte 0"),
-        (b"model=auto&x=1", "body is not JSON: expected a value at byte 0"),
+        (
+            b"model=auto&x=1",
+            "body is not JSON: expected a value at byte 0",
+        ),
         (b"{", "body is not JSON: the body ends too early at byte 1"),
-        (b"{'model':1}", "body is not JSON: expected a key in double quotes at byte 1"),
+        (
+            b"{'model':1}",
+            "body is not JSON: expected a key in double quotes at byte 1",
+        ),
         (b"{\"a\" 1}", "body is not JSON: expected `:` at byte 5"),
-        (b"{\"a\":1 \"b\"}", "body is not JSON: expected `,` or `}` at byte 7"),
-        (b"{\"a\":[1 2]}", "body is not JSON: expected `,` or `]` at byte 8"),
-        (b"{\"a\":NaN}", "body is not JSON: expected a value at byte 5"),
-        (b"{\"n\":01}", "body is not JSON: number with a leading zero at byte 6"),
-        (b"{\"n\":1.}", "body is not JSON: expected a digit at byte 7"),
-        (b"{\"a\":\"\\q\"}", "body is not JSON: unknown escape in a string at byte 7"),
-        (b"{\"a\":\"\\u00zz\"}", "body is not JSON: expected four hexadecimal digits after `\\u` at byte 10"),
-        (b"{\"a\":\"x\ny\"}", "body is not JSON: control character in a string at byte 7"),
-        (b"{\"a\":\"\xff\"}", "body is not JSON: expected UTF-8, found other bytes at byte 6"),
-        (b"{\"a\":\"\xc3", "body is not JSON: expected UTF-8, found other bytes at byte 6"),
-        (b"\xff\xfe{\0}\0", "body is not JSON: expected UTF-8, found UTF-16 or binary data at byte 0"),
-        (b"{\0}\0", "body is not JSON: expected UTF-8, found UTF-16 or binary data at byte 0"),
-        (b"\0{\0}", "body is not JSON: expected UTF-8, found UTF-16 or binary data at byte 0"),
-        (b"\x1f\x8b\x08\x00", "body is not JSON: expected UTF-8, found other bytes at byte 1"),
+        (
+            b"{\"a\":1 \"b\"}",
+            "body is not JSON: expected `,` or `}` at byte 7",
+        ),
+        (
+            b"{\"a\":[1 2]}",
+            "body is not JSON: expected `,` or `]` at byte 8",
+        ),
+        (
+            b"{\"a\":NaN}",
+            "body is not JSON: expected a value at byte 5",
+        ),
+        (
+            b"{\"n\":01}",
+            "body is not JSON: number with a leading zero at byte 6",
+        ),
+        (
+            b"{\"n\":1.}",
+            "body is not JSON: expected a digit at byte 7",
+        ),
+        (
+            b"{\"a\":\"\\q\"}",
+            "body is not JSON: unknown escape in a string at byte 7",
+        ),
+        (
+            b"{\"a\":\"\\u00zz\"}",
+            "body is not JSON: expected four hexadecimal digits after `\\u` at byte 10",
+        ),
+        (
+            b"{\"a\":\"x\ny\"}",
+            "body is not JSON: control character in a string at byte 7",
+        ),
+        (
+            b"{\"a\":\"\xff\"}",
+            "body is not JSON: expected UTF-8, found other bytes at byte 6",
+        ),
+        (
+            b"{\"a\":\"\xc3",
+            "body is not JSON: expected UTF-8, found other bytes at byte 6",
+        ),
+        (
+            b"\xff\xfe{\0}\0",
+            "body is not JSON: expected UTF-8, found UTF-16 or binary data at byte 0",
+        ),
+        (
+            b"{\0}\0",
+            "body is not JSON: expected UTF-8, found UTF-16 or binary data at byte 0",
+        ),
+        (
+            b"\0{\0}",
+            "body is not JSON: expected UTF-8, found UTF-16 or binary data at byte 0",
+        ),
+        (
+            b"\x1f\x8b\x08\x00",
+            "body is not JSON: expected UTF-8, found other bytes at byte 1",
+        ),
         (b"[]", "body: expected an object, found an array at byte 0"),
-        (b" \"x\"", "body: expected an object, found a string at byte 1"),
+        (
+            b" \"x\"",
+            "body: expected an object, found a string at byte 1",
+        ),
         (b"null", "body: expected an object, found null at byte 0"),
-        (b"{}", "messages: missing at byte 2"),
-        (b"{\"model\":null}", "model: expected a string, found null at byte 9"),
-        (b"{\"model\":7}", "model: expected a string, found a number at byte 9"),
-        (b"{\"model\":[\"a\"],\"model\":\"a\"}", "model: expected a string, found an array at byte 9"),
-        (b"{\"messages\":null}", "messages: expected an array, found null at byte 12"),
-        (b"{\"messages\":\"hi\"}", "messages: expected an array, found a string at byte 12"),
-        (b"{\"messages\":{}}", "messages: expected an array, found an object at byte 12"),
-        (b"{\"messages\":[]}", "messages: expected at least one message at byte 12"),
-        (b"{\"messages\":[\"hi\"]}", "messages[0]: expected an object, found a string at byte 13"),
-        (b"{\"messages\":[{}]}", "messages[0].role: missing at byte 13"),
-        (b"{\"messages\":[{\"role\":1}]}", "messages[0].role: expected a string, found a number at byte 21"),
-        (
-            b"{\"messages\":[{\"role\":\"user\"},{\"role\":\"user\",\"content\":7}]}",
-            "messages[1].content: expected a string or an array of parts, found a number at byte 54",
-        ),
-        (
-            b"{\"messages\":[{\"role\":\"user\",\"content\":[\"x\"]}]}",
-            "messages[0].content[0]: expected an object, found a string at byte 39",
-        ),
-        (
-            b"{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}]}",
-            "messages[0].content[0].type: missing at byte 39",
-        ),
-        (
-            b"{\"messages\":[{\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"text\"}]}]}",
-            "messages[0].content[1].text: missing at byte 52",
-        ),
-        (
-            b"{\"messages\":[{\"content\":[{\"type\":\"text\",\"text\":{}}]}]}",
-            "messages[0].content[0].text: expected a string, found an object at byte 47",
-        ),
-        (b"{\"messages\":[{\"tool_calls\":{}}]}", "messages[0].tool_calls: expected an array, found an object at byte 27"),
-        (b"{\"stream\":\"true\"}", "stream: expected a boolean, found a string at byte 10"),
-        (
-            b"{\"stream_options\":{\"include_usage\":1}}",
-            "stream_options.include_usage: expected a boolean, found a number at byte 35",
-        ),
-        (b"{\"tools\":{}}", "tools: expected an array, found an object at byte 9"),
-        (b"{\"max_tokens\":\"9\"}", "max_tokens: expected a whole number, found a string at byte 14"),
-        (
-            b"{\"max_tokens\":1.5}",
-            "max_tokens: expected a whole number, found one with a fraction or exponent at byte 14",
-        ),
-        (b"{\"n\":1e3}", "n: expected a whole number, found one with a fraction or exponent at byte 5"),
-        (b"{\"user\":1}", "user: expected a string, found a number at byte 8"),
-        (b"{\"metadata\":[]}", "metadata: expected an object, found an array at byte 12"),
-        (b"{\"response_format\":\"json\"}", "response_format: expected an object, found a string at byte 19"),
-        (
-            b"{\"response_format\":{\"type\":1}}",
-            "response_format.type: expected a string, found a number at byte 27",
-        ),
-        (b"{\"modalities\":[1]}", "modalities[0]: expected a string, found a number at byte 15"),
     ] {
         assert_eq!(refused(body), wanted, "{}", String::from_utf8_lossy(body));
     }
@@ -537,14 +606,7 @@ fn a_cut_through_a_character_leaves_it_out() {
 
 #[test]
 fn a_cut_body_is_still_held_to_the_grammar_and_shape() {
-    for body in [
-        "[",
-        "{\"model\":1",
-        "{\"a\":01",
-        "{}",
-        "{\"messages\":[]",
-        "{\"a\":\"\u{1}",
-    ] {
+    for body in ["[", "{\"a\":01", "{\"a\":\"\u{1}", "{}}"] {
         assert!(
             parse(Format::OpenAiChat, body.as_bytes(), false).is_err(),
             "{body}"

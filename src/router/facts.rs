@@ -23,6 +23,9 @@ pub fn gather<'a>(
     Facts {
         classification: None,
         user: request.user.as_deref(),
+        other_users: &request.other_users,
+        other_asked: &request.other_models,
+        asides: &request.asides,
         asked: request.model.as_deref().unwrap_or(&policy.default_profile),
         sensitive: find_sensitive(policy, request),
         pinned: false,
@@ -40,7 +43,7 @@ fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
     let rules = policy.rules.iter().map(|rule| rule.when.sensitive);
     let wanted = rules.fold(Sensitivity::NONE, Sensitivity::union);
     let mut found = Sensitivity::NONE;
-    for message in &request.messages {
+    for message in request.messages.iter().chain(&request.asides) {
         if found.contains(wanted) {
             return found;
         }

@@ -159,12 +159,44 @@ fn a_model_without_a_backend_is_not_found() {
     assert_eq!(rejection.message, "the model `planned` has no backend");
 }
 
+/// What the API allows, times what the model can write, is the most that a client's numbers can cost.
+#[test]
+fn no_number_of_a_client_costs_more_than_the_api_and_the_model_allow() {
+    let policy = demo();
+    let cost = |fields: &str| decision(&policy, fields).estimate.cost_usd;
+    let most = cost(r#""model": "gpt-4.1", "n": 128,"#);
+    for n in [
+        "4000000000",
+        "4e9",
+        "\"4000000000\"",
+        "99999999999999999999",
+        "1e300",
+    ] {
+        let fields = format!(r#""model": "gpt-4.1", "n": {n},"#);
+        assert_eq!(cost(&fields), most, "{n}");
+    }
+    assert_eq!(
+        cost(r#""model": "gpt-4.1", "n": -1,"#),
+        cost(r#""model": "gpt-4.1","#)
+    );
+    assert_eq!(
+        cost(r#""model": "gpt-4.1", "n": 0,"#),
+        cost(r#""model": "gpt-4.1","#)
+    );
+    let prompts = format!(
+        r#"{{"model": "gpt-4.1", "n": 4000000000, "best_of": 4000000000, "prompt": [{}"a"]}}"#,
+        r#""a","#.repeat(100_000)
+    );
+    let request = crate::request::parse(Format::OpenAiCompletions, prompts.as_bytes(), true);
+    assert_eq!(request.map(|one| one.choices), Ok(2048));
+}
+
 #[test]
 fn a_body_that_is_no_request_goes_by_or_is_refused_as_the_policy_says() {
     let bypass = demo();
     let reject = Policy::compile(&DEMO.replacen('{', r#"{"on_invalid_request": "reject","#, 1));
     let reject = reject.unwrap();
-    for body in ["", "{", "[]", "\u{0}\u{1}", r#"{"messages": 1}"#] {
+    for body in ["", "{", "[]", "\u{0}\u{1}", r#"{"messages": 1]"#] {
         assert!(
             matches!(
                 route(&bypass, body),
@@ -317,6 +349,9 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
         let facts = Facts {
             classification: Some(&said),
             user: None,
+            other_users: &[],
+            other_asked: &[],
+            asides: &[],
             asked: "auto",
             sensitive: Sensitivity::NONE,
             pinned: false,
@@ -350,6 +385,9 @@ fn rules_add_up_and_the_earlier_wins() {
     let facts = Facts {
         classification: None,
         user: None,
+        other_users: &[],
+        other_asked: &[],
+        asides: &[],
         asked: "auto",
         sensitive: Sensitivity::NONE,
         pinned: false,

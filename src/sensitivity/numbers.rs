@@ -5,7 +5,7 @@
 //! fit.
 
 use super::Sensitivity;
-use super::scan::{DIGIT, Group, LOWER, UPPER};
+use super::scan::{DIGIT, Group, UPPER};
 
 /// What stands between two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

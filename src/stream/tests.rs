@@ -206,7 +206,7 @@ fn headers_of_ours_are_removed_whatever_the_request_is() {
 
 #[test]
 fn a_body_that_cannot_be_read_goes_to_the_default_cluster_untouched() {
-    for body in ["", "{", "[]", "null", "\u{0}", "{\"messages\": 3}"] {
+    for body in ["", "{", "[]", "null", "\u{0}", "{\"messages\": 3]"] {
         let mut host = Host::chat(POLICY, body);
         assert!(!host.held, "{body}");
         assert_eq!(host.header("x-to"), Some("fallback"));
@@ -226,7 +226,7 @@ fn a_body_that_cannot_be_read_goes_to_the_default_cluster_untouched() {
 fn a_body_that_cannot_be_read_is_refused_where_the_policy_says_so() {
     let host = Host::chat(
         &policy_with(r#""on_invalid_request": "reject""#),
-        "{\"messages\": 3}",
+        "[\"messages\"]",
     );
     let reply = host.reply().unwrap();
     assert_eq!((reply.status, reply.details), (400, "invalid_request"));

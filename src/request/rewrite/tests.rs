@@ -114,7 +114,7 @@ fn every_model_is_replaced_so_that_no_server_sees_another() {
     check(
         r#"{"Model":"gpt","model":"auto",REST,"MODEL":"gpt","m\u004fdel":7}"#,
         "big",
-        r#"{"Model":"big","model":"big",REST,"MODEL":"big","m\u004fdel":7}"#,
+        r#"{"Model":"big","model":"big",REST,"MODEL":"big","m\u004fdel":"big"}"#,
     );
     check(
         r#"{"MODEL":"gpt",REST}"#,
