@@ -1,13 +1,14 @@
-//! The chain of backends that a request may be tried at, as it travels in a request header from the decision to each
-//! attempt.
+//! The chain of backends that a request may be tried at, as it travels in Envoy's filter state from the decision to each
+//! attempt. No header carries it, so no backend sees it.
 //!
-//! Envoy picks the cluster of each attempt by the start of that header, and the attempt's filter moves the chain on. Backends
-//! see the header, so it holds no names: `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234;5d1e22a0;…` are the backends in the order in which
+//! Envoy picks the cluster of each attempt by its start, and the attempt's filter moves the chain on.
+//! `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234;5d1e22a0;…` are the backends in the order in which
 //! they are to be tried, the one that the body is written for, how many attempts there were, how many bytes were put before
-//! the path, the length of the body as it was decided on (`-` where it states none), and the policy that decided: its mark, and
-//! the plugin configuration under which it is published.
+//! the path (`v` behind it where they stand in for `/v1`), the length of the body as it was decided on (`-` where it states
+//! none), the policy that decided (its mark, and the plugin configuration under which it is published), when the client's
+//! time is over, and how many tokens have to be written before the client sees anything.
 
-use crate::registry::{BackendId, Registry};
+use crate::registry::{Backend, BackendId, Registry};
 
 /// How a request gets to another backend when an attempt fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +67,45 @@ pub fn aggregate_links(backends: usize, most: usize) -> usize {
     links
 }
 
+/// Every chain of two to `links` of these clusters, each in order: there is an aggregate cluster for each.
+pub fn aggregates<'a>(clusters: &[&'a str], links: usize) -> Vec<Vec<&'a str>> {
+    let mut all = Vec::new();
+    let mut last: Vec<Vec<&str>> = clusters.iter().map(|cluster| vec![*cluster]).collect();
+    for _ in 1..links {
+        let mut next = Vec::new();
+        for chain in &last {
+            for cluster in clusters.iter().filter(|one| !chain.contains(one)) {
+                let mut longer = chain.clone();
+                longer.push(cluster);
+                next.push(longer);
+            }
+        }
+        all.extend(next.iter().cloned());
+        last = next;
+    }
+    all
+}
+
+/// The first name that two of these clusters and of their aggregates have in common, and the aggregate that has it.
+pub fn aggregate_collision<'a>(
+    clusters: &[&'a str],
+    links: usize,
+) -> Option<(String, Vec<&'a str>)> {
+    // Only a member's own sign can make one name look like another.
+    if !clusters.iter().any(|cluster| cluster.contains('+')) {
+        return None;
+    }
+    let mut names: Vec<String> = clusters.iter().map(|one| (*one).to_owned()).collect();
+    aggregates(clusters, links).into_iter().find_map(|chain| {
+        let name = aggregate_name(chain.iter().copied());
+        if names.contains(&name) {
+            return Some((name, chain));
+        }
+        names.push(name);
+        None
+    })
+}
+
 /// A chain under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
@@ -77,10 +117,34 @@ pub struct Chain {
     pub attempts: u32,
     /// How many bytes of the path were put there by the attempt before.
     pub path_prefix: usize,
+    /// Whether these bytes stand in for the `/v1` that the client's path begins with.
+    pub replaces_version: bool,
     /// The body's length as the decision left it; `None` where the request states none.
     pub content_length: Option<u64>,
     /// The policy that decided: what its names mean, it says, though another one may be in force by now.
     pub origin: Origin,
+    /// How long the client waits.
+    pub patience: Patience,
+}
+
+/// How long a client waits for the first byte of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Patience {
+    /// When its time is over, in nanoseconds since 1970; 0 where nobody knows.
+    pub until_ns: u64,
+    /// How many tokens a backend has to write before it sends anything: 0 for a stream.
+    pub tokens: u32,
+}
+
+impl Patience {
+    /// Whether `backend` usually answers before the client's time is over.
+    pub fn lasts(&self, backend: &Backend, now_ns: u64) -> bool {
+        let latency = &backend.latency;
+        let generation_ms = 1000.0 * self.tokens as f32 / latency.tokens_per_second;
+        let needed_ms = latency.first_token_p50_ms + generation_ms;
+        let left_ms = self.until_ns.saturating_sub(now_ns) / 1_000_000;
+        self.until_ns == 0 || left_ms as f32 >= needed_ms
+    }
 }
 
 /// Which policy decided on a request.
@@ -106,6 +170,7 @@ impl Chain {
         origin: Origin,
         backends: &[BackendId],
         content_length: Option<u64>,
+        patience: Patience,
     ) -> Chain {
         let links: Vec<u32> = backends
             .iter()
@@ -117,12 +182,14 @@ impl Chain {
             links,
             attempts: 0,
             path_prefix: 0,
+            replaces_version: false,
             content_length,
             origin,
+            patience,
         }
     }
 
-    /// As it stands in the header.
+    /// As it stands in the filter state.
     pub fn to_text(&self) -> String {
         let mut text = String::with_capacity(self.links.len() * 9 + 64);
         for link in &self.links {
@@ -135,6 +202,9 @@ impl Chain {
             text.push(';');
             push_decimal(&mut text, number);
         }
+        if self.replaces_version {
+            text.push('v');
+        }
         text.push(';');
         match self.content_length {
             Some(length) => push_decimal(&mut text, length),
@@ -146,20 +216,28 @@ impl Chain {
         for half in [self.origin.plugin >> 32, self.origin.plugin] {
             push_link(&mut text, half as u32);
         }
+        for number in [self.patience.until_ns, u64::from(self.patience.tokens)] {
+            text.push(';');
+            push_decimal(&mut text, number);
+        }
         text
     }
 
-    /// Reads a header's value; `None` where it is no chain.
+    /// Reads it again; `None` where it is no chain.
     pub fn parse(value: &[u8]) -> Option<Chain> {
         let mut parts = std::str::from_utf8(value).ok()?.split(';');
         let mut links = Vec::new();
         for part in parts.next()?.split_terminator('.') {
             links.push(u32::from_str_radix(part, 16).ok()?);
         }
+        let written_for = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let attempts = parts.next()?.parse().ok()?;
+        let prefix = parts.next()?;
         let chain = Chain {
-            written_for: u32::from_str_radix(parts.next()?, 16).ok()?,
-            attempts: parts.next()?.parse().ok()?,
-            path_prefix: parts.next()?.parse().ok()?,
+            written_for,
+            attempts,
+            path_prefix: prefix.strip_suffix('v').unwrap_or(prefix).parse().ok()?,
+            replaces_version: prefix.ends_with('v'),
             content_length: match parts.next()? {
                 "-" => None,
                 length => Some(length.parse().ok()?),
@@ -167,6 +245,10 @@ impl Chain {
             origin: Origin {
                 policy: u32::from_str_radix(parts.next()?, 16).ok()?,
                 plugin: u64::from_str_radix(parts.next()?, 16).ok()?,
+            },
+            patience: Patience {
+                until_ns: parts.next()?.parse().ok()?,
+                tokens: parts.next()?.parse().ok()?,
             },
             links,
         };
@@ -211,10 +293,15 @@ mod tests {
             written_for: link("gpu"),
             attempts: 3,
             path_prefix: 7,
+            replaces_version: true,
             content_length: None,
             origin: Origin {
                 policy: 0x0042_fe00,
                 plugin: 0x0123_4567_89ab_cdef,
+            },
+            patience: Patience {
+                until_ns: 1_700_000_000_123_456_789,
+                tokens: 800,
             },
         };
         assert_eq!(Chain::parse(chain.to_text().as_bytes()).unwrap(), chain);
@@ -235,11 +322,12 @@ mod tests {
         for text in [
             "",
             ";",
-            ";0;0;0;-;0;0",
-            "zz.;0;0;0;-;0;0",
-            "1.;1;1;1;1;1",
+            ";0;0;0;-;0;0;0;0",
+            "zz.;0;0;0;-;0;0;0;0",
             "1.;1;1;1;1;1;1;1",
-            "1.;1;-1;0;0;0;0",
+            "1.;1;1;1;1;1;1;1;1;1",
+            "1.;1;-1;0;0;0;0;0;0",
+            "1.;1;1;v;1;1;1;1;1",
         ] {
             assert_eq!(Chain::parse(text.as_bytes()), None, "{text}");
         }

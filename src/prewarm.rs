@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use crate::chain::{self, Chain, Failover, Origin};
+use crate::chain::{self, Chain, Failover, Origin, Patience};
 use crate::registry::{Apis, Backend};
 use crate::request::Format;
 
@@ -60,8 +60,10 @@ pub fn call(backend: &Backend, failover: Failover, origin: Origin) -> Call {
             written_for: link,
             attempts: 0,
             path_prefix: 0,
+            replaces_version: false,
             content_length: Some(body.len() as u64),
             origin,
+            patience: Patience::default(),
         };
         headers.push((CHAIN_HEADER, chain.to_text()));
     }

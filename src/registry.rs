@@ -200,6 +200,39 @@ pub struct Latency {
     pub tokens_per_second: f32,
 }
 
+/// How long a backend may keep silent before it is given up, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timeouts {
+    /// To the first byte of a streamed answer.
+    pub first_token_ms: f32,
+    /// To an answer in one piece; `None` where that depends on how long it may be.
+    pub answer_ms: Option<f32>,
+    /// Between two parts of an answer.
+    pub pause_ms: f32,
+    /// To the end of an answer; `None` where it may take as long as it likes.
+    pub total_ms: Option<f32>,
+}
+
+impl Timeouts {
+    /// The longest pause within an answer where nothing is stated: thinking takes minutes.
+    pub const PAUSE_MS: f32 = 300_000.0;
+    /// The length of an answer where the request does not bound it.
+    pub const LONG_ANSWER_TOKENS: u32 = 4096;
+
+    /// The limit on the first byte of a stream where none is stated: four times what is rare already, so that a slow answer is
+    /// not taken for none.
+    pub fn usual_first_token_ms(latency: &Latency) -> f32 {
+        (latency.first_token_p99_ms * 4.0).max(10_000.0)
+    }
+
+    /// The limit on an answer in one piece, of up to so many tokens.
+    pub fn whole_ms(&self, latency: &Latency, tokens: u32) -> f32 {
+        let generation_ms = 1500.0 * tokens as f32 / latency.tokens_per_second;
+        self.answer_ms
+            .unwrap_or((self.first_token_ms + generation_ms).max(60_000.0))
+    }
+}
+
 /// A logical LLM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -232,6 +265,8 @@ pub struct Backend {
     pub price: Price,
     /// How fast it is.
     pub latency: Latency,
+    /// How long it may keep silent.
+    pub timeouts: Timeouts,
     /// The APIs that it speaks.
     pub apis: Apis,
     /// The operator's tags, such as `on-prem` or `eu`, sorted.

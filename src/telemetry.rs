@@ -18,9 +18,9 @@ pub mod header {
     pub const PREFIX: &str = "x-pointsman-";
     /// The header that names the upstream cluster, unless the plugin configuration names another.
     pub const CLUSTER: &str = "x-pointsman-cluster";
-    /// The backends that the request may be tried at; see [`crate::chain`].
+    /// At how many backends the request may be tried, so that a route can say what follows an attempt that fails.
     pub const CHAIN: &str = "x-pointsman-chain";
-    /// Set where the answer is to be streamed, so that a route can end an attempt whose first token does not come.
+    /// Set where the answer is to be streamed: the longest pause within it, in milliseconds, so that a route can allow it.
     pub const STREAM: &str = "x-pointsman-stream";
     /// Version of this list of response headers.
     pub const SCHEMA_VERSION: &str = "x-pointsman-schema-version";

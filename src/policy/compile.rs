@@ -8,10 +8,11 @@ use super::compile_rules::{Known, compile_rules};
 use super::compile_traffic::compile_traffic;
 use super::document::{self, Node};
 use super::profile::{Limit, Limits, Profile, Weights};
-use super::reach::{compile_credentials, compile_endpoint, compile_health};
+use super::reach::{check_cluster, compile_credentials, compile_endpoint, compile_health};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
+use super::timeouts::compile_timeouts;
 use super::validate::validate;
 use super::warming::{check_profile_ramps, compile_cold, compile_profile_ramp, compile_ramp};
 use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy, Problem};
@@ -185,6 +186,16 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
                 unknown("model", model_name, &known),
             );
         }
+        let latency = compile_latency(node.get("latency"), index, problems);
+        let named = if node.get("cluster").is_some() {
+            "cluster"
+        } else {
+            "name"
+        };
+        if let Some(node) = node.get(named) {
+            let name = node.text().unwrap_or_default();
+            check_cluster(node, name, &format!("backends[{index}].{named}"), problems);
+        }
         Backend {
             name: name.to_owned(),
             cluster: text_of(node, "cluster").unwrap_or(name).to_owned(),
@@ -194,7 +205,8 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
                 .and_then(Accelerator::find)
                 .unwrap_or(Accelerator::Gpu),
             price: compile_price(node.get("price")),
-            latency: compile_latency(node.get("latency"), index, problems),
+            timeouts: compile_timeouts(node, &latency, index, problems),
+            latency,
             apis: compile_apis(node),
             tags: compile_tags(node),
             endpoint: compile_endpoint(node, index, problems),

@@ -25,8 +25,10 @@ pub mod source_traffic;
 pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 pub mod traffic;
 mod validate;
+mod validate_reach;
 mod validate_rules;
 mod validate_traffic;
 pub mod verify;

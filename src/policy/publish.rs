@@ -5,10 +5,10 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::shape::{Field, Kind, Shape};
-use super::{reach, source, source_calibration, source_rules, source_traffic, warming};
+use super::{reach, source, source_calibration, source_rules, source_traffic, timeouts, warming};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 20] = [
+const SHAPES: [&Shape; 21] = [
     &source::POLICY,
     &source::MODEL,
     &source_calibration::CALIBRATION,
@@ -16,6 +16,7 @@ const SHAPES: [&Shape; 20] = [
     &source::PRICE,
     &source::LATENCY,
     &source::FIRST_TOKEN,
+    &timeouts::TIMEOUTS,
     &reach::CREDENTIALS,
     &warming::PREWARM,
     &warming::RAMP,

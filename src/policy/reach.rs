@@ -93,6 +93,17 @@ fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
     if host.is_empty() || !host.bytes().all(is_host) {
         return Err("names no host");
     }
+    // What clients ask for comes behind it.
+    let apis = [
+        "/chat/completions",
+        "/completions",
+        "/responses",
+        "/embeddings",
+        "/messages",
+    ];
+    if apis.iter().any(|api| ["/", path].concat().ends_with(api)) {
+        return Err("ends in the path of an API, which comes from the request: end it before that");
+    }
     let path = if path.is_empty() {
         String::new()
     } else {
@@ -104,6 +115,17 @@ fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
         port,
         path,
     })
+}
+
+/// Refuses a cluster whose name a header cannot carry as it is: the cluster that was meant would never be found.
+pub(super) fn check_cluster(node: &Node, name: &str, path: &str, problems: &mut Problems<'_>) {
+    let fits = name
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if !fits || name != name.trim() {
+        let message = format!("{} cannot stand in a header as it is", quote(name));
+        problems.add(node.at, path, message);
+    }
 }
 
 /// Compiles `health` of the backend at `index`.
@@ -201,6 +223,8 @@ mod tests {
             "http://gpu:x",
             "http://g pu",
             "http://gpu/a?b",
+            "https://api.example.com/v1/chat/completions",
+            "https://api.example.com/v1/messages/",
         ] {
             assert!(parse_endpoint(text).is_err(), "{text}");
         }

@@ -12,7 +12,7 @@ use super::*;
 use crate::ability::Ability;
 use crate::classifier::{Domain, SKILL_COUNT, Task};
 use crate::ramp::Ramp;
-use crate::registry::{Accelerator, Latency, Price};
+use crate::registry::{Accelerator, Latency, Price, Timeouts};
 
 fn model(name: &str, skill: f32) -> Model {
     Model {
@@ -41,6 +41,12 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
             cached_input: usd,
             cache_write: usd,
             output: usd,
+        },
+        timeouts: Timeouts {
+            first_token_ms: 10_000.0,
+            answer_ms: None,
+            pause_ms: Timeouts::PAUSE_MS,
+            total_ms: None,
         },
         latency: Latency {
             first_token_p50_ms: 100.0,

@@ -5,12 +5,14 @@
 //! on for the attempt after it. Changes to headers stay for later attempts, those to the body do not: Envoy tries each time
 //! with the body that the decision left.
 
-use super::{Effect, Header, decimal, find};
+mod path;
+
+use super::{Effect, Header, Reply, decimal, find};
 use crate::chain::{Chain, Failover};
 use crate::policy::Policy;
 use crate::registry::Backend;
 use crate::request::{self, Format, rewrite};
-use crate::telemetry::{self, header};
+use crate::telemetry::{self, header, state};
 
 /// What happened to an attempt.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,10 @@ pub enum AttemptEvent<'a> {
         end_of_stream: bool,
         /// Name of the backend that is tried, where the host's metadata say so.
         host: Option<&'a str>,
+        /// The chain of the request; `None` where nothing was decided on it.
+        chain: Option<&'a [u8]>,
+        /// Nanoseconds since 1970.
+        now_ns: u64,
     },
     /// More of its body is there: how many bytes in all, and whether nothing follows them.
     Body {
@@ -86,7 +92,18 @@ impl Attempt {
                 headers,
                 end_of_stream,
                 host,
-            } => self.on_headers(headers, end_of_stream, host, site, &mut effects),
+                chain,
+                now_ns,
+            } => {
+                // A request that was not decided on is none of ours.
+                match chain.and_then(Chain::parse) {
+                    Some(chain) => {
+                        let request = (headers, end_of_stream, host, now_ns);
+                        self.on_headers(request, chain, site, &mut effects);
+                    }
+                    None => effects.push(Effect::Continue),
+                }
+            }
             AttemptEvent::Body {
                 held,
                 end_of_stream,
@@ -102,38 +119,35 @@ impl Attempt {
 
     fn on_headers(
         &mut self,
-        headers: &[Header<'_>],
-        end_of_stream: bool,
-        host: Option<&str>,
+        (headers, end_of_stream, host, now_ns): (&[Header<'_>], bool, Option<&str>, u64),
+        mut chain: Chain,
         site: &Site<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let chain = find(headers, header::CHAIN).and_then(Chain::parse);
-        // A request that was not decided on is none of ours.
-        let Some(mut chain) = chain else {
-            return effects.push(Effect::Continue);
-        };
+        hide(headers, effects);
         let backends = &site.policy.registry.backends;
         let Some(backend) = find_tried(&chain, host, site) else {
             effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
             restate_length(chain.content_length, effects);
             return effects.push(Effect::Continue);
         };
+        if chain.attempts > 0 && !chain.patience.lasts(backend, now_ns) {
+            return effects.extend([Effect::Reply(no_time_left()), Effect::Pause]);
+        }
         write_credentials(backend, &chain, headers, site, effects);
         let asked = asked_path(headers, &chain);
-        let prefix = backend
-            .endpoint
-            .as_ref()
-            .map_or("", |one| one.path.as_str());
-        if let Some(asked) = asked
-            && (!prefix.is_empty() || chain.path_prefix > 0)
-        {
-            set(":path", [prefix, asked].concat(), effects);
+        if let Some(asked) = &asked {
+            let start = path::start(backend.endpoint.as_ref(), asked);
+            if !start.put.is_empty() || chain.path_prefix > 0 {
+                set(":path", path::join(asked, &start), effects);
+            }
+            chain.path_prefix = start.put.len();
+            chain.replaces_version = start.replaces_version;
         }
         let first = chain.attempts == 0;
         let written_for = find_link(backends, Some(chain.written_for));
         let fits = written_for.is_some_and(|one| one.served_model == backend.served_model);
-        let format = asked.and_then(Format::of_body_at);
+        let format = asked.as_deref().and_then(Format::of_body_at);
         if fits && !first {
             // The attempt before may have stated the length of another body.
             restate_length(chain.content_length, effects);
@@ -147,11 +161,13 @@ impl Attempt {
             _ => None,
         };
         chain.attempts = chain.attempts.saturating_add(1);
-        chain.path_prefix = prefix.len();
         if site.failover == Failover::PerAttempt {
             chain.rotate();
         }
-        set(header::CHAIN, chain.to_text(), effects);
+        effects.push(Effect::SetState {
+            key: state::CHAIN,
+            value: chain.to_text(),
+        });
         match edit {
             Some(edit) => {
                 self.phase = Phase::Holding { edit, held: 0 };
@@ -224,9 +240,31 @@ fn find_tried<'a>(chain: &Chain, host: Option<&str>, site: &Site<'a>) -> Option<
 }
 
 /// The path that the client asked for.
-fn asked_path<'a>(headers: &[Header<'a>], chain: &Chain) -> Option<&'a str> {
+fn asked_path(headers: &[Header<'_>], chain: &Chain) -> Option<String> {
     let path = std::str::from_utf8(find(headers, ":path")?).ok()?;
-    path.get(chain.path_prefix..)
+    path::asked(path, chain.path_prefix, chain.replaces_version)
+}
+
+/// Takes out what is between Envoy and us: Envoy's router has read its headers, and no backend is to see them.
+fn hide(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
+    for (name, _) in headers {
+        let is_ours = name.starts_with(header::PREFIX.as_bytes());
+        if is_ours || name.starts_with(b"x-envoy-") {
+            effects.push(Effect::RemoveRequestHeader(name.to_vec()));
+        }
+    }
+}
+
+/// The answer where a backend failed and another would answer too late. Plain text: Envoy puts it into the API's form, as its
+/// own.
+fn no_time_left() -> Reply {
+    let text = "the backend failed, and too little of the client's time is left to ask another one";
+    Reply {
+        status: 504,
+        details: "no_time_left",
+        headers: Vec::new(),
+        body: text.as_bytes().to_vec(),
+    }
 }
 
 /// Puts the credentials of `backend` in, and takes out those that an earlier attempt may have left for another.

@@ -3,12 +3,24 @@
 use std::rc::Rc;
 
 use super::trace::printable;
-use super::{Effect, Worker};
-use crate::chain::{Chain, Failover, Origin, aggregate_name};
+use super::{Effect, Header, Worker, find};
+use crate::chain::{Chain, Failover, Origin, Patience, aggregate_name};
 use crate::decision::Decision;
 use crate::policy::Policy;
-use crate::registry::{BackendId, Registry};
-use crate::telemetry::header;
+use crate::registry::{Backend, BackendId, Registry, Timeouts};
+use crate::request::Request;
+use crate::telemetry::{header, state};
+
+/// How often a request is tried again at most: each time costs the client an answer's worth of waiting.
+const MOST_RETRIES: usize = 5;
+/// How long a client waits that does not say so, in milliseconds: what the SDKs of OpenAI and Anthropic do.
+const USUAL_PATIENCE_MS: u64 = 600_000;
+/// How many tokens an answer is taken to have where nothing tells.
+const USUAL_TOKENS: f32 = 256.0;
+/// How often Envoy tries again; read by its router alone.
+const MAX_RETRIES: &str = "x-envoy-max-retries";
+/// How long Envoy waits for the first byte of an attempt, in milliseconds; read by its router alone.
+const FIRST_BYTE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 
 /// The backends that a request may have been tried at.
 #[derive(Debug)]
@@ -55,13 +67,40 @@ impl Tried {
     }
 }
 
+/// How many milliseconds a client waits for its answer, or for the next part of it: the SDKs of OpenAI and Anthropic say it
+/// in seconds, an Envoy before this one in milliseconds.
+pub fn patience_ms(headers: &[Header<'_>]) -> u64 {
+    let stated = |name, unit_ms: f64| {
+        let text = std::str::from_utf8(find(headers, name)?).ok()?;
+        let number: f64 = text.trim().parse().ok()?;
+        let ms = number * unit_ms;
+        (1.0..=86_400_000.0).contains(&ms).then_some(ms as u64)
+    };
+    stated("x-stainless-timeout", 1000.0)
+        .or_else(|| stated("x-stainless-read-timeout", 1000.0))
+        .or_else(|| stated("x-envoy-expected-rq-timeout-ms", 1.0))
+        .unwrap_or(USUAL_PATIENCE_MS)
+}
+
+/// What is told of a request besides its decision.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Its length as the decision leaves it.
+    pub content_length: Option<u64>,
+    /// How long its client waits.
+    pub patience_ms: u64,
+    /// When that was asked, in nanoseconds since 1970.
+    pub now_ns: u64,
+}
+
 /// Names the cluster of the decision, and where attempts can fail over, the chain.
 pub fn name(
     worker: &Worker<'_>,
     policy: &Rc<Policy>,
     decision: &Decision,
-    streams: bool,
-    content_length: Option<u64>,
+    asked: &Asked<'_>,
     effects: &mut Vec<Effect>,
 ) -> Tried {
     let registry = &policy.registry;
@@ -72,7 +111,7 @@ pub fn name(
     };
     let mut backends = vec![decision.backend];
     backends.extend(decision.fallbacks.iter().copied());
-    backends.truncate(most.max(1));
+    backends.truncate(most.clamp(1, MOST_RETRIES + 1));
     let cluster = match worker.failover {
         Failover::Aggregate { .. } => aggregate_name(clusters(registry, &backends)),
         _ => clusters(registry, &backends)
@@ -82,25 +121,70 @@ pub fn name(
     };
     set_cluster(worker.cluster_header, &cluster, effects);
     if worker.failover != Failover::Off {
-        let chain = Chain::new(
-            registry,
-            Origin {
-                policy: policy.mark(),
-                plugin: worker.plugin,
-            },
-            &backends,
-            content_length,
-        );
-        set(header::CHAIN, chain.to_text(), effects);
-        if streams {
-            set(header::STREAM, "1".to_owned(), effects);
-        }
+        let origin = Origin {
+            policy: policy.mark(),
+            plugin: worker.plugin,
+        };
+        let patience = Patience {
+            until_ns: asked.now_ns.saturating_add(asked.patience_ms * 1_000_000),
+            tokens: tokens_before_first_byte(decision, asked.request),
+        };
+        let length = asked.content_length;
+        let chain = Chain::new(registry, origin, &backends, length, patience);
+        effects.push(Effect::SetState {
+            key: state::CHAIN,
+            value: chain.to_text(),
+        });
+        set(header::CHAIN, backends.len().to_string(), effects);
+        let tried = backends.iter().filter_map(|id| registry.backend(*id));
+        set_timers(tried, backends.len(), asked, effects);
     }
     Tried {
         policy: Rc::clone(policy),
         backends,
         failover: worker.failover,
     }
+}
+
+/// Tells Envoy how often to try, and how long to wait for the first byte. Its timer is the same for every attempt of a
+/// request, so it is the longest of the chain's, and never so long that nothing of the client's time is left for the next.
+/// Who is alone has all of that time.
+fn set_timers<'a>(
+    tried: impl Iterator<Item = &'a Backend>,
+    count: usize,
+    asked: &Asked<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    let request = asked.request;
+    let tokens = request.max_tokens.unwrap_or(Timeouts::LONG_ANSWER_TOKENS);
+    let (mut first_byte, mut pause) = (1.0_f32, 1.0_f32);
+    for backend in tried {
+        let limits = &backend.timeouts;
+        pause = pause.max(limits.pause_ms);
+        first_byte = first_byte.max(match request.stream {
+            true => limits.first_token_ms,
+            false => limits.whole_ms(&backend.latency, tokens),
+        });
+    }
+    if request.stream {
+        set(header::STREAM, (pause as u64).to_string(), effects);
+    }
+    if count > 1 {
+        let most = (asked.patience_ms / 2).max(1);
+        let limit = (first_byte as u64).clamp(1, most);
+        set(MAX_RETRIES, (count - 1).to_string(), effects);
+        set(FIRST_BYTE, limit.to_string(), effects);
+    }
+}
+
+/// How many tokens are written before the first byte is sent.
+fn tokens_before_first_byte(decision: &Decision, request: &Request<'_>) -> u32 {
+    if request.stream {
+        return 0;
+    }
+    let classification = decision.classification.as_ref();
+    let expected = classification.map_or(USUAL_TOKENS, |one| one.output_tokens);
+    (expected as u32).min(request.max_tokens.unwrap_or(u32::MAX))
 }
 
 fn clusters<'a>(

@@ -42,7 +42,7 @@ use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{Circumstances, Router};
 use crate::telemetry::{self, Metric, state};
 use account::Account;
-use chains::set_cluster;
+use chains::{Asked, patience_ms, set_cluster};
 use deciding::{decide, explain};
 use purpose::{Aim, Purpose, content_length, find, find_purpose, is_encoded, remove_our_headers};
 use trace::Trace;
@@ -98,6 +98,8 @@ struct Plan {
     format: Format,
     aim: Aim,
     content_length: Option<u64>,
+    /// How long the client waits.
+    patience_ms: u64,
     envelope: Envelope,
 }
 
@@ -228,6 +230,7 @@ impl Stream {
             format,
             aim,
             content_length: content_length(headers),
+            patience_ms: patience_ms(headers),
             envelope: policy.traffic.looks.read(headers, &policy.registry),
         };
         if is_encoded(headers) && aim != Aim::DryRun {
@@ -302,7 +305,7 @@ impl Stream {
         }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                let goes = self.route(&plan, &decision, bytes, request, worker, effects);
+                let goes = self.route(&plan, &decision, bytes, (request, now_ns), worker, effects);
                 if goes && plan.aim == Aim::Answer {
                     self.follow(&plan, *decision, request, now_ns, worker);
                 }
@@ -378,7 +381,7 @@ impl Stream {
         plan: &Plan,
         decision: &Decision,
         body: &[u8],
-        request: &Request<'_>,
+        (request, now_ns): (&Request<'_>, u64),
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
@@ -405,8 +408,13 @@ impl Stream {
                 content_length,
             });
         }
-        let (policy, streams) = (&plan.policy, request.stream);
-        let tried = chains::name(worker, policy, decision, streams, content_length, effects);
+        let asked = Asked {
+            request,
+            content_length,
+            patience_ms: plan.patience_ms,
+            now_ns,
+        };
+        let tried = chains::name(worker, &plan.policy, decision, &asked, effects);
         effects.push(Effect::ClearRouteCache);
         self.trace.tried(tried);
         match plan.aim {

@@ -498,7 +498,9 @@ fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
     host.send_headers(false);
     host.send_chunk(body.as_bytes(), true);
     assert_eq!(host.header("x-to"), Some("cluster-gpu"));
-    let chain = Chain::parse(host.header(header::CHAIN).unwrap().as_bytes()).unwrap();
+    let chain = Chain::parse(host.state(state::CHAIN).unwrap().as_bytes()).unwrap();
+    assert_eq!(host.header(header::CHAIN), Some("2"));
+    assert_eq!(host.header("x-envoy-max-retries"), Some("1"));
     // Pinned: the other backend of the same model, and no other model.
     assert_eq!(chain.links, [link("gpu-1"), link("lpu-1")]);
     let length = host.header("content-length").unwrap();

@@ -36,6 +36,8 @@ pub const CACHED_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 /// `shadow` where the decision was only reported.
 pub const MODE: &str = "pointsman.mode";
+/// The chain of a request, for its attempts; see [`crate::chain`]. Nobody else has a use for it.
+pub const CHAIN: &str = "pointsman.chain";
 /// All of them and what they say, in the order of the documentation. Each is set before Envoy ends the request's span, if its
 /// answer came to its end.
 pub const ALL: &[(&str, &str)] = &[

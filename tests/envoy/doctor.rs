@@ -12,6 +12,7 @@ use crate::world::Case;
 pub const TESTS: &[Test] = &[
     ("doctor::shipped_is_healthy", shipped_is_healthy),
     ("doctor::faults_are_found", faults_are_found),
+    ("doctor::a_dead_backend_is_found", a_dead_backend_is_found),
 ];
 
 /// The exit status, and the names of the checks that found an error.
@@ -51,4 +52,18 @@ fn faults_are_found(case: &Case) {
     found.sort_unstable();
     assert_eq!(found, ["clusters", "failure_policy", "hygiene"]);
     assert_eq!(status, Some(1));
+}
+
+/// Nobody listens where the cluster says; no request has told Envoy so yet.
+fn a_dead_backend_is_found(case: &Case) {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = dead.local_addr().unwrap();
+    drop(dead);
+    let backends = case.backends().clusters();
+    let clusters = backends.map(|(name, own)| (name, if name == "lpu" { address } else { own }));
+    let envoy = case.start(&case.config().with_clusters(clusters));
+    assert_eq!(
+        examine(case, &envoy),
+        (Some(1), vec!["backends".to_owned()])
+    );
 }

@@ -19,6 +19,7 @@ mod clients;
 mod corpus;
 mod counting;
 mod doctor;
+mod examples;
 mod failover;
 mod faults;
 mod hygiene;
@@ -28,6 +29,8 @@ mod otlp;
 mod policies;
 mod remote;
 mod remote_failover;
+mod sealed;
+mod timers;
 mod traps;
 mod warmth;
 mod world;
@@ -78,6 +81,7 @@ fn all() -> impl Iterator<Item = Test> {
         clients::TESTS,
         counting::TESTS,
         doctor::TESTS,
+        examples::TESTS,
         failover::TESTS,
         faults::TESTS,
         hygiene::TESTS,
@@ -88,6 +92,8 @@ fn all() -> impl Iterator<Item = Test> {
         policies::TESTS,
         remote::TESTS,
         remote_failover::TESTS,
+        sealed::TESTS,
+        timers::TESTS,
         traps::TESTS,
         warmth::TESTS,
     ]

@@ -240,15 +240,40 @@ fn of_envoy_gateway(case: &Case, documents: &[Value]) -> Value {
     });
     let gpu = case.backends().get("gpu").unwrap().address;
     let mut patched = bootstrap(&listener, &[cluster(route, gpu)]);
-    // The host that routes is the first one.
-    let hosts = "/static_resources/listeners/0/default_filter_chain/filters/0/typed_config/route_config/virtual_hosts";
-    patched
-        .pointer_mut(hosts)
+    // What authenticates clients stands before the router, as Envoy Gateway puts it there.
+    let manager = "/static_resources/listeners/0/default_filter_chain/filters/0/typed_config";
+    let filters = format!("{manager}/http_filters");
+    let authenticates = json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"},
+    });
+    let list = patched
+        .pointer_mut(&filters)
         .unwrap()
         .as_array_mut()
-        .unwrap()
-        .swap(0, 1);
+        .unwrap();
+    list.insert(1, authenticates);
     mesh::apply_patch_policy(&mut patched, of_kind(documents, "EnvoyPatchPolicy")).unwrap();
+    let list = patched.pointer(&filters).unwrap().as_array().unwrap();
+    let place = |name: &str| list.iter().position(|one| one["name"] == name).unwrap();
+    assert!(place("envoy.filters.http.jwt_authn") < place("pointsman"));
+    assert!(place("pointsman") < place("envoy.filters.http.router"));
+    // Every virtual host follows decisions, not only the first.
+    let hosts = patched.pointer(&format!("{manager}/route_config/virtual_hosts"));
+    for host in hosts.unwrap().as_array().unwrap() {
+        let routes = host["routes"].as_array().unwrap().iter();
+        let followed = routes.filter(|route| {
+            let way = &route["route"];
+            way.get("cluster_header").is_some()
+                || way.get("inline_cluster_specifier_plugin").is_some()
+        });
+        assert!(followed.count() > 0, "{}", host["name"]);
+        assert!(
+            host["request_headers_to_remove"].is_array(),
+            "{}",
+            host["name"]
+        );
+    }
     let proxy = of_kind(documents, "EnvoyProxy");
     let more = proxy["spec"]["bootstrap"]["value"].as_str().unwrap();
     mesh::merge(&mut patched, &serde_yaml_ng::from_str(more).unwrap());
@@ -266,7 +291,8 @@ fn of_envoy_gateway(case: &Case, documents: &[Value]) -> Value {
         // The tests' backends speak plain HTTP.
         cluster.as_object_mut().unwrap().remove("transport_socket");
     }
-    patched
+    let text = patched.to_string().replace("https://", "http://");
+    serde_json::from_str(&text).unwrap()
 }
 
 fn envoy_gateway(case: &Case) {

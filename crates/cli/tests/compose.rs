@@ -60,21 +60,23 @@ impl Compose {
             .collect()
     }
 
-    /// Files on this side and in the container, of a service's `SOURCE:TARGET:ro` mounts.
+    /// Files on this side and in the container, of a service's mounts. What is not there is an error: an engine would make a
+    /// folder of it, which no container could use and no build replace.
     fn mounts(&self, service: &str) -> Vec<(PathBuf, PathBuf)> {
-        let split = |mount: String| {
-            let parts: Vec<&str> = mount.split(':').collect();
-            assert!(
-                parts[0].starts_with("./"),
-                "{service}: `{mount}` is a volume"
+        let list = self.services[service]["volumes"].as_array();
+        let split = |mount: &Value| {
+            let part = |name: &str| mount[name].as_str().unwrap_or_default();
+            assert_eq!(part("type"), "bind", "{service}: {mount}");
+            let source = part("source");
+            assert!(source.starts_with("./"), "{service}: {mount} is a volume");
+            assert_eq!(mount["read_only"], true, "{service}: {mount}");
+            assert_eq!(
+                mount["bind"]["create_host_path"], false,
+                "{service}: {mount}"
             );
-            assert_eq!(parts[2..], ["ro"], "{service}: `{mount}` can be written to");
-            (files::root().join(parts[0]), PathBuf::from(parts[1]))
+            (files::root().join(source), PathBuf::from(part("target")))
         };
-        self.texts(service, "volumes")
-            .into_iter()
-            .map(split)
-            .collect()
+        list.into_iter().flatten().map(split).collect()
     }
 
     /// What a path in a container is on this side.
@@ -102,8 +104,18 @@ impl Compose {
     }
 
     fn plugin(&self) -> Plugin {
-        let text = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config/configuration/value";
-        let text = self.bootstrap.pointer(text).unwrap().as_str().unwrap();
+        let filters =
+            "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+        let mut filters = self
+            .bootstrap
+            .pointer(filters)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .iter();
+        let ours = filters.find(|one| one["name"] == "pointsman").unwrap();
+        let text = ours.pointer("/typed_config/config/configuration/value");
+        let text = text.unwrap().as_str().unwrap();
         Plugin::compile(text.as_bytes()).unwrap()
     }
 }

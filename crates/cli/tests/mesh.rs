@@ -295,10 +295,14 @@ fn the_names_agree() {
         (&patch[0]["kind"], &patch[0]["metadata"]["name"])
     );
     let port = &gateway["spec"]["listeners"][0]["port"];
-    assert_eq!(
-        patch[1]["spec"]["jsonPatches"][0]["name"],
-        format!("tcp-{port}")
-    );
+    let patches = patch[1]["spec"]["jsonPatches"].as_array().unwrap();
+    assert_eq!(patches[0]["name"], format!("tcp-{port}"));
+    // Behind whatever authenticates clients, on every virtual host.
+    for patch in patches {
+        let operation = patch["operation"].to_string();
+        assert!(!operation.contains("http_filters/0"), "{operation}");
+        assert!(!operation.contains("virtual_hosts/0"), "{operation}");
+    }
 
     // What kustomize puts together is there.
     let kustomization = &documents("envoy/istio/kustomization.yaml")[0];
@@ -363,6 +367,44 @@ fn what_a_mesh_cannot_do_is_refused() {
         told,
         "error: `gateway` is no label, such as `istio=ingressgateway`\n"
     );
+    // What only the filter of attempts does is not dropped without a word.
+    let directory = tempfile::tempdir().unwrap();
+    let changed = |backend: Value| {
+        let mut document: Value = serde_json::from_str(&read(policy)).unwrap();
+        let fields = document["backends"][3].as_object_mut().unwrap();
+        fields.extend(backend.as_object().unwrap().clone());
+        let file = directory.path().join("policy.json");
+        fs::write(&file, document.to_string()).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let keyed = changed(json!({"credentials": {"env": "KEY"}}));
+    for form in ["istio", "envoy-gateway"] {
+        let told = said(&[form, &keyed, "--failover", "off"]);
+        assert!(
+            told.contains(
+                "backend `serverless` has `credentials`, which the filter of attempts puts in"
+            ),
+            "{told}"
+        );
+        assert!(told.contains("`--envoy-version 1.39`"), "{told}");
+    }
+    let pathed =
+        changed(json!({"credentials": null, "endpoint": "https://api.provider.example/openai/v1"}));
+    let text = fs::read_to_string(&pathed)
+        .unwrap()
+        .replace("\"credentials\":null,", "");
+    fs::write(&pathed, text).unwrap();
+    let told = said(&["istio", &pathed, "--failover", "off"]);
+    assert!(
+        told.contains("an endpoint with the path `/openai/v1`"),
+        "{told}"
+    );
+    let limited = changed(json!({"timeouts": {"total_ms": 60_000}}));
+    let told = said(&["istio", &limited, "--failover", "off"]);
+    assert!(
+        told.contains("`timeouts.total_ms`, and its cluster is the mesh's"),
+        "{told}"
+    );
     // Endpoints of the mesh have no names that a chain could know them by.
     let told = said(&["istio", policy]);
     assert!(
@@ -379,4 +421,45 @@ fn what_a_mesh_cannot_do_is_refused() {
         told,
         "error: `--otlp` is for `render envoy` and `istio`: Envoy Gateway takes telemetry from its `EnvoyProxy` alone\n"
     );
+}
+
+/// Names that Envoy would refuse are refused here, with the clusters that they are made of.
+#[test]
+fn clusters_of_one_name_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.json");
+    let policy = |clusters: [&str; 3]| {
+        let backends = clusters.iter().enumerate().map(|(index, cluster)| {
+            json!({"name": format!("n{index}"), "cluster": cluster, "model": "m",
+                   "endpoint": format!("http://10.0.0.{index}:80"), "price": {"input": 1, "output": 1}})
+        });
+        let backends: Vec<Value> = backends.collect();
+        let text =
+            json!({"models": [{"name": "m", "benchmarks": {"mmlu": 0.5}}], "backends": backends});
+        fs::write(&file, text.to_string()).unwrap();
+    };
+    let path = file.to_str().unwrap();
+    let render =
+        |more: &[&str]| pointsman(&files::root(), &[&["render", "envoy", path], more].concat());
+    policy(["a", "b", "a+b"]);
+    let refused = render(&[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.starts_with(
+            "error: two clusters would be called `a+b`: one is an aggregate of `a` and `b`"
+        ),
+        "{told}"
+    );
+    // Newer Envoys need no aggregates.
+    assert!(render(&["--envoy-version", "1.40"]).status.success());
+    let checked = pointsman(&files::root(), &["check", path]);
+    let told = String::from_utf8(checked.stdout).unwrap();
+    assert!(told.contains("backends[2].cluster: for Envoy before 1.39 the aggregate of `a` and `b` is called `a+b` as well"), "{told}");
+    policy(["a", "b", "pointsman-otlp"]);
+    let told = String::from_utf8(render(&[]).stderr).unwrap();
+    assert!(told.contains("is one of Pointsman's own"), "{told}");
+    policy(["a", "b", " c"]);
+    let checked = pointsman(&files::root(), &["check", path]);
+    assert_eq!(checked.status.code(), Some(1));
 }

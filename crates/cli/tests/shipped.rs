@@ -124,7 +124,7 @@ fn older_envoys_get_aggregates_and_are_told_why() {
         refused,
         "error: `--failover per-attempt` needs Envoy 1.39 or newer: say so with `--envoy-version`\n"
     );
-    assert_eq!(run(&["envoy/policies/demo.json"]).status.code(), Some(2));
+    assert_eq!(run(&["envoy/istio/policy.json"]).status.code(), Some(2));
 }
 
 #[test]

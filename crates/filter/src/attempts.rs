@@ -7,7 +7,7 @@ use pointsman::policy::Policy;
 use pointsman::registry::Backend;
 use pointsman::stream::Effect;
 use pointsman::stream::attempt::{Attempt, AttemptEvent, Site};
-use pointsman::telemetry::{self, header};
+use pointsman::telemetry::{self, header, state};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -73,15 +73,26 @@ fn secret(backend: &Backend) -> Option<String> {
     fits.then_some(value)
 }
 
+/// The chain of the request: in the filter state, where the router has put it, or in the header of a call of the router's
+/// own, which has no such state. A client's header of that name never comes so far.
+fn chain(headers: &[(&[u8], &[u8])]) -> Option<Vec<u8>> {
+    let state = hostcalls::property(state::CHAIN.as_bytes()).ok();
+    state.or_else(|| {
+        let mut named = headers.iter();
+        let found = named.find(|(name, _)| *name == header::CHAIN.as_bytes());
+        found.map(|(_, value)| value.to_vec())
+    })
+}
+
 impl Context for Upstream {}
 
 impl HttpContext for Upstream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let bytes = exchange::told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
         let headers = pairs::decode(&bytes);
-        let mut named = headers.iter();
-        let chain = named.find(|(name, _)| *name == header::CHAIN.as_bytes());
-        let origin = chain.and_then(|(_, value)| Origin::of(value));
+        let chain = chain(&headers);
+        let chain = chain.as_deref();
+        let origin = chain.and_then(Origin::of);
         self.policy = origin.and_then(|origin| self.attempts.decided.by(origin));
         if origin.is_some() && self.policy.is_none() {
             metrics::count(&telemetry::ATTEMPTS_UNKNOWN);
@@ -97,6 +108,8 @@ impl HttpContext for Upstream {
             headers: &headers,
             end_of_stream,
             host,
+            chain,
+            now_ns: exchange::now_ns(),
         })
     }
 

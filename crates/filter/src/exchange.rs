@@ -311,7 +311,7 @@ fn attempts() -> Option<u64> {
         .map(|eight| u64::from_le_bytes(*eight))
 }
 
-fn now_ns() -> u64 {
+pub fn now_ns() -> u64 {
     told(hostcalls::now_ns()).unwrap_or(0)
 }
 

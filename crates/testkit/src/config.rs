@@ -9,7 +9,6 @@ use crate::files;
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-const PLUGIN: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";
 
 /// An Envoy bootstrap: `envoy/envoy.yaml`, changed.
 #[derive(Debug, Clone)]
@@ -28,10 +27,7 @@ impl Config {
         Ok(Config(document)
             .set("/admin/address", any.clone())
             .set(&format!("{LISTENER}/address"), any)
-            .set(
-                &format!("{PLUGIN}/vm_config/code/local/filename"),
-                json!(module),
-            ))
+            .set_plugin("vm_config/code/local/filename", json!(module)))
     }
 
     /// A whole configuration, as it is.
@@ -75,7 +71,20 @@ impl Config {
     /// The same with a field of the module's plugin configuration set, such as `vm_config/vm_id`.
     #[must_use]
     pub fn set_plugin(self, path: &str, value: Value) -> Config {
-        self.set(&format!("{PLUGIN}/{path}"), value)
+        let plugin = self.plugin();
+        self.set(&format!("{plugin}/{path}"), value)
+    }
+
+    /// Where the module's filter has its configuration: others may stand before it.
+    fn plugin(&self) -> String {
+        let filters = format!("{MANAGER}/http_filters");
+        let list = self.get(&filters).and_then(Value::as_array);
+        let is_ours = |one: &Value| one["name"] == "pointsman";
+        let at = list.and_then(|filters| filters.iter().position(is_ours));
+        match at {
+            Some(at) => format!("{filters}/{at}/typed_config/config"),
+            None => missing("the filter `pointsman`"),
+        }
     }
 
     /// The same with a field of the HTTP connection manager set.
@@ -111,7 +120,7 @@ impl Config {
     /// # Panics
     /// Where it is not JSON as text.
     pub fn plugin_configuration(&self) -> Value {
-        let text = self.get(&format!("{PLUGIN}/configuration/value"));
+        let text = self.get(&format!("{}/configuration/value", self.plugin()));
         text.and_then(Value::as_str)
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_else(|| missing("configuration"))
@@ -121,14 +130,14 @@ impl Config {
     #[must_use]
     pub fn with_plugin_configuration(self, configuration: &Value) -> Config {
         let text = format!("{configuration:#}");
-        self.set(&format!("{PLUGIN}/configuration/value"), json!(text))
+        self.set_plugin("configuration/value", json!(text))
     }
 
     /// The same without the module: Envoy with its default route alone.
     #[must_use]
     pub fn without_module(mut self) -> Config {
         match self.0.pointer_mut(&format!("{MANAGER}/http_filters")) {
-            Some(Value::Array(filters)) if filters.len() == 2 => drop(filters.remove(0)),
+            Some(Value::Array(filters)) => filters.retain(|one| one["name"] != "pointsman"),
             _ => missing("http_filters"),
         }
         self

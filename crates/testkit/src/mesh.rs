@@ -124,8 +124,17 @@ pub fn apply_patch_policy(bootstrap: &mut Value, policy: &Value) -> Result<(), S
             list(bootstrap, "/static_resources/clusters").push(value);
             continue;
         }
-        let resource = resource(bootstrap, kind.unwrap_or_default(), name);
-        let added = resource.is_some_and(|resource| add(resource, path, value));
+        let Some(resource) = resource(bootstrap, kind.unwrap_or_default(), name) else {
+            return Err(format!("there is no `{name}`"));
+        };
+        let places = match text("/operation/jsonPath") {
+            None => vec![String::new()],
+            Some(expression) => locate(resource, expression)?,
+        };
+        let mut added = !places.is_empty();
+        for place in places {
+            added &= add(resource, &format!("{place}{path}"), value.clone());
+        }
         if !added {
             return Err(format!("a patch of `{name}` finds no {path}"));
         }
@@ -230,6 +239,63 @@ fn resource<'b>(bootstrap: &'b mut Value, kind: &str, name: &str) -> Option<&'b 
             })
             .find(|one| one["name"] == name),
         _ => None,
+    }
+}
+
+/// The places that a JSONPath names, of the forms that `render` writes: `$` and members, `..` before the first, `[*]` or
+/// `[?(@.name == 'NAME')]` at the end.
+fn locate(resource: &Value, expression: &str) -> Result<Vec<String>, String> {
+    let unknown = || format!("the path `{expression}` is not known here");
+    let (path, filter) = expression
+        .strip_prefix('$')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .and_then(|rest| rest.split_once('['))
+        .ok_or_else(unknown)?;
+    let named = match filter {
+        "*" => None,
+        _ => Some(
+            filter
+                .strip_prefix("?(@.name == '")
+                .and_then(|rest| rest.strip_suffix("')"))
+                .ok_or_else(unknown)?,
+        ),
+    };
+    let mut lists = Vec::new();
+    match (path.strip_prefix(".."), path.strip_prefix('.')) {
+        (Some(member), _) => descend(resource, member, String::new(), &mut lists),
+        (None, Some(member)) => lists.push(format!("/{member}")),
+        _ => return Err(unknown()),
+    }
+    let mut found = Vec::new();
+    for list in lists {
+        let items = resource.pointer(&list).and_then(Value::as_array);
+        for (index, item) in items.into_iter().flatten().enumerate() {
+            if named.is_none_or(|name| item["name"] == name) {
+                found.push(format!("{list}/{index}"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Every place below `value` of a member of this name.
+fn descend(value: &Value, member: &str, place: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, inner) in members {
+                let place = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+                if name == member {
+                    found.push(place.clone());
+                }
+                descend(inner, member, place, found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, inner) in items.iter().enumerate() {
+                descend(inner, member, format!("{place}/{index}"), found);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{AT_LEAST_ZERO, MILLISECONDS, optional, required};
 use crate::policy::reach::CREDENTIALS;
 use crate::policy::shape::{Kind, Shape};
+use crate::policy::timeouts::TIMEOUTS;
 use crate::policy::warming;
 
 /// The names of [`crate::registry::Accelerator`].
@@ -48,6 +49,12 @@ pub const BACKEND: Shape = Shape {
             Kind::Object(&LATENCY),
             "a first token in 500 ms (p99 1500 ms), then 50 tokens per second",
             "How fast it answers.",
+        ),
+        optional(
+            "timeouts",
+            Kind::Object(&TIMEOUTS),
+            "limits that follow from `latency`, and 5 minutes for a pause",
+            "How long it may keep silent before it is given up.",
         ),
         optional(
             "apis",

@@ -1,7 +1,7 @@
 //! Attempts against a request that Envoy tries again and again: headers stay changed, the body does not.
 
 use super::*;
-use crate::chain::Origin;
+use crate::chain::{Origin, Patience};
 use crate::registry::BackendId;
 use crate::stream::testing::POLICY;
 
@@ -14,7 +14,11 @@ struct Request {
     body: String,
     /// Whether variables are set.
     secrets: bool,
+    now_ns: u64,
 }
+
+/// Stands for the filter state, which no backend sees.
+const STATE: &str = "(chain)";
 
 impl Request {
     /// For the backends of these indices in turn; the body is written for the first.
@@ -36,12 +40,16 @@ impl Request {
             Origin::default(),
             &ids,
             Some(body.len() as u64),
+            Patience {
+                until_ns: 60_000_000_000,
+                tokens: 0,
+            },
         );
         let headers = [
             (":path", "/v1/chat/completions?x=1".to_owned()),
             ("authorization", "Bearer client".to_owned()),
             ("content-length", body.len().to_string()),
-            (header::CHAIN, chain.to_text()),
+            (STATE, chain.to_text()),
         ];
         Request {
             policy,
@@ -49,6 +57,7 @@ impl Request {
             headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
             body,
             secrets: true,
+            now_ns: 0,
         }
     }
 
@@ -73,8 +82,10 @@ impl Request {
             headers: &headers,
             end_of_stream: false,
             host,
+            chain: find(&headers, STATE),
+            now_ns: self.now_ns,
         };
-        let mut counts = Vec::new();
+        let (mut counts, mut replied) = (Vec::new(), None);
         let mut effects = attempt.on(event, &site);
         let mut paused = false;
         loop {
@@ -92,7 +103,12 @@ impl Request {
                         body.splice(..edit.replace, edit.with);
                         self.set("content-length", content_length.map(decimal));
                     }
-                    Effect::Pause => paused = true,
+                    Effect::SetState { key, value } => {
+                        assert_eq!(key, state::CHAIN);
+                        self.set(STATE, Some(value));
+                    }
+                    Effect::Reply(reply) => replied = Some(reply.status),
+                    Effect::Pause => paused = replied.is_none(),
                     Effect::Continue => paused = false,
                     Effect::ReadBody { size } => question = Some(size),
                     Effect::Count(metric) => counts.push(metric.name.into_owned()),
@@ -126,6 +142,7 @@ impl Request {
             path: self.header(":path").unwrap().to_owned(),
             key: self.header("authorization").map(str::to_owned),
             counts,
+            replied,
         }
     }
 
@@ -146,6 +163,7 @@ struct Arrived {
     path: String,
     key: Option<String>,
     counts: Vec<String>,
+    replied: Option<u16>,
 }
 
 #[test]
@@ -200,9 +218,9 @@ fn a_missing_secret_takes_the_clients_key_out_and_is_counted() {
 #[test]
 fn an_unknown_backend_gets_the_body_of_the_decision_and_is_counted() {
     let mut request = Request::new(&[], &[1, 0], Failover::PerAttempt);
-    let mut chain = Chain::parse(request.header(header::CHAIN).unwrap().as_bytes()).unwrap();
+    let mut chain = Chain::parse(request.header(STATE).unwrap().as_bytes()).unwrap();
     chain.links = vec![17];
-    request.set(header::CHAIN, Some(chain.to_text()));
+    request.set(STATE, Some(chain.to_text()));
     request.set("content-length", Some("3".into()));
     let arrived = request.attempt(None);
     assert_eq!(arrived.model, "org/huge");
@@ -221,6 +239,8 @@ fn what_was_not_decided_on_is_left_alone() {
         headers: &[(b":path", b"/v1/chat/completions")],
         end_of_stream: false,
         host: None,
+        chain: None,
+        now_ns: 0,
     };
     assert_eq!(Attempt::new().on(event, &site), [Effect::Continue]);
 }
@@ -235,4 +255,60 @@ fn a_count_of_tokens_names_the_model_of_whoever_counts() {
     assert_eq!(request.attempt(None).model, "org/huge");
     let second = request.attempt(None);
     assert_eq!((second.model.as_str(), second.counts.len()), ("huge", 0));
+}
+
+#[test]
+fn an_endpoints_version_is_not_doubled_whatever_comes_before() {
+    let openai = r#""endpoint": "https://api.example.com/v1""#;
+    let azure = r#""endpoint": "https://x.example.com/openai/deployments/d""#;
+    let members = [("gpu-1", openai), ("cpu-1", azure)];
+    let mut request = Request::new(&members, &[1, 0, 2], Failover::PerAttempt);
+    let paths: Vec<String> = (0..4).map(|_| request.attempt(None).path).collect();
+    assert_eq!(
+        paths,
+        [
+            "/v1/chat/completions?x=1",
+            "/openai/deployments/d/chat/completions?x=1",
+            "/v1/chat/completions?x=1",
+            "/v1/chat/completions?x=1",
+        ]
+    );
+}
+
+#[test]
+fn backends_see_nothing_of_what_is_between_envoy_and_us() {
+    let mut request = Request::new(&[], &[1, 0], Failover::PerAttempt);
+    for name in [
+        "x-pointsman-chain",
+        "x-pointsman-cluster",
+        "x-envoy-expected-rq-timeout-ms",
+    ] {
+        request.set(name, Some("1".to_owned()));
+        request.attempt(None);
+        assert_eq!(request.header(name), None);
+    }
+}
+
+#[test]
+fn another_backend_is_asked_only_while_the_client_waits() {
+    let mut request = Request::new(&[], &[1, 0], Failover::PerAttempt);
+    // The first attempt is made whatever the clock says.
+    request.now_ns = 60_000_000_000;
+    assert_eq!(request.attempt(None).replied, None);
+    assert_eq!(request.attempt(None).replied, Some(504));
+    // Half a second is enough for a backend that usually takes a tenth.
+    request.now_ns = 59_400_000_000;
+    let chain = request.header(STATE).unwrap().as_bytes();
+    let chain = Chain::parse(chain).unwrap();
+    let backend = find_link(
+        &request.policy.registry.backends,
+        chain.links.first().copied(),
+    );
+    let usual = backend.unwrap().latency.first_token_p50_ms;
+    assert_eq!(
+        request.attempt(None).replied,
+        (usual > 600.0).then_some(504)
+    );
+    request.now_ns = 0;
+    assert_eq!(request.attempt(None).replied, None);
 }

@@ -208,7 +208,11 @@ mod tests {
     const CHAT: Call = Call::Answer(Format::OpenAiChat);
 
     fn gpu() -> Backend {
-        default_fleet().unwrap().remove(0)
+        let gpu = default_fleet().unwrap().remove(0);
+        Backend {
+            served_model: "llama-3.1-70b".to_owned(),
+            ..gpu
+        }
     }
 
     fn answer(call: Call, body: Value) -> Answer {

@@ -31,6 +31,19 @@ pub enum Fault {
         #[serde(default)]
         after_tokens: usize,
     },
+    /// It is silent for this long after so many tokens of the answer, and then goes on.
+    PauseMidStream {
+        /// Tokens that are sent before.
+        #[serde(default)]
+        after_tokens: usize,
+        /// Milliseconds of this world, whatever the time scale.
+        ms: u64,
+    },
+    /// It is silent for this long before it answers.
+    Delay {
+        /// Milliseconds of this world, whatever the time scale.
+        ms: u64,
+    },
     /// Everything takes this many times as long.
     Slow {
         /// The factor; under 1 it is faster.

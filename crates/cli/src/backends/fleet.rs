@@ -22,6 +22,7 @@ struct BackendSource {
     apis: Apis,
     #[serde(default = "gpu", deserialize_with = "accelerator")]
     accelerator: Accelerator,
+    endpoint: Option<String>,
     price: Option<PriceSource>,
     latency: Option<LatencySource>,
     simulate: Option<SimulateSource>,
@@ -98,6 +99,8 @@ pub struct Backend {
     pub name: String,
     /// The only `model` that it takes.
     pub served_model: String,
+    /// The port on this machine where the policy looks for it; `None` where it looks elsewhere, or nowhere.
+    pub port: Option<u16>,
     /// What it speaks.
     pub apis: Apis,
     /// The hardware that it plays.
@@ -187,6 +190,7 @@ impl BackendSource {
         };
         Backend {
             served_model: self.serves.unwrap_or(self.model),
+            port: self.endpoint.as_deref().and_then(port_here),
             name: self.name,
             apis: self.apis,
             accelerator: self.accelerator,
@@ -205,6 +209,14 @@ impl BackendSource {
             error_rate: simulate.error_rate.unwrap_or(0.0),
         }
     }
+}
+
+/// The port of an endpoint on this machine.
+fn port_here(endpoint: &str) -> Option<u16> {
+    let (host, port) = endpoint.strip_prefix("http://")?.rsplit_once(':')?;
+    let is_here = ["127.0.0.1", "localhost", "[::1]"].contains(&host);
+    let port = port.split('/').next()?.parse().ok()?;
+    is_here.then_some(port)
 }
 
 /// The backends of a JSON or YAML document: those of the first object in it that has any, be it a policy, a plugin
@@ -279,6 +291,7 @@ mod tests {
         assert_eq!(fleet[1].first_token_p50_ms, 9.0);
         assert_eq!(fleet[1].first_token_p99_ms, 27.0);
         assert_eq!(fleet[1].tokens_per_second, 5.0);
+        assert_eq!(fleet[1].port, None);
     }
 
     #[test]
@@ -286,6 +299,9 @@ mod tests {
         let fleet = parse(include_str!("../../../../envoy/envoy.yaml")).unwrap();
         assert_eq!(fleet.len(), 4);
         assert_eq!(fleet[1].served_model, "llama-3.1-8b-instant");
+        assert_eq!(fleet[1].port, Some(8002));
+        assert_eq!(port_here("http://10.0.0.7:8000"), None);
+        assert_eq!(port_here("http://localhost:8000/v1"), Some(8000));
         let text = r#"{"configuration": {"value": "{\"policy\": {\"backends\": [{\"name\": \"a\", \"model\": \"m\"}]}}"}}"#;
         assert_eq!(parse(text).unwrap()[0].name, "a");
         assert_eq!(parse("{}").unwrap_err(), "it has no `backends`");

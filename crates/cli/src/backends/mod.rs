@@ -35,7 +35,7 @@ pub struct Args {
     /// A policy, or a document that holds one, such as envoy/envoy.yaml; a small built-in fleet if absent
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// A backend's port; the operating system chooses those that are not given
+    /// A backend's port; others have that of their endpoint, if it is on this machine and free, else any
     #[arg(long = "port", value_name = "BACKEND=PORT", value_parser = parse_port)]
     ports: Vec<(String, u16)>,
     /// How long a simulated second takes, in seconds: 0.01 is a hundred times as fast, 0 without any delay
@@ -58,7 +58,8 @@ fn parse_port(text: &str) -> Result<(String, u16), String> {
 /// How a fleet is run.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Ports by name of backend; the operating system chooses the others.
+    /// Ports by name of backend; others have the port of their endpoint, if that is on this machine and free, else one that the
+    /// operating system chooses.
     pub ports: BTreeMap<String, u16>,
     /// Simulated time to real time: 1 real time, 0 no delay.
     pub time_scale: f64,
@@ -84,12 +85,15 @@ pub async fn start(
     }
     let mut addresses = Vec::new();
     for (index, backend) in fleet.iter().enumerate() {
-        let port = options.ports.get(&backend.name).copied().unwrap_or(0);
+        let asked = options.ports.get(&backend.name).copied();
+        let port = asked.unwrap_or(0);
         let cannot =
             |error| Failure::Unmet(format!("backend `{}`: port {port}: {error}", backend.name));
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .map_err(cannot)?;
+        let listener = match (asked, backend.port) {
+            (None, Some(usual)) => bind_or_any(usual, &backend.name).await,
+            _ => TcpListener::bind(("127.0.0.1", port)).await,
+        };
+        let listener = listener.map_err(cannot)?;
         addresses.push((backend.name.clone(), listener.local_addr().map_err(cannot)?));
         let seed = options
             .seed
@@ -99,6 +103,17 @@ pub async fn start(
         tokio::spawn(server.serve(listener));
     }
     Ok(addresses)
+}
+
+/// A listener on this port, or where somebody else has it, on any.
+async fn bind_or_any(port: u16, backend: &str) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(("127.0.0.1", port)).await {
+        Err(error) => {
+            eprintln!("note: backend `{backend}` is not at its endpoint: port {port}: {error}");
+            TcpListener::bind(("127.0.0.1", 0)).await
+        }
+        bound => bound,
+    }
 }
 
 /// Runs the backends until Ctrl-C, or until standard input ends.

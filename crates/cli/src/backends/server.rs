@@ -155,6 +155,7 @@ impl Server {
         let (fault, own_error) = self.misfortune(headers);
         let mut break_after = None;
         let mut slow = 1.0;
+        let mut pause = None;
         match fault {
             Some(Fault::Status {
                 status,
@@ -172,6 +173,10 @@ impl Server {
             Some(Fault::EndMidStream { after_tokens }) => {
                 break_after = Some((after_tokens, Break::End));
             }
+            Some(Fault::PauseMidStream { after_tokens, ms }) => {
+                pause = Some((after_tokens, Duration::from_millis(ms)));
+            }
+            Some(Fault::Delay { ms }) => sleep(Duration::from_millis(ms)).await,
             Some(Fault::Slow { factor }) => slow = factor,
             None => {}
         }
@@ -191,6 +196,7 @@ impl Server {
             answer,
             pace,
             break_after,
+            pause,
             _slot: slot,
         };
         Ok(writing.begin(&self.backend).await)
@@ -251,6 +257,8 @@ struct Writing {
     answer: Answer,
     pace: Pace,
     break_after: Option<(usize, Break)>,
+    /// After how many tokens it is silent, and how long.
+    pause: Option<(usize, Duration)>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -308,6 +316,7 @@ impl Writing {
             answer,
             pace,
             break_after,
+            mut pause,
             _slot,
         } = self;
         let start = Instant::now();
@@ -335,6 +344,9 @@ impl Writing {
                 return;
             }
             sent = due;
+            if let Some((_, silence)) = pause.take_if(|(after, _)| *after <= sent) {
+                sleep(silence).await;
+            }
             tokio::time::sleep_until(start + pace.token * sent as u32).await;
         }
         match break_after {

@@ -8,7 +8,7 @@ use pointsman::telemetry::{STATS_TAGS, header};
 use serde_json::Value;
 
 use super::subject::{Site, Subject, list, text_of};
-use super::{Finding, Level, attempts, module};
+use super::{Finding, Level, attempts, module, reach};
 
 /// The oldest version that works, and the newest that is tested.
 const VERSIONS: [[u64; 2]; 2] = [[1, 36], [1, 40]];
@@ -61,6 +61,7 @@ pub fn all(subject: &Subject, module_file: Option<&Path>) -> Vec<Finding> {
     version(subject, &mut findings);
     presence(subject, &mut findings);
     stats_tags(subject, &mut findings);
+    reach::admin(subject, &mut findings);
     counters(subject, &mut findings);
     for site in &subject.sites {
         let place = site.place("filter");
@@ -75,6 +76,7 @@ pub fn all(subject: &Subject, module_file: Option<&Path>) -> Vec<Finding> {
         local_replies(site, &mut findings);
         imports(site, subject, module_file, &mut findings);
         attempts::of_site(site, subject, &mut findings);
+        reach::of_site(site, subject, &mut findings);
     }
     attempts::of_clusters(subject, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -97,12 +99,12 @@ impl Site {
         self.compiled().map(|plugin| &plugin.policy)
     }
 
-    fn cluster_header(&self) -> &str {
+    pub(super) fn cluster_header(&self) -> &str {
         self.compiled()
             .map_or(header::CLUSTER, |plugin| &plugin.cluster_header)
     }
 
-    fn virtual_hosts(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn virtual_hosts(&self) -> impl Iterator<Item = &Value> {
         let routes = self.routes.iter();
         routes.flat_map(|routes| list(routes, "/virtual_hosts"))
     }
@@ -253,7 +255,9 @@ fn order(site: &Site, findings: &mut Vec<Finding>) {
         if name.contains("buffer") || name.contains("jwt") || name.contains("ext_authz") {
             continue;
         }
-        if name.contains("cache") || name.contains("compressor") {
+        // One that unfolds bodies belongs there.
+        let compresses = name.contains("compressor") && !name.contains("decompressor");
+        if name.contains("cache") || compresses {
             findings.push(warning(
                 "order",
                 site.place(&format!("filter `{name}`")),

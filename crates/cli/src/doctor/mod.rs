@@ -7,6 +7,7 @@
 mod attempts;
 mod checks;
 mod module;
+mod reach;
 mod subject;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use pointsman::plugin::{InvalidPlugin, Role};
 use serde_json::Value;
 
+use super::reach;
 use crate::envoy::config::{configuration_text, is_wasm_config};
 use crate::failure::Failure;
 use crate::http::Connection;
@@ -20,6 +21,12 @@ pub struct Subject {
     pub version: Option<[u64; 3]>,
     /// Names of the clusters.
     pub clusters: Vec<String>,
+    /// The clusters themselves.
+    pub cluster_values: Vec<Value>,
+    /// `admin` of the bootstrap.
+    pub admin: Value,
+    /// The hosts of the policies' clusters, of a running Envoy.
+    pub hosts: Vec<reach::Host>,
     /// Whether clusters may come from elsewhere, so that `clusters` need not be all.
     pub has_cluster_discovery: bool,
     /// `stats_config.stats_tags` of the bootstrap.
@@ -96,7 +103,20 @@ impl Subject {
             .filter_map(|line| line.split_once(": "))
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
             .collect();
+        let clusters: Value =
+            serde_json::from_slice(&get(admin, "/clusters?format=json").await?).unwrap_or_default();
+        // Where Envoy runs elsewhere, what is reached from here says nothing of it.
+        let is_here = admin.ip().is_loopback();
+        let connect = |address| is_here.then(|| refused(address)).flatten();
+        subject.hosts = reach::hosts(&clusters, &subject.policy_clusters(), &connect);
         Ok(subject)
+    }
+
+    /// The clusters that the filters' policies name.
+    fn policy_clusters(&self) -> Vec<String> {
+        let plugins = self.sites.iter().filter_map(Site::compiled);
+        let named = plugins.flat_map(|plugin| plugin.policy.clusters());
+        named.map(str::to_owned).collect()
     }
 
     /// Reads a dump or a bootstrap file.
@@ -166,6 +186,9 @@ impl Subject {
     fn read_bootstrap(&mut self, bootstrap: &Value) {
         self.stats_tags
             .extend(list(bootstrap, "/stats_config/stats_tags").cloned());
+        if let Some(admin) = bootstrap.get("admin") {
+            self.admin = admin.clone();
+        }
         self.has_cluster_discovery |= bootstrap.pointer("/dynamic_resources/cds_config").is_some();
         let version = bootstrap.pointer("/node/user_agent_build_version/version");
         let number = |version: &Value, name: &str| {
@@ -185,6 +208,7 @@ impl Subject {
                 continue;
             };
             self.clusters.push(name.to_owned());
+            self.cluster_values.push(cluster.clone());
             let options = cluster.get("typed_extension_protocol_options");
             let options = options.and_then(Value::as_object).into_iter().flatten();
             for filter in options.flat_map(|(_, one)| list(one, "/http_filters")) {
@@ -241,6 +265,13 @@ impl Subject {
             names => format!("{version}, the filter on {}", names.join(", ")),
         }
     }
+}
+
+/// Why nobody can be reached there.
+fn refused(address: SocketAddr) -> Option<String> {
+    let patience = std::time::Duration::from_millis(500);
+    let tried = std::net::TcpStream::connect_timeout(&address, patience);
+    tried.err().map(|error| error.to_string())
 }
 
 /// The limit of a listener or cluster.

@@ -28,6 +28,14 @@ fn at<'d>(document: &'d mut Value, pointer: &str) -> &'d mut Value {
         .unwrap_or_else(|| panic!("no {whole}"))
 }
 
+/// Where the filter stands in its chain.
+fn ours(document: &Value) -> String {
+    let filters = document.pointer(&format!("{MANAGER}/http_filters"));
+    let mut filters = filters.unwrap().as_array().unwrap().iter();
+    let at = filters.position(|one| one["name"] == "pointsman").unwrap();
+    format!("/http_filters/{at}")
+}
+
 fn remove(document: &mut Value, pointer: &str, name: &str) {
     at(document, pointer)
         .as_object_mut()
@@ -50,7 +58,8 @@ fn the_shipped_configuration_has_nothing_to_mend() {
 
 #[test]
 fn each_fault_is_found() {
-    let config = "/http_filters/0/typed_config/config";
+    let ours = ours(&shipped());
+    let config = &format!("{ours}/typed_config/config");
     let host = "/route_config/virtual_hosts/0";
     assert_eq!(
         errors(|all| remove(all, config, "allow_on_headers_stop_iteration")),
@@ -82,7 +91,8 @@ fn each_fault_is_found() {
     );
     assert_eq!(
         errors(|all| {
-            at(all, "/http_filters").as_array_mut().unwrap().remove(0);
+            let filters = at(all, "/http_filters").as_array_mut().unwrap();
+            filters.retain(|one| one["name"] != "pointsman");
         }),
         ["filter"]
     );
@@ -269,13 +279,14 @@ fn faults_of_failover_are_found() {
 #[test]
 fn a_filter_that_is_found_by_name_is_looked_at() {
     let mut document = shipped();
-    let filter = at(&mut document, "/http_filters/0").clone();
+    let ours = ours(&document);
+    let filter = at(&mut document, &ours).clone();
     let mut config = filter["typed_config"].clone();
     config["config"]
         .as_object_mut()
         .unwrap()
         .remove("failure_policy");
-    *at(&mut document, "/http_filters/0") = json!({
+    *at(&mut document, &ours) = json!({
         "name": "pointsman", "config_discovery": {"config_source": {"ads": {}}},
     });
     let dump = json!({"configs": [
@@ -309,4 +320,184 @@ fn a_source_of_policies_without_its_cluster_is_found() {
         .map(|one| one.place.as_str())
         .collect();
     assert_eq!(errors, ["listener `llm`, cluster `pointsman-policies`"]);
+}
+
+/// What is found in a configuration that is rendered for this policy, after `change`: check, level and place.
+fn found_for(policy: &Value, options: &[&str], change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.json");
+    std::fs::write(&file, policy.to_string()).unwrap();
+    let authorities = directory.path().join("ca.crt");
+    std::fs::write(&authorities, "").unwrap();
+    let arguments = [
+        &[
+            "envoy",
+            file.to_str().unwrap(),
+            "--ca",
+            authorities.to_str().unwrap(),
+        ],
+        options,
+    ];
+    let text = crate::render::rendered(&arguments.concat());
+    let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
+    change(&mut document);
+    let findings = checks::all(&Subject::of_document(&document), None);
+    let findings = findings.iter().filter(|one| one.check != "module");
+    findings
+        .map(|one| {
+            let level = match one.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+            };
+            format!("{level}[{}] {}", one.check, one.place)
+        })
+        .collect()
+}
+
+fn hosted() -> Value {
+    json!({
+        "models": [{"name": "m", "benchmarks": {"mmlu": 0.5}}],
+        "backends": [{
+            "name": "hosted", "model": "m", "endpoint": "https://api.example.com/openai/v1",
+            "credentials": {"env": "KEY"}, "price": {"input": 1, "output": 1},
+        }],
+    })
+}
+
+#[test]
+fn hosted_backends_are_asked_as_themselves_and_held_to_who_they_are() {
+    let policy = hosted();
+    assert_eq!(found_for(&policy, &[], |_| ()), [""; 0]);
+    let place = "listener `llm`, backend `hosted`";
+    let context = "/static_resources/clusters/0/transport_socket/typed_config/common_tls_context/validation_context";
+    let untrusting = |all: &mut Value| {
+        let context = all.pointer_mut(context).unwrap().as_object_mut().unwrap();
+        context.remove("trusted_ca").unwrap();
+    };
+    assert_eq!(
+        found_for(&policy, &[], untrusting),
+        [format!("error[ca] {place}")]
+    );
+    let gone = |all: &mut Value| {
+        all.pointer_mut(context).unwrap()["trusted_ca"]["filename"] = json!("/nowhere/ca.crt");
+    };
+    assert_eq!(
+        found_for(&policy, &[], gone),
+        [format!("error[ca] {place}")]
+    );
+    let open = |all: &mut Value| {
+        let cluster = all.pointer_mut("/static_resources/clusters/0").unwrap();
+        cluster
+            .as_object_mut()
+            .unwrap()
+            .remove("transport_socket")
+            .unwrap();
+    };
+    assert_eq!(
+        found_for(&policy, &[], open),
+        [format!("error[tls] {place}")]
+    );
+    let misnamed = |all: &mut Value| {
+        let routes = format!("{MANAGER}/route_config/virtual_hosts/0/routes");
+        for route in all.pointer_mut(&routes).unwrap().as_array_mut().unwrap() {
+            route["route"]
+                .as_object_mut()
+                .unwrap()
+                .remove("auto_host_rewrite");
+        }
+    };
+    assert_eq!(
+        found_for(&policy, &[], misnamed),
+        [format!("error[host] {place}")]
+    );
+    // Without the filter of attempts both would be left out.
+    let without = |all: &mut Value| {
+        let cluster = all.pointer_mut("/static_resources/clusters/0").unwrap();
+        cluster
+            .as_object_mut()
+            .unwrap()
+            .remove("typed_extension_protocol_options");
+        let ours = format!("{}/typed_config/config/configuration/value", ours(all));
+        let text = at(all, &ours);
+        let changed = text.as_str().unwrap().replace("\"aggregate\"", "\"off\"");
+        *text = json!(changed);
+    };
+    assert_eq!(
+        found_for(&policy, &[], without),
+        [
+            format!("error[credentials] {place}"),
+            format!("error[endpoint] {place}")
+        ]
+    );
+}
+
+#[test]
+fn what_else_is_in_reach_is_found() {
+    let mut policy = hosted();
+    let open = |all: &mut Value| {
+        all["admin"]["address"]["socket_address"]["address"] = json!("0.0.0.0");
+    };
+    assert_eq!(
+        found_for(&policy, &[], open),
+        ["error[admin] admin interface at 0.0.0.0"]
+    );
+    let late = |all: &mut Value| {
+        let filters = at(all, "/http_filters").as_array_mut().unwrap();
+        let router = filters.len() - 1;
+        filters.insert(router, json!({"name": "envoy.filters.http.jwt_authn"}));
+    };
+    let place = "listener `llm`, filter `envoy.filters.http.jwt_authn`";
+    assert_eq!(
+        found_for(&policy, &[], late),
+        [format!("warning[order] {place}")]
+    );
+    policy["tenant"] = json!({"header": "x-tenant"});
+    assert_eq!(
+        found_for(&policy, &[], late),
+        [format!("error[order] {place}")]
+    );
+    let second = |all: &mut Value| {
+        let hosts = at(all, "/route_config/virtual_hosts")
+            .as_array_mut()
+            .unwrap();
+        hosts.push(json!({"name": "other", "domains": ["other"], "routes": [
+            {"match": {"prefix": "/"}, "route": {"cluster": "hosted"}},
+        ]}));
+        hosts.push(json!({"name": "quiet", "domains": ["quiet"], "routes": [
+            {"match": {"prefix": "/"}, "direct_response": {"status": 204}},
+        ]}));
+    };
+    assert_eq!(
+        found_for(&policy, &[], second),
+        ["warning[routes] listener `llm`, virtual host `other`"]
+    );
+}
+
+#[test]
+fn hosts_at_which_nobody_answers_are_told() {
+    let host = |port: u16, health: Value| json!({"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}, "health_status": health});
+    let document = json!({"cluster_statuses": [
+        {"name": "a", "host_statuses": [
+            host(1, json!({"eds_health_status": "HEALTHY"})),
+            host(2, json!({"failed_active_health_check": true})),
+            host(3, json!({"failed_outlier_check": true})),
+        ]},
+        {"name": "elsewhere", "host_statuses": [host(4, json!({}))]},
+    ]});
+    let connect =
+        |address: std::net::SocketAddr| (address.port() == 1).then(|| "refused".to_owned());
+    let hosts = super::reach::hosts(&document, &["a".to_owned()], &connect);
+    let told: Vec<_> = hosts
+        .iter()
+        .filter_map(|one| one.problem.as_deref())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "refused",
+            "its health check fails",
+            "Envoy has ejected it after failures"
+        ]
+    );
+    assert_eq!(hosts[0].address, "127.0.0.1:1");
 }

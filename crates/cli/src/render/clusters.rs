@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use pointsman::chain::{Failover, aggregate_name};
+use pointsman::chain::{self, Failover, aggregate_name};
 use pointsman::policy::Policy;
 use pointsman::registry::{Backend, Endpoint};
 use serde_json::json;
 
-use super::text::{address, indent, scalar};
+use super::text::{address, indent, scalar, seconds};
 use super::{Form, Plan, otlp, source};
 use crate::failure::Failure;
 
@@ -74,6 +74,9 @@ fn cluster(plan: &Plan<'_>, backend: &Backend, endpoint: &Endpoint, first: bool)
         out.push_str(&tls(endpoint, &plan.args.ca));
     }
     if plan.failover == Failover::Off {
+        if backend.timeouts.total_ms.is_some() {
+            out.push_str(&indent(&options(backend, ""), 2));
+        }
         return out;
     }
     if let Some(path) = &backend.health {
@@ -83,7 +86,7 @@ fn cluster(plan: &Plan<'_>, backend: &Backend, endpoint: &Endpoint, first: bool)
             scalar(path)
         ));
     }
-    out.push_str(&indent(&shared(plan, first), 2));
+    out.push_str(&indent(&shared(plan, backend, first), 2));
     out
 }
 
@@ -98,29 +101,33 @@ fn of_mesh(plan: &Plan<'_>, backend: &Backend, first: bool) -> Result<String, Fa
     }
     let mut out = format!("- name: {}\n", scalar(&backend.cluster));
     if plan.failover != Failover::Off {
-        out.push_str(&indent(&shared(plan, first), 2));
+        out.push_str(&indent(&shared(plan, backend, first), 2));
     }
     Ok(out)
 }
 
 fn tls(endpoint: &Endpoint, ca: &str) -> String {
     let host = json!(endpoint.host).to_string();
+    // An address is no name: it is not sent as one, and stands in certificates in a place of its own.
+    let (sni, kind) = match endpoint.host.parse::<IpAddr>() {
+        Ok(_) => (String::new(), "IP_ADDRESS"),
+        Err(_) => (format!("      sni: {host}\n"), "DNS"),
+    };
     format!(
         "  transport_socket:\n    name: envoy.transport_sockets.tls\n    typed_config:\n      \
-         \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n      \
-         sni: {host}\n      \
+         \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n\
+         {sni}      \
          common_tls_context:\n        validation_context:\n          trusted_ca: {{filename: {}}}\n          \
-         match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: {host}}}}}]\n",
+         match_typed_subject_alt_names: [{{san_type: {kind}, matcher: {{exact: {host}}}}}]\n",
         scalar(ca)
     )
 }
 
 /// What every cluster of a chain has: written once, referred to afterwards.
-fn shared(plan: &Plan<'_>, first: bool) -> String {
+fn shared(plan: &Plan<'_>, backend: &Backend, first: bool) -> String {
     if !first {
-        return "per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\n\
-                circuit_breakers: *limits\ntyped_extension_protocol_options: *attempts\n"
-            .to_owned();
+        let shared = "per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\ncircuit_breakers: *limits\n";
+        return [shared, &options(backend, "http_filters: *attempts\n")].concat();
     }
     format!(
         "# The body is written anew in here: as far above the policy's max_body_bytes as the listener's limit.\n\
@@ -134,35 +141,51 @@ fn shared(plan: &Plan<'_>, first: bool) -> String {
          circuit_breakers: &limits\n  \
          thresholds: [{{max_connections: 65536, max_pending_requests: 65536, max_requests: 65536, max_retries: 65536}}]\n\
          {}",
-        attempts(plan)
+        options(backend, &attempts(plan))
     )
 }
 
-/// The upstream filter.
-fn attempts(plan: &Plan<'_>) -> String {
-    let configuration = indent(&configuration(plan), 10);
+/// What is said of HTTP to one backend: the longest time of an answer, and the filters of attempts.
+fn options(backend: &Backend, filters: &str) -> String {
+    let total = backend.timeouts.total_ms.map_or(String::new(), |limit| {
+        let limit = seconds(f64::from(limit) / 1000.0);
+        format!("common_http_protocol_options: {{max_stream_duration: {limit}}}\n")
+    });
     format!(
-        "# Runs once for each attempt: model name, path and credentials of the backend that is tried.\n\
-         typed_extension_protocol_options: &attempts\n  \
+        "typed_extension_protocol_options:\n  \
          envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n    \
-         explicit_http_config: {{http_protocol_options: {{}}}}\n    \
-         http_filters:\n    \
-         - name: pointsman\n      \
-         typed_config:\n        \
-         \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n        \
-         config:\n          \
-         name: pointsman_attempt\n          \
-         root_id: pointsman\n          \
-         allow_on_headers_stop_iteration: true\n          \
-         failure_policy: FAIL_RELOAD\n          \
+         explicit_http_config: {{http_protocol_options: {{}}}}\n{}",
+        indent(&[total.as_str(), filters].concat(), 4)
+    )
+}
+
+/// The upstream filters.
+fn attempts(plan: &Plan<'_>) -> String {
+    let configuration = indent(&configuration(plan), 6);
+    format!(
+        "# Runs once for each attempt: model name, path and credentials of the backend that is tried.\n\
+         http_filters: &attempts\n\
+         - name: pointsman\n  \
+         typed_config:\n    \
+         \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n    \
+         config:\n      \
+         name: pointsman_attempt\n      \
+         root_id: pointsman\n      \
+         allow_on_headers_stop_iteration: true\n      \
+         failure_policy: FAIL_RELOAD\n      \
          reload_config: {{backoff: {{base_interval: 0.010s}}}}\n\
          {}\
-         {configuration}    \
-         - name: envoy.filters.http.upstream_codec\n      \
-         typed_config:\n        \
+         {configuration}\
+         # No backend speaks for the router.\n\
+         - name: pointsman-hygiene\n  \
+         typed_config:\n    \
+         \"@type\": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation\n    \
+         mutations: {{response_mutations: [{{remove_on_match: {{key_matcher: {{prefix: x-pointsman-}}}}}}]}}\n\
+         - name: envoy.filters.http.upstream_codec\n  \
+         typed_config:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec\n",
-        indent(&super::envoy::attempt_vm(plan), 10)
+        indent(&super::envoy::attempt_vm(plan), 6)
     )
 }
 
@@ -178,27 +201,9 @@ fn configuration(plan: &Plan<'_>) -> String {
 
 /// Every chain of two to `links` backends, each as the clusters in order.
 pub fn chains(policy: &Policy, links: usize) -> Vec<Vec<&str>> {
-    let clusters: Vec<&str> = policy
-        .registry
-        .backends
-        .iter()
-        .map(|backend| backend.cluster.as_str())
-        .collect();
-    let mut all = Vec::new();
-    let mut last: Vec<Vec<&str>> = clusters.iter().map(|cluster| vec![*cluster]).collect();
-    for _ in 1..links {
-        let mut next = Vec::new();
-        for chain in &last {
-            for cluster in clusters.iter().filter(|one| !chain.contains(one)) {
-                let mut longer = chain.clone();
-                longer.push(cluster);
-                next.push(longer);
-            }
-        }
-        all.extend(next.iter().cloned());
-        last = next;
-    }
-    all
+    let backends = policy.registry.backends.iter();
+    let clusters: Vec<&str> = backends.map(|backend| backend.cluster.as_str()).collect();
+    chain::aggregates(&clusters, links)
 }
 
 fn aggregates(policy: &Policy, links: usize) -> String {
@@ -212,7 +217,9 @@ fn aggregates(policy: &Policy, links: usize) -> String {
             "- {{name: {}, connect_timeout: 1s, lb_policy: CLUSTER_PROVIDED, per_connection_buffer_limit_bytes: 16777216, \
              cluster_type: {{name: envoy.clusters.aggregate, typed_config: {{\"@type\": \
              type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig, clusters: [{}]}}}}, \
-             circuit_breakers: *limits, typed_extension_protocol_options: *attempts}}\n",
+             circuit_breakers: *limits, typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {{\"@type\": \
+             type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, \
+             explicit_http_config: {{http_protocol_options: {{}}}}, http_filters: *attempts}}}}}}\n",
             scalar(&aggregate_name(chain.iter().copied())),
             names.join(", ")
         ));

@@ -34,7 +34,10 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             ("tracing", &otlp::tracing(plan)),
             ("span_filter", &otlp::filter(plan)),
             ("routes", &routes::render(plan)),
-            ("removed_headers", &routes::removed_headers(plan.failover)),
+            ("removed_headers", &routes::removed_headers(plan)),
+            ("forged_headers", &routes::forged_headers()),
+            ("timers", &timers(plan)),
+            ("decompressors", &decompressors()),
             ("vm", &vm(plan)),
             ("failover_members", &failover_members(plan.failover)),
             ("policy_source", &source::members(plan)?),
@@ -57,6 +60,9 @@ fn head(plan: &Plan<'_>) -> String {
     }
     if plan.failover == Failover::Off {
         options.push_str(" --failover off");
+    }
+    if plan.args.keep_client_address {
+        options.push_str(" --keep-client-address");
     }
     if let Some(url) = &plan.args.policy_source {
         options.push_str(&format!(" --policy-source {url}"));
@@ -97,6 +103,42 @@ pub fn states() -> String {
             format!("{name}: \"%FILTER_STATE(wasm.{key}:PLAIN)%\"\n")
         })
         .collect()
+}
+
+/// How bodies may be compressed, as `content-encoding` names it, and what the libraries are called.
+const ENCODINGS: [(&str, &str, &str); 3] = [
+    ("gzip", "gzip", "Gzip"),
+    ("br", "brotli", "Brotli"),
+    ("zstd", "zstd", "Zstd"),
+];
+
+/// The filters that read compressed bodies, as YAML list items. Answers are left as they are, and nobody is told to compress.
+fn decompressors() -> String {
+    let one = |(encoding, library, message): &(&str, &str, &str)| {
+        format!(
+            "- name: pointsman-read-{encoding}\n  \
+             typed_config:\n    \
+             \"@type\": type.googleapis.com/envoy.extensions.filters.http.decompressor.v3.Decompressor\n    \
+             decompressor_library: {{name: {encoding}, typed_config: {{\"@type\": \
+             type.googleapis.com/envoy.extensions.compression.{library}.decompressor.v3.{message}}}}}\n    \
+             request_direction_config: {{advertise_accept_encoding: false}}\n    \
+             response_direction_config: {{common_config: {{enabled: {{default_value: false, runtime_key: pointsman.unused}}}}}}\n"
+        )
+    };
+    ENCODINGS.iter().map(one).collect()
+}
+
+/// The filter that has the command line's limits count, where it states some: else the filter's own do. As a YAML list item.
+fn timers(plan: &Plan<'_>) -> String {
+    if plan.limits.is_none() || plan.failover == Failover::Off {
+        return String::new();
+    }
+    "# `--first-token-timeout` and `--answer-timeout` stand in the routes; what the filter states would count before them.\n\
+     - name: pointsman-timers\n  \
+     typed_config:\n    \
+     \"@type\": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation\n    \
+     mutations: {request_mutations: [{remove: x-envoy-upstream-rq-per-try-timeout-ms}]}\n"
+        .to_owned()
 }
 
 /// How failover stands in the module's configuration.

@@ -5,6 +5,7 @@
 
 mod clusters;
 mod envoy;
+mod feasible;
 mod mesh;
 mod otlp;
 mod routes;
@@ -17,6 +18,7 @@ use clap::{Args as _, FromArgMatches as _};
 use pointsman::chain::{self, Failover};
 use pointsman::policy::Policy;
 use pointsman::policy::verify::PublicKey;
+use pointsman::registry::Timeouts;
 use serde_json::Value;
 
 use crate::convert::convert;
@@ -68,10 +70,10 @@ pub struct Args {
     /// Who may sign these; several may be named
     #[arg(long = "public-key", value_name = "KEY", value_parser = crate::sign::parse_public_key, requires = "policy_source")]
     public_keys: Vec<PublicKey>,
-    /// How long an attempt may be silent where the answer is streamed [default: from the policy's latencies]
+    /// How long an attempt may be silent where the answer is streamed [default: each backend's `timeouts`]
     #[arg(long, value_name = "SECONDS")]
     first_token_timeout: Option<f64>,
-    /// How long an attempt may be silent where the answer comes in one piece [default: from the policy's latencies]
+    /// How long an attempt may be silent where the answer comes in one piece [default: each backend's `timeouts`]
     #[arg(long, value_name = "SECONDS")]
     answer_timeout: Option<f64>,
     /// The certificates that backends with TLS are checked against
@@ -80,6 +82,9 @@ pub struct Args {
     /// An OpenTelemetry collector, by OTLP over gRPC: it gets a log record and a span of each request
     #[arg(long, value_name = "HOST:PORT")]
     otlp: Option<String>,
+    /// Let backends see who the client is (`x-forwarded-for` and the like), providers outside too
+    #[arg(long)]
+    keep_client_address: bool,
     #[command(flatten)]
     names: mesh::Names,
 }
@@ -115,8 +120,8 @@ struct Plan<'a> {
     file: String,
     failover: Failover,
     version: (u32, u32),
-    first_token_timeout: f64,
-    answer_timeout: f64,
+    /// The limits on a first byte that the command line states, in seconds: of streams, and of answers in one piece.
+    limits: Option<(f64, f64)>,
     /// Where the module is.
     module: String,
     args: &'a Args,
@@ -174,15 +179,13 @@ fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
     };
     let version = parse_version(&args.envoy_version)?;
     let failover = choose(args.failover, version, &policy)?;
-    let (first_token, answer) = timeouts(&policy);
     let plan = Plan {
         policy: &policy,
         source,
         file: args.policy.display().to_string(),
         failover,
         version,
-        first_token_timeout: args.first_token_timeout.unwrap_or(first_token),
-        answer_timeout: args.answer_timeout.unwrap_or(answer),
+        limits: limits(args, &policy),
         module: args.module.clone().unwrap_or_else(|| {
             let usual = match args.form {
                 Form::Envoy => MODULE,
@@ -192,7 +195,7 @@ fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
         }),
         args,
     };
-    check(&plan)?;
+    feasible::check(&plan)?;
     let text = match args.form {
         Form::Envoy => envoy::render(&plan)?,
         Form::Istio => mesh::istio(&plan)?,
@@ -254,38 +257,22 @@ fn choose(way: Option<Way>, version: (u32, u32), policy: &Policy) -> Result<Fail
     }
 }
 
-/// Seconds that an attempt may be silent: before the first token of a stream, and before an answer in one piece.
-fn timeouts(policy: &Policy) -> (f64, f64) {
-    // Four times what is rare already, so that a slow answer is not taken for none.
-    const PATIENCE: f64 = 4.0;
-    const LONG_ANSWER: f64 = 4096.0;
-    let (mut first_token, mut answer) = (10.0_f64, 60.0_f64);
+/// The limits on a first byte where the command line states one of them; the other is then the longest of the backends'.
+fn limits(args: &Args, policy: &Policy) -> Option<(f64, f64)> {
+    if args.first_token_timeout.is_none() && args.answer_timeout.is_none() {
+        return None;
+    }
+    let (mut first_token, mut answer) = (0.0_f32, 0.0_f32);
     for backend in &policy.registry.backends {
-        let latency = &backend.latency;
-        let first = f64::from(latency.first_token_p99_ms) / 1000.0;
-        first_token = first_token.max(first * PATIENCE);
-        answer = answer.max(first + 1.5 * LONG_ANSWER / f64::from(latency.tokens_per_second));
+        let limits = &backend.timeouts;
+        first_token = first_token.max(limits.first_token_ms);
+        answer = answer.max(limits.whole_ms(&backend.latency, Timeouts::LONG_ANSWER_TOKENS));
     }
-    (first_token.ceil(), answer.ceil())
-}
-
-fn check(plan: &Plan<'_>) -> Result<(), Failure> {
-    let backends = &plan.policy.registry.backends;
-    for (index, backend) in backends.iter().enumerate() {
-        let mut before = backends.iter().take(index);
-        let twin = before.find(|other| {
-            let same_link = chain::link(&other.name) == chain::link(&backend.name);
-            let aggregate = matches!(plan.failover, Failover::Aggregate { .. });
-            same_link || (aggregate && other.cluster == backend.cluster)
-        });
-        if let Some(twin) = twin {
-            return Err(Failure::Input(format!(
-                "backends `{}` and `{}` cannot be told apart in a chain: give them clusters and names of their own",
-                twin.name, backend.name
-            )));
-        }
-    }
-    Ok(())
+    let seconds = |ms: f32| f64::from(ms) / 1000.0;
+    Some((
+        args.first_token_timeout.unwrap_or(seconds(first_token)),
+        args.answer_timeout.unwrap_or(seconds(answer)),
+    ))
 }
 
 fn note(plan: &Plan<'_>) -> Option<String> {

@@ -1,13 +1,54 @@
 //! The routes: where a decided request goes, what is tried again, and what happens where nothing was decided.
+//!
+//! Envoy has three timers, and each does what one limit of the policy says. `per_try_timeout` ends with the first byte of an
+//! answer; the filter states it for each request, by a header that only Envoy's router reads. `idle_timeout` ends a pause
+//! (Envoy deletes `per_try_idle_timeout` once `per_try_timeout` has run out, so that one is of no use here), and it goes on
+//! through the attempts before the first byte. `max_stream_duration` of a cluster ends an answer that takes too long.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use pointsman::chain::{self, Failover};
 use pointsman::policy::envelope::Steer;
-use pointsman::telemetry::header;
+use pointsman::registry::Timeouts;
+use pointsman::telemetry::{header, state};
 
 use super::Plan;
 use super::text::{indent, scalar, seconds};
 
 const DEFAULT_RETRY: &str = r#"retry_policy: {retry_on: "connect-failure,refused-stream,reset-before-request", num_retries: 2}"#;
+/// How long clients wait that do not say so, in seconds: what the SDKs of OpenAI and Anthropic do.
+const PATIENCE_S: f64 = 600.0;
+/// How long an answer in one piece may take whose client says that it waits longer, in seconds.
+const LONGEST_S: f64 = 3600.0;
+/// The most retries that the filter asks for.
+const MOST_RETRIES: usize = 5;
+
+/// What tells a hosted provider about the client and the network between.
+const OF_CLIENTS: [&str; 14] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-client-cert",
+    "x-real-ip",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+    "x-envoy-peer-metadata",
+    "x-envoy-peer-metadata-id",
+    "x-envoy-decorator-operation",
+];
+
+/// A kind of decided requests, which one route takes.
+struct Kind {
+    /// The longest pause within its answers, in milliseconds; `None` where they come in one piece.
+    pause_ms: Option<u64>,
+    /// Whether one backend alone can take them.
+    alone: bool,
+}
 
 /// The routes of the virtual host, as YAML list items.
 pub fn render(plan: &Plan<'_>) -> String {
@@ -15,16 +56,19 @@ pub fn render(plan: &Plan<'_>) -> String {
     let mut out = String::new();
     if plan.failover != Failover::Off {
         out.push_str(
-            "# An attempt that is silent for too long is given up, and the next backend of the chain tried: before the first token\n\
-             # of a stream, sooner than before an answer that comes in one piece.\n",
+            "# Where an attempt fails the next backend of the chain is asked, each once; who is alone has all of the client's time.\n\
+             # The filter says how many there are, how long to wait for a first byte, and the longest pause of a stream.\n",
         );
-        out.push_str(&decided(plan, true));
-        out.push_str(&decided(plan, false));
+        let mut named = false;
+        for kind in kinds(plan) {
+            out.push_str(&decided(plan, &kind, &mut named));
+        }
     }
     out.push_str(
         "# KEEP both, in this order: where the filter decided, its cluster; else (filter skipped, reloading, path that is\n\
          # no LLM's) the default one, so that a fault of the router never is an outage.\n",
     );
+    let idle = seconds(pauses(plan).into_iter().fold(PATIENCE_S, f64::max));
     for (matched, target) in [
         (
             format!(
@@ -39,66 +83,149 @@ pub fn render(plan: &Plan<'_>) -> String {
         if target.starts_with("cluster_header") {
             out.push_str("    # Long answers are normal: what ends a request is silence.\n");
         }
-        out.push_str(&format!(
-            "    timeout: 0s\n    idle_timeout: 120s\n    {DEFAULT_RETRY}\n"
-        ));
+        out.push_str(&format!("    timeout: 0s\n    idle_timeout: {idle}\n"));
+        if has_names(plan) {
+            out.push_str("    auto_host_rewrite: true\n");
+        }
+        out.push_str(&format!("    {DEFAULT_RETRY}\n"));
     }
     out
 }
 
-/// The request headers that no backend is to see, as items of a list: what was decided, and how a client steers a filter
-/// that is not there.
-pub fn removed_headers(failover: Failover) -> String {
-    let decided: &[&str] = match failover {
+/// The request headers that no backend is to see, as items of a list: what was decided, how a client steers a filter that is
+/// not there, and where a backend is somebody else's, who the client is.
+pub fn removed_headers(plan: &Plan<'_>) -> String {
+    let decided: &[&str] = match plan.failover {
         Failover::Off => &[header::CLUSTER],
-        _ => &[header::CLUSTER, header::STREAM],
+        _ => &[header::CLUSTER, header::CHAIN, header::STREAM],
     };
     let steering = Steer::ALL.iter().map(|steer| steer.header());
     let all = decided.iter().copied().chain(steering);
+    let mut out: String = all.map(|name| format!("- {name}\n")).collect();
+    if has_strangers(plan) && !plan.args.keep_client_address {
+        out.push_str(
+            "# Who the client is, and how it came here, is no business of a provider outside.\n",
+        );
+        out.extend(OF_CLIENTS.iter().map(|name| format!("- {name}\n")));
+    }
+    out
+}
+
+/// The response headers that are the filter's alone, as items of a list.
+pub fn forged_headers() -> String {
+    let names = header::RESPONSE.iter().map(|(name, _)| *name);
+    let requests = [header::CLUSTER, header::CHAIN, header::STREAM];
+    let all = names.chain(requests);
     all.map(|name| format!("- {name}\n")).collect()
 }
 
-/// The route of decided requests that may be tried at several backends.
-fn decided(plan: &Plan<'_>, streams: bool) -> String {
-    let mut headers = format!("{{name: {}, present_match: true}}", header::CHAIN);
-    if streams {
-        headers.push_str(&format!(
-            ", {{name: {}, present_match: true}}",
-            header::STREAM
-        ));
-    }
-    let silence = if streams {
-        plan.first_token_timeout
-    } else {
-        plan.answer_timeout
+/// Whether a backend may be somebody else's: it is reached by TLS, or nothing says where it is.
+fn has_strangers(plan: &Plan<'_>) -> bool {
+    let mut backends = plan.policy.registry.backends.iter();
+    backends.any(|one| one.endpoint.as_ref().is_none_or(|endpoint| endpoint.tls))
+}
+
+/// Whether a backend has a name, by which it wants to be called.
+fn has_names(plan: &Plan<'_>) -> bool {
+    let mut endpoints = plan.policy.registry.backends.iter();
+    endpoints.any(|one| {
+        let endpoint = one.endpoint.as_ref();
+        endpoint.is_some_and(|endpoint| endpoint.host.parse::<IpAddr>().is_err())
+    })
+}
+
+/// The pauses that the backends may make, in seconds.
+fn pauses(plan: &Plan<'_>) -> Vec<f64> {
+    let backends = plan.policy.registry.backends.iter();
+    backends
+        .map(|one| f64::from(one.timeouts.pause_ms) / 1000.0)
+        .collect()
+}
+
+fn kinds(plan: &Plan<'_>) -> Vec<Kind> {
+    let backends = plan.policy.registry.backends.iter();
+    let pauses: BTreeSet<u64> = backends.map(|one| one.timeouts.pause_ms as u64).collect();
+    let streams = pauses.into_iter().map(Some);
+    streams
+        .chain([None])
+        .flat_map(|pause_ms| [true, false].map(|alone| Kind { pause_ms, alone }))
+        .collect()
+}
+
+/// The longest silence of such a request, in seconds.
+fn idle(plan: &Plan<'_>, kind: &Kind) -> f64 {
+    let backends = &plan.policy.registry.backends;
+    let limits = backends.iter().map(|one| one.timeouts.first_token_ms);
+    let stated = f64::from(limits.fold(1.0, f32::max)) / 1000.0;
+    let first_byte = plan.limits.map_or(stated, |(streams, _)| streams);
+    let Some(pause_ms) = kind.pause_ms else {
+        return LONGEST_S;
     };
+    let pause = pause_ms as f64 / 1000.0;
+    if !kind.alone {
+        return pause + first_byte * retries(plan) as f64;
+    }
+    // A stated pause is the operator's own limit; without one the client's patience is.
+    let usual = pause_ms == Timeouts::PAUSE_MS as u64;
+    pause.max(if usual { PATIENCE_S } else { first_byte })
+}
+
+fn retries(plan: &Plan<'_>) -> usize {
+    let others = plan.policy.registry.backends.len().saturating_sub(1);
+    others.clamp(1, MOST_RETRIES)
+}
+
+/// The route of one kind of decided requests; `named` says whether the first of them has given the others their specifier.
+fn decided(plan: &Plan<'_>, kind: &Kind, named: &mut bool) -> String {
+    let chain = match kind.alone {
+        true => format!(
+            "{{name: {}, string_match: {{exact: \"1\"}}}}",
+            header::CHAIN
+        ),
+        false => format!("{{name: {}, present_match: true}}", header::CHAIN),
+    };
+    let streams = kind.pause_ms.map_or(String::new(), |pause_ms| {
+        let name = header::STREAM;
+        format!(", {{name: {name}, string_match: {{exact: \"{pause_ms}\"}}}}")
+    });
     let mut route = String::new();
     match plan.failover {
-        Failover::PerAttempt => route.push_str(&specifier(plan, streams)),
+        Failover::PerAttempt => {
+            route.push_str(&specifier(plan, !*named));
+            *named = true;
+        }
         _ => route.push_str(&format!("cluster_header: {}\n", header::CLUSTER)),
     }
-    // What ends a request is silence: of the whole stream a little later than of an attempt.
-    let idle = seconds(silence.max(60.0) * 2.0);
+    let idle = seconds(idle(plan, kind));
     route.push_str(&format!("timeout: 0s\nidle_timeout: {idle}\n"));
-    if plan
-        .policy
-        .registry
-        .backends
-        .iter()
-        .any(|one| one.endpoint.as_ref().is_some_and(|e| e.tls))
-    {
+    if has_names(plan) {
         route.push_str("auto_host_rewrite: true\n");
     }
     route.push_str("retry_policy:\n");
-    route.push_str(&indent(&retries(plan, silence), 2));
+    let policy = match kind.alone {
+        true => alone(),
+        false => others(plan, kind),
+    };
+    route.push_str(&indent(&policy, 2));
     format!(
-        "- match: {{prefix: /, headers: [{headers}]}}\n  route:\n{}",
+        "- match: {{prefix: /, headers: [{chain}{streams}]}}\n  route:\n{}",
         indent(&route, 4)
     )
 }
 
-fn retries(plan: &Plan<'_>, silence: f64) -> String {
-    let others = plan.policy.registry.backends.len().saturating_sub(1);
+/// Where nobody else can take a request its backend is not asked again for an error: only where it cannot have begun, or where
+/// it says itself that a second's patience helps.
+fn alone() -> String {
+    "retry_on: \"connect-failure,refused-stream,reset-before-request,retriable-headers\"\n\
+     num_retries: 1\n\
+     # Who is busy for a second is waited for, once.\n\
+     retriable_headers: [{name: retry-after, string_match: {safe_regex: {regex: \"[01]\"}}}]\n\
+     retry_back_off: {base_interval: 0.010s, max_interval: 0.100s}\n\
+     rate_limited_retry_back_off: {reset_headers: [{name: retry-after, format: SECONDS}], max_interval: 1s}\n"
+        .to_owned()
+}
+
+fn others(plan: &Plan<'_>, kind: &Kind) -> String {
     let way = match plan.failover {
         Failover::PerAttempt => "refresh_cluster_on_retry: true\n".to_owned(),
         _ => "retry_priority:\n  \
@@ -108,17 +235,19 @@ fn retries(plan: &Plan<'_>, silence: f64) -> String {
               update_frequency: 1\n"
             .to_owned(),
     };
+    let first_byte = plan.limits.map_or(String::new(), |(streams, answers)| {
+        let limit = kind.pause_ms.map_or(answers, |_| streams);
+        format!("per_try_timeout: {}\n", seconds(limit))
+    });
     format!(
         "retry_on: \"5xx,reset,connect-failure,refused-stream,retriable-status-codes\"\n\
+         # Who has too much to do is passed over at once, whatever it says of waiting: another one may have time.\n\
          retriable_status_codes: [429]\n\
          num_retries: {}\n\
-         per_try_idle_timeout: {}\n\
+         {first_byte}\
          retry_back_off: {{base_interval: 0.010s, max_interval: 0.100s}}\n\
-         # A backend that asks for up to a second's patience gets it; one that asks for more is passed over at once.\n\
-         rate_limited_retry_back_off: {{reset_headers: [{{name: retry-after, format: SECONDS}}], max_interval: 1s}}\n\
          {way}",
-        others.clamp(2, 5),
-        seconds(silence),
+        retries(plan),
     )
 }
 
@@ -149,11 +278,11 @@ fn specifier(plan: &Plan<'_>, first: bool) -> String {
          \"@type\": {TYPE}.MatcherClusterSpecifier\n      \
          cluster_matcher:\n        \
          matcher_tree:\n          \
-         input: {{name: chain, typed_config: {{\"@type\": type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput, header_name: {}}}}}\n          \
+         input: {{name: chain, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.FilterStateInput, key: wasm.{}}}}}\n          \
          prefix_match_map:\n            \
          map:\n{map}        \
          on_no_match: {}\n",
-        header::CHAIN,
+        state::CHAIN,
         action(&plan.policy.default_cluster)
     )
 }

@@ -130,7 +130,7 @@ fn patches(parts: &Parts, scope: &Scope<'_>, module: &str) -> Vec<Value> {
         patch("NETWORK_FILTER", scope.listener(chain), "MERGE", &manager),
     ];
     // In the order in which requests meet them.
-    for filter in parts.span_filter.iter().chain([&filter]) {
+    for filter in parts.before.iter().chain([&filter]).chain(&parts.after) {
         let place = scope.listener(router.clone());
         patches.push(patch("HTTP_FILTER", place, "INSERT_BEFORE", filter));
     }

@@ -30,7 +30,7 @@ pub struct Names {
     /// The label of the pods that Istio patches [default: istio=ingressgateway for a gateway, app=client for sidecars]
     #[arg(long, value_name = "LABEL=VALUE")]
     selector: Option<String>,
-    /// The virtual host that is routed, as Istio names it; all of a gateway if it is not given
+    /// The virtual host that is routed, as the mesh names it; all of a gateway if it is not given
     #[arg(long, value_name = "HOST:PORT")]
     virtual_host: Option<String>,
     /// The `Gateway` that Envoy Gateway patches
@@ -57,6 +57,23 @@ enum Context {
     Sidecar,
 }
 
+/// What the mesh's connection managers get of ours.
+const OF_MANAGER: [&str; 6] = [
+    "@type",
+    "early_header_mutation_extensions",
+    "local_reply_config",
+    "normalize_path",
+    "merge_slashes",
+    "path_with_escaped_slashes_action",
+];
+/// What its virtual hosts get.
+const OF_HOST: [&str; 4] = [
+    "request_body_buffer_limit",
+    "include_attempt_count_in_response",
+    "request_headers_to_remove",
+    "response_headers_to_remove",
+];
+
 /// Where Envoy finds the module if nothing else is said.
 pub const MODULE: &str = "/var/lib/pointsman/plugin.wasm";
 
@@ -64,8 +81,10 @@ pub const MODULE: &str = "/var/lib/pointsman/plugin.wasm";
 struct Parts {
     /// The filter's entry in the chain.
     filter: Value,
-    /// The one that goes before it, where spans need it.
-    span_filter: Option<Value>,
+    /// Those that go before it: they read compressed bodies, and carry over what spans need.
+    before: Vec<Value>,
+    /// Those that go behind it.
+    after: Vec<Value>,
     /// The routes of decided requests, in order.
     routes: Vec<Value>,
     clusters: Vec<Value>,
@@ -119,32 +138,23 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
         let of_one = |name: &&str| ((*name).to_owned(), of_manager(&format!("{below}{name}")));
         Value::Object(names.iter().map(of_one).collect())
     };
-    let mut manager = picked(
-        "",
-        &[
-            "@type",
-            "early_header_mutation_extensions",
-            "local_reply_config",
-        ],
-    );
+    let mut manager = picked("", &OF_MANAGER);
     if let Some(fields) = manager.as_object_mut()
         && plan.args.otlp.is_some()
     {
         fields.extend(telemetry(&at(MANAGER)));
     }
     let filters = list(of_manager("http_filters"));
-    let filter = |name: &str| filters.iter().find(|one| one["name"] == name).cloned();
-    let of_host = picked(
-        &format!("{host}/"),
-        &[
-            "request_body_buffer_limit",
-            "include_attempt_count_in_response",
-            "request_headers_to_remove",
-        ],
-    );
+    let (before, rest) = split(&filters, "pointsman");
+    let (filter, after) = match rest {
+        [filter, after @ .., _router] => (filter.clone(), after.to_vec()),
+        _ => (Value::Null, Vec::new()),
+    };
+    let of_host = picked(&format!("{host}/"), &OF_HOST);
     Ok(Parts {
-        filter: filter("pointsman").unwrap_or_default(),
-        span_filter: filter(otlp::FILTER),
+        filter,
+        before: before.to_vec(),
+        after,
         routes,
         clusters: list(at("/static_resources/clusters")),
         manager,
@@ -152,6 +162,13 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
         stats_tags: at("/stats_config"),
         buffer: at("/static_resources/listeners/0/per_connection_buffer_limit_bytes"),
     })
+}
+
+/// Where the filter of this name stands.
+fn split<'f>(filters: &'f [Value], name: &str) -> (&'f [Value], &'f [Value]) {
+    let is_it = |one: &Value| one.get("name").is_some_and(|found| found == name);
+    let at = filters.iter().position(is_it).unwrap_or(filters.len());
+    filters.split_at(at)
 }
 
 /// What tells a collector of requests, out of a whole connection manager: tracing, and the one log that the mesh lacks.
@@ -190,6 +207,9 @@ fn text(
     }
     if plan.failover == Failover::Off {
         out.push_str(" --failover off");
+    }
+    if plan.args.keep_client_address {
+        out.push_str(" --keep-client-address");
     }
     if let Some(url) = &plan.args.policy_source {
         out.push_str(&format!(" --policy-source {url}"));

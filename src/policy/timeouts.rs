@@ -1,0 +1,78 @@
+//! How long a backend may keep silent: the fields of `timeouts`, what holds where nothing is stated, and their compilation.
+//!
+//! Nothing is timed here: the filter derives from these what Envoy's timers are set to for each request, and
+//! `pointsman render` writes those that Envoy only takes from its configuration.
+
+use super::compile::{at_of, number_of};
+use super::document::Node;
+use super::shape::{Kind, Problems, Shape};
+use super::source::optional;
+use crate::registry::{Latency, Timeouts};
+
+/// From a millisecond to a day: beyond it a limit is surely in the wrong unit.
+const LIMIT_MS: Kind = Kind::Number {
+    min: 1.0,
+    max: 86_400_000.0,
+};
+
+/// `timeouts` of a backend.
+pub const TIMEOUTS: Shape = Shape {
+    name: "timeouts",
+    doc: "How long a backend may keep silent before it is given up, in milliseconds. A backend that no other could follow is given all the time that the client has.",
+    fields: &[
+        optional(
+            "first_token_ms",
+            LIMIT_MS,
+            "four times the stated 99th percentile of the first token, at least `10000`",
+            "The longest time to the first byte of a streamed answer; then the next backend is tried.",
+        ),
+        optional(
+            "answer_ms",
+            LIMIT_MS,
+            "`first_token_ms`, and one and a half times as long as the tokens take that the request allows (4096 where it does not say), at least `60000`",
+            "The longest time to an answer that comes in one piece; then the next backend is tried.",
+        ),
+        optional(
+            "pause_ms",
+            LIMIT_MS,
+            "`300000`",
+            "The longest pause within an answer: a model that thinks sends nothing for minutes. Longer ones end the stream.",
+        ),
+        optional(
+            "total_ms",
+            LIMIT_MS,
+            "no limit",
+            "The longest time to the end of the answer. Past it the attempt ends, whatever has come.",
+        ),
+    ],
+};
+
+/// Compiles `timeouts` of the backend at `index`.
+pub(super) fn compile_timeouts(
+    node: &Node,
+    latency: &Latency,
+    index: usize,
+    problems: &mut Problems<'_>,
+) -> Timeouts {
+    let timeouts = node.get("timeouts");
+    let number = |name| timeouts.and_then(|node| number_of(node, name));
+    let limits = Timeouts {
+        first_token_ms: number("first_token_ms")
+            .map_or_else(|| Timeouts::usual_first_token_ms(latency), |ms| ms as f32),
+        answer_ms: number("answer_ms").map(|ms| ms as f32),
+        pause_ms: number("pause_ms").map_or(Timeouts::PAUSE_MS, |ms| ms as f32),
+        total_ms: number("total_ms").map(|ms| ms as f32),
+    };
+    let total = limits.total_ms.unwrap_or(f32::INFINITY);
+    for name in ["first_token_ms", "answer_ms"] {
+        if let Some(stated) = number(name)
+            && let Some(node) = timeouts
+            && stated as f32 > total
+        {
+            let at = format!("backends[{index}].timeouts.{name}");
+            let message = format!("`{stated}` is more than `total_ms`, which is `{total}`");
+            problems.add(at_of(node, name), at, message);
+        }
+    }
+    limits
+}
