@@ -84,3 +84,16 @@ fn a_long_text_is_cut_at_a_letter() {
         Some(Language::Russian)
     );
 }
+
+#[test]
+fn every_frequent_word_is_found_by_its_hash() {
+    for (place, (language, words)) in FREQUENT.iter().enumerate() {
+        for word in *words {
+            let found: Vec<usize> = languages_of(word).collect();
+            assert!(found.contains(&place), "{language:?} {word}");
+            let listed = FREQUENT.iter().filter(|(_, words)| words.contains(word));
+            assert_eq!(found.len(), listed.count(), "{word}");
+        }
+    }
+    assert_eq!(languages_of("warfarin").count(), 0);
+}

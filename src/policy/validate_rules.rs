@@ -32,12 +32,37 @@ pub(super) fn check_rules(policy: &Policy, root: &Node, warnings: &mut Problems<
             warnings.add(node.at, path.as_str(), message);
             continue;
         }
+        check_words(node, &path, warnings);
         let then = node.get("then").unwrap_or(node);
         let earlier: Vec<&Rule> = earlier().collect();
         check_shadowed(rule, &earlier, then, &path, warnings);
         check_pinned(policy, rule, then, &path, warnings);
         check_strength(policy, rule, then, &path, warnings);
     }
+}
+
+/// Warns of words in scripts that are written without blanks, where a word seldom stands by itself.
+fn check_words(rule: &Node, path: &str, warnings: &mut Problems<'_>) {
+    let words = rule.get("when").and_then(|when| when.get("words"));
+    for (index, item) in words.map_or(&[][..], Node::items).iter().enumerate() {
+        let Some(word) = item.text() else { continue };
+        if word.chars().any(is_without_blanks) {
+            let message = format!(
+                "{} is seldom found: its script has no blanks between words, and only whole words are looked for",
+                quote(word)
+            );
+            warnings.add(item.at, format!("{path}.when.words[{index}]"), message);
+        }
+    }
+}
+
+/// Whether a letter is of a script without blanks: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+const fn is_without_blanks(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
+            | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}'
+    )
 }
 
 /// Warns of consequences that one of `earlier`, which match whenever `rule` does, takes away.

@@ -59,12 +59,15 @@ fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
     found
 }
 
+/// How many of the last turns are asked for their language: each costs the same, and a conversation has no bound.
+const TURNS_WITH_LANGUAGE: usize = 16;
+
 /// The language of the last user turn that tells one.
 fn find_language(policy: &Policy, prompt: &Prompt<'_>) -> Option<Language> {
     if !asks(policy, |rule| !rule.when.languages.is_empty()) {
         return None;
     }
-    let mut turns = prompt.turns.iter().rev();
+    let mut turns = prompt.turns.iter().rev().take(TURNS_WITH_LANGUAGE);
     turns.find_map(|turn| language::find(&turn.text))
 }
 

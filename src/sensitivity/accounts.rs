@@ -13,7 +13,11 @@ CY28CZ24DE22DJ27DK18DO28DZ26EE20EG29ES24FI18FK18FO18FR27GA27GB22GE22GI23GL18GQ27
 IS26IT27JO30KM27KW30KZ20LB28LC32LI21LT20LU20LV21LY25MA28MC27MD24ME22MG27MK19ML28MN20MR27MT31MU30MZ25NE28NI28NL18NO15OM23\
 PK24PL28PS29PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SN28SO23ST25SV28TD27TG28TL23TN24TR26UA29VA22VG24XK20YE30";
 
-/// The length by country, two letters as a number to the base 26; 0 for none.
+/// Countries whose numbers have no letters behind the first two.
+const NUMERIC: &[u8] = b"AEATBABECZDEDKEEESFIFOGLHRHUILISLTMENOPLPTRSSESISKTLTNXK";
+const ALL_DIGITS: u8 = 1 << 7;
+
+/// The length by country, two letters as a number to the base 26; 0 for none. With [`ALL_DIGITS`] for [`NUMERIC`].
 const LENGTHS: [u8; 676] = {
     let mut table = [0; 676];
     let mut at = 0;
@@ -22,6 +26,12 @@ const LENGTHS: [u8; 676] = {
         let country = (COUNTRIES[at] - b'A') as usize * 26 + (COUNTRIES[at + 1] - b'A') as usize;
         table[country] = (COUNTRIES[at + 2] - b'0') * 10 + COUNTRIES[at + 3] - b'0';
         at += 4;
+    }
+    at = 0;
+    while at < NUMERIC.len() {
+        let country = (NUMERIC[at] - b'A') as usize * 26 + (NUMERIC[at + 1] - b'A') as usize;
+        table[country] |= ALL_DIGITS;
+        at += 2;
     }
     table
 };
@@ -93,14 +103,14 @@ impl Accounts {
             self.open -= 1;
         }
         self.count = self.count.wrapping_add(group.len() as u32);
-        let letters = match group.kinds & DIGIT {
-            _ if group.kinds == DIGIT => 0,
-            0 => group.len(),
+        let letters = match group.kinds {
+            DIGIT => 0,
+            _ if length > 0 && group.len() == 4 => 2,
+            kinds if kinds & DIGIT == 0 => group.len(),
             _ => {
                 let text = bytes.get(group.start..group.end).unwrap_or_default();
-                text.iter()
-                    .map(|byte| usize::from(kind(*byte) != DIGIT))
-                    .sum()
+                let letters = text.iter().map(|byte| usize::from(kind(*byte) != DIGIT));
+                letters.sum()
             }
         };
         self.letters = self.letters.wrapping_add(letters as u32);
@@ -172,17 +182,22 @@ fn length_of(bytes: &[u8], group: Group) -> u32 {
     if kind(first) & DIGIT != 0 || kind(second) & DIGIT != 0 || group.len() < 4 {
         return 0;
     }
-    let length = LENGTHS
+    let country = LENGTHS
         .get(place(first) * 26 + place(second))
         .copied()
         .unwrap_or_default();
+    let length = country & !ALL_DIGITS;
     if group.len() == usize::from(length) {
         return u32::from(length);
     }
     // In several groups, another one must follow.
     let behind = bytes.get(group.end..).and_then(<[u8]>::first_chunk::<2>);
     match behind {
-        Some([b' ' | b'-', next]) if group.len() < usize::from(length) && kind(*next) != 0 => {
+        Some([b' ' | b'-', next])
+            if group.len() < usize::from(length)
+                && kind(*next) != 0
+                && (country == length || kind(*next) == DIGIT) =>
+        {
             u32::from(length)
         }
         _ => 0,

@@ -113,7 +113,11 @@ impl Numbers {
         if self.prefix != Prefix::None && self.is_international() {
             return Sensitivity::PHONE;
         }
-        self.ending(bytes, group)
+        match group.len() {
+            2..=5 | 13..=19 => self.ending(bytes, group),
+            // A group of this length ends nothing by itself.
+            _ => Sensitivity::NONE,
+        }
     }
 
     /// What ends with `group`, told apart by its length first.
@@ -157,7 +161,8 @@ impl Numbers {
 
     /// Whether each of the last `count` gaps is this one.
     fn all_between(&self, count: usize, gap: Gap) -> bool {
-        (0..count).all(|at| self.gaps >> (4 * at) & 15 == gap as u64)
+        let mask = (1 << (4 * count)) - 1;
+        self.gaps & mask == (0x1111_1111 & mask) * gap as u64
     }
 
     fn is_card(&self, bytes: &[u8], group: Group) -> bool {

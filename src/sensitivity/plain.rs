@@ -19,29 +19,33 @@ pub(super) fn of<'t>(text: &'t str, steps: &mut impl Steps) -> Cow<'t, [u8]> {
     steps.add(text.len());
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
-    loop {
+    while !rest.is_empty() {
+        // What is ASCII is copied at once.
         let ascii = rest.bytes().position(|byte| !byte.is_ascii());
         let (before, after) = rest
             .split_at_checked(ascii.unwrap_or(rest.len()))
-            .unwrap_or((rest, ""));
+            .unwrap_or_default();
         plain.extend_from_slice(before.as_bytes());
+        // Text of another script: its blanks and marks are no reason to look for a long stretch of ASCII.
         let mut letters = after.chars();
-        // Whole runs of other scripts: no search for ASCII before each of their letters.
-        loop {
-            let Some(letter) = letters.next() else {
-                return Cow::Owned(plain);
-            };
+        let mut in_a_row = 0;
+        while in_a_row < SHORT {
+            let Some(letter) = letters.next() else { break };
             if letter.is_ascii() {
+                in_a_row += 1;
                 plain.push(letter as u8);
-                break;
-            }
-            if let Some(byte) = byte_of(letter) {
-                plain.push(byte);
+            } else {
+                in_a_row = 0;
+                plain.extend(byte_of(letter));
             }
         }
         rest = letters.as_str();
     }
+    Cow::Owned(plain)
 }
+
+/// So many ASCII characters in a row begin a long stretch of them.
+const SHORT: u32 = 16;
 
 /// The byte that stands for a character that is not ASCII; `None` for what nobody sees.
 fn byte_of(letter: char) -> Option<u8> {
@@ -49,6 +53,9 @@ fn byte_of(letter: char) -> Option<u8> {
         // Letters of common scripts, without a look into tables.
         '\u{c0}'..='\u{24f}' | '\u{370}'..='\u{589}' | '\u{3041}'..='\u{9fff}' => FOREIGN,
         '\u{ac00}'..='\u{d7a3}' => FOREIGN,
+        '\u{660}'..='\u{669}' => b'0' + (u32::from(letter) - 0x660) as u8,
+        '\u{620}'..='\u{64a}' | '\u{904}'..='\u{939}' | '\u{5d0}'..='\u{5ea}' => FOREIGN,
+        '\u{e01}'..='\u{e4e}' => FOREIGN,
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
             b' '
         }

@@ -240,15 +240,13 @@ impl<S: Steps> Scan<'_, S> {
         let inside = self.before.end > 0
             && self.before.end + 1 == start
             && matches!(self.bytes.get(self.before.end), Some(b'-' | b'_'));
-        let is_dense = || {
-            let first = self.bytes.get(from..from + DENSE);
-            first.is_some_and(|first| first.iter().all(|byte| kind(*byte) != 0))
-        };
-        if inside && !is_dense() {
-            return false;
-        }
         let run = self.run_from(start);
-        run.end >= from + least && run.last_digit >= from && run.last_letter >= from
+        let is_long = run.end >= from + least && run.last_digit >= from && run.last_letter >= from;
+        is_long
+            && (!inside || {
+                let first = self.bytes.get(from..from + DENSE).unwrap_or_default();
+                first.iter().all(|byte| kind(*byte) != 0)
+            })
     }
 
     /// The run that `start` is in, from there on. Each is read once, however many keys could begin in it.
@@ -332,33 +330,37 @@ impl<S: Steps> Scan<'_, S> {
 
     /// Whether a domain with a top level of letters begins at `start`.
     fn is_domain(&mut self, start: usize) -> bool {
-        let bytes = self.bytes;
-        let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
-        let (mut at, mut dots, mut has_host) = (start, 0, false);
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        // The letters and digits that a label begins with, and whether it still goes on with them.
+        let (mut length, mut kinds, mut begins) = (0, 0, true);
+        let mut has_host = false;
+        let mut read = 0;
+        let mut bytes = rest.iter().copied();
         let is_domain = loop {
-            // The letters and digits that a label begins with.
-            let label = at;
-            let mut kinds = 0;
-            while kind(byte(at)) != 0 {
-                kinds |= kind(byte(at));
-                at += 1;
+            let byte = bytes.next().unwrap_or_default();
+            read += 1;
+            let more = kind(byte);
+            if more != 0 {
+                length += usize::from(begins);
+                kinds |= if begins { more } else { 0 };
+                continue;
             }
-            let is_top = has_host && kinds & DIGIT == 0 && (2..=18).contains(&(at - label));
+            let is_top = begins && has_host && kinds & DIGIT == 0 && (2..=18).contains(&length);
             // `x@a.b_c` is a name in a program; `_x@a.bc_` is an address in italics.
-            if is_top && !(byte(at) == b'_' && kind(byte(at + 1)) != 0) {
+            let mut is_name = || byte == b'_' && bytes.next().is_some_and(|byte| kind(byte) != 0);
+            if is_top && !is_name() {
                 break true;
             }
-            has_host = at > label;
-            while kind(byte(at)) != 0 || byte(at) == b'-' {
-                at += 1;
+            match byte {
+                b'-' => begins = false,
+                b'.' => {
+                    has_host = length > 0;
+                    (length, kinds, begins) = (0, 0, true);
+                }
+                _ => break false,
             }
-            if byte(at) != b'.' {
-                break false;
-            }
-            at += 1;
-            dots += 1;
         };
-        self.steps.add(at - start + dots);
+        self.steps.add(read);
         is_domain
     }
 

@@ -101,7 +101,8 @@ fn what_is_doubtful_is_a_warning() {
   {"name": "narrow", "when": {"path": ["/v1/chat/*"], "header": {"x-a": ["1"], "x-b": ["2"]}, "language": ["de"]}, "then": {"models": ["b"]}},
   {"name": "closed", "when": {"language": ["de", "fr"]}, "then": {"reject": "no"}},
   {"name": "never", "when": {"language": ["fr"], "share": 0.5}, "then": {"models": ["b"]}},
-  {"name": "hard", "when": {"min_difficulty": 1, "user": ["y"]}, "then": {"models": ["a"]}}],"#,
+  {"name": "hard", "when": {"min_difficulty": 1, "user": ["y"]}, "then": {"models": ["a"]}},
+  {"name": "words", "when": {"words": ["suicide", "自杀", "лекарство", "ยา"]}, "then": {"min_quality": 0.1}}],"#,
         &MODELS.replace("{\"name\"", "{\"max_share\": 0.2, \"name\""),
     );
     let expected = [
@@ -113,7 +114,9 @@ fn what_is_doubtful_is_a_warning() {
         "7:135 rules[4].then.models: never counts: `wide` comes first and matches whenever this rule does",
         "9:3 rules[6]: never counts: `closed` comes first and refuses every such request",
         "10:85 rules[7].then.models: sends hard prompts to weak models: `b` is stronger, and weaker in no skill",
-        "11:11 models: the most shares of all models together are `0.4`: the rest of the requests goes over them",
+        "11:51 rules[8].when.words[1]: `自杀` is seldom found: its script has no blanks between words, and only whole words are looked for",
+        "11:70 rules[8].when.words[3]: `ยา` is seldom found: its script has no blanks between words, and only whole words are looked for",
+        "12:11 models: the most shares of all models together are `0.4`: the rest of the requests goes over them",
     ];
     let found = warnings(&text);
     assert_eq!(found, expected, "{found:#?}");
