@@ -5,7 +5,8 @@
 //! fit.
 
 use super::Sensitivity;
-use super::scan::{DIGIT, Group, UPPER};
+use super::plain::byte_of;
+use super::scan::{DIGIT, Group, UPPER, escaped};
 
 /// What stands between two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,11 @@ impl Gap {
         match bytes.get(before.end..group.start).unwrap_or_default() {
             b" - " => Gap::Minus,
             b" / " => Gap::Slash,
+            gap if gap.len() == 6 => match escaped(gap).and_then(byte_of) {
+                Some(b' ') => Gap::Space,
+                Some(b'-') => Gap::Dash,
+                _ => Gap::Break,
+            },
             b" (" | b") " | b")-" | b") - " | b")/" | b")(" | b") (" => Gap::Bracket,
             _ => Gap::Break,
         }
@@ -291,8 +297,9 @@ impl Numbers {
 fn is_plus(bytes: &[u8], before: Group, group: Group) -> bool {
     let gap = bytes.get(before.end..group.start).unwrap_or_default();
     (gap.ends_with(b"+") && (gap.len() > 1 || before.kinds == 0))
-        || gap.ends_with(b"%2B")
-        || gap.ends_with(b"%2b")
+        || [b"%2B".as_slice(), b"%2b", b"\\u002B", b"\\u002b"]
+            .iter()
+            .any(|plus| gap.ends_with(plus))
 }
 
 /// Whether a number can begin at `group`: it is not the rest of a longer one, of a decimal or of an identifier.

@@ -48,7 +48,7 @@ pub(super) fn of<'t>(text: &'t str, steps: &mut impl Steps) -> Cow<'t, [u8]> {
 const SHORT: u32 = 16;
 
 /// The byte that stands for a character that is not ASCII; `None` for what nobody sees.
-fn byte_of(letter: char) -> Option<u8> {
+pub(super) fn byte_of(letter: char) -> Option<u8> {
     Some(match letter {
         // Letters of common scripts, without a look into tables.
         '\u{c0}'..='\u{24f}' | '\u{370}'..='\u{589}' | '\u{3041}'..='\u{9fff}' => FOREIGN,

@@ -54,6 +54,18 @@ impl Group {
 /// Letters and digits without a mark that a key must begin with where it stands inside a longer name.
 const DENSE: usize = 16;
 
+/// The character that `\uXXXX` stands for, with which JSON inside a text begins.
+pub(super) fn escaped(text: &[u8]) -> Option<char> {
+    let &[b'\\', b'u', ref digits @ ..] = text.first_chunk::<6>()? else {
+        return None;
+    };
+    let mut code = 0;
+    for digit in digits {
+        code = code << 4 | char::from(*digit).to_digit(16)?;
+    }
+    char::from_u32(code)
+}
+
 /// A run of letters, digits, `_` and `-`.
 #[derive(Clone, Copy, Default)]
 struct Run {
@@ -134,6 +146,14 @@ impl<S: Steps> Scan<'_, S> {
             b'@' => self.at_sign(at, at + 1),
             // An escape of a string that is written inside the text, and one of a URL, are marks and no letters.
             b'\\' if matches!(self.bytes.get(at + 1), Some(b'n' | b'r' | b't')) => return 2,
+            b'\\' => {
+                if let Some(letter) = escaped(self.bytes.get(at..).unwrap_or_default()) {
+                    if letter == '@' {
+                        self.at_sign(at, at + 6);
+                    }
+                    return 6;
+                }
+            }
             b'%' => {
                 let hex = |at: usize| self.bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
                 if hex(at + 1) && hex(at + 2) {
