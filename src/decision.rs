@@ -15,6 +15,8 @@ pub struct Estimate {
     pub latency_p50_ms: f32,
     /// 99th percentile of the time to the whole answer, in milliseconds.
     pub latency_p99_ms: f32,
+    /// Median time to the first token, in milliseconds.
+    pub first_token_p50_ms: f32,
     /// 99th percentile of the time to the first token, in milliseconds.
     pub first_token_p99_ms: f32,
 }
@@ -64,7 +66,7 @@ pub enum Ineligible {
     },
     /// Expected latency is over the limit in force.
     OverLatency {
-        /// Which limit: `p50`, `p99` or `first_token_p99`.
+        /// Which limit: `p50`, `p99`, `first_token_p50` or `first_token_p99`.
         which: &'static str,
         /// The limit in milliseconds.
         limit_ms: f32,

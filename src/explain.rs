@@ -92,6 +92,7 @@ fn estimate(estimate: &Estimate) -> Value {
         "cost_usd": round(estimate.cost_usd, 9),
         "latency_p50_ms": round(estimate.latency_p50_ms.into(), 1),
         "latency_p99_ms": round(estimate.latency_p99_ms.into(), 1),
+        "first_token_p50_ms": round(estimate.first_token_p50_ms.into(), 1),
         "first_token_p99_ms": round(estimate.first_token_p99_ms.into(), 1),
     })
 }

@@ -403,7 +403,10 @@ impl Router {
         self.classifier
             .as_mut()
             .and_then(|classifier| classifier.classify(turn).ok())
-            .unwrap_or_else(|| classifier::from_features(turn))
+            .unwrap_or_else(|| Classification {
+                model_failed: true,
+                ..classifier::from_features(turn)
+            })
     }
 }
 

@@ -23,10 +23,6 @@ use crate::registry::{Apis, Backend, BackendId, Capabilities, Model, ModelId, Re
 /// The most entries of a fallback chain. Envoy's retries are bounded far below it.
 pub const MAX_FALLBACKS: usize = 8;
 
-/// By how much the time from first to last token grows at the 99th percentile: answers are longer than expected and
-/// batches fuller. An assumption until latencies are observed.
-const GENERATION_P99_SPREAD: f32 = 1.5;
-
 /// The factor on lg P(correct): it makes the loss of a tenth of the correct answers weigh 0.92, about as much as ten
 /// times the cost.
 const QUALITY_SCALE: f64 = 20.0;
@@ -222,10 +218,7 @@ fn estimate_all(registry: &Registry, profile: &Profile, ask: &Ask<'_>) -> Vec<Ca
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
-            estimate: observed::adapt(
-                estimate(BackendId(index as u32), backend, model, ask, expected),
-                &observed::find(ask.observed, BackendId(index as u32)),
-            ),
+            estimate: estimate(BackendId(index as u32), backend, model, ask, expected),
             objective: f64::INFINITY,
             ineligible: find_obstacle(backend, model, profile, ask, expected as u32),
         });
@@ -310,8 +303,8 @@ fn estimate(
         .min(model.max_output_tokens)
         .min(room);
     let output_tokens = expected_tokens.min(most as f32);
-    let latency = &backend.latency;
-    let generation_ms = 1000.0 * output_tokens / latency.tokens_per_second;
+    let observed = observed::find(ask.observed, id);
+    let latencies = observed::latencies(&backend.latency, output_tokens, &observed);
     // Several answers to one input are generated side by side: they cost more but take no longer.
     let written = f64::from(output_tokens) * f64::from(ask.choices.max(1));
     let price = &backend.price;
@@ -322,9 +315,10 @@ fn estimate(
     Estimate {
         quality: ask.classification.map(|said| model.ability.p_correct(said)),
         cost_usd: (read + written * price.output) / 1e6,
-        latency_p50_ms: latency.first_token_p50_ms + generation_ms,
-        latency_p99_ms: latency.first_token_p99_ms + generation_ms * GENERATION_P99_SPREAD,
-        first_token_p99_ms: latency.first_token_p99_ms,
+        latency_p50_ms: latencies.p50_ms,
+        latency_p99_ms: latencies.p99_ms,
+        first_token_p50_ms: latencies.first_token_p50_ms,
+        first_token_p99_ms: latencies.first_token_p99_ms,
     }
 }
 
@@ -501,6 +495,7 @@ impl<'a> Judge<'a> {
         };
         match limit {
             Limit::MaxFirstTokenP99Ms => over_latency("first_token_p99"),
+            Limit::MaxFirstTokenP50Ms => over_latency("first_token_p50"),
             Limit::MaxP50Ms => over_latency("p50"),
             Limit::MaxP99Ms => over_latency("p99"),
             Limit::MaxCostUsd => Ineligible::OverCost { limit_usd: bound },

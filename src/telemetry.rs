@@ -179,7 +179,7 @@ pub const FAMILIES: &[Family] = &[
         name: "pointsman.attempts_failed",
         kind: MetricKind::Counter,
         tags: &["backend"],
-        help: "Attempts at a backend that got no answer, or one that says that it is unwell (429 or 5xx).",
+        help: "Attempts at a backend that got no answer, one that says that it is unwell (429, 5xx, or an error with status 200), or one with nothing in it.",
     },
     Family {
         name: "pointsman.answers_broken_off",
@@ -209,7 +209,7 @@ pub const FAMILIES: &[Family] = &[
         name: "pointsman.backend_slowdown_percent",
         kind: MetricKind::Gauge,
         tags: &["backend"],
-        help: "The median time of a backend's last answers in per cent of what is stated; 100 where that makes no difference, 0 while the backend is down.",
+        help: "The median of a backend's last answers in per cent of what is stated, of the time to the first token or of that per token, whichever is worse; 100 where that makes no difference, 0 while streams or answers in one piece of it are down.",
     },
     Family {
         name: "pointsman.decision_us",
@@ -305,7 +305,7 @@ pub const FAMILIES: &[Family] = &[
         name: "pointsman.classifier_faults",
         kind: MetricKind::Counter,
         tags: &[],
-        help: "Decisions made on features alone because the classifier failed.",
+        help: "Decisions made on features alone because the classifier failed; requests without text are none.",
     },
     Family {
         name: "pointsman.policy_active",

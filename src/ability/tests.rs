@@ -15,6 +15,7 @@ fn asked(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
         output_tokens: 100.0,
         uncertainty: 0.0,
         from_model: true,
+        model_failed: false,
         ..Classification::default()
     }
 }

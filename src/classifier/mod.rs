@@ -60,8 +60,10 @@ pub struct Classification {
     pub output_tokens: f32,
     /// How little the model knows of such prompts: 0 (like its training data) to 1 (unlike any of it).
     pub uncertainty: f32,
-    /// Whether the model said it (`true`), or only the features did because the model failed (`false`).
+    /// Whether the model said it (`true`), or only the features did (`false`): there was no text to ask it about, or it failed.
     pub from_model: bool,
+    /// Whether the model was to be asked and failed.
+    pub model_failed: bool,
 }
 
 impl Classification {
@@ -96,6 +98,7 @@ impl Default for Classification {
             output_tokens: 200.0,
             uncertainty: 1.0,
             from_model: false,
+            model_failed: false,
         }
     }
 }
@@ -181,6 +184,7 @@ pub fn interpret(heads: &[f32; fitted::OUTPUTS], foreign: f32) -> Classification
         output_tokens: tokens(one(heads, fitted::LOG_OUTPUT_TOKENS)),
         uncertainty,
         from_model: true,
+        model_failed: false,
     }
 }
 

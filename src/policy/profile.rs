@@ -20,6 +20,8 @@ pub struct Weights {
 pub enum Limit {
     /// 99th percentile of the time to the first token.
     MaxFirstTokenP99Ms,
+    /// Median time to the first token.
+    MaxFirstTokenP50Ms,
     /// Median time to the whole answer.
     MaxP50Ms,
     /// 99th percentile of the time to the whole answer.
@@ -33,12 +35,13 @@ pub enum Limit {
 }
 
 /// How many limits there are.
-pub const LIMIT_COUNT: usize = 6;
+pub const LIMIT_COUNT: usize = 7;
 
 impl Limit {
     /// All of them, the first to give way first.
     pub const ALL: [Limit; LIMIT_COUNT] = [
         Limit::MaxFirstTokenP99Ms,
+        Limit::MaxFirstTokenP50Ms,
         Limit::MaxP50Ms,
         Limit::MaxP99Ms,
         Limit::MaxCostUsd,
@@ -50,6 +53,7 @@ impl Limit {
     pub const fn name(self) -> &'static str {
         match self {
             Limit::MaxFirstTokenP99Ms => "max_first_token_p99_ms",
+            Limit::MaxFirstTokenP50Ms => "max_first_token_p50_ms",
             Limit::MaxP50Ms => "max_p50_ms",
             Limit::MaxP99Ms => "max_p99_ms",
             Limit::MaxCostUsd => "max_cost_usd",
@@ -69,6 +73,7 @@ impl Limit {
         let quality = f64::from(estimate.quality.unwrap_or(1.0));
         match self {
             Limit::MaxFirstTokenP99Ms => f64::from(estimate.first_token_p99_ms),
+            Limit::MaxFirstTokenP50Ms => f64::from(estimate.first_token_p50_ms),
             Limit::MaxP50Ms => f64::from(estimate.latency_p50_ms),
             Limit::MaxP99Ms => f64::from(estimate.latency_p99_ms),
             Limit::MaxCostUsd => estimate.cost_usd,

@@ -65,6 +65,7 @@ const CAPABILITIES: &[&str] = &[
 /// The names of [`super::profile::Limit`].
 pub(super) const LIMIT_NAMES: &[&str] = &[
     "max_first_token_p99_ms",
+    "max_first_token_p50_ms",
     "max_p50_ms",
     "max_p99_ms",
     "max_cost_usd",
@@ -343,6 +344,12 @@ pub const LIMITS: Shape = Shape {
             MILLISECONDS,
             "no limit",
             "The most that the 99th percentile of the time to the first token may be, in milliseconds.",
+        ),
+        optional(
+            "max_first_token_p50_ms",
+            MILLISECONDS,
+            "no limit",
+            "The most that the median time to the first token may be, in milliseconds.",
         ),
         optional(
             "max_p50_ms",

@@ -131,7 +131,9 @@ fn least(limit: Limit, backend: &Backend) -> Option<f64> {
         Limit::MaxFirstTokenP99Ms | Limit::MaxP99Ms => {
             Some(f64::from(backend.latency.first_token_p99_ms))
         }
-        Limit::MaxP50Ms => Some(f64::from(backend.latency.first_token_p50_ms)),
+        Limit::MaxFirstTokenP50Ms | Limit::MaxP50Ms => {
+            Some(f64::from(backend.latency.first_token_p50_ms))
+        }
         // Any request has a token of each kind.
         Limit::MaxCostUsd => {
             let input = backend.price.input.min(backend.price.cached_input);

@@ -44,10 +44,12 @@ pub fn classify(
             for (most, now) in domains.iter_mut().zip(&said.domain_probabilities) {
                 *most = most.max(*now);
             }
+            let failed = said.model_failed || before.model_failed;
             if said.difficulty < before.difficulty {
                 said = before.clone();
             }
             said.domain_probabilities = domains;
+            said.model_failed = failed;
         }
         steps.push(Step { turn, said });
     }

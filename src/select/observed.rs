@@ -1,9 +1,14 @@
-//! What was observed of the backends, as it bears on a choice: estimates grow with the slowdown and with a cold start, and who
+//! What was observed of the backends, as it bears on a choice: the first token and the writing of the answer each take as many
+//! times longer as they were seen to, a cold start comes on top, and who
 //! is down is passed over as long as there is anybody else; so is who is not this conversation's.
 
-use crate::decision::{Candidate, Estimate, Ineligible};
-use crate::live::Observed;
-use crate::registry::BackendId;
+use crate::decision::{Candidate, Ineligible};
+use crate::live::{NOTICED, Observed};
+use crate::registry::{BackendId, Latency};
+
+/// By how much the time from first to last token grows at the 99th percentile: answers are longer than expected and
+/// batches fuller. An assumption: nothing is stated of it.
+const GENERATION_P99_SPREAD: f32 = 1.5;
 
 /// What was observed of `backend`; what is stated counts where nothing was.
 pub(super) fn find(observed: &[Observed], backend: BackendId) -> Observed {
@@ -13,20 +18,37 @@ pub(super) fn find(observed: &[Observed], backend: BackendId) -> Observed {
         .unwrap_or(Observed::NOTHING)
 }
 
-/// `estimate`, made of what is stated, as it is now.
-pub(super) fn adapt(estimate: Estimate, observed: &Observed) -> Estimate {
+/// The latencies of an answer, in milliseconds.
+pub(super) struct Latencies {
+    pub(super) first_token_p50_ms: f32,
+    pub(super) first_token_p99_ms: f32,
+    pub(super) p50_ms: f32,
+    pub(super) p99_ms: f32,
+}
+
+/// What `stated` comes to now, for an answer of so many tokens.
+pub(super) fn latencies(stated: &Latency, output_tokens: f32, observed: &Observed) -> Latencies {
+    let (first, token) = (observed.first_token, observed.token_time);
+    let writing = 1000.0 * output_tokens / stated.tokens_per_second;
+    // Of a tail counts as of a median only what is clearly worse than stated.
+    let tail = |seen: f32, stated: f32| match seen >= NOTICED * stated {
+        true => seen,
+        false => 0.0,
+    };
+    let first_tail = tail(
+        first.p99 * stated.first_token_p50_ms,
+        stated.first_token_p99_ms,
+    );
+    let writing_tail = tail(token.p99 * writing, GENERATION_P99_SPREAD * writing);
     let cold = observed.cold_start_ms;
-    let first_token_p99_ms = estimate.first_token_p99_ms * observed.slowdown;
-    Estimate {
-        latency_p50_ms: estimate.latency_p50_ms * observed.slowdown + cold,
-        latency_p99_ms: (estimate.latency_p99_ms * observed.slowdown)
-            .max(estimate.latency_p50_ms * observed.slowdown_p99)
-            + cold,
-        first_token_p99_ms: observed
-            .first_token_p99_ms
-            .map_or(first_token_p99_ms, |seen| seen.max(first_token_p99_ms))
-            + cold,
-        ..estimate
+    let first_token_p50_ms = stated.first_token_p50_ms * first.median + cold;
+    let first_token_p99_ms = (stated.first_token_p99_ms * first.median).max(first_tail) + cold;
+    Latencies {
+        first_token_p50_ms,
+        first_token_p99_ms,
+        p50_ms: first_token_p50_ms + writing * token.median,
+        p99_ms: first_token_p99_ms
+            + (writing * token.median * GENERATION_P99_SPREAD).max(writing_tail),
     }
 }
 

@@ -86,6 +86,7 @@ fn said(difficulty: f32) -> Classification {
         output_tokens: 200.0,
         uncertainty: 0.0,
         from_model: true,
+        model_failed: false,
         ..Classification::default()
     }
 }
@@ -521,6 +522,64 @@ fn conversations_move_from_one_backend_to_another_and_back() {
     ask.observed = &observed;
     let selection = select(&registry, &cheap, &ask).unwrap();
     assert_eq!(selection.chosen.backend, BackendId(1));
+}
+
+/// "First token P50 under 200 ms": by what is stated, and by what was seen.
+#[test]
+fn the_median_first_token_can_be_limited() {
+    let mut registry = fleet();
+    registry.backends[1].latency.first_token_p50_ms = 300.0;
+    let limits = [(Limit::MaxFirstTokenP50Ms, 200.0)];
+    let fast = profile([0.0, 1.0, 0.0], &limits, &[]);
+    let chosen = select(&registry, &fast, &ask(None)).unwrap();
+    assert_ne!(chosen.chosen.backend, BackendId(1));
+    let over = Ineligible::OverLatency {
+        which: "first_token_p50",
+        limit_ms: 200.0,
+    };
+    assert_eq!(chosen.candidates[1].ineligible, Some(over));
+    // A backend that begins late breaks it too; one that only writes slowly does not.
+    let mut observed = [Observed::NOTHING; 4];
+    for one in &mut observed {
+        one.token_time.median = 9.0;
+    }
+    let mut ask = ask(None);
+    ask.observed = &observed;
+    assert!(select(&registry, &fast, &ask).is_ok());
+    for one in &mut observed {
+        one.first_token.median = 2.5;
+    }
+    let mut ask = super::tests::ask(None);
+    ask.observed = &observed;
+    assert!(select(&registry, &fast, &ask).is_err());
+}
+
+#[test]
+fn slow_writing_is_not_put_on_the_first_token_nor_the_reverse() {
+    let registry = fleet();
+    let fast = profile([0.0, 1.0, 0.0], &[], &Limit::ALL);
+    let estimate = |first: f32, token: f32| {
+        let mut observed = [Observed::NOTHING; 4];
+        observed[0].first_token.median = first;
+        observed[0].token_time.median = token;
+        let mut ask = ask(None);
+        ask.observed = &observed;
+        select(&registry, &fast, &ask).unwrap().candidates[0].estimate
+    };
+    let stated = estimate(1.0, 1.0);
+    let writing = stated.latency_p50_ms - stated.first_token_p50_ms;
+    let slow = estimate(1.0, 4.0);
+    assert_eq!(slow.first_token_p99_ms, stated.first_token_p99_ms);
+    assert_eq!(
+        slow.latency_p50_ms,
+        stated.first_token_p50_ms + 4.0 * writing
+    );
+    let late = estimate(4.0, 1.0);
+    assert_eq!(late.first_token_p99_ms, 4.0 * stated.first_token_p99_ms);
+    assert_eq!(
+        late.latency_p50_ms,
+        4.0 * stated.first_token_p50_ms + writing
+    );
 }
 
 #[test]

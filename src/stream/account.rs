@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::number::push_integer;
 use super::purpose::find;
 use super::trace::{fixed, set_state};
-use super::watch::Watch;
+use super::watch::{Outcome, Watch};
 use super::{Effect, Header, Plan};
 use crate::decision::Decision;
 use crate::policy::Policy;
@@ -17,7 +17,7 @@ use crate::request::error_body::error_event;
 use crate::request::{Format, Request};
 use crate::spending::Charge;
 use crate::telemetry::{self, Metric, Served, state};
-use crate::usage::{Hide, Media, Meter, Unknown, Usage};
+use crate::usage::{Fault, Hide, Media, Meter, Unknown, Usage};
 
 /// Code and message for a client whose answer ends before it is over.
 const CUT_SHORT: (&str, &str) = (
@@ -42,6 +42,8 @@ pub struct Account {
     ended: bool,
     /// The response says how long it is: nothing can be put behind it.
     is_sized: bool,
+    /// It is a page for people, as proxies answer in the place of a backend.
+    is_page: bool,
     /// The backend ended the stream before its answer was over.
     pub(super) is_cut_short: bool,
     /// What access logs and spans print of the answer was set.
@@ -95,6 +97,7 @@ impl Account {
             hide: None,
             ended: false,
             is_sized: false,
+            is_page: false,
             is_cut_short: false,
             told: false,
             came: 0,
@@ -105,6 +108,25 @@ impl Account {
     /// The same, teaching what it meets.
     pub(super) fn watched(self, watch: Option<Watch>) -> Account {
         Account { watch, ..self }
+    }
+
+    /// What the answer was, for what is learned of its backend.
+    pub(super) fn outcome(&self) -> Outcome {
+        let Answer::Read { meter, .. } = &self.answer else {
+            return Outcome {
+                fault: self.is_page.then_some(Fault::Error),
+                ..Outcome::default()
+            };
+        };
+        let usage = self.usage().and_then(Result::ok);
+        let streamed = meter.streamed_tokens();
+        let stated = usage.map(|usage| usage.output_tokens);
+        Outcome {
+            fault: meter.fault(self.ended && !self.is_cut_short),
+            output_tokens: stated.filter(|tokens| *tokens > 0).or(streamed),
+            hides_reasoning: usage
+                .is_some_and(|usage| usage.reasoning_tokens > streamed.unwrap_or_default()),
+        }
     }
 
     /// The policy that it was decided under.
@@ -145,6 +167,7 @@ impl Account {
                 streams: media == Media::EventStream,
             },
         };
+        self.is_page = kind.trim_ascii_start().starts_with(b"text/html");
         self.is_sized = find(headers, "content-length").is_some();
         if self.hides && matches!(self.answer, Answer::Read { streams: true, .. }) {
             self.hide = Some(Hide::default());
@@ -167,9 +190,12 @@ impl Account {
         if let Some(watch) = &mut self.watch
             && end_of_stream
         {
-            watch.ended();
+            watch.end();
         }
         self.came = size;
+        if let Some(watch) = self.watch.as_mut().filter(|_| size > 0) {
+            watch.heard();
+        }
         if size > 0 && matches!(self.answer, Answer::Read { .. }) {
             return effects.push(Effect::ReadChunk { size });
         }
@@ -203,11 +229,8 @@ impl Account {
             self.answer = Answer::Unread(Unknown::CutOff);
             return;
         };
-        if *streams && self.first_token_ns.is_none() {
-            self.first_token_ns = Some(now_ns);
-            if let Some(watch) = &mut self.watch {
-                watch.came(now_ns);
-            }
+        if *streams {
+            self.first_token_ns.get_or_insert(now_ns);
         }
         let instead = match &mut self.hide {
             Some(hide) => hide.feed(meter, bytes),
@@ -216,6 +239,9 @@ impl Account {
                 None
             }
         };
+        if let Some(watch) = &mut self.watch {
+            watch.came(now_ns, *streams && meter.has_content());
+        }
         match instead {
             _ if self.ended => self.end(bytes, instead, effects),
             Some(instead) => effects.push(Effect::ReplaceChunk(instead)),

@@ -1,8 +1,10 @@
 //! Asks the worker's router, where there is one.
 
 use super::purpose::Aim;
+use super::watch::Asking;
 use super::{Plan, Read, Worker, watch};
 use crate::decision::{Bypass, Candidate, Outcome};
+use crate::live::Delivery;
 use crate::policy::Policy;
 use crate::router::{self, Circumstances};
 
@@ -14,7 +16,7 @@ pub(super) fn decide(
 ) -> Outcome {
     let policy = &plan.policy;
     let is_use = plan.aim == Aim::Answer;
-    watch::observe(worker, policy, around.now_ns, is_use);
+    watch::observe(worker, policy, around.now_ns, asking(request, is_use));
     match (&mut worker.router, request) {
         (Some(router), Ok(request)) if is_use => router.decide_in(policy, request, around),
         (Some(router), Ok(request)) => router.find_in(policy, request, around),
@@ -30,11 +32,20 @@ pub(super) fn explain(
     request: &Read<'_>,
     around: &Circumstances<'_>,
 ) -> (Outcome, Vec<Candidate>) {
-    watch::observe(worker, policy, around.now_ns, false);
+    watch::observe(worker, policy, around.now_ns, asking(request, false));
     match (&mut worker.router, request) {
         (Some(router), Ok(request)) => router.explain_in(policy, request, around),
         (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
         (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
+    }
+}
+
+fn asking(request: &Read<'_>, decides: bool) -> Asking {
+    let request = request.as_ref();
+    Asking {
+        delivery: Delivery::of(request.is_ok_and(|one| one.stream)),
+        decides,
+        complete: request.is_ok_and(|one| one.complete),
     }
 }
 

@@ -160,6 +160,7 @@ impl Stream {
                 if let Some(account) = &mut self.account {
                     account.body(size, end_of_stream, self.trace.answered(), &mut effects);
                 }
+                watch::hear(self.account.as_mut(), worker);
             }
             Event::Chunk { bytes, now_ns } => {
                 if let Some(account) = &mut self.account {
@@ -351,7 +352,14 @@ impl Stream {
         worker: &mut Worker<'_>,
     ) {
         watch::keep_warm(worker, &plan.policy, decision.backend, now_ns, true);
-        let watch = Watch::open(worker, &plan.policy, &decision, &self.trace, now_ns);
+        let watch = Watch::open(
+            worker,
+            &plan.policy,
+            &decision,
+            request,
+            &self.trace,
+            now_ns,
+        );
         let account = Account::open(plan, decision, request, now_ns).watched(watch);
         self.account = Some(Box::new(account));
     }

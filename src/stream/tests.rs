@@ -6,6 +6,7 @@ mod answers;
 mod backends;
 mod counting;
 mod host;
+mod learning;
 mod traffic;
 
 use super::testing::{POLICY, policy_with};

@@ -84,7 +84,7 @@ impl Trace {
         let (model, backend) = names(policy, decision);
         let reason = decision.reason.name();
         let asked = decision.classification.as_ref();
-        if asked.is_some_and(|one| !one.from_model) {
+        if asked.is_some_and(|one| one.model_failed) {
             effects.push(Effect::Count(telemetry::CLASSIFIER_FAULTS));
         }
         let difficulty = asked.map(|one| fixed(f64::from(one.difficulty), 3));

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use pointsman::chain;
-use pointsman::live::Live;
+use pointsman::live::{Delivery, Live};
 use pointsman::policy::Policy;
 use pointsman::telemetry::{self, Metric};
 
@@ -76,20 +76,20 @@ impl Observations {
             live.merged();
             metrics::record(&telemetry::LIVE_RECORD_BYTES, merged.len() as u64);
         }
-        self.tell(policy, &live);
+        self.tell(policy, &live, now_ns);
     }
 
     /// Shows as metrics how slow the backends are, where that has changed.
-    fn tell(&self, policy: &Policy, live: &Live) {
+    fn tell(&self, policy: &Policy, live: &Live, now_ns: u64) {
         let Ok(mut told) = self.told.try_borrow_mut() else {
             return;
         };
         for backend in &policy.registry.backends {
             let link = chain::link(&backend.name);
-            let state = live.look(link);
-            let percent = match state.down {
+            let state = live.look(link, Delivery::Streamed, now_ns);
+            let percent = match live.is_down(link) {
                 true => 0,
-                false => (state.slowdown * 100.0).round() as u64,
+                false => (state.slowdown() * 100.0).round() as u64,
             };
             let place = told.iter().position(|(known, _)| *known == link);
             let known = place.and_then(|place| told.get_mut(place));

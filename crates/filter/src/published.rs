@@ -92,7 +92,7 @@ impl Published {
             bounds: plugin.bounds,
             failover: plugin.failover,
             observations: Observations::new(
-                key("pointsman.live.", plugin.fingerprint),
+                key("pointsman.live2.", plugin.fingerprint),
                 key("pointsman.warmth.", plugin.fingerprint),
             ),
             record_key: key_of(Kept::Policy, plugin.fingerprint),

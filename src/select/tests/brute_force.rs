@@ -3,6 +3,7 @@
 //! conversation are looked at.
 
 use super::*;
+use crate::live::LatencyRatio;
 use proptest::prelude::*;
 
 const TAGS: [&str; 2] = ["on-prem", "eu"];
@@ -17,6 +18,7 @@ fn measure(limit: Limit, candidate: &Candidate, best: f32) -> f64 {
         Limit::MaxCostUsd => estimate.cost_usd,
         Limit::MaxP50Ms => f64::from(estimate.latency_p50_ms),
         Limit::MaxP99Ms => f64::from(estimate.latency_p99_ms),
+        Limit::MaxFirstTokenP50Ms => f64::from(estimate.first_token_p50_ms),
         Limit::MaxFirstTokenP99Ms => f64::from(estimate.first_token_p99_ms),
     }
 }
@@ -183,6 +185,7 @@ prop_compose! {
         p50 in prop::option::of(200.0_f64..5000.0),
         p99 in prop::option::of(200.0_f64..8000.0),
         first in prop::option::of(prop::sample::select(vec![100.0, 150.0, 600.0])),
+        median in prop::option::of(prop::sample::select(vec![50.0, 100.0, 250.0])),
         within in prop::option::of(0.0_f64..0.5),
         floor in prop::option::of(0.0_f64..1.0),
     ) -> Vec<(Limit, f64)> {
@@ -191,6 +194,7 @@ prop_compose! {
             (Limit::MaxP50Ms, p50),
             (Limit::MaxP99Ms, p99),
             (Limit::MaxFirstTokenP99Ms, first),
+            (Limit::MaxFirstTokenP50Ms, median),
             (Limit::WithinOfBest, within),
             (Limit::MinQuality, floor),
         ]
@@ -289,11 +293,24 @@ fn any_wish() -> impl Strategy<Value = Wish> {
     })
 }
 
+fn slower(median: f32) -> LatencyRatio {
+    LatencyRatio { median, p99: 0.0 }
+}
+
 fn observed(wish: &Wish, backends: usize) -> Vec<Observed> {
     let known = wish.down.iter().zip(&wish.slow).take(backends);
     let one = |(down, slow): (&bool, &bool)| Observed {
         down: *down,
-        slowdown: if *slow { 4.0 } else { 1.0 },
+        first_token: if *slow {
+            slower(4.0)
+        } else {
+            LatencyRatio::AS_STATED
+        },
+        token_time: if *slow && *down {
+            slower(3.0)
+        } else {
+            LatencyRatio::AS_STATED
+        },
         ..Observed::NOTHING
     };
     known.map(one).collect()

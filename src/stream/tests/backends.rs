@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chain::link;
+use crate::live::Delivery;
 
 const S: u64 = 1_000_000_000;
 
@@ -122,7 +123,11 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
         let counts = host.counts();
         let broken = counts.contains(&"pointsman.answers_broken_off.backend.gpu-1");
         assert_eq!(broken, failed, "{details:?}: {counts:?}");
-        let seen = host.live.as_ref().unwrap().look(link("gpu-1"));
+        let seen = host
+            .live
+            .as_ref()
+            .unwrap()
+            .look(link("gpu-1"), Delivery::Whole, host.clock_ns);
         assert_eq!(seen.error_rate > 0.0, failed, "{details:?}");
         assert_eq!(seen.in_flight, 0);
     }
@@ -151,6 +156,7 @@ fn a_profile_takes_over_from_another_conversation_by_conversation() {
             true,
         );
         let response = host.response();
+        host.tell(Event::Done(host.clock_ns));
         let told = |name| {
             response
                 .iter()

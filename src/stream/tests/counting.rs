@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chain::link;
+use crate::live::Delivery;
 
 const COUNT: &str = "/v1/messages/count_tokens";
 
@@ -53,7 +54,11 @@ fn it_goes_where_the_request_would_and_uses_nothing() {
         assert_eq!(host.counts(), [""; 0]);
         assert_eq!(host.added("pointsman."), None);
         assert_eq!(host.state(state::COST_USD), None);
-        let seen = host.live.as_ref().unwrap().look(link("gpu-1"));
+        let seen = host
+            .live
+            .as_ref()
+            .unwrap()
+            .look(link("gpu-1"), Delivery::Whole, host.clock_ns);
         assert!(!seen.down && seen.in_flight == 0 && seen.error_rate == 0.0);
     }
     // The budget is as it was; one answer spends it, and then nobody is told where requests would go.

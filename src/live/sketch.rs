@@ -1,0 +1,80 @@
+//! Counts of values in logarithmic buckets, of which old ones count less and less: quantiles in bounded memory.
+
+/// The buckets of a sketch.
+pub(super) const BUCKETS: usize = 40;
+/// Twelve to the factor ten: two neighbours differ by a fifth. With these exactly twice as slow as stated is still told from
+/// [`super::NOTICED`].
+const PER_DECADE: f32 = 12.0;
+/// What one value counts before it ages.
+const UNIT: u16 = 32;
+
+/// A histogram that forgets.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sketch {
+    counts: [u16; BUCKETS],
+    total: u32,
+}
+
+impl Sketch {
+    pub(super) const EMPTY: Sketch = Sketch {
+        counts: [0; BUCKETS],
+        total: 0,
+    };
+
+    /// Adds a value; what is older than about `window` values is forgotten.
+    pub(super) fn add(&mut self, bucket: u8, window: u32) {
+        if let Some(count) = self.counts.get_mut(usize::from(bucket)) {
+            *count = count.saturating_add(UNIT);
+            self.total += u32::from(UNIT);
+        }
+        if self.total > window * u32::from(UNIT) {
+            self.total = 0;
+            for count in &mut self.counts {
+                *count /= 2;
+                self.total += u32::from(*count);
+            }
+        }
+    }
+
+    /// How many values it holds, aged ones in part.
+    pub(super) fn weight(&self) -> u32 {
+        self.total / u32::from(UNIT)
+    }
+
+    /// The quantile in multiples of the least value; 0 of none.
+    pub(super) fn quantile(&self, q: f32) -> f32 {
+        let wanted = (self.total as f32 * q) as u32;
+        let mut sum = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            sum += u32::from(*count);
+            if sum > wanted {
+                return 10_f32.powf((bucket as f32 + 0.5) / PER_DECADE);
+            }
+        }
+        0.0
+    }
+
+    pub(super) fn write(&self, record: &mut Vec<u8>) {
+        for count in self.counts {
+            record.extend_from_slice(&count.to_le_bytes());
+        }
+    }
+
+    /// Reads what [`Sketch::write`] wrote, and gives what follows it.
+    pub(super) fn read(mut rest: &[u8]) -> Option<(Sketch, &[u8])> {
+        let mut sketch = Sketch::EMPTY;
+        for count in &mut sketch.counts {
+            let (two, after) = rest.split_first_chunk::<2>()?;
+            *count = u16::from_le_bytes(*two);
+            sketch.total += u32::from(*count);
+            rest = after;
+        }
+        Some((sketch, rest))
+    }
+}
+
+/// The bucket of a value, `least` being the least that is told apart.
+pub(super) fn bucket(value: f32, least: f32) -> u8 {
+    let place = ((value / least).max(1.0).log10() * PER_DECADE) as usize;
+    place.min(BUCKETS - 1) as u8
+}
