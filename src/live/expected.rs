@@ -108,7 +108,7 @@ impl Expected {
 
     /// How many times longer the first token took than is stated.
     pub(super) fn first_token_ratio(&self, ms: f32) -> f32 {
-        ratio(ms, self.first_token_ms)
+        ratio(ms, self.first_token_ms, NEGLIGIBLE_MS)
     }
 
     /// What an answer says of the first token and of the time per token, as multiples of what is stated. `slow` is the median
@@ -121,9 +121,12 @@ impl Expected {
         };
         let stated = tokens as f32 * self.token_ms;
         // When the first token of an answer in one piece was there is not known, and first tokens differ.
-        let differ = match times.first_token_ms {
-            Some(_) => 0.0,
-            None => self.first_token_p99_ms - self.first_token_ms,
+        let (differ, negligible) = match times.first_token_ms {
+            Some(_) => (0.0, NEGLIGIBLE_MS),
+            None => (
+                self.first_token_p99_ms - self.first_token_ms,
+                NEGLIGIBLE_MS.max(self.first_token_ms / 2.0),
+            ),
         };
         let (first_ms, least) = match times.first_token_ms {
             Some(first_ms) => (first_ms, stated),
@@ -131,8 +134,8 @@ impl Expected {
             None if stated < differ => (self.first_token_p99_ms + self.reading_ms, differ),
             None => (self.first_token_ms + self.reading_ms, stated),
         };
-        let token = ratio(times.last_ms - first_ms, least);
-        let would_show = stated * (slow.max(NOTICED) - 1.0) >= differ.max(NEGLIGIBLE_MS);
+        let token = ratio(times.last_ms - first_ms, least, negligible);
+        let would_show = stated * (slow.max(NOTICED) - 1.0) >= differ.max(negligible);
         (
             first,
             Some(token).filter(|ratio| would_show || *ratio > NOTICED),
@@ -140,9 +143,10 @@ impl Expected {
     }
 }
 
-fn ratio(taken_ms: f32, stated_ms: f32) -> f32 {
+/// How many times longer something took than is stated, where it took longer by more than `negligible_ms`.
+fn ratio(taken_ms: f32, stated_ms: f32, negligible_ms: f32) -> f32 {
     let ratio = taken_ms.max(0.0) / stated_ms.max(1e-3);
-    match taken_ms - stated_ms < NEGLIGIBLE_MS {
+    match taken_ms - stated_ms < negligible_ms {
         true => ratio.min(1.0),
         false => ratio,
     }

@@ -118,7 +118,11 @@ fn a_slow_backend_loses_its_traffic() {
             }
         }
         let slow = seen(&host, "a", stream);
-        assert!((4.0..7.0).contains(&slow.token_time.median), "{stream} {slow:?} {:?}", host.counts());
+        assert!(
+            (4.0..7.0).contains(&slow.token_time.median),
+            "{stream} {slow:?} {:?}",
+            host.counts()
+        );
         let first = slow.first_token.median;
         assert!(if stream { first > 3.0 } else { first == 1.0 }, "{slow:?}");
     }
