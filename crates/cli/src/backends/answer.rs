@@ -75,7 +75,10 @@ impl Answer {
         created: u64,
     ) -> Result<Answer, ApiError> {
         let asked = Asked::read(call, &backend.served_model, body)?;
-        let mut wanted = Draws::new(asked.seed).log_normal(90.0, 600.0).round() as usize;
+        let length = backend.answer_tokens;
+        let mut wanted = Draws::new(asked.seed)
+            .log_normal(length.p50, length.p99)
+            .round() as usize;
         let mut count = wanted
             .clamp(8, MAX_TOKENS)
             .min(asked.limit.unwrap_or(MAX_TOKENS));

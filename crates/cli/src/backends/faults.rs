@@ -44,6 +44,10 @@ pub enum Fault {
         /// Milliseconds of this world, whatever the time scale.
         ms: u64,
     },
+    /// It answers with status 200 and an error, as the whole document or as the first event of the stream.
+    ErrorInAnswer,
+    /// It answers with status 200 and nothing in it.
+    EmptyAnswer,
     /// Everything takes this many times as long.
     Slow {
         /// The factor; under 1 it is faster.
@@ -63,6 +67,9 @@ pub struct Command {
     /// Only requests that carry this value in `x-test-id`, so that tests can share a backend; all if absent.
     #[serde(default)]
     pub test: Option<String>,
+    /// Only requests that are to be streamed, or only the others; all if absent.
+    #[serde(default)]
+    pub stream: Option<bool>,
 }
 
 /// The faults in force, oldest first.
@@ -81,11 +88,13 @@ impl Faults {
             .retain(|command| test.is_some() && command.test.as_deref() != test);
     }
 
-    /// The fault that hits a request with these headers, if any; it counts as used.
-    pub fn strike(&mut self, headers: &HeaderMap) -> Option<Fault> {
+    /// The fault that hits a request with these headers, to be streamed or not, if any; it counts as used.
+    pub fn strike(&mut self, headers: &HeaderMap, streams: bool) -> Option<Fault> {
         let test = headers.get("x-test-id").and_then(|id| id.to_str().ok());
         let hit = self.0.iter_mut().find(|command| {
-            command.times != Some(0) && (command.test.is_none() || command.test.as_deref() == test)
+            command.times != Some(0)
+                && command.stream.is_none_or(|stream| stream == streams)
+                && (command.test.is_none() || command.test.as_deref() == test)
         })?;
         if let Some(times) = &mut hit.times {
             *times -= 1;
@@ -113,13 +122,16 @@ mod tests {
             serde_json::from_str(r#"{"kind":"status","status":429,"times":1,"test":"a"}"#).unwrap(),
         );
         let mut headers = HeaderMap::new();
-        assert_eq!(faults.strike(&headers), None);
+        assert_eq!(faults.strike(&headers, false), None);
         headers.insert("x-test-id", "a".parse().unwrap());
         assert!(matches!(
-            faults.strike(&headers),
+            faults.strike(&headers, false),
             Some(Fault::Status { status: 429, .. })
         ));
-        assert_eq!(faults.strike(&headers), None);
+        assert_eq!(faults.strike(&headers, false), None);
         assert!(!faults.is_unhealthy());
+        faults.add(serde_json::from_str(r#"{"kind":"hang","stream":true}"#).unwrap());
+        assert_eq!(faults.strike(&headers, false), None);
+        assert_eq!(faults.strike(&headers, true), Some(Fault::Hang));
     }
 }

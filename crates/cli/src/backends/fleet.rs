@@ -80,7 +80,24 @@ struct SimulateSource {
     cold_start_ms: Option<f64>,
     idle_ms: Option<f64>,
     error_rate: Option<f64>,
+    answer_tokens: Option<AnswerTokens>,
 }
+
+/// How long answers are, in tokens, where nothing limits them: log-normal, as answers of models are.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerTokens {
+    /// The median.
+    pub p50: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+}
+
+/// As chat assistants answer: some hundred tokens, and now and then a page or two.
+const USUAL_ANSWER: AnswerTokens = AnswerTokens {
+    p50: 220.0,
+    p99: 1_600.0,
+};
 
 /// What a backend does with a request while all its slots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -125,6 +142,8 @@ pub struct Backend {
     pub idle_ms: f64,
     /// Share of requests that it answers with 500, 0 to 1.
     pub error_rate: f64,
+    /// How long its answers are.
+    pub answer_tokens: AnswerTokens,
 }
 
 /// What an accelerator is like where the document does not say.
@@ -207,6 +226,7 @@ impl BackendSource {
             cold_start_ms: simulate.cold_start_ms.unwrap_or(habits.cold_start_ms),
             idle_ms: simulate.idle_ms.unwrap_or(60_000.0),
             error_rate: simulate.error_rate.unwrap_or(0.0),
+            answer_tokens: simulate.answer_tokens.unwrap_or(USUAL_ANSWER),
         }
     }
 }

@@ -13,7 +13,8 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pointsman::request::Format;
-use serde_json::json;
+use pointsman::request::error_body::error_event;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
@@ -152,10 +153,11 @@ impl Server {
         body: &[u8],
     ) -> Result<Answered, Broken> {
         let format = call.format();
-        let (fault, own_error) = self.misfortune(headers);
+        let (fault, own_error) = self.misfortune(headers, asks_for_stream(body));
         let mut break_after = None;
         let mut slow = 1.0;
         let mut pause = None;
+        let mut says_nothing = false;
         match fault {
             Some(Fault::Status {
                 status,
@@ -177,16 +179,25 @@ impl Server {
                 pause = Some((after_tokens, Duration::from_millis(ms)));
             }
             Some(Fault::Delay { ms }) => sleep(Duration::from_millis(ms)).await,
+            Some(Fault::ErrorInAnswer) => {
+                return Ok(error_in_answer(format, asks_for_stream(body)));
+            }
+            Some(Fault::EmptyAnswer) => says_nothing = true,
             Some(Fault::Slow { factor }) => slow = factor,
             None => {}
         }
         if own_error {
             return Ok(commanded_status(format, 500, None));
         }
-        let answer = match Answer::to(&self.backend, call, body, now()) {
+        let mut answer = match Answer::to(&self.backend, call, body, now()) {
             Ok(answer) => answer,
             Err(error) => return Ok(refuse(format, &error)),
         };
+        if says_nothing {
+            answer.tokens.clear();
+            answer.tool = None;
+            answer.cut = false;
+        }
         let Some(slot) = self.slot().await else {
             return Ok(commanded_status(format, 429, Some(1)));
         };
@@ -203,9 +214,9 @@ impl Server {
     }
 
     /// The commanded fault that hits this request, and whether the backend fails by itself.
-    fn misfortune(&self, headers: &HeaderMap) -> (Option<Fault>, bool) {
+    fn misfortune(&self, headers: &HeaderMap, streams: bool) -> (Option<Fault>, bool) {
         let mut state = self.state();
-        let fault = state.faults.strike(headers);
+        let fault = state.faults.strike(headers, streams);
         let own_error =
             self.backend.error_rate > 0.0 && state.draws.uniform() < self.backend.error_rate;
         (fault, own_error)
@@ -411,6 +422,30 @@ pub fn json_response(status: u16, body: Bytes) -> Answered {
 
 fn refuse(format: Format, error: &ApiError) -> Answered {
     json_response(error.status, error.to_json(format))
+}
+
+/// Whether a body asks for a stream.
+fn asks_for_stream(body: &[u8]) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    body.get("stream").and_then(Value::as_bool) == Some(true)
+}
+
+/// An error with a status of 200, as some servers tell it.
+fn error_in_answer(format: Format, streams: bool) -> Answered {
+    let message = "the demo backend fails as it was told to";
+    if !streams {
+        let error = ApiError {
+            status: 500,
+            code: "server_error",
+            message: message.to_owned(),
+        };
+        return json_response(200, error.to_json(format));
+    }
+    let event = error_event(format, "server_error", message);
+    let mut response = Response::new(Either::Left(Full::new(event.into())));
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 fn unknown_url(method: &Method, path: &str) -> Answered {
