@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::words::WordMatcher;
 use pointsman::request::rewrite::{rewrite, set_model};
+use pointsman::request::tail::Scanner;
 use pointsman::request::{Format, InvalidRequest, Request, UsageSlot, parse};
 use pointsman::sensitivity;
 use pointsman::steps::Counted;
@@ -18,6 +19,7 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 /// Reads `body` whole and as a first part: no panic, JSON exactly where serde_json sees JSON, errors inside the body and
 /// without its text, texts as serde_json decodes them, and information that only grows with the part that is seen.
 pub fn check_reading(body: &[u8]) {
+    check_fields(body);
     for format in Format::ALL {
         let read = parse(format, body, true);
         let _ = parse(format, body, false);
@@ -72,6 +74,39 @@ pub fn check_scanning(words: &WordMatcher, text: &str) {
     );
 }
 
+/// The short fields of a body are the same however it is cut into pieces, and their places lie in it.
+fn check_fields(body: &[u8]) {
+    for format in Format::ALL {
+        let found = |size: usize| {
+            let mut scanner = Scanner::default();
+            body.chunks(size).for_each(|piece| scanner.feed(piece));
+            scanner.finish()
+        };
+        let tails = [1, 5, body.len().max(1)].map(found);
+        let mut requests = tails.each_ref().map(|tail| {
+            let mut request = parse(format, b"{}", true).expect("an object");
+            let joined = request.join(tail);
+            joined.map(|()| request)
+        });
+        let [first, rest @ ..] = &mut requests;
+        rest.iter().for_each(|one| assert_eq!(one, &*first));
+        let Ok(whole) = parse(format, body, true) else {
+            continue;
+        };
+        // A `model` that comes too often is refused.
+        let Ok(first) = first.as_ref() else { continue };
+        assert_eq!(first.model_spans, whole.model_spans);
+        if body.len() < 1000 {
+            assert_eq!((&first.model, &first.user), (&whole.model, &whole.user));
+            assert_eq!(
+                (first.max_tokens, first.stream),
+                (whole.max_tokens, whole.stream)
+            );
+            assert_eq!(first.usage_slot, whole.usage_slot);
+        }
+    }
+}
+
 /// Makes `model` the model of `body`: the new body reads the same but for the model, and needs no further edit.
 pub fn check_rewriting(body: &[u8], model: &str) {
     for format in Format::ALL {
@@ -93,6 +128,7 @@ fn check_model(format: Format, body: &[u8], model: &str) {
         other_models: again.other_models.clone(),
         has_model: true,
         model_spans: again.model_spans.clone(),
+        model_values: again.model_values.clone(),
         usage_slot: again.usage_slot.clone(),
         ..request.clone()
     };
@@ -269,7 +305,8 @@ fn check_parts(body: &[u8], whole: &Request<'_>) {
         assert!(whole.needs.contains(part.needs));
         assert!(part.tools <= whole.tools && part.images <= whole.images);
         let bytes = |request: &Request<'_>| -> usize {
-            let texts = request.messages.iter().flat_map(|message| &message.texts);
+            let texts = request.messages.iter().chain(&request.asides);
+            let texts = texts.flat_map(|one| &one.texts);
             texts.map(|text| text.len()).sum::<usize>() + request.schema_bytes as usize
         };
         let now = bytes(&part);

@@ -22,6 +22,8 @@ use crate::registry::{
 
 const DEFAULT_CONTEXT_WINDOW: u32 = 8192;
 const DEFAULT_MAX_BODY_BYTES: usize = 1_048_576;
+/// The listener's limit in every configuration that is shipped.
+const DEFAULT_MAX_SCAN_BYTES: usize = 8 << 20;
 const DEFAULT_FIRST_TOKEN_MS: f32 = 500.0;
 const DEFAULT_FIRST_TOKEN_SPREAD: f32 = 3.0;
 const DEFAULT_TOKENS_PER_SECOND: f32 = 50.0;
@@ -100,8 +102,8 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         baseline,
         always_stream_usage: text_of(root, "stream_usage") == Some("always"),
         observes: text_of(root, "latencies") != Some("stated"),
-        max_body_bytes: number_of(root, "max_body_bytes")
-            .map_or(DEFAULT_MAX_BODY_BYTES, |number| number as usize),
+        max_body_bytes: bytes_of(root, "max_body_bytes", DEFAULT_MAX_BODY_BYTES),
+        max_scan_bytes: bytes_of(root, "max_scan_bytes", DEFAULT_MAX_SCAN_BYTES),
         registry: Registry { models, backends },
         profiles,
         rules,
@@ -444,6 +446,11 @@ pub(super) fn items_of<'a>(node: &'a Node, name: &str) -> &'a [Node] {
 
 pub(super) fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     node.get(name).and_then(Node::text)
+}
+
+/// A number of bytes, `usual` where it is not stated.
+fn bytes_of(node: &Node, name: &str, usual: usize) -> usize {
+    number_of(node, name).map_or(usual, |number| number as usize)
 }
 
 pub(super) fn number_of(node: &Node, name: &str) -> Option<f64> {

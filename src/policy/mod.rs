@@ -126,6 +126,8 @@ pub struct Policy {
     pub observes: bool,
     /// The most bytes of a body to hold before the decision is made on what is there.
     pub max_body_bytes: usize,
+    /// The most bytes of a body that are held while its `model` is looked for.
+    pub max_scan_bytes: usize,
     /// The objectives that clients can ask for, the built-in ones included, sorted by name.
     pub profiles: Vec<Profile>,
     /// What holds for some requests only, in the order of the policy.

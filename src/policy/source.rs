@@ -158,7 +158,16 @@ pub const POLICY: Shape = Shape {
                 max: 67_108_864.0,
             },
             "`1048576`",
-            "The most bytes of a body that are held back; of a longer one the first part decides.",
+            "The most bytes of a body that are read as a whole; of a longer one the first part decides, and its short fields (`model`, `max_tokens`, `user`) wherever they stand.",
+        ),
+        optional(
+            "max_scan_bytes",
+            Kind::Integer {
+                min: 1024.0,
+                max: 67_108_864.0,
+            },
+            "`8388608`",
+            "The most bytes of a body that Envoy holds back while its `model` and other short fields are looked for. Not more than Envoy's own buffer limits (listener and virtual host), beyond which it answers 413 to a body that is held. A body that states a longer `content-length` is decided on by its first part alone.",
         ),
         optional(
             "baseline",

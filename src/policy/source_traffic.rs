@@ -90,7 +90,7 @@ pub(super) const UNSEEN_MODEL_FIELD: Field = optional(
     "on_unseen_model",
     Kind::Choice(&["bypass", "decide"]),
     "`bypass`",
-    "What happens to a body longer than `max_body_bytes` whose `model` stands behind that: `bypass` sends it to the default cluster, `decide` chooses by the default profile. Its `model` is then not rewritten, so every backend must take any name.",
+    "What happens to a body whose `model` was not seen, because it is longer than `max_scan_bytes`: `bypass` sends it to the default cluster, `decide` chooses by the default profile. Its `model` is then not rewritten, so every backend must take any name.",
 );
 
 pub(super) const MAX_SHARE_FIELD: Field = optional(

@@ -17,10 +17,12 @@ const MOST_ANSWERS: u32 = 2048;
 pub(super) fn answers(n: Option<u32>, best_of: Option<u32>, inputs: u32) -> u32 {
     let wanted = n.unwrap_or(1).clamp(1, MOST_CHOICES);
     let drafts = best_of.unwrap_or(1).clamp(1, MOST_BEST_OF);
-    wanted
-        .max(drafts)
-        .saturating_mul(inputs.max(1))
-        .min(MOST_ANSWERS)
+    total(wanted.max(drafts), inputs)
+}
+
+/// The same where the answers to one input are known.
+pub(super) fn total(each: u32, inputs: u32) -> u32 {
+    each.saturating_mul(inputs.max(1)).min(MOST_ANSWERS)
 }
 
 #[cfg(test)]

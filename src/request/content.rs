@@ -25,7 +25,7 @@ pub(super) struct Conversation<'a> {
     pub(super) asides: Vec<Message<'a>>,
     pub(super) needs: Capabilities,
     pub(super) images: u32,
-    /// Bytes of tool calls, and of texts that are no prompt: they count as input.
+    /// Bytes of tool calls, which count as input but are no prompt.
     pub(super) call_bytes: usize,
     /// See [`super::Request::raw_values`].
     pub(super) raw_values: Vec<&'a str>,
@@ -184,14 +184,8 @@ impl<'a> Content<'a> {
         if is_material {
             self.material.extend(part.asides);
         } else {
-            self.add_asides(part.asides);
+            self.asides.extend(part.asides);
         }
-    }
-
-    /// Adds texts of which it is not known what they are.
-    pub(super) fn add_asides(&mut self, texts: Vec<Cow<'a, str>>) {
-        self.call_bytes += texts.iter().map(|text| text.len()).sum::<usize>();
-        self.asides.extend(texts);
     }
 
     /// Adds what a part of this kind needs.

@@ -33,6 +33,7 @@ pub(super) struct Envelope<'a> {
     other_models: Vec<Cow<'a, str>>,
     has_model: bool,
     model_spans: Vec<Range<usize>>,
+    model_values: Vec<&'a str>,
     stream: Option<bool>,
     include_usage: Option<bool>,
     usage_slot: Option<UsageSlot>,
@@ -79,6 +80,7 @@ impl<'a> Envelope<'a> {
             _ => cursor.skip_value().map(|()| None)?,
         };
         self.model_spans.push(start..cursor.offset());
+        self.model_values.push(cursor.since(start));
         Ok(named)
     }
 
@@ -160,6 +162,7 @@ impl<'a> Envelope<'a> {
         request.other_models = self.other_models;
         request.has_model = self.has_model;
         request.model_spans = self.model_spans;
+        request.model_values = self.model_values;
         request.stream = self.stream.unwrap_or(false);
         request.include_usage = self.include_usage.unwrap_or(false);
         request.usage_slot = self.usage_slot;
@@ -168,8 +171,6 @@ impl<'a> Envelope<'a> {
         request.other_users = users.collect();
         request.metadata = self.metadata;
         if !self.texts.is_empty() {
-            let bytes = self.texts.iter().map(|text| text.len()).sum();
-            request.add_schema_bytes(bytes);
             request.asides.push(Message {
                 role: Role::User,
                 texts: self.texts,

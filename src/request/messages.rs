@@ -80,8 +80,8 @@ impl<'a> Draft<'a> {
         let mut content = self.content;
         content.texts.extend(self.refusal.texts);
         content.call_bytes += self.tool_calls.bytes + self.function_call_bytes;
-        content.add_asides(self.asides);
-        content.add_asides(self.refusal.asides);
+        content.asides.extend(self.asides);
+        content.asides.extend(self.refusal.asides);
         if self.is_tool_result || self.tool_calls.items > 0 || self.function_call_bytes > 0 {
             content.needs = content.needs.union(Capabilities::TOOLS);
         }

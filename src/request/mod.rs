@@ -30,6 +30,7 @@ mod openai_chat;
 mod openai_completions;
 mod openai_responses;
 pub mod rewrite;
+pub mod tail;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -37,6 +38,7 @@ use std::ops::Range;
 use crate::registry::{Apis, Capabilities};
 use content::Conversation;
 use json::{Cursor, MAX_DEPTH, Stop};
+use tail::Tail;
 
 /// The API that a request speaks, recognised by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,10 +158,12 @@ pub struct Request<'a> {
     /// Where values of `model` stand in the body, quotes included, in order: what [`rewrite`] replaces. More than one where
     /// the key comes more than once, in whatever case.
     pub model_spans: Vec<Range<usize>>,
+    /// These values as they are written.
+    pub model_values: Vec<&'a str>,
     /// The conversation, in order.
     pub messages: Vec<Message<'a>>,
     /// Texts that stand in no place where the API has text, by who could be taken to have said them: a server may read them
-    /// all the same. Rules find them; they are neither classified nor part of the conversation.
+    /// all the same. Rules find them; they are neither classified nor counted as input.
     pub asides: Vec<Message<'a>>,
     /// JSON values of messages as they stand in the body that are read by a model, yet are no text of the conversation:
     /// arguments of tool calls, documents to answer from. [`Request::raw_texts`] reads them.
@@ -220,13 +224,14 @@ pub enum UsageSlot {
 
 impl<'a> Request<'a> {
     /// A request that says nothing.
-    fn empty(format: Format) -> Request<'a> {
+    pub(crate) fn empty(format: Format) -> Request<'a> {
         Request {
             format,
             model: None,
             other_models: Vec::new(),
             has_model: false,
             model_spans: Vec::new(),
+            model_values: Vec::new(),
             messages: Vec::new(),
             asides: Vec::new(),
             raw_values: Vec::new(),
@@ -265,6 +270,47 @@ impl<'a> Request<'a> {
         self.schema_bytes = self.schema_bytes.saturating_add(bytes);
     }
 
+    /// Takes over what the whole body says in its short fields, where only its first part was read. What both say counts
+    /// once.
+    ///
+    /// # Errors
+    /// Where such a field is not JSON, or `model` comes too often.
+    pub fn join(&mut self, tail: &'a Tail) -> Result<(), InvalidRequest> {
+        fn add<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
+            for one in more {
+                if !all.contains(&one) {
+                    all.push(one);
+                }
+            }
+        }
+        let short = tail.read(self.format)?;
+        self.model = short.model;
+        self.other_models = short.other_models;
+        self.has_model = short.has_model;
+        self.model_spans = short.model_spans;
+        self.model_values = short.model_values;
+        self.stream |= short.stream;
+        self.include_usage |= short.include_usage;
+        self.usage_slot = short.usage_slot;
+        self.max_tokens = self.max_tokens.max(short.max_tokens);
+        let inputs = if short.inputs > 1 { 1 } else { self.inputs };
+        self.choices = self.choices.max(bounds::total(short.choices, inputs));
+        self.tools = self.tools.max(short.tools);
+        self.images = self.images.max(short.images);
+        self.needs = self.needs.union(short.needs);
+        if let Some(user) = short.user {
+            let before = self.user.replace(user);
+            add(&mut self.other_users, before.into_iter().collect());
+        }
+        add(&mut self.other_users, short.other_users);
+        add(&mut self.metadata, short.metadata);
+        add(&mut self.messages, short.messages);
+        add(&mut self.asides, short.asides);
+        add(&mut self.raw_values, short.raw_values);
+        self.complete = tail.is_complete;
+        Ok(())
+    }
+
     /// The texts in [`Request::raw_values`], decoded when they are asked for: few policies look at them.
     pub fn raw_texts(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a, '_> {
         self.raw_values.iter().flat_map(|value| {
@@ -273,6 +319,11 @@ impl<'a> Request<'a> {
             let _cut = Cursor::new(value, 0).texts(&mut texts);
             texts
         })
+    }
+
+    /// Whether the model that is asked for may still follow, so that a decision could not be written into the body.
+    pub fn may_name_another_model(&self) -> bool {
+        !self.complete && (self.model.is_none() || !self.has_model)
     }
 
     fn need(&mut self, needed: bool, one: Capabilities) {

@@ -4,7 +4,6 @@
 //! and a client must not get past the decision by writing the key twice or in another case. Nothing else is touched, and
 //! the new body is JSON wherever the old one was.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{Request, UsageSlot};
@@ -27,10 +26,47 @@ impl PrefixEdit {
     }
 }
 
+/// A change in the midst of a body: the bytes of `span` become `with`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splice {
+    /// Which bytes of the original body are replaced.
+    pub span: Range<usize>,
+    /// What stands there instead.
+    pub with: Vec<u8>,
+}
+
+/// By how many bytes a body grows by `splices` (negative: shrinks).
+pub fn growth(splices: &[Splice]) -> i64 {
+    let of_one = |one: &Splice| one.with.len() as i64 - one.span.len() as i64;
+    splices.iter().map(of_one).sum()
+}
+
+impl PrefixEdit {
+    /// The edit that makes all of `splices`, which are in order and apart from each other, in a body that begins with `start`;
+    /// `None` where there are none, or one stands further behind.
+    pub fn of(start: &[u8], splices: &[Splice]) -> Option<PrefixEdit> {
+        let last = splices.last()?;
+        let added: usize = splices.iter().map(|one| one.with.len()).sum();
+        // Before anything is copied: a body can be long.
+        start.get(..last.span.end)?;
+        let mut with = Vec::with_capacity(last.span.end + added);
+        let mut kept = 0;
+        for Splice { span, with: new } in splices {
+            with.extend_from_slice(start.get(kept..span.start)?);
+            with.extend_from_slice(new);
+            kept = span.end;
+        }
+        Some(PrefixEdit {
+            replace: kept,
+            with,
+        })
+    }
+}
+
 /// The edit that makes `model` the model of `body`, which `request` was read from, or `None` where it already is.
 ///
-/// A body without `model` gets one as its first field, also if it has a `Model`. Where `request` is not complete and no `model` was seen there is no
-/// edit either (`None`): one may follow, and as the last it would undo the edit.
+/// A body without `model` gets one as its first field, also if it has a `Model`. Where `request` is not complete and no
+/// `model` was seen there is no edit either (`None`): one may follow, and as the last it would undo the edit.
 pub fn set_model(body: &[u8], request: &Request<'_>, model: &str) -> Option<PrefixEdit> {
     rewrite(body, request, model, false)
 }
@@ -43,75 +79,69 @@ pub fn rewrite(
     model: &str,
     ask_usage: bool,
 ) -> Option<PrefixEdit> {
-    let value = serde_json::to_vec(model).ok()?;
-    let named = request.has_model;
-    if !named && !request.complete {
-        return None;
-    }
-    let mut edits: Vec<(Range<usize>, Cow<'_, [u8]>)> = Vec::new();
-    let mut first = Vec::new();
-    if !named {
-        first.extend_from_slice(b"\"model\":");
-        first.extend_from_slice(&value);
-    }
-    if ask_usage && request.complete && !request.include_usage {
-        match &request.usage_slot {
-            None => {
-                if !first.is_empty() {
-                    first.push(b',');
-                }
-                first.extend_from_slice(b"\"stream_options\":{\"include_usage\":true}");
-            }
-            Some(UsageSlot::NoOptions(null)) => {
-                edits.push((null.clone(), b"{\"include_usage\":true}".into()));
-            }
-            Some(UsageSlot::Unknown) => {}
-            Some(UsageSlot::Value(value)) => edits.push((value.clone(), b"true".into())),
-            Some(UsageSlot::Inside { at, is_empty }) => {
-                let comma: &[u8] = if *is_empty { b"" } else { b"," };
-                let field = [b"\"include_usage\":true", comma].concat();
-                edits.push((*at..*at, field.into()));
-            }
-        }
-    }
-    if !first.is_empty() {
-        let start = after_brace(body)?;
-        if !is_empty_object(body.get(start..)?) {
-            first.push(b',');
-        }
-        edits.push((start..start, first.into()));
-    }
-    let spans = &request.model_spans;
-    if !named
-        || spans
-            .iter()
-            .any(|span| body.get(span.clone()) != Some(&*value))
-    {
-        edits.extend(
-            spans
-                .iter()
-                .map(|span| (span.clone(), Cow::Borrowed(&*value))),
-        );
-    }
-    edits.sort_by_key(|(span, _)| span.start);
-    splice(body, &edits)
+    PrefixEdit::of(body, &splices(body, request, model, ask_usage))
 }
 
-/// The edit that puts what stands beside each span in its place; the spans in order and apart from each other.
-fn splice(body: &[u8], edits: &[(Range<usize>, Cow<'_, [u8]>)]) -> Option<PrefixEdit> {
-    let (last, _) = edits.last()?;
-    let added: usize = edits.iter().map(|(_, new)| new.len()).sum();
-    let mut with = Vec::with_capacity(last.end + added);
-    let mut kept = 0;
-    for (span, new) in edits {
-        with.extend_from_slice(body.get(kept..span.start)?);
-        with.extend_from_slice(new);
-        kept = span.end;
+/// The same as changes of a body that begins with `start`; `request` may know of fields behind that.
+pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool) -> Vec<Splice> {
+    let mut splices = Vec::new();
+    let Ok(value) = serde_json::to_string(model) else {
+        return splices;
+    };
+    let named = request.has_model;
+    if !named && !request.complete {
+        return splices;
     }
-    Some(PrefixEdit {
-        replace: kept,
-        with,
-    })
+    let mut first = String::new();
+    if !named {
+        first.push_str("\"model\":");
+        first.push_str(&value);
+    }
+    if ask_usage && request.complete && !request.include_usage {
+        ask(request.usage_slot.as_ref(), &mut first, &mut splices);
+    }
+    if !first.is_empty() {
+        let Some(at) = after_brace(start) else {
+            return Vec::new();
+        };
+        if !is_empty_object(start.get(at..).unwrap_or_default()) {
+            first.push(',');
+        }
+        splices.push(Splice {
+            span: at..at,
+            with: first.into_bytes(),
+        });
+    }
+    if !named || request.model_values.iter().any(|one| **one != value) {
+        splices.extend(request.model_spans.iter().map(|span| Splice {
+            span: span.clone(),
+            with: value.clone().into_bytes(),
+        }));
+    }
+    splices.sort_by_key(|one| one.span.start);
+    splices
+}
+
+/// Asks for usage: in `first`, which is put before all fields, where there is no `slot`, else in its place.
+fn ask(slot: Option<&UsageSlot>, first: &mut String, splices: &mut Vec<Splice>) {
+    let (span, with) = match slot {
+        None => {
+            if !first.is_empty() {
+                first.push(',');
+            }
+            first.push_str("\"stream_options\":{\"include_usage\":true}");
+            return;
+        }
+        Some(UsageSlot::Unknown) => return,
+        Some(UsageSlot::NoOptions(null)) => (null.clone(), "{\"include_usage\":true}".to_owned()),
+        Some(UsageSlot::Value(value)) => (value.clone(), "true".to_owned()),
+        Some(UsageSlot::Inside { at, is_empty }) => {
+            let comma = if *is_empty { "" } else { "," };
+            (*at..*at, format!("\"include_usage\":true{comma}"))
+        }
+    };
+    let with = with.into_bytes();
+    splices.push(Splice { span, with });
 }
 
 /// Where the document's opening brace ends.

@@ -94,6 +94,7 @@ fn a_small_request_reads_with_its_defaults() {
             other_models: vec![],
             has_model: true,
             model_spans: std::iter::once(9..15).collect(),
+            model_values: vec!["\"auto\""],
             messages: vec![Message {
                 role: Role::User,
                 texts: vec!["hi".into()]
@@ -564,6 +565,7 @@ fn of_what_is_cut_only_texts_count() {
                 complete: false,
                 model: None,
                 model_spans: vec![],
+                model_values: vec![],
                 messages: vec![],
                 ..read(&with(""))
             },

@@ -7,11 +7,14 @@
 
 mod path;
 
+use super::scan::PIECE;
 use super::{Effect, Header, Reply, decimal, find};
 use crate::chain::{Chain, Failover};
 use crate::policy::Policy;
 use crate::registry::Backend;
-use crate::request::{self, Format, rewrite};
+use crate::request::rewrite::{self, PrefixEdit, Splice};
+use crate::request::tail::Scanner;
+use crate::request::{self, Format, Request};
 use crate::telemetry::{self, header, state};
 
 /// What happened to an attempt.
@@ -67,7 +70,18 @@ enum Phase {
     /// The body is held until it can be written anew.
     Holding { edit: Edit, held: usize },
     /// It was asked for.
-    Reading { edit: Edit, complete: bool },
+    Reading {
+        edit: Edit,
+        held: usize,
+        ended: bool,
+    },
+    /// It is long, and looked through as it comes.
+    Scanning {
+        edit: Edit,
+        scanner: Box<Scanner>,
+        held: usize,
+        ended: bool,
+    },
 }
 
 /// What the body is to become.
@@ -109,10 +123,16 @@ impl Attempt {
                 end_of_stream,
             } => self.on_body(held, end_of_stream, site, &mut effects),
             AttemptEvent::Trailers => match std::mem::take(&mut self.phase) {
-                Phase::Holding { edit, held } => self.read(edit, held, true, &mut effects),
+                Phase::Holding { edit, held } => self.read(edit, held, true, site, &mut effects),
+                Phase::Scanning {
+                    edit,
+                    scanner,
+                    held,
+                    ..
+                } => self.scan(edit, scanner, (held, true), site, &mut effects),
                 _ => effects.push(Effect::Continue),
             },
-            AttemptEvent::Read(bytes) => self.on_read(bytes, &mut effects),
+            AttemptEvent::Read(bytes) => self.on_read(bytes, site, &mut effects),
         }
         effects
     }
@@ -185,9 +205,11 @@ impl Attempt {
         effects: &mut Vec<Effect>,
     ) {
         match std::mem::take(&mut self.phase) {
-            // A longer body was decided on by its first part, so its model stands in there.
             Phase::Holding { edit, .. } if end_of_stream || held >= site.policy.max_body_bytes => {
-                self.read(edit, held, end_of_stream, effects);
+                self.read(edit, held, end_of_stream, site, effects);
+            }
+            Phase::Scanning { edit, scanner, .. } => {
+                self.scan(edit, scanner, (held, end_of_stream), site, effects);
             }
             Phase::Holding { edit, .. } => {
                 self.phase = Phase::Holding { edit, held };
@@ -197,35 +219,106 @@ impl Attempt {
         }
     }
 
-    fn read(&mut self, edit: Edit, size: usize, complete: bool, effects: &mut Vec<Effect>) {
-        self.phase = Phase::Reading { edit, complete };
-        effects.push(Effect::ReadBody { size });
+    /// Reads the body, or begins to look through a long one.
+    fn read(
+        &mut self,
+        edit: Edit,
+        held: usize,
+        ended: bool,
+        site: &Site<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if held > site.policy.max_body_bytes || !ended {
+            return self.scan(edit, Box::default(), (held, ended), site, effects);
+        }
+        self.phase = Phase::Reading { edit, held, ended };
+        effects.push(Effect::ReadBody {
+            start: 0,
+            size: held,
+        });
     }
 
-    fn on_read(&mut self, bytes: Option<&[u8]>, effects: &mut Vec<Effect>) {
-        if let Phase::Reading { edit, complete } = std::mem::take(&mut self.phase) {
-            let written = bytes.and_then(|body| {
-                let request = request::parse(edit.format, body, complete).ok()?;
-                rewrite::set_model(body, &request, &edit.model)
-            });
-            match written {
-                Some(change) => {
-                    let content_length = edit
-                        .content_length
-                        .and_then(|length| length.checked_add_signed(change.growth()));
-                    effects.push(Effect::RewriteBody {
-                        edit: change,
-                        content_length,
-                    });
-                }
-                None => {
-                    effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
-                    restate_length(edit.content_length, effects);
-                }
+    /// Reads the next piece of a long body, waits for more, or writes it anew by what was found.
+    fn scan(
+        &mut self,
+        edit: Edit,
+        scanner: Box<Scanner>,
+        (held, ended): (usize, bool),
+        site: &Site<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (start, is_done) = (scanner.fed(), scanner.is_done());
+        if start < held && !is_done {
+            let size = (held - start).min(PIECE);
+            effects.push(Effect::ReadBody { start, size });
+        } else if ended || is_done || held >= site.policy.max_scan_bytes {
+            let tail = scanner.finish();
+            let mut request = Request::empty(edit.format);
+            let splices = match request.join(&tail) {
+                Ok(()) => rewrite::splices(b"{", &request, &edit.model, false),
+                Err(_) => Vec::new(),
+            };
+            write(&edit, splices, &[], held, effects);
+            return effects.push(Effect::Continue);
+        } else {
+            effects.push(Effect::Pause);
+        }
+        self.phase = Phase::Scanning {
+            edit,
+            scanner,
+            held,
+            ended,
+        };
+    }
+
+    fn on_read(&mut self, bytes: Option<&[u8]>, site: &Site<'_>, effects: &mut Vec<Effect>) {
+        match std::mem::take(&mut self.phase) {
+            Phase::Reading { edit, held, ended } => {
+                let body = bytes.unwrap_or_default();
+                let splices = match request::parse(edit.format, body, ended) {
+                    Ok(request) => rewrite::splices(body, &request, &edit.model, false),
+                    Err(_) => Vec::new(),
+                };
+                write(&edit, splices, body, held, effects);
             }
+            Phase::Scanning {
+                edit,
+                mut scanner,
+                held,
+                ended,
+            } => match bytes.unwrap_or_default() {
+                [] => write(&edit, Vec::new(), &[], held, effects),
+                piece => {
+                    scanner.feed(piece);
+                    return self.scan(edit, scanner, (held, ended), site, effects);
+                }
+            },
+            _ => {}
         }
         effects.push(Effect::Continue);
     }
+}
+
+/// Writes the body anew, of which `start` is at hand and `held` bytes are held.
+fn write(edit: &Edit, splices: Vec<Splice>, start: &[u8], held: usize, effects: &mut Vec<Effect>) {
+    if splices.is_empty() {
+        effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
+        return restate_length(edit.content_length, effects);
+    }
+    let grown = rewrite::growth(&splices);
+    let length = edit.content_length;
+    let content_length = length.and_then(|length| length.checked_add_signed(grown));
+    effects.push(match PrefixEdit::of(start, &splices) {
+        Some(edit) => Effect::RewriteBody {
+            edit,
+            content_length,
+        },
+        None => Effect::SpliceBody {
+            splices,
+            held,
+            content_length,
+        },
+    });
 }
 
 /// The backend that is tried.

@@ -3,7 +3,7 @@
 #[cfg(doc)]
 use super::Event;
 use super::Reply;
-use crate::request::rewrite::PrefixEdit;
+use crate::request::rewrite::{PrefixEdit, Splice};
 use crate::telemetry::Metric;
 #[cfg(doc)]
 use crate::telemetry::state;
@@ -24,8 +24,10 @@ pub enum Effect {
     Pause,
     /// Let what was held go on.
     Continue,
-    /// Read the first `size` bytes of the held body and the clock; answer with [`Event::Body`].
+    /// Read bytes of the held body and the clock; answer with [`Event::Body`].
     ReadBody {
+        /// The first of them.
+        start: usize,
         /// How many bytes.
         size: usize,
     },
@@ -64,6 +66,16 @@ pub enum Effect {
     RewriteBody {
         /// The change.
         edit: PrefixEdit,
+        /// The new `content-length`; `None` where the request has none or none that can be read.
+        content_length: Option<u64>,
+    },
+    /// Change the held body in its midst, and the length that the request states: as [`Effect::RewriteBody`], where the change
+    /// stands so far behind that the bytes before it are not to be copied.
+    SpliceBody {
+        /// The changes, in order and apart from each other.
+        splices: Vec<Splice>,
+        /// How many bytes are held.
+        held: usize,
         /// The new `content-length`; `None` where the request has none or none that can be read.
         content_length: Option<u64>,
     },

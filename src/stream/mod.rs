@@ -14,6 +14,7 @@ mod number;
 mod pace;
 mod purpose;
 mod reply;
+mod scan;
 mod trace;
 mod watch;
 
@@ -37,7 +38,8 @@ use crate::decision::{Bypass, Decision, MODEL_NOT_FOUND, Outcome, Rejection};
 use crate::live::Live;
 use crate::policy::Policy;
 use crate::policy::envelope::Envelope;
-use crate::request::rewrite;
+use crate::request::rewrite::{self, PrefixEdit};
+use crate::request::tail::Tail;
 use crate::request::{self, Format, InvalidRequest, Request};
 use crate::router::{Circumstances, Router};
 use crate::telemetry::{self, Metric, state};
@@ -45,6 +47,7 @@ use account::Account;
 use chains::{Asked, patience_ms, set_cluster};
 use deciding::{decide, explain};
 use purpose::{Aim, Purpose, content_length, find, find_purpose, is_encoded, remove_our_headers};
+use scan::Scan;
 use trace::Trace;
 use watch::Watch;
 
@@ -81,8 +84,15 @@ enum Phase {
     Begun,
     /// The request is held back until there is enough of its body.
     Holding { plan: Plan, held: usize },
-    /// The body was asked for.
-    Reading { plan: Plan, complete: bool },
+    /// The body was asked for, or its first part; of the rest its short fields may be known.
+    Reading {
+        plan: Plan,
+        held: usize,
+        ended: bool,
+        seen: Option<Box<Tail>>,
+    },
+    /// The first part does not do: the rest is looked through as it comes, for its short fields.
+    Scanning(Box<Scan>),
     /// It was decided, and the clock was asked for.
     Timing { started_ns: u64 },
     /// The request goes its way.
@@ -113,6 +123,15 @@ impl Plan {
 
 /// A body, if it could be read.
 type Read<'a> = Result<Request<'a>, InvalidRequest>;
+
+/// Reads a body, or its first part with what is known of the rest.
+fn read<'a>(plan: &Plan, bytes: &'a [u8], complete: bool, seen: Option<&'a Tail>) -> Read<'a> {
+    let mut request = request::parse(plan.format, bytes, complete)?;
+    if let Some(tail) = seen {
+        request.join(tail)?;
+    }
+    Ok(request)
+}
 
 impl Default for Stream {
     fn default() -> Stream {
@@ -259,6 +278,7 @@ impl Stream {
                 self.phase = Phase::Holding { plan, held };
                 effects.push(Effect::Pause);
             }
+            Phase::Scanning(scan) => self.scan_more(scan, held, end_of_stream, effects),
             phase => self.keep(phase, effects),
         }
     }
@@ -266,6 +286,10 @@ impl Stream {
     fn on_request_trailers(&mut self, effects: &mut Vec<Effect>) {
         match self.take_phase() {
             Phase::Holding { plan, held } => self.read(plan, held, true, effects),
+            Phase::Scanning(scan) => {
+                let held = scan.held;
+                self.scan_more(scan, held, true, effects);
+            }
             phase => self.keep(phase, effects),
         }
     }
@@ -277,16 +301,44 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let Phase::Reading { plan, complete } = self.take_phase() else {
-            return;
+        let (plan, held, ended, seen) = match self.take_phase() {
+            Phase::Reading {
+                plan,
+                held,
+                ended,
+                seen,
+            } => (plan, held, ended, seen),
+            Phase::Scanning(scan) => return self.on_piece(scan, bytes, now_ns, worker, effects),
+            phase => {
+                self.phase = phase;
+                return;
+            }
         };
-        self.phase = Phase::Timing { started_ns: now_ns };
-        let header = worker.cluster_header;
         let Some(bytes) = bytes else {
-            effects.push(Effect::Count(telemetry::HOST_FAULTS));
-            return self.bypass("body_unreadable", Some(&plan.policy), header, effects);
+            return self.unreadable(&plan, now_ns, worker.cluster_header, effects);
         };
-        let request = request::parse(plan.format, bytes, complete);
+        let complete = ended && bytes.len() == held;
+        let plan = match seen {
+            None if !complete => self.scan(plan, (held, ended), bytes, effects),
+            _ => Some(plan),
+        };
+        if let Some(plan) = plan {
+            self.phase = Phase::Timing { started_ns: now_ns };
+            let request = read(&plan, bytes, complete, seen.as_deref());
+            self.on_request((plan, request), (bytes, held), now_ns, worker, effects);
+        }
+    }
+
+    /// The request was read, or could not be.
+    fn on_request(
+        &mut self,
+        (plan, request): (Plan, Read<'_>),
+        body: (&[u8], usize),
+        now_ns: u64,
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let header = worker.cluster_header;
         let around = Circumstances {
             envelope: &plan.envelope,
             now_ns,
@@ -296,7 +348,7 @@ impl Stream {
         }
         trace::asked(&plan, &request, effects);
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
-        let unseen = matches!(&request, Ok(one) if one.model.is_none() && !one.complete);
+        let unseen = matches!(&request, Ok(one) if one.may_name_another_model());
         if unseen && !plan.policy.traffic.decide_unseen_model {
             return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
         }
@@ -306,7 +358,8 @@ impl Stream {
         }
         match (outcome, &request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                let goes = self.route(&plan, &decision, bytes, (request, now_ns), worker, effects);
+                let asked = (request, now_ns);
+                let goes = self.route(&plan, &decision, body, asked, worker, effects);
                 if goes && plan.aim == Aim::Answer {
                     self.follow(&plan, *decision, request, now_ns, worker);
                 }
@@ -327,6 +380,27 @@ impl Stream {
                 self.bypass("router_fault", Some(&plan.policy), header, effects);
             }
         }
+    }
+
+    /// A piece of a long body is here.
+    fn on_piece(
+        &mut self,
+        scan: Box<Scan>,
+        piece: Option<&[u8]>,
+        now_ns: u64,
+        worker: &Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(plan) = self.scan_piece(scan, piece, effects) {
+            self.unreadable(&plan, now_ns, worker.cluster_header, effects);
+        }
+    }
+
+    /// The host could not read the body.
+    fn unreadable(&mut self, plan: &Plan, now_ns: u64, header: &str, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Timing { started_ns: now_ns };
+        effects.push(Effect::Count(telemetry::HOST_FAULTS));
+        self.bypass("body_unreadable", Some(&plan.policy), header, effects);
     }
 
     /// The client is told what would be decided, with every candidate.
@@ -388,7 +462,7 @@ impl Stream {
         &mut self,
         plan: &Plan,
         decision: &Decision,
-        body: &[u8],
+        (body, held): (&[u8], usize),
         (request, now_ns): (&Request<'_>, u64),
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
@@ -406,14 +480,24 @@ impl Stream {
             effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
         }
         // Where `model` was not seen it may still come: a second one would contradict it.
-        let unseen = request.model.is_none() && !request.complete;
-        let edit = rewrite::rewrite(body, request, &backend.served_model, ask_usage);
-        if let Some(edit) = edit.filter(|_| !unseen) {
-            content_length =
-                content_length.and_then(|length| length.checked_add_signed(edit.growth()));
-            effects.push(Effect::RewriteBody {
-                edit,
-                content_length,
+        let unseen = request.may_name_another_model();
+        let splices = match unseen {
+            false => rewrite::splices(body, request, &backend.served_model, ask_usage),
+            true => Vec::new(),
+        };
+        if !splices.is_empty() {
+            let grown = rewrite::growth(&splices);
+            content_length = content_length.and_then(|length| length.checked_add_signed(grown));
+            effects.push(match PrefixEdit::of(body, &splices) {
+                Some(edit) => Effect::RewriteBody {
+                    edit,
+                    content_length,
+                },
+                None => Effect::SpliceBody {
+                    splices,
+                    held,
+                    content_length,
+                },
             });
         }
         let asked = Asked {
@@ -490,10 +574,12 @@ impl Stream {
     fn read(&mut self, plan: Plan, held: usize, ended: bool, effects: &mut Vec<Effect>) {
         let size = held.min(plan.policy.max_body_bytes);
         self.phase = Phase::Reading {
-            complete: ended && size == held,
             plan,
+            held,
+            ended,
+            seen: None,
         };
-        effects.push(Effect::ReadBody { size });
+        effects.push(Effect::ReadBody { start: 0, size });
     }
 
     /// Goes on as before: the phase is put back, and the request is held only where the client has its answer already.

@@ -22,6 +22,20 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+impl Reply {
+    /// The answer to a request whose body was being edited when the host failed, so that it must not go on.
+    pub fn broken_body() -> Reply {
+        let message = "the body could not be edited";
+        let code = "internal_error";
+        Reply {
+            status: 500,
+            details: code,
+            headers: Vec::new(),
+            body: error_body(Format::OpenAiChat, 500, code, None, message),
+        }
+    }
+}
+
 /// An error in the words of the API that was called.
 pub fn error(format: Format, rejection: &Rejection) -> Reply {
     let param = match rejection.code {

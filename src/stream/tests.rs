@@ -7,6 +7,7 @@ mod backends;
 mod counting;
 mod host;
 mod learning;
+mod long;
 mod traffic;
 
 use super::testing::{POLICY, policy_with};
@@ -285,7 +286,10 @@ fn a_body_over_the_limit_is_decided_on_by_its_first_part() {
     let (first, rest) = body.as_bytes().split_at(5000);
     host.send_chunk(first, false);
     assert!(!host.held);
-    assert!(host.effects.contains(&Effect::ReadBody { size: 4096 }));
+    assert!(host.effects.contains(&Effect::ReadBody {
+        start: 0,
+        size: 4096
+    }));
     let cluster = host.header("x-to").unwrap().to_owned();
     assert!(["cluster-gpu", "cluster-lpu"].contains(&cluster.as_str()));
     host.send_chunk(rest, true);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pointsman::policy::Policy;
+use pointsman::request::rewrite::Splice;
 use pointsman::router::Router;
 use pointsman::stream::{Effect, Event, Header, Reply, Stream, Worker};
 
@@ -145,8 +146,8 @@ impl Host {
             .collect();
         for question in questions {
             match question {
-                Effect::ReadBody { size } => {
-                    let bytes = self.body[..size].to_vec();
+                Effect::ReadBody { start, size } => {
+                    let bytes = self.body[start..start + size].to_vec();
                     self.tell(Event::Body {
                         bytes: Some(&bytes),
                         now_ns: 1_000,
@@ -175,6 +176,21 @@ impl Host {
                 content_length,
             } => {
                 self.body.splice(..edit.replace, edit.with);
+                self.request_headers
+                    .retain(|(name, _)| name != "content-length");
+                if let Some(length) = content_length {
+                    self.set("content-length", &length.to_string());
+                }
+            }
+            Effect::SpliceBody {
+                splices,
+                held,
+                content_length,
+            } => {
+                assert_eq!(held, self.body.len());
+                for Splice { span, with } in splices.into_iter().rev() {
+                    self.body.splice(span, with);
+                }
                 self.request_headers
                     .retain(|(name, _)| name != "content-length");
                 if let Some(length) = content_length {

@@ -13,6 +13,10 @@ pub const TESTS: &[Test] = &[
     ("bodies::http2_without_trailers", http2_without_trailers),
     ("bodies::empty", empty),
     ("bodies::over_the_held_limit", over_the_held_limit),
+    (
+        "bodies::model_behind_the_first_part",
+        model_behind_the_first_part,
+    ),
     ("bodies::not_a_request", not_a_request),
     (
         "bodies::upstream_connections_stay_clean",
@@ -140,6 +144,31 @@ fn over_the_held_limit(case: &Case) {
         let body = padded("llama-3.1-8b", bytes);
         let done = case.send(Request::post(CHAT, &body).pieces(pieces));
         done.assert_rewritten("lpu", &body, "llama-3.1-8b", "llama-3.1-8b-instant");
+    }
+}
+
+/// A body whose `model` stands last, behind more than is read as a whole (1 MiB) and less than Envoy holds (8 MiB).
+fn model_behind_the_first_part(case: &Case) {
+    for (bytes, pieces) in [
+        (1_100_000, Pieces::One),
+        (3 << 20, Pieces::One),
+        (3 << 20, Pieces::Chunked(700_000)),
+        (1_100_000, Pieces::Chunked(65_536)),
+        (7 << 20, Pieces::One),
+    ] {
+        for (asked, backend, served) in SERVED {
+            // Not one letter repeated: a piece in the wrong place must show.
+            let digits: String = (0..bytes / 8).map(|at| format!("{at:08}")).collect();
+            let body = format!(
+                r#"{{"max_tokens":64,"messages":[{{"role":"user","content":"hi"}}],"padding":"{digits}","model":"{asked}","stream":false}}"#
+            );
+            let request = Request::post(CHAT, body.as_bytes()).pieces(pieces);
+            let done = case.send(request);
+            match asked == served {
+                true => done.assert_untouched(backend, body.as_bytes()),
+                false => done.assert_rewritten(backend, body.as_bytes(), asked, served),
+            }
+        }
     }
 }
 

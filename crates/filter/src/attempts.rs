@@ -57,9 +57,10 @@ impl Upstream {
         };
         let mut action = Action::Continue;
         let effects: Vec<Effect> = self.attempt.on(event, &site);
-        if let Some(Answer::Body { bytes, .. }) = exchange::perform(effects, &mut action) {
+        let mut answer = exchange::perform(effects, &mut action);
+        while let Some(Answer::Body { bytes, .. }) = answer {
             let effects = self.attempt.on(AttemptEvent::Read(bytes.as_deref()), &site);
-            exchange::perform(effects, &mut action);
+            answer = exchange::perform(effects, &mut action);
         }
         action
     }

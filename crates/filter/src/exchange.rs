@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use log::Level;
 use pointsman::policy::Policy;
-use pointsman::request::rewrite::PrefixEdit;
+use pointsman::request::rewrite::{PrefixEdit, Splice};
 use pointsman::stream::{self, Effect, Event, Reply, Stream, Worker};
 use pointsman::telemetry;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -198,6 +198,15 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             } => {
                 told(rewrite_body(&edit, content_length));
             }
+            Effect::SpliceBody {
+                splices,
+                held,
+                content_length,
+            } => {
+                if told(splice_body(&splices, held, content_length)).is_none() {
+                    return stop(action);
+                }
+            }
             Effect::ClearRouteCache => clear_route_cache(),
             Effect::Reply(reply) => send(&reply),
             Effect::SetResponseHeader { name, value } => {
@@ -209,8 +218,11 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
                 told(hostcalls::remove_header(Map::ResponseHeaders, name));
             }
             Effect::ReplaceChunk(bytes) => {
-                let all = usize::MAX;
-                told(hostcalls::replace_prefix(Buffer::ResponseBody, all, &bytes));
+                told(hostcalls::replace_prefix(
+                    Buffer::ResponseBody,
+                    usize::MAX,
+                    &bytes,
+                ));
             }
             Effect::SetState { key, value } => {
                 told(hostcalls::set_state(key, &value));
@@ -228,7 +240,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
 /// What the machine asks for; `None` where it asks nothing.
 fn find_out(question: &Effect) -> Option<Answer> {
     Some(match question {
-        Effect::ReadBody { size } => read_body(*size),
+        Effect::ReadBody { start, size } => read_body(*start, *size),
         Effect::ReadClock => Answer::Clock(now_ns()),
         Effect::ReadResponseHead => {
             let bytes = told(hostcalls::headers(Map::ResponseHeaders));
@@ -245,11 +257,11 @@ fn find_out(question: &Effect) -> Option<Answer> {
     })
 }
 
-fn read_body(size: usize) -> Answer {
+fn read_body(start: usize, size: usize) -> Answer {
     let now_ns = now_ns();
     let bytes = match size {
         0 => Some(Vec::new()),
-        _ => hostcalls::buffer(Buffer::RequestBody, size).ok(),
+        _ => hostcalls::buffer_part(Buffer::RequestBody, start, size).ok(),
     };
     Answer::Body { bytes, now_ns }
 }
@@ -267,6 +279,61 @@ fn rewrite_body(edit: &PrefixEdit, content_length: Option<u64>) -> Result<(), Ho
         ),
         None => Ok(()),
     }
+}
+
+/// Keeps back a request whose body is out of order.
+fn stop(action: &mut Action) -> Option<Answer> {
+    send(&Reply::broken_body());
+    *action = Action::Pause;
+    None
+}
+
+/// How many bytes of a body are moved at a time.
+const PIECE: usize = 1 << 16;
+
+/// Edits the held body in its midst, which Envoy has no call for: the body is turned in pieces, from its front to its end,
+/// until it stands as before. So no more than a piece of it is held in the module, and Envoy never holds more than the body.
+///
+/// Where a call fails on the way, the body is out of order and must not go on.
+fn splice_body(
+    splices: &[Splice],
+    held: usize,
+    content_length: Option<u64>,
+) -> Result<(), HostError> {
+    hostcalls::remove_header(Map::RequestHeaders, b"content-length")?;
+    let mut at = 0;
+    for Splice { span, with } in splices {
+        turn(span.start.saturating_sub(at))?;
+        if !span.is_empty() {
+            hostcalls::replace_prefix(Buffer::RequestBody, span.len(), &[])?;
+        }
+        hostcalls::append(Buffer::RequestBody, with)?;
+        at = span.end;
+    }
+    turn(held.saturating_sub(at))?;
+    match content_length {
+        Some(length) => hostcalls::set_header(
+            Map::RequestHeaders,
+            b"content-length",
+            stream::decimal(length).as_bytes(),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Moves so many bytes of the held body from its front to its end.
+fn turn(count: usize) -> Result<(), HostError> {
+    let mut left = count;
+    while left > 0 {
+        let piece = hostcalls::buffer(Buffer::RequestBody, left.min(PIECE))?;
+        if piece.is_empty() {
+            return Err(HostError::NOT_FOUND);
+        }
+        hostcalls::replace_prefix(Buffer::RequestBody, piece.len(), &[])?;
+        hostcalls::append(Buffer::RequestBody, &piece)?;
+        left = left.saturating_sub(piece.len());
+    }
+    Ok(())
 }
 
 /// Setting a header clears the route by itself with the ABI of today, and will not with the next.

@@ -182,9 +182,15 @@ pub fn call(
 
 /// Up to `size` bytes of a buffer; empty where it holds nothing.
 pub fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, HostError> {
+    buffer_part(buffer, 0, size)
+}
+
+/// The same from the byte `start` on.
+pub fn buffer_part(buffer: Buffer, start: usize, size: usize) -> Result<Vec<u8>, HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host writes pointer and size of what it allocated with our allocator.
-    let status = unsafe { proxy_get_buffer_bytes(buffer as u32, 0, size, &mut out, &mut out_size) };
+    let status =
+        unsafe { proxy_get_buffer_bytes(buffer as u32, start, size, &mut out, &mut out_size) };
     match check(status) {
         Ok(()) => Ok(take(out, out_size)),
         Err(HostError::NOT_FOUND) => Ok(Vec::new()),
@@ -196,6 +202,14 @@ pub fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, HostError> {
 pub fn replace_prefix(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostError> {
     // SAFETY: the host copies the bytes before it returns.
     check(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) })
+}
+
+/// Puts bytes behind those of a buffer.
+pub fn append(buffer: Buffer, bytes: &[u8]) -> Result<(), HostError> {
+    // A start behind the end stands for the end.
+    let end = usize::MAX;
+    // SAFETY: the host copies the bytes before it returns.
+    check(unsafe { proxy_set_buffer_bytes(buffer as u32, end, 0, bytes.as_ptr(), bytes.len()) })
 }
 
 /// All headers, as the host serialises them; `pairs::decode` reads it.

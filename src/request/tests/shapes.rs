@@ -556,6 +556,20 @@ fn every_block_of_messages_is_read() {
     }
 }
 
+/// What no API reads is most likely read by no server: it must not use up a model's window.
+#[test]
+fn a_field_that_no_api_has_is_no_input() {
+    let padding = "pad ".repeat(100_000);
+    for body in [
+        format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],"padding":"{padding}"}}"#),
+        format!(r#"{{"messages":[{{"role":"user","content":"hi","padding":"{padding}"}}]}}"#),
+    ] {
+        let request = parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+        assert_eq!(request.schema_bytes, 0);
+        assert_eq!(request.asides.len(), 1);
+    }
+}
+
 /// Images and files are neither scanned nor counted as text, wherever they stand.
 #[test]
 fn encoded_data_is_no_text() {

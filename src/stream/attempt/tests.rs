@@ -107,17 +107,28 @@ impl Request {
                         assert_eq!(key, state::CHAIN);
                         self.set(STATE, Some(value));
                     }
+                    Effect::SpliceBody {
+                        splices,
+                        held,
+                        content_length,
+                    } => {
+                        assert_eq!(held, body.len());
+                        for one in splices.into_iter().rev() {
+                            body.splice(one.span, one.with);
+                        }
+                        self.set("content-length", content_length.map(decimal));
+                    }
                     Effect::Reply(reply) => replied = Some(reply.status),
                     Effect::Pause => paused = replied.is_none(),
                     Effect::Continue => paused = false,
-                    Effect::ReadBody { size } => question = Some(size),
+                    Effect::ReadBody { start, size } => question = Some(start..start + size),
                     Effect::Count(metric) => counts.push(metric.name.into_owned()),
                     other => assert_eq!(other, Effect::Continue),
                 }
             }
             effects = match question {
-                Some(size) => {
-                    let read = body[..size].to_vec();
+                Some(range) => {
+                    let read = body[range].to_vec();
                     attempt.on(AttemptEvent::Read(Some(&read)), &site)
                 }
                 None if paused => {
@@ -176,6 +187,21 @@ fn every_attempt_gets_the_model_of_its_backend_and_the_chain_goes_round() {
     );
     assert_eq!(request.header(":path"), Some("/v1/chat/completions?x=1"));
     assert_eq!(request.header("authorization"), Some("Bearer client"));
+}
+
+#[test]
+fn the_model_of_a_long_body_is_found_wherever_it_stands() {
+    let mut request = Request::new(&[], &[1, 0, 2], Failover::PerAttempt);
+    let padding = "x".repeat(10_000);
+    request.body = format!(
+        "{{\"messages\":[{{\"role\":\"user\",\"content\":\"{padding}\"}}],\"n\":1,\"model\":\"org/huge\"}}"
+    );
+    let mut chain = Chain::parse(request.header(STATE).unwrap().as_bytes()).unwrap();
+    chain.content_length = Some(request.body.len() as u64);
+    request.set(STATE, Some(chain.to_text()));
+    request.set("content-length", Some(request.body.len().to_string()));
+    let models: Vec<String> = (0..4).map(|_| request.attempt(None).model).collect();
+    assert_eq!(models, ["org/huge", "tiny-q4", "huge", "org/huge"]);
 }
 
 #[test]

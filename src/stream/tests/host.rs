@@ -78,8 +78,8 @@ impl Host {
 
     pub(super) fn answer(&mut self, question: &Effect) {
         match question {
-            Effect::ReadBody { size } => {
-                let bytes = self.body[..*size].to_vec();
+            Effect::ReadBody { start, size } => {
+                let bytes = self.body[*start..start + size].to_vec();
                 self.tell(Event::Body {
                     bytes: (!self.unreadable).then_some(bytes.as_slice()),
                     now_ns: self.clock_ns,
@@ -130,6 +130,20 @@ impl Host {
                 content_length,
             } => {
                 self.body.splice(..edit.replace, edit.with);
+                self.headers.retain(|(name, _)| name != "content-length");
+                if let Some(length) = content_length {
+                    self.set("content-length", &decimal(length));
+                }
+            }
+            Effect::SpliceBody {
+                splices,
+                held,
+                content_length,
+            } => {
+                assert_eq!(held, self.body.len());
+                for one in splices.into_iter().rev() {
+                    self.body.splice(one.span, one.with);
+                }
                 self.headers.retain(|(name, _)| name != "content-length");
                 if let Some(length) = content_length {
                     self.set("content-length", &decimal(length));

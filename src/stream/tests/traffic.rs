@@ -200,13 +200,19 @@ fn a_model_behind_the_limit_is_decided_on_where_the_policy_says_so_and_left_as_i
     assert!(last > 4096);
     for (mode, cluster) in [("bypass", "fallback"), ("decide", "cluster-lpu")] {
         let members = format!(
-            r#""on_unseen_model": "{mode}", "default_profile": "quick", "profiles": {{"quick": {{"weights": {{"latency": 1, "cost": 0.001}}, "tags": []}}}}"#
+            r#""max_scan_bytes": 4096, "on_unseen_model": "{mode}", "default_profile": "quick", "profiles": {{"quick": {{"weights": {{"latency": 1, "cost": 0.001}}, "tags": []}}}}"#
         );
         let policy = policy_with(&members).replacen(r#""price": {"input": 1.5"#, r#""latency": {"first_token_ms": {"p50": 1}, "tokens_per_second": 9999}, "price": {"input": 1.5"#, 1);
-        let mut host = Host::chat(&policy, &body);
+        let mut host = Host::new(&policy);
+        host.begin("POST", "/v1/chat/completions");
+        host.set("content-length", &body.len().to_string());
+        host.send_headers(false);
+        let (first, rest) = body.as_bytes().split_at(5000);
+        host.send_chunk(first, false);
         assert_eq!(host.header("x-to"), Some(cluster));
-        assert_eq!(String::from_utf8_lossy(&host.body), body);
         assert!(!host.held);
+        host.send_chunk(rest, true);
+        assert_eq!(String::from_utf8_lossy(&host.body), body);
         host.response();
     }
 }
