@@ -6,6 +6,7 @@
 
 pub mod calibration;
 pub mod known;
+pub mod spelling;
 
 use crate::classifier::{
     Classification, SKILL_COUNT, TRAIT_COUNT, fitted, known_models, neighbours,

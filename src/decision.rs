@@ -235,6 +235,8 @@ pub struct Rejection {
 pub enum Bypass {
     /// The body could not be read; the text says why.
     InvalidRequest(String),
+    /// Its model is not in the policy, which leaves such to the default cluster; the text names it.
+    UnknownModel(String),
     /// Nothing in the policy could take it for a fault of ours; the text says what.
     RouterFault(String),
 }

@@ -16,6 +16,7 @@ pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
         Outcome::Bypassed(bypass) => {
             let (reason, detail) = match bypass {
                 Bypass::InvalidRequest(detail) => ("invalid_request", detail),
+                Bypass::UnknownModel(detail) => ("unknown_model", detail),
                 Bypass::RouterFault(detail) => ("router_fault", detail),
             };
             json!({

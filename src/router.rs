@@ -1,32 +1,37 @@
 //! Ties the steps together: request → prompt → classification → decision. Owns the fail-soft ladder.
 
+mod asked;
 mod bounds;
 pub mod conversation;
 mod facts;
 mod refuse;
 #[cfg(test)]
 mod tests;
+mod undecided;
 
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
-use crate::decision::{Bypass, Candidate, Decision, MODEL_NOT_FOUND, Outcome, Reason, Rejection};
+use crate::decision::{Candidate, Decision, Outcome, Reason, Rejection};
 use crate::live::Observed;
+use crate::policy::Policy;
 use crate::policy::conditions::draw;
 use crate::policy::envelope::Envelope;
 use crate::policy::profile::{Limit, Limits, Profile};
 use crate::policy::rules::{Ruling, rule};
-use crate::policy::suggest::quote;
-use crate::policy::{OnInvalidRequest, Policy};
 use crate::prompt::{Prompt, Turn};
 use crate::registry::{Backend, BackendId, ModelId};
-use crate::request::{self, Format, InvalidRequest, Request};
+use crate::request::{self, Format, Request};
 use crate::select::{Ask, Incumbent, NoCandidate, Selection, select};
 use crate::shares::Shares;
 use crate::spending::{Charge, Spending};
 
+use asked::Asked;
+pub use asked::unknown;
 use bounds::Standing;
 pub use conversation::MAX_TURNS;
 use conversation::Step;
-use refuse::{refuse, reject};
+use refuse::refuse;
+pub use refuse::reject;
+pub use undecided::{named, unreadable};
 
 /// Routes requests. One per worker.
 pub struct Router {
@@ -111,14 +116,6 @@ impl Demand<'_> {
     }
 }
 
-/// What a client's `model` stands for.
-enum Asked<'p> {
-    /// A model: only the backend is chosen, by the default profile.
-    Pinned(ModelId, &'p Profile),
-    /// A profile, or nothing and so the default profile.
-    Open(&'p Profile),
-}
-
 impl Router {
     /// A router with the embedded classifier; where that does not load it goes on with features alone, and the error is
     /// returned beside it so that the caller can say so.
@@ -164,7 +161,7 @@ impl Router {
     ) -> Outcome {
         match request::parse(format, body, complete) {
             Ok(request) => self.decide(policy, &request),
-            Err(error) => unreadable(policy, &error),
+            Err(error) => unreadable(policy, &error, body, complete),
         }
     }
 
@@ -185,7 +182,7 @@ impl Router {
         request: &Request<'_>,
         around: &Circumstances<'_>,
     ) -> Outcome {
-        let outcome = self.decide_or_refuse(policy, request, around).0;
+        let outcome = self.decide_or_refuse(policy, request, around, false).0;
         if let Outcome::Routed(decision) = &outcome
             && !policy.traffic.shadow
         {
@@ -197,14 +194,15 @@ impl Router {
         outcome
     }
 
-    /// Decides as [`Router::decide_in`] would, and counts nothing: for requests that use nothing of the backend.
+    /// Decides as [`Router::decide_in`] would, and counts nothing: for requests whose tokens are only counted, which use
+    /// nothing of the backend. Models that the policy does not have are left to the default cluster, if no rule forbids it.
     pub fn find_in(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
         around: &Circumstances<'_>,
     ) -> Outcome {
-        self.decide_or_refuse(policy, request, around).0
+        self.decide_or_refuse(policy, request, around, true).0
     }
 
     /// Decides on a request that has been read, of which nothing but its body is known, and gives every candidate with its
@@ -225,7 +223,7 @@ impl Router {
         request: &Request<'_>,
         around: &Circumstances<'_>,
     ) -> (Outcome, Vec<Candidate>) {
-        let (outcome, refused) = self.decide_or_refuse(policy, request, around);
+        let (outcome, refused) = self.decide_or_refuse(policy, request, around, false);
         match &outcome {
             Outcome::Routed(decision) => {
                 let candidates = decision.candidates.clone();
@@ -245,41 +243,46 @@ impl Router {
         &mut self.spending
     }
 
-    /// The outcome and, where no candidate could take the request, all of them.
+    /// The outcome and, where no candidate could take the request, all of them. `counts`: its tokens are only counted.
     fn decide_or_refuse(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
         around: &Circumstances<'_>,
+        counts: bool,
     ) -> (Outcome, Vec<Candidate>) {
         let refused = |rejection| (Outcome::Rejected(rejection), Vec::new());
         let envelope = around.envelope;
         if let Some(rejection) = bounds::refuse_steering(policy, envelope) {
             return refused(rejection);
         }
-        let asked = match find_asked(policy, request) {
+        let asked = match asked::find(policy, request, envelope, counts) {
             Ok(asked) => asked,
             Err(outcome) => return (outcome, Vec::new()),
         };
-        let (pinned, profile) = match asked {
-            Asked::Pinned(model, profile) => (Some(model), profile),
-            Asked::Open(profile) => (None, profile),
-        };
+        let pinned = asked.pinned();
         let prompt = Prompt::of(request);
-        let steps = self.classify(policy, request, &prompt, pinned.is_some());
+        let steps = self.classify(policy, request, &prompt, asked.names_model());
         let mut facts = facts::gather(policy, request, &prompt, envelope);
         facts.classification = steps.last().map(|step| &step.said);
-        facts.pinned = pinned.is_some();
+        facts.pinned = asked.names_model();
         let conversation = facts.conversation;
         let ruling = rule(&policy.rules, &facts);
         let standing = match self.check_bounds(policy, &ruling, around) {
             Ok(standing) => standing,
             Err(rejection) => return refused(rejection),
         };
+        if let Asked::Foreign(_) = asked {
+            let name = asked::name(request, envelope).unwrap_or_default();
+            return (
+                asked::pass_on(policy, name, &ruling, &standing, counts),
+                Vec::new(),
+            );
+        }
         let downgraded = standing.profile.filter(|_| pinned.is_none());
         let ruled = downgraded.or(ruling.profile);
         let ruled = ruled.and_then(|name| policy.find_profile(name));
-        let profile = ruled.unwrap_or(profile);
+        let profile = ruled.unwrap_or(asked.profile());
         let demand = Demand {
             policy,
             request,
@@ -410,63 +413,10 @@ impl Router {
     }
 }
 
-/// What becomes of a body that cannot be read, as the policy wants it.
-pub fn unreadable(policy: &Policy, error: &InvalidRequest) -> Outcome {
-    match policy.on_invalid_request {
-        OnInvalidRequest::Bypass => Outcome::Bypassed(Bypass::InvalidRequest(error.to_string())),
-        OnInvalidRequest::Reject => {
-            let mut rejection = reject(400, error.code(), error.to_string());
-            rejection.param = error.param().map(str::to_owned);
-            Outcome::Rejected(rejection)
-        }
-    }
-}
-
 /// Whether a rule that holds for pinned models too needs the classifier's answer.
 fn classifies_pinned(policy: &Policy) -> bool {
     let mut rules = policy.rules.iter();
     rules.any(|rule| rule.then.binds_pinned() && rule.when.asks_classifier())
-}
-
-/// What `model`, as the client wrote it, stands for.
-fn find_asked<'p>(policy: &'p Policy, request: &Request<'_>) -> Result<Asked<'p>, Outcome> {
-    let Some(default) = policy.find_profile(&policy.default_profile) else {
-        let fault = "the policy lacks its own default profile".to_owned();
-        return Err(Outcome::Bypassed(Bypass::RouterFault(fault)));
-    };
-    let Some(name) = request.model.as_deref() else {
-        return Ok(open(policy, request.format, default));
-    };
-    if let Some(profile) = policy.find_profile(name) {
-        return Ok(open(policy, request.format, profile));
-    }
-    match policy.registry.find_model(name) {
-        // What is only reported shall say what an open choice would have been.
-        _ if policy.traffic.shadow => Ok(open(policy, request.format, default)),
-        Some(model) => Ok(Asked::Pinned(model, default)),
-        None => Err(Outcome::Rejected(reject(
-            404,
-            MODEL_NOT_FOUND,
-            format!(
-                "the model {} does not exist; available: {}",
-                quote(name),
-                available(policy)
-            ),
-        ))),
-    }
-}
-
-/// A choice by `profile`. Vectors of different models cannot be compared, so for embeddings every profile means one model:
-/// that of the policy's first backend that embeds.
-fn open<'p>(policy: &Policy, format: Format, profile: &'p Profile) -> Asked<'p> {
-    let mut backends = policy.registry.backends.iter();
-    let first = backends.find(|backend| backend.apis.contains(format.api()));
-    match first {
-        Some(backend) if format == Format::OpenAiEmbeddings => {
-            Asked::Pinned(backend.model, profile)
-        }
-        _ => Asked::Open(profile),
-    }
 }
 
 /// `profile`, or the one before it where it takes over gradually and the conversation's turn has not come.
@@ -482,14 +432,6 @@ fn ramped<'p>(
         }
         _ => profile,
     }
-}
-
-/// The names that a client can ask for.
-fn available(policy: &Policy) -> String {
-    let models = policy.registry.models.iter().map(|model| &model.name);
-    let profiles = policy.profiles.iter().map(|profile| &profile.name);
-    let names: Vec<&str> = models.chain(profiles).map(String::as_str).collect();
-    names.join(", ")
 }
 
 fn decided(selection: Selection, demand: &Demand<'_>, standing: &Standing<'_>) -> Decision {

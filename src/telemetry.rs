@@ -152,6 +152,12 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests on an LLM path that went to the default cluster undecided.",
     },
     Family {
+        name: "pointsman.near_misses",
+        kind: MetricKind::Counter,
+        tags: &["cause"],
+        help: "Requests that are nearly those of an LLM API (`path`, `method`, `websocket`), or whose body is none on a path that could be one's (`body`); what became of them is counted apart, or they went on as they were.",
+    },
+    Family {
         name: "pointsman.rejections",
         kind: MetricKind::Counter,
         tags: &["code"],
@@ -516,6 +522,12 @@ impl Metric {
             "pointsman.bypasses",
             &[("cause", cause)],
         )
+    }
+
+    /// Requests that are nearly those of an LLM API.
+    pub fn near_misses(cause: &'static str) -> Metric {
+        let tags = [("cause", cause)];
+        Metric::tagged(MetricKind::Counter, "pointsman.near_misses", &tags)
     }
 
     /// Requests answered with an error.

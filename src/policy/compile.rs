@@ -7,6 +7,8 @@ use super::compile_ability::compile_ability;
 use super::compile_rules::{Known, compile_rules};
 use super::compile_traffic::compile_traffic;
 use super::document::{self, Node};
+use super::intake::{compile_on_unknown_model, compile_undecided};
+use super::names::ModelNames;
 use super::profile::{Limit, Limits, Profile, Weights};
 use super::reach::{check_cluster, compile_credentials, compile_endpoint, compile_health};
 use super::shape::{Kind, Problems, check, join};
@@ -15,7 +17,7 @@ use super::suggest::{hint, quote};
 use super::timeouts::compile_timeouts;
 use super::validate::validate;
 use super::warming::{check_profile_ramps, compile_cold, compile_profile_ramp, compile_ramp};
-use super::{DecisionHeaders, InvalidPolicy, OnInvalidRequest, Policy, Problem};
+use super::{DecisionHeaders, InvalidPolicy, Policy, Problem};
 use crate::registry::{
     Accelerator, Apis, Backend, BackendId, Capabilities, Latency, Model, ModelId, Price, Registry,
 };
@@ -58,6 +60,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
     let models = compile_models(root, &mut problems);
     let backends = compile_backends(root, &models, &mut problems);
     let profiles = compile_profiles(root, &models, &backends, &mut problems);
+    let names = ModelNames::compile(root, &models, &backends, &profiles, &mut problems);
     let known = Known {
         models: &models,
         backends: &backends,
@@ -90,10 +93,9 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
             .map_or_else(|| format!("{:016x}", fingerprint(text)), str::to_owned),
         revision: number_of(root, "revision").map(|number| number as u64),
         default_cluster,
-        on_invalid_request: match text_of(root, "on_invalid_request") {
-            Some("reject") => OnInvalidRequest::Reject,
-            _ => OnInvalidRequest::Bypass,
-        },
+        undecided: compile_undecided(root),
+        on_unknown_model: compile_on_unknown_model(root),
+        names,
         decision_headers: match text_of(root, "decision_headers") {
             Some("off") => DecisionHeaders::Off,
             Some("minimal") => DecisionHeaders::Minimal,

@@ -85,7 +85,7 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
             .fold(Sensitivity::NONE, Sensitivity::union),
         tenants: texts(node, "tenant").map(str::to_owned).collect(),
         headers: compile_headers(node, path, problems),
-        paths: compile_patterns(items_of(node, "path"), &join(path, "path"), problems),
+        paths: compile_paths(node, path, problems),
         words: compile_words(node, path, problems),
         word_ids: Vec::new(),
         languages: texts(node, "language")
@@ -110,6 +110,12 @@ fn compile_headers(
             (member.name.clone(), patterns)
         })
         .collect()
+}
+
+/// Patterns of paths, written as paths are read.
+fn compile_paths(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {
+    let patterns = compile_patterns(items_of(node, "path"), &join(path, "path"), problems);
+    patterns.iter().map(Pattern::as_path).collect()
 }
 
 fn compile_patterns(items: &[Node], path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {

@@ -4,6 +4,7 @@
 //! on the command line, for as long as the rule keeps its name.
 
 use super::envelope::Envelope;
+use crate::request::path;
 
 /// What a text must be: exactly this, or anything that begins so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,21 @@ impl Pattern {
             text: text.to_owned(),
             is_prefix,
         })
+    }
+
+    /// The same for paths that are normalised and in lower case.
+    pub fn as_path(&self) -> Pattern {
+        if !self.text.starts_with('/') {
+            return self.clone();
+        }
+        let mut text = path::normalise(&self.text).to_ascii_lowercase();
+        if self.is_prefix && self.text.ends_with('/') && !text.ends_with('/') {
+            text.push('/');
+        }
+        Pattern {
+            text,
+            is_prefix: self.is_prefix,
+        }
     }
 
     /// Whether `text` is such.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::profile::{Limit, Limits};
 use crate::registry::{ModelId, Registry};
+use crate::request::path::ApiPath;
 
 /// A header as the host gives it.
 pub type RawHeader<'a> = (&'a [u8], &'a [u8]);
@@ -92,23 +93,41 @@ pub struct Steering {
 /// What came beside a body.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Envelope {
-    /// The path without its query; empty where nobody looks at it.
+    /// The path, normalised and in lower case; empty where nobody looks at it.
     pub path: String,
-    /// The headers that rules look at and the request has; several values of one name are joined by `,`.
+    /// The API's own path, whatever is mounted before it: `/v1/chat/completions`; empty where nobody looks at it, or the path
+    /// is none of an API.
+    pub api_path: &'static str,
+    /// The deployment that the path names: the model that is asked for where the body names none.
+    pub deployment: Option<String>,
+    /// The headers that rules look at and the request has. One that comes more than once, or is a list, stands here as a
+    /// whole and then with each of its values, so that none of them hides another.
     pub headers: Vec<(String, String)>,
     /// The tenant.
     pub tenant: Option<String>,
+    /// What the tenant is by other readings, where its header comes more than once or is a list: what holds for one of them
+    /// holds for the request.
+    pub other_tenants: Vec<String>,
     /// How the client steers.
     pub steering: Steering,
 }
 
 impl Envelope {
-    /// The value of a header that rules look at.
+    /// The value of a header that rules look at; several values are joined by `,`.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| value.as_str())
+        self.header_readings(name).next()
+    }
+
+    /// The value of a header that rules look at, and then each of its values where it has several.
+    pub fn header_readings(&self, name: &str) -> impl Iterator<Item = &str> {
+        let own = self.headers.iter().filter(move |(own, _)| own == name);
+        own.map(|(_, value)| value.as_str())
+    }
+
+    /// The tenant by every reading.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        let others = self.other_tenants.iter();
+        self.tenant.iter().chain(others).map(String::as_str)
     }
 }
 
@@ -123,24 +142,32 @@ impl Looks {
         if self.is_empty() {
             return Envelope::default();
         }
-        let path = self.path.then(|| find(headers, ":path")).flatten();
-        let path = path.as_deref().unwrap_or_default();
-        let named = self.headers.iter();
-        Envelope {
-            path: path.split(['?', '#']).next().unwrap_or(path).to_owned(),
-            headers: named
-                .filter_map(|name| Some((name.clone(), find(headers, name)?.into_owned())))
-                .collect(),
-            tenant: self.tenant.as_ref().and_then(|source| {
-                let value = find(headers, &source.header)?;
-                match &source.claim {
-                    None => Some(value.into_owned()),
-                    Some(claim) => find_claim(&value, claim),
-                }
-                .filter(|tenant| !tenant.is_empty())
-            }),
+        let mut envelope = Envelope {
             steering: self.read_steering(headers, registry),
+            ..Envelope::default()
+        };
+        if let Some(path) = self.path.then(|| find(headers, ":path")).flatten() {
+            let path = ApiPath::read(&path);
+            envelope.path = path.text.to_ascii_lowercase();
+            envelope.api_path = path.own();
         }
+        for name in &self.headers {
+            let Some(value) = find(headers, name) else {
+                continue;
+            };
+            let parts = value.contains(',').then(|| value.split(',').map(str::trim));
+            let parts: Vec<String> = parts.into_iter().flatten().map(str::to_owned).collect();
+            let all = std::iter::once(value.into_owned()).chain(parts);
+            envelope
+                .headers
+                .extend(all.map(|value| (name.clone(), value)));
+        }
+        if let Some(source) = &self.tenant {
+            let mut tenants = read_tenants(headers, source).into_iter();
+            envelope.tenant = tenants.next();
+            envelope.other_tenants = tenants.collect();
+        }
+        envelope
     }
 
     fn read_steering(&self, headers: &[RawHeader<'_>], registry: &Registry) -> Steering {
@@ -159,9 +186,37 @@ impl Looks {
     }
 }
 
-/// Takes one wish into `steering`; `false` where its value makes no sense.
+/// The tenant by every reading, each once: the header's value, and where it comes more than once or is a list each value.
+fn read_tenants(headers: &[RawHeader<'_>], source: &TenantSource) -> Vec<String> {
+    let mut tenants: Vec<String> = Vec::new();
+    let mut add = |tenant: Option<String>| {
+        if let Some(tenant) =
+            tenant.filter(|tenant| !tenant.is_empty() && !tenants.contains(tenant))
+        {
+            tenants.push(tenant);
+        }
+    };
+    for value in values(headers, &source.header) {
+        let parts = value.contains(',').then(|| value.split(',').map(str::trim));
+        for reading in std::iter::once(value).chain(parts.into_iter().flatten()) {
+            add(match &source.claim {
+                None => Some(reading.to_owned()),
+                Some(claim) => find_claim(reading, claim),
+            });
+        }
+    }
+    tenants
+}
+
+/// Takes one wish into `steering`; `false` where its value makes no sense. Of several numbers the tightest counts.
 fn follow(steer: Steer, value: &str, registry: &Registry, steering: &mut Steering) -> bool {
-    let number = value.parse::<f64>().ok();
+    let numbers = value.split(',').map(|part| part.trim().parse::<f64>().ok());
+    let numbers: Option<Vec<f64>> = numbers.collect();
+    let numbers = numbers.into_iter().flatten();
+    let number = match steer {
+        Steer::MinQuality => numbers.reduce(f64::max),
+        _ => numbers.reduce(f64::min),
+    };
     let number = number.filter(|number| number.is_finite() && *number >= 0.0);
     let limit = match steer {
         Steer::MinQuality => number
@@ -185,12 +240,17 @@ fn follow(steer: Steer, value: &str, registry: &Registry, steering: &mut Steerin
     true
 }
 
+/// The values of a header, in order; what is not UTF-8 is left out.
+fn values<'a>(headers: &[RawHeader<'a>], name: &str) -> impl Iterator<Item = &'a str> {
+    headers
+        .iter()
+        .filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
+        .filter_map(|(_, value)| std::str::from_utf8(value).ok())
+}
+
 /// The value of a header; several values are joined by `,`.
 fn find<'a>(headers: &[RawHeader<'a>], name: &str) -> Option<Cow<'a, str>> {
-    let mut values = headers
-        .iter()
-        .filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
-        .filter_map(|(_, value)| std::str::from_utf8(value).ok());
+    let mut values = values(headers, name);
     let first = Cow::Borrowed(values.next()?);
     Some(values.fold(first, |all, value| {
         let mut all = all.into_owned();
@@ -268,7 +328,8 @@ mod tests {
         let registry = Registry::default();
         let read = looks(None).read(headers, &registry);
         assert_eq!(read.path, "/v1/chat/completions");
-        assert_eq!(read.headers, [("x-team".into(), "red,blue".into())]);
+        let readings: Vec<&str> = read.header_readings("x-team").collect();
+        assert_eq!(readings, ["red,blue", "red", "blue"]);
         assert_eq!(read.tenant.as_deref(), Some("acme"));
         assert_eq!(
             Looks::default().read(headers, &registry),
@@ -276,6 +337,29 @@ mod tests {
         );
         let odd: &[RawHeader<'_>] = &[(b"x-team", b"\xff\xfe")];
         assert_eq!(looks(None).read(odd, &registry).header("x-team"), None);
+    }
+
+    #[test]
+    fn no_value_of_a_header_hides_another() {
+        let read = |headers: &[RawHeader<'_>]| {
+            let read = looks(None).read(headers, &Registry::default());
+            read.tenants().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (one, two): (RawHeader<'_>, RawHeader<'_>) =
+            ((b"x-jwt-payload", b"acme"), (b"X-JWT-Payload", b"barred"));
+        assert_eq!(read(&[one]), ["acme"]);
+        assert_eq!(read(&[one, two]), ["acme", "barred"]);
+        assert_eq!(read(&[one, one]), ["acme"]);
+        let list: RawHeader<'_> = (b"x-jwt-payload", b"acme, barred");
+        assert_eq!(read(&[list]), ["acme, barred", "acme", "barred"]);
+        let odd: RawHeader<'_> = (b"x-jwt-payload", b"\xff");
+        assert_eq!(read(&[odd, two]), ["barred"]);
+        let quality: &[RawHeader<'_>] = &[
+            (b"x-pointsman-min-quality", b"0.2"),
+            (b"x-pointsman-min-quality", b"0.9"),
+        ];
+        let steering = looks(None).read(quality, &Registry::default()).steering;
+        assert_eq!(steering.limits.get(Limit::MinQuality), Some(0.9));
     }
 
     #[test]

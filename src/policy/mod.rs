@@ -12,6 +12,8 @@ mod compile_traffic;
 pub mod conditions;
 pub(crate) mod document;
 pub mod envelope;
+mod intake;
+pub mod names;
 pub mod profile;
 pub mod publish;
 pub mod reach;
@@ -36,6 +38,8 @@ mod warming;
 pub mod words;
 
 use crate::registry::{BackendId, Registry};
+pub use intake::{OnUnknownModel, Undecided, UndecidedReason};
+use names::ModelNames;
 use profile::Profile;
 use rules::Rule;
 use traffic::Traffic;
@@ -81,16 +85,6 @@ impl std::fmt::Display for InvalidPolicy {
 
 impl std::error::Error for InvalidPolicy {}
 
-/// What to do with a body that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnInvalidRequest {
-    /// It goes to the default cluster untouched, and is counted: broken JSON is not an outage.
-    #[default]
-    Bypass,
-    /// It is refused with 400.
-    Reject,
-}
-
 /// How much of a decision clients see in response headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DecisionHeaders {
@@ -114,8 +108,12 @@ pub struct Policy {
     pub registry: Registry,
     /// The cluster for requests that are not decided on.
     pub default_cluster: String,
-    /// What to do with a body that cannot be read.
-    pub on_invalid_request: OnInvalidRequest,
+    /// What becomes of requests that cannot be decided on, where the policy states it; see [`Policy::refuses_undecided`].
+    pub undecided: Option<Undecided>,
+    /// What becomes of requests for models that the policy does not have.
+    pub on_unknown_model: OnUnknownModel,
+    /// Every name by which clients may ask for a model beside its own.
+    pub names: ModelNames,
     /// How much clients see.
     pub decision_headers: DecisionHeaders,
     /// The backend whose prices requests would have cost without a router; `None` where no baseline is declared.

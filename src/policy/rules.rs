@@ -170,7 +170,7 @@ impl When {
         }
         one_of(&self.users, facts.user, facts.other_users)
             && one_of(&self.asked, Some(facts.asked), facts.other_asked)
-            && one_of(&self.tenants, facts.envelope.tenant.as_deref(), &[])
+            && self.fits_tenant(facts.envelope)
             && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
             && self.fits_envelope(facts.envelope)
             && (self.languages.is_empty()
@@ -189,15 +189,44 @@ impl When {
                     .has_any(&self.word_ids))
     }
 
+    /// Whether what came beside a body is such, whatever the body is; right only where [`When::asks_body`] is false.
+    pub fn holds_beside(&self, envelope: &Envelope) -> bool {
+        let share = self.share.as_ref();
+        self.fits_tenant(envelope)
+            && self.fits_envelope(envelope)
+            && share.is_none_or(|share| share.holds(None, envelope, 0))
+    }
+
+    /// Whether it takes something of the body to tell whether it holds.
+    pub fn asks_body(&self) -> bool {
+        let by = self.share.as_ref().map_or(&[][..], |share| &share.by);
+        self.asks_classifier()
+            || !self.users.is_empty()
+            || !self.asked.is_empty()
+            || !self.sensitive.is_empty()
+            || !self.words.is_empty()
+            || !self.languages.is_empty()
+            || by.iter().any(|by| *by != By::Tenant)
+    }
+
+    /// Whether one of the readings of the tenant is meant.
+    fn fits_tenant(&self, envelope: &Envelope) -> bool {
+        self.tenants.is_empty()
+            || envelope
+                .tenants()
+                .any(|tenant| self.tenants.iter().any(|one| one == tenant))
+    }
+
     fn fits_envelope(&self, envelope: &Envelope) -> bool {
         let matches =
             |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
         let headers = self.headers.iter().all(|(name, patterns)| {
             envelope
-                .header(name)
-                .is_some_and(|value| matches(patterns, value))
+                .header_readings(name)
+                .any(|value| matches(patterns, value))
         });
-        headers && (self.paths.is_empty() || matches(&self.paths, &envelope.path))
+        let paths = [envelope.path.as_str(), envelope.api_path];
+        headers && (self.paths.is_empty() || paths.iter().any(|path| matches(&self.paths, path)))
     }
 
     fn fits(&self, said: &Classification) -> bool {

@@ -70,6 +70,9 @@ pub enum Kind {
     },
 }
 
+/// Fields that had another name, and which they are now.
+const FORMER: &[(&str, &str)] = &[("on_invalid_request", "undecided")];
+
 impl Kind {
     fn expected(&self) -> &'static str {
         match self {
@@ -199,11 +202,14 @@ fn check_object(shape: &Shape, node: &Node, path: &str, problems: &mut Problems<
         let at = join(path, &member.name);
         let Some(field) = shape.fields.iter().find(|field| field.name == member.name) else {
             let known: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
-            let message = format!(
-                "unknown field {}{}",
-                quote(&member.name),
-                hint(&member.name, &known)
-            );
+            let former = FORMER
+                .iter()
+                .find(|(before, now)| *before == member.name && known.contains(now));
+            let meant = match former {
+                Some((_, now)) => format!("; it is called `{now}` now"),
+                None => hint(&member.name, &known),
+            };
+            let message = format!("unknown field {}{meant}", quote(&member.name));
             problems.add(member.at, at, message);
             continue;
         };

@@ -133,12 +133,8 @@ pub const POLICY: Shape = Shape {
             "`auto`",
             "The profile for requests that name no model.",
         ),
-        optional(
-            "on_invalid_request",
-            Kind::Choice(&["bypass", "reject"]),
-            "`bypass`",
-            "What happens to a body that is not a request of the API: `bypass` sends it to the default cluster untouched, `reject` answers 400.",
-        ),
+        traffic::UNDECIDED_FIELD,
+        traffic::UNKNOWN_MODEL_FIELD,
         optional(
             "decision_headers",
             Kind::Choice(&["off", "minimal", "full"]),
@@ -273,6 +269,7 @@ pub const MODEL: Shape = Shape {
             "none",
             "What labelled prompts of one's own say beside the benchmark scores; `pointsman calibrate` writes it.",
         ),
+        traffic::ALIASES_FIELD,
         traffic::MAX_SHARE_FIELD,
         traffic::MIN_SHARE_FIELD,
     ],

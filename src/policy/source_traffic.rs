@@ -93,6 +93,30 @@ pub(super) const UNSEEN_MODEL_FIELD: Field = optional(
     "What happens to a body whose `model` was not seen, because it is longer than `max_scan_bytes`: `bypass` sends it to the default cluster, `decide` chooses by the default profile. Its `model` is then not rewritten, so every backend must take any name.",
 );
 
+pub(super) const UNDECIDED_FIELD: Field = optional(
+    "undecided",
+    Kind::Choice(&["bypass", "reject"]),
+    "`reject` where a rule refuses requests or bounds their models or tags, or a budget is stated; else `bypass`, but for bodies that may name a profile",
+    "What happens to a request of an LLM API that cannot be decided on (a body that is compressed or cannot be read, a path or method that is nearly right, a fault of ours): `bypass` sends it to the default cluster untouched, `reject` answers with an error in the words of the API. A body that names a profile is refused even so. `mode: shadow` always passes it on. `pointsman check` says what holds.",
+);
+
+pub(super) const UNKNOWN_MODEL_FIELD: Field = optional(
+    "on_unknown_model",
+    Kind::Choice(&["reject", "bypass", "default_profile"]),
+    "`reject`",
+    "What happens to a request for a model that is no name, alias or usual spelling of one in the policy: `reject` answers 404 with the nearest names, `bypass` sends it to the default cluster untouched unless a rule or a budget limits it, `default_profile` decides as if it had asked for the default profile.",
+);
+
+pub(super) const ALIASES_FIELD: Field = optional(
+    "aliases",
+    Kind::List {
+        of: &Kind::Text,
+        min: 0,
+    },
+    "none",
+    "Other names by which clients ask for it. The names that its backends serve need none, nor do another case, a vendor before the name or a date behind it (`openai/gpt-4o-2024-08-06`), as long as one model alone is meant.",
+);
+
 pub(super) const MAX_SHARE_FIELD: Field = optional(
     "max_share",
     FRACTION,

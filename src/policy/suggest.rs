@@ -21,6 +21,31 @@ pub(super) fn nearest<'a>(
     near.map(|(_, name)| name).or(begun)
 }
 
+/// The names of `known` nearest to one of the spellings in `written`, at most `most` of them, the nearest first.
+pub(super) fn nearest_few<'a>(
+    written: &[&str],
+    known: impl Iterator<Item = &'a str>,
+    most: usize,
+) -> Vec<&'a str> {
+    const LONGEST: usize = 96;
+    let far = |name: &str| {
+        let spellings = written.iter().filter(|one| one.len() <= LONGEST);
+        let distances = spellings.filter_map(|one| {
+            let allowed = (one.chars().count() / 3).max(1);
+            let distance = distance(one, name);
+            let (one, name) = (one.to_ascii_lowercase(), name.to_ascii_lowercase());
+            let begun = one.len().min(name.len()) >= LEAST_BEGINNING
+                && (name.starts_with(&one) || one.starts_with(&name));
+            (begun || distance <= allowed).then_some(distance)
+        });
+        distances.min()
+    };
+    let mut near: Vec<(usize, &str)> = known.filter_map(|name| Some((far(name)?, name))).collect();
+    near.sort_unstable();
+    near.dedup();
+    near.into_iter().take(most).map(|(_, name)| name).collect()
+}
+
 /// How many letters two names have in common at least where one is the beginning of the other.
 const LEAST_BEGINNING: usize = 4;
 

@@ -35,7 +35,7 @@ fn five_lines_are_enough() {
     assert_eq!(policy.version.len(), 16);
     assert_eq!(policy.default_cluster, "small");
     assert_eq!(policy.default_profile, "auto");
-    assert_eq!(policy.on_invalid_request, OnInvalidRequest::Bypass);
+    assert_eq!(policy.undecided().0, Undecided::Bypass);
     assert_eq!(policy.decision_headers, DecisionHeaders::Full);
     assert_eq!(policy.max_body_bytes, 1_048_576);
     let names: Vec<&str> = policy
@@ -112,7 +112,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
     let text = r#"{
   "versoin": "1",
   "default_profile": "autoo",
-  "on_invalid_request": "ignore",
+  "undecided": "ignore",
   "max_body_bytes": 10.5,
   "models": [
     {"name": "llama", "context_window": 0, "capabilities": ["tool", 3], "benchmarks": {"mmlu": 73, "mmul": 0.5}},
@@ -131,7 +131,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
     let expected = [
         "2:3 versoin: unknown field `versoin`; did you mean `version`?",
         "3:22 default_profile: unknown profile `autoo`; did you mean `auto`?",
-        "4:25 on_invalid_request: unknown value `ignore`; known: bypass, reject",
+        "4:16 undecided: unknown value `ignore`; known: bypass, reject",
         "5:21 max_body_bytes: expected a whole number, found `10.5`",
         "7:41 models[0].context_window: `0` is out of range: expected 1 to 100000000",
         "7:61 models[0].capabilities[0]: unknown value `tool`; did you mean `tools`?",
@@ -374,4 +374,84 @@ fn no_text_panics() {
             }
         }
     }
+}
+
+#[test]
+fn what_cannot_be_decided_on_is_refused_where_requests_are_restricted() {
+    use crate::request::unread::Named::{Other, Profile, Unseen};
+    let policy = |members: &str| {
+        let text = DEMO.replacen('{', &["{", members].concat(), 1);
+        Policy::check(&text).unwrap()
+    };
+    let rule = |then: &str| format!(r#""rules": [{{"name": "r", "then": {then}}}],"#);
+    let budget = r#""budgets": [{"name": "b", "usd": 1, "per": "day"}],"#;
+    let demo_restricts = DEMO.contains("\"rules\"") || DEMO.contains("\"budgets\"");
+    assert!(!demo_restricts);
+    for (members, refused, because) in [
+        (
+            String::new(),
+            [false, true, true],
+            "no rule or budget restricts requests",
+        ),
+        (
+            rule(r#"{"profile": "auto"}"#),
+            [false, true, true],
+            "no rule or budget restricts requests",
+        ),
+        (
+            rule(r#"{"min_quality": 0.5}"#),
+            [false, true, true],
+            "no rule or budget restricts requests",
+        ),
+        (
+            rule(r#"{"reject": "no"}"#),
+            [true; 3],
+            "the rule `r` restricts requests",
+        ),
+        (
+            rule(r#"{"models": ["gpt-4.1"]}"#),
+            [true; 3],
+            "the rule `r` restricts requests",
+        ),
+        (
+            budget.to_owned(),
+            [true; 3],
+            "the budget `b` limits requests",
+        ),
+        (
+            r#""undecided": "reject","#.to_owned(),
+            [true; 3],
+            "the policy states it",
+        ),
+        (
+            r#""undecided": "bypass","#.to_owned(),
+            [false, false, true],
+            "the policy states it",
+        ),
+        (
+            format!(r#"{budget}"mode": "shadow","#),
+            [false; 3],
+            "`mode` is `shadow`",
+        ),
+    ] {
+        let (policy, _) = policy(&members);
+        let found = [Other, Unseen, Profile].map(|named| policy.refuses_undecided(named));
+        assert_eq!(found, refused, "{members}");
+        assert_eq!(policy.undecided_because(), because, "{members}");
+    }
+    let (_, warnings) = policy(&format!(r#"{budget}"undecided": "bypass","#));
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let wanted =
+        "undecided: the budget `b` limits requests, and what cannot be decided on goes past that";
+    assert!(told.iter().any(|one| one == wanted), "{told:?}");
+}
+
+#[test]
+fn the_former_name_of_a_field_is_answered_with_its_name() {
+    let text = DEMO.replacen('{', r#"{"on_invalid_request": "reject","#, 1);
+    let error = Policy::compile(&text).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "on_invalid_request: unknown field `on_invalid_request`; it is called `undecided` now"
+    );
 }

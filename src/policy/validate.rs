@@ -6,6 +6,7 @@
 use super::Policy;
 use super::compile_ability::find_published;
 use super::document::Node;
+use super::intake::check_undecided;
 use super::profile::{Limit, Profile};
 use super::shape::{Problems, join};
 use super::suggest::{nearest, quote};
@@ -27,6 +28,7 @@ pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>
         }
     }
     check_default_cluster(policy, root, warnings);
+    check_undecided(policy, root, warnings);
     check_rules(policy, root, warnings);
     validate_traffic(policy, root, warnings);
 }

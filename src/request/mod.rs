@@ -29,8 +29,10 @@ mod names;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
+pub mod path;
 pub mod rewrite;
 pub mod tail;
+pub mod unread;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -38,6 +40,7 @@ use std::ops::Range;
 use crate::registry::{Apis, Capabilities};
 use content::Conversation;
 use json::{Cursor, MAX_DEPTH, Stop};
+use path::{ApiPath, Call, Target};
 use tail::Tail;
 
 /// The API that a request speaks, recognised by its path.
@@ -55,15 +58,6 @@ pub enum Format {
     AnthropicMessages,
 }
 
-/// The ends of paths, the longer ones first. Only the first has none of the version: Azure puts names before it.
-const PATHS: [(&str, Format); 5] = [
-    ("/chat/completions", Format::OpenAiChat),
-    ("/v1/responses", Format::OpenAiResponses),
-    ("/v1/completions", Format::OpenAiCompletions),
-    ("/v1/embeddings", Format::OpenAiEmbeddings),
-    ("/v1/messages", Format::AnthropicMessages),
-];
-
 impl Format {
     /// All of them.
     pub const ALL: [Format; 5] = [
@@ -74,25 +68,26 @@ impl Format {
         Format::AnthropicMessages,
     ];
 
-    /// The format that a request path names, its query string ignored; `None` where it is not an LLM path that we know.
+    /// The format of the requests that are sent to this path and answered by a model; see [`path`] for how it is read.
     pub fn of_path(path: &str) -> Option<Format> {
-        let path = path.split('?').next().unwrap_or(path);
-        PATHS
-            .iter()
-            .find(|(end, _)| path.ends_with(end))
-            .map(|(_, format)| *format)
+        Format::of_call(path, Call::Answer)
     }
 
-    /// The format of the requests whose tokens are counted at this path, its query string ignored; `None` where none are.
+    /// The format of the requests whose tokens are counted at this path.
     pub fn counted_at(path: &str) -> Option<Format> {
-        let path = path.split('?').next().unwrap_or(path);
-        let counts = path.ends_with("/v1/messages/count_tokens");
-        counts.then_some(Format::AnthropicMessages)
+        Format::of_call(path, Call::TokenCount)
     }
 
     /// The format of the bodies that are sent to this path: as [`Format::of_path`], or [`Format::counted_at`].
     pub fn of_body_at(path: &str) -> Option<Format> {
         Format::of_path(path).or_else(|| Format::counted_at(path))
+    }
+
+    fn of_call(path: &str, wanted: Call) -> Option<Format> {
+        match ApiPath::read(path).target {
+            Target::Call { format, call, .. } if call == wanted => Some(format),
+            _ => None,
+        }
     }
 
     /// What a backend must speak to be sent such a request.

@@ -88,10 +88,18 @@ pub fn budgets<'p>(
     spending: &Spending,
     now: u64,
 ) -> Standing<'p> {
-    let tenant = envelope.tenant.as_deref();
     let mut standing = Standing::default();
     let budgets = policy.traffic.budgets.iter().enumerate();
-    for (place, budget) in budgets.filter(|(_, one)| one.limits(tenant)) {
+    // A request of two tenants is one of each.
+    let readings = |nobody: bool| {
+        let nobody = nobody.then_some(None);
+        envelope.tenants().map(Some).chain(nobody)
+    };
+    let accounts = budgets.flat_map(|(place, budget)| {
+        let accounts = readings(envelope.tenant.is_none());
+        accounts.map(move |tenant| (place, budget, tenant))
+    });
+    for (place, budget, tenant) in accounts.filter(|(_, one, tenant)| one.limits(*tenant)) {
         let key = hash([budget.name.as_str(), tenant.unwrap_or_default()]);
         let end = end_of_window(now, budget.seconds);
         standing.postings.push(Posting {

@@ -1,10 +1,10 @@
 //! What rules look at in a request beside what the classifier says. Each is looked for only where a rule asks.
 
 use crate::language::{self, Language};
-use crate::policy::Policy;
 use crate::policy::conditions::hash;
 use crate::policy::envelope::Envelope;
 use crate::policy::rules::{Facts, Rule};
+use crate::policy::{OnUnknownModel, Policy};
 use crate::prompt::Prompt;
 use crate::request::{Request, Role};
 use crate::sensitivity::{self, Sensitivity};
@@ -26,7 +26,7 @@ pub fn gather<'a>(
         other_users: &request.other_users,
         other_asked: &request.other_models,
         asides: &request.asides,
-        asked: request.model.as_deref().unwrap_or(&policy.default_profile),
+        asked: find_asked(policy, request, envelope),
         sensitive: find_sensitive(policy, request),
         pinned: false,
         envelope,
@@ -34,6 +34,21 @@ pub fn gather<'a>(
         turns: &prompt.turns,
         language: find_language(policy, prompt),
         conversation: find_conversation(policy, request),
+    }
+}
+
+/// The policy's own name of what is asked for, however the client writes it; the name as it is written where the policy has
+/// none.
+fn find_asked<'a>(policy: &'a Policy, request: &'a Request<'_>, envelope: &'a Envelope) -> &'a str {
+    let Some(name) = super::asked::name(request, envelope) else {
+        return &policy.default_profile;
+    };
+    match policy.resolve_name(name) {
+        Some(own) => own,
+        None if policy.on_unknown_model == OnUnknownModel::DefaultProfile => {
+            &policy.default_profile
+        }
+        None => name,
     }
 }
 

@@ -11,6 +11,7 @@ mod traffic;
 use std::borrow::Cow;
 
 use super::*;
+use crate::decision::Bypass;
 use crate::policy::rules::Facts;
 use crate::sensitivity::Sensitivity;
 
@@ -194,16 +195,15 @@ fn no_number_of_a_client_costs_more_than_the_api_and_the_model_allow() {
 #[test]
 fn a_body_that_is_no_request_goes_by_or_is_refused_as_the_policy_says() {
     let bypass = demo();
-    let reject = Policy::compile(&DEMO.replacen('{', r#"{"on_invalid_request": "reject","#, 1));
+    let reject = Policy::compile(&DEMO.replacen('{', r#"{"undecided": "reject","#, 1));
     let reject = reject.unwrap();
     for body in ["", "{", "[]", "\u{0}\u{1}", r#"{"messages": 1]"#] {
-        assert!(
-            matches!(
-                route(&bypass, body),
-                Outcome::Bypassed(Bypass::InvalidRequest(_))
-            ),
-            "{body}"
+        let is_bypassed = matches!(
+            route(&bypass, body),
+            Outcome::Bypassed(Bypass::InvalidRequest(_))
         );
+        // What is no text may name a profile.
+        assert_eq!(is_bypassed, !body.contains('\u{0}'), "{body}");
         let Outcome::Rejected(rejection) = route(&reject, body) else {
             panic!("{body}");
         };
@@ -222,8 +222,8 @@ fn nobody_asking_anything_is_the_easiest_prompt() {
     ] {
         match route(&policy, body) {
             Outcome::Routed(decision) => assert!(decision.classification.is_some()),
-            // Where the API itself does not allow it, the body is invalid and goes by.
-            Outcome::Bypassed(Bypass::InvalidRequest(_)) => {}
+            // Where the API itself does not allow it, the body is invalid, and a profile's name stays here.
+            Outcome::Rejected(rejection) => assert_eq!(rejection.code, "invalid_request"),
             other => panic!("{body}: {other:?}"),
         }
     }

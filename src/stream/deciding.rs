@@ -12,6 +12,8 @@ pub(super) fn decide(
     worker: &mut Worker<'_>,
     plan: &Plan,
     request: &Read<'_>,
+    body: &[u8],
+    complete: bool,
     around: &Circumstances<'_>,
 ) -> Outcome {
     let policy = &plan.policy;
@@ -21,7 +23,8 @@ pub(super) fn decide(
         (Some(router), Ok(request)) if is_use => router.decide_in(policy, request, around),
         (Some(router), Ok(request)) => router.find_in(policy, request, around),
         (None, Ok(_)) => Outcome::Bypassed(no_router()),
-        (_, Err(error)) => router::unreadable(policy, error),
+        (Some(router), Err(error)) => router.unreadable_in(policy, error, (body, complete), around),
+        (None, Err(error)) => router::unreadable(policy, error, body, complete),
     }
 }
 
@@ -30,13 +33,18 @@ pub(super) fn explain(
     worker: &mut Worker<'_>,
     policy: &Policy,
     request: &Read<'_>,
+    body: &[u8],
     around: &Circumstances<'_>,
 ) -> (Outcome, Vec<Candidate>) {
     watch::observe(worker, policy, around.now_ns, asking(request, false));
     match (&mut worker.router, request) {
         (Some(router), Ok(request)) => router.explain_in(policy, request, around),
         (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
-        (_, Err(error)) => (router::unreadable(policy, error), Vec::new()),
+        (Some(router), Err(error)) => {
+            let outcome = router.unreadable_in(policy, error, (body, true), around);
+            (outcome, Vec::new())
+        }
+        (None, Err(error)) => (router::unreadable(policy, error, body, true), Vec::new()),
     }
 }
 

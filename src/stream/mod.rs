@@ -16,6 +16,7 @@ mod purpose;
 mod reply;
 mod scan;
 mod trace;
+mod undecided;
 mod watch;
 
 #[cfg(test)]
@@ -34,21 +35,24 @@ pub use reply::Reply;
 pub use trace::printable;
 
 use crate::chain::Failover;
-use crate::decision::{Bypass, Decision, MODEL_NOT_FOUND, Outcome, Rejection};
+use crate::decision::{Bypass, Decision, Outcome};
 use crate::live::Live;
 use crate::policy::Policy;
 use crate::policy::envelope::Envelope;
+use crate::request::path::ApiPath;
 use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::tail::Tail;
+use crate::request::unread::Unread;
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::router::{Circumstances, Router};
+use crate::router::{self, Circumstances, Router};
 use crate::telemetry::{self, Metric, state};
 use account::Account;
-use chains::{Asked, patience_ms, set_cluster};
+use chains::{Asked, set_cluster};
 use deciding::{decide, explain};
-use purpose::{Aim, Purpose, content_length, find, find_purpose, is_encoded, remove_our_headers};
+use purpose::{Aim, Hurdle, Purpose, find, find_purpose, remove_our_headers};
 use scan::Scan;
 use trace::Trace;
+use undecided::Cause;
 use watch::Watch;
 
 /// What a request meets in its worker.
@@ -111,14 +115,12 @@ struct Plan {
     /// How long the client waits.
     patience_ms: u64,
     envelope: Envelope,
-}
-
-impl Plan {
-    /// Whether a refused request is left to the default cluster, which may know more models than the policy: where their
-    /// tokens are only counted, that is no use of them.
-    fn is_for_others(&self, rejection: &Rejection) -> bool {
-        self.aim == Aim::TokenCount && rejection.code == MODEL_NOT_FOUND
-    }
+    /// Why nothing can be decided on it whatever its body is, and what stands there: the path, the method, the encoding.
+    hurdle: Option<(Hurdle, String)>,
+    /// Whether the path can only be an LLM API's.
+    is_certain: bool,
+    /// The path that its backend gets, where that is another one.
+    path: Option<String>,
 }
 
 /// A body, if it could be read.
@@ -229,37 +231,28 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         remove_our_headers(headers, worker.cluster_header, effects);
-        let purpose = find_purpose(headers, worker.policy.map(Rc::as_ref));
-        let (format, aim) = match (purpose, worker.policy) {
-            (Purpose::Other, _) => return self.pass(effects),
-            (Purpose::ModelList | Purpose::Model(_), None) => return self.pass(effects),
+        let sent = String::from_utf8_lossy(find(headers, ":path").unwrap_or_default());
+        let path = ApiPath::read(&sent);
+        let policy = worker.policy.map(Rc::as_ref);
+        let purpose = find_purpose(headers, &path, &sent, !end_of_stream, policy);
+        let (format, aim, hurdle) = match (purpose, worker.policy) {
+            (Purpose::Llm(format, aim), _) => (format, aim, None),
+            (Purpose::NearMiss(format, hurdle), Some(_)) => (format, Aim::Answer, Some(hurdle)),
             (Purpose::ModelList, Some(policy)) => {
-                return self.answer(reply::model_list(policy), effects);
+                return self.answer(reply::model_list(policy, headers, &sent), effects);
             }
             (Purpose::Model(name), Some(policy)) => {
-                return self.answer(reply::model(policy, name), effects);
+                return self.answer(reply::model(policy, &name, headers), effects);
             }
-            (Purpose::Llm(format, aim), _) => (format, aim),
+            _ => return self.pass(effects),
         };
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
         };
         trace::set_state(effects, state::POLICY_VERSION, &policy.version);
-        let plan = Plan {
-            policy: Rc::clone(policy),
-            format,
-            aim,
-            content_length: content_length(headers),
-            patience_ms: patience_ms(headers),
-            envelope: policy.traffic.looks.read(headers, &policy.registry),
-        };
-        if is_encoded(headers) && aim != Aim::DryRun {
-            return self.bypass(
-                "content_encoding",
-                Some(policy),
-                worker.cluster_header,
-                effects,
-            );
+        let plan = Plan::new(policy, (format, aim, hurdle), headers, (&path, &sent));
+        if plan.hurdle.is_some() {
+            return self.meet_hurdle(plan, end_of_stream, effects);
         }
         if end_of_stream {
             self.read(plan, 0, true, effects);
@@ -315,9 +308,12 @@ impl Stream {
             }
         };
         let Some(bytes) = bytes else {
-            return self.unreadable(&plan, now_ns, worker.cluster_header, effects);
+            return self.unreadable(&plan, now_ns, worker, effects);
         };
         let complete = ended && bytes.len() == held;
+        if plan.hurdle.is_some() {
+            return self.past_hurdle(&plan, (bytes, complete), now_ns, worker, effects);
+        }
         let plan = match seen {
             None if !complete => self.scan(plan, (held, ended), bytes, effects),
             _ => Some(plan),
@@ -325,7 +321,8 @@ impl Stream {
         if let Some(plan) = plan {
             self.phase = Phase::Timing { started_ns: now_ns };
             let request = read(&plan, bytes, complete, seen.as_deref());
-            self.on_request((plan, request), (bytes, held), now_ns, worker, effects);
+            let body = (bytes, held, complete);
+            self.on_request((plan, request), body, now_ns, worker, effects);
         }
     }
 
@@ -333,52 +330,72 @@ impl Stream {
     fn on_request(
         &mut self,
         (plan, request): (Plan, Read<'_>),
-        body: (&[u8], usize),
+        (bytes, held, complete): (&[u8], usize, bool),
         now_ns: u64,
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let header = worker.cluster_header;
-        let around = Circumstances {
-            envelope: &plan.envelope,
-            now_ns,
-        };
+        let around = plan.circumstances(now_ns);
         if plan.aim == Aim::DryRun {
-            return self.dry_run(worker, &plan.policy, &request, &around, effects);
+            return self.dry_run(worker, &plan, bytes, &request, &around, effects);
+        }
+        if plan.is_foreign(&request) {
+            effects.push(Effect::Count(Metric::near_misses("body")));
+            return self.pass(effects);
         }
         trace::asked(&plan, &request, effects);
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
         let unseen = matches!(&request, Ok(one) if one.may_name_another_model());
         if unseen && !plan.policy.traffic.decide_unseen_model {
-            return self.bypass("model_not_seen", Some(&plan.policy), header, effects);
+            let (cause, named) = (Cause::model_not_seen(&plan.policy), Unread::NOTHING.named);
+            return self.undecided(&plan, &cause, named, &around, worker, effects);
         }
-        let outcome = decide(worker, &plan, &request, &around);
+        let outcome = decide(worker, &plan, &request, bytes, complete, &around);
         if plan.policy.traffic.shadow {
             return self.shadow(&plan, &outcome, header, effects);
         }
-        match (outcome, &request) {
+        let body = (bytes, held);
+        self.act(&plan, outcome, (body, &request), &around, worker, effects);
+    }
+
+    /// Does what was decided.
+    fn act(
+        &mut self,
+        plan: &Plan,
+        outcome: Outcome,
+        (body, request): ((&[u8], usize), &Read<'_>),
+        around: &Circumstances<'_>,
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let header = worker.cluster_header;
+        match (outcome, request) {
             (Outcome::Routed(decision), Ok(request)) => {
-                let asked = (request, now_ns);
-                let goes = self.route(&plan, &decision, body, asked, worker, effects);
-                if goes && plan.aim == Aim::Answer {
-                    self.follow(&plan, *decision, request, now_ns, worker);
+                let asked = (request, around.now_ns);
+                match self.route(plan, &decision, body, asked, worker, effects) {
+                    Some(()) if plan.aim == Aim::Answer => {
+                        self.follow(plan, *decision, request, around.now_ns, worker);
+                    }
+                    Some(()) => {}
+                    None => self.fault(plan, Some(request), around, worker, effects),
                 }
+            }
+            (Outcome::Rejected(rejection), _) => {
+                self.refuse(&plan.policy, plan.format, &rejection, effects);
+            }
+            (Outcome::Bypassed(Bypass::UnknownModel(_)), _) => {
+                self.bypass("unknown_model", Some(&plan.policy), header, effects);
             }
             (Outcome::Bypassed(Bypass::InvalidRequest(_)), _) => {
                 self.bypass("invalid_request", Some(&plan.policy), header, effects);
             }
             (Outcome::Bypassed(Bypass::RouterFault(fault)), _) => {
                 effects.push(Effect::Log(Level::Warn, fault));
-                self.bypass("router_fault", Some(&plan.policy), header, effects);
+                self.fault(plan, request.as_ref().ok(), around, worker, effects);
             }
-            (Outcome::Rejected(rejection), _) if plan.is_for_others(&rejection) => {
-                self.bypass("unknown_model", Some(&plan.policy), header, effects);
-            }
-            (Outcome::Rejected(rejection), _) => self.reject(&plan, &rejection, effects),
             // INVARIANT: nobody decides on a request that could not be read.
-            (Outcome::Routed(_), Err(_)) => {
-                self.bypass("router_fault", Some(&plan.policy), header, effects);
-            }
+            (Outcome::Routed(_), Err(_)) => self.fault(plan, None, around, worker, effects),
         }
     }
 
@@ -392,27 +409,51 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(plan) = self.scan_piece(scan, piece, effects) {
-            self.unreadable(&plan, now_ns, worker.cluster_header, effects);
+            self.unreadable(&plan, now_ns, worker, effects);
         }
     }
 
     /// The host could not read the body.
-    fn unreadable(&mut self, plan: &Plan, now_ns: u64, header: &str, effects: &mut Vec<Effect>) {
+    fn unreadable(
+        &mut self,
+        plan: &Plan,
+        now_ns: u64,
+        worker: &Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
         self.phase = Phase::Timing { started_ns: now_ns };
         effects.push(Effect::Count(telemetry::HOST_FAULTS));
-        self.bypass("body_unreadable", Some(&plan.policy), header, effects);
+        let around = plan.circumstances(now_ns);
+        let (cause, named) = (Cause::body_unreadable(), Unread::NOTHING.named);
+        self.undecided(plan, &cause, named, &around, worker, effects);
+    }
+
+    /// The router failed a request: it goes on, unless it must not.
+    fn fault(
+        &mut self,
+        plan: &Plan,
+        request: Option<&Request<'_>>,
+        around: &Circumstances<'_>,
+        worker: &Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let name = request.and_then(|one| one.model.as_deref());
+        let named = router::named(&plan.policy, name);
+        self.undecided(plan, &Cause::router_fault(), named, around, worker, effects);
     }
 
     /// The client is told what would be decided, with every candidate.
     fn dry_run(
         &mut self,
         worker: &mut Worker<'_>,
-        policy: &Policy,
+        plan: &Plan,
+        body: &[u8],
         request: &Read<'_>,
         around: &Circumstances<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let (outcome, candidates) = explain(worker, policy, request, around);
+        let policy = &plan.policy;
+        let (outcome, candidates) = explain(worker, policy, request, body, around);
         self.answer(reply::dry_run(policy, &outcome, &candidates), effects);
     }
 
@@ -456,7 +497,7 @@ impl Stream {
         }
     }
 
-    /// The request goes to the backend of the decision, its body naming the model that this backend serves; `false` where
+    /// The request goes to the backend of the decision, its body naming the model that this backend serves; `None` where
     /// there is no such backend.
     fn route(
         &mut self,
@@ -466,13 +507,15 @@ impl Stream {
         (request, now_ns): (&Request<'_>, u64),
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
-    ) -> bool {
-        let Some(backend) = plan.policy.registry.backend(decision.backend) else {
-            // INVARIANT: decisions name backends of the policy they were made with.
-            let header = worker.cluster_header;
-            self.bypass("router_fault", Some(&plan.policy), header, effects);
-            return false;
-        };
+    ) -> Option<()> {
+        // INVARIANT: decisions name backends of the policy they were made with.
+        let backend = plan.policy.registry.backend(decision.backend)?;
+        if let Some(path) = &plan.path {
+            effects.push(Effect::SetRequestHeader {
+                name: ":path".to_owned(),
+                value: path.clone(),
+            });
+        }
         let mut content_length = plan.content_length;
         let ask_usage = account::asks_for_usage(plan, request);
         if ask_usage {
@@ -514,7 +557,7 @@ impl Stream {
             Aim::Answer | Aim::DryRun => self.trace.routed(&plan.policy, decision, effects),
         }
         effects.push(Effect::ReadClock);
-        true
+        Some(())
     }
 
     /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
@@ -548,15 +591,6 @@ impl Stream {
         effects.push(Effect::ClearRouteCache);
         self.trace.shadowed(&plan.policy, outcome, effects);
         effects.push(Effect::ReadClock);
-    }
-
-    fn reject(&mut self, plan: &Plan, rejection: &Rejection, effects: &mut Vec<Effect>) {
-        self.trace.rejected(rejection.code, effects);
-        let rules = rejection.rules.iter();
-        effects.extend(rules.map(|rule| Effect::Count(Metric::rule_matches(rule))));
-        let mut reply = reply::error(plan.format, rejection);
-        reply.headers = trace::refused(&plan.policy, rejection);
-        self.answer(reply, effects);
     }
 
     fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {

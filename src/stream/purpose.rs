@@ -5,19 +5,22 @@ use super::{Effect, Header};
 use crate::policy::Policy;
 use crate::registry::Apis;
 use crate::request::Format;
+use crate::request::path::{ApiPath, Call, Target};
 use crate::telemetry::header;
 
 /// What a request is to us, by its method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
     /// Nothing of ours.
     Other,
     /// A request of an LLM API, to be decided on.
     Llm(Format, Aim),
+    /// Nearly one: nothing is decided on it, and it may be one to who gets it.
+    NearMiss(Format, Hurdle),
     /// Asks for the models.
     ModelList,
     /// Asks for one model.
-    Model(&'a str),
+    Model(String),
 }
 
 /// What a decision is for.
@@ -31,38 +34,81 @@ pub(super) enum Aim {
     DryRun,
 }
 
+/// Why nothing can be decided on a request, whatever its body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hurdle {
+    /// The path is not quite one of an API.
+    Path,
+    /// The method is not the API's.
+    Method,
+    /// It asks for a WebSocket.
+    WebSocket,
+    /// The body is compressed.
+    Encoding,
+}
+
 /// What a request is to us, whatever the policy offers.
-fn purpose<'a>(headers: &[Header<'a>]) -> Purpose<'a> {
-    let Some(path) = find(headers, ":path").and_then(|path| std::str::from_utf8(path).ok()) else {
-        return Purpose::Other;
-    };
-    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
-    match find(headers, ":method") {
-        Some(b"POST") if path == "/v1/route" => Purpose::Llm(dry_run_format(query), Aim::DryRun),
-        Some(b"POST") => match (Format::of_path(path), Format::counted_at(path)) {
-            (Some(format), _) => Purpose::Llm(format, Aim::Answer),
-            (None, Some(format)) => Purpose::Llm(format, Aim::TokenCount),
-            (None, None) => Purpose::Other,
-        },
-        Some(b"GET") if path == "/v1/models" => Purpose::ModelList,
-        Some(b"GET") => path
-            .strip_prefix("/v1/models/")
-            .map_or(Purpose::Other, Purpose::Model),
+fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bool) -> Purpose {
+    let method = find(headers, ":method").unwrap_or_default();
+    match (&path.target, method) {
+        (Target::Route, b"POST") => Purpose::Llm(dry_run_format(query), Aim::DryRun),
+        (Target::Call { format, call, .. }, b"POST") => Purpose::Llm(
+            *format,
+            match call {
+                Call::Answer => Aim::Answer,
+                Call::TokenCount => Aim::TokenCount,
+            },
+        ),
+        (Target::Call { format, .. } | Target::NearMiss(format), b"GET" | b"CONNECT")
+            if asks_websocket(headers) =>
+        {
+            Purpose::NearMiss(*format, Hurdle::WebSocket)
+        }
+        (
+            Target::Call {
+                format,
+                is_certain: true,
+                ..
+            },
+            _,
+        ) if has_body => Purpose::NearMiss(*format, Hurdle::Method),
+        (Target::NearMiss(format), _) if has_body => Purpose::NearMiss(*format, Hurdle::Path),
+        (Target::Models, b"GET") => Purpose::ModelList,
+        (Target::Model(name), b"GET") => Purpose::Model(name.clone()),
         _ => Purpose::Other,
     }
 }
 
-/// What a request is to us, as far as the policy offers it.
-pub(super) fn find_purpose<'a>(headers: &[Header<'a>], policy: Option<&Policy>) -> Purpose<'a> {
-    let purpose = purpose(headers);
+/// What a request is to us, as far as the policy offers it. `sent` is its path as it came.
+pub(super) fn find_purpose(
+    headers: &[Header<'_>],
+    path: &ApiPath<'_>,
+    sent: &str,
+    has_body: bool,
+    policy: Option<&Policy>,
+) -> Purpose {
+    let query = sent.split_once('?').map_or("", |(_, query)| query);
+    let purpose = purpose(headers, path, query, has_body);
     let is_offered = policy.is_none_or(|policy| match purpose {
         Purpose::Llm(_, Aim::DryRun) => policy.traffic.route_endpoint,
         // What is only reported are decisions, and this is none.
         Purpose::Llm(_, Aim::TokenCount) => !policy.traffic.shadow,
         Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
-        Purpose::Llm(_, Aim::Answer) | Purpose::Other => true,
+        Purpose::Llm(_, Aim::Answer) | Purpose::NearMiss(..) | Purpose::Other => true,
     });
     if is_offered { purpose } else { Purpose::Other }
+}
+
+/// Whether the client wants to go on in the WebSocket protocol.
+fn asks_websocket(headers: &[Header<'_>]) -> bool {
+    let is_websocket = |value: &[u8]| {
+        let mut names = value.split(|byte| *byte == b',');
+        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    };
+    let mut asking = headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"upgrade") || *name == b":protocol");
+    asking.any(|(_, value)| is_websocket(value))
 }
 
 /// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
@@ -76,12 +122,17 @@ fn dry_run_format(query: &str) -> Format {
         .unwrap_or(Format::OpenAiChat)
 }
 
-/// Whether the body is compressed, so that we cannot read it.
-pub(super) fn is_encoded(headers: &[Header<'_>]) -> bool {
-    find(headers, "content-encoding").is_some_and(|encoding| {
-        let encoding = encoding.trim_ascii();
-        !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
-    })
+/// The encoding of the body, where it is one that we cannot read.
+pub(super) fn find_encoding(headers: &[Header<'_>]) -> Option<String> {
+    let encodings = headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"content-encoding"))
+        .flat_map(|(_, value)| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let mut unread =
+        encodings.filter(|one| !one.is_empty() && !one.eq_ignore_ascii_case(b"identity"));
+    let first = unread.next()?;
+    Some(String::from_utf8_lossy(first).into_owned())
 }
 
 /// The stated length of the body; `None` where there is none, or none that can be read.

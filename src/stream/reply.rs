@@ -2,12 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::Header;
+use super::purpose::find;
 use crate::decision::{Candidate, Outcome, Rejection};
 use crate::explain;
 use crate::policy::Policy;
-use crate::policy::suggest::quote;
 use crate::request::Format;
 use crate::request::error_body::error_body;
+use crate::request::path;
+use crate::router;
 
 /// An answer to the client in the upstream's stead; its content type is `application/json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,36 +54,84 @@ pub fn error(format: Format, rejection: &Rejection) -> Reply {
     }
 }
 
-/// `GET /v1/models`: every name that a client can ask for as `model`, models first, then profiles; OpenAI's fields and
-/// Anthropic's in one document, whose clients ask the same path.
-pub fn model_list(policy: &Policy) -> Reply {
-    let data: Vec<Value> = names(policy).map(|(name, kind)| one(name, kind)).collect();
-    let id = |one: Option<&Value>| one.and_then(|one| one.get("id").cloned());
+/// `GET /v1/models`: every name that a client can ask for as `model`, models first, then profiles; aliases are not listed
+/// again. A client of Anthropic's API (it says so by `anthropic-version`) gets its form, page by page as it asks; any other
+/// gets OpenAI's fields and Anthropic's in one document, for clients that do not say.
+pub fn model_list(policy: &Policy, headers: &[Header<'_>], path: &str) -> Reply {
+    let names: Vec<(&str, &str)> = names(policy).collect();
+    if is_anthropic(headers) {
+        return ok("pointsman_models", &page(&names, path));
+    }
+    let data: Vec<Value> = names.iter().map(|(name, kind)| one(name, kind)).collect();
+    let id = |one: Option<&(&str, &str)>| one.map(|(name, _)| (*name).to_owned());
     let list = json!({
         "object": "list",
-        "first_id": id(data.first()),
-        "last_id": id(data.last()),
+        "first_id": id(names.first()),
+        "last_id": id(names.last()),
         "has_more": false,
         "data": data,
     });
     ok("pointsman_models", &list)
 }
 
-/// `GET /v1/models/NAME`: one of them, or `model_not_found`.
-pub fn model(policy: &Policy, wanted: &str) -> Reply {
-    match names(policy).find(|(name, _)| *name == wanted) {
+/// A page of the list as Anthropic's API has it: <https://docs.anthropic.com/en/api/models-list>.
+fn page(names: &[(&str, &str)], path: &str) -> Value {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let value = |wanted: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(name, _)| *name == wanted)?.1;
+        Some(path::normalise(found).trim_start_matches('/').to_owned())
+    };
+    let place = |id: String| names.iter().position(|(name, _)| *name == id);
+    let limit = value("limit").and_then(|limit| limit.parse::<usize>().ok());
+    let limit = limit.unwrap_or(20).clamp(1, 1000);
+    let after = value("after_id").and_then(place).map_or(0, |at| at + 1);
+    let before = value("before_id").and_then(place).unwrap_or(names.len());
+    let all = names.get(after..before).unwrap_or_default();
+    // Those right before an id are the last ones of what stands before it.
+    let shown = if before < names.len() {
+        all.get(all.len().saturating_sub(limit)..)
+    } else {
+        all.get(..limit.min(all.len()))
+    };
+    let shown = shown.unwrap_or_default();
+    let data: Vec<Value> = shown.iter().map(|(name, _)| anthropic(name)).collect();
+    json!({
+        "data": data,
+        "first_id": shown.first().map(|(name, _)| name),
+        "last_id": shown.last().map(|(name, _)| name),
+        "has_more": shown.len() < all.len(),
+    })
+}
+
+/// `GET /v1/models/NAME`: one of them, by whatever name requests may ask for it, or `model_not_found`.
+pub fn model(policy: &Policy, wanted: &str, headers: &[Header<'_>]) -> Reply {
+    let is_anthropic = is_anthropic(headers);
+    let meant = policy.resolve_name(wanted);
+    match names(policy).find(|(name, _)| Some(*name) == meant) {
+        Some((name, _)) if is_anthropic => ok("pointsman_models", &anthropic(name)),
         Some((name, kind)) => ok("pointsman_models", &one(name, kind)),
-        None => error(
-            Format::OpenAiChat,
-            &Rejection {
-                status: 404,
-                code: "model_not_found",
-                message: format!("the model {} does not exist", quote(wanted)),
-                param: Some("model".to_owned()),
-                rules: Vec::new(),
-            },
-        ),
+        None => {
+            let format = match is_anthropic {
+                true => Format::AnthropicMessages,
+                false => Format::OpenAiChat,
+            };
+            error(format, &router::unknown(policy, wanted))
+        }
     }
+}
+
+fn is_anthropic(headers: &[Header<'_>]) -> bool {
+    find(headers, "anthropic-version").is_some()
+}
+
+fn anthropic(name: &str) -> Value {
+    json!({
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+    })
 }
 
 /// `POST /v1/route`: the decision that a request would get, and every candidate with its reason.

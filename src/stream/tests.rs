@@ -9,6 +9,7 @@ mod host;
 mod learning;
 mod long;
 mod traffic;
+mod undecided;
 
 use super::testing::{POLICY, policy_with};
 use super::*;
@@ -151,10 +152,14 @@ fn trailers_without_a_body_are_a_body_that_cannot_be_read() {
 
 #[test]
 fn what_is_no_llm_request_passes_at_once() {
+    let mut host = Host::new(POLICY);
+    host.begin("GET", "/v1/chat/completions");
+    host.send_headers(true);
+    assert_eq!(host.effects, [Effect::Continue]);
     for (method, path) in [
-        ("GET", "/v1/chat/completions"),
         ("GET", "/"),
-        ("POST", "/v1/embeddings/none"),
+        ("POST", "/v1/moderations"),
+        ("POST", "/v1/chat/completions/chatcmpl-1"),
         ("OPTIONS", "*"),
         ("DELETE", "/v1/models/tiny"),
         ("POST", "/v1/models"),
@@ -208,7 +213,7 @@ fn headers_of_ours_are_removed_whatever_the_request_is() {
 
 #[test]
 fn a_body_that_cannot_be_read_goes_to_the_default_cluster_untouched() {
-    for body in ["", "{", "[]", "null", "\u{0}", "{\"messages\": 3]"] {
+    for body in ["", "{", "[]", "null", "{\"messages\": 3]"] {
         let mut host = Host::chat(POLICY, body);
         assert!(!host.held, "{body}");
         assert_eq!(host.header("x-to"), Some("fallback"));
@@ -226,10 +231,7 @@ fn a_body_that_cannot_be_read_goes_to_the_default_cluster_untouched() {
 
 #[test]
 fn a_body_that_cannot_be_read_is_refused_where_the_policy_says_so() {
-    let host = Host::chat(
-        &policy_with(r#""on_invalid_request": "reject""#),
-        "[\"messages\"]",
-    );
+    let host = Host::chat(&policy_with(r#""undecided": "reject""#), "[\"messages\"]");
     let reply = host.reply().unwrap();
     assert_eq!((reply.status, reply.details), (400, "invalid_request"));
     assert_eq!(host.reply_json()["error"]["type"], "invalid_request_error");
@@ -300,21 +302,36 @@ fn a_body_over_the_limit_is_decided_on_by_its_first_part() {
 }
 
 #[test]
-fn a_compressed_body_passes_undecided() {
-    for (encoding, passes) in [
-        ("gzip", true),
-        ("br", true),
-        ("identity", false),
-        ("", false),
+fn a_compressed_body_is_refused_unless_the_policy_passes_it_on() {
+    for (encoding, is_read) in [
+        ("gzip", false),
+        ("br, identity", false),
+        ("identity", true),
+        ("", true),
     ] {
-        let mut host = Host::new(POLICY);
-        host.begin("POST", "/v1/chat/completions");
-        host.set("content-encoding", encoding);
-        host.send_headers(false);
-        assert_eq!(!host.held, passes, "{encoding}");
-        if passes {
-            assert_eq!(host.header("x-to"), Some("fallback"));
-            assert_eq!(host.counts(), ["pointsman.bypasses.cause.content_encoding"]);
+        for (stated, passes) in [("bypass", true), ("reject", false)] {
+            let mut host = Host::new(&policy_with(&format!(r#""undecided": "{stated}""#)));
+            host.begin("POST", "/v1/chat/completions");
+            host.set("content-encoding", encoding);
+            host.send_headers(false);
+            if !is_read && !passes {
+                // Nothing of the body is waited for.
+                assert_eq!(host.reply().unwrap().status, 415);
+                continue;
+            }
+            assert!(host.held);
+            let body = ask("tiny", "hello");
+            host.send_chunk(
+                if is_read {
+                    body.as_bytes()
+                } else {
+                    b"\x1f\x8b\x08"
+                },
+                true,
+            );
+            assert!(!host.held);
+            let cluster = if is_read { "cluster-cpu" } else { "fallback" };
+            assert_eq!(host.header("x-to"), Some(cluster), "{encoding}");
         }
     }
 }
@@ -341,6 +358,21 @@ fn faults_of_ours_are_bypasses() {
     assert_eq!(host.counts(), ["pointsman.bypasses.cause.router_fault"]);
 
     let mut host = Host::new(POLICY);
+    host.unreadable = true;
+    host.begin("POST", "/v1/chat/completions");
+    host.send_headers(false);
+    host.send_chunk(ask("tiny", "hello").as_bytes(), true);
+    // The body may name a profile, which nobody else knows: the client tries again.
+    assert_eq!(host.reply().unwrap().status, 503);
+    assert_eq!(
+        host.counts(),
+        [
+            "pointsman.host_faults",
+            "pointsman.rejections.code.body_unreadable"
+        ]
+    );
+
+    let mut host = Host::new(&policy_with(r#""undecided": "bypass""#));
     host.unreadable = true;
     host.begin("POST", "/v1/chat/completions");
     host.send_headers(false);

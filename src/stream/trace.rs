@@ -40,12 +40,9 @@ pub fn asked(plan: &Plan, request: &Read<'_>, effects: &mut Vec<Effect>) {
     set_state(effects, state::OPERATION, operation);
     set_state(effects, state::PROVIDER, provider);
     let model = request.as_ref().ok().and_then(|one| one.model.as_deref());
-    // Only what the policy has: anything else is the client's text, which may be a prompt.
-    let policy = &plan.policy;
-    let known = |name: &&str| {
-        policy.find_profile(name).is_some() || policy.registry.find_model(name).is_some()
-    };
-    if let Some(model) = model.filter(known) {
+    let model = model.or(plan.envelope.deployment.as_deref());
+    // Only what the policy has, as it has it: anything else is the client's text, which may be a prompt.
+    if let Some(model) = model.and_then(|name| plan.policy.resolve_name(name)) {
         set_state(effects, state::REQUEST_MODEL, model);
     }
 }

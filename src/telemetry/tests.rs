@@ -47,6 +47,7 @@ fn every_metric_belongs_to_a_documented_family() {
         Metric::policy_polls("accepted"),
         Metric::decisions("m", "b", "a", "p", "r"),
         Metric::token_counts("m", "b"),
+        Metric::near_misses("path"),
         Metric::shadow_decisions(["m", "b", "a", "p", "r"]),
         Metric::shadow_rejections("model_not_found"),
         Metric::fallbacks("m", "b"),

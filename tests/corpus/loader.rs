@@ -120,6 +120,8 @@ pub struct Expect {
     /// Whether the policy only reports.
     #[serde(default)]
     pub shadow: bool,
+    /// How it nearly is a request of an LLM API.
+    pub near_miss: Option<String>,
     /// Why it was bypassed.
     pub cause: Option<String>,
     /// The `model` of the body that arrives upstream; all else in it is as it was.
@@ -303,8 +305,20 @@ impl Case {
         headers
     }
 
-    /// The counter that should be one higher, by its name without Envoy's `wasmcustom.`; `None` where nothing is counted.
-    pub fn counted(&self) -> Option<String> {
+    /// The counters that should be one higher, by their names without Envoy's `wasmcustom.`, sorted.
+    pub fn counted(&self) -> Vec<String> {
+        let near_miss = self.expect.near_miss.as_ref();
+        let near_miss = near_miss.map(|cause| format!("pointsman.near_misses.cause.{cause}"));
+        let mut counted: Vec<String> = near_miss
+            .into_iter()
+            .chain(self.outcome_counted())
+            .collect();
+        counted.sort();
+        counted
+    }
+
+    /// The one that tells what became of it; `None` where nothing is counted.
+    fn outcome_counted(&self) -> Option<String> {
         let expect = &self.expect;
         let said = |value: &Option<String>| value.clone().unwrap_or_default();
         match expect.outcome {

@@ -118,11 +118,12 @@ fn check(run: &Run, envoy: &Envoy, case: &Case, delivery: Delivery) -> Result<()
 }
 
 /// What becomes of a request is counted by one of these.
-const COUNTERS: [&str; 5] = [
+const COUNTERS: [&str; 6] = [
     "decisions",
     "token_counts",
     "shadow_decisions",
     "bypasses",
+    "near_misses",
     "rejections",
 ];
 

@@ -5,7 +5,7 @@ mod cases;
 use std::path::{Path, PathBuf};
 
 use pointsman::policy::verify::PublicKey;
-use pointsman::policy::{InvalidPolicy, Policy, Problem};
+use pointsman::policy::{InvalidPolicy, Policy, Problem, Undecided, UndecidedReason};
 use serde_json::{Value, json};
 
 use crate::document::Document;
@@ -122,6 +122,7 @@ fn print_checked(checked: &Checked) {
         Ok((policy, warnings)) => {
             print(name, "warning", warnings);
             println!("{name}: ok: {}", summary(policy));
+            println!("{name}: {}", undecided(policy));
         }
         Err(problems) => print(name, "error", problems),
     }
@@ -166,12 +167,34 @@ fn summary(policy: &Policy) -> String {
     )
 }
 
+/// What becomes of requests that cannot be decided on, and why.
+fn undecided(policy: &Policy) -> String {
+    let (then, reason) = policy.undecided();
+    let then = match (then, reason) {
+        (Undecided::Reject, _) => "refused",
+        (Undecided::Bypass, UndecidedReason::Shadow) => "passed on to the default cluster",
+        (Undecided::Bypass, UndecidedReason::Stated) => {
+            "passed on to the default cluster, but for those that name a profile"
+        }
+        (Undecided::Bypass, _) => {
+            "passed on to the default cluster, but for those that may name a profile"
+        }
+    };
+    let because = policy.undecided_because();
+    format!("requests that cannot be decided on are {then}: {because}")
+}
+
 fn report(checked: &Checked) -> Value {
     let mut report = match &checked.compiled {
         Ok((policy, warnings)) => json!({
             "policy": checked.name,
             "ok": true,
             "version": policy.version,
+            "undecided": match policy.undecided().0 {
+                Undecided::Reject => "reject",
+                Undecided::Bypass => "bypass",
+            },
+            "undecided_because": policy.undecided_because(),
             "problems": listed("warning", warnings),
         }),
         Err(errors) => json!({

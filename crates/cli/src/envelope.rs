@@ -3,6 +3,7 @@
 use pointsman::policy::Policy;
 use pointsman::policy::envelope::{Envelope, RawHeader};
 use pointsman::request::Format;
+use pointsman::request::path::{ApiPath, Target};
 
 use crate::failure::Failure;
 
@@ -58,5 +59,9 @@ pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> Envelope {
         .chain([(":path", path)])
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
         .collect();
-    policy.traffic.looks.read(&raw, &policy.registry)
+    let mut envelope = policy.traffic.looks.read(&raw, &policy.registry);
+    if let Target::Call { deployment, .. } = ApiPath::read(path).target {
+        envelope.deployment = deployment;
+    }
+    envelope
 }

@@ -6,7 +6,7 @@ use pointsman::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::explain;
 use pointsman::policy::Policy;
 use pointsman::request::{self, Format};
-use pointsman::router::{self, Circumstances, Router};
+use pointsman::router::{Circumstances, Router};
 
 use serde_json::{Value, json};
 
@@ -53,7 +53,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let (outcome, candidates) = match request::parse(args.envelope.format()?, &body, true) {
         Ok(request) => router.explain_in(&policy, &request, &around),
-        Err(error) => (router::unreadable(&policy, &error), Vec::new()),
+        Err(error) => (
+            router.unreadable_in(&policy, &error, (&body, true), &around),
+            Vec::new(),
+        ),
     };
     if args.json {
         let mut document = explain::outcome(&policy, &outcome);
@@ -109,7 +112,9 @@ pub fn status(outcome: &Outcome) -> Result<(), Failure> {
 fn print_outcome(policy: &Policy, outcome: &Outcome) {
     match outcome {
         Outcome::Routed(decision) => print_decision(policy, decision),
-        Outcome::Bypassed(Bypass::InvalidRequest(why) | Bypass::RouterFault(why)) => {
+        Outcome::Bypassed(
+            Bypass::InvalidRequest(why) | Bypass::UnknownModel(why) | Bypass::RouterFault(why),
+        ) => {
             println!("passed by to {}: {why}", policy.default_cluster);
         }
         Outcome::Rejected(rejection) => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pointsman::explain;
 use pointsman::request;
-use pointsman::router::{self, Circumstances, Router};
+use pointsman::router::{Circumstances, Router};
 use serde_json::json;
 
 use crate::explain::status;
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let body = input::read(path)?;
         let outcome = match request::parse(format, &body, true) {
             Ok(request) => router.decide_in(&policy, &request, &around),
-            Err(error) => router::unreadable(&policy, &error),
+            Err(error) => router.unreadable_in(&policy, &error, (&body, true), &around),
         };
         let mut document = explain::outcome(&policy, &outcome);
         if let Some(fields) = document.as_object_mut() {

@@ -97,8 +97,8 @@ fn another_backend_that_counts_is_no_fallback() {
 #[test]
 fn what_the_policy_does_not_know_is_left_to_the_default_cluster() {
     let mut host = Host::new(&policy());
-    post(&mut host, COUNT, "org/huge");
+    post(&mut host, COUNT, "claude-elsewhere");
     assert_eq!(host.header("x-to"), Some("fallback"));
-    assert_eq!(host.body, ask("org/huge", "hi").as_bytes());
+    assert_eq!(host.body, ask("claude-elsewhere", "hi").as_bytes());
     assert_eq!(host.counts(), ["pointsman.bypasses.cause.unknown_model"]);
 }

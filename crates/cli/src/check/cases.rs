@@ -123,7 +123,7 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
     let body = body.to_string();
     let outcome = match request::parse(format, body.as_bytes(), true) {
         Ok(request) => router.explain_in(policy, &request, &around).0,
-        Err(error) => pointsman::router::unreadable(policy, &error),
+        Err(error) => router.unreadable_in(policy, &error, (body.as_bytes(), true), &around),
     };
     compare(policy, &case.expect, &outcome)
 }

@@ -1,0 +1,233 @@
+//! Which model or profile a client means by a name: its own name, an alias, the name that a backend serves, and the usual
+//! spellings of each (another case, a vendor before it, a date behind it).
+//!
+//! The closest reading counts; where two models are equally close, the name means none of them. Suggestions for a name that
+//! means nothing are made here too.
+
+use super::Policy;
+use super::compile::items_of;
+use super::document::Node;
+use super::profile::Profile;
+use super::shape::Problems;
+use super::suggest::{nearest_few, quote};
+use crate::ability::spelling::plain_name;
+use crate::registry::{Backend, Model, ModelId};
+
+/// What a client asks for by a name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Asked<'p> {
+    /// This model and no other.
+    Model(ModelId),
+    /// A choice by this profile.
+    Profile(&'p Profile),
+}
+
+/// The names by which clients may ask for models, each group in the order of its texts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModelNames {
+    /// Aliases as they are written.
+    aliases: Vec<(String, ModelId)>,
+    /// Names and aliases in lower case; `None` where two models have it.
+    folded: Vec<(String, Option<ModelId>)>,
+    /// The names that backends serve, in lower case.
+    served: Vec<(String, Option<ModelId>)>,
+    /// What stands behind the last `/` of all of them.
+    last: Vec<(String, Option<ModelId>)>,
+    /// All of them without vendor, date and storage, and the date.
+    plain: Vec<(String, String, ModelId)>,
+}
+
+impl ModelNames {
+    /// From the compiled parts; adds a problem for each alias that means something else already.
+    pub(super) fn compile(
+        root: &Node,
+        models: &[Model],
+        backends: &[Backend],
+        profiles: &[Profile],
+        problems: &mut Problems<'_>,
+    ) -> ModelNames {
+        let mut names = ModelNames::default();
+        for (index, node) in items_of(root, "models").iter().enumerate() {
+            for (place, item) in items_of(node, "aliases").iter().enumerate() {
+                let Some(alias) = item.text().filter(|alias| !alias.is_empty()) else {
+                    continue;
+                };
+                let at = format!("models[{index}].aliases[{place}]");
+                match names.meaning(alias, models, profiles) {
+                    Some(meant) => {
+                        let message = format!("{} is already {meant}", quote(alias));
+                        problems.add(item.at, at, message);
+                    }
+                    None => names
+                        .aliases
+                        .push((alias.to_owned(), ModelId(index as u32))),
+                }
+            }
+        }
+        names.fill(models, backends);
+        names
+    }
+
+    /// What a name means before it becomes an alias; case does not tell names apart.
+    fn meaning(&self, name: &str, models: &[Model], profiles: &[Profile]) -> Option<String> {
+        let is_same = |other: &str| other.to_lowercase() == name.to_lowercase();
+        if models.iter().any(|model| is_same(&model.name)) {
+            return Some("the name of a model".to_owned());
+        }
+        if profiles.iter().any(|profile| is_same(&profile.name)) {
+            return Some("the name of a profile".to_owned());
+        }
+        let (_, model) = self.aliases.iter().find(|(alias, _)| is_same(alias))?;
+        let model = models.get(model.0 as usize)?;
+        Some(format!("an alias of {}", quote(&model.name)))
+    }
+
+    fn fill(&mut self, models: &[Model], backends: &[Backend]) {
+        let ids = (0..models.len()).map(|index| ModelId(index as u32));
+        let own = models.iter().map(|model| model.name.as_str()).zip(ids);
+        let aliases = self.aliases.iter().map(|(alias, id)| (alias.as_str(), *id));
+        let own: Vec<(&str, ModelId)> = own.chain(aliases).collect();
+        let served = backends
+            .iter()
+            .map(|backend| (backend.served_model.as_str(), backend.model));
+        let all: Vec<(&str, ModelId)> = own.iter().copied().chain(served.clone()).collect();
+        let mut plain: Vec<(String, String, ModelId)> = all
+            .iter()
+            .map(|(name, id)| {
+                let (stem, date) = plain_name(name);
+                (stem, date, *id)
+            })
+            .collect();
+        plain.sort_unstable();
+        plain.dedup();
+        let last = all.iter().map(|(name, id)| (last_of(name), *id));
+        let (folded, served, last) = (group(own.into_iter()), group(served), group(last));
+        (self.folded, self.served, self.last, self.plain) = (folded, served, last, plain);
+    }
+
+    /// The model that `name` means; `None` where it means none, or two.
+    fn find(&self, name: &str) -> Option<ModelId> {
+        let lower = name.to_lowercase();
+        for (group, written) in [
+            (&self.folded, lower.as_str()),
+            (&self.served, &lower),
+            (&self.last, last_of(&lower)),
+        ] {
+            if let Some(found) = look_up(group, written) {
+                return found;
+            }
+        }
+        let (stem, date) = plain_name(name);
+        let start = self.plain.partition_point(|(other, ..)| *other < stem);
+        let same = self.plain.get(start..).unwrap_or_default();
+        let same = || same.iter().take_while(|(other, ..)| *other == stem);
+        // Two dates are two models; a name without one means the one that there is.
+        let dated = same().filter(|(_, other, _)| *other == date);
+        let undated = same().filter(|(_, other, _)| other.is_empty() || date.is_empty());
+        only(dated.map(|(.., id)| *id)).or_else(|| only(undated.map(|(.., id)| *id)))
+    }
+}
+
+/// What stands behind the last `/`.
+fn last_of(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// The names in lower case, sorted; of one that two models have none is meant.
+fn group<'a>(names: impl Iterator<Item = (&'a str, ModelId)>) -> Vec<(String, Option<ModelId>)> {
+    let mut sorted: Vec<(String, ModelId)> =
+        names.map(|(name, id)| (name.to_lowercase(), id)).collect();
+    sorted.sort_unstable();
+    let mut group: Vec<(String, Option<ModelId>)> = Vec::with_capacity(sorted.len());
+    for (name, id) in sorted {
+        match group.last_mut() {
+            Some((last, meant)) if *last == name => {
+                if *meant != Some(id) {
+                    *meant = None;
+                }
+            }
+            _ => group.push((name, Some(id))),
+        }
+    }
+    group
+}
+
+fn look_up(group: &[(String, Option<ModelId>)], name: &str) -> Option<Option<ModelId>> {
+    let at = group
+        .binary_search_by(|(other, _)| other.as_str().cmp(name))
+        .ok()?;
+    group.get(at).map(|(_, id)| *id)
+}
+
+/// The one that all of them are.
+fn only(mut ids: impl Iterator<Item = ModelId>) -> Option<ModelId> {
+    let first = ids.next()?;
+    ids.all(|id| id == first).then_some(first)
+}
+
+impl Policy {
+    /// What `name`, as a client writes it, asks for; `None` where it means nothing, or more than one thing.
+    pub fn resolve(&self, name: &str) -> Option<Asked<'_>> {
+        if let Some(profile) = self.find_profile(name) {
+            return Some(Asked::Profile(profile));
+        }
+        if let Some(model) = self.registry.find_model(name) {
+            return Some(Asked::Model(model));
+        }
+        let name = name.trim();
+        if let Some(profile) = self.find_profile_in_any_case(name) {
+            return Some(Asked::Profile(profile));
+        }
+        self.names.find(name).map(Asked::Model)
+    }
+
+    /// The name in the policy of what `name` asks for.
+    pub fn resolve_name(&self, name: &str) -> Option<&str> {
+        match self.resolve(name)? {
+            Asked::Model(id) => self.registry.model(id).map(|model| model.name.as_str()),
+            Asked::Profile(profile) => Some(&profile.name),
+        }
+    }
+
+    /// Whether `name` is a profile's, in whatever case.
+    pub fn names_profile(&self, name: &str) -> bool {
+        self.find_profile_in_any_case(name.trim()).is_some()
+    }
+
+    fn find_profile_in_any_case(&self, name: &str) -> Option<&Profile> {
+        let mut profiles = self.profiles.iter();
+        profiles.find(|profile| profile.name.eq_ignore_ascii_case(name))
+    }
+
+    /// What to say of a name that means nothing: the nearest names, else all of them where they are few. Nothing where the
+    /// policy does not tell its names.
+    pub fn suggest(&self, name: &str) -> String {
+        const MOST: usize = 3;
+        const LISTED: usize = 24;
+        if !self.traffic.models_endpoint {
+            return String::new();
+        }
+        let models = self.registry.models.iter().map(|model| model.name.as_str());
+        let profiles = self.profiles.iter().map(|profile| profile.name.as_str());
+        let aliases = self.names.aliases.iter().map(|(alias, _)| alias.as_str());
+        let (stem, _) = plain_name(name);
+        let known = models.clone().chain(aliases).chain(profiles.clone());
+        let near = nearest_few(&[name, last_of(name), &stem], known, MOST);
+        if !near.is_empty() {
+            let near: Vec<String> = near.into_iter().map(quote).collect();
+            return format!("; did you mean {}?", near.join(" or "));
+        }
+        let mut all: Vec<&str> = models.chain(profiles).collect();
+        let more = all.len().saturating_sub(LISTED);
+        all.truncate(LISTED);
+        let more = match more {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("; available: {}{more}", all.join(", "))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
