@@ -185,6 +185,8 @@ pub struct Price {
     pub cached_input: f64,
     /// Input tokens that the backend put into its cache; equal to `input` where it has no price for that.
     pub cache_write: f64,
+    /// Those of them that it keeps for an hour; equal to `cache_write` where that has no price of its own.
+    pub cache_write_1h: f64,
     /// Output tokens.
     pub output: f64,
 }
@@ -271,6 +273,8 @@ pub struct Backend {
     pub apis: Apis,
     /// The operator's tags, such as `on-prem` or `eu`, sorted.
     pub tags: Vec<String>,
+    /// Who runs it, in OpenTelemetry's words.
+    pub provider: String,
     /// Where it is, if the policy says so.
     pub endpoint: Option<Endpoint>,
     /// A path that answers 200 while it is well.

@@ -71,7 +71,7 @@ pub mod header {
         ),
         (
             REASON,
-            "Why this candidate, `bypass_` with the cause where nothing was decided, or the code of a refusal.",
+            "Why this candidate, `fallback` where another backend answered than the one decided on, `bypass_` with the cause where nothing was decided, or the code of a refusal.",
         ),
         (
             STEERING,
@@ -226,8 +226,8 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "pointsman.tasks",
         kind: MetricKind::Counter,
-        tags: &["task"],
-        help: "Classified requests, by the most probable task.",
+        tags: &["task", "model"],
+        help: "Classified requests, by the most probable task and the model that answered.",
     },
     Family {
         name: "pointsman.difficulty_percent",
@@ -272,6 +272,12 @@ pub const FAMILIES: &[Family] = &[
         help: "Those of them that the backend had cached.",
     },
     Family {
+        name: "pointsman.cache_write_tokens",
+        kind: MetricKind::Counter,
+        tags: &["model", "backend", "accelerator", "profile"],
+        help: "Those of them that the backend put into its cache.",
+    },
+    Family {
         name: "pointsman.output_tokens",
         kind: MetricKind::Counter,
         tags: &["model", "backend", "accelerator", "profile"],
@@ -299,7 +305,7 @@ pub const FAMILIES: &[Family] = &[
         name: "pointsman.budget_spent_nano_usd",
         kind: MetricKind::Counter,
         tags: &["budget", "tenant"],
-        help: "What ended requests have put on a budget, in billionths of a USD, exact over all workers; `tenant` is `all` where the budget names none.",
+        help: "What ended requests have put on a budget, in billionths of a USD, exact over all workers: what they cost, or an estimate of what was sent and delivered where the answer does not say; `tenant` is what the budget names, `*` included, and `all` where it names none.",
     },
     Family {
         name: "pointsman.usage_unknown",
@@ -317,7 +323,7 @@ pub const FAMILIES: &[Family] = &[
         name: "pointsman.policy_active",
         kind: MetricKind::Gauge,
         tags: &["version"],
-        help: "1 for the policy version in force, 0 for those before it.",
+        help: "1 for the policy version in force, 0 for those before it. After an update of the plugin configuration the one before stays at 1 until Envoy has drained its listener.",
     },
     Family {
         name: "pointsman.policy_errors",
@@ -408,7 +414,10 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
         "profile",
         r"^wasmcustom\.pointsman\..*?(\.profile\.(.+?))(?:\.reason\.|$)",
     ),
-    ("task", r"^wasmcustom\.pointsman\..*?(\.task\.(.+?))$"),
+    (
+        "task",
+        r"^wasmcustom\.pointsman\..*?(\.task\.(.+?))(?:\.model\.|$)",
+    ),
     ("rule", r"^wasmcustom\.pointsman\..*?(\.rule\.(.+?))$"),
     ("reason", r"^wasmcustom\.pointsman\..*?(\.reason\.(.+?))$"),
     ("cause", r"^wasmcustom\.pointsman\..*?(\.cause\.(.+?))$"),

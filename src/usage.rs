@@ -2,27 +2,46 @@
 //! ask for taken out of its stream.
 //!
 //! Pure and bounded: bytes go in as they come, cut anywhere, and nothing of them is kept but a few numbers and, while an
-//! event is hidden, the unfinished event. What a response says is believed; nothing is counted by a tokenizer.
+//! event is hidden, the unfinished event. What a response says is believed as far as it makes sense; see [`counts`] for what
+//! holds where its numbers disagree.
 //!
-//! | format | where usage stands |
-//! |---|---|
-//! | OpenAI chat, completions, embeddings | `usage`; in streams in a last event with empty `choices`, or (Mistral, Ollama, vLLM) in the last or in each; also `x_groq.usage` (Groq) and `choices[].usage` (Moonshot) |
-//! | OpenAI responses | `usage`; in streams `response.usage` of the closing event |
-//! | Anthropic messages | `usage`; in streams `message.usage` of `message_start`, then `usage` of `message_delta`, which counts in all; also `amazon-bedrock-invocationMetrics` |
+//! | who | where usage stands | read from a cache | put into one | reasoning |
+//! |---|---|---|---|---|
+//! | OpenAI, Azure, vLLM, SGLang, Groq, Fireworks, Together, GLM | `usage`; in streams in a last event with empty `choices`, in the last one or in each; also `x_groq.usage` | `prompt_tokens_details.cached_tokens` or `cached_tokens`: inside | `cache_write_tokens`: inside | inside |
+//! | OpenAI's Responses | `usage`; in streams `response.usage` of the closing event | `input_tokens_details`: inside | as above | inside |
+//! | Anthropic (also on Vertex) | `usage`; in streams `message.usage`, then `usage` of `message_delta`, which counts in all; `iterations` also list what compaction took | `cache_read_input_tokens`: beside | `cache_creation_input_tokens`, by age in `cache_creation`: beside | inside |
+//! | Bedrock | `usage` in camel case, or `amazon-bedrock-invocationMetrics` | `cacheReadInputTokens`: beside | `cacheWriteInputTokens`: beside | inside |
+//! | Gemini's and Vertex's OpenAI API | `usage` | `cached_tokens`: inside | | beside, and maybe in the total alone |
+//! | Gemini's own API | `usageMetadata` | `cachedContentTokenCount`: inside | | `thoughtsTokenCount`: beside |
+//! | Mistral | `usage` | `num_cached_tokens` or `prompt_token_details`: inside | | inside |
+//! | DeepSeek | `usage` | `prompt_cache_hit_tokens`: inside | | inside |
+//! | Moonshot | `usage`, in streams `choices[].usage` | `cached_tokens`: inside | | inside |
+//! | xAI | `usage` | inside | | beside |
+//! | OpenRouter, Qwen | `usage` | inside | `prompt_tokens_details.cache_write_tokens`, `.cache_creation_input_tokens`: inside | inside |
+//! | LiteLLM, Databricks, Snowflake and other gateways | `usage` | `cache_read_input_tokens`: as the total says, else inside | `cache_creation_input_tokens`: the same | as the total says |
+//! | llama.cpp | `usage`, or `timings` where the stream has none | `cached_tokens`: inside; `cache_n`: beside | | inside |
+//! | embeddings | `usage`; Voyage and Jina state the total alone | | | |
 
+mod counts;
 mod events;
+mod finish;
+mod found;
 mod hide;
+mod names;
 mod said;
 mod scan;
 
+pub use finish::FinishReasons;
 pub use hide::Hide;
 pub use said::Fault;
 
 use crate::registry::Price;
 use crate::request::Format;
+use counts::Habits;
 use events::Events;
+use found::Found;
 use said::Said;
-use scan::{Found, Scan};
+use scan::Scan;
 
 /// What an exchange took, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +52,8 @@ pub struct Usage {
     pub cached_input_tokens: u64,
     /// Those of them that the backend put into its cache, where it says so.
     pub cache_write_tokens: u64,
+    /// Those of them that it keeps for an hour, where that is told apart.
+    pub cache_write_1h_tokens: u64,
     /// All tokens of the answer, those of reasoning included.
     pub output_tokens: u64,
     /// Those of them that were reasoning, where the backend says so.
@@ -46,9 +67,11 @@ impl Usage {
             .input_tokens
             .saturating_sub(self.cached_input_tokens)
             .saturating_sub(self.cache_write_tokens);
+        let hour = self.cache_write_1h_tokens.min(self.cache_write_tokens);
         (fresh as f64 * price.input
             + self.cached_input_tokens as f64 * price.cached_input
-            + self.cache_write_tokens as f64 * price.cache_write
+            + (self.cache_write_tokens - hour) as f64 * price.cache_write
+            + hour as f64 * price.cache_write_1h
             + self.output_tokens as f64 * price.output)
             / 1e6
     }
@@ -132,13 +155,22 @@ pub(crate) struct EventEnd {
 impl Meter {
     /// A meter for a response to a request of `format`.
     pub fn new(format: Format, media: Media) -> Meter {
+        let mut found = Found::default();
+        found.habits.cache_beside = format == Format::AnthropicMessages;
         Meter {
             format,
             media,
             scan: Scan::default(),
             events: Events::default(),
-            found: Found::default(),
+            found,
         }
+    }
+
+    /// The same for a provider whose reasoning may be in nothing but the total of its counts.
+    #[must_use]
+    pub fn hiding_thoughts(mut self, hides: bool) -> Meter {
+        self.found.habits.hides_thoughts |= hides;
+        self
     }
 
     /// The same for a request that wants so many answers: the end of the first is not the end.
@@ -162,7 +194,9 @@ impl Meter {
     /// What is wrong with the answer though its status says that nothing is; `ended` is false where it broke off.
     pub fn fault(&self, ended: bool) -> Option<Fault> {
         let speaks = self.format != Format::OpenAiEmbeddings;
-        self.found.said.fault(self.found.output, ended && speaks)
+        self.found
+            .said
+            .fault(self.found.counts.output, ended && speaks)
     }
 
     /// Takes the next bytes of the response, however they are cut.
@@ -183,7 +217,12 @@ impl Meter {
 
     /// Whether the event that has begun may turn out to say nothing but the usage.
     pub(crate) fn may_be_usage(&self) -> bool {
-        !self.found.has_choices
+        !self.found.has_choices && !self.found.says_more && !self.events.is_comment()
+    }
+
+    /// Why the answer ended, as far as it was said.
+    pub fn finish_reasons(&self) -> FinishReasons {
+        self.found.finish
     }
 
     /// Whether the answer that has begun is not over, and the next event would be its next one: where the stream ends here, it
@@ -204,53 +243,30 @@ impl Meter {
         } else {
             Unknown::CutOff
         };
-        let found = &self.found;
-        let input = found.input.ok_or(unknown)?;
-        let output = match found.output {
-            Some(output) => output,
-            // There is none, whatever the total counts.
-            None if self.format == Format::OpenAiEmbeddings => {
-                return Ok(Usage {
-                    input_tokens: input,
-                    ..Usage::default()
-                });
-            }
-            None => return Err(unknown),
-        };
-        if self.format == Format::AnthropicMessages {
-            // The first event states one token of output or so; only a later one counts the answer.
-            if self.media == Media::EventStream && !found.at_top {
-                return Err(unknown);
-            }
-            let cached = found.cache_read.unwrap_or(0);
-            let written = found.cache_write.unwrap_or(0);
+        let mut found = self.found.counts;
+        found.raise(&self.found.steps);
+        if self.format == Format::OpenAiEmbeddings {
+            // There is no output, whatever the total counts.
+            let input = found.input.or(found.total).ok_or(unknown)?;
             return Ok(Usage {
-                input_tokens: input.saturating_add(cached).saturating_add(written),
-                cached_input_tokens: cached,
-                cache_write_tokens: written,
-                output_tokens: output,
-                reasoning_tokens: found.reasoning.unwrap_or(0),
+                input_tokens: input,
+                cached_input_tokens: found.cached.or(found.cache_read).unwrap_or(0).min(input),
+                ..Usage::default()
             });
         }
-        let stated = found.reasoning.unwrap_or(0);
-        // Most count reasoning as output. Some count it beside, which the total gives away: xAI, which states it, and Gemini,
-        // which does not.
-        let beside = found
-            .total
-            .unwrap_or(0)
-            .saturating_sub(input.saturating_add(output));
-        let counted_beside = beside > 0 && (stated == 0 || stated == beside);
-        let (output, reasoning) = match counted_beside {
-            true => (output.saturating_add(beside), beside),
-            false => (output, stated),
+        let streams = self.media == Media::EventStream;
+        // The first event states one token of output or so; only a later one counts the answer.
+        if self.format == Format::AnthropicMessages && streams && !self.found.at_top {
+            return Err(unknown);
+        }
+        let timed = Habits {
+            cache_beside: true,
+            ..Habits::default()
         };
-        Ok(Usage {
-            input_tokens: input,
-            cached_input_tokens: found.cached.or(found.cache_read).unwrap_or(0).min(input),
-            cache_write_tokens: 0,
-            output_tokens: output,
-            reasoning_tokens: reasoning,
-        })
+        let usage = found.read(self.found.habits);
+        usage
+            .or_else(|| self.found.timings.read(timed))
+            .ok_or(unknown)
     }
 }
 

@@ -10,6 +10,7 @@ use super::document::{self, Node};
 use super::intake::{compile_on_unknown_model, compile_undecided};
 use super::names::ModelNames;
 use super::profile::{Limit, Limits, Profile, Weights};
+use super::provider::compile_provider;
 use super::reach::{check_cluster, compile_credentials, compile_endpoint, compile_health};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
@@ -200,6 +201,8 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             let name = node.text().unwrap_or_default();
             check_cluster(node, name, &format!("backends[{index}].{named}"), problems);
         }
+        let endpoint = compile_endpoint(node, index, problems);
+        let apis = compile_apis(node);
         Backend {
             name: name.to_owned(),
             cluster: text_of(node, "cluster").unwrap_or(name).to_owned(),
@@ -211,9 +214,10 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             price: compile_price(node.get("price")),
             timeouts: compile_timeouts(node, &latency, index, problems),
             latency,
-            apis: compile_apis(node),
+            provider: compile_provider(node, endpoint.as_ref(), apis),
+            apis,
             tags: compile_tags(node),
-            endpoint: compile_endpoint(node, index, problems),
+            endpoint,
             health: compile_health(node, index, problems),
             credentials: compile_credentials(node, index, problems),
             cold: compile_cold(node, index, problems),
@@ -226,10 +230,12 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
 fn compile_price(node: Option<&Node>) -> Price {
     let number = |name| node.and_then(|node| number_of(node, name));
     let input = number("input").unwrap_or_default();
+    let cache_write = number("cache_write").unwrap_or(input);
     Price {
         input,
         cached_input: number("cached_input").unwrap_or(input),
-        cache_write: number("cache_write").unwrap_or(input),
+        cache_write,
+        cache_write_1h: number("cache_write_1h").unwrap_or(cache_write),
         output: number("output").unwrap_or_default(),
     }
 }

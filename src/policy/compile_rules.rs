@@ -78,12 +78,12 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
         min_confidence: number_of(node, "min_confidence").map(|number| number as f32),
         min_difficulty: min_difficulty.map(|number| number as f32),
         max_difficulty: max_difficulty.map(|number| number as f32),
-        users: texts(node, "user").map(str::to_owned).collect(),
+        users: compile_patterns(items_of(node, "user"), &join(path, "user"), problems),
         asked: texts(node, "asked").map(str::to_owned).collect(),
         sensitive: texts(node, "sensitive")
             .filter_map(Sensitivity::find)
             .fold(Sensitivity::NONE, Sensitivity::union),
-        tenants: texts(node, "tenant").map(str::to_owned).collect(),
+        tenants: compile_patterns(items_of(node, "tenant"), &join(path, "tenant"), problems),
         headers: compile_headers(node, path, problems),
         paths: compile_paths(node, path, problems),
         words: compile_words(node, path, problems),
@@ -118,7 +118,11 @@ fn compile_paths(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pa
     patterns.iter().map(Pattern::as_path).collect()
 }
 
-fn compile_patterns(items: &[Node], path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {
+pub(super) fn compile_patterns(
+    items: &[Node],
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let Some(text) = item.text() else { continue };

@@ -1,7 +1,7 @@
 //! What the document says of all its traffic → [`Traffic`]. As `compile`, it passes over what `shape` has already reported.
 
 use super::compile::{fingerprint, items_of, number_of, text_of, unknown};
-use super::compile_rules::Known;
+use super::compile_rules::{Known, compile_patterns};
 use super::document::Node;
 use super::envelope::{Looks, Steer, TenantSource};
 use super::rules::Rule;
@@ -10,6 +10,9 @@ use super::source_traffic::WINDOWS;
 use super::suggest::quote;
 use super::traffic::{Budget, ModelShare, OnInvalidSteering, Traffic};
 use crate::registry::ModelId;
+
+/// How much of a budget one request may hold where the policy does not say.
+const DEFAULT_MAX_REQUEST_SHARE: f64 = 0.1;
 
 pub(super) fn compile_traffic(
     text: &str,
@@ -42,6 +45,10 @@ pub(super) fn compile_traffic(
     let is_reject = |node: &Node| text_of(node, "on_invalid") == Some("reject");
     Traffic {
         looks,
+        named_tenants: named_tenants(root),
+        shows_tenants: root
+            .get("tenant")
+            .is_some_and(|node| text_of(node, "shown") == Some("all")),
         on_invalid_steering: if steering.is_some_and(is_reject) {
             OnInvalidSteering::Reject
         } else {
@@ -57,6 +64,24 @@ pub(super) fn compile_traffic(
         decide_unseen_model: text_of(root, "on_unseen_model") == Some("decide"),
         fingerprint: fingerprint(text),
     }
+}
+
+/// The tenants that rules and budgets name.
+fn named_tenants(root: &Node) -> Vec<String> {
+    let rules = items_of(root, "rules")
+        .iter()
+        .filter_map(|rule| rule.get("when"));
+    let holders = rules.chain(items_of(root, "budgets"));
+    let names = holders
+        .flat_map(|one| items_of(one, "tenant"))
+        .filter_map(Node::text);
+    let mut names: Vec<String> = names
+        .filter(|name| !name.ends_with('*'))
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn compile_tenant(node: &Node, problems: &mut Problems<'_>) -> Option<TenantSource> {
@@ -142,14 +167,15 @@ fn compile_budgets(root: &Node, known: &Known<'_>, problems: &mut Problems<'_>) 
         }
         let per = text_of(node, "per");
         let window = WINDOWS.iter().find(|(name, _)| Some(*name) == per);
+        let usd = number_of(node, "usd").unwrap_or_default();
+        let share = number_of(node, "max_request_share").unwrap_or(DEFAULT_MAX_REQUEST_SHARE);
+        let path = format!("budgets[{index}].tenant");
         Budget {
             name: text_of(node, "name").unwrap_or_default().to_owned(),
-            usd: number_of(node, "usd").unwrap_or_default(),
+            usd,
+            most_held_usd: usd * share,
             seconds: window.map_or(86_400, |(_, seconds)| *seconds),
-            tenants: items_of(node, "tenant")
-                .iter()
-                .filter_map(|item| item.text().map(str::to_owned))
-                .collect(),
+            tenants: compile_patterns(items_of(node, "tenant"), &path, problems),
             profile: profile.map(str::to_owned),
         }
     });

@@ -41,6 +41,12 @@ impl Pattern {
         }
     }
 
+    /// How it is written.
+    pub fn written(&self) -> String {
+        let star = if self.is_prefix { "*" } else { "" };
+        [self.text.as_str(), star].concat()
+    }
+
     /// Whether `text` is such.
     pub fn matches(&self, text: &str) -> bool {
         if self.is_prefix {

@@ -41,13 +41,13 @@ pub struct When {
     /// The most difficulty, in logits.
     pub max_difficulty: Option<f32>,
     /// The end user is one of these, if not empty.
-    pub users: Vec<String>,
+    pub users: Vec<Pattern>,
     /// The client asked for one of these models or profiles, if not empty.
     pub asked: Vec<String>,
     /// The request holds text of one of these kinds, if not empty.
     pub sensitive: Sensitivity,
     /// The tenant is one of these, if not empty.
-    pub tenants: Vec<String>,
+    pub tenants: Vec<Pattern>,
     /// Each of these headers is such, by its lower-case name.
     pub headers: Vec<(String, Vec<Pattern>)>,
     /// The path is such, if not empty.
@@ -168,7 +168,9 @@ impl When {
                     .chain(others)
                     .any(|text| list.iter().any(|one| one == text))
         }
-        one_of(&self.users, facts.user, facts.other_users)
+        let others = facts.other_users.iter().map(AsRef::as_ref);
+        let mut users = facts.user.into_iter().chain(others);
+        (self.users.is_empty() || users.any(|user| self.users.iter().any(|one| one.matches(user))))
             && one_of(&self.asked, Some(facts.asked), facts.other_asked)
             && self.fits_tenant(facts.envelope)
             && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
@@ -214,7 +216,7 @@ impl When {
         self.tenants.is_empty()
             || envelope
                 .tenants()
-                .any(|tenant| self.tenants.iter().any(|one| one == tenant))
+                .any(|tenant| self.tenants.iter().any(|one| one.matches(tenant)))
     }
 
     fn fits_envelope(&self, envelope: &Envelope) -> bool {
@@ -267,9 +269,9 @@ impl When {
             && sure
             && least(self) <= least(other)
             && most(self) >= most(other)
-            && within(&self.users, &other.users)
+            && (self.users.is_empty() || all_covered(&self.users, &other.users))
             && within(&self.asked, &other.asked)
-            && within(&self.tenants, &other.tenants)
+            && (self.tenants.is_empty() || all_covered(&self.tenants, &other.tenants))
             && within(&self.languages, &other.languages)
             && self.share.as_ref().is_none_or(|own| {
                 own.share >= 1.0

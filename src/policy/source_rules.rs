@@ -76,7 +76,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "anybody",
-            "The end user that the client names in `user` or `safety_identifier`.",
+            "The end user that the client names in `user` or `safety_identifier`. A `*` at the end stands for anything.",
         ),
         optional(
             "asked",
@@ -103,7 +103,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "Who the request is for, as `tenant` of the policy finds it.",
+            "Who the request is for, as `tenant` of the policy finds it. A `*` at the end stands for anything.",
         ),
         optional(
             "header",

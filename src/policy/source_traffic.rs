@@ -143,6 +143,12 @@ pub const TENANT: Shape = Shape {
             "the header's value is the tenant",
             "The claim that is the tenant, where the header is a JWT's payload (base64url of JSON): its name, or a path such as `org.id`.",
         ),
+        optional(
+            "shown",
+            Kind::Choice(&["named", "all"]),
+            "`named`",
+            "Which tenants access logs and spans show as they are: those that a rule or a budget names, or `all`. The others are shown as `hash:` and a hash, by which they can be counted but not read.",
+        ),
     ],
 };
 
@@ -171,7 +177,7 @@ pub const STEERING: Shape = Shape {
 /// One of `budgets`.
 pub const BUDGET: Shape = Shape {
     name: "budget",
-    doc: "Counted by what requests are expected to cost, corrected by what they did cost where that is known; what is answered with an error costs nothing. A worker knows its own spending at once and that of the others within two ticks (two seconds), so that of N workers at most what N - 1 of them spend in two seconds goes over it, and the last request of each. Lost when Envoy restarts.",
+    doc: "Counted by what requests cost. A request holds what it is expected to cost, at most `max_request_share`, from its decision to its end, however it ends; then what it did cost takes the place of that: by the usage that the answer states, else by an estimate of what was sent and delivered; what is answered with an error costs nothing. A worker knows its own spending at once and that of the others within two ticks (two seconds), so that of N workers at most what N - 1 of them spend in two seconds goes over it, and what the requests under way cost beyond what they hold. What a worker that fails had held is free again after ten seconds. Lost when Envoy restarts.",
     fields: &[
         required(
             "name",
@@ -195,7 +201,13 @@ pub const BUDGET: Shape = Shape {
                 min: 1,
             },
             "every tenant, and who has none",
-            "Whom it limits: each of them has the whole sum for itself.",
+            "Whom it limits: each tenant has the whole sum for itself. A `*` at the end stands for anything: `[\"*\"]` is every tenant, and requests without one are not limited.",
+        ),
+        optional(
+            "max_request_share",
+            FRACTION,
+            "`0.1`",
+            "How much of the sum one request may hold while it is under way. The less it is, the more requests run at once when they are expected to cost much, and the more they can go over the sum together.",
         ),
         optional(
             "profile",

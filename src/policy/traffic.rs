@@ -1,5 +1,8 @@
 //! What a policy says of all its traffic, compiled. Data; who counts and who chooses is elsewhere.
 
+use std::borrow::Cow;
+
+use super::conditions::{Pattern, hash};
 use super::envelope::Looks;
 use crate::registry::ModelId;
 
@@ -33,8 +36,10 @@ pub struct Budget {
     pub usd: f64,
     /// The length of a window, in seconds.
     pub seconds: u64,
-    /// Whom it limits, each by itself; everybody if empty.
-    pub tenants: Vec<String>,
+    /// Whom it limits, each tenant by itself; everybody if empty.
+    pub tenants: Vec<Pattern>,
+    /// How much of it one request may hold while it is under way, in USD.
+    pub most_held_usd: f64,
     /// The profile that is used once it is spent; `None` where requests are then refused.
     pub profile: Option<String>,
 }
@@ -48,7 +53,7 @@ impl Budget {
     /// Where this tenant stands in its list.
     pub fn place_of(&self, tenant: Option<&str>) -> Option<usize> {
         let tenant = tenant?;
-        self.tenants.iter().position(|one| one == tenant)
+        self.tenants.iter().position(|one| one.matches(tenant))
     }
 }
 
@@ -57,6 +62,10 @@ impl Budget {
 pub struct Traffic {
     /// What is looked at beside bodies.
     pub looks: Looks,
+    /// Names of tenants that rules and budgets have, each once.
+    pub named_tenants: Vec<String>,
+    /// Access logs and spans show tenants as they are.
+    pub shows_tenants: bool,
     /// What becomes of a wish that makes no sense.
     pub on_invalid_steering: OnInvalidSteering,
     /// Decides and reports, but does not act.
@@ -77,4 +86,20 @@ pub struct Traffic {
     pub decide_unseen_model: bool,
     /// Tells policies apart, so that what was counted under one does not count under another.
     pub fingerprint: u64,
+}
+
+impl Traffic {
+    /// How access logs and spans show a tenant: by name where the policy names it or wants all of them shown, else as a hash,
+    /// because it is a header's value.
+    pub fn show_tenant<'a>(&self, tenant: &'a str) -> Cow<'a, str> {
+        if self.shows_tenants || self.named_tenants.iter().any(|one| one == tenant) {
+            return Cow::Borrowed(tenant);
+        }
+        let number = hash([tenant]);
+        let digits = (0..16)
+            .rev()
+            .map(|place| (number >> (place * 4)) as u32 & 15);
+        let digits = digits.filter_map(|digit| char::from_digit(digit, 16));
+        Cow::Owned("hash:".chars().chain(digits).collect())
+    }
 }

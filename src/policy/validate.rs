@@ -10,6 +10,7 @@ use super::intake::check_undecided;
 use super::profile::{Limit, Profile};
 use super::shape::{Problems, join};
 use super::suggest::{nearest, quote};
+use super::validate_prices::validate_prices;
 use super::validate_reach::check_reach;
 use super::validate_rules::check_rules;
 use super::validate_traffic::validate_traffic;
@@ -20,6 +21,7 @@ pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>
     check_models(policy, root, warnings);
     check_backends(policy, root, warnings);
     check_reach(policy, root, warnings);
+    validate_prices(policy, root, warnings);
     for member in root.get("profiles").into_iter().flat_map(Node::members) {
         if let Some(profile) = policy.find_profile(&member.name) {
             let path = join("profiles", &member.name);

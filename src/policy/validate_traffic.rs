@@ -128,7 +128,7 @@ fn makes_needless(one: &Budget, other: &Budget, first: bool) -> bool {
             && other
                 .tenants
                 .iter()
-                .all(|tenant| one.tenants.contains(tenant)));
+                .all(|tenant| one.tenants.iter().any(|wide| wide.covers(tenant))));
     let acts_first = match (&one.profile, &other.profile) {
         (None, _) => true,
         (Some(_), Some(_)) => first,

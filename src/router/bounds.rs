@@ -107,6 +107,7 @@ pub fn budgets<'p>(
             end,
             budget: place,
             tenant: budget.place_of(tenant),
+            held: budget.most_held_usd,
         });
         if spending.spent(key, end) < budget.usd {
             continue;
@@ -135,8 +136,13 @@ pub fn named(budget: &str) -> String {
 
 /// The charge for a request that is expected to cost so much.
 pub fn charge(standing: &Standing<'_>, usd: f64) -> Charge {
+    let usd = if usd.is_finite() { usd.max(0.0) } else { 0.0 };
+    let postings = standing.postings.iter().map(|posting| Posting {
+        held: posting.held.min(usd),
+        ..*posting
+    });
     Charge {
-        postings: standing.postings.clone(),
+        postings: postings.collect(),
         usd,
     }
 }

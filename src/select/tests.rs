@@ -40,6 +40,7 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
             input: usd,
             cached_input: usd,
             cache_write: usd,
+            cache_write_1h: usd,
             output: usd,
         },
         timeouts: Timeouts {
@@ -54,6 +55,7 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
             tokens_per_second: speed,
         },
         tags: Vec::new(),
+        provider: "openai".into(),
         endpoint: None,
         health: None,
         credentials: None,

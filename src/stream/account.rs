@@ -1,17 +1,20 @@
 //! What became of a decided request: when it was answered, in how many tokens, at what cost.
 //!
 //! The bytes of the response are looked at as they pass and never kept; what they took is counted once the exchange is
-//! over, off the way of the answer. Errors and answers that do not say what they took are counted as such, never guessed.
+//! over, off the way of the answer. Errors and answers that do not say what they took are counted as such; only budgets are
+//! charged with an estimate of what was sent and delivered.
 
 use std::rc::Rc;
 
 use super::number::push_integer;
 use super::purpose::find;
 use super::trace::{fixed, set_state};
+use super::unstated::Unstated;
 use super::watch::{Outcome, Watch};
 use super::{Effect, Header, Plan};
 use crate::decision::Decision;
 use crate::policy::Policy;
+use crate::policy::conditions::Pattern;
 use crate::registry::{Backend, BackendId};
 use crate::request::error_body::error_event;
 use crate::request::{Format, Request};
@@ -157,13 +160,18 @@ impl Account {
         }
         if !status.starts_with(b"2") {
             self.answer = Answer::Error;
-            return;
+            let status = std::str::from_utf8(status).unwrap_or_default();
+            return set_state(effects, state::ERROR_TYPE, status);
         }
         let kind = find(headers, "content-type").unwrap_or_default();
         self.answer = match Media::of(kind, find(headers, "content-encoding")) {
             Err(unknown) => Answer::Unread(unknown),
             Ok(media) => Answer::Read {
-                meter: Box::new(Meter::new(self.format, media).with_choices(self.choices)),
+                meter: Box::new(
+                    Meter::new(self.format, media)
+                        .with_choices(self.choices)
+                        .hiding_thoughts(self.is_google()),
+                ),
                 streams: media == Media::EventStream,
             },
         };
@@ -176,6 +184,12 @@ impl Account {
                 self.is_sized = false;
             }
         }
+    }
+
+    /// Whether the chosen backend is one of Google's, whose counts have a habit of their own.
+    fn is_google(&self) -> bool {
+        let backend = self.policy.registry.backend(self.decision.backend);
+        backend.is_some_and(|one| one.provider.starts_with("gcp."))
     }
 
     /// More of the response is there; `answered` is the backend that it is of, where that is another one than was chosen.
@@ -286,6 +300,7 @@ impl Account {
             let took = integer(self.took_ms(first));
             set_state(effects, state::FIRST_TOKEN_MS, &took);
         }
+        self.tell_ending(effects);
         let Some(Ok(usage)) = self.usage() else {
             return;
         };
@@ -300,6 +315,34 @@ impl Account {
             (state::OUTPUT_TOKENS, usage.output_tokens),
         ] {
             set_state(effects, key, &integer(tokens));
+        }
+        for (key, tokens) in [
+            (state::CACHE_WRITE_TOKENS, usage.cache_write_tokens),
+            (state::REASONING_TOKENS, usage.reasoning_tokens),
+        ] {
+            if tokens > 0 {
+                set_state(effects, key, &integer(tokens));
+            }
+        }
+    }
+
+    /// Says why the answer ended, and whether that was well.
+    fn tell_ending(&self, effects: &mut Vec<Effect>) {
+        let Answer::Read { meter, .. } = &self.answer else {
+            return;
+        };
+        if let Some(reasons) = meter.finish_reasons().to_text() {
+            set_state(effects, state::FINISH_REASONS, &reasons);
+        }
+        if self.is_cut_short {
+            set_state(effects, state::ERROR_TYPE, CUT_SHORT.0);
+        } else if meter
+            .fault(self.ended)
+            .is_some_and(|one| one != Fault::Empty)
+        {
+            set_state(effects, state::ERROR_TYPE, "error_in_answer");
+        } else if !self.ended {
+            set_state(effects, state::ERROR_TYPE, "answer_not_ended");
         }
     }
 
@@ -324,21 +367,20 @@ impl Account {
     }
 
     /// The exchange is over. `answered` is the backend that answered where it is another one than was chosen. Gives what
-    /// budgets were charged when it was decided, and what it really cost in USD, if that is known.
+    /// budgets were charged when it was decided, and what it cost in USD, by an estimate where the answer does not say.
     pub fn close(
         mut self,
         now_ns: u64,
         answered: Option<BackendId>,
         effects: &mut Vec<Effect>,
-    ) -> Option<(Charge, f64)> {
+    ) -> (Charge, f64) {
         self.tell_answer(answered, effects);
-        let paid = self.settle(now_ns, answered, effects);
-        let charge = &self.decision.charge;
-        self.tell_budgets(paid.unwrap_or(charge.usd), effects);
-        Some((self.decision.charge, paid?))
+        let paid = self.settle(now_ns, answered, effects).unwrap_or(0.0);
+        self.tell_budgets(paid, effects);
+        (self.decision.charge, paid)
     }
 
-    /// Tells what became of the exchange, and gives what it cost in USD, if that is known.
+    /// Tells what became of the exchange, and gives what it cost in USD; `None` where there is no such backend.
     fn settle(
         &self,
         now_ns: u64,
@@ -348,17 +390,23 @@ impl Account {
         let policy = Rc::clone(&self.policy);
         let registry = &policy.registry;
         let backend = registry.backend(answered.unwrap_or(self.decision.backend))?;
+        let model = registry.model(backend.model)?;
         let served = Served {
-            model: registry.model(backend.model)?.name.as_str(),
+            model: model.name.as_str(),
             backend: &backend.name,
             accelerator: backend.accelerator.name(),
             profile: &self.decision.profile,
         };
-        self.tell_decision(effects);
+        self.tell_decision(served.model, effects);
+        let estimate = || self.unstated(now_ns).usd(backend, model);
         let Some(usage) = self.usage() else {
             effects.push(Effect::Count(Metric::failures(&served)));
             // Nobody is paid for an error.
-            return matches!(self.answer, Answer::Error).then_some(0.0);
+            if matches!(self.answer, Answer::Error) {
+                return Some(0.0);
+            }
+            set_state(effects, state::ERROR_TYPE, "no_answer");
+            return Some(estimate());
         };
         if let Some(first) = self.first_token_ns {
             let took = self.took_ms(first);
@@ -368,16 +416,39 @@ impl Account {
             let took = self.took_ms(now_ns);
             effects.push(Effect::Observe(Metric::response_ms(&served), took));
         }
-        match usage {
-            Ok(usage) => Some(self.pay(&usage, backend, &served, effects)),
-            Err(unknown) => {
-                effects.push(Effect::Count(Metric::usage_unknown(
-                    served.backend,
-                    unknown.name(),
-                )));
-                None
-            }
+        let unknown = match usage {
+            Ok(usage) => return Some(self.pay(&usage, backend, &served, effects)),
+            Err(unknown) => unknown,
+        };
+        let cause = unknown.name();
+        effects.push(Effect::Count(Metric::usage_unknown(served.backend, cause)));
+        Some(if self.is_refusal() { 0.0 } else { estimate() })
+    }
+
+    /// What is known of an exchange that does not say what it took.
+    fn unstated(&self, now_ns: u64) -> Unstated {
+        Unstated {
+            input_tokens: self.decision.input_tokens,
+            answers: self.choices,
+            expected_usd: self.decision.charge.usd,
+            delivered: match &self.answer {
+                Answer::Read {
+                    meter,
+                    streams: true,
+                } => Some(meter.streamed_tokens().unwrap_or(0)),
+                _ => None,
+            },
+            elapsed_ms: self.took_ms(now_ns),
         }
+    }
+
+    /// Whether the answer is an error and nothing else, whatever its status.
+    fn is_refusal(&self) -> bool {
+        let Answer::Read { meter, .. } = &self.answer else {
+            return false;
+        };
+        let failed = matches!(meter.fault(self.ended), Some(Fault::Error | Fault::Refused));
+        failed && !meter.has_content()
     }
 
     /// What is put on the budgets for good.
@@ -391,15 +462,16 @@ impl Account {
                 continue;
             };
             let tenant = to.tenant.and_then(|place| budget.tenants.get(place));
-            let metric = Metric::budget_spent(&budget.name, tenant.map(String::as_str));
+            let tenant = tenant.map(Pattern::written);
+            let metric = Metric::budget_spent(&budget.name, tenant.as_deref());
             effects.push(Effect::Add(metric, nano(usd)));
         }
     }
 
-    /// What the decision was about, beside what was told when it was made.
-    fn tell_decision(&self, effects: &mut Vec<Effect>) {
+    /// What the decision was about, beside what was told when it was made; `model` is the one that answered.
+    fn tell_decision(&self, model: &str, effects: &mut Vec<Effect>) {
         if let Some(said) = &self.decision.classification {
-            effects.push(Effect::Count(Metric::tasks(said.task.name())));
+            effects.push(Effect::Count(Metric::tasks(said.task.name(), model)));
             // Logits have no place in a histogram: as how often an average model fails, in per cent.
             let fails = 100.0 / (1.0 + (-said.difficulty).exp());
             effects.push(Effect::Observe(
@@ -431,6 +503,7 @@ impl Account {
             Metric::cached_input_tokens(served),
             usage.cached_input_tokens,
         );
+        add(Metric::cache_write_tokens(served), usage.cache_write_tokens);
         add(Metric::output_tokens(served), usage.output_tokens);
         add(Metric::cost(served), nano(cost));
         add(

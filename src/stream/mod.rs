@@ -17,6 +17,7 @@ mod reply;
 mod scan;
 mod trace;
 mod undecided;
+mod unstated;
 mod watch;
 
 #[cfg(test)]
@@ -217,7 +218,7 @@ impl Stream {
             worker,
             effects,
         );
-        let paid = account.and_then(|one| one.close(now_ns, answered, effects));
+        let paid = account.map(|one| one.close(now_ns, answered, effects));
         if let (Some((charge, usd)), Some(router)) = (paid, &mut worker.router) {
             router.credit(&charge, usd);
         }
@@ -518,8 +519,8 @@ impl Stream {
         }
         let mut content_length = plan.content_length;
         let ask_usage = account::asks_for_usage(plan, request);
-        if ask_usage {
-            // The event that tells it can only be taken out of a stream that can be read.
+        if plan.aim == Aim::Answer {
+            // What an answer took can only be read where it is not compressed, and SDKs ask for that without being told to.
             effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
         }
         // Where `model` was not seen it may still come: a second one would contradict it.

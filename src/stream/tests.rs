@@ -545,7 +545,9 @@ fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
     let response = host.response();
     assert!(response.contains(&(header::BACKEND, "lpu-1".to_owned())));
     assert!(response.contains(&(header::ATTEMPTS, "2".to_owned())));
+    assert!(response.contains(&(header::REASON, "fallback".to_owned())));
     assert_eq!(host.state(state::BACKEND), Some("lpu-1"));
+    assert_eq!(host.state(state::REASON), Some("fallback"));
     assert_eq!(
         host.counts(),
         ["pointsman.fallbacks.model.huge.backend.lpu-1"]

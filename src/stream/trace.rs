@@ -9,9 +9,12 @@ use super::{Effect, Header, Plan, Read};
 use crate::chain::Failover;
 use crate::decision::{Decision, Outcome, Rejection};
 use crate::policy::{DecisionHeaders, Policy};
-use crate::registry::BackendId;
+use crate::registry::{Backend, BackendId};
 use crate::request::Format;
 use crate::telemetry::{self, Metric, header, state};
+
+/// The reason of a request that another backend answered than the one decided on.
+const FALLBACK: &str = "fallback";
 
 /// The response headers to come.
 #[derive(Debug, Default)]
@@ -27,18 +30,17 @@ pub struct Trace {
 
 /// What is asked for, in OpenTelemetry's words, as access logs and spans print it.
 pub fn asked(plan: &Plan, request: &Read<'_>, effects: &mut Vec<Effect>) {
-    let (operation, provider) = match plan.format {
-        Format::OpenAiChat | Format::OpenAiResponses => ("chat", "openai"),
-        Format::OpenAiCompletions => ("text_completion", "openai"),
-        Format::OpenAiEmbeddings => ("embeddings", "openai"),
-        Format::AnthropicMessages => ("chat", "anthropic"),
-    };
-    let operation = match plan.aim {
-        Aim::TokenCount => "count_tokens",
-        Aim::Answer | Aim::DryRun => operation,
+    let operation = match plan.format {
+        _ if plan.aim == Aim::TokenCount => "count_tokens",
+        Format::OpenAiChat | Format::OpenAiResponses | Format::AnthropicMessages => "chat",
+        Format::OpenAiCompletions => "text_completion",
+        Format::OpenAiEmbeddings => "embeddings",
     };
     set_state(effects, state::OPERATION, operation);
-    set_state(effects, state::PROVIDER, provider);
+    if let Some(tenant) = &plan.envelope.tenant {
+        let shown = plan.policy.traffic.show_tenant(tenant);
+        set_state(effects, state::TENANT, &printable(&shown));
+    }
     let model = request.as_ref().ok().and_then(|one| one.model.as_deref());
     let model = model.or(plan.envelope.deployment.as_deref());
     // Only what the policy has, as it has it: anything else is the client's text, which may be a prompt.
@@ -91,6 +93,13 @@ impl Trace {
         set_state(effects, state::REASON, reason);
         if let Some(difficulty) = &difficulty {
             set_state(effects, state::DIFFICULTY, difficulty);
+        }
+        if let Some(asked) = asked {
+            set_state(effects, state::TASK, asked.task.name());
+        }
+        set_rules(&decision.rules, effects);
+        if let Some(backend) = policy.registry.backend(decision.backend) {
+            set_server(backend, effects);
         }
 
         if policy.decision_headers == DecisionHeaders::Off {
@@ -162,6 +171,7 @@ impl Trace {
     pub fn rejected(&mut self, code: &'static str, effects: &mut Vec<Effect>) {
         effects.push(Effect::Count(Metric::rejections(code)));
         set_state(effects, state::REASON, code);
+        set_state(effects, state::ERROR_TYPE, code);
     }
 
     /// How long the decision took, in microseconds.
@@ -248,10 +258,13 @@ impl Trace {
             }
             set_state(effects, state::MODEL, &model.name);
             set_state(effects, state::BACKEND, &backend.name);
+            set_state(effects, state::REASON, FALLBACK);
+            set_server(backend, effects);
             for (name, value) in &mut self.headers {
                 match *name {
                     header::MODEL => *value = printable(&model.name),
                     header::BACKEND => *value = printable(&backend.name),
+                    header::REASON => *value = FALLBACK.to_owned(),
                     _ => {}
                 }
             }
@@ -283,6 +296,33 @@ impl Trace {
 
     fn header(&mut self, name: &'static str, value: String) {
         self.headers.push((name, value));
+    }
+}
+
+/// Sets who runs the backend that a request goes to, and where that is.
+fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
+    set_state(effects, state::PROVIDER, &backend.provider);
+    if let Some(endpoint) = &backend.endpoint {
+        let mut port = String::new();
+        push_integer(&mut port, u64::from(endpoint.port));
+        set_state(effects, state::SERVER_ADDRESS, &endpoint.host);
+        set_state(effects, state::SERVER_PORT, &port);
+    }
+}
+
+/// Sets whose API a request speaks, which nobody runs a backend for.
+pub(super) fn set_api(format: Format, effects: &mut Vec<Effect>) {
+    let provider = match format {
+        Format::AnthropicMessages => "anthropic",
+        _ => "openai",
+    };
+    set_state(effects, state::PROVIDER, provider);
+}
+
+/// Sets the rules that had a part in what becomes of a request.
+pub(super) fn set_rules(rules: &[String], effects: &mut Vec<Effect>) {
+    if !rules.is_empty() {
+        set_state(effects, state::RULE, &printable(&rules.join(",")));
     }
 }
 

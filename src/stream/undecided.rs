@@ -194,6 +194,8 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         self.trace.rejected(rejection.code, effects);
+        trace::set_api(format, effects);
+        trace::set_rules(&rejection.rules, effects);
         let rules = rejection.rules.iter();
         effects.extend(rules.map(|rule| Effect::Count(Metric::rule_matches(rule))));
         let mut reply = reply::error(format, rejection);

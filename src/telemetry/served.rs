@@ -31,6 +31,11 @@ impl Metric {
         Metric::served("pointsman.cached_input_tokens", served)
     }
 
+    /// Those of them that the backend put into its cache.
+    pub fn cache_write_tokens(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.cache_write_tokens", served)
+    }
+
     /// Tokens of answers, those of reasoning included.
     pub fn output_tokens(served: &Served<'_>) -> Metric {
         Metric::served("pointsman.output_tokens", served)
@@ -67,9 +72,10 @@ impl Metric {
         Metric::tagged(MetricKind::Counter, "pointsman.usage_unknown", &tags)
     }
 
-    /// Classified requests, by task.
-    pub fn tasks(task: &str) -> Metric {
-        Metric::tagged(MetricKind::Counter, "pointsman.tasks", &[("task", task)])
+    /// Classified requests, by task and by the model that answered.
+    pub fn tasks(task: &str, model: &str) -> Metric {
+        let tags = [("task", task), ("model", model)];
+        Metric::tagged(MetricKind::Counter, "pointsman.tasks", &tags)
     }
 
     /// Decisions and refusals that a rule had a part in, or a spent budget.
@@ -81,8 +87,8 @@ impl Metric {
         )
     }
 
-    /// What ended requests have put on a budget, in billionths of a USD: what they cost where that is known, else what they were
-    /// expected to cost. `tenant` is one that the budget names.
+    /// What ended requests have put on a budget, in billionths of a USD: what they cost where that is known, else an estimate of
+    /// what was sent and delivered. `tenant` is one that the budget names.
     pub fn budget_spent(budget: &str, tenant: Option<&str>) -> Metric {
         Metric::tagged(
             MetricKind::Counter,

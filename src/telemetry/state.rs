@@ -6,6 +6,12 @@ pub const MODEL: &str = "pointsman.model";
 pub const BACKEND: &str = "pointsman.backend";
 /// The profile whose objective was used.
 pub const PROFILE: &str = "pointsman.profile";
+/// The most probable task; absent where nobody had to know.
+pub const TASK: &str = "pointsman.task";
+/// The rules that applied, joined by commas; absent where none did.
+pub const RULE: &str = "pointsman.rule";
+/// The tenant: by name where the policy names it, else a hash; absent where the policy knows none.
+pub const TENANT: &str = "pointsman.tenant";
 /// Why: a decision's reason, a rejection's code, or `bypass_` with the cause.
 pub const REASON: &str = "pointsman.reason";
 /// What the classifier says of the prompt, in logits.
@@ -22,7 +28,7 @@ pub const FIRST_TOKEN_MS: &str = "pointsman.first_token_ms";
 pub const POLICY_VERSION: &str = "pointsman.policy_version";
 /// What is asked for, in OpenTelemetry's words: `chat`, `text_completion` or `embeddings`; and `count_tokens`, for which it has none.
 pub const OPERATION: &str = "gen_ai.operation.name";
-/// Whose API the client speaks, in OpenTelemetry's words: `openai` or `anthropic`.
+/// Who runs the backend that answered, in OpenTelemetry's words; where there is none, whose API the client speaks.
 pub const PROVIDER: &str = "gen_ai.provider.name";
 /// The model or profile that the client asked for; absent where the policy has no such name.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
@@ -32,12 +38,38 @@ pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
 pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
 /// Those of them that the backend had cached.
 pub const CACHED_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
+/// Those of them that the backend put into its cache; absent where there are none.
+pub const CACHE_WRITE_TOKENS: &str = "gen_ai.usage.cache_creation.input_tokens";
 /// Tokens of the answer.
 pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// Those of them that were reasoning; absent where there are none.
+pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+/// Why the answer ended, joined by commas where it has several choices.
+pub const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+/// What went wrong; absent where nothing did.
+pub const ERROR_TYPE: &str = "error.type";
+/// The host of the backend that answered; absent where the policy does not state its `endpoint`.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// Its port.
+pub const SERVER_PORT: &str = "server.port";
 /// `shadow` where the decision was only reported.
 pub const MODE: &str = "pointsman.mode";
 /// The chain of a request, for its attempts; see [`crate::chain`]. Nobody else has a use for it.
 pub const CHAIN: &str = "pointsman.chain";
+/// Those that are numbers. Envoy writes them as texts, by OTLP too.
+pub const NUMBERS: &[&str] = &[
+    DIFFICULTY,
+    ESTIMATED_COST_USD,
+    COST_USD,
+    SAVED_USD,
+    FIRST_TOKEN_MS,
+    INPUT_TOKENS,
+    CACHED_INPUT_TOKENS,
+    CACHE_WRITE_TOKENS,
+    OUTPUT_TOKENS,
+    REASONING_TOKENS,
+    SERVER_PORT,
+];
 /// All of them and what they say, in the order of the documentation. Each is set before Envoy ends the request's span, if its
 /// answer came to its end.
 pub const ALL: &[(&str, &str)] = &[
@@ -46,7 +78,19 @@ pub const ALL: &[(&str, &str)] = &[
     (PROFILE, "The profile whose objective was used."),
     (
         REASON,
-        "Why: a decision's reason, a rejection's code, or `bypass_` with the cause.",
+        "Why: a decision's reason, `fallback` where another backend answered than the one decided on, a rejection's code, or `bypass_` with the cause.",
+    ),
+    (
+        TASK,
+        "The most probable task; absent where nobody had to know, as of a model that the client names.",
+    ),
+    (
+        RULE,
+        "The rules that applied, joined by commas, spent budgets among them; absent where none did.",
+    ),
+    (
+        TENANT,
+        "The tenant, if the policy says where it stands: by name where a rule or a budget names it, else `hash:` and a hash; see `shown` of [tenant](policy.md#tenant).",
     ),
     (DIFFICULTY, "Difficulty of the prompt, in logits."),
     (ESTIMATED_COST_USD, "Expected price of the exchange in USD."),
@@ -72,7 +116,7 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (
         PROVIDER,
-        "Whose API the client speaks, which need not be who runs the model: `openai` or `anthropic`.",
+        "Who runs the backend that answered, as its `provider` says; of a refusal, whose API the client speaks.",
     ),
     (
         REQUEST_MODEL,
@@ -91,8 +135,29 @@ pub const ALL: &[(&str, &str)] = &[
         "Those of them that the backend had cached.",
     ),
     (
+        CACHE_WRITE_TOKENS,
+        "Those of them that the backend put into its cache; absent where there are none.",
+    ),
+    (
         OUTPUT_TOKENS,
         "Tokens of the answer, those of reasoning included.",
     ),
+    (
+        REASONING_TOKENS,
+        "Those of them that were reasoning; absent where there are none.",
+    ),
+    (
+        FINISH_REASONS,
+        "Why the answer ended, in the API's words, joined by commas where it has several choices; `other` for a word that no API has.",
+    ),
+    (
+        ERROR_TYPE,
+        "What went wrong; absent where nothing did. The code of a refusal; the status of an error; `no_answer` where none came before the client left, `answer_not_ended` where it left later or the backend broke off; `stream_cut_short` where the backend ended the stream too early; `error_in_answer` where the answer says that it is one.",
+    ),
+    (
+        SERVER_ADDRESS,
+        "The host of the backend that answered; absent where the policy does not state its `endpoint`.",
+    ),
+    (SERVER_PORT, "Its port."),
     (MODE, "`shadow` where the decision was only reported."),
 ];

@@ -23,6 +23,7 @@ fn every_metric_belongs_to_a_documented_family() {
         Metric::failures(&served),
         Metric::input_tokens(&served),
         Metric::cached_input_tokens(&served),
+        Metric::cache_write_tokens(&served),
         Metric::output_tokens(&served),
         Metric::cost(&served),
         Metric::estimated_cost(&served),
@@ -31,7 +32,7 @@ fn every_metric_belongs_to_a_documented_family() {
         Metric::response_ms(&served),
         Metric::budget_spent("b", Some("t")),
         Metric::usage_unknown("b", "c"),
-        Metric::tasks("t"),
+        Metric::tasks("t", "m"),
         Metric::rule_matches("r"),
         DIFFICULTY_PERCENT,
         DECISION_US,
@@ -132,6 +133,19 @@ fn the_operators_page_lists_what_there_is() {
     let headers = header::RESPONSE.iter();
     wanted.extend(headers.map(|(name, help)| format!("| `{name}` | {help} |")));
     expect(page, &wanted);
+}
+
+/// What a collector makes numbers of is what is one.
+#[test]
+fn the_operators_page_makes_numbers_of_all_that_are() {
+    let page = include_str!("../../docs/operations.md");
+    let statements = page.matches("- set(attributes[").count();
+    assert_eq!(statements, state::NUMBERS.len());
+    for key in state::NUMBERS {
+        let statement = format!("- set(attributes[\"{key}\"], ");
+        assert!(page.contains(&statement), "{statement}");
+        assert!(state::ALL.iter().any(|(known, _)| known == key), "{key}");
+    }
 }
 
 fn expect(page: &str, lines: &[String]) {

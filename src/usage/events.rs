@@ -1,10 +1,12 @@
 //! Server-sent events: lines, however they are cut, and the data in them handed on as it comes.
 //!
 //! As the HTML standard has it: lines end with LF, CR or CRLF, `data:` may be followed by one space, an event's data lines
-//! belong together, an empty line ends the event. Every other field is passed over.
+//! belong together, an empty line ends the event. Every other field is passed over. A comment line outside of an event is
+//! told like an event of its own: nothing that follows can make it anything else.
 
 use super::EventEnd;
-use super::scan::{Found, Scan};
+use super::found::Found;
+use super::scan::Scan;
 
 const DATA: &[u8] = b"data:";
 const MARK: &[u8] = "\u{feff}".as_bytes();
@@ -30,6 +32,8 @@ enum Place {
     Data,
     /// In a line that does not matter.
     Other,
+    /// In a comment.
+    Comment,
 }
 
 impl Default for Place {
@@ -71,17 +75,23 @@ impl Events {
     /// Ends a line and says whether that ends an event.
     fn end_line(&mut self, scan: &mut Scan, found: &mut Found) -> bool {
         let is_empty = self.place == Place::Field(0);
+        let is_comment = self.is_comment();
         if matches!(self.place, Place::Data | Place::BeforeData) {
             scan.feed(b"\n", found);
         }
         self.place = Place::Field(0);
         self.is_open &= !is_empty;
-        is_empty
+        is_empty || is_comment
     }
 
     /// Whether the next byte begins an event.
     pub(super) fn is_between(&self) -> bool {
-        !self.is_open
+        !self.is_open && !self.is_comment()
+    }
+
+    /// Whether the next byte stands in a comment that belongs to no event.
+    pub(super) fn is_comment(&self) -> bool {
+        self.place == Place::Comment && !self.is_open
     }
 
     /// Takes bytes of a line, the first of which is `byte`, and says how many.
@@ -93,7 +103,10 @@ impl Events {
             }
             self.mark = MARK.len();
         }
-        self.is_open = true;
+        if self.place == Place::Field(0) && byte == b':' {
+            self.place = Place::Comment;
+        }
+        self.is_open |= self.place != Place::Comment;
         let line = rest
             .iter()
             .position(|byte| matches!(byte, b'\n' | b'\r'))
@@ -115,6 +128,7 @@ impl Events {
                 scan.feed(rest.get(..line).unwrap_or_default(), found);
                 line
             }
+            Place::Comment => line,
             Place::Field(_) | Place::Other => {
                 self.place = Place::Other;
                 line

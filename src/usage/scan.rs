@@ -3,213 +3,12 @@
 //! Lenient: of bytes that are no JSON it makes nothing, or nonsense that no key matches. Keys are compared as they are
 //! written; no server escapes letters in them.
 
-use super::said::Said;
+use super::found::Found;
+use super::names::{Key, LAST, LONGEST_KEY, Place, inside, key};
 use crate::request::json::plain_end;
 
 /// How many levels of a document are told apart; what matters stands above them.
 const LEVELS: usize = 8;
-/// The longest key that matters, in bytes.
-const LONGEST_KEY: usize = 32;
-
-/// The numbers of a response, each as it was last stated.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) input: Option<u64>,
-    pub(super) output: Option<u64>,
-    pub(super) total: Option<u64>,
-    /// OpenAI's cached tokens, which are part of the input.
-    pub(super) cached: Option<u64>,
-    /// Anthropic's, which are not.
-    pub(super) cache_read: Option<u64>,
-    pub(super) cache_write: Option<u64>,
-    pub(super) reasoning: Option<u64>,
-    /// Whether output was stated at the top of a document.
-    pub(super) at_top: bool,
-    /// Whether an answer has begun: a choice, or an event that is named as one of an answer.
-    pub(super) has_begun: bool,
-    /// Whether it was said that the answer is over, well or not.
-    pub(super) is_over: bool,
-    /// What it says beside its tokens.
-    pub(super) said: Said,
-    /// Whether this document has a choice that is one.
-    pub(super) has_choices: bool,
-    /// Whether this document has a list of choices.
-    lists_choices: bool,
-    /// Whether this document has usage at its top.
-    has_usage: bool,
-}
-
-impl Found {
-    /// Ends an event and says whether it said nothing but the usage.
-    pub(super) fn end_event(&mut self) -> bool {
-        let is_usage = self.has_usage && self.lists_choices && !self.has_choices;
-        self.said.end_event();
-        self.has_usage = false;
-        self.lists_choices = false;
-        self.has_choices = false;
-        is_usage
-    }
-
-    fn take(&mut self, place: Place, key: Key, number: u64) {
-        let slot = match (place, key) {
-            (Place::Usage | Place::TopUsage | Place::Metrics, Key::Input) => &mut self.input,
-            (Place::Usage | Place::TopUsage | Place::Metrics, Key::Output) => {
-                self.at_top |= place == Place::TopUsage;
-                &mut self.output
-            }
-            (Place::Usage | Place::TopUsage, Key::Total) => &mut self.total,
-            (Place::Usage | Place::TopUsage | Place::InputDetails, Key::Cached) => &mut self.cached,
-            (Place::Usage | Place::TopUsage | Place::Metrics, Key::CacheRead) => {
-                &mut self.cache_read
-            }
-            (Place::Usage | Place::TopUsage | Place::Metrics, Key::CacheWrite) => {
-                &mut self.cache_write
-            }
-            (Place::OutputDetails, Key::Reasoning) => &mut self.reasoning,
-            (Place::Choice, Key::Index) => return self.said.choice_index(number),
-            (Place::Top | Place::Error, Key::Code) => return self.said.error_code(number),
-            _ => return,
-        };
-        *slot = Some(number);
-    }
-}
-
-/// What an object or list is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Place {
-    /// Nothing that matters.
-    #[default]
-    Other,
-    /// A list of documents, of which errors come from those that are like Gemini.
-    List,
-    /// The document.
-    Top,
-    /// An object that holds usage one level further down.
-    Wrap,
-    Choices,
-    Choice,
-    /// What a choice, or an event, brings: `message` or `delta`.
-    Part,
-    /// Tool calls of it.
-    Calls,
-    /// What an answer of OpenAI's responses consists of.
-    Items,
-    Item,
-    /// Pieces of content.
-    Blocks,
-    Block,
-    Error,
-    TopUsage,
-    Usage,
-    InputDetails,
-    OutputDetails,
-    /// Bedrock's own count, beside Anthropic's.
-    Metrics,
-}
-
-/// A key that matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Key {
-    #[default]
-    Other,
-    Wrap,
-    Choices,
-    Usage,
-    InputDetails,
-    OutputDetails,
-    Metrics,
-    Input,
-    Output,
-    Total,
-    Cached,
-    CacheRead,
-    CacheWrite,
-    Reasoning,
-    FinishReason,
-    Type,
-    Error,
-    Index,
-    Code,
-    Object,
-    Delta,
-    Content,
-    Text,
-    Name,
-    Calls,
-    Call,
-    Items,
-    Item,
-    Block,
-}
-
-/// Events that are the last ones of an answer: Anthropic's, and those of OpenAI's responses.
-const LAST: [&[u8]; 6] = [
-    b"message_stop",
-    b"error",
-    b"response.completed",
-    b"response.incomplete",
-    b"response.failed",
-    b"response.cancelled",
-];
-
-fn key(name: &[u8]) -> Key {
-    match name {
-        b"message" | b"response" | b"x_groq" => Key::Wrap,
-        b"choices" => Key::Choices,
-        b"usage" => Key::Usage,
-        b"prompt_tokens_details" | b"input_tokens_details" => Key::InputDetails,
-        b"completion_tokens_details" | b"output_tokens_details" => Key::OutputDetails,
-        b"amazon-bedrock-invocationMetrics" => Key::Metrics,
-        b"prompt_tokens" | b"input_tokens" | b"inputTokenCount" => Key::Input,
-        b"completion_tokens" | b"output_tokens" | b"outputTokenCount" => Key::Output,
-        b"total_tokens" => Key::Total,
-        b"cached_tokens" | b"prompt_cache_hit_tokens" | b"num_cached_tokens" => Key::Cached,
-        b"cache_read_input_tokens" | b"cacheReadInputTokenCount" => Key::CacheRead,
-        b"cache_creation_input_tokens" | b"cacheWriteInputTokenCount" => Key::CacheWrite,
-        b"reasoning_tokens" => Key::Reasoning,
-        b"finish_reason" | b"stop_reason" => Key::FinishReason,
-        b"type" => Key::Type,
-        b"error" => Key::Error,
-        b"index" => Key::Index,
-        b"code" | b"status" => Key::Code,
-        b"object" => Key::Object,
-        b"delta" => Key::Delta,
-        b"content" => Key::Content,
-        b"text" | b"reasoning_content" | b"reasoning" | b"thinking" | b"partial_json"
-        | b"refusal" => Key::Text,
-        b"name" => Key::Name,
-        b"tool_calls" | b"images" => Key::Calls,
-        b"function_call" | b"audio" => Key::Call,
-        b"output" => Key::Items,
-        b"item" => Key::Item,
-        b"content_block" => Key::Block,
-        _ => Key::Other,
-    }
-}
-
-/// What the object or list under `key` of `outer` is.
-const fn inside(outer: Place, key: Key) -> Place {
-    match (outer, key) {
-        (Place::Top, Key::Usage) => Place::TopUsage,
-        (Place::Top, Key::Wrap) => Place::Wrap,
-        (Place::Top, Key::Choices) => Place::Choices,
-        (Place::Top, Key::Metrics) => Place::Metrics,
-        (Place::List, _) => Place::Top,
-        (Place::Top | Place::Wrap | Place::Choice, Key::Error) => Place::Error,
-        (Place::Choices, _) => Place::Choice,
-        (Place::Choice, Key::Wrap | Key::Delta) | (Place::Top, Key::Delta) => Place::Part,
-        (Place::Part, Key::Calls) => Place::Calls,
-        (Place::Part | Place::Item | Place::Top, Key::Content) => Place::Blocks,
-        (Place::Blocks, _) | (Place::Top, Key::Block) => Place::Block,
-        (Place::Top | Place::Wrap, Key::Items) => Place::Items,
-        (Place::Items, _) | (Place::Top, Key::Item) => Place::Item,
-        (Place::Wrap | Place::Choice, Key::Usage) => Place::Usage,
-        (Place::Usage | Place::TopUsage, Key::InputDetails) => Place::InputDetails,
-        (Place::Usage | Place::TopUsage, Key::OutputDetails) => Place::OutputDetails,
-        _ => Place::Other,
-    }
-}
-
 /// Where in a document the next byte stands.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -240,6 +39,8 @@ enum Mode {
     /// A short text that matters, such as the name of an event.
     Name,
     Number(u64),
+    /// The fraction of one, which is dropped.
+    Fraction(u64),
     /// A number, or the rest of one, that is no count.
     NoCount,
     /// Nested deeper than any response is.
@@ -274,7 +75,9 @@ impl Scan {
                     self.name_len = LONGEST_KEY + 1;
                     at + 1
                 }
-                Mode::Number(_) | Mode::NoCount => at + self.number(byte, found),
+                Mode::Number(_) | Mode::Fraction(_) | Mode::NoCount => {
+                    at + self.number(byte, found)
+                }
                 Mode::Lost => return,
             };
         }
@@ -305,8 +108,9 @@ impl Scan {
                     _ => Mode::KeyName,
                 };
             }
-            b'"' => self.begin_text(),
+            b'"' => self.begin_text(found),
             b'{' | b'[' => self.open(byte == b'{', found),
+            b't' | b'f' => self.begin_value(found),
             b'}' | b']' => {
                 if byte == b'}' && self.place() == Place::Choice {
                     found.is_over |= found.said.close_choice();
@@ -320,20 +124,45 @@ impl Scan {
                 self.wants_key = self.objects & 1 == 1;
                 self.key = Key::Other;
             }
-            b'0'..=b'9' => self.mode = Mode::Number(u64::from(byte - b'0')),
-            b'-' => self.mode = Mode::NoCount,
+            b'0'..=b'9' => {
+                self.begin_value(found);
+                self.mode = Mode::Number(u64::from(byte - b'0'));
+            }
+            b'-' => {
+                self.begin_value(found);
+                self.mode = Mode::NoCount;
+            }
             _ => {}
         }
     }
 
+    /// A value begins that is not `null`.
+    fn begin_value(&self, found: &mut Found) {
+        let is_envelope = matches!(
+            self.key,
+            Key::Envelope
+                | Key::Object
+                | Key::Model
+                | Key::Choices
+                | Key::Usage
+                | Key::Timings
+                | Key::Groq
+        );
+        found.says_more |= self.place() == Place::Top && !is_envelope;
+    }
+
     /// A string that is no key.
-    fn begin_text(&mut self) {
+    fn begin_text(&mut self, found: &mut Found) {
+        self.begin_value(found);
         self.mode = Mode::String;
         match (self.place(), self.key) {
-            (Place::Choice | Place::Part | Place::Top, Key::FinishReason)
+            (Place::Choice, Key::FinishReason | Key::StopReason)
+            | (Place::Part | Place::Top | Place::Wrap, Key::StopReason)
             | (Place::Top, Key::Type | Key::Object | Key::Code)
+            | (Place::Top | Place::Wrap, Key::Model | Key::Status)
+            | (Place::Incomplete, Key::Reason)
             | (Place::Top | Place::Wrap | Place::Choice, Key::Error)
-            | (Place::Error, Key::Type | Key::Code)
+            | (Place::Error, Key::Type | Key::Code | Key::Status)
             | (Place::Item, Key::Type) => {
                 self.name_len = 0;
                 self.mode = Mode::Name;
@@ -352,7 +181,27 @@ impl Scan {
         let name = self.name.get(..self.name_len).unwrap_or(&self.name);
         let place = self.place();
         match (place, self.key) {
-            (_, Key::FinishReason) => found.said.finish(name, place == Place::Choice),
+            (_, Key::FinishReason | Key::StopReason | Key::Reason) => {
+                found.said.finish(name, place == Place::Choice);
+                // In a choice that is the client's own text, beside the reason.
+                if (place, self.key) != (Place::Choice, Key::StopReason) {
+                    found.finish.add(name);
+                }
+            }
+            (_, Key::Model) => {
+                let is_gemini = |part: &[u8]| part.eq_ignore_ascii_case(b"gemini");
+                found.habits.hides_thoughts |= name.windows(6).any(is_gemini);
+            }
+            (Place::Top | Place::Wrap, Key::Status) => {
+                match name {
+                    b"completed" => found.finish.add(b"stop"),
+                    b"failed" => found.finish.add(b"error"),
+                    _ => {}
+                }
+                if place == Place::Top {
+                    found.said.error_name(name);
+                }
+            }
             (Place::Item, Key::Type) => {
                 if !matches!(name, b"message" | b"reasoning") {
                     found.said.thing();
@@ -376,13 +225,14 @@ impl Scan {
                     _ => found.said.error_name(name),
                 }
             }
-            (_, Key::Type | Key::Code) => found.said.error_name(name),
+            (_, Key::Type | Key::Code | Key::Status) => found.said.error_name(name),
             _ => {}
         }
     }
 
     fn open(&mut self, is_object: bool, found: &mut Found) {
         self.seen = true;
+        self.begin_value(found);
         // No event is a list, but for `[DONE]`, which looks like one.
         found.is_over |= match self.depth {
             0 => !is_object,
@@ -487,11 +337,16 @@ impl Scan {
                 self.mode = Mode::Number(value.saturating_mul(10).saturating_add(digit));
                 1
             }
+            (Mode::Number(value), b'.') => {
+                self.mode = Mode::Fraction(value);
+                1
+            }
+            (Mode::Fraction(_), b'0'..=b'9') => 1,
             (_, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') => {
                 self.mode = Mode::NoCount;
                 1
             }
-            (Mode::Number(value), _) => {
+            (Mode::Number(value) | Mode::Fraction(value), _) => {
                 self.mode = Mode::Between;
                 found.take(self.place(), self.key, value);
                 0

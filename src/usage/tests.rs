@@ -163,16 +163,18 @@ fn cached_tokens_are_priced_as_such() {
         input: 2.0,
         cached_input: 0.5,
         cache_write: 2.5,
+        cache_write_1h: 4.0,
         output: 10.0,
     };
     let usage = Usage {
         input_tokens: 1_000_000,
         cached_input_tokens: 600_000,
         cache_write_tokens: 100_000,
+        cache_write_1h_tokens: 20_000,
         output_tokens: 100_000,
         reasoning_tokens: 50_000,
     };
-    let expected = 0.3 * 2.0 + 0.6 * 0.5 + 0.1 * 2.5 + 0.1 * 10.0;
+    let expected = 0.3 * 2.0 + 0.6 * 0.5 + 0.08 * 2.5 + 0.02 * 4.0 + 0.1 * 10.0;
     assert!((usage.cost_usd(&price) - expected).abs() < 1e-12);
 }
 
@@ -196,10 +198,18 @@ fn without_usage(body: &str) -> String {
     let is_usage = |event: &str| {
         let data = event.strip_prefix("data: ").unwrap_or_default();
         serde_json::from_str::<serde_json::Value>(data).is_ok_and(|value| {
-            value["usage"].is_object() && value["choices"] == serde_json::json!([])
+            let says_more = value.get("citations").is_some();
+            value["usage"].is_object() && value["choices"] == serde_json::json!([]) && !says_more
         })
     };
     let events = body.split_inclusive("\n\n");
+    // A comment before an event is none of it.
+    let events = events.flat_map(|event| match event.split_once('\n') {
+        Some((comment, rest)) if comment.starts_with(':') && !rest.trim().is_empty() => {
+            vec![event.get(..=comment.len()).unwrap_or_default(), rest]
+        }
+        _ => vec![event],
+    });
     events.filter(|event| !is_usage(event.trim_end())).collect()
 }
 
@@ -307,6 +317,94 @@ fn events_that_are_whole_pass_as_they_are() {
     // Once it has a choice, an event that is cut is not held back either.
     assert_eq!(hide.feed(&mut meter, &event[..30]), None);
     assert_eq!(hide.feed(&mut meter, &event[30..]), None);
+}
+
+/// Nothing can make a comment a part of what is hidden, so nobody waits for what follows it.
+#[test]
+fn a_comment_passes_as_it_comes() {
+    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    let mut hide = Hide::default();
+    for chunk in [": keep-alive\n", ": proc", "essing", "\n", ":", " x\n\n"] {
+        let passed = hide.feed(&mut meter, chunk.as_bytes());
+        assert_eq!(passed, None, "{chunk:?}");
+        assert!(!meter.is_underway());
+    }
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
+    let chunk = [": ping\n", usage, ": pong\n"].concat();
+    let passed = hide.feed(&mut meter, chunk.as_bytes());
+    assert_eq!(passed.as_deref(), Some(b": ping\n: pong\n".as_slice()));
+}
+
+#[test]
+fn what_was_delivered_is_estimated_where_nobody_counts_it() {
+    let seen = |format, body: &str| {
+        let mut meter = Meter::new(format, Media::EventStream);
+        meter.feed(body.as_bytes());
+        meter.streamed_tokens().unwrap_or(0)
+    };
+    let event = |text: &str| {
+        let logprobs = r#""logprobs":{"content":[{"token":"a long token"}]}"#;
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},{logprobs}}}]}}\n\n"
+        )
+    };
+    let words = event("a").repeat(10);
+    assert_eq!(seen(Format::OpenAiChat, &words), 10);
+    let bundles = event(&"x".repeat(400)).repeat(3);
+    assert_eq!(seen(Format::OpenAiChat, &bundles), 300);
+    let nothing = "data: {\"choices\":[{\"index\":0,\"delta\":{}}]}\n\n".repeat(50);
+    assert_eq!(seen(Format::OpenAiChat, &nothing), 0);
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello wo\"}}\n\n";
+    assert_eq!(seen(Format::AnthropicMessages, &delta.repeat(5)), 10);
+    let delta = "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\"Hi\"}\n\n";
+    assert_eq!(seen(Format::OpenAiResponses, &delta.repeat(6)), 6);
+}
+
+#[test]
+fn why_an_answer_ended_is_said_in_known_words() {
+    for (format, body, expected) in [
+        (
+            Format::OpenAiChat,
+            r#"{"choices":[{"finish_reason":"stop","message":{"content":"finish_reason"}},{"finish_reason":"length"}]}"#,
+            Some("stop,length"),
+        ),
+        (
+            Format::OpenAiChat,
+            r#"{"choices":[{"finish_reason":""},{"finish_reason":null}]}"#,
+            None,
+        ),
+        (
+            Format::OpenAiChat,
+            r#"{"choices":[{"finish_reason":"my own words"}]}"#,
+            Some("other"),
+        ),
+        (
+            Format::AnthropicMessages,
+            r#"{"type":"message","stop_reason":"tool_use","stop_sequence":null}"#,
+            Some("tool_use"),
+        ),
+        (
+            Format::OpenAiResponses,
+            r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}"#,
+            Some("max_output_tokens"),
+        ),
+        (
+            Format::OpenAiResponses,
+            r#"{"status":"completed","incomplete_details":null}"#,
+            Some("stop"),
+        ),
+    ] {
+        let mut meter = Meter::new(format, Media::Json);
+        meter.feed(body.as_bytes());
+        assert_eq!(
+            meter.finish_reasons().to_text().as_deref(),
+            expected,
+            "{body}"
+        );
+    }
+    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    meter.feed(b"data: {\"choices\":[{\"finish_reason\":\"\",\"delta\":{}}]}\n\n");
+    assert!(meter.is_underway(), "an empty reason is none");
 }
 
 #[test]

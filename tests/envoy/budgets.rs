@@ -1,5 +1,7 @@
 //! Budgets over two workers: what one of them has spent, the other one knows a moment later.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +16,14 @@ use crate::world::{CHAT, Case, ask};
 pub const TESTS: &[Test] = &[
     ("budgets::known_to_every_worker", known_to_every_worker),
     ("budgets::bound_holds_under_load", bound_holds_under_load),
+    (
+        "budgets::who_leaves_gives_back_what_was_held",
+        who_leaves_gives_back_what_was_held,
+    ),
+    (
+        "budgets::a_call_of_an_sdk_has_a_cost",
+        a_call_of_an_sdk_has_a_cost,
+    ),
 ];
 
 /// Clients of the load, and how long each waits between two requests.
@@ -128,6 +138,66 @@ fn bound_holds_under_load(case: &Case) {
         (told - sum).abs() <= answered.len() as f64,
         "{told} told, {sum} spent"
     );
+}
+
+/// A request that asks for all that can be asked for holds a part of the budget while it is under way, and nothing once its
+/// client has left: others are served, then and afterwards, by both workers.
+fn who_leaves_gives_back_what_was_held(case: &Case) {
+    let config = case.config().set_policy(
+        "budgets",
+        json!([{"name": "month", "usd": 0.001, "per": "month"}]),
+    );
+    let envoy = case.start(&config.with_clusters(case.backends().clusters()));
+    let id = case.id();
+    let lpu = case.backends().get("lpu").unwrap();
+    lpu.fault(&json!({"kind": "hang", "test": id})).unwrap();
+    let mut giant: Value = serde_json::from_slice(&ask("llama-3.1-8b", "hi")).unwrap();
+    giant["n"] = json!(128);
+    giant["max_tokens"] = json!(16_000);
+    let body = giant.to_string();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: a\r\nx-test-id: {id}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let clients: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut client = TcpStream::connect(envoy.address()).unwrap();
+            client.write_all(head.as_bytes()).unwrap();
+            client.write_all(body.as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    let served =
+        || (0..16).all(|_| send(envoy.address(), &ask("llama-3.1-8b", "hi")).status == 200);
+    assert!(served(), "locked while others are under way");
+    drop(clients);
+    // Longer than workers take to tell each other, and than they believe one that is gone.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(served(), "locked after they have left");
+    let spent = metrics::sum(&envoy.metrics(), "pointsman_budget_spent_nano_usd", &[]);
+    assert!(spent < 0.001 * 1e9 / 2.0, "{spent} of a budget of 1000000");
+}
+
+/// SDKs ask for compressed answers; what those took could not be read.
+fn a_call_of_an_sdk_has_a_cost(case: &Case) {
+    let before = |name: &str| {
+        let name = format!("pointsman_{name}");
+        metrics::sum(&case.envoy().metrics(), &name, &[("backend", "lpu")])
+    };
+    let cost = before("cost_nano_usd");
+    let body = ask("llama-3.1-8b", "hi");
+    let request =
+        || Request::post(CHAT, &body).header("accept-encoding", b"gzip, deflate, br, zstd");
+    let done = case.send(request());
+    assert_eq!(done.status(), 200);
+    assert_eq!(done.only().1.header("accept-encoding"), None);
+    let counted = case.envoy().wait_for(|_| before("cost_nano_usd") > cost);
+    assert!(counted, "{}", case.envoy().log());
+    // What is not decided passes as it came.
+    let done =
+        case.send(Request::post("/v1/audio/speech", &body).header("accept-encoding", b"gzip"));
+    assert_eq!(done.only().1.header("accept-encoding"), Some("gzip"));
 }
 
 fn send(address: std::net::SocketAddr, body: &[u8]) -> Response {

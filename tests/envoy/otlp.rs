@@ -22,6 +22,12 @@ fn render(case: &Case, version: &str, collector: &Collector) -> Config {
         let running = case.backends().get(backend["name"].as_str().unwrap());
         backend["endpoint"] = json!(format!("http://{}", running.unwrap().address));
     }
+    for backend in policy["backends"].as_array_mut().unwrap() {
+        backend["provider"] = json!("vllm");
+    }
+    policy["tenant"] = json!({"header": "x-tenant"});
+    let closed = json!({"name": "closed", "when": {"tenant": ["evil"]}, "then": {"reject": "no"}});
+    policy["rules"] = json!([closed]);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.json");
     std::fs::write(&file, policy.to_string()).unwrap();
@@ -46,9 +52,21 @@ fn render(case: &Case, version: &str, collector: &Collector) -> Config {
 
 /// Sends a request, and gives the log record and the span that the collector got of it.
 fn send(envoy: &Envoy, collector: &Collector, body: &Value, status: u16) -> [Record; 2] {
+    send_as(envoy, collector, "wallaby", body, status)
+}
+
+fn send_as(
+    envoy: &Envoy,
+    collector: &Collector,
+    tenant: &str,
+    body: &Value,
+    status: u16,
+) -> [Record; 2] {
     let before = KINDS.map(|kind| collector.received(kind).len());
     let answer = Request::post(&format!("{CHAT}?key=wombat"), body.to_string().as_bytes())
         .header("authorization", b"Bearer numbat")
+        .header("accept-encoding", b"gzip, deflate")
+        .header("x-tenant", tenant.as_bytes())
         .send(envoy.address())
         .unwrap();
     assert_eq!(answer.status, status, "{}", answer.text());
@@ -62,6 +80,9 @@ fn send(envoy: &Envoy, collector: &Collector, body: &Value, status: u16) -> [Rec
     assert!(there, "{:?}\n{}", collector.received(""), envoy.log());
     came().try_into().unwrap()
 }
+
+/// How a tenant is shown that the policy does not name.
+const HASHED: &str = "hash:ab62d03c952f1b72";
 
 const KINDS: [&str; 2] = ["LogsService", "TraceService"];
 
@@ -103,11 +124,18 @@ fn gets_logs_and_spans(case: &Case) {
 fn as_rendered_for(case: &Case, version: &str) {
     let collector = Collector::start().unwrap();
     let envoy = case.start(&render(case, version, &collector));
-    // Every documented key has a value, but the one of shadow mode, and the first token where there was no stream.
+    // Every documented key has a value, but those of what did not happen.
+    let absent = [
+        state::MODE,
+        state::RULE,
+        state::ERROR_TYPE,
+        state::CACHE_WRITE_TOKENS,
+        state::REASONING_TOKENS,
+    ];
     for stream in [true, false] {
         for record in send(&envoy, &collector, &ask("auto", stream), 200) {
             for (key, _) in state::ALL {
-                let wanted = *key != state::MODE && (stream || *key != state::FIRST_TOKEN_MS);
+                let wanted = !absent.contains(key) && (stream || *key != state::FIRST_TOKEN_MS);
                 assert_eq!(is_known(&record, key), wanted, "{key} in {record:?}");
             }
         }
@@ -120,7 +148,9 @@ fn as_rendered_for(case: &Case, version: &str) {
         (state::PROFILE, "auto"),
         (state::REASON, "pinned"),
         (state::OPERATION, "chat"),
-        (state::PROVIDER, "openai"),
+        (state::PROVIDER, "vllm"),
+        (state::SERVER_ADDRESS, "127.0.0.1"),
+        (state::TENANT, HASHED),
         (state::REQUEST_MODEL, "llama-3.1-8b"),
         (state::RESPONSE_MODEL, "llama-3.1-8b-instant"),
     ];
@@ -145,8 +175,18 @@ fn as_rendered_for(case: &Case, version: &str) {
     assert!(!span.trace.is_empty());
     assert_eq!(log.trace, span.trace);
 
+    for record in send_as(&envoy, &collector, "evil", &ask("auto", true), 403) {
+        let told = [
+            (state::TENANT, "evil"),
+            (state::RULE, "closed"),
+            (state::ERROR_TYPE, "rejected_by_policy"),
+        ];
+        check(&record, &told, &[]);
+    }
+
     let refused = [
         (state::REASON, "model_not_found"),
+        (state::ERROR_TYPE, "model_not_found"),
         (state::OPERATION, "chat"),
     ];
     for record in send(&envoy, &collector, &ask("bandicoot", true), 404) {
@@ -158,7 +198,7 @@ fn as_rendered_for(case: &Case, version: &str) {
     }
     for record in collector.received("") {
         let text = String::from_utf8_lossy(&record.bytes);
-        for secret in ["quokka", "wombat", "numbat", "bandicoot"] {
+        for secret in ["quokka", "wombat", "numbat", "bandicoot", "wallaby"] {
             assert!(
                 !text.contains(secret),
                 "`{secret}` reached {}: {text}",

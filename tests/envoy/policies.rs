@@ -4,6 +4,7 @@
 use pointsman_testkit::config::Config;
 use pointsman_testkit::envoy::Envoy;
 use pointsman_testkit::http1::Request;
+use pointsman_testkit::metrics;
 use serde_json::json;
 
 use crate::Test;
@@ -106,6 +107,12 @@ fn update_reaches_every_worker(case: &Case) {
         now.iter().zip(counted).all(|(now, before)| *now > before),
         "one worker got no connection: {counted:?} {now:?}"
     );
+    let active = |envoy: &Envoy, version: &str| {
+        let labels = [("version", version)];
+        metrics::sum(&envoy.metrics(), "pointsman_policy_active", &labels)
+    };
+    let moved = |envoy: &Envoy| (active(envoy, "before"), active(envoy, "after")) == (0.0, 1.0);
+    assert!(replaced.envoy.wait_for(moved), "the old version stays");
 }
 
 fn invalid_update_changes_nothing(case: &Case) {

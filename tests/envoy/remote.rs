@@ -115,6 +115,23 @@ fn gauge(envoy: &Envoy, name: &str) -> f64 {
     metrics::sum(&envoy.metrics(), &format!("pointsman_{name}"), &[])
 }
 
+/// One version is shown as the one in force, and it is that of this revision.
+fn only_version(envoy: &Envoy, revision: u64) {
+    let version = format!("v{revision}");
+    let active = |envoy: &Envoy| -> Vec<String> {
+        let samples = envoy.metrics();
+        let all = samples
+            .iter()
+            .filter(|one| one.name == "pointsman_policy_active");
+        let active = all.filter(|one| one.value > 0.0);
+        active
+            .filter_map(|one| Some(one.label("version")?.to_owned()))
+            .collect()
+    };
+    let alone = envoy.wait_for(|envoy| active(envoy) == [version.as_str()]);
+    assert!(alone, "{:?} instead of {version}", active(envoy));
+}
+
 fn hundred_changes_under_load(case: &Case) {
     let source = PolicySource::start().unwrap();
     source.serve(document(&policy(case, 0)));
@@ -171,6 +188,10 @@ fn hundred_changes_under_load(case: &Case) {
     assert_eq!(gauge(&envoy, "policy_revision"), CHANGES as f64);
     assert_eq!(gauge(&envoy, "host_faults"), 0.0);
     assert_eq!(gauge(&envoy, "policy_errors"), 0.0);
+    only_version(&envoy, CHANGES);
+    // And where no request comes after the change.
+    source.serve(document(&policy(case, CHANGES + 1)));
+    only_version(&envoy, CHANGES + 1);
     assert_eq!(source.most_at_once(), 1, "more than one worker asked");
     let asked = source.asked();
     assert!(

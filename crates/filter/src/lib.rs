@@ -127,6 +127,7 @@ impl RootContext for Root {
             self.untold_ms = 0;
             spent::exchange();
             vm::tell_memory();
+            self.published.tick();
             self.warmer.tick(&self.published);
         }
     }

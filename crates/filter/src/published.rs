@@ -40,6 +40,7 @@ pub struct Published {
     record_key: String,
     before_key: String,
     version_key: String,
+    active_key: String,
     fingerprint: u64,
     version: Cell<u64>,
     policy: RefCell<Option<Rc<Policy>>>,
@@ -78,6 +79,7 @@ impl Published {
             record_key: String::new(),
             before_key: String::new(),
             version_key: String::new(),
+            active_key: String::new(),
             fingerprint: 0,
             version: Cell::new(0),
             policy: RefCell::new(None),
@@ -98,6 +100,7 @@ impl Published {
             record_key: key_of(Kept::Policy, plugin.fingerprint),
             before_key: key_of(Kept::Before, plugin.fingerprint),
             version_key: key_of(Kept::Version, plugin.fingerprint),
+            active_key: key("pointsman.active.", plugin.fingerprint),
             fingerprint: plugin.fingerprint,
             version: Cell::new(INLINE),
             policy: RefCell::new(None),
@@ -172,9 +175,39 @@ impl Published {
                 active.push(version.to_owned());
             }
         });
+        self.retire_before(version);
         metrics::record(&Metric::policy_active(version), 1);
         logger::line(Level::Info, &["policy in force: ", version].concat());
         *announced = Some(version.to_owned());
+    }
+
+    /// Takes the version that was shown last under this configuration out of the metric, whoever showed it: a worker that has
+    /// failed since has no way to.
+    fn retire_before(&self, version: &str) {
+        let before = hostcalls::shared(&self.active_key).ok().flatten();
+        let cas = before.as_ref().map_or(ABSENT, |(_, cas)| *cas);
+        let before = before.and_then(|(text, _)| String::from_utf8(text).ok());
+        if before.as_deref() == Some(version) {
+            return;
+        }
+        let in_force = |one: &String| {
+            ACTIVE.with(|active| active.try_borrow().is_ok_and(|all| all.contains(one)))
+        };
+        if let Some(before) = before.filter(|one| !in_force(one)) {
+            metrics::record(&Metric::policy_active(&before), 0);
+        }
+        // Where another worker was faster, it shows what is in force.
+        let _ = hostcalls::set_shared(&self.active_key, version.as_bytes(), cas);
+    }
+
+    /// Shows the version in force where one was shown before, though no request has come since it changed; and shows it again
+    /// where another worker, slower to learn of it, has shown the one before. Once a tick.
+    pub fn tick(&self) {
+        let is_shown = self.announced.try_borrow().is_ok_and(|one| one.is_some());
+        if is_shown && let Some(policy) = self.look() {
+            self.announce(&policy.version);
+            metrics::record(&Metric::policy_active(&policy.version), 1);
+        }
     }
 
     /// What is published now. Whoever asks has it in force from then on.

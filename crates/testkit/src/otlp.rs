@@ -139,13 +139,17 @@ fn records(service: &str, message: &[u8]) -> Vec<Record> {
     found
 }
 
-/// A `KeyValue` whose value is a text.
+/// A `KeyValue` whose value is a text, or a list of texts, which are joined by commas.
 fn pair(message: &[u8]) -> Option<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let key = fields(message, 1).first().map(|key| text(key))?;
-    let value = fields(message, 2);
-    let value = fields(value.first()?, 1);
-    Some((key, text(value.first()?)))
+    let value = *fields(message, 2).first()?;
+    if let Some(value) = fields(value, 1).first() {
+        return Some((key, text(value)));
+    }
+    let values = fields(fields(value, 5).first()?, 1);
+    let values = values.into_iter().flat_map(|value| fields(value, 1));
+    Some((key, values.map(text).collect::<Vec<_>>().join(",")))
 }
 
 /// The fields of this number that have a length: messages and texts.

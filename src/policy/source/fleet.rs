@@ -81,6 +81,12 @@ pub const BACKEND: Shape = Shape {
             "Where `pointsman render` finds it: `http://HOST:PORT` or `https://HOST`, with a path that goes before each request's own where it needs one.",
         ),
         optional(
+            "provider",
+            Kind::Text,
+            "that of a known `endpoint`, else whose API it speaks: `openai` or `anthropic`",
+            "Who runs it, as `gen_ai.provider.name` of access logs and spans says, in OpenTelemetry's words where it has one: `openai`, `anthropic`, `aws.bedrock`, `azure.ai.openai`, `gcp.gemini`, `gcp.vertex_ai`, `groq`, `mistral_ai`, …; for one's own, such as `vllm`.",
+        ),
+        optional(
             "health",
             Kind::Text,
             "it is judged by its answers alone",
@@ -116,6 +122,12 @@ pub const PRICE: Shape = Shape {
             AT_LEAST_ZERO,
             "the price of `input`",
             "Tokens of the request that the backend put into its cache, where it says so.",
+        ),
+        optional(
+            "cache_write_1h",
+            AT_LEAST_ZERO,
+            "the price of `cache_write`",
+            "Those of them that it keeps for an hour, where it tells them apart, as Anthropic does.",
         ),
         required("output", AT_LEAST_ZERO, "Tokens of the answer."),
     ],

@@ -134,8 +134,8 @@ fn a_shadow_reports_and_does_not_act() {
 #[test]
 fn a_spent_budget_refuses_or_downgrades_its_tenant_alone() {
     let budgets = r#""tenant": {"header": "x-tenant"}, "budgets": [
-        {"name": "acme", "tenant": ["acme"], "usd": 0.0001, "per": "hour"},
-        {"name": "all", "usd": 0.0001, "per": "hour", "profile": "cheap"}]"#;
+        {"name": "acme", "tenant": ["ac*"], "usd": 0.0001, "per": "hour", "max_request_share": 1},
+        {"name": "all", "usd": 0.0001, "per": "hour", "profile": "cheap", "max_request_share": 1}]"#;
     let mut host = Host::new(&only_huge(budgets));
     let body = ask("good", "hello");
     let good = host_cluster(&mut host, "beta", &body);
@@ -297,4 +297,45 @@ fn what_ended_requests_put_on_a_budget_is_told_to_the_billionth() {
     host.done();
     let [first, second] = added(&host);
     assert!(first.is_none() && second.is_some());
+}
+
+/// However much a client asks for, its request holds a part of the budget at most, and gives that back when it leaves.
+#[test]
+fn no_request_locks_a_budget_for_others() {
+    let budgets = r#""budgets": [{"name": "month", "usd": 0.01, "per": "month"}]"#;
+    let mut host = Host::new(&only_huge(budgets));
+    let giant = r#"{"model": "huge", "n": 4000000000, "max_tokens": 1000, "messages": [{"role": "user", "content": "hello"}]}"#;
+    for round in 0..50 {
+        chat_with(&mut host, &[], giant);
+        assert!(host.reply().is_none(), "round {round}");
+        // While it is under way, others are served.
+        let mut other = std::mem::take(&mut host.stream);
+        chat_with(&mut host, &[], &ask("huge", "hello"));
+        assert!(host.reply().is_none(), "round {round}");
+        host.done();
+        // The client of the giant leaves after 0.3 s.
+        std::mem::swap(&mut host.stream, &mut other);
+        host.clock_ns += 300_000_000;
+        host.done();
+        assert_eq!(host.state(state::ERROR_TYPE), Some("no_answer"));
+    }
+}
+
+#[test]
+fn a_budget_of_every_tenant_is_each_ones_own() {
+    let budgets = r#""tenant": {"header": "x-tenant"},
+        "budgets": [{"name": "each", "tenant": ["*"], "usd": 0.0001, "per": "hour", "max_request_share": 1}]"#;
+    let mut host = Host::new(&only_huge(budgets));
+    let body = ask("good", "hello");
+    let mut refused = |tenant: &[(&str, &str)]| {
+        chat_with(&mut host, tenant, &body);
+        host.reply().is_some()
+    };
+    for tenant in ["acme", "beta"] {
+        let tenant = [("x-tenant", tenant)];
+        assert!(!refused(&tenant), "{tenant:?}");
+        assert!((0..5).map(|_| refused(&tenant)).any(|is| is), "{tenant:?}");
+    }
+    // Who has no tenant is not limited by it.
+    assert!((0..20).all(|_| !refused(&[])));
 }

@@ -61,9 +61,12 @@ pub fn log(plan: &Plan<'_>) -> String {
         .map(|(key, command)| (*key, format!("%{command}%")))
         .chain(ours);
     for (key, value) in all {
-        out.push_str(&format!(
-            "      - {{key: {key}, value: {{string_value: \"{value}\"}}}}\n"
-        ));
+        // The conventions want a list; Envoy knows texts, lists and objects of texts, and no numbers.
+        let value = match key == state::FINISH_REASONS {
+            true => format!("array_value: {{values: [{{string_value: \"{value}\"}}]}}"),
+            false => format!("string_value: \"{value}\""),
+        };
+        out.push_str(&format!("      - {{key: {key}, value: {{{value}}}}}\n"));
     }
     out
 }

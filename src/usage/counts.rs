@@ -1,0 +1,382 @@
+//! Counts of tokens as answers state them, and what they mean together. The table of [`super`] says who states what.
+//!
+//! Providers agree on names more than on meaning: what was read from a cache or put into one stands inside of the prompt's
+//! count or beside it, reasoning inside of the answer's count or beside it. What a name means by definition holds. For the
+//! rest the total tells, where one reading of the parts gives exactly that; and a part that is larger than what it is said
+//! to be a part of stands beside it. Where no reading gives the total, the parts count and the total does not: it would turn
+//! what nobody explains into the most expensive kind of tokens. The one exception is Gemini, whose thoughts can be in the
+//! total alone.
+
+use super::Usage;
+
+/// Counts beyond this are no counts: no request takes a hundred million tokens.
+const MOST: u64 = 100_000_000;
+
+/// The most tokens that are taken for thoughts which only the total has; twice what any Gemini model writes.
+const MOST_THOUGHTS: u64 = 131_072;
+
+/// The counts of an answer. Each is the largest that was stated: within an answer no count shrinks.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) total: Option<u64>,
+    /// Cached tokens under a name that makes them part of the input.
+    pub(super) cached: Option<u64>,
+    /// Cached tokens under a name that some use for a part of the input and others for what stands beside it.
+    pub(super) cache_read: Option<u64>,
+    /// Tokens that were put into a cache; the same holds of them.
+    pub(super) cache_write: Option<u64>,
+    /// Those of them that are kept for five minutes.
+    pub(super) cache_write_5m: Option<u64>,
+    /// Those of them that are kept for an hour.
+    pub(super) cache_write_1h: Option<u64>,
+    pub(super) reasoning: Option<u64>,
+    /// Tokens of tools' results that the provider counts beside the input.
+    pub(super) tool_input: Option<u64>,
+}
+
+/// What holds of an answer by definition, whatever its total.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Habits {
+    /// What was read from a cache or put into one is not in the input's count (Anthropic, Bedrock).
+    pub(super) cache_beside: bool,
+    /// Reasoning is not in the output's count (Gemini's own API).
+    pub(super) reasoning_beside: bool,
+    /// Reasoning may be in nothing but the total (Gemini's OpenAI API).
+    pub(super) hides_thoughts: bool,
+}
+
+/// Which parts stand beside the count that they are usually in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    read: bool,
+    write: bool,
+    reasoning: bool,
+}
+
+impl Reading {
+    /// All of them, the likeliest first, where parts are usually inside.
+    const ALL: [Reading; 8] = {
+        const fn reading(read: bool, write: bool, reasoning: bool) -> Reading {
+            Reading {
+                read,
+                write,
+                reasoning,
+            }
+        }
+        [
+            reading(false, false, false),
+            reading(false, false, true),
+            reading(true, true, false),
+            reading(true, true, true),
+            reading(true, false, false),
+            reading(false, true, false),
+            reading(true, false, true),
+            reading(false, true, true),
+        ]
+    };
+}
+
+/// The counts that are read together.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    input: u64,
+    output: u64,
+    read: u64,
+    write: u64,
+    reasoning: u64,
+    tool_input: u64,
+}
+
+impl Parts {
+    /// What they come to.
+    fn sum(&self, one: Reading) -> u64 {
+        let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
+        self.input
+            + self.output
+            + self.tool_input
+            + beside(one.read, self.read)
+            + beside(one.write, self.write)
+            + beside(one.reasoning, self.reasoning)
+    }
+
+    /// Whether what stands inside has room there.
+    fn fits(&self, one: Reading) -> bool {
+        let inside = |beside: bool, tokens: u64| if beside { 0 } else { tokens };
+        inside(one.read, self.read) + inside(one.write, self.write) <= self.input
+            && inside(one.reasoning, self.reasoning) <= self.output
+    }
+
+    /// The reading that gives the total; where none does, the likeliest.
+    fn find_reading(&self, habits: Habits, total: Option<u64>) -> Option<Reading> {
+        let holds = |one: &Reading| {
+            (!habits.cache_beside || (one.read && one.write))
+                && (!habits.reasoning_beside || one.reasoning)
+                && (habits.cache_beside || self.fits(*one))
+        };
+        let readings = || Reading::ALL.into_iter().filter(holds);
+        let exact = total.and_then(|total| readings().find(|one| self.sum(*one) == total));
+        exact.or_else(|| readings().next())
+    }
+}
+
+impl Counts {
+    /// Takes what `other` states, where it is more.
+    pub(super) fn raise(&mut self, other: &Counts) {
+        for (slot, stated) in self.slots().into_iter().zip(other.stated()) {
+            *slot = (*slot).max(stated);
+        }
+    }
+
+    /// Adds what `other` states.
+    pub(super) fn add(&mut self, other: &Counts) {
+        for (slot, stated) in self.slots().into_iter().zip(other.stated()) {
+            if let Some(stated) = stated {
+                *slot = Some(slot.unwrap_or(0).saturating_add(stated));
+            }
+        }
+    }
+
+    fn slots(&mut self) -> [&mut Option<u64>; 10] {
+        [
+            &mut self.input,
+            &mut self.output,
+            &mut self.total,
+            &mut self.cached,
+            &mut self.cache_read,
+            &mut self.cache_write,
+            &mut self.cache_write_5m,
+            &mut self.cache_write_1h,
+            &mut self.reasoning,
+            &mut self.tool_input,
+        ]
+    }
+
+    fn stated(&self) -> [Option<u64>; 10] {
+        let mut copy = *self;
+        copy.slots().map(|slot| *slot)
+    }
+
+    /// Puts `number` where it is more than what stands there; what is no count is passed over.
+    pub(super) fn state(slot: &mut Option<u64>, number: u64) {
+        if number <= MOST {
+            *slot = (*slot).max(Some(number));
+        }
+    }
+
+    /// What all of them mean together; `None` where the input's count or the output's is missing and cannot be told from the
+    /// others.
+    pub(super) fn read(&self, habits: Habits) -> Option<Usage> {
+        let parts = self.parts(habits)?;
+        let total = self
+            .total
+            .filter(|total| *total >= parts.input + parts.output);
+        let mut reading = parts.find_reading(habits, total)?;
+        let excess = total.map_or(0, |total| total.saturating_sub(parts.sum(reading)));
+        // A rest of the total that has room for the reasoning has it: nobody who counts it inside leaves such a rest.
+        if !reading.reasoning
+            && parts.reasoning > 0
+            && excess >= parts.reasoning
+            && !habits.hides_thoughts
+        {
+            reading.reasoning = true;
+        }
+        let thoughts = match habits.hides_thoughts {
+            true => excess.min(MOST_THOUGHTS),
+            false => 0,
+        };
+        let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
+        Some(Usage {
+            input_tokens: parts.input
+                + parts.tool_input
+                + beside(reading.read, parts.read)
+                + beside(reading.write, parts.write),
+            cached_input_tokens: parts.read,
+            cache_write_tokens: parts.write,
+            cache_write_1h_tokens: self.cache_write_1h.unwrap_or(0).min(parts.write),
+            output_tokens: parts.output + beside(reading.reasoning, parts.reasoning) + thoughts,
+            reasoning_tokens: parts.reasoning + thoughts,
+        })
+    }
+
+    fn parts(&self, habits: Habits) -> Option<Parts> {
+        let part = |slot: Option<u64>| slot.unwrap_or(0);
+        let by_age = part(self.cache_write_5m).saturating_add(part(self.cache_write_1h));
+        let mut parts = Parts {
+            input: 0,
+            output: 0,
+            read: part(self.cached).max(part(self.cache_read)),
+            write: part(self.cache_write).max(by_age),
+            reasoning: part(self.reasoning),
+            tool_input: part(self.tool_input),
+        };
+        (parts.input, parts.output) = self.ends(habits, parts.read, parts.write)?;
+        // What is told from the total has all its parts inside.
+        if self.output.is_none() {
+            parts.reasoning = parts.reasoning.min(parts.output);
+        }
+        if self.input.is_none() && !habits.cache_beside {
+            parts.read = parts.read.min(parts.input);
+            parts.write = parts.write.min(parts.input - parts.read);
+        }
+        Some(parts)
+    }
+
+    /// The counts of input and output; one that is missing is what the other leaves of the total.
+    fn ends(&self, habits: Habits, read: u64, write: u64) -> Option<(u64, u64)> {
+        match (self.input, self.output) {
+            (Some(input), Some(output)) => Some((input, output)),
+            (None, Some(output)) => {
+                let rest = self.total?.checked_sub(output)?;
+                let beside = if habits.cache_beside { read + write } else { 0 };
+                Some((rest.saturating_sub(beside), output))
+            }
+            (Some(input), None) if read == 0 && write == 0 => {
+                let rest = self.total?.checked_sub(input)?;
+                Some((input, rest)).filter(|_| rest > 0)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Input, output and total, then cached, cache read, cache write, reasoning; 0 is not stated.
+    fn counts([input, output, total, cached, read, write, reasoning]: [u64; 7]) -> Counts {
+        let some = |number: u64| (number > 0).then_some(number);
+        Counts {
+            input: some(input),
+            output: some(output),
+            total: some(total),
+            cached: some(cached),
+            cache_read: some(read),
+            cache_write: some(write),
+            reasoning: some(reasoning),
+            ..Counts::default()
+        }
+    }
+
+    fn tokens(one: Usage) -> [u64; 5] {
+        [
+            one.input_tokens,
+            one.cached_input_tokens,
+            one.cache_write_tokens,
+            one.output_tokens,
+            one.reasoning_tokens,
+        ]
+    }
+
+    #[test]
+    fn the_total_tells_where_parts_stand() {
+        for (stated, expected) in [
+            // A prompt without its cached part: 10,555 tokens of output once.
+            (
+                [368, 19, 10_923, 0, 10_536, 0, 0],
+                [10_904, 10_536, 0, 19, 0],
+            ),
+            (
+                [368, 19, 10_923, 10_536, 10_536, 0, 0],
+                [10_904, 10_536, 0, 19, 0],
+            ),
+            // The same of a provider that leaves the cache out of the total too.
+            ([368, 19, 387, 0, 10_536, 0, 0], [10_904, 10_536, 0, 19, 0]),
+            ([368, 19, 0, 0, 10_536, 0, 0], [10_904, 10_536, 0, 19, 0]),
+            // Inside, as LiteLLM and Snowflake count.
+            (
+                [10_904, 19, 10_923, 0, 10_536, 0, 0],
+                [10_904, 10_536, 0, 19, 0],
+            ),
+            (
+                [10_904, 19, 10_923, 0, 10_000, 536, 0],
+                [10_904, 10_000, 536, 19, 0],
+            ),
+            // Both outside, and one of them.
+            ([100, 20, 180, 0, 50, 10, 0], [160, 50, 10, 20, 0]),
+            ([100, 20, 170, 0, 50, 10, 0], [150, 50, 10, 20, 0]),
+            ([100, 20, 130, 0, 50, 10, 0], [110, 50, 10, 20, 0]),
+            // Reasoning inside, beside, and beside without a total that says so.
+            ([100, 20, 120, 64, 0, 0, 15], [100, 64, 0, 20, 15]),
+            ([32, 9, 135, 6, 0, 0, 94], [32, 6, 0, 103, 94]),
+            (
+                [33, 7163, 7196, 0, 0, 0, 95_305],
+                [33, 0, 0, 102_468, 95_305],
+            ),
+            ([100, 20, 136, 16, 0, 0, 16], [100, 16, 0, 36, 16]),
+            ([32, 9, 140, 6, 0, 0, 94], [32, 6, 0, 103, 94]),
+            // A total that no reading gives counts for nothing, neither too large nor too small.
+            ([368, 19, 10_923, 0, 0, 0, 0], [368, 0, 0, 19, 0]),
+            ([368, 19, 5, 0, 0, 0, 0], [368, 0, 0, 19, 0]),
+            ([368, 19, 99_000_000, 100, 0, 0, 0], [368, 100, 0, 19, 0]),
+            // One count is told from the others.
+            ([0, 19, 119, 0, 0, 0, 0], [100, 0, 0, 19, 0]),
+            ([100, 0, 119, 0, 0, 0, 0], [100, 0, 0, 19, 0]),
+        ] {
+            let usage = counts(stated).read(Habits::default()).unwrap();
+            assert_eq!(tokens(usage), expected, "{stated:?}");
+        }
+        for stated in [
+            [0, 0, 119, 0, 0, 0, 0],
+            [100, 0, 0, 0, 0, 0, 0],
+            [0, 19, 0, 0, 0, 0, 0],
+        ] {
+            assert_eq!(counts(stated).read(Habits::default()), None, "{stated:?}");
+        }
+    }
+
+    #[test]
+    fn definitions_win_over_totals() {
+        let anthropic = Habits {
+            cache_beside: true,
+            ..Habits::default()
+        };
+        for total in [0, 603, 2651] {
+            let usage = counts([100, 503, total, 0, 1800, 248, 0]).read(anthropic);
+            assert_eq!(usage.map(tokens), Some([2148, 1800, 248, 503, 0]));
+        }
+        let gemini = Habits {
+            hides_thoughts: true,
+            ..Habits::default()
+        };
+        let thoughts = |total| counts([7, 12, total, 0, 0, 0, 0]).read(gemini).map(tokens);
+        assert_eq!(thoughts(250), Some([7, 0, 0, 243, 231]));
+        assert_eq!(thoughts(90_000_000), Some([7, 0, 0, 131_084, 131_072]));
+    }
+
+    /// Whatever is stated, the answer is never taken for more than what is stated of it.
+    #[test]
+    fn output_is_bounded_by_what_is_stated_of_it() {
+        let numbers = [0, 1, 19, 368, 10_536, 99_000_000];
+        let mut seen = 0;
+        for input in numbers {
+            for (output, total) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
+                for (read, write) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
+                    for reasoning in numbers {
+                        let stated = [input, output, total, 0, read, write, reasoning];
+                        let Some(usage) = counts(stated).read(Habits::default()) else {
+                            continue;
+                        };
+                        seen += 1;
+                        let most = if output > 0 {
+                            output + reasoning
+                        } else {
+                            total
+                        };
+                        assert!(usage.output_tokens <= most.max(reasoning), "{stated:?}");
+                        assert!(
+                            usage.cached_input_tokens + usage.cache_write_tokens
+                                <= usage.input_tokens,
+                            "{stated:?}"
+                        );
+                        assert!(usage.reasoning_tokens <= usage.output_tokens, "{stated:?}");
+                    }
+                }
+            }
+        }
+        assert!(seen > 5000, "{seen}");
+    }
+}

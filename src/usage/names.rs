@@ -1,0 +1,234 @@
+//! The names under which responses say what matters, and where they stand.
+
+/// The longest key that matters, in bytes.
+pub(super) const LONGEST_KEY: usize = 32;
+
+/// What an object or list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Place {
+    /// Nothing that matters.
+    #[default]
+    Other,
+    /// A list of documents, of which errors come from those that are like Gemini.
+    List,
+    /// The document.
+    Top,
+    /// An object that holds usage one level further down.
+    Wrap,
+    Choices,
+    Choice,
+    /// What a choice, or an event, brings: `message` or `delta`.
+    Part,
+    /// Tool calls of it.
+    Calls,
+    /// What an answer of OpenAI's responses consists of.
+    Items,
+    Item,
+    /// Pieces of content.
+    Blocks,
+    Block,
+    Error,
+    /// Why an answer of OpenAI's Responses is not whole.
+    Incomplete,
+    TopUsage,
+    Usage,
+    InputDetails,
+    OutputDetails,
+    /// Anthropic's tokens put into a cache, by how long they are kept.
+    CacheCreation,
+    /// The steps that an answer took, where the whole leaves some of them out.
+    Steps,
+    Step,
+    /// Gemini's own usage.
+    Metadata,
+    /// llama.cpp's.
+    Timings,
+    /// Bedrock's own count, beside Anthropic's.
+    Metrics,
+}
+
+/// A key that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Key {
+    #[default]
+    Other,
+    /// What a document is, and nothing that an answer says.
+    Envelope,
+    Model,
+    Wrap,
+    Groq,
+    Choices,
+    Usage,
+    Metadata,
+    Timings,
+    InputDetails,
+    OutputDetails,
+    CacheCreation,
+    Steps,
+    Metrics,
+    Input,
+    Output,
+    Total,
+    Cached,
+    CacheRead,
+    BedrockCache,
+    CacheWrite,
+    Write5m,
+    Write1h,
+    Reasoning,
+    Thoughts,
+    ToolInput,
+    TimedInput,
+    TimedOutput,
+    TimedCache,
+    FinishReason,
+    StopReason,
+    Incomplete,
+    Reason,
+    Type,
+    Error,
+    Index,
+    Code,
+    Status,
+    Object,
+    Delta,
+    Content,
+    Text,
+    Name,
+    Calls,
+    Call,
+    Items,
+    Item,
+    Block,
+}
+
+/// Events that are the last ones of an answer: Anthropic's, and those of OpenAI's responses.
+pub(super) const LAST: [&[u8]; 6] = [
+    b"message_stop",
+    b"error",
+    b"response.completed",
+    b"response.incomplete",
+    b"response.failed",
+    b"response.cancelled",
+];
+
+/// The key of this name.
+pub(super) fn key(name: &[u8]) -> Key {
+    match name {
+        b"id"
+        | b"created"
+        | b"service_tier"
+        | b"system_fingerprint"
+        | b"provider"
+        | b"obfuscation"
+        | b"usage_breakdown"
+        | b"extra_properties" => Key::Envelope,
+        b"model" => Key::Model,
+        b"message" | b"response" => Key::Wrap,
+        b"x_groq" => Key::Groq,
+        b"choices" => Key::Choices,
+        b"usage" => Key::Usage,
+        b"usageMetadata" | b"usage_metadata" => Key::Metadata,
+        b"timings" => Key::Timings,
+        b"prompt_tokens_details"
+        | b"input_tokens_details"
+        | b"prompt_token_details"
+        | b"input_token_details" => Key::InputDetails,
+        b"completion_tokens_details"
+        | b"output_tokens_details"
+        | b"completion_token_details"
+        | b"output_token_details" => Key::OutputDetails,
+        b"cache_creation" => Key::CacheCreation,
+        b"iterations" => Key::Steps,
+        b"amazon-bedrock-invocationMetrics" => Key::Metrics,
+        b"finish_reason" => Key::FinishReason,
+        b"stop_reason" => Key::StopReason,
+        b"incomplete_details" => Key::Incomplete,
+        b"reason" => Key::Reason,
+        b"type" => Key::Type,
+        b"error" => Key::Error,
+        b"index" => Key::Index,
+        b"code" => Key::Code,
+        b"status" => Key::Status,
+        b"object" => Key::Object,
+        b"delta" => Key::Delta,
+        b"content" => Key::Content,
+        b"text" | b"reasoning_content" | b"reasoning" | b"thinking" | b"partial_json"
+        | b"refusal" => Key::Text,
+        b"name" => Key::Name,
+        b"tool_calls" | b"images" => Key::Calls,
+        b"function_call" | b"audio" => Key::Call,
+        b"output" => Key::Items,
+        b"item" => Key::Item,
+        b"content_block" => Key::Block,
+        _ => count(name),
+    }
+}
+
+/// The key of a count of tokens.
+fn count(name: &[u8]) -> Key {
+    match name {
+        b"prompt_tokens" | b"input_tokens" | b"inputTokens" | b"inputTokenCount"
+        | b"promptTokenCount" => Key::Input,
+        b"completion_tokens"
+        | b"output_tokens"
+        | b"outputTokens"
+        | b"outputTokenCount"
+        | b"candidatesTokenCount" => Key::Output,
+        b"total_tokens" | b"totalTokens" | b"totalTokenCount" => Key::Total,
+        b"cached_tokens"
+        | b"prompt_cache_hit_tokens"
+        | b"num_cached_tokens"
+        | b"cached_input_tokens"
+        | b"cached_prompt_tokens"
+        | b"cachedContentTokenCount" => Key::Cached,
+        b"cache_read_input_tokens" | b"cache_read_tokens" => Key::CacheRead,
+        b"cacheReadInputTokens" | b"cacheReadInputTokenCount" => Key::BedrockCache,
+        b"cache_creation_input_tokens"
+        | b"cache_write_input_tokens"
+        | b"cache_creation_tokens"
+        | b"cache_write_tokens"
+        | b"cacheWriteInputTokens"
+        | b"cacheWriteInputTokenCount" => Key::CacheWrite,
+        b"ephemeral_5m_input_tokens" => Key::Write5m,
+        b"ephemeral_1h_input_tokens" => Key::Write1h,
+        b"reasoning_tokens" | b"thinking_tokens" => Key::Reasoning,
+        b"thoughtsTokenCount" => Key::Thoughts,
+        b"toolUsePromptTokenCount" => Key::ToolInput,
+        b"prompt_n" => Key::TimedInput,
+        b"predicted_n" => Key::TimedOutput,
+        b"cache_n" => Key::TimedCache,
+        _ => Key::Other,
+    }
+}
+
+/// What the object or list under `key` of `outer` is.
+pub(super) const fn inside(outer: Place, key: Key) -> Place {
+    match (outer, key) {
+        (Place::Top, Key::Usage) => Place::TopUsage,
+        (Place::Top, Key::Wrap | Key::Groq) => Place::Wrap,
+        (Place::Top, Key::Choices) => Place::Choices,
+        (Place::Top, Key::Metrics) => Place::Metrics,
+        (Place::Top, Key::Timings) => Place::Timings,
+        (Place::List, _) => Place::Top,
+        (Place::Top | Place::Wrap | Place::Choice, Key::Error) => Place::Error,
+        (Place::Top | Place::Wrap, Key::Metadata) => Place::Metadata,
+        (Place::Top | Place::Wrap, Key::Incomplete) => Place::Incomplete,
+        (Place::Choices, _) => Place::Choice,
+        (Place::Wrap | Place::Choice, Key::Usage) => Place::Usage,
+        (Place::Choice, Key::Wrap | Key::Delta) | (Place::Top, Key::Delta) => Place::Part,
+        (Place::Part, Key::Calls) => Place::Calls,
+        (Place::Part | Place::Item | Place::Top, Key::Content) => Place::Blocks,
+        (Place::Blocks, _) | (Place::Top, Key::Block) => Place::Block,
+        (Place::Top | Place::Wrap, Key::Items) => Place::Items,
+        (Place::Items, _) | (Place::Top, Key::Item) => Place::Item,
+        (Place::Usage | Place::TopUsage, Key::InputDetails) => Place::InputDetails,
+        (Place::Usage | Place::TopUsage, Key::OutputDetails) => Place::OutputDetails,
+        (Place::Usage | Place::TopUsage | Place::InputDetails, Key::CacheCreation) => {
+            Place::CacheCreation
+        }
+        (Place::Usage | Place::TopUsage, Key::Steps) => Place::Steps,
+        (Place::Steps, _) => Place::Step,
+        _ => Place::Other,
+    }
+}
