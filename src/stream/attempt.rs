@@ -42,6 +42,15 @@ pub enum AttemptEvent<'a> {
     },
     /// Its trailers are there, so its body is complete.
     Trailers,
+    /// The head of the answer is there.
+    ResponseHeaders {
+        /// Nothing follows it.
+        end_of_stream: bool,
+        /// Its `:status`; `None` where nobody asked for it.
+        status: Option<&'a [u8]>,
+    },
+    /// More of the answer is there.
+    ResponseBody,
     /// The answer to [`Effect::ReadBody`]; `None` where it could not be read.
     Read(Option<&'a [u8]>),
 }
@@ -60,6 +69,8 @@ pub struct Site<'a> {
 #[derive(Debug, Default)]
 pub struct Attempt {
     phase: Phase,
+    /// Whether another backend would be asked if this one kept silent.
+    may_move_on: bool,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +109,11 @@ impl Attempt {
         Attempt::default()
     }
 
+    /// Whether another backend would be asked if this one kept silent: then the answer's status is of interest.
+    pub fn may_move_on(&self) -> bool {
+        self.may_move_on
+    }
+
     /// What is to be done about `event`.
     pub fn on(&mut self, event: AttemptEvent<'_>, site: &Site<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -133,6 +149,20 @@ impl Attempt {
                 _ => effects.push(Effect::Continue),
             },
             AttemptEvent::Read(bytes) => self.on_read(bytes, site, &mut effects),
+            // Many servers send the head of a stream long before they have anything to say. Once Envoy's router has seen it,
+            // nobody else can be asked; so it is kept back until the first bytes of the answer are there. That of an error is
+            // not: Envoy 1.36 crashes where a retry begins while a held head is let go.
+            AttemptEvent::ResponseHeaders {
+                end_of_stream,
+                status,
+            } => {
+                let is_well = status.is_some_and(|status| status.starts_with(b"2"));
+                effects.push(match self.may_move_on && is_well && !end_of_stream {
+                    true => Effect::Pause,
+                    false => Effect::Continue,
+                });
+            }
+            AttemptEvent::ResponseBody => effects.push(Effect::Continue),
         }
         effects
     }
@@ -181,6 +211,7 @@ impl Attempt {
             _ => None,
         };
         chain.attempts = chain.attempts.saturating_add(1);
+        self.may_move_on = (chain.attempts as usize) < chain.links.len();
         if site.failover == Failover::PerAttempt {
             chain.rotate();
         }

@@ -178,6 +178,12 @@ fn silence_moves_on(case: &Case) {
             let range = Duration::from_millis(650)..Duration::from_millis(3000);
             assert!(range.contains(&sent.took), "{what}: {:?}", sent.took);
         }
+        // A head is no answer: many servers send it before they have a token.
+        let head = json!({"kind": "hang_after_headers"});
+        let sent = send(case, &envoy, &hosts, &[head], true);
+        sent.assert_whole(way);
+        assert_eq!(sent.response.header("x-pointsman-backend"), Some(SECOND));
+        assert_eq!(sent.asked, [1, 1], "{way}, head alone");
     }
 }
 

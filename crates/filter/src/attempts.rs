@@ -124,4 +124,19 @@ impl HttpContext for Upstream {
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         self.drive(AttemptEvent::Trailers)
     }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let status = match self.attempt.may_move_on() {
+            true => hostcalls::header(Map::ResponseHeaders, b":status").ok(),
+            false => None,
+        };
+        self.drive(AttemptEvent::ResponseHeaders {
+            end_of_stream,
+            status: status.as_deref(),
+        })
+    }
+
+    fn on_http_response_body(&mut self, _: usize, _: bool) -> Action {
+        self.drive(AttemptEvent::ResponseBody)
+    }
 }

@@ -338,3 +338,50 @@ fn another_backend_is_asked_only_while_the_client_waits() {
     request.now_ns = 0;
     assert_eq!(request.attempt(None).replied, None);
 }
+
+#[test]
+fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked() {
+    let policy = Policy::compile(POLICY).unwrap();
+    let site = Site {
+        failover: Failover::PerAttempt,
+        policy: &policy,
+        secret: &|_| None,
+    };
+    let begun = |tried: u32| {
+        let ids = [1, 0].map(BackendId);
+        let origin = Origin::default();
+        let mut chain = Chain::new(&policy.registry, origin, &ids, None, Patience::default());
+        chain.attempts = tried;
+        let text = chain.to_text();
+        let mut attempt = Attempt::new();
+        attempt.on(
+            AttemptEvent::Headers {
+                headers: &[(b":path", b"/v1/chat/completions")],
+                end_of_stream: true,
+                host: None,
+                chain: Some(text.as_bytes()),
+                now_ns: 0,
+            },
+            &site,
+        );
+        attempt
+    };
+    let head = |end_of_stream| AttemptEvent::ResponseHeaders {
+        end_of_stream,
+        status: Some(b"200"),
+    };
+    let mut first = begun(0);
+    assert_eq!(first.on(head(false), &site), [Effect::Pause]);
+    assert_eq!(
+        first.on(AttemptEvent::ResponseBody, &site),
+        [Effect::Continue]
+    );
+    assert_eq!(begun(0).on(head(true), &site), [Effect::Continue]);
+    let error = AttemptEvent::ResponseHeaders {
+        end_of_stream: false,
+        status: Some(b"500"),
+    };
+    assert_eq!(begun(0).on(error, &site), [Effect::Continue]);
+    // After the last there is nobody.
+    assert_eq!(begun(1).on(head(false), &site), [Effect::Continue]);
+}

@@ -19,6 +19,8 @@ pub enum Fault {
     ResetBeforeHeaders,
     /// It never answers.
     Hang,
+    /// It sends the head of a streamed answer at once, and then nothing.
+    HangAfterHeaders,
     /// It closes the connection after this many tokens of the answer.
     ResetMidStream {
         /// Tokens that are sent before.

@@ -169,6 +169,7 @@ impl Server {
                 return Err(io::Error::other("reset as commanded"));
             }
             Some(Fault::Hang) => std::future::pending::<()>().await,
+            Some(Fault::HangAfterHeaders) => return Ok(head_alone()),
             Some(Fault::ResetMidStream { after_tokens }) => {
                 break_after = Some((after_tokens, Break::Reset));
             }
@@ -445,6 +446,20 @@ fn error_in_answer(format: Format, streams: bool) -> Answered {
     let mut response = Response::new(Either::Left(Full::new(event.into())));
     let kind = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// The head of a stream, behind which nothing comes.
+fn head_alone() -> Answered {
+    let (sender, body) = Channel::new(1);
+    tokio::spawn(async move {
+        std::future::pending::<()>().await;
+        drop::<Sender<Bytes, Broken>>(sender);
+    });
+    let mut response = Response::new(Either::Right(body));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response
 }
 
