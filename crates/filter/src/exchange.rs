@@ -202,11 +202,10 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
                 splices,
                 held,
                 content_length,
-            } => {
-                if told(splice_body(&splices, held, content_length)).is_none() {
-                    return stop(action);
-                }
+            } if told(splice_body(&splices, held, content_length)).is_none() => {
+                return stop(action);
             }
+            Effect::SpliceBody { .. } => {}
             Effect::ClearRouteCache => clear_route_cache(),
             Effect::Reply(reply) => send(&reply),
             Effect::SetResponseHeader { name, value } => {
@@ -218,11 +217,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
                 told(hostcalls::remove_header(Map::ResponseHeaders, name));
             }
             Effect::ReplaceChunk(bytes) => {
-                told(hostcalls::replace_prefix(
-                    Buffer::ResponseBody,
-                    usize::MAX,
-                    &bytes,
-                ));
+                told(hostcalls::replace(Buffer::ResponseBody, &bytes));
             }
             Effect::SetState { key, value } => {
                 told(hostcalls::set_state(key, &value));

@@ -204,6 +204,11 @@ pub fn replace_prefix(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), H
     check(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) })
 }
 
+/// Replaces all that a buffer holds.
+pub fn replace(buffer: Buffer, bytes: &[u8]) -> Result<(), HostError> {
+    replace_prefix(buffer, usize::MAX, bytes)
+}
+
 /// Puts bytes behind those of a buffer.
 pub fn append(buffer: Buffer, bytes: &[u8]) -> Result<(), HostError> {
     // A start behind the end stands for the end.
