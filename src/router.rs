@@ -274,15 +274,10 @@ impl Router {
         };
         if let Asked::Foreign(_) = asked {
             let name = asked::name(request, envelope).unwrap_or_default();
-            return (
-                asked::pass_on(policy, name, &ruling, &standing, counts),
-                Vec::new(),
-            );
+            let outcome = asked::pass_on(policy, name, &ruling, &standing, counts);
+            return (outcome, Vec::new());
         }
-        let downgraded = standing.profile.filter(|_| pinned.is_none());
-        let ruled = downgraded.or(ruling.profile);
-        let ruled = ruled.and_then(|name| policy.find_profile(name));
-        let profile = ruled.unwrap_or(asked.profile());
+        let profile = asked.ruled_profile(policy, &ruling, &standing);
         let demand = Demand {
             policy,
             request,

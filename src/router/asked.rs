@@ -37,11 +37,18 @@ impl<'p> Asked<'p> {
         !matches!(self, Asked::Open(_))
     }
 
-    /// The profile that the client's choice begins with.
-    pub const fn profile(&self) -> &'p Profile {
-        match self {
-            Asked::Pinned(_, profile) | Asked::Open(profile) | Asked::Foreign(profile) => profile,
-        }
+    /// The profile that counts: that of a spent budget, else of the rules, else the client's.
+    pub fn ruled_profile(
+        &self,
+        policy: &'p Policy,
+        ruling: &Ruling<'_>,
+        standing: &Standing<'_>,
+    ) -> &'p Profile {
+        let (Asked::Pinned(_, own) | Asked::Open(own) | Asked::Foreign(own)) = self;
+        let downgraded = standing.profile.filter(|_| self.pinned().is_none());
+        let ruled = downgraded.or(ruling.profile);
+        let ruled = ruled.and_then(|name| policy.find_profile(name));
+        ruled.unwrap_or(own)
     }
 }
 

@@ -45,10 +45,10 @@ use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::tail::Tail;
 use crate::request::unread::Unread;
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::router::{self, Circumstances, Router};
+use crate::router::{Circumstances, Router};
 use crate::telemetry::{self, Metric, state};
 use account::Account;
-use chains::{Asked, set_cluster};
+use chains::Asked;
 use deciding::{decide, explain};
 use purpose::{Aim, Hurdle, Purpose, find, find_purpose, remove_our_headers};
 use scan::Scan;
@@ -414,35 +414,6 @@ impl Stream {
         }
     }
 
-    /// The host could not read the body.
-    fn unreadable(
-        &mut self,
-        plan: &Plan,
-        now_ns: u64,
-        worker: &Worker<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.phase = Phase::Timing { started_ns: now_ns };
-        effects.push(Effect::Count(telemetry::HOST_FAULTS));
-        let around = plan.circumstances(now_ns);
-        let (cause, named) = (Cause::body_unreadable(), Unread::NOTHING.named);
-        self.undecided(plan, &cause, named, &around, worker, effects);
-    }
-
-    /// The router failed a request: it goes on, unless it must not.
-    fn fault(
-        &mut self,
-        plan: &Plan,
-        request: Option<&Request<'_>>,
-        around: &Circumstances<'_>,
-        worker: &Worker<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let name = request.and_then(|one| one.model.as_deref());
-        let named = router::named(&plan.policy, name);
-        self.undecided(plan, &Cause::router_fault(), named, around, worker, effects);
-    }
-
     /// The client is told what would be decided, with every candidate.
     fn dry_run(
         &mut self,
@@ -559,39 +530,6 @@ impl Stream {
         }
         effects.push(Effect::ReadClock);
         Some(())
-    }
-
-    /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
-    fn bypass(
-        &mut self,
-        cause: &'static str,
-        policy: Option<&Rc<Policy>>,
-        cluster_header: &str,
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Some(policy) = policy.filter(|policy| !policy.default_cluster.is_empty()) {
-            set_cluster(cluster_header, &policy.default_cluster, effects);
-            effects.push(Effect::ClearRouteCache);
-        }
-        self.trace.bypassed(cause, policy.map(Rc::as_ref), effects);
-        match self.phase {
-            Phase::Timing { .. } => effects.push(Effect::ReadClock),
-            _ => self.pass(effects),
-        }
-    }
-
-    /// Nothing is done but to say what would have been: the request goes on as if it had not been decided on.
-    fn shadow(
-        &mut self,
-        plan: &Plan,
-        outcome: &Outcome,
-        cluster_header: &str,
-        effects: &mut Vec<Effect>,
-    ) {
-        set_cluster(cluster_header, &plan.policy.default_cluster, effects);
-        effects.push(Effect::ClearRouteCache);
-        self.trace.shadowed(&plan.policy, outcome, effects);
-        effects.push(Effect::ReadClock);
     }
 
     fn answer(&mut self, reply: Reply, effects: &mut Vec<Effect>) {

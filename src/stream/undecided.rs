@@ -2,17 +2,17 @@
 
 use std::rc::Rc;
 
-use super::chains::patience_ms;
+use super::chains::{patience_ms, set_cluster};
 use super::purpose::{Aim, Hurdle, content_length, find, find_encoding};
 use super::{Effect, Header, Phase, Plan, Stream, Worker, reply, trace};
-use crate::decision::Rejection;
+use crate::decision::{Outcome, Rejection};
 use crate::policy::suggest::quote;
 use crate::policy::{Policy, Undecided};
-use crate::request::Format;
 use crate::request::path::{ApiPath, Target};
 use crate::request::unread::{Named, Unread};
+use crate::request::{Format, Request};
 use crate::router::{self, Circumstances};
-use crate::telemetry::Metric;
+use crate::telemetry::{self, Metric};
 
 /// Why a request could not be decided on.
 pub(super) struct Cause {
@@ -47,8 +47,8 @@ impl Cause {
     /// `model` was not in what was read of a longer body.
     pub(super) fn model_not_seen(policy: &Policy) -> Cause {
         let message = format!(
-            "`model` does not stand in the first {} bytes of the body, which are all that is read of it",
-            policy.max_body_bytes
+            "`model` was not found in what is read of the body, {} bytes at most; state it before what is long",
+            policy.max_scan_bytes.max(policy.max_body_bytes)
         );
         let mut rejection = router::reject(400, "model_not_seen", message);
         rejection.param = Some("model".to_owned());
@@ -183,6 +183,68 @@ impl Stream {
             return self.refuse(policy, plan.format, &rejection, effects);
         }
         self.bypass(cause.name, Some(policy), worker.cluster_header, effects);
+    }
+
+    /// The host could not read the body.
+    pub(super) fn unreadable(
+        &mut self,
+        plan: &Plan,
+        now_ns: u64,
+        worker: &Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.phase = Phase::Timing { started_ns: now_ns };
+        effects.push(Effect::Count(telemetry::HOST_FAULTS));
+        let around = plan.circumstances(now_ns);
+        let (cause, named) = (Cause::body_unreadable(), Unread::NOTHING.named);
+        self.undecided(plan, &cause, named, &around, worker, effects);
+    }
+
+    /// The router failed a request: it goes on, unless it must not.
+    pub(super) fn fault(
+        &mut self,
+        plan: &Plan,
+        request: Option<&Request<'_>>,
+        around: &Circumstances<'_>,
+        worker: &Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let name = request.and_then(|one| one.model.as_deref());
+        let named = router::named(&plan.policy, name);
+        self.undecided(plan, &Cause::router_fault(), named, around, worker, effects);
+    }
+
+    /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
+    pub(super) fn bypass(
+        &mut self,
+        cause: &'static str,
+        policy: Option<&Rc<Policy>>,
+        cluster_header: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(policy) = policy.filter(|policy| !policy.default_cluster.is_empty()) {
+            set_cluster(cluster_header, &policy.default_cluster, effects);
+            effects.push(Effect::ClearRouteCache);
+        }
+        self.trace.bypassed(cause, policy.map(Rc::as_ref), effects);
+        match self.phase {
+            Phase::Timing { .. } => effects.push(Effect::ReadClock),
+            _ => self.pass(effects),
+        }
+    }
+
+    /// Nothing is done but to say what would have been: the request goes on as if it had not been decided on.
+    pub(super) fn shadow(
+        &mut self,
+        plan: &Plan,
+        outcome: &Outcome,
+        cluster_header: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        set_cluster(cluster_header, &plan.policy.default_cluster, effects);
+        effects.push(Effect::ClearRouteCache);
+        self.trace.shadowed(&plan.policy, outcome, effects);
+        effects.push(Effect::ReadClock);
     }
 
     /// The client is told why its request is refused.
