@@ -23,6 +23,7 @@ mod examples;
 mod failover;
 mod faults;
 mod hygiene;
+mod learning;
 mod mesh;
 mod observed;
 mod otlp;
@@ -85,6 +86,7 @@ fn all() -> impl Iterator<Item = Test> {
         failover::TESTS,
         faults::TESTS,
         hygiene::TESTS,
+        learning::TESTS,
         mesh::TESTS,
         observed::TESTS,
         otlp::TESTS,
