@@ -79,6 +79,11 @@ impl InFlight {
     }
 }
 
+/// The second in which what has lasted so long began.
+fn sent_s(now_ns: u64, lasted_ms: f32) -> u32 {
+    seconds(now_ns.saturating_sub((f64::from(lasted_ms) * 1e6) as u64)).max(1)
+}
+
 fn seconds(now_ns: u64) -> u32 {
     u32::try_from(now_ns / 1_000_000_000).unwrap_or(u32::MAX)
 }
@@ -183,6 +188,12 @@ impl Backend {
         lane.in_flight = lane.in_flight.saturating_add(1);
         if std::mem::take(&mut lane.probes) {
             self.see(expected.delivery, now_ns, What::Probe);
+        }
+        // What has failed already makes room: others would not be followed as long as a silence lasts.
+        if self.flights.len() >= MOST_FLIGHTS
+            && let Some(place) = self.flights.iter().position(|flight| flight.has_failed)
+        {
+            self.flights.swap_remove(place);
         }
         if self.flights.len() < MOST_FLIGHTS {
             self.flights.push(InFlight {
@@ -343,7 +354,14 @@ impl Backend {
                 return true;
             }
             Ending::Failed => What::Failure,
-            Ending::Left { after_ms } if after_ms > self.leave_ms(expected) => What::Failure,
+            // Of one that was not followed: where others were answered since it was sent, they know better.
+            Ending::Left { after_ms }
+                if after_ms > self.leave_ms(expected)
+                    && (flight.is_some()
+                        || self.learned.health(delivery).answered_s < sent_s(now_ns, after_ms)) =>
+            {
+                What::Failure
+            }
             Ending::Left { .. } | Ending::Unknown => return false,
         };
         self.see(delivery, now_ns, what);

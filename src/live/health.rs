@@ -10,8 +10,12 @@ const UP_AFTER: u8 = 2;
 const MOST_SPACING_S: u32 = 30;
 /// However few decisions there are, it is tried again after so many seconds.
 const LONGEST_WAIT_S: u32 = 300;
+/// The same of one that answers, though slowly: who meets that waits, and no more.
+const MOST_SPACING_SLOW_S: u32 = 4;
 /// How often the number of decisions between two tries doubles.
 const MOST_DOUBLINGS: u8 = 2;
+/// The same of one that answers.
+const MOST_DOUBLINGS_SLOW: u8 = 1;
 /// The fewest decisions between two tries of a backend that does well again.
 const FEWEST_DECISIONS: u32 = 4;
 
@@ -98,15 +102,23 @@ impl Health {
         if now_s >= self.probe_s {
             self.probes = self.probes.saturating_add(1);
             let spacing = 1_u32.checked_shl(self.probes.into()).unwrap_or(u32::MAX);
-            self.probe_s = now_s.saturating_add(spacing.min(MOST_SPACING_S));
+            let most = match self.down {
+                true => MOST_SPACING_S,
+                false => MOST_SPACING_SLOW_S,
+            };
+            self.probe_s = now_s.saturating_add(spacing.min(most));
         }
     }
 
     /// Whether it is to be tried again, after so many decisions that passed it over: the longer the fault lasts the more seldom,
     /// because each time somebody meets it; and often once it does well.
     pub(super) fn is_due(&self, decisions: u32, now_s: u32) -> bool {
+        let doublings = match self.down {
+            true => MOST_DOUBLINGS,
+            false => MOST_DOUBLINGS_SLOW,
+        };
         let wanted = match self.well {
-            0 => PROBE_EVERY << self.probes.min(MOST_DOUBLINGS),
+            0 => PROBE_EVERY << self.probes.min(doublings),
             well => (PROBE_EVERY >> well.min(5)).max(FEWEST_DECISIONS),
         };
         let since = now_s.checked_sub(self.probe_s);

@@ -181,3 +181,25 @@ fn who_cannot_go_elsewhere_tries_nobody() {
     assert!(!tried(false, 10));
     assert!(tried(true, 1000));
 }
+
+/// Clients that leave late tell of a time that is over: a backend that is well again stays so.
+#[test]
+fn what_was_silent_before_does_not_take_it_down_once_it_is_well_again() {
+    for delivery in BOTH {
+        let mut world = World::new(2);
+        world.run(200, 100.0, delivery, |_| WELL);
+        world.run(3_000, 100.0, delivery, |_| Fate::Hang { leaves_s: 120 });
+        world.run(6_000, 100.0, delivery, |_| WELL);
+        assert!(
+            world.share(2_000) > 0.98,
+            "{} {delivery:?}",
+            world.share(2_000)
+        );
+        world.run(6_000, 100.0, delivery, |_| WELL);
+        assert!(
+            world.share(6_000) > 0.98,
+            "{} {delivery:?}",
+            world.share(6_000)
+        );
+    }
+}
