@@ -6,7 +6,8 @@
 //!
 //! Words are runs of letters and digits in any script. Folding is Unicode's simple case folding, and: `ß` is `ss`, final
 //! `ς` is `σ`, and Turkish dotted and dotless `i` are one letter, so that the capitals of all three are found. Characters
-//! that a reader cannot see inside a word (soft hyphen, joiners) do not divide it.
+//! that a reader cannot see inside a word (soft hyphen, space without width, joiners) do not divide it, and full-width letters
+//! and digits are those of ASCII.
 
 use super::conditions::Pattern;
 use crate::steps::{Steps, Uncounted};
@@ -235,14 +236,12 @@ impl WordMatcher {
             None => {}
         }
         match letter {
-            // Ideographs, Korean syllables, full-width digits and letters.
-            '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{ff10}'..='\u{ff19}' => {
-                Class::Same
+            // Ideographs and Korean syllables, kana; full-width digits and letters.
+            '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => Class::Same,
+            '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' => Class::Same,
+            '\u{ff10}'..='\u{ff19}' | '\u{ff21}'..='\u{ff3a}' | '\u{ff41}'..='\u{ff5a}' => {
+                Class::Folded
             }
-            '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{ff41}'..='\u{ff5a}' => {
-                Class::Same
-            }
-            '\u{ff21}'..='\u{ff3a}' => Class::Folded,
             '\u{ff01}'..='\u{ff0f}' | '\u{e000}'..='\u{f8ff}' => Class::Divider,
             _ => classify(letter),
         }
@@ -333,12 +332,31 @@ fn classify(letter: char) -> Class {
     }
 }
 
-/// Whether a character inside a word is none for its reader: soft hyphen, joiners, byte order mark.
+/// Whether a character inside a word is none for its reader: soft hyphen, space without width, joiners, marks of direction,
+/// byte order mark.
 const fn is_invisible(letter: char) -> bool {
     matches!(
         letter,
-        '\u{ad}' | '\u{200c}' | '\u{200d}' | '\u{2060}' | '\u{feff}'
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
     )
+}
+
+/// The ASCII letter or digit, in lower case, that a full-width one is; other characters as they are.
+fn full_width(letter: char) -> char {
+    let narrow = u32::from(letter)
+        .checked_sub(0xfee0)
+        .and_then(char::from_u32);
+    match narrow {
+        Some(narrow) if narrow.is_ascii_alphanumeric() => narrow.to_ascii_lowercase(),
+        _ => letter,
+    }
 }
 
 /// Gives the letters that `letter` counts as, whatever its case.
@@ -351,6 +369,7 @@ fn fold(letter: char, give: &mut impl FnMut(char)) {
         'ς' => give('σ'),
         'İ' | 'ı' => give('i'),
         'ſ' => give('s'),
+        '\u{ff10}'..='\u{ff5a}' => give(full_width(letter)),
         _ => letter.to_lowercase().for_each(give),
     }
 }
@@ -381,6 +400,9 @@ mod tests {
             ("warfarin", "warfarin"),
             ("warfarin", "(WARFARIN)"),
             ("warfarin", "war\u{ad}farin"),
+            ("warfarin", "war\u{200b}far\u{2069}in"),
+            ("warfarin", "Ｗａｒｆａｒｉｎ"),
+            ("r2d2", "Ｒ２Ｄ２"),
             ("warfarin", "x-warfarin_y"),
             ("über", "ÜBER uns"),
             ("leas*", "two LEASES"),
@@ -488,7 +510,8 @@ mod tests {
         let (matcher, _) = WordMatcher::compile([words.as_slice()]);
         for letter in '\u{80}'..=char::MAX {
             assert_eq!(matcher.class_of(letter), classify(letter), "{letter:?}");
-            if is_invisible(letter) || matches!(letter, 'ß' | 'ẞ' | 'ς' | 'İ' | 'ı' | 'ſ') {
+            let is_special = matches!(letter, 'ß' | 'ẞ' | 'ς' | 'İ' | 'ı' | 'ſ');
+            if is_invisible(letter) || is_special || full_width(letter) != letter {
                 continue;
             }
             assert_eq!(

@@ -15,6 +15,10 @@ pub const TESTS: &[Test] = &[
     ("hygiene::get_passes", get_passes),
     ("hygiene::other_paths_pass", other_paths_pass),
     (
+        "hygiene::web_sockets_are_told_to_come_by_post",
+        web_sockets_are_told_to_come_by_post,
+    ),
+    (
         "hygiene::forged_headers_change_nothing",
         forged_headers_change_nothing,
     ),
@@ -49,6 +53,24 @@ fn get_passes(case: &Case) {
     assert_eq!(done.status(), 404, "the backend's own answer");
     let done = case.send(Request::get(CHAT));
     assert_eq!(done.only().0, "gpu");
+}
+
+fn web_sockets_are_told_to_come_by_post(case: &Case) {
+    let ask = |path| {
+        let request = Request::get(path).header("connection", b"Upgrade");
+        case.send(request.header("upgrade", b"websocket"))
+    };
+    for path in [
+        "/v1/responses",
+        "/responses/",
+        "/backend-api/codex/Responses?x=1",
+    ] {
+        let done = ask(path);
+        assert_eq!(done.status(), 426, "{path}");
+        assert!(done.received.is_empty());
+    }
+    // Of other applications Envoy decides as it did.
+    assert_eq!(ask("/ws").status(), 403);
 }
 
 fn other_paths_pass(case: &Case) {

@@ -24,6 +24,9 @@ const LONGEST_S: f64 = 3600.0;
 /// The most retries that the filter asks for.
 const MOST_RETRIES: usize = 5;
 
+/// Paths, as a regular expression, whose APIs are also spoken by WebSocket.
+const WEB_SOCKET_PATHS: &str = "(?i)/(.*/)?(responses|realtime)/?";
+
 /// What tells a hosted provider about the client and the network between.
 const OF_CLIENTS: [&str; 14] = [
     "forwarded",
@@ -53,7 +56,7 @@ struct Kind {
 /// The routes of the virtual host, as YAML list items.
 pub fn render(plan: &Plan<'_>) -> String {
     let default = scalar(&plan.policy.default_cluster);
-    let mut out = String::new();
+    let mut out = web_sockets(&default);
     if plan.failover != Failover::Off {
         out.push_str(
             "# Where an attempt fails the next backend of the chain is asked, each once; who is alone has all of the client's time.\n\
@@ -90,6 +93,17 @@ pub fn render(plan: &Plan<'_>) -> String {
         out.push_str(&format!("    {DEFAULT_RETRY}\n"));
     }
     out
+}
+
+/// The route that lets WebSockets of LLM APIs through to the filter, which answers 426: only then do clients such as Codex go
+/// on by POST at once. Without it Envoy answers 403 before any filter.
+fn web_sockets(default: &str) -> String {
+    format!(
+        "# WebSockets of an LLM API: the filter tells the client to come by POST.\n\
+         - match:\n    safe_regex: {{regex: \"{WEB_SOCKET_PATHS}\"}}\n    \
+         headers: [{{name: upgrade, string_match: {{exact: websocket, ignore_case: true}}}}]\n  \
+         route: {{cluster: {default}, upgrade_configs: [{{upgrade_type: websocket}}]}}\n"
+    )
 }
 
 /// The request headers that no backend is to see, as items of a list: what was decided, how a client steers a filter that is
