@@ -167,7 +167,7 @@ fn models_are_listed(case: &Case) {
 fn unknown_model_is_refused(case: &Case) {
     for model in [
         "gpt-5",
-        "llama-3.1-8b-instant",
+        "llama-3.1-8b-instantly",
         "",
         "au\u{74}o:",
         "\u{1f600}",
@@ -184,4 +184,7 @@ fn unknown_model_is_refused(case: &Case) {
             Some("application/json")
         );
     }
+    // A name that a backend serves is known.
+    let done = case.chat(&ask("llama-3.1-8b-instant", "hi"));
+    assert_eq!(done.told("model"), Some("llama-3.1-8b"));
 }
