@@ -264,6 +264,7 @@ fn selecting(criterion: &mut Criterion) {
                 incumbent: None,
                 stickiness: 0.0,
                 preferred: None,
+                prefers: &[],
                 explore: None,
                 observed: &[],
                 draw: 0.0,

@@ -6,9 +6,11 @@
 //! they are to be tried, the one that the body is written for, how many attempts there were, how many bytes were put before
 //! the path (`v` behind it where they stand in for `/v1`), the length of the body as it was decided on (`-` where it states
 //! none), the policy that decided (its mark, and the plugin configuration under which it is published), when the client's
-//! time is over, and how many tokens have to be written before the client sees anything.
+//! time is over, how many tokens have to be written before the client sees anything, and two flags in one digit: 1 where the
+//! backend's own credentials are put in, 2 where headers of the client are kept for later attempts. Behind them may stand how
+//! many tokens of answer the body allows and how many its input has, where the former is cut down for models that write less.
 
-use crate::registry::{Backend, BackendId, Registry};
+use crate::registry::{AnswerBound, Backend, BackendId, Registry};
 
 /// How a request gets to another backend when an attempt fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,6 +127,12 @@ pub struct Chain {
     pub origin: Origin,
     /// How long the client waits.
     pub patience: Patience,
+    /// Whether the backend's own credentials are put in.
+    pub own_credentials: bool,
+    /// Whether headers of the client are kept for later attempts.
+    pub withholds: bool,
+    /// How long an answer the body allows as the decision left it, where that is cut down for models that write less.
+    pub answer: Option<AnswerBound>,
 }
 
 /// How long a client waits for the first byte of its answer.
@@ -186,6 +194,9 @@ impl Chain {
             content_length,
             origin,
             patience,
+            own_credentials: true,
+            withholds: false,
+            answer: None,
         }
     }
 
@@ -220,6 +231,17 @@ impl Chain {
             text.push(';');
             push_decimal(&mut text, number);
         }
+        text.push(';');
+        push_decimal(
+            &mut text,
+            u64::from(self.own_credentials) + 2 * u64::from(self.withholds),
+        );
+        if let Some(answer) = self.answer {
+            for number in [answer.most_tokens, answer.window_tokens] {
+                text.push(';');
+                push_decimal(&mut text, u64::from(number));
+            }
+        }
         text
     }
 
@@ -233,7 +255,7 @@ impl Chain {
         let written_for = u32::from_str_radix(parts.next()?, 16).ok()?;
         let attempts = parts.next()?.parse().ok()?;
         let prefix = parts.next()?;
-        let chain = Chain {
+        let mut chain = Chain {
             written_for,
             attempts,
             path_prefix: prefix.strip_suffix('v').unwrap_or(prefix).parse().ok()?,
@@ -250,8 +272,20 @@ impl Chain {
                 until_ns: parts.next()?.parse().ok()?,
                 tokens: parts.next()?.parse().ok()?,
             },
+            own_credentials: false,
+            withholds: false,
+            answer: None,
             links,
         };
+        let flags: u8 = parts.next()?.parse().ok()?;
+        chain.own_credentials = flags & 1 != 0;
+        chain.withholds = flags & 2 != 0;
+        if let Some(most) = parts.next() {
+            chain.answer = Some(AnswerBound {
+                most_tokens: most.parse().ok()?,
+                window_tokens: parts.next()?.parse().ok()?,
+            });
+        }
         (!chain.links.is_empty() && parts.next().is_none()).then_some(chain)
     }
 
@@ -303,10 +337,18 @@ mod tests {
                 until_ns: 1_700_000_000_123_456_789,
                 tokens: 800,
             },
+            own_credentials: true,
+            withholds: false,
+            answer: None,
         };
         assert_eq!(Chain::parse(chain.to_text().as_bytes()).unwrap(), chain);
         assert!(chain.to_text().starts_with(&written(link("gpu"))));
         chain.content_length = Some(u64::MAX);
+        (chain.own_credentials, chain.withholds) = (false, true);
+        chain.answer = Some(AnswerBound {
+            most_tokens: 4096,
+            window_tokens: 17,
+        });
         chain.rotate();
         assert_eq!(chain.links, [0, 0xffff_ffff, link("gpu")]);
         let text = chain.to_text();
@@ -322,12 +364,12 @@ mod tests {
         for text in [
             "",
             ";",
-            ";0;0;0;-;0;0;0;0",
-            "zz.;0;0;0;-;0;0;0;0",
-            "1.;1;1;1;1;1;1;1",
-            "1.;1;1;1;1;1;1;1;1;1",
-            "1.;1;-1;0;0;0;0;0;0",
-            "1.;1;1;v;1;1;1;1;1",
+            ";0;0;0;-;0;0;0;0;0",
+            "zz.;0;0;0;-;0;0;0;0;0",
+            "1.;1;1;1;1;1;1;1;1",
+            "1.;1;1;1;1;1;1;1;1;1;1",
+            "1.;1;-1;0;0;0;0;0;0;0",
+            "1.;1;1;v;1;1;1;1;1;1",
         ] {
             assert_eq!(Chain::parse(text.as_bytes()), None, "{text}");
         }

@@ -1,7 +1,7 @@
 //! What was decided for a request, and why. Data only; choosing is `select`'s, ordering the steps `router`'s.
 
 use crate::classifier::Classification;
-use crate::registry::{Apis, BackendId, Capabilities, ModelId};
+use crate::registry::{AnswerBound, Apis, BackendId, Capabilities, ModelId};
 use crate::spending::Charge;
 
 /// What a candidate is expected to do for this request.
@@ -41,13 +41,6 @@ pub enum Ineligible {
         /// Tokens that the model has.
         window: u32,
     },
-    /// The request wants a longer answer than the model writes.
-    OutputTokens {
-        /// Tokens that the request wants.
-        needed: u32,
-        /// Tokens that the model writes at most.
-        most: u32,
-    },
     /// The backend lacks a tag that is required.
     LacksTag(String),
     /// Its last attempts failed, and others are up.
@@ -83,7 +76,6 @@ impl Ineligible {
             Ineligible::LacksApi(_) => "lacks_api",
             Ineligible::LacksCapability(_) => "lacks_capability",
             Ineligible::ContextWindow { .. } => "context_window",
-            Ineligible::OutputTokens { .. } => "output_tokens",
             Ineligible::LacksTag(_) => "lacks_tag",
             Ineligible::Down => "down",
             Ineligible::Ramp => "ramp",
@@ -114,9 +106,6 @@ impl std::fmt::Display for Ineligible {
             }
             Ineligible::ContextWindow { needed, window } => {
                 write!(f, "needs {needed} tokens, the context window has {window}")
-            }
-            Ineligible::OutputTokens { needed, most } => {
-                write!(f, "wants {needed} output tokens, the model writes {most}")
             }
             Ineligible::LacksTag(tag) => write!(f, "the backend has no tag `{tag}`"),
             Ineligible::Down => f.write_str("its last attempts failed"),
@@ -162,6 +151,8 @@ pub enum Reason {
     Explored,
     /// Its model is behind its least share of the decisions.
     MinShare,
+    /// It is not the best, but keeps every limit, and a rule prefers it.
+    Preferred,
 }
 
 impl Reason {
@@ -175,6 +166,7 @@ impl Reason {
             Reason::Kept => "kept",
             Reason::Explored => "explored",
             Reason::MinShare => "min_share",
+            Reason::Preferred => "preferred",
         }
     }
 }
@@ -204,6 +196,9 @@ pub struct Decision {
     pub classification: Option<Classification>,
     /// Estimated tokens of the input.
     pub input_tokens: u32,
+    /// How long an answer the client allows, where it is cut down to what the model that answers can write; `None` where
+    /// it says nothing, or named the model, which then is the judge.
+    pub answer: Option<AnswerBound>,
     /// How the client's steering was taken, one word each: the name of what was followed, or that name and `=ignored`.
     pub steering: Vec<String>,
     /// What was put on the accounts of budgets; empty where none limits the request.

@@ -156,14 +156,6 @@ impl Plugin {
     }
 }
 
-/// The backends that Envoy's configuration was written for, each with its cluster.
-fn rendered(policy: &Policy) -> Vec<(String, String)> {
-    let backends = policy.registry.backends.iter();
-    backends
-        .map(|backend| (backend.name.clone(), backend.cluster.clone()))
-        .collect()
-}
-
 /// A problem of the configuration as a whole.
 fn whole(message: &str) -> Problem {
     Problem {
@@ -257,11 +249,13 @@ impl Source<'_> {
         let policy = self.policy();
         let source = self.remote();
         let inline = policy.as_ref().map(|(policy, _)| policy);
+        let by_name = failover != Failover::Off;
+        let rendered = inline
+            .filter(|_| source.is_some())
+            .map(|policy| remote::Bounds::rendered(policy, by_name));
         let bounds = remote::Bounds {
             clusters: self.allowed_clusters(inline, source.is_some()),
-            backends: inline
-                .filter(|_| source.is_some() && failover != Failover::Off)
-                .map(rendered),
+            ..rendered.unwrap_or_default()
         };
         let (policy, policy_text) = policy?;
         Some(Plugin {

@@ -64,6 +64,9 @@ pub fn call(backend: &Backend, failover: Failover, origin: Origin) -> Call {
             content_length: Some(body.len() as u64),
             origin,
             patience: Patience::default(),
+            own_credentials: true,
+            withholds: false,
+            answer: None,
         };
         headers.push((CHAIN_HEADER, chain.to_text()));
     }

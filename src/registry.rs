@@ -250,6 +250,24 @@ pub struct Model {
     pub ability: Ability,
 }
 
+/// How long an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerBound {
+    /// The most tokens of the answer.
+    pub most_tokens: u32,
+    /// Tokens of the input that have to fit into the context window with it, estimated.
+    pub window_tokens: u32,
+}
+
+impl AnswerBound {
+    /// The most tokens that `model` can write, where that is less.
+    pub fn less_of(self, model: &Model) -> Option<u32> {
+        let room = model.context_window.saturating_sub(self.window_tokens);
+        let most = model.max_output_tokens.min(room).max(1);
+        (most < self.most_tokens).then_some(most)
+    }
+}
+
 /// One deployment of a model: an Envoy cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backend {
@@ -279,8 +297,10 @@ pub struct Backend {
     pub endpoint: Option<Endpoint>,
     /// A path that answers 200 while it is well.
     pub health: Option<String>,
-    /// What proves to it who is asking; `None` where the client's own headers do.
+    /// What proves to it who is asking; `None` where the client's own headers do, or nothing.
     pub credentials: Option<Credentials>,
+    /// Which of the client's own headers it sees.
+    pub client: ClientHeaders,
     /// How it scales to zero; `None` where it never does.
     pub cold: Option<Cold>,
     /// Which share of the conversations may go to it; `None` where all may.
@@ -340,6 +360,38 @@ pub struct Credentials {
     pub prefix: String,
     /// The environment variable that holds the secret.
     pub env: String,
+    /// How paths begin, besides those of the APIs that are routed, for whose requests it is put in too.
+    pub other_paths: Vec<String>,
+}
+
+impl Credentials {
+    /// Whether a request of no API that is routed gets them, by its path and query.
+    pub fn open_path(&self, path: &str) -> bool {
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let lower = path.to_ascii_lowercase();
+        // Whatever the server behind makes of it, it must not lead out of what is opened.
+        let is_plain = !["//", "/.", "%2e", "%2f", "%5c", "\\", ";"]
+            .iter()
+            .any(|part| lower.contains(part));
+        let below = |open: &String| {
+            path.strip_prefix(open.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || open.ends_with('/'))
+        };
+        is_plain && self.other_paths.iter().any(below)
+    }
+}
+
+/// Which of the client's own headers a backend sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientHeaders {
+    /// The client's credentials.
+    pub credentials: bool,
+    /// Who and where the client is, and what Envoy is.
+    pub address: bool,
+    /// Whether the policy itself says what of `credentials`.
+    pub credentials_stated: bool,
+    /// Whether the policy itself says what of `address`.
+    pub address_stated: bool,
 }
 
 /// All models and backends of a policy.

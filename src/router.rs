@@ -18,7 +18,7 @@ use crate::policy::envelope::Envelope;
 use crate::policy::profile::{Limit, Limits, Profile};
 use crate::policy::rules::{Ruling, rule};
 use crate::prompt::{Prompt, Turn};
-use crate::registry::{Backend, BackendId, ModelId};
+use crate::registry::{AnswerBound, Backend, BackendId, ModelId};
 use crate::request::{self, Format, Request};
 use crate::select::{Ask, Incumbent, NoCandidate, Selection, select};
 use crate::shares::Shares;
@@ -29,8 +29,8 @@ pub use asked::unknown;
 use bounds::Standing;
 pub use conversation::MAX_TURNS;
 use conversation::Step;
-use refuse::refuse;
 pub use refuse::reject;
+use refuse::{name_rules, refuse};
 pub use undecided::{named, unreadable};
 
 /// Routes requests. One per worker.
@@ -297,6 +297,7 @@ impl Router {
             }
             Err(NoCandidate { candidates }) => {
                 let mut rejection = refuse(policy, demand.profile, pinned, &candidates);
+                name_rules(policy, &ruling, &mut rejection);
                 rejection.rules = owned(&ruling.names);
                 (Outcome::Rejected(rejection), candidates)
             }
@@ -360,6 +361,7 @@ impl Router {
             classification: demand.steps.last().map(|step| &step.said),
             incumbent: None,
             stickiness: policy.traffic.stickiness,
+            prefers: &ruling.prefers,
             preferred: begins
                 .then(|| bounds::preferred(policy, &self.shares))
                 .flatten(),
@@ -446,6 +448,14 @@ fn decided(selection: Selection, demand: &Demand<'_>, standing: &Standing<'_>) -
         fallbacks: selection.fallbacks,
         classification: demand.steps.last().map(|step| step.said.clone()),
         input_tokens: demand.prompt.input_tokens,
+        answer: demand
+            .request
+            .max_tokens
+            .filter(|_| demand.pinned.is_none())
+            .map(|most_tokens| AnswerBound {
+                most_tokens,
+                window_tokens: demand.prompt.window_tokens,
+            }),
         steering: bounds::steering(
             demand.envelope,
             demand.pinned.is_some(),

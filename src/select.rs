@@ -18,6 +18,7 @@ use crate::classifier::Classification;
 use crate::decision::{Candidate, Estimate, Ineligible, Reason};
 use crate::live::Observed;
 use crate::policy::profile::{LIMIT_COUNT, Limit, Limits, Profile, Weights};
+use crate::policy::rules::Preference;
 use crate::registry::{Apis, Backend, BackendId, Capabilities, Model, ModelId, Registry};
 
 /// The most entries of a fallback chain. Envoy's retries are bounded far below it.
@@ -66,6 +67,8 @@ pub struct Ask<'a> {
     pub stickiness: f64,
     /// A model that is behind its least share: it is taken where it keeps every limit.
     pub preferred: Option<ModelId>,
+    /// What rules prefer: only those are chosen from that are such, of the first of these for which there is any.
+    pub prefers: &'a [&'a Preference],
     /// A number that picks one of those which are not the best but keep every limit, where one is to be tried.
     pub explore: Option<u64>,
     /// The conversation as a number from 0 up to but without 1: on which side of ramps it is.
@@ -93,6 +96,7 @@ impl Default for Ask<'_> {
             incumbent: None,
             stickiness: 0.0,
             preferred: None,
+            prefers: &[],
             explore: None,
             observed: &[],
             draw: 0.0,
@@ -171,7 +175,7 @@ pub fn select(
     judge.mark(&mut candidates);
     observed::mark(&mut candidates, &depths, &up, &Ineligible::Down);
     observed::mark(&mut candidates, &up, &choosable, &Ineligible::Ramp);
-    let Some((chosen, special)) = pick::pick(ask, &candidates) else {
+    let Some((chosen, special)) = pick::pick(registry, ask, &candidates) else {
         return Err(NoCandidate { candidates });
     };
     let reason = match (ask.pinned, able) {
@@ -223,9 +227,9 @@ fn estimate_all(registry: &Registry, profile: &Profile, ask: &Ask<'_>) -> Vec<Ca
             ineligible: find_obstacle(backend, model, profile, ask, expected as u32),
         });
     }
-    // A request that limits no answer fits where its expected answer fits. Where it fits nowhere so, the expectation may be
-    // wrong: then one token of room is enough.
-    if ask.max_tokens.is_none() && candidates.iter().all(|one| one.ineligible.is_some()) {
+    // A request fits where its expected answer fits. Where it fits nowhere so, the expectation may be wrong: then one token
+    // of room is enough.
+    if candidates.iter().all(|one| one.ineligible.is_some()) {
         for candidate in &mut candidates {
             if let (Some(backend), Some(model)) = (
                 registry.backend(candidate.backend),
@@ -267,18 +271,16 @@ fn find_obstacle(
     if !lacking.is_empty() {
         return Some(Ineligible::LacksCapability(lacking));
     }
-    let answer = ask.max_tokens.unwrap_or(expected_tokens).max(1);
+    // What the client allows beyond what there is room for is cut down for this model; one that it named judges itself.
+    let answer = match (ask.pinned, ask.max_tokens) {
+        (Some(_), Some(_)) => 1,
+        (_, most) => most.unwrap_or(u32::MAX).min(expected_tokens).max(1),
+    };
     let needed = ask.window_tokens.saturating_add(answer);
     if needed > model.context_window {
         return Some(Ineligible::ContextWindow {
             needed,
             window: model.context_window,
-        });
-    }
-    if answer > model.max_output_tokens && ask.max_tokens.is_some() {
-        return Some(Ineligible::OutputTokens {
-            needed: answer,
-            most: model.max_output_tokens,
         });
     }
     // Last, so that who is over its share can take the request otherwise: then it still follows in the chain.

@@ -11,7 +11,10 @@ use super::intake::{compile_on_unknown_model, compile_undecided};
 use super::names::ModelNames;
 use super::profile::{Limit, Limits, Profile, Weights};
 use super::provider::compile_provider;
-use super::reach::{check_cluster, compile_credentials, compile_endpoint, compile_health};
+use super::reach::{
+    check_cluster, compile_client, compile_credentials, compile_endpoint, compile_health,
+    fill_in_client_headers,
+};
 use super::shape::{Kind, Problems, check, join};
 use super::source;
 use super::suggest::{hint, quote};
@@ -220,11 +223,14 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             endpoint,
             health: compile_health(node, index, problems),
             credentials: compile_credentials(node, index, problems),
+            client: compile_client(node),
             cold: compile_cold(node, index, problems),
             ramp: compile_ramp(node, index, problems),
         }
     });
-    backends.collect()
+    let mut backends: Vec<Backend> = backends.collect();
+    fill_in_client_headers(&mut backends);
+    backends
 }
 
 fn compile_price(node: Option<&Node>) -> Price {

@@ -6,7 +6,7 @@ use super::compile_traffic::check_header_name;
 use super::conditions::{By, Pattern, Share, hash};
 use super::document::Node;
 use super::profile::Profile;
-use super::rules::{Rule, Then, When};
+use super::rules::{Preference, Rule, Then, When};
 use super::shape::{Problems, join};
 use super::suggest::{hint, quote};
 use super::words::WordMatcher;
@@ -207,12 +207,32 @@ fn compile_then(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
         let message = unknown("profile", name, &profiles);
         problems.add(at, format!("{path}.profile"), message);
     }
-    Then {
-        models: texts(node, "models")
+    let named = |node| {
+        texts(node, "models")
             .filter_map(|name| known.models.iter().position(|model| model.name == name))
             .map(|index| ModelId(index as u32))
-            .collect(),
+            .collect()
+    };
+    let prefer = node.get("prefer");
+    if let Some(prefer) = prefer {
+        let path = join(path, "prefer");
+        if prefer.members().is_empty() {
+            problems.add(
+                prefer.at,
+                path.as_str(),
+                "says nothing: state `models`, `tags` or both",
+            );
+        }
+        check_names(prefer, "models", "model", &path, &models, problems);
+        check_names(prefer, "tags", "tag", &path, &tags, problems);
+    }
+    Then {
+        models: named(node),
         tags: texts(node, "tags").map(str::to_owned).collect(),
+        prefer: prefer.map(|prefer| Preference {
+            models: named(prefer),
+            tags: texts(prefer, "tags").map(str::to_owned).collect(),
+        }),
         min_quality: number_of(node, "min_quality").map(|number| number as f32),
         profile: profile.map(str::to_owned),
         reject: text_of(node, "reject").map(str::to_owned),

@@ -39,7 +39,7 @@ pub mod verify;
 mod warming;
 pub mod words;
 
-use crate::registry::{BackendId, Registry};
+use crate::registry::{Backend, BackendId, Registry};
 pub use intake::{OnUnknownModel, Undecided, UndecidedReason};
 use names::ModelNames;
 use profile::Profile;
@@ -175,6 +175,21 @@ impl Policy {
     pub fn has_ramps(&self) -> bool {
         let mut backends = self.registry.backends.iter();
         backends.any(|one| one.ramp.is_some()) || self.profiles.iter().any(|one| one.ramp.is_some())
+    }
+
+    /// The backend of the default cluster; `None` where that is no backend's, or belongs to several that are not sent
+    /// the same.
+    pub fn default_backend(&self) -> Option<(BackendId, &Backend)> {
+        let backends = self.registry.backends.iter().enumerate();
+        let mut all = backends.filter(|(_, one)| one.cluster == self.default_cluster);
+        let (index, first) = all.next()?;
+        let is_alike = |(_, other): (usize, &Backend)| {
+            other.credentials == first.credentials
+                && other.client == first.client
+                && other.endpoint == first.endpoint
+        };
+        all.all(is_alike)
+            .then_some((BackendId(index as u32), first))
     }
 
     /// The profile with this name.

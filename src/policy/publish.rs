@@ -8,7 +8,7 @@ use super::shape::{Field, Kind, Shape};
 use super::{reach, source, source_calibration, source_rules, source_traffic, timeouts, warming};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
-const SHAPES: [&Shape; 21] = [
+const SHAPES: [&Shape; 22] = [
     &source::POLICY,
     &source::MODEL,
     &source_calibration::CALIBRATION,
@@ -27,6 +27,7 @@ const SHAPES: [&Shape; 21] = [
     &source_rules::RULE,
     &source_rules::WHEN,
     &source_rules::THEN,
+    &source_rules::PREFER,
     &source_traffic::TENANT,
     &source_traffic::STEERING,
     &source_traffic::BUDGET,

@@ -7,7 +7,7 @@ use super::compile::{at_of, text_of};
 use super::document::Node;
 use super::shape::{Field, Kind, Problems, Shape};
 use super::suggest::quote;
-use crate::registry::{Credentials, Endpoint};
+use crate::registry::{Backend, ClientHeaders, Credentials, Endpoint};
 
 /// `credentials` of a backend.
 pub const CREDENTIALS: Shape = Shape {
@@ -32,7 +32,38 @@ pub const CREDENTIALS: Shape = Shape {
             default: None,
             doc: "The environment variable of Envoy that holds the secret.",
         },
+        Field {
+            name: "other_paths",
+            kind: Kind::List {
+                of: &Kind::Text,
+                min: 0,
+            },
+            default: Some(
+                "none: other paths, such as those of files, are not opened to every client",
+            ),
+            doc: "How paths begin, such as `/v1/audio/`, for whose requests it is put in as well where they go to this backend as the default cluster. Those of the APIs that are routed need not be named.",
+        },
     ],
+};
+
+const PASS_OR_STRIP: Kind = Kind::Choice(&["pass", "strip"]);
+
+/// `client_credentials` of a backend.
+pub const CLIENT_CREDENTIALS_FIELD: Field = Field {
+    name: "client_credentials",
+    kind: PASS_OR_STRIP,
+    default: Some(
+        "`strip` where it has `credentials`; else `pass`, unless backends without `credentials` belong to more than one party: each host with `https` is one, and all others together are one",
+    ),
+    doc: "Whether it sees the credentials that the client sent: `authorization`, `x-api-key`, `cookie` and the like.",
+};
+
+/// `client_address` of a backend.
+pub const CLIENT_ADDRESS_FIELD: Field = Field {
+    name: "client_address",
+    kind: PASS_OR_STRIP,
+    default: Some("`strip` where it has `credentials` or an `endpoint`, else `pass`"),
+    doc: "Whether it sees who and where the client is: `x-forwarded-*`, `x-envoy-*` and the like.",
 };
 
 /// Headers that carry what a request is; a secret in one of them would break it.
@@ -185,11 +216,57 @@ pub(super) fn compile_credentials(
     {
         complain("prefix", prefix, "cannot stand in a header");
     }
+    let paths = node.get("other_paths").map_or(&[][..], Node::items);
+    let paths: Vec<&str> = paths.iter().filter_map(Node::text).collect();
+    for path in &paths {
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            complain("other_paths", path, "is not a path");
+        }
+    }
     Some(Credentials {
         header: header.to_owned(),
         prefix: prefix.to_owned(),
         env: env.to_owned(),
+        other_paths: paths.into_iter().map(str::to_owned).collect(),
     })
+}
+
+/// Compiles `client_credentials` and `client_address` of a backend, as far as it says so itself.
+pub(super) fn compile_client(node: &Node) -> ClientHeaders {
+    let stated = |name| text_of(node, name).map(|word| word == "pass");
+    let (credentials, address) = (stated("client_credentials"), stated("client_address"));
+    ClientHeaders {
+        credentials: credentials.unwrap_or_default(),
+        address: address.unwrap_or_default(),
+        credentials_stated: credentials.is_some(),
+        address_stated: address.is_some(),
+    }
+}
+
+/// Whose a backend is, as far as its endpoint says: a host that is reached by TLS is somebody's own, all else is taken for
+/// the operator's house.
+pub(super) fn party(backend: &Backend) -> Option<&str> {
+    let endpoint = backend.endpoint.as_ref()?;
+    endpoint.tls.then_some(endpoint.host.as_str())
+}
+
+/// Fills in what the backends themselves do not say of the client's headers. A client's key is one party's: where several
+/// could get it, nobody does unless the policy says so.
+pub(super) fn fill_in_client_headers(backends: &mut [Backend]) {
+    let open = backends.iter().filter(|one| one.credentials.is_none());
+    let mut parties = open.map(party);
+    let first = parties.next();
+    let is_one = first.is_none_or(|first| parties.all(|other| other == first));
+    for backend in backends {
+        let has_own = backend.credentials.is_some();
+        let client = &mut backend.client;
+        if !client.credentials_stated {
+            client.credentials = !has_own && is_one;
+        }
+        if !client.address_stated {
+            client.address = !has_own && backend.endpoint.is_none();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::words::{FoundWords, WordMatcher};
 use crate::classifier::{Classification, Domain, Task};
 use crate::language::Language;
 use crate::prompt::Turn;
-use crate::registry::ModelId;
+use crate::registry::{Backend, ModelId};
 use crate::request::{Message, Role};
 use crate::sensitivity::Sensitivity;
 
@@ -69,12 +69,31 @@ pub struct Then {
     pub models: Vec<ModelId>,
     /// Tags that a backend must have.
     pub tags: Vec<String>,
+    /// What is chosen where it meets everything else.
+    pub prefer: Option<Preference>,
     /// The least probability of a correct answer.
     pub min_quality: Option<f32>,
     /// Name of the profile that is used.
     pub profile: Option<String>,
     /// The request is refused with this message.
     pub reject: Option<String>,
+}
+
+/// What a rule would have, where that is to be had.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Preference {
+    /// One of these models, if not empty.
+    pub models: Vec<ModelId>,
+    /// A backend with all of these tags.
+    pub tags: Vec<String>,
+}
+
+impl Preference {
+    /// Whether `backend` is such.
+    pub fn is_met_by(&self, backend: &Backend) -> bool {
+        (self.models.is_empty() || self.models.contains(&backend.model))
+            && self.tags.iter().all(|tag| backend.tags.contains(tag))
+    }
 }
 
 /// What rules look at in a request.
@@ -115,6 +134,10 @@ pub struct Ruling<'p> {
     pub models: &'p [ModelId],
     /// Tags that a backend must have.
     pub tags: Vec<&'p str>,
+    /// What is preferred, in the order of the rules.
+    pub prefers: Vec<&'p Preference>,
+    /// The rules that leave only some backends: each demands tags, or is the one whose models count.
+    pub demanding: Vec<&'p Rule>,
     /// The least probability of a correct answer.
     pub min_quality: Option<f32>,
     /// Name of the profile that is used instead of the one asked for.
@@ -254,6 +277,22 @@ impl When {
         sum >= self.least_domain()
     }
 
+    /// Whether a request can be such that this and `other` hold: `false` only where that is certain.
+    pub fn can_meet(&self, other: &When) -> bool {
+        fn meet<T: PartialEq>(left: &[T], right: &[T]) -> bool {
+            left.is_empty() || right.is_empty() || left.iter().any(|one| right.contains(one))
+        }
+        let least = |one: &When| one.min_difficulty.unwrap_or(f32::NEG_INFINITY);
+        let most = |one: &When| one.max_difficulty.unwrap_or(f32::INFINITY);
+        meet(&self.tasks, &other.tasks)
+            && meet(&self.users, &other.users)
+            && meet(&self.asked, &other.asked)
+            && meet(&self.tenants, &other.tenants)
+            && meet(&self.languages, &other.languages)
+            && least(self) <= most(other)
+            && least(other) <= most(self)
+    }
+
     /// Whether this holds whenever `other` does.
     pub fn covers(&self, other: &When) -> bool {
         fn within<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
@@ -317,8 +356,12 @@ pub fn rule<'p>(rules: &'p [Rule], facts: &Facts<'_>) -> Ruling<'p> {
             ruling.reject = Some(message);
             counts = true;
         }
+        let (before, tagged) = (ruling.models.len(), !then.tags.is_empty());
         if !facts.pinned {
             counts |= apply_to_choice(then, &mut ruling);
+        }
+        if tagged || ruling.models.len() > before {
+            ruling.demanding.push(rule);
         }
         if counts {
             ruling.names.push(&rule.name);
@@ -332,6 +375,10 @@ fn apply_to_choice<'p>(then: &'p Then, ruling: &mut Ruling<'p>) -> bool {
     let mut counts = false;
     if ruling.models.is_empty() && !then.models.is_empty() {
         ruling.models = &then.models;
+        counts = true;
+    }
+    if let Some(preference) = &then.prefer {
+        ruling.prefers.push(preference);
         counts = true;
     }
     if let (None, Some(profile)) = (ruling.profile, &then.profile) {

@@ -186,6 +186,12 @@ pub const THEN: Shape = Shape {
             "Tags that a backend must have. They hold for fallbacks too and never give way.",
         ),
         optional(
+            "prefer",
+            Kind::Object(&PREFER),
+            "nothing",
+            "What is chosen as long as it meets everything else, and gives way where nothing does: the rules' `models` and `tags`, what the request needs, and the limits of the profile. Of several rules the first counts that can be followed.",
+        ),
+        optional(
             "min_quality",
             FRACTION,
             "that of the profile",
@@ -202,6 +208,32 @@ pub const THEN: Shape = Shape {
             Kind::Text,
             "it is not refused",
             "The request is refused with 403 and this message.",
+        ),
+    ],
+};
+
+/// `prefer` of a rule's `then`.
+pub const PREFER: Shape = Shape {
+    name: "prefer",
+    doc: "Models, tags or both: of what is stated all must hold. Where no backend that may take the request is such, the rule says nothing; it never refuses a request.",
+    fields: &[
+        optional(
+            "models",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "any",
+            "One of these models.",
+        ),
+        optional(
+            "tags",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "none",
+            "Tags of the backend, all of them.",
         ),
     ],
 };

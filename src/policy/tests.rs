@@ -286,6 +286,7 @@ fn rules_that_never_count_are_a_warning() {
     let (_, warnings) = Policy::check(&text).unwrap();
     let found: Vec<String> = warnings.iter().map(Problem::to_string).collect();
     let expected = [
+        "rules[1].then: can never be met together with `all code`: no backend is what both demand, so that requests which both match are refused; what may give way belongs into `prefer`",
         "rules[1].then.models: never counts: `all code` comes first and matches whenever this rule does",
         "rules[3]: never counts: `no cards` comes first and refuses every such request",
     ];

@@ -8,6 +8,7 @@ use super::compile_ability::find_published;
 use super::document::Node;
 use super::intake::check_undecided;
 use super::profile::{Limit, Profile};
+use super::reach::party;
 use super::shape::{Problems, join};
 use super::suggest::{nearest, quote};
 use super::validate_prices::validate_prices;
@@ -22,6 +23,7 @@ pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>
     check_backends(policy, root, warnings);
     check_reach(policy, root, warnings);
     validate_prices(policy, root, warnings);
+    check_client_credentials(policy, root, warnings);
     for member in root.get("profiles").into_iter().flat_map(Node::members) {
         if let Some(profile) = policy.find_profile(&member.name) {
             let path = join("profiles", &member.name);
@@ -83,6 +85,34 @@ fn check_backends(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
             );
             warnings.add(node.at, format!("backends[{index}]"), message);
         }
+    }
+}
+
+/// Warns where clients' own credentials could be meant for several parties, and so go to none.
+fn check_client_credentials(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    let is_open = |one: &Backend| one.credentials.is_none();
+    let backends = &policy.registry.backends;
+    let nodes = root.get("backends").map_or(&[][..], Node::items);
+    let is_withheld =
+        |one: &Backend| is_open(one) && !one.client.credentials && !one.client.credentials_stated;
+    let mut parties: Vec<&str> = Vec::new();
+    for backend in backends.iter().filter(|one| is_open(one)) {
+        let party = party(backend).unwrap_or("the operator's own hosts");
+        if !parties.contains(&party) {
+            parties.push(party);
+        }
+    }
+    let withheld = backends.iter().zip(nodes).enumerate();
+    if let Some((index, (backend, node))) =
+        withheld.into_iter().find(|(_, (one, _))| is_withheld(one))
+    {
+        let message = format!(
+            "{} has no `credentials`, and the client's own are not sent to it, since backends without `credentials` are at {}: \
+             say `client_credentials: pass` where clients' keys belong, `strip` elsewhere",
+            quote(&backend.name),
+            parties.join(", "),
+        );
+        warnings.add(node.at, format!("backends[{index}]"), message);
     }
 }
 

@@ -15,6 +15,8 @@ const HARD: f32 = 0.0;
 /// Adds every warning about rules that an earlier rule makes idle, about pinned models, and about weak ones.
 pub(super) fn check_rules(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     let nodes = root.get("rules").map_or(&[][..], Node::items);
+    // Those before that are not refused away.
+    let mut counting: Vec<&Rule> = Vec::new();
     for (index, (rule, node)) in policy.rules.iter().zip(nodes).enumerate() {
         let path = format!("rules[{index}]");
         let earlier = || {
@@ -38,6 +40,8 @@ pub(super) fn check_rules(policy: &Policy, root: &Node, warnings: &mut Problems<
         check_shadowed(rule, &earlier, then, &path, warnings);
         check_pinned(policy, rule, then, &path, warnings);
         check_strength(policy, rule, then, &path, warnings);
+        check_together(policy, rule, &counting, then, &path, warnings);
+        counting.push(rule);
     }
 }
 
@@ -56,6 +60,32 @@ fn check_words(rule: &Node, path: &str, warnings: &mut Problems<'_>) {
     }
 }
 
+/// Warns where no backend meets this rule and an earlier one that can match the same request: both never give way, so that
+/// such requests are refused for ever. (That nobody meets this one alone is another warning.)
+fn check_together(
+    policy: &Policy,
+    rule: &Rule,
+    before: &[&Rule],
+    then: &Node,
+    path: &str,
+    warnings: &mut Problems<'_>,
+) {
+    let demands = |one: &Rule| one.then.reject.is_none() && is_possible(policy, &[one]);
+    if !demands(rule) {
+        return;
+    }
+    for earlier in before.iter().filter(|one| demands(one)) {
+        if earlier.when.can_meet(&rule.when) && !is_possible(policy, &[earlier, rule]) {
+            let message = format!(
+                "can never be met together with {}: no backend is what both demand, so that requests which both match are refused; \
+                 what may give way belongs into `prefer`",
+                quote(&earlier.name)
+            );
+            warnings.add(then.at, format!("{path}.then"), message);
+        }
+    }
+}
+
 /// Whether a letter is of a script without blanks: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
 const fn is_without_blanks(letter: char) -> bool {
     matches!(
@@ -63,6 +93,20 @@ const fn is_without_blanks(letter: char) -> bool {
         '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
             | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}'
     )
+}
+
+/// Whether any backend is what these rules demand; the models and the profile of the first that has some count.
+fn is_possible(policy: &Policy, rules: &[&Rule]) -> bool {
+    let mut models = rules.iter().map(|rule| &rule.then.models);
+    let models = models.find(|models| !models.is_empty());
+    let profile = rules.iter().find_map(|rule| rule.then.profile.as_deref());
+    let profile = profile.and_then(|name| policy.find_profile(name));
+    let tags = rules.iter().map(|rule| &rule.then.tags);
+    let tags: Vec<&String> = tags.chain(profile.map(|one| &one.tags)).flatten().collect();
+    policy.registry.backends.iter().any(|backend| {
+        models.is_none_or(|models| models.contains(&backend.model))
+            && tags.iter().all(|tag| backend.tags.contains(tag))
+    })
 }
 
 /// Warns of consequences that one of `earlier`, which match whenever `rule` does, takes away.

@@ -3,18 +3,19 @@
 //! Pure: the clock, what is in force and what was answered enter as arguments; the filter asks, keeps and publishes. Signature
 //! before everything else, so that nothing of a stranger's document is ever read.
 
+mod bounds;
 pub mod poll;
 mod refusal;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
 
+pub use bounds::Bounds;
 pub use refusal::Refusal;
 
 use crate::policy::Policy;
 use crate::policy::revision::may_follow;
 use crate::policy::verify::{self, PublicKey};
-use crate::registry::Backend;
 
 /// The response header with the signature of the body; see [`verify::verify`].
 pub const SIGNATURE_HEADER: &str = "x-pointsman-signature";
@@ -69,44 +70,6 @@ pub struct InForce<'a> {
     pub revision: Option<u64>,
 }
 
-/// Where requests can be sent, whatever a document says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Bounds {
-    /// The clusters; any where there is no list.
-    pub clusters: Option<Vec<String>>,
-    /// The backends, each with its cluster; any where there is no list. With failover Envoy's own configuration was written
-    /// for these names: it picks clusters by them.
-    pub backends: Option<Vec<(String, String)>>,
-}
-
-impl Bounds {
-    /// Whether `policy` keeps to them.
-    ///
-    /// # Errors
-    /// [`Refusal::Cluster`] or [`Refusal::Backend`] with the first one that is not allowed.
-    pub fn check(&self, policy: &Policy) -> Result<(), Refusal> {
-        if let Some(allowed) = &self.clusters {
-            check_clusters(policy, allowed)?;
-        }
-        let Some(allowed) = &self.backends else {
-            return Ok(());
-        };
-        let is_known = |backend: &&Backend| {
-            allowed
-                .iter()
-                .any(|(name, cluster)| *name == backend.name && *cluster == backend.cluster)
-        };
-        let mut backends = policy.registry.backends.iter();
-        match backends.find(|backend| !is_known(backend)) {
-            Some(backend) => Err(Refusal::Backend {
-                name: backend.name.clone(),
-                cluster: backend.cluster.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-}
-
 /// What to do about an answer. Requests can be sent within `bounds` only, whatever a document says.
 pub fn judge(
     source: &Source,
@@ -140,8 +103,8 @@ fn take(
         return Ok(None);
     }
     let text = std::str::from_utf8(answer.body).map_err(|_| Refusal::NotUtf8)?;
-    let policy = Policy::compile(text)?;
-    bounds.check(&policy)?;
+    let mut policy = Policy::compile(text)?;
+    bounds.bind(&mut policy)?;
     may_follow(policy.revision, in_force.revision)?;
     Ok(Some(policy))
 }

@@ -44,6 +44,13 @@ pub enum Refusal {
         /// Its cluster.
         cluster: String,
     },
+    /// A backend whose credentials or place are others than Envoy's configuration pairs it with.
+    Pair {
+        /// The backend.
+        backend: String,
+        /// The field that differs.
+        field: &'static str,
+    },
     /// Older than what is in force.
     Outdated(Outdated),
     /// The host could not keep it.
@@ -64,6 +71,7 @@ impl Refusal {
             Refusal::NotUtf8 | Refusal::Invalid(_) => "invalid",
             Refusal::Cluster { .. } => "cluster_not_allowed",
             Refusal::Backend { .. } => "backend_not_rendered",
+            Refusal::Pair { .. } => "pair_not_rendered",
             Refusal::Outdated(_) => "outdated",
             Refusal::NotKept => "not_kept",
         }
@@ -109,6 +117,12 @@ impl fmt::Display for Refusal {
                 "the policy has the backend {} in the cluster {}, for which failover was not rendered: render anew, or leave it out",
                 quote(name),
                 quote(cluster)
+            ),
+            Refusal::Pair { backend, field } => write!(
+                f,
+                "the policy gives the backend {} another {} than was rendered for it: render anew, or leave the field out",
+                quote(backend),
+                quote(field)
             ),
             Refusal::Outdated(outdated) => write!(f, "the policy {outdated}"),
             Refusal::NotKept => f.write_str("the policy cannot be written to shared data"),

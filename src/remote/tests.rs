@@ -34,7 +34,7 @@ fn signed_source() -> Source {
 fn allowed() -> Bounds {
     Bounds {
         clusters: Some(CLUSTERS.map(str::to_owned).to_vec()),
-        backends: None,
+        ..Bounds::default()
     }
 }
 
@@ -152,14 +152,12 @@ fn every_refusal_has_its_word_and_its_line() {
 
 #[test]
 fn with_failover_a_policy_keeps_to_the_backends_that_were_rendered() {
+    let rendered = Policy::compile(POLICY).unwrap();
     let bounds = Bounds {
-        backends: Some(
-            [("cpu-1", "cluster-cpu"), ("gpu-1", "cluster-gpu")]
-                .map(|(name, cluster)| (name.to_owned(), cluster.to_owned()))
-                .to_vec(),
-        ),
-        ..allowed()
+        clusters: allowed().clusters,
+        ..Bounds::rendered(&rendered, true)
     };
+    assert_eq!(bounds.bind(&mut rendered.clone()), Ok(()));
     let judged = |text: &str| {
         let in_force = InForce {
             text: b"",
@@ -167,32 +165,129 @@ fn with_failover_a_policy_keeps_to_the_backends_that_were_rendered() {
         };
         judge(&source(), &bounds, in_force, ok(text))
     };
+    let renamed = POLICY.replace(
+        r#""name": "lpu-1""#,
+        r#""name": "lpu-2", "cluster": "cluster-lpu""#,
+    );
+    let renamed = renamed.replacen(
+        r#""cluster": "cluster-lpu", "cluster": "cluster-lpu""#,
+        r#""cluster": "cluster-lpu""#,
+        1,
+    );
     assert_eq!(
-        refused(judged(POLICY)),
+        refused(judged(&renamed)),
         (
             "backend_not_rendered",
-            "the policy has the backend `lpu-1` in the cluster `cluster-lpu`, for which failover was not rendered: render anew, or leave it out".into()
+            "the policy has the backend `lpu-2` in the cluster `cluster-lpu`, for which failover was not rendered: render anew, or leave it out".into()
         )
     );
-    let two = Policy::compile(POLICY).unwrap();
-    let known = Bounds {
-        backends: Some(
-            two.registry
-                .backends
-                .iter()
-                .map(|one| (one.name.clone(), one.cluster.clone()))
-                .collect(),
-        ),
-        ..allowed()
-    };
-    assert_eq!(known.check(&two), Ok(()));
     // The same backend in another cluster is another one to Envoy.
     let moved = POLICY.replace("cluster-lpu", "cluster-cpu");
-    let moved = Policy::compile(&moved).unwrap();
-    assert_eq!(
-        known.check(&moved).unwrap_err().code(),
-        "backend_not_rendered"
+    let moved = bounds.bind(&mut Policy::compile(&moved).unwrap());
+    assert_eq!(moved.unwrap_err().code(), "backend_not_rendered");
+}
+
+/// `POLICY` with members in the backends that are named.
+fn paired(members: &[(&str, &str)]) -> Policy {
+    let mut text = POLICY.to_owned();
+    for (backend, fields) in members {
+        let name = format!("\"name\": \"{backend}\",");
+        text = text.replace(&name, &format!("{name} {fields},"));
+    }
+    Policy::compile(&text).unwrap()
+}
+
+#[test]
+fn credentials_and_places_are_those_that_were_rendered() {
+    let own = r#""credentials": {"env": "A"}, "endpoint": "https://a.example/x""#;
+    let other =
+        r#""credentials": {"env": "B", "header": "x-api-key"}, "endpoint": "https://b.example""#;
+    let rendered = paired(&[("gpu-1", own), ("cpu-1", other)]);
+    let refusal = |by_name: bool, members: &[(&str, &str)]| {
+        let bounds = Bounds::rendered(&rendered, by_name);
+        let refusal = bounds.bind(&mut paired(members)).unwrap_err();
+        assert_eq!(refusal.code(), "pair_not_rendered");
+        refusal.to_string()
+    };
+    for by_name in [true, false] {
+        for (field, members) in [
+            ("credentials.env", r#""credentials": {"env": "B"}"#),
+            (
+                "credentials.header",
+                r#""credentials": {"env": "A", "header": "x-key"}"#,
+            ),
+            (
+                "credentials.prefix",
+                r#""credentials": {"env": "A", "prefix": "Key "}"#,
+            ),
+            (
+                "credentials.other_paths",
+                r#""credentials": {"env": "A", "other_paths": ["/v1/files"]}"#,
+            ),
+            ("endpoint", r#""endpoint": "https://b.example""#),
+            ("endpoint", r#""endpoint": "https://a.example/y""#),
+            ("client_credentials", r#""client_credentials": "pass""#),
+            ("client_address", r#""client_address": "pass""#),
+        ] {
+            assert_eq!(
+                refusal(by_name, &[("gpu-1", members)]),
+                format!(
+                    "the policy gives the backend `gpu-1` another `{field}` than was rendered for it: render anew, or leave the field out"
+                ),
+            );
+        }
+        // Another host behind the same path: without failover that of the cluster stays.
+        let other_host = [("gpu-1", r#""endpoint": "http://b.example/x""#)];
+        match by_name {
+            true => assert!(refusal(true, &other_host).contains("`endpoint`")),
+            false => {
+                let mut document = paired(&other_host);
+                let bounds = Bounds::rendered(&rendered, false);
+                assert_eq!(bounds.bind(&mut document), Ok(()));
+                assert_eq!(document.registry, rendered.registry);
+            }
+        }
+        // Those of another backend, and of one that has none.
+        for (backend, members) in [("gpu-1", other), ("cpu-1", own), ("lpu-1", own)] {
+            refusal(by_name, &[(backend, members)]);
+        }
+    }
+}
+
+#[test]
+fn what_a_document_leaves_out_is_what_was_rendered() {
+    let own = r#""credentials": {"env": "A"}, "endpoint": "https://a.example/x""#;
+    let rendered = paired(&[
+        ("gpu-1", own),
+        ("cpu-1", r#""client_credentials": "strip""#),
+    ]);
+    for by_name in [true, false] {
+        let bounds = Bounds::rendered(&rendered, by_name);
+        for mut document in [paired(&[]), paired(&[("gpu-1", own)]), rendered.clone()] {
+            assert_eq!(bounds.bind(&mut document), Ok(()));
+            assert_eq!(document.registry, rendered.registry);
+        }
+    }
+    // Without failover a backend of another name has what its cluster was rendered with, and nothing else.
+    let bounds = Bounds::rendered(&rendered, false);
+    let text = POLICY.replace("\"gpu-1\"", "\"gpu-9\"");
+    let mut document = Policy::compile(&text).unwrap();
+    assert_eq!(bounds.bind(&mut document), Ok(()));
+    let new = document
+        .registry
+        .backends
+        .iter()
+        .find(|one| one.name == "gpu-9");
+    assert_eq!(new.unwrap().credentials.as_ref().unwrap().env, "A");
+    let text = text.replace(
+        "\"name\": \"gpu-9\",",
+        "\"name\": \"gpu-9\", \"credentials\": {\"env\": \"Z\"},",
     );
+    let refused = bounds.bind(&mut Policy::compile(&text).unwrap());
+    assert_eq!(refused.unwrap_err().code(), "pair_not_rendered");
+    let stranger = text.replace("cluster-gpu", "cluster-nobodys");
+    let refused = bounds.bind(&mut Policy::compile(&stranger).unwrap());
+    assert_eq!(refused.unwrap_err().code(), "pair_not_rendered");
 }
 
 #[test]

@@ -18,6 +18,7 @@
 //! | number too large | the largest there is, of answers what the API allows; negative: no limit |
 //! | cut off (`complete` false) | what is whole counts; of what is cut only texts do, up to the cut |
 
+mod answer_bounds;
 mod anthropic_messages;
 mod bounds;
 mod content;

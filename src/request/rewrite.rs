@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Request, UsageSlot};
+use super::{Request, UsageSlot, answer_bounds};
 
 /// A change to the start of a body: its first `replace` bytes become `with`; the rest stays as it is.
 ///
@@ -120,6 +120,20 @@ pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool
     }
     splices.sort_by_key(|one| one.span.start);
     splices
+}
+
+/// Adds to `splices` what makes every bound of the answer that is more than `most` tokens that many; as far as it stands in
+/// `start`.
+pub fn cut_down(start: &[u8], most: u32, splices: &mut Vec<Splice>) {
+    let Some(inside) = after_brace(start) else {
+        return;
+    };
+    let over = answer_bounds::find_over(start, inside - 1, most).into_iter();
+    splices.extend(over.map(|span| Splice {
+        span,
+        with: most.to_string().into_bytes(),
+    }));
+    splices.sort_by_key(|one| one.span.start);
 }
 
 /// Asks for usage: in `first`, which is put before all fields, where there is no `slot`, else in its place.

@@ -3,6 +3,7 @@
 use crate::decision::{Candidate, Ineligible, MODEL_NOT_FOUND, Rejection};
 use crate::policy::Policy;
 use crate::policy::profile::Profile;
+use crate::policy::rules::Ruling;
 use crate::policy::suggest::quote;
 use crate::registry::{Capabilities, ModelId};
 
@@ -26,11 +27,6 @@ pub fn refuse(
             format!(
                 "the request needs about {needed} tokens; the context window of {who} has at most {window}"
             ),
-        ),
-        Some(Ineligible::OutputTokens { needed, most }) => reject(
-            400,
-            "invalid_value",
-            format!("max_tokens is {needed}; {who} writes at most {most}"),
         ),
         Some(Ineligible::LacksCapability(_)) => lacks_capability(&who, candidates),
         Some(Ineligible::LacksTag(tag)) => reject(
@@ -61,6 +57,34 @@ pub fn refuse(
     }
 }
 
+/// Says which rules leave nothing together, where it is they that do.
+pub fn name_rules(policy: &Policy, ruling: &Ruling<'_>, rejection: &mut Rejection) {
+    if rejection.code != "no_eligible_backend" || ruling.demanding.len() < 2 {
+        return;
+    }
+    let demands = ruling.demanding.iter().map(|rule| {
+        let mut demand = quote(&rule.name);
+        let models = rule.then.models.iter();
+        let models = models.filter_map(|id| policy.registry.model(*id));
+        let models = models.map(|model| ("model", model.name.as_str()));
+        let tags = rule.then.tags.iter().map(|tag| ("tag", tag.as_str()));
+        // Of several rules the models of the first count.
+        let is_first = rule.then.models == ruling.models;
+        let all: Vec<String> = models
+            .filter(|_| is_first)
+            .chain(tags)
+            .map(|(what, name)| format!("{what} {}", quote(name)))
+            .collect();
+        demand.push_str(&format!(" ({})", all.join(", ")));
+        demand
+    });
+    let demands: Vec<String> = demands.collect();
+    rejection.message = format!(
+        "no backend that may take the request meets the policy's rules together: {}",
+        demands.join(" and ")
+    );
+}
+
 /// The least that is lacking somewhere.
 fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
     let lacking = candidates.iter().filter_map(|one| match one.ineligible {
@@ -84,7 +108,6 @@ fn progress(obstacle: &Ineligible) -> (u8, u32) {
         Ineligible::LacksTag(_) => (3, 0),
         Ineligible::LacksCapability(_) => (4, 0),
         Ineligible::ContextWindow { window, .. } => (5, *window),
-        Ineligible::OutputTokens { most, .. } => (6, *most),
         Ineligible::Down
         | Ineligible::Ramp
         | Ineligible::BelowQuality { .. }

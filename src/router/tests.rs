@@ -114,8 +114,13 @@ fn what_no_model_can_do_is_refused() {
 
 #[test]
 fn what_fits_nowhere_is_refused() {
-    let policy = demo();
-    let window = rejection(&policy, r#""model": "auto", "max_tokens": 2000000,"#);
+    let policy = Policy::compile(crate::stream::testing::POLICY).unwrap();
+    let long = "word ".repeat(120_000);
+    let system = format!(r#"{{"role": "system", "content": "{long}"}}"#);
+    let body = body("").replace("\"messages\": [", &format!("\"messages\": [{system}, "));
+    let Outcome::Rejected(window) = route(&policy, &body) else {
+        panic!("routed");
+    };
     assert_eq!(
         (window.status, window.code),
         (400, "context_length_exceeded")
@@ -123,16 +128,41 @@ fn what_fits_nowhere_is_refused() {
     assert!(
         window
             .message
-            .ends_with("tokens; the context window of every model has at most 1047576"),
+            .ends_with("tokens; the context window of every model has at most 100000"),
         "{}",
         window.message
     );
-    let output = rejection(&policy, r#""model": "gpt-4.1", "max_tokens": 40000,"#);
-    assert_eq!((output.status, output.code), (400, "invalid_value"));
+}
+
+#[test]
+fn a_bound_beyond_every_model_is_cut_down_and_said() {
+    let policy = Policy::compile(crate::stream::testing::POLICY).unwrap();
+    let decided = |fields: &str| match route(&policy, &body(fields)) {
+        Outcome::Routed(decision) => decision,
+        other => panic!("{other:?}"),
+    };
+    let decision = decided(r#""model": "auto:cheap", "max_tokens": 2000000,"#);
+    let bound = decision.answer.unwrap();
+    assert_eq!(bound.most_tokens, 2_000_000);
+    let tiny = policy.registry.find_model("tiny").unwrap();
+    let tiny = policy.registry.model(tiny).unwrap();
+    // The smaller of what it writes and what the input leaves of its window.
+    assert_eq!(bound.less_of(tiny), Some(400 - bound.window_tokens));
+    let huge = policy.registry.find_model("huge").unwrap();
     assert_eq!(
-        output.message,
-        "max_tokens is 40000; the model `gpt-4.1` writes at most 32768"
+        bound.less_of(policy.registry.model(huge).unwrap()),
+        Some(1000)
     );
+    // A model that the client named is its own judge, and a bound that fits is none to cut.
+    assert_eq!(
+        decided(r#""model": "huge", "max_tokens": 2000000,"#).answer,
+        None
+    );
+    let fits = decided(r#""model": "auto", "max_tokens": 5,"#)
+        .answer
+        .unwrap();
+    assert_eq!(fits.less_of(tiny), None);
+    assert_eq!(decided(r#""model": "auto","#).answer, None);
 }
 
 #[test]
@@ -232,7 +262,9 @@ fn nobody_asking_anything_is_the_easiest_prompt() {
 #[test]
 fn explaining_a_refusal_names_every_candidate() {
     let policy = demo();
-    let body = body(r#""model": "auto", "max_tokens": 2000000,"#);
+    let body = body(
+        r#""model": "auto", "logprobs": true, "modalities": ["text", "audio"], "audio": {"voice": "v", "format": "wav"},"#,
+    );
     let request = request::parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
     let (outcome, candidates) = Router::with_features_only().explain(&policy, &request);
     assert!(matches!(outcome, Outcome::Rejected(_)));
@@ -261,6 +293,52 @@ fn a_rule_narrows_an_open_choice_and_is_named() {
     let pinned = decision(&policy, r#""model": "llama-3.1-8b", "user": "ada","#);
     assert_eq!(model_name(&policy, &pinned), "llama-3.1-8b");
     assert!(pinned.rules.is_empty());
+}
+
+#[test]
+fn rules_that_leave_nothing_together_are_both_named() {
+    let policy = ruled(
+        r#"{"name": "pii", "when": {"sensitive": ["email"]}, "then": {"tags": ["on-prem"]}},
+           {"name": "ada", "when": {"user": ["ada"]}, "then": {"models": ["gpt-4.1"]}}"#,
+    );
+    let body = r#"{"model": "auto", "user": "ada", "messages": [{"role": "user", "content": "Reply to jane@example.org"}]}"#;
+    let Outcome::Rejected(refused) = route(&policy, body) else {
+        panic!("routed");
+    };
+    assert_eq!((refused.status, refused.code), (400, "no_eligible_backend"));
+    assert_eq!(
+        refused.message,
+        "no backend that may take the request meets the policy's rules together: `pii` (tag `on-prem`) and `ada` (model `gpt-4.1`)"
+    );
+    assert_eq!(refused.rules, ["pii", "ada"]);
+}
+
+#[test]
+fn a_preference_gives_way_where_a_demand_would_refuse() {
+    let policy = ruled(
+        r#"{"name": "pii", "when": {"sensitive": ["email"]}, "then": {"tags": ["on-prem"]}},
+           {"name": "ada", "when": {"user": ["ada"]}, "then": {"prefer": {"models": ["gpt-4.1"]}}},
+           {"name": "late", "when": {"user": ["ada"]}, "then": {"prefer": {"tags": ["on-prem"]}}}"#,
+    );
+    let ask = |text: &str| {
+        let body = format!(
+            r#"{{"model": "auto:cheap", "user": "ada", "messages": [{{"role": "user", "content": "{text}"}}]}}"#
+        );
+        match route(&policy, &body) {
+            Outcome::Routed(decision) => decision,
+            other => panic!("{other:?}"),
+        }
+    };
+    let followed = ask("Hello");
+    assert_eq!(model_name(&policy, &followed), "gpt-4.1");
+    assert_eq!(followed.reason, Reason::Preferred);
+    assert_eq!(followed.rules, ["ada", "late"]);
+    let given_way = ask("Reply to jane@example.org");
+    let tags = &policy.registry.backend(given_way.backend).unwrap().tags;
+    assert!(tags.iter().any(|tag| tag == "on-prem"));
+    // Who names a model gets it.
+    let pinned = decision(&policy, r#""model": "llama-3.1-8b", "user": "ada","#);
+    assert_eq!(model_name(&policy, &pinned), "llama-3.1-8b");
 }
 
 #[test]

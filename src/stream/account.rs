@@ -180,7 +180,7 @@ impl Account {
         if self.hides && matches!(self.answer, Answer::Read { streams: true, .. }) {
             self.hide = Some(Hide::default());
             if self.is_sized {
-                effects.push(Effect::RemoveResponseHeader("content-length"));
+                effects.push(Effect::RemoveResponseHeader("content-length".to_owned()));
                 self.is_sized = false;
             }
         }

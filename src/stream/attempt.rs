@@ -5,17 +5,28 @@
 //! on for the attempt after it. Changes to headers stay for later attempts, those to the body do not: Envoy tries each time
 //! with the body that the decision left.
 
-mod path;
+pub(super) mod path;
 
+use super::forwarding::{self, Withheld};
+use super::purpose::has_our_prefix;
 use super::scan::PIECE;
 use super::{Effect, Header, Reply, decimal, find};
 use crate::chain::{Chain, Failover};
 use crate::policy::Policy;
-use crate::registry::Backend;
+use crate::registry::{Backend, Registry};
 use crate::request::rewrite::{self, PrefixEdit, Splice};
 use crate::request::tail::Scanner;
 use crate::request::{self, Format, Request};
-use crate::telemetry::{self, header, state};
+use crate::telemetry::{self, state};
+
+/// What an attempt's headers say, and what is known beside them.
+struct Seen<'a> {
+    headers: &'a [Header<'a>],
+    end_of_stream: bool,
+    withheld: Option<&'a [u8]>,
+    host: Option<&'a str>,
+    now_ns: u64,
+}
 
 /// What happened to an attempt.
 #[derive(Debug, Clone, Copy)]
@@ -26,10 +37,12 @@ pub enum AttemptEvent<'a> {
         headers: &'a [Header<'a>],
         /// Nothing follows them.
         end_of_stream: bool,
+        /// Where the request stands in its chain.
+        chain: &'a Chain,
+        /// What [`state::WITHHELD`] holds, where the chain says that there is something.
+        withheld: Option<&'a [u8]>,
         /// Name of the backend that is tried, where the host's metadata say so.
         host: Option<&'a str>,
-        /// The chain of the request; `None` where nothing was decided on it.
-        chain: Option<&'a [u8]>,
         /// Nanoseconds since 1970.
         now_ns: u64,
     },
@@ -61,8 +74,6 @@ pub struct Site<'a> {
     pub failover: Failover,
     /// The backends.
     pub policy: &'a Policy,
-    /// The secret of a backend's credentials; `None` where there is none.
-    pub secret: &'a dyn Fn(&Backend) -> Option<String>,
 }
 
 /// One attempt.
@@ -99,6 +110,8 @@ enum Phase {
 #[derive(Debug)]
 struct Edit {
     model: String,
+    /// What bounds of the answer that are more are cut down to.
+    most_tokens: Option<u32>,
     format: Format,
     content_length: Option<u64>,
 }
@@ -121,18 +134,20 @@ impl Attempt {
             AttemptEvent::Headers {
                 headers,
                 end_of_stream,
-                host,
                 chain,
+                withheld,
+                host,
                 now_ns,
             } => {
-                // A request that was not decided on is none of ours.
-                match chain.and_then(Chain::parse) {
-                    Some(chain) => {
-                        let request = (headers, end_of_stream, host, now_ns);
-                        self.on_headers(request, chain, site, &mut effects);
-                    }
-                    None => effects.push(Effect::Continue),
-                }
+                hide(headers, &mut effects);
+                let seen = Seen {
+                    headers,
+                    end_of_stream,
+                    withheld,
+                    host,
+                    now_ns,
+                };
+                self.on_headers(&seen, chain.clone(), site, &mut effects);
             }
             AttemptEvent::Body {
                 held,
@@ -169,23 +184,23 @@ impl Attempt {
 
     fn on_headers(
         &mut self,
-        (headers, end_of_stream, host, now_ns): (&[Header<'_>], bool, Option<&str>, u64),
+        seen: &Seen<'_>,
         mut chain: Chain,
         site: &Site<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        hide(headers, effects);
-        let backends = &site.policy.registry.backends;
-        let Some(backend) = find_tried(&chain, host, site) else {
+        let registry = &site.policy.registry;
+        let Some(backend) = find_tried(&chain, seen.host, site) else {
             effects.push(Effect::Count(telemetry::ATTEMPTS_UNKNOWN));
+            forwarding::strip(seen.headers, registry, effects);
             restate_length(chain.content_length, effects);
             return effects.push(Effect::Continue);
         };
-        if chain.attempts > 0 && !chain.patience.lasts(backend, now_ns) {
+        if chain.attempts > 0 && !chain.patience.lasts(backend, seen.now_ns) {
             return effects.extend([Effect::Reply(no_time_left()), Effect::Pause]);
         }
-        write_credentials(backend, &chain, headers, site, effects);
-        let asked = asked_path(headers, &chain);
+        fit_headers(backend, &mut chain, seen, site, effects);
+        let asked = asked_path(seen.headers, &chain);
         if let Some(asked) = &asked {
             let start = path::start(backend.endpoint.as_ref(), asked);
             if !start.put.is_empty() || chain.path_prefix > 0 {
@@ -195,16 +210,19 @@ impl Attempt {
             chain.replaces_version = start.replaces_version;
         }
         let first = chain.attempts == 0;
-        let written_for = find_link(backends, Some(chain.written_for));
-        let fits = written_for.is_some_and(|one| one.served_model == backend.served_model);
+        let written_for = find_link(&registry.backends, Some(chain.written_for));
+        let less = less_answer(backend, &chain, registry);
+        let fits = less.is_none()
+            && written_for.is_some_and(|one| one.served_model == backend.served_model);
         let format = asked.as_deref().and_then(Format::of_body_at);
         if fits && !first {
             // The attempt before may have stated the length of another body.
             restate_length(chain.content_length, effects);
         }
         let edit = match format {
-            Some(format) if !fits && !end_of_stream => Some(Edit {
+            Some(format) if !fits && !seen.end_of_stream => Some(Edit {
                 model: backend.served_model.clone(),
+                most_tokens: less,
                 format,
                 content_length: chain.content_length,
             }),
@@ -215,10 +233,7 @@ impl Attempt {
         if site.failover == Failover::PerAttempt {
             chain.rotate();
         }
-        effects.push(Effect::SetState {
-            key: state::CHAIN,
-            value: chain.to_text(),
-        });
+        keep(state::CHAIN, chain.to_text(), effects);
         match edit {
             Some(edit) => {
                 self.phase = Phase::Holding { edit, held: 0 };
@@ -306,10 +321,13 @@ impl Attempt {
         match std::mem::take(&mut self.phase) {
             Phase::Reading { edit, held, ended } => {
                 let body = bytes.unwrap_or_default();
-                let splices = match request::parse(edit.format, body, ended) {
+                let mut splices = match request::parse(edit.format, body, ended) {
                     Ok(request) => rewrite::splices(body, &request, &edit.model, false),
                     Err(_) => Vec::new(),
                 };
+                if let Some(most) = edit.most_tokens {
+                    rewrite::cut_down(body, most, &mut splices);
+                }
                 write(&edit, splices, body, held, effects);
             }
             Phase::Scanning {
@@ -363,6 +381,11 @@ fn find_tried<'a>(chain: &Chain, host: Option<&str>, site: &Site<'a>) -> Option<
     }
 }
 
+/// The most tokens that the model of `backend` can write, where that is less than the body allows.
+fn less_answer(backend: &Backend, chain: &Chain, registry: &Registry) -> Option<u32> {
+    chain.answer?.less_of(registry.model(backend.model)?)
+}
+
 /// The path that the client asked for.
 fn asked_path(headers: &[Header<'_>], chain: &Chain) -> Option<String> {
     let path = std::str::from_utf8(find(headers, ":path")?).ok()?;
@@ -372,8 +395,7 @@ fn asked_path(headers: &[Header<'_>], chain: &Chain) -> Option<String> {
 /// Takes out what is between Envoy and us: Envoy's router has read its headers, and no backend is to see them.
 fn hide(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
     for (name, _) in headers {
-        let is_ours = name.starts_with(header::PREFIX.as_bytes());
-        if is_ours || name.starts_with(b"x-envoy-") {
+        if has_our_prefix(name) || name.starts_with(b"x-envoy-") {
             effects.push(Effect::RemoveRequestHeader(name.to_vec()));
         }
     }
@@ -391,42 +413,59 @@ fn no_time_left() -> Reply {
     }
 }
 
-/// Puts the credentials of `backend` in, and takes out those that an earlier attempt may have left for another.
-fn write_credentials(
+/// Makes the headers those that `backend` is to see, and keeps what others may see of what was taken out.
+fn fit_headers(
     backend: &Backend,
-    chain: &Chain,
-    headers: &[Header<'_>],
+    chain: &mut Chain,
+    seen: &Seen<'_>,
     site: &Site<'_>,
     effects: &mut Vec<Effect>,
 ) {
-    let own = backend.credentials.as_ref();
-    if chain.attempts > 0 {
-        let backends = &site.policy.registry.backends;
-        for link in &chain.links {
-            let other = find_link(backends, Some(*link)).and_then(|one| one.credentials.as_ref());
-            if let Some(other) = other
-                && own.is_none_or(|own| own.header != other.header)
-                && find(headers, &other.header).is_some()
-            {
-                effects.push(Effect::RemoveRequestHeader(
-                    other.header.as_bytes().to_vec(),
-                ));
-            }
+    let registry = &site.policy.registry;
+    let mut withheld = match (chain.withholds, seen.withheld) {
+        (true, None) => {
+            // What stands in the headers may be another backend's: nobody can tell any more.
+            forwarding::strip(seen.headers, registry, effects);
+            let own = chain.own_credentials;
+            return forwarding::fit(
+                backend,
+                own,
+                registry,
+                &[],
+                &mut Withheld::default(),
+                effects,
+            );
         }
+        (true, Some(text)) => Withheld::parse(text),
+        (false, _) => Withheld::default(),
+    };
+    let own = chain.own_credentials;
+    forwarding::fit(backend, own, registry, seen.headers, &mut withheld, effects);
+    let sees_some = |link: &u32| {
+        find_link(&registry.backends, Some(*link))
+            .is_some_and(|one| one.client.credentials || one.client.address)
+    };
+    if withheld.is_changed() && chain.links.len() > 1 && chain.links.iter().any(sees_some) {
+        chain.withholds = true;
+        keep(state::WITHHELD, withheld.to_text(), effects);
     }
-    let Some(own) = own else { return };
-    match (site.secret)(backend) {
-        Some(secret) => set(
-            &own.header,
-            [own.prefix.as_str(), &secret].concat(),
-            effects,
-        ),
-        // Never the client's key, nor another backend's: this one has its own.
-        None => {
-            effects.push(Effect::Count(telemetry::SECRETS_MISSING));
-            effects.push(Effect::RemoveRequestHeader(own.header.as_bytes().to_vec()));
-        }
-    }
+}
+
+/// The attempt of a request that the router did not see: it is none of ours.
+pub fn undecided(headers: &[Header<'_>]) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    hide(headers, &mut effects);
+    effects.push(Effect::Continue);
+    effects
+}
+
+/// The attempt of a request whose policy is not to be had: it goes without what is not every backend's to see.
+pub fn unknown(headers: &[Header<'_>]) -> Vec<Effect> {
+    let mut effects = vec![Effect::Count(telemetry::ATTEMPTS_UNKNOWN)];
+    hide(headers, &mut effects);
+    forwarding::strip(headers, &Registry::default(), &mut effects);
+    effects.push(Effect::Continue);
+    effects
 }
 
 /// The body goes as the decision left it, whatever length the attempt before had to state: a wrong one is request smuggling.
@@ -442,6 +481,10 @@ fn find_link(backends: &[Backend], link: Option<u32>) -> Option<&Backend> {
     backends
         .iter()
         .find(|backend| crate::chain::link(&backend.name) == link)
+}
+
+fn keep(key: &'static str, value: String, effects: &mut Vec<Effect>) {
+    effects.push(Effect::SetState { key, value });
 }
 
 fn set(name: &str, value: String, effects: &mut Vec<Effect>) {

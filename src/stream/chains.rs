@@ -7,7 +7,7 @@ use super::{Effect, Header, Worker, find};
 use crate::chain::{Chain, Failover, Origin, Patience, aggregate_name};
 use crate::decision::Decision;
 use crate::policy::Policy;
-use crate::registry::{Backend, BackendId, Registry, Timeouts};
+use crate::registry::{AnswerBound, Backend, BackendId, Registry, Timeouts};
 use crate::request::Request;
 use crate::telemetry::{header, state};
 
@@ -130,7 +130,16 @@ pub fn name(
             tokens: tokens_before_first_byte(decision, asked.request),
         };
         let length = asked.content_length;
-        let chain = Chain::new(registry, origin, &backends, length, patience);
+        let mut chain = Chain::new(registry, origin, &backends, length, patience);
+        // As the body stands now: cut down to what the first of them can write.
+        chain.answer = decision.answer.map(|answer| {
+            let model = registry.model(decision.model);
+            let less = model.and_then(|model| answer.less_of(model));
+            AnswerBound {
+                most_tokens: less.unwrap_or(answer.most_tokens),
+                ..answer
+            }
+        });
         effects.push(Effect::SetState {
             key: state::CHAIN,
             value: chain.to_text(),

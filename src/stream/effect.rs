@@ -43,7 +43,7 @@ pub enum Effect {
     /// Put other bytes in the place of all that came of the response's body.
     ReplaceChunk(Vec<u8>),
     /// Remove a response header.
-    RemoveResponseHeader(&'static str),
+    RemoveResponseHeader(String),
     /// Say who cut the answer off; answer with [`Event::Details`].
     ReadDetails,
     /// Answer with [`Event::Attempts`].
@@ -58,6 +58,16 @@ pub enum Effect {
         name: String,
         /// Its value, free of control characters.
         value: String,
+    },
+    /// Set a request header to a secret of the host's: nothing here ever holds it. Where there is none, remove the header,
+    /// which may hold a key that is another's, and count [`SECRETS_MISSING`](crate::telemetry::SECRETS_MISSING).
+    SetCredentials {
+        /// Its name.
+        header: String,
+        /// What stands in it before the secret.
+        prefix: String,
+        /// The environment variable that holds the secret.
+        env: String,
     },
     /// Change the start of the held body, and the length that the request states.
     ///

@@ -10,7 +10,9 @@ mod chains;
 mod deciding;
 mod effect;
 mod event;
+mod forwarding;
 mod number;
+mod outbound;
 mod pace;
 mod purpose;
 mod reply;
@@ -50,7 +52,8 @@ use crate::telemetry::{self, Metric, state};
 use account::Account;
 use chains::Asked;
 use deciding::{decide, explain};
-use purpose::{Aim, Hurdle, Purpose, find, find_purpose, remove_our_headers};
+use outbound::Outbound;
+use purpose::{Aim, Hurdle, Purpose, find, find_purpose, remove_forged, remove_our_headers};
 use scan::Scan;
 use trace::Trace;
 use undecided::Cause;
@@ -77,6 +80,7 @@ pub struct Worker<'a> {
 #[derive(Debug)]
 pub struct Stream {
     phase: Phase,
+    outbound: Outbound,
     trace: Trace,
     /// What was decided and is answered now; `None` where nothing was.
     account: Option<Box<Account>>,
@@ -147,6 +151,7 @@ impl Stream {
     pub fn new() -> Stream {
         Stream {
             phase: Phase::Begun,
+            outbound: Outbound::default(),
             trace: Trace::default(),
             account: None,
         }
@@ -169,6 +174,7 @@ impl Stream {
             Event::Clock(now_ns) => self.on_clock(now_ns, &mut effects),
             Event::ResponseHeaders => self.on_response_headers(&mut effects),
             Event::ResponseHead(headers) => {
+                remove_forged(headers, &mut effects);
                 if let Some(account) = &mut self.account {
                     account.head(headers, &mut effects);
                 }
@@ -236,6 +242,9 @@ impl Stream {
         let path = ApiPath::read(&sent);
         let policy = worker.policy.map(Rc::as_ref);
         let purpose = find_purpose(headers, &path, &sent, !end_of_stream, policy);
+        if let Some(policy) = worker.policy {
+            self.outbound = Outbound::new(headers, worker, policy);
+        }
         let (format, aim, hurdle) = match (purpose, worker.policy) {
             (Purpose::Llm(format, aim), _) => (format, aim, None),
             (Purpose::NearMiss(format, hurdle), Some(_)) => (format, Aim::Answer, Some(hurdle)),
@@ -245,7 +254,12 @@ impl Stream {
             (Purpose::Model(name), Some(policy)) => {
                 return self.answer(reply::model(policy, &name, headers), effects);
             }
-            _ => return self.pass(effects),
+            (_, policy) => {
+                if let Some(policy) = policy {
+                    self.outbound.pass(headers, policy, effects);
+                }
+                return self.pass(effects);
+            }
         };
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
@@ -463,9 +477,11 @@ impl Stream {
 
     fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {
         effects.push(Effect::Continue);
-        match self.account {
-            Some(_) => effects.push(Effect::ReadResponseHead),
-            None => self.trace.response_headers(effects),
+        match self.phase {
+            // The answer is ours, its headers too.
+            Phase::Answered => self.trace.response_headers(effects),
+            // Whoever answers does not say what was decided.
+            _ => effects.push(Effect::ReadResponseHead),
         }
     }
 
@@ -496,10 +512,15 @@ impl Stream {
         }
         // Where `model` was not seen it may still come: a second one would contradict it.
         let unseen = request.may_name_another_model();
-        let splices = match unseen {
+        let mut splices = match unseen {
             false => rewrite::splices(body, request, &backend.served_model, ask_usage),
             true => Vec::new(),
         };
+        let model = plan.policy.registry.model(backend.model);
+        let answer = decision.answer.zip(model);
+        if let Some(most) = answer.and_then(|(answer, model)| answer.less_of(model)) {
+            rewrite::cut_down(body, most, &mut splices);
+        }
         if !splices.is_empty() {
             let grown = rewrite::growth(&splices);
             content_length = content_length.and_then(|length| length.checked_add_signed(grown));
@@ -522,6 +543,8 @@ impl Stream {
             now_ns,
         };
         let tried = chains::name(worker, &plan.policy, decision, &asked, effects);
+        self.outbound
+            .fit(backend, plan.path.as_deref(), &plan.policy, effects);
         effects.push(Effect::ClearRouteCache);
         self.trace.tried(tried);
         match plan.aim {

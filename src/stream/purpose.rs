@@ -148,18 +148,32 @@ pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]>
         .map(|(_, value)| *value)
 }
 
+/// Removes every response header under our prefix, each name once: what a backend sends there is forged.
+pub(super) fn remove_forged(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
+    for (index, (name, _)) in headers.iter().enumerate() {
+        let seen = headers.iter().take(index).any(|(before, _)| before == name);
+        if has_our_prefix(name)
+            && !seen
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            effects.push(Effect::RemoveResponseHeader(name.to_owned()));
+        }
+    }
+}
+
+pub(super) fn has_our_prefix(name: &[u8]) -> bool {
+    name.get(..header::PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
+}
+
 /// Removes the cluster header and every header under our prefix, each name once.
 pub(super) fn remove_our_headers(
     headers: &[Header<'_>],
     cluster_header: &str,
     effects: &mut Vec<Effect>,
 ) {
-    let is_ours = |name: &[u8]| {
-        name.eq_ignore_ascii_case(cluster_header.as_bytes())
-            || name
-                .get(..header::PREFIX.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
-    };
+    let is_ours =
+        |name: &[u8]| name.eq_ignore_ascii_case(cluster_header.as_bytes()) || has_our_prefix(name);
     for (index, (name, _)) in headers.iter().enumerate() {
         let seen = headers.iter().take(index).any(|(before, _)| before == name);
         if is_ours(name) && !seen {

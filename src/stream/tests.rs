@@ -266,7 +266,7 @@ fn an_unknown_model_is_404_in_the_apis_words() {
 
 #[test]
 fn too_long_a_prompt_is_400_in_the_apis_words() {
-    let body = ask("tiny", "hello").replace("50", "500");
+    let body = ask("tiny", &"hello ".repeat(500));
     let host = Host::chat(POLICY, &body);
     assert_eq!(host.reply().unwrap().status, 400);
     assert_eq!(

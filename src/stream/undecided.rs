@@ -224,6 +224,7 @@ impl Stream {
     ) {
         if let Some(policy) = policy.filter(|policy| !policy.default_cluster.is_empty()) {
             set_cluster(cluster_header, &policy.default_cluster, effects);
+            self.outbound.fit_default(policy, effects);
             effects.push(Effect::ClearRouteCache);
         }
         self.trace.bypassed(cause, policy.map(Rc::as_ref), effects);
@@ -242,6 +243,7 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         set_cluster(cluster_header, &plan.policy.default_cluster, effects);
+        self.outbound.fit_default(&plan.policy, effects);
         effects.push(Effect::ClearRouteCache);
         self.trace.shadowed(&plan.policy, outcome, effects);
         effects.push(Effect::ReadClock);

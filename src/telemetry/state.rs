@@ -54,8 +54,11 @@ pub const SERVER_ADDRESS: &str = "server.address";
 pub const SERVER_PORT: &str = "server.port";
 /// `shadow` where the decision was only reported.
 pub const MODE: &str = "pointsman.mode";
-/// The chain of a request, for its attempts; see [`crate::chain`]. Nobody else has a use for it.
+/// Where a decided request stands in its chain of backends. Here and in no header, so that no backend sees it; access logs
+/// have no use for it.
 pub const CHAIN: &str = "pointsman.chain";
+/// The client's headers that attempts took out, for an attempt at a backend that may see them. Never to be logged.
+pub const WITHHELD: &str = "pointsman.withheld";
 /// Those that are numbers. Envoy writes them as texts, by OTLP too.
 pub const NUMBERS: &[&str] = &[
     DIFFICULTY,

@@ -171,6 +171,11 @@ impl Host {
                     .retain(|(other, _)| other.as_bytes() != name);
             }
             Effect::SetRequestHeader { name, value } => self.set(&name, &value),
+            Effect::SetCredentials {
+                header,
+                prefix,
+                env,
+            } => self.set(&header, &format!("{prefix}value-of-{env}")),
             Effect::RewriteBody {
                 edit,
                 content_length,

@@ -18,6 +18,7 @@ mod budgets;
 mod clients;
 mod corpus;
 mod counting;
+mod credentials;
 mod doctor;
 mod examples;
 mod failover;
@@ -31,6 +32,7 @@ mod policies;
 mod remote;
 mod remote_failover;
 mod sealed;
+mod sink;
 mod timers;
 mod traps;
 mod warmth;
@@ -81,6 +83,7 @@ fn all() -> impl Iterator<Item = Test> {
         bodies::TESTS,
         clients::TESTS,
         counting::TESTS,
+        credentials::TESTS,
         doctor::TESTS,
         examples::TESTS,
         failover::TESTS,

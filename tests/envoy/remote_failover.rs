@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use pointsman_testkit::config::Config;
 use pointsman_testkit::envoy::Envoy;
+use pointsman_testkit::http1::Request;
 use pointsman_testkit::metrics;
 use pointsman_testkit::policy_source::{Document, PolicySource};
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::failover::{Host, model, render_text, send, ways};
-use crate::world::{Case, ask};
+use crate::credentials::{self, NAMES};
+use crate::failover::{model, render_text, ways};
+use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[(
     "remote_failover::attempts_follow_the_policy",
@@ -20,36 +22,42 @@ pub const TESTS: &[Test] = &[(
 
 const CHANGES: u64 = 40;
 
-/// Two backends of one model, and as many policies as wanted: each reaches them at a path of its own.
+/// Three backends of one model, of which the first two fail, and as many policies as wanted: each knows the model under
+/// other names. Every second one says nothing of credentials and places.
 struct Fleet {
-    hosts: [Host; 2],
+    sinks: credentials::Fleet,
     source: PolicySource,
 }
 
 impl Fleet {
     fn start() -> Fleet {
         Fleet {
-            hosts: [
-                Host::start("gpu-a", "small", 0.1),
-                Host::start("gpu-b", "small", 0.2),
-            ],
+            sinks: credentials::Fleet::start(),
             source: PolicySource::start().unwrap(),
         }
     }
 
     fn policy(&self, revision: u64) -> Value {
-        let backends = self.hosts.iter().map(|host| {
-            let mut backend = host.policy.clone();
-            backend["endpoint"] = json!(format!("http://{}/r{revision}", host.address));
-            backend
-        });
-        json!({
-            "version": format!("v{revision}"), "revision": revision,
-            // The first backend fails each time, and is tried all the same.
-            "latencies": "stated",
-            "models": [model("small", 0.6)],
-            "backends": backends.collect::<Vec<_>>(),
-        })
+        let mut policy = self.sinks.policy();
+        policy["models"] = json!([model("small", 0.6)]);
+        policy["version"] = json!(format!("v{revision}"));
+        policy["revision"] = json!(revision);
+        for (index, backend) in policy["backends"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .enumerate()
+        {
+            let usd = [0.1, 0.2, 0.3][index];
+            backend["model"] = json!("small");
+            backend["serves"] = json!(format!("{}-r{revision}", NAMES[index]));
+            backend["price"] = json!({"input": usd, "output": usd});
+            if revision % 2 == 1 {
+                let fields = backend.as_object_mut().unwrap();
+                fields.retain(|name, _| !["credentials", "endpoint"].contains(&name.as_str()));
+            }
+        }
+        policy
     }
 
     fn serve(&self, policy: &Value) {
@@ -68,25 +76,21 @@ impl Fleet {
         Config::parse(&text.replace("\"policy_source\": {", often)).unwrap()
     }
 
-    /// One request, which fails over; the revision that decided on it, after checking that both attempts were made as it says.
+    /// One request, which fails over; the revision that decided on it, after checking that all attempts were made as it says.
     fn send(&self, case: &Case, envoy: &Envoy, way: &str) -> u64 {
         let id = case.id();
-        let first = &self.hosts[0].process.as_ref().unwrap().all()[0];
-        first
-            .fault(&json!({"kind": "status", "status": 500, "test": id}))
-            .unwrap();
-        let response = send(envoy.address(), &id, &ask("auto:cheap", "hi"));
+        let body = ask("auto:cheap", "hi");
+        let response = credentials::send(envoy, &id, "a,b", Request::post(CHAT, &body));
         assert_eq!(response.status, 200, "{way}: {}", response.text());
         let version = response.header("x-pointsman-policy-version").unwrap();
         let revision: u64 = version.strip_prefix('v').unwrap().parse().unwrap();
-        assert_eq!(response.header("x-pointsman-backend"), Some("gpu-b"));
-        for host in &self.hosts {
-            let backend = &host.process.as_ref().unwrap().all()[0];
-            for received in backend.received(&id).unwrap() {
-                let path = received.record["path"].as_str().unwrap();
-                let expected = format!("/r{revision}/v1/chat/completions");
-                assert_eq!(path, expected, "{way}: decided by {version}");
-                assert_eq!(received.json()["model"], backend.model.as_str(), "{way}");
+        assert_eq!(response.header("x-pointsman-backend"), Some("c"));
+        let counts = self.sinks.check(&id, version);
+        assert_eq!(counts[2], 1, "{way}: {counts:?}");
+        for (name, sink) in NAMES.iter().zip(&self.sinks.sinks) {
+            for came in sink.came(&id) {
+                assert_eq!(came.path, CHAT, "{way}");
+                assert_eq!(came.model(), format!("{name}-r{revision}"), "{way}");
             }
         }
         revision
@@ -140,19 +144,47 @@ fn change_under_load(case: &Case, fleet: &Fleet, envoy: &Envoy, way: &str) {
     );
 }
 
-/// Envoy's configuration was written for the backends by name: a policy with another one stays out.
+/// Envoy's configuration was written for these backends with these credentials: a policy with others stays out.
 fn stranger_is_refused(case: &Case, fleet: &Fleet, envoy: &Envoy, way: &str) {
-    let mut policy = fleet.policy(CHANGES + 1);
-    policy["backends"][0]["name"] = json!("gpu-z");
-    policy["backends"][0]["cluster"] = json!("gpu-a");
-    fleet.serve(&policy);
-    let refused = |envoy: &Envoy| {
-        let labels = [("result", "backend_not_rendered")];
-        metrics::sum(&envoy.metrics(), "pointsman_policy_polls", &labels) > 0.0
-    };
-    assert!(envoy.wait_for(refused), "{way}");
-    let line = "the policy has the backend `gpu-z` in the cluster `gpu-a`, for which failover was not rendered: \
+    let mut renamed = fleet.policy(CHANGES + 1);
+    renamed["backends"][0]["name"] = json!("z");
+    let line = "the policy has the backend `z` in the cluster `sink-a`, for which failover was not rendered: \
                 render anew, or leave it out; the policy in force stays";
-    assert!(envoy.log().contains(line), "{way}: {}", envoy.log());
-    assert_eq!(fleet.send(case, envoy, way), CHANGES);
+    let mut paired = fleet.policy(CHANGES + 2);
+    paired["backends"][2]["credentials"] = json!({"env": credentials::KEYS[0]});
+    let mut swapped = fleet.policy(CHANGES + 2);
+    swapped["backends"][0]["credentials"]["env"] = json!(credentials::KEYS[1]);
+    let mut moved = fleet.policy(CHANGES + 2);
+    moved["backends"][0]["endpoint"] = json!("http://127.0.0.1:9/elsewhere");
+    let other = |backend: &str, field: &str| {
+        format!(
+            "the policy gives the backend `{backend}` another `{field}` than was rendered for it: render anew, or leave the field out; the policy in force stays"
+        )
+    };
+    for (policy, result, line) in [
+        (renamed, "backend_not_rendered", line.to_owned()),
+        (paired, "pair_not_rendered", other("c", "credentials")),
+        (swapped, "pair_not_rendered", other("a", "credentials.env")),
+        (moved, "pair_not_rendered", other("a", "endpoint")),
+    ] {
+        let count = |envoy: &Envoy| {
+            metrics::sum(
+                &envoy.metrics(),
+                "pointsman_policy_polls",
+                &[("result", result)],
+            )
+        };
+        let before = count(envoy);
+        fleet.serve(&policy);
+        assert!(
+            envoy.wait_for(|envoy| count(envoy) > before),
+            "{way}: {result}"
+        );
+        assert!(
+            envoy.wait_for(|envoy| envoy.log().contains(&line)),
+            "{way}: {line}: {}",
+            envoy.log()
+        );
+        assert_eq!(fleet.send(case, envoy, way), CHANGES);
+    }
 }

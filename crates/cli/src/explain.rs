@@ -199,6 +199,7 @@ fn reason(decision: &Decision) -> &'static str {
         Reason::Kept => "it answers the conversation, and no other is so much better",
         Reason::Explored => "it keeps the limits, and is tried so that something is learned of it",
         Reason::MinShare => "its model is behind its least share of the decisions",
+        Reason::Preferred => "it keeps the limits, and a rule prefers it to the best",
     }
 }
 

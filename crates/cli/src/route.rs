@@ -30,7 +30,10 @@ pub struct Args {
 /// Prints the decision on each body as one line of JSON.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let policy = input::read_policy(&args.policy)?;
-    let (mut router, _) = Router::new();
+    let (mut router, error) = Router::new();
+    if let Some(error) = error {
+        eprintln!("warning: the classifier does not load, going on with features alone: {error}");
+    }
     let envelope = args.envelope.read(&policy)?;
     let format = args.envelope.format()?;
     let around = Circumstances {

@@ -2,19 +2,18 @@
 
 use std::rc::Rc;
 
-use pointsman::chain::{Failover, Origin};
+use pointsman::chain::{Chain, Failover};
 use pointsman::policy::Policy;
-use pointsman::registry::Backend;
-use pointsman::stream::Effect;
-use pointsman::stream::attempt::{Attempt, AttemptEvent, Site};
-use pointsman::telemetry::{self, header, state};
+use pointsman::stream::attempt::{self, Attempt, AttemptEvent, Site};
+use pointsman::stream::{Effect, Header};
+use pointsman::telemetry::{header, state};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::decided::Decided;
 use crate::exchange::{self, Answer};
 use crate::hostcalls::{self, Map};
-use crate::{metrics, pairs};
+use crate::pairs;
 
 /// The path of the property that names the backend of the host that is tried.
 pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsman\0backend";
@@ -53,7 +52,6 @@ impl Upstream {
         let site = Site {
             failover: self.attempts.failover,
             policy,
-            secret: &secret,
         };
         let mut action = Action::Continue;
         let effects: Vec<Effect> = self.attempt.on(event, &site);
@@ -66,22 +64,21 @@ impl Upstream {
     }
 }
 
-/// The secret of a backend's credentials: Envoy hands the variables that the configuration lists to the module.
-fn secret(backend: &Backend) -> Option<String> {
-    let name = &backend.credentials.as_ref()?.env;
-    let value = std::env::var(name).ok()?;
-    let fits = !value.is_empty() && value.bytes().all(|byte| !byte.is_ascii_control());
-    fits.then_some(value)
+fn apply(effects: Vec<Effect>) -> Action {
+    let mut action = Action::Continue;
+    exchange::perform(effects, &mut action);
+    action
 }
 
 /// The chain of the request: in the filter state, where the router has put it, or in the header of a call of the router's
-/// own, which has no such state. A client's header of that name never comes so far.
-fn chain(headers: &[(&[u8], &[u8])]) -> Option<Vec<u8>> {
+/// own (to keep a backend warm), which has no such state. A client's header of that name never comes so far.
+fn chain_of(headers: &[Header<'_>]) -> Option<Chain> {
     let state = hostcalls::property(state::CHAIN.as_bytes()).ok();
-    state.or_else(|| {
+    let chain = state.and_then(|text| Chain::parse(&text));
+    chain.or_else(|| {
         let mut named = headers.iter();
         let found = named.find(|(name, _)| *name == header::CHAIN.as_bytes());
-        found.map(|(_, value)| value.to_vec())
+        found.and_then(|(_, value)| Chain::parse(value))
     })
 }
 
@@ -91,12 +88,14 @@ impl HttpContext for Upstream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let bytes = exchange::told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
         let headers = pairs::decode(&bytes);
-        let chain = chain(&headers);
-        let chain = chain.as_deref();
-        let origin = chain.and_then(Origin::of);
+        let chain = chain_of(&headers);
+        let origin = chain.as_ref().map(|chain| chain.origin);
         self.policy = origin.and_then(|origin| self.attempts.decided.by(origin));
-        if origin.is_some() && self.policy.is_none() {
-            metrics::count(&telemetry::ATTEMPTS_UNKNOWN);
+        let Some(chain) = chain else {
+            return apply(attempt::undecided(&headers));
+        };
+        if self.policy.is_none() {
+            return apply(attempt::unknown(&headers));
         }
         let host = match self.attempts.failover {
             Failover::Aggregate { .. } => hostcalls::property(HOST).ok(),
@@ -105,11 +104,16 @@ impl HttpContext for Upstream {
         let host = host
             .as_deref()
             .and_then(|name| std::str::from_utf8(name).ok());
+        let withheld = match chain.withholds {
+            true => hostcalls::property(state::WITHHELD.as_bytes()).ok(),
+            false => None,
+        };
         self.drive(AttemptEvent::Headers {
             headers: &headers,
             end_of_stream,
+            chain: &chain,
+            withheld: withheld.as_deref(),
             host,
-            chain,
             now_ns: exchange::now_ns(),
         })
     }

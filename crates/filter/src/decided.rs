@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use pointsman::chain::Origin;
 use pointsman::policy::Policy;
+use pointsman::remote::Bounds;
 
 use crate::hostcalls;
 use crate::record::{Kept, decode, key_of};
@@ -44,10 +45,13 @@ impl Decided {
 }
 
 fn published(origin: Origin) -> Option<Rc<Policy>> {
+    let bounds = rendered(origin);
     let read = |kept| {
         let (record, _) = hostcalls::shared(&key_of(kept, origin.plugin)).ok()??;
         let (_, text) = decode(&record)?;
-        Policy::compile(std::str::from_utf8(text).ok()?).ok()
+        let mut policy = Policy::compile(std::str::from_utf8(text).ok()?).ok()?;
+        bounds.bind(&mut policy).ok()?;
+        Some(policy)
     };
     let newest = read(Kept::Policy)?;
     let policy = match newest.mark() == origin.policy {
@@ -57,4 +61,14 @@ fn published(origin: Origin) -> Option<Rc<Policy>> {
             .unwrap_or(newest),
     };
     Some(Rc::new(policy))
+}
+
+/// What policies are held to, where they come from a source.
+fn rendered(origin: Origin) -> Bounds {
+    let read = || {
+        let (text, _) = hostcalls::shared(&key_of(Kept::Rendered, origin.plugin)).ok()??;
+        let policy = Policy::compile(std::str::from_utf8(&text).ok()?).ok()?;
+        Some(Bounds::rendered(&policy, true))
+    };
+    read().unwrap_or_default()
 }

@@ -192,6 +192,11 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
                 let (name, value) = (name.as_bytes(), value.as_bytes());
                 told(hostcalls::set_header(Map::RequestHeaders, name, value));
             }
+            Effect::SetCredentials {
+                header,
+                prefix,
+                env,
+            } => set_credentials(&header, prefix, &env),
             Effect::RewriteBody {
                 edit,
                 content_length,
@@ -329,6 +334,27 @@ fn turn(count: usize) -> Result<(), HostError> {
         left = left.saturating_sub(piece.len());
     }
     Ok(())
+}
+
+/// Puts a secret into a request header: Envoy hands the variables that the configuration lists to the module.
+fn set_credentials(header: &str, prefix: String, env: &str) {
+    let is_fit =
+        |value: &String| !value.is_empty() && value.bytes().all(|byte| !byte.is_ascii_control());
+    match std::env::var(env).ok().filter(is_fit) {
+        Some(secret) => {
+            let value = prefix + &secret;
+            let (name, value) = (header.as_bytes(), value.as_bytes());
+            told(hostcalls::set_header(Map::RequestHeaders, name, value));
+        }
+        // Never the client's key, nor another backend's: this one has its own.
+        None => {
+            metrics::count(&telemetry::SECRETS_MISSING);
+            told(hostcalls::remove_header(
+                Map::RequestHeaders,
+                header.as_bytes(),
+            ));
+        }
+    }
 }
 
 /// Setting a header clears the route by itself with the ABI of today, and will not with the next.

@@ -110,7 +110,12 @@ impl Published {
         let done = hostcalls::set_shared(&published.record_key, &record, ABSENT).and_then(|()| {
             hostcalls::set_shared(&published.version_key, &INLINE.to_le_bytes(), ABSENT)
         });
-        match done {
+        // What attempts hold policies of the source to.
+        let rendered = plugin.source.as_ref().map_or(Ok(()), |_| {
+            let key = key_of(Kept::Rendered, plugin.fingerprint);
+            hostcalls::set_shared(&key, plugin.policy_text.as_bytes(), 0)
+        });
+        match done.and(rendered) {
             Ok(()) | Err(HostError::CAS_MISMATCH) => {}
             Err(_) => logger::line(
                 Level::Error,
@@ -255,11 +260,11 @@ impl Published {
         let Ok(text) = std::str::from_utf8(text) else {
             return;
         };
-        let policy = match Policy::compile(text) {
+        let mut policy = match Policy::compile(text) {
             Ok(policy) => policy,
             Err(invalid) => return report(&invalid.problems),
         };
-        match self.bounds.check(&policy) {
+        match self.bounds.bind(&mut policy) {
             Ok(()) => self.adopt(policy),
             Err(refusal) => logger::line(Level::Error, &refusal.to_string()),
         }

@@ -9,6 +9,8 @@ pub enum Kept {
     Before,
     /// The number alone, which costs little to look at.
     Version,
+    /// The document of the plugin configuration, without a number: what others are held to.
+    Rendered,
 }
 
 /// The key of what is kept for the plugin configuration of this fingerprint.
@@ -17,6 +19,7 @@ pub fn key_of(kept: Kept, fingerprint: u64) -> String {
         Kept::Policy => "pointsman.policy.",
         Kept::Before => "pointsman.before.",
         Kept::Version => "pointsman.version.",
+        Kept::Rendered => "pointsman.rendered.",
     };
     key(prefix, fingerprint)
 }

@@ -1,7 +1,7 @@
 //! Backends as they are written: what they speak, what they cost, how fast they are.
 
 use super::{AT_LEAST_ZERO, MILLISECONDS, optional, required};
-use crate::policy::reach::CREDENTIALS;
+use crate::policy::reach::{CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS};
 use crate::policy::shape::{Kind, Shape};
 use crate::policy::timeouts::TIMEOUTS;
 use crate::policy::warming;
@@ -95,9 +95,11 @@ pub const BACKEND: Shape = Shape {
         optional(
             "credentials",
             Kind::Object(&CREDENTIALS),
-            "those that the client sent",
+            "none of its own; see `client_credentials`",
             "What proves to it who is asking.",
         ),
+        CLIENT_CREDENTIALS_FIELD,
+        CLIENT_ADDRESS_FIELD,
         warming::COLD_AFTER_FIELD,
         warming::COLD_START_FIELD,
         warming::PREWARM_FIELD,

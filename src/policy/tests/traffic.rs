@@ -208,3 +208,37 @@ fn policies_that_differ_late_are_told_apart() {
         )
     );
 }
+
+#[test]
+fn rules_that_no_backend_meets_together_are_warned_of() {
+    let rules = |rules: &str| {
+        let text = crate::stream::testing::policy_with(&format!("\"rules\": [{rules}]"));
+        let (_, problems) = Policy::check(&text).unwrap();
+        let problems = problems.iter().map(ToString::to_string);
+        problems
+            .filter(|line| line.contains("can never be met"))
+            .collect::<Vec<_>>()
+    };
+    let pii = r#"{"name": "pii", "when": {"sensitive": ["email"]}, "then": {"tags": ["local"]}}"#;
+    let code = r#"{"name": "code", "when": {"task": ["code"]}, "then": {"models": ["huge"]}}"#;
+    for both in [format!("{pii}, {code}"), format!("{code}, {pii}")] {
+        let found = rules(&both);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("together with `"), "{found:?}");
+        assert!(found[0].contains("`prefer`"), "{found:?}");
+    }
+    // They cannot match the same request; one gives way; one comes from the other's models.
+    for fine in [
+        format!(
+            r#"{{"name": "a", "when": {{"task": ["math"]}}, "then": {{"tags": ["local"]}}}}, {code}"#
+        ),
+        format!(
+            r#"{pii}, {{"name": "b", "when": {{"task": ["code"]}}, "then": {{"prefer": {{"models": ["huge"]}}}}}}"#
+        ),
+        format!(
+            r#"{pii}, {{"name": "b", "when": {{"task": ["code"]}}, "then": {{"models": ["tiny"]}}}}"#
+        ),
+    ] {
+        assert_eq!(rules(&fine), [""; 0], "{fine}");
+    }
+}

@@ -195,3 +195,48 @@ fn usage_of_a_cut_body_is_not_asked_for() {
     let edit = rewrite(body, &request, "b", true).unwrap();
     assert_eq!(edit.with, br#"{"model":"b""#);
 }
+
+#[test]
+fn bounds_of_the_answer_are_cut_down_in_every_form() {
+    for (before, after) in [
+        (
+            r#"{"model":"a","max_tokens":4096}"#,
+            r#"{"model":"b","max_tokens":100}"#,
+        ),
+        (
+            r#"{"max_tokens" : 4096.0 ,"model":"a"}"#,
+            r#"{"max_tokens" : 100 ,"model":"b"}"#,
+        ),
+        (
+            r#"{"model":"a","max_tokens":"4096"}"#,
+            r#"{"model":"b","max_tokens":100}"#,
+        ),
+        (
+            r#"{"model":"a","max_tokens":1e9,"Max_Tokens":5e1}"#,
+            r#"{"model":"b","max_tokens":100,"Max_Tokens":5e1}"#,
+        ),
+        (
+            r#"{"model":"a","max_tokens":9,"max_completion_tokens":101}"#,
+            r#"{"model":"b","max_tokens":9,"max_completion_tokens":100}"#,
+        ),
+        (
+            r#"{"model":"a","max_tokens":null,"max_output_tokens":101}"#,
+            r#"{"model":"b","max_tokens":null,"max_output_tokens":100}"#,
+        ),
+        (
+            r#"{"model":"a","x":{"max_tokens":500},"max_tokens":-1}"#,
+            r#"{"model":"b","x":{"max_tokens":500},"max_tokens":-1}"#,
+        ),
+    ] {
+        // What the API's reader makes of a number in another form is another test's.
+        let plain = format!("{{\"model\":\"a\",{REST}}}");
+        let mut request = parse(Format::OpenAiChat, plain.as_bytes(), true).unwrap();
+        let at = before.find("\"a\"").unwrap();
+        request.model_spans.clear();
+        request.model_spans.push(at..at + 3);
+        let mut all = splices(before.as_bytes(), &request, "b", false);
+        cut_down(before.as_bytes(), 100, &mut all);
+        let edit = PrefixEdit::of(before.as_bytes(), &all).unwrap();
+        assert_eq!(applied(before, &edit), after);
+    }
+}

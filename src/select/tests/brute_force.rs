@@ -27,7 +27,10 @@ fn measure(limit: Limit, candidate: &Candidate, best: f32) -> f64 {
 fn is_able(registry: &Registry, profile: &Profile, ask: &Ask<'_>, backend: &Backend) -> bool {
     let model = &registry.models[backend.model.0 as usize];
     let expected = ask.classification.unwrap().output_tokens as u32;
-    let answer = ask.max_tokens.unwrap_or(expected).max(1);
+    let answer = match (ask.pinned, ask.max_tokens) {
+        (Some(_), Some(_)) => 1,
+        (_, most) => most.map_or(expected, |most| most.min(expected)).max(1),
+    };
     let tagged = |tag: &str| backend.tags.iter().any(|own| own == tag);
     let chosen_from = match ask.pinned {
         Some(pinned) => pinned == backend.model,
@@ -39,9 +42,6 @@ fn is_able(registry: &Registry, profile: &Profile, ask: &Ask<'_>, backend: &Back
         && ask.tags.iter().all(|tag| tagged(tag))
         && model.capabilities.contains(ask.needs)
         && ask.window_tokens + answer <= model.context_window
-        && ask
-            .max_tokens
-            .is_none_or(|most| most <= model.max_output_tokens)
 }
 
 /// The sum that [`objective`] documents, of estimates alone.

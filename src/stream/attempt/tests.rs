@@ -15,10 +15,9 @@ struct Request {
     /// Whether variables are set.
     secrets: bool,
     now_ns: u64,
+    /// Filter state.
+    states: Vec<(&'static str, String)>,
 }
-
-/// Stands for the filter state, which no backend sees.
-const STATE: &str = "(chain)";
 
 impl Request {
     /// For the backends of these indices in turn; the body is written for the first.
@@ -49,7 +48,6 @@ impl Request {
             (":path", "/v1/chat/completions?x=1".to_owned()),
             ("authorization", "Bearer client".to_owned()),
             ("content-length", body.len().to_string()),
-            (STATE, chain.to_text()),
         ];
         Request {
             policy,
@@ -58,19 +56,19 @@ impl Request {
             body,
             secrets: true,
             now_ns: 0,
+            states: vec![(state::CHAIN, chain.to_text())],
         }
     }
 
     /// One attempt: what arrives at the backend.
     fn attempt(&mut self, host: Option<&str>) -> Arrived {
         let policy = self.policy.clone();
-        let secrets = self.secrets;
-        let secret = |backend: &Backend| secrets.then(|| format!("key-of-{}", backend.name));
         let site = Site {
             failover: self.failover,
             policy: &policy,
-            secret: &secret,
         };
+        let chain = self.chain();
+        let withheld = self.state(state::WITHHELD).map(str::to_owned);
         let mut attempt = Attempt::new();
         let mut body = self.body.clone().into_bytes();
         let headers = self.headers.clone();
@@ -81,8 +79,9 @@ impl Request {
         let event = AttemptEvent::Headers {
             headers: &headers,
             end_of_stream: false,
+            chain: &chain,
+            withheld: withheld.as_deref().map(str::as_bytes),
             host,
-            chain: find(&headers, STATE),
             now_ns: self.now_ns,
         };
         let (mut counts, mut replied) = (Vec::new(), None);
@@ -96,16 +95,24 @@ impl Request {
                     Effect::RemoveRequestHeader(name) => {
                         self.set(&String::from_utf8(name).unwrap(), None);
                     }
+                    Effect::SetCredentials {
+                        header,
+                        prefix,
+                        env,
+                    } => {
+                        let value = self.secrets.then(|| format!("{prefix}value-of-{env}"));
+                        self.set(&header, value);
+                    }
+                    Effect::SetState { key, value } => {
+                        self.states.retain(|(other, _)| *other != key);
+                        self.states.push((key, value));
+                    }
                     Effect::RewriteBody {
                         edit,
                         content_length,
                     } => {
                         body.splice(..edit.replace, edit.with);
                         self.set("content-length", content_length.map(decimal));
-                    }
-                    Effect::SetState { key, value } => {
-                        assert_eq!(key, state::CHAIN);
-                        self.set(STATE, Some(value));
                     }
                     Effect::SpliceBody {
                         splices,
@@ -152,9 +159,19 @@ impl Request {
             model: body["model"].as_str().unwrap().to_owned(),
             path: self.header(":path").unwrap().to_owned(),
             key: self.header("authorization").map(str::to_owned),
+            max_tokens: body["max_tokens"].as_u64(),
             counts,
             replied,
         }
+    }
+
+    fn chain(&self) -> Chain {
+        Chain::parse(self.state(state::CHAIN).unwrap().as_bytes()).unwrap()
+    }
+
+    fn state(&self, key: &str) -> Option<&str> {
+        let found = self.states.iter().find(|(other, _)| *other == key)?;
+        Some(&found.1)
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -173,6 +190,7 @@ struct Arrived {
     model: String,
     path: String,
     key: Option<String>,
+    max_tokens: Option<u64>,
     counts: Vec<String>,
     replied: Option<u16>,
 }
@@ -196,9 +214,9 @@ fn the_model_of_a_long_body_is_found_wherever_it_stands() {
     request.body = format!(
         "{{\"messages\":[{{\"role\":\"user\",\"content\":\"{padding}\"}}],\"n\":1,\"model\":\"org/huge\"}}"
     );
-    let mut chain = Chain::parse(request.header(STATE).unwrap().as_bytes()).unwrap();
+    let mut chain = request.chain();
     chain.content_length = Some(request.body.len() as u64);
-    request.set(STATE, Some(chain.to_text()));
+    request.states = vec![(state::CHAIN, chain.to_text())];
     request.set("content-length", Some(request.body.len().to_string()));
     let models: Vec<String> = (0..4).map(|_| request.attempt(None).model).collect();
     assert_eq!(models, ["org/huge", "tiny-q4", "huge", "org/huge"]);
@@ -221,54 +239,216 @@ fn paths_and_keys_are_those_of_the_backend_and_of_no_other() {
     let mut request = Request::new(&members, &[1, 0, 2], Failover::PerAttempt);
     let first = request.attempt(None);
     assert_eq!(first.path, "/openai/v1/chat/completions?x=1");
-    assert_eq!(first.key.as_deref(), Some("Bearer key-of-gpu-1"));
+    assert_eq!(first.key.as_deref(), Some("Bearer value-of-KEY"));
     let second = request.attempt(None);
     assert_eq!(second.path, "/v1/chat/completions?x=1");
     assert_eq!(second.key, None, "the key of another backend");
-    assert_eq!(request.header("api-key"), Some("key-of-cpu-1"));
+    assert_eq!(request.header("api-key"), Some("value-of-OTHER"));
+    // The last one has none of its own, so it gets the client's.
     let third = request.attempt(None);
-    assert_eq!((third.key, request.header("api-key")), (None, None));
+    assert_eq!(third.key.as_deref(), Some("Bearer client"));
+    assert_eq!(request.header("api-key"), None);
     assert_eq!(request.attempt(None).path, first.path);
 }
 
+/// What a client may send, with what the attempt's filter has to leave of it.
+fn guarded(request: &Request) -> Vec<(&str, &str)> {
+    let names = [
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "cookie",
+        "x-forwarded-for",
+    ];
+    let sent = names.into_iter();
+    sent.filter_map(|name| Some((name, request.header(name)?)))
+        .collect()
+}
+
 #[test]
-fn a_missing_secret_takes_the_clients_key_out_and_is_counted() {
+fn each_attempt_has_exactly_its_own_credentials_in_any_order() {
+    let members = [
+        ("cpu-1", r#""endpoint": "http://10.0.0.1""#),
+        (
+            "gpu-1",
+            r#""credentials": {"header": "x-api-key", "env": "A"}, "endpoint": "https://a.example""#,
+        ),
+        (
+            "lpu-1",
+            r#""credentials": {"env": "B"}, "client_address": "pass""#,
+        ),
+    ];
+    let client = [
+        ("x-api-key", "client-2"),
+        ("api-key", "client-3"),
+        ("cookie", "client-4"),
+        ("x-forwarded-for", "192.0.2.7"),
+    ];
+    let expected = |backend: u32| match backend {
+        0 => vec![
+            ("authorization", "Bearer client"),
+            ("x-api-key", "client-2"),
+            ("api-key", "client-3"),
+            ("cookie", "client-4"),
+        ],
+        1 => vec![("x-api-key", "value-of-A")],
+        _ => vec![
+            ("authorization", "Bearer value-of-B"),
+            ("x-forwarded-for", "192.0.2.7"),
+        ],
+    };
+    for chain in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let mut request = Request::new(&members, &chain, Failover::PerAttempt);
+        for (name, value) in client {
+            request.set(name, Some(value.to_owned()));
+        }
+        for turn in 0..7 {
+            request.attempt(None);
+            let backend = chain[turn % 3];
+            assert_eq!(
+                guarded(&request),
+                expected(backend),
+                "{chain:?}, turn {turn}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_kept_and_is_lost_is_nobodys() {
+    let members = [("gpu-1", r#""credentials": {"env": "A"}"#)];
+    let mut request = Request::new(&members, &[1, 0], Failover::PerAttempt);
+    request.attempt(None);
+    assert_eq!(request.header("authorization"), Some("Bearer value-of-A"));
+    request.states.retain(|(key, _)| *key != state::WITHHELD);
+    request.attempt(None);
+    assert_eq!(request.header("authorization"), None);
+}
+
+#[test]
+fn nothing_is_kept_where_no_backend_may_see_it() {
+    let own = r#""credentials": {"env": "A"}"#;
+    let members = [("gpu-1", own), ("cpu-1", own), ("lpu-1", own)];
+    let mut request = Request::new(&members, &[1, 0], Failover::PerAttempt);
+    request.attempt(None);
+    assert_eq!(request.state(state::WITHHELD), None);
+}
+
+#[test]
+fn a_client_key_is_passed_to_one_party_only() {
+    let passes = |fields: [&str; 3]| {
+        let members: Vec<(&str, &str)> = ["cpu-1", "gpu-1", "lpu-1"]
+            .into_iter()
+            .zip(fields)
+            .collect();
+        let request = Request::new(&members, &[0], Failover::Off);
+        let backends = request.policy.registry.backends.iter();
+        backends
+            .map(|one| one.client.credentials)
+            .collect::<Vec<_>>()
+    };
+    let (house, other) = (
+        r#""endpoint": "http://10.0.0.1""#,
+        r#""endpoint": "http://10.0.0.2""#,
+    );
+    let (a, b) = (
+        r#""endpoint": "https://a.example""#,
+        r#""endpoint": "https://b.example/x""#,
+    );
+    assert_eq!(passes([r#""health": "/h""#, house, other]), [true; 3]);
+    assert_eq!(passes([a, a, a]), [true; 3]);
+    assert_eq!(passes([house, other, a]), [false; 3]);
+    assert_eq!(passes([a, a, b]), [false; 3]);
+    let with_own = r#""endpoint": "https://b.example", "credentials": {"env": "B"}"#;
+    assert_eq!(passes([a, a, with_own]), [true, true, false]);
+    let stated = r#""endpoint": "https://b.example", "client_credentials": "pass""#;
+    assert_eq!(passes([a, house, stated]), [false, false, true]);
+}
+
+#[test]
+fn a_missing_secret_takes_the_clients_key_out() {
     let members = [("gpu-1", r#""credentials": {"env": "KEY"}"#)];
     let mut request = Request::new(&members, &[1], Failover::PerAttempt);
     request.secrets = false;
-    let arrived = request.attempt(None);
-    assert_eq!(arrived.key, None);
-    assert_eq!(arrived.counts, ["pointsman.secrets_missing"]);
+    assert_eq!(request.attempt(None).key, None);
 }
 
 #[test]
-fn an_unknown_backend_gets_the_body_of_the_decision_and_is_counted() {
+fn an_unknown_backend_gets_the_body_of_the_decision_and_no_credentials() {
     let mut request = Request::new(&[], &[1, 0], Failover::PerAttempt);
-    let mut chain = Chain::parse(request.header(STATE).unwrap().as_bytes()).unwrap();
+    let mut chain = request.chain();
     chain.links = vec![17];
-    request.set(STATE, Some(chain.to_text()));
+    request.states = vec![(state::CHAIN, chain.to_text())];
     request.set("content-length", Some("3".into()));
     let arrived = request.attempt(None);
     assert_eq!(arrived.model, "org/huge");
+    assert_eq!(arrived.key, None);
     assert_eq!(arrived.counts, ["pointsman.attempts_unknown"]);
+    let effects = unknown(&[(b"authorization", b"Bearer x"), (b"accept", b"*/*")]);
+    assert_eq!(
+        effects[1..],
+        [
+            Effect::RemoveRequestHeader(b"authorization".to_vec()),
+            Effect::Continue
+        ]
+    );
 }
 
 #[test]
-fn what_was_not_decided_on_is_left_alone() {
-    let policy = Policy::compile(POLICY).unwrap();
-    let site = Site {
-        failover: Failover::PerAttempt,
-        policy: &policy,
-        secret: &|_| None,
-    };
-    let event = AttemptEvent::Headers {
-        headers: &[(b":path", b"/v1/chat/completions")],
-        end_of_stream: false,
-        host: None,
-        chain: None,
-        now_ns: 0,
-    };
-    assert_eq!(Attempt::new().on(event, &site), [Effect::Continue]);
+fn what_the_router_says_in_headers_goes_no_further() {
+    let mut request = Request::new(&[], &[1, 0], Failover::PerAttempt);
+    let chain = request.chain();
+    let ours = [
+        "x-pointsman-chain",
+        "x-pointsman-stream",
+        "x-pointsman-cluster",
+    ];
+    for name in ours {
+        request.set(name, Some(chain.to_text()));
+    }
+    request.attempt(None);
+    for name in ours {
+        assert_eq!(request.header(name), None);
+    }
+}
+
+#[test]
+fn a_model_that_writes_less_is_asked_for_less() {
+    let mut request = Request::new(&[], &[1, 0, 2], Failover::PerAttempt);
+    request.body = request.body.replace("\"a\":1", "\"max_tokens\":900");
+    let length = request.body.len();
+    request.set("content-length", Some(length.to_string()));
+    let mut chain = request.chain();
+    chain.content_length = Some(length as u64);
+    chain.answer = Some(crate::registry::AnswerBound {
+        most_tokens: 900,
+        window_tokens: 100,
+    });
+    request.states = vec![(state::CHAIN, chain.to_text())];
+    // `huge` writes 1000, `tiny` has a window of 400.
+    let asked: Vec<u64> = (0..3)
+        .map(|_| request.attempt(None).max_tokens.unwrap())
+        .collect();
+    assert_eq!(asked, [900, 300, 900]);
+}
+
+#[test]
+fn what_the_router_did_not_see_is_left_alone() {
+    let headers: [Header<'_>; 2] = [(b"authorization", b"x"), (b"x-pointsman-stream", b"1")];
+    assert_eq!(
+        undecided(&headers),
+        [
+            Effect::RemoveRequestHeader(b"x-pointsman-stream".to_vec()),
+            Effect::Continue
+        ]
+    );
 }
 
 #[test]
@@ -324,8 +504,7 @@ fn another_backend_is_asked_only_while_the_client_waits() {
     assert_eq!(request.attempt(None).replied, Some(504));
     // Half a second is enough for a backend that usually takes a tenth.
     request.now_ns = 59_400_000_000;
-    let chain = request.header(STATE).unwrap().as_bytes();
-    let chain = Chain::parse(chain).unwrap();
+    let chain = request.chain();
     let backend = find_link(
         &request.policy.registry.backends,
         chain.links.first().copied(),

@@ -166,7 +166,8 @@ pub fn vm(plan: &Plan<'_>) -> String {
     let anchor = if shares { " &vm" } else { "" };
     format!(
         "vm_config:{anchor}\n  # Shared data (the published policy) belongs to this id.\n  vm_id: pointsman\n{}",
-        code(plan, shares)
+        // Without failover there is no other filter to put secrets in.
+        code(plan, shares || plan.failover == Failover::Off)
     )
 }
 

@@ -265,7 +265,8 @@ fn others(plan: &Plan<'_>, kind: &Kind) -> String {
     )
 }
 
-/// Picks the cluster of each attempt by the first link of the chain.
+/// Picks the cluster of each attempt by the first link of the chain, which the filters keep in the request's filter state:
+/// what stands in a header would reach the backends.
 fn specifier(plan: &Plan<'_>, first: bool) -> String {
     if !first {
         return "inline_cluster_specifier_plugin: *chain\n".to_owned();
