@@ -524,21 +524,20 @@ fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked(
     let site = Site {
         failover: Failover::PerAttempt,
         policy: &policy,
-        secret: &|_| None,
     };
     let begun = |tried: u32| {
         let ids = [1, 0].map(BackendId);
         let origin = Origin::default();
         let mut chain = Chain::new(&policy.registry, origin, &ids, None, Patience::default());
         chain.attempts = tried;
-        let text = chain.to_text();
         let mut attempt = Attempt::new();
         attempt.on(
             AttemptEvent::Headers {
                 headers: &[(b":path", b"/v1/chat/completions")],
                 end_of_stream: true,
                 host: None,
-                chain: Some(text.as_bytes()),
+                chain: &chain,
+                withheld: None,
                 now_ns: 0,
             },
             &site,
