@@ -9,8 +9,17 @@ use super::json::{Cursor, Kind, Stop};
 /// The fields: of the APIs that are routed, each in any case, as lenient servers read them.
 const FIELDS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
 
-/// Where numbers over `most` stand in a body whose object begins at `start`; as far as the body is there.
-pub(super) fn find_over(body: &[u8], start: usize, most: u32) -> Vec<Range<usize>> {
+/// A number that bounds an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WrittenBound {
+    /// Where it stands in the body, quotes included.
+    pub span: Range<usize>,
+    /// The number.
+    pub number: f64,
+}
+
+/// The bounds in a body whose object begins at `start`; as far as the body is there.
+pub(super) fn find(body: &[u8], start: usize) -> Vec<WrittenBound> {
     let mut found = Vec::new();
     // What was read as a request is UTF-8; a body that is cut off within a character is read up to there.
     let text = match std::str::from_utf8(body) {
@@ -21,11 +30,11 @@ pub(super) fn find_over(body: &[u8], start: usize, most: u32) -> Vec<Range<usize
             .unwrap_or_default(),
     };
     // Cut off or not: what was found before counts.
-    let _ = read(&mut Cursor::new(text, start), most, &mut found);
+    let _ = read(&mut Cursor::new(text, start), &mut found);
     found
 }
 
-fn read(cursor: &mut Cursor<'_>, most: u32, found: &mut Vec<Range<usize>>) -> Result<(), Stop> {
+fn read(cursor: &mut Cursor<'_>, found: &mut Vec<WrittenBound>) -> Result<(), Stop> {
     if cursor.kind()? != Kind::Object {
         return Ok(());
     }
@@ -46,8 +55,9 @@ fn read(cursor: &mut Cursor<'_>, most: u32, found: &mut Vec<Range<usize>>) -> Re
                 None
             }
         };
-        if number.is_some_and(|number| number > f64::from(most)) {
-            found.push(begin..cursor.offset());
+        if let Some(number) = number {
+            let span = begin..cursor.offset();
+            found.push(WrittenBound { span, number });
         }
     }
     Ok(())

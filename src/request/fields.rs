@@ -15,6 +15,9 @@ use super::{Message, Request, Role, UsageSlot};
 /// Reads the value of one key, or steps over it.
 pub(super) type Field<'f, 'a> = &'f mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), Stop>;
 
+/// The same of a key as it is written, decoded.
+type WrittenField<'f, 'a> = &'f mut dyn FnMut(&Cow<'a, str>, &mut Cursor<'a>) -> Result<(), Stop>;
+
 /// A list of which only the size counts.
 #[derive(Default)]
 pub(super) struct List {
@@ -212,10 +215,7 @@ pub(super) fn object<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Resul
 }
 
 /// The same, each key as it is written.
-fn entries_of_object<'a>(
-    cursor: &mut Cursor<'a>,
-    field: &mut dyn FnMut(&Cow<'a, str>, &mut Cursor<'a>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+fn entries_of_object<'a>(cursor: &mut Cursor<'a>, field: WrittenField<'_, 'a>) -> Result<(), Stop> {
     cursor.enter()?;
     let mut first = true;
     while let Some(key) = cursor.next_key(&mut first)? {

@@ -39,6 +39,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::registry::{Apis, Capabilities};
+pub use answer_bounds::WrittenBound;
 use content::Conversation;
 use json::{Cursor, MAX_DEPTH, Stop};
 use path::{ApiPath, Call, Target};
@@ -181,6 +182,9 @@ pub struct Request<'a> {
     /// The most tokens that the answer may have, if limited (`max_completion_tokens`, or `max_tokens`, or
     /// `max_output_tokens`); 0 where nothing is written (embeddings).
     pub max_tokens: Option<u32>,
+    /// Where the numbers that say so stand in a body of which only the first part is at hand. What is not known of is left as
+    /// it is.
+    pub written_bounds: Vec<WrittenBound>,
     /// How many answers are wanted (`n` or `best_of`, for each input), at most what the API allows; 1 if not said, never 0.
     pub choices: u32,
     /// How many inputs there are, each answered for itself (completions, embeddings); 1 for a conversation, never 0.
@@ -239,6 +243,7 @@ impl<'a> Request<'a> {
             include_usage: false,
             usage_slot: None,
             max_tokens: None,
+            written_bounds: Vec::new(),
             choices: 1,
             inputs: 1,
             token_ids: 0,
@@ -289,6 +294,7 @@ impl<'a> Request<'a> {
         self.include_usage |= short.include_usage;
         self.usage_slot = short.usage_slot;
         self.max_tokens = self.max_tokens.max(short.max_tokens);
+        self.written_bounds = tail.answer_bounds();
         let inputs = if short.inputs > 1 { 1 } else { self.inputs };
         self.choices = self.choices.max(bounds::total(short.choices, inputs));
         self.tools = self.tools.max(short.tools);

@@ -123,14 +123,22 @@ pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool
 }
 
 /// Adds to `splices` what makes every bound of the answer that is more than `most` tokens that many; as far as it stands in
-/// `start`.
-pub fn cut_down(start: &[u8], most: u32, splices: &mut Vec<Splice>) {
-    let Some(inside) = after_brace(start) else {
-        return;
-    };
-    let over = answer_bounds::find_over(start, inside - 1, most).into_iter();
-    splices.extend(over.map(|span| Splice {
-        span,
+/// `start`, or `request` knows of it behind that.
+pub fn cut_down(start: &[u8], request: &Request<'_>, most: u32, splices: &mut Vec<Splice>) {
+    let mut bounds = request.written_bounds.clone();
+    if let Some(inside) = after_brace(start) {
+        for one in answer_bounds::find(start, inside - 1) {
+            // One that the end of `start` cuts off is known as a whole.
+            if !bounds.iter().any(|all| all.span.start == one.span.start) {
+                bounds.push(one);
+            }
+        }
+    }
+    let over = bounds
+        .into_iter()
+        .filter(|one| one.number > f64::from(most));
+    splices.extend(over.map(|one| Splice {
+        span: one.span,
         with: most.to_string().into_bytes(),
     }));
     splices.sort_by_key(|one| one.span.start);

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::answer_bounds::{self, WrittenBound};
 use super::json::{Cursor, plain_end};
 use super::names::is_folded;
 use super::{Format, InvalidRequest, Request, UsageSlot, parse};
@@ -128,6 +129,19 @@ impl Tail {
             other => other,
         };
         Ok(request)
+    }
+
+    /// The numbers among them that bound an answer, where they stand in the body.
+    pub(super) fn answer_bounds(&self) -> Vec<WrittenBound> {
+        let mut bounds = answer_bounds::find(&self.text, 0);
+        bounds.retain_mut(|one| match self.spot(one.span.start) {
+            Some(spot) => {
+                one.span = spot.span.clone();
+                true
+            }
+            None => false,
+        });
+        bounds
     }
 
     /// The field whose value holds the byte `at` of the text.

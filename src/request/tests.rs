@@ -106,6 +106,7 @@ fn a_small_request_reads_with_its_defaults() {
             include_usage: false,
             usage_slot: None,
             max_tokens: None,
+            written_bounds: vec![],
             choices: 1,
             inputs: 1,
             token_ids: 0,

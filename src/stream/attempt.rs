@@ -116,6 +116,17 @@ struct Edit {
     content_length: Option<u64>,
 }
 
+impl Edit {
+    /// What is changed in a body that begins with `start`.
+    fn splices(&self, start: &[u8], request: &Request<'_>) -> Vec<Splice> {
+        let mut splices = rewrite::splices(start, request, &self.model, false);
+        if let Some(most) = self.most_tokens {
+            rewrite::cut_down(start, request, most, &mut splices);
+        }
+        splices
+    }
+}
+
 impl Attempt {
     /// An attempt of which nothing was seen yet.
     pub fn new() -> Attempt {
@@ -301,7 +312,7 @@ impl Attempt {
             let tail = scanner.finish();
             let mut request = Request::empty(edit.format);
             let splices = match request.join(&tail) {
-                Ok(()) => rewrite::splices(b"{", &request, &edit.model, false),
+                Ok(()) => edit.splices(b"{", &request),
                 Err(_) => Vec::new(),
             };
             write(&edit, splices, &[], held, effects);
@@ -321,13 +332,10 @@ impl Attempt {
         match std::mem::take(&mut self.phase) {
             Phase::Reading { edit, held, ended } => {
                 let body = bytes.unwrap_or_default();
-                let mut splices = match request::parse(edit.format, body, ended) {
-                    Ok(request) => rewrite::splices(body, &request, &edit.model, false),
+                let splices = match request::parse(edit.format, body, ended) {
+                    Ok(request) => edit.splices(body, &request),
                     Err(_) => Vec::new(),
                 };
-                if let Some(most) = edit.most_tokens {
-                    rewrite::cut_down(body, most, &mut splices);
-                }
                 write(&edit, splices, body, held, effects);
             }
             Phase::Scanning {

@@ -8,6 +8,7 @@ mod account;
 pub mod attempt;
 mod chains;
 mod deciding;
+mod edits;
 mod effect;
 mod event;
 mod forwarding;
@@ -52,6 +53,7 @@ use crate::telemetry::{self, Metric, state};
 use account::Account;
 use chains::Asked;
 use deciding::{decide, explain};
+use edits::edits;
 use outbound::Outbound;
 use purpose::{Aim, Hurdle, Purpose, find, find_purpose, remove_forged, remove_our_headers};
 use scan::Scan;
@@ -510,17 +512,7 @@ impl Stream {
             // What an answer took can only be read where it is not compressed, and SDKs ask for that without being told to.
             effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
         }
-        // Where `model` was not seen it may still come: a second one would contradict it.
-        let unseen = request.may_name_another_model();
-        let mut splices = match unseen {
-            false => rewrite::splices(body, request, &backend.served_model, ask_usage),
-            true => Vec::new(),
-        };
-        let model = plan.policy.registry.model(backend.model);
-        let answer = decision.answer.zip(model);
-        if let Some(most) = answer.and_then(|(answer, model)| answer.less_of(model)) {
-            rewrite::cut_down(body, most, &mut splices);
-        }
+        let splices = edits(plan, decision, backend, body, (request, ask_usage));
         if !splices.is_empty() {
             let grown = rewrite::growth(&splices);
             content_length = content_length.and_then(|length| length.checked_add_signed(grown));

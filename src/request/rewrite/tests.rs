@@ -235,7 +235,7 @@ fn bounds_of_the_answer_are_cut_down_in_every_form() {
         request.model_spans.clear();
         request.model_spans.push(at..at + 3);
         let mut all = splices(before.as_bytes(), &request, "b", false);
-        cut_down(before.as_bytes(), 100, &mut all);
+        cut_down(before.as_bytes(), &request, 100, &mut all);
         let edit = PrefixEdit::of(before.as_bytes(), &all).unwrap();
         assert_eq!(applied(before, &edit), after);
     }

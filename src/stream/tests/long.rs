@@ -148,13 +148,46 @@ fn what_envoy_cannot_hold_is_let_go_undecided() {
 
 #[test]
 fn numbers_behind_the_first_part_count() {
-    let body = long(r#""model":"huge","#, 9_000, r#","max_tokens":"99999999""#);
-    let host = send(&policy_with(RULES), &body, 700, true);
-    assert_eq!(
-        host.reply().unwrap().status,
-        400,
-        "more than any model writes"
-    );
+    let policy = policy_with(RULES);
+    for number in ["99999999", "\"99999999\"", "1e300", "2000.5"] {
+        for size in SIZES {
+            // What a profile asks for is cut down to what the model that answers can write.
+            let fields = format!(r#","Max_Tokens": {number} ,"max_completion_tokens":7"#);
+            let body = long(r#""model":"auto:best","max_tokens":5000,"#, 9_000, &fields);
+            let host = send(&policy, &body, size, true);
+            let sent: serde_json::Value = serde_json::from_slice(&host.body).unwrap();
+            assert_eq!(sent["max_tokens"], 1000, "{number} {size}");
+            assert_eq!(sent["Max_Tokens"], 1000, "{number} {size}");
+            assert_eq!(sent["max_completion_tokens"], 7);
+            let model = sent["model"].as_str().unwrap();
+            let before: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(sent["messages"], before["messages"]);
+            assert!(["org/huge", "huge"].contains(&model), "{model}");
+            let length = host.body.len().to_string();
+            assert_eq!(host.header("content-length"), Some(length.as_str()));
+            // A model that the client named judges that itself.
+            let body = long(r#""model":"huge","#, 9_000, &fields);
+            let host = send(&policy, &body, size, true);
+            let sent = String::from_utf8_lossy(&host.body).replace("org/huge", "huge");
+            assert_eq!(sent, body, "{number} {size}");
+        }
+    }
+}
+
+/// A number that the end of the first part cuts in two is replaced as a whole.
+#[test]
+fn numbers_across_the_end_of_the_first_part_are_cut_down_once() {
+    let policy = policy_with(RULES);
+    for bytes in 3_960..4_100 {
+        let body = long(
+            r#""model":"auto:best","#,
+            bytes,
+            r#","max_tokens":123456789"#,
+        );
+        let host = send(&policy, &body, 4096, true);
+        let sent: serde_json::Value = serde_json::from_slice(&host.body).unwrap();
+        assert_eq!(sent["max_tokens"], 1000, "{bytes}");
+    }
 }
 
 #[test]
