@@ -28,6 +28,7 @@ const LENGTHS: [u8; 676] = {
         at += 4;
     }
     at = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     while at < NUMERIC.len() {
         let country = (NUMERIC[at] - b'A') as usize * 26 + (NUMERIC[at + 1] - b'A') as usize;
         table[country] |= ALL_DIGITS;

@@ -202,20 +202,13 @@ impl Scan {
                     found.said.error_name(name);
                 }
             }
-            (Place::Item, Key::Type) => {
-                if !matches!(name, b"message" | b"reasoning") {
-                    found.said.thing();
-                }
-            }
+            (Place::Item, Key::Type) if matches!(name, b"message" | b"reasoning") => {}
+            (Place::Item, Key::Type) => found.said.thing(),
             (_, Key::Error) if !name.is_empty() => {
                 found.said.error();
                 found.is_over |= place == Place::Top;
             }
-            (Place::Top, Key::Object) => {
-                if name == b"error" {
-                    found.said.error();
-                }
-            }
+            (Place::Top, Key::Object) if name == b"error" => found.said.error(),
             (Place::Top, Key::Type) => {
                 let begins: [&[u8]; 3] = [b"message_", b"content_block_", b"response."];
                 found.has_begun |= begins.iter().any(|start| name.starts_with(start));

@@ -146,10 +146,17 @@ fn a_pause_is_no_end(case: &Case) {
     for way in ways(case) {
         let hosts = hosts(&json!({"first_token_ms": 500}));
         let envoy = start(case, &hosts, way);
-        send(case, &envoy, &hosts, &[pause.clone()], true).assert_whole(way);
+        send(case, &envoy, &hosts, std::slice::from_ref(&pause), true).assert_whole(way);
         // Alone.
         let envoy = start(case, &hosts[..1], way);
-        send(case, &envoy, &hosts[..1], &[pause.clone()], true).assert_whole(way);
+        send(
+            case,
+            &envoy,
+            &hosts[..1],
+            std::slice::from_ref(&pause),
+            true,
+        )
+        .assert_whole(way);
     }
     // A stated limit holds.
     let way = ways(case).last().unwrap();
@@ -170,7 +177,7 @@ fn silence_moves_on(case: &Case) {
         let hosts = hosts(&json!({"first_token_ms": 700, "answer_ms": 700}));
         let envoy = start(case, &hosts, way);
         for stream in [true, false] {
-            let sent = send(case, &envoy, &hosts, &[hang.clone()], stream);
+            let sent = send(case, &envoy, &hosts, std::slice::from_ref(&hang), stream);
             let what = format!("{way}, stream {stream}");
             assert_eq!(sent.response.status, 200, "{what}");
             assert_eq!(sent.response.header("x-pointsman-backend"), Some(SECOND));
@@ -194,7 +201,13 @@ fn alone_has_all(case: &Case) {
         let hosts = hosts(&json!({"first_token_ms": 300, "answer_ms": 300}));
         let envoy = start(case, &hosts[..1], way);
         for stream in [true, false] {
-            let sent = send(case, &envoy, &hosts[..1], &[late.clone()], stream);
+            let sent = send(
+                case,
+                &envoy,
+                &hosts[..1],
+                std::slice::from_ref(&late),
+                stream,
+            );
             assert_eq!(sent.response.status, 200, "{way}, stream {stream}");
             assert_eq!(sent.asked, [1], "{way}, stream {stream}");
         }
@@ -215,13 +228,19 @@ fn nobody_is_asked_twice(case: &Case) {
             // It says itself that a moment's patience helps.
             (busy(1), 2),
         ] {
-            let sent = send(case, &envoy, &hosts[..1], &[fault.clone()], false);
+            let sent = send(
+                case,
+                &envoy,
+                &hosts[..1],
+                std::slice::from_ref(&fault),
+                false,
+            );
             assert_eq!(sent.asked, [times], "{way}: {fault}");
             assert_eq!(u64::from(sent.response.status), fault["status"], "{way}");
         }
         let envoy = start(case, &hosts, way);
         for fault in [status(500), status(429), busy(1), busy(30)] {
-            let sent = send(case, &envoy, &hosts, &[fault.clone()], false);
+            let sent = send(case, &envoy, &hosts, std::slice::from_ref(&fault), false);
             assert_eq!(
                 (sent.response.status, &*sent.asked),
                 (200, &[1, 1][..]),
@@ -299,7 +318,7 @@ fn a_total_ends_an_answer(case: &Case) {
     for way in ways(case) {
         let hosts = hosts(&json!({"first_token_ms": 500, "total_ms": 1500}));
         let envoy = start(case, &hosts, way);
-        let sent = send(case, &envoy, &hosts, &[pause.clone()], true);
+        let sent = send(case, &envoy, &hosts, std::slice::from_ref(&pause), true);
         assert!(!sent.response.complete, "{way}");
         assert!(
             sent.took < Duration::from_millis(3500),

@@ -185,12 +185,9 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             | Effect::ReadAttempts
             | Effect::ReadDetails
             | Effect::ReadHost => answer = find_out(&effect),
-            Effect::RemoveRequestHeader(name) => {
-                told(hostcalls::remove_header(Map::RequestHeaders, &name));
-            }
+            Effect::RemoveRequestHeader(name) => remove_header(Map::RequestHeaders, &name),
             Effect::SetRequestHeader { name, value } => {
-                let (name, value) = (name.as_bytes(), value.as_bytes());
-                told(hostcalls::set_header(Map::RequestHeaders, name, value));
+                set_header(Map::RequestHeaders, &name, &value);
             }
             Effect::SetCredentials {
                 header,
@@ -214,12 +211,10 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::ClearRouteCache => clear_route_cache(),
             Effect::Reply(reply) => send(&reply),
             Effect::SetResponseHeader { name, value } => {
-                let (name, value) = (name.as_bytes(), value.as_bytes());
-                told(hostcalls::set_header(Map::ResponseHeaders, name, value));
+                set_header(Map::ResponseHeaders, name, &value);
             }
             Effect::RemoveResponseHeader(name) => {
-                let name = name.as_bytes();
-                told(hostcalls::remove_header(Map::ResponseHeaders, name));
+                remove_header(Map::ResponseHeaders, name.as_bytes());
             }
             Effect::ReplaceChunk(bytes) => {
                 told(hostcalls::replace(Buffer::ResponseBody, &bytes));
@@ -235,6 +230,18 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
         }
     }
     answer
+}
+
+fn remove_header(map: Map, name: &[u8]) {
+    told(hostcalls::remove_header(map, name));
+}
+
+fn set_header(map: Map, name: &str, value: &str) {
+    told(hostcalls::set_header(
+        map,
+        name.as_bytes(),
+        value.as_bytes(),
+    ));
 }
 
 /// What the machine asks for; `None` where it asks nothing.

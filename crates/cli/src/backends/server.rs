@@ -154,10 +154,7 @@ impl Server {
     ) -> Result<Answered, Broken> {
         let format = call.format();
         let (fault, own_error) = self.misfortune(headers, asks_for_stream(body));
-        let mut break_after = None;
-        let mut slow = 1.0;
-        let mut pause = None;
-        let mut says_nothing = false;
+        let hitch = Hitch::of(fault.as_ref());
         match fault {
             Some(Fault::Status {
                 status,
@@ -170,22 +167,11 @@ impl Server {
             }
             Some(Fault::Hang) => std::future::pending::<()>().await,
             Some(Fault::HangAfterHeaders) => return Ok(head_alone()),
-            Some(Fault::ResetMidStream { after_tokens }) => {
-                break_after = Some((after_tokens, Break::Reset));
-            }
-            Some(Fault::EndMidStream { after_tokens }) => {
-                break_after = Some((after_tokens, Break::End));
-            }
-            Some(Fault::PauseMidStream { after_tokens, ms }) => {
-                pause = Some((after_tokens, Duration::from_millis(ms)));
-            }
             Some(Fault::Delay { ms }) => sleep(Duration::from_millis(ms)).await,
             Some(Fault::ErrorInAnswer) => {
                 return Ok(error_in_answer(format, asks_for_stream(body)));
             }
-            Some(Fault::EmptyAnswer) => says_nothing = true,
-            Some(Fault::Slow { factor }) => slow = factor,
-            None => {}
+            _ => {}
         }
         if own_error {
             return Ok(commanded_status(format, 500, None));
@@ -194,7 +180,7 @@ impl Server {
             Ok(answer) => answer,
             Err(error) => return Ok(refuse(format, &error)),
         };
-        if says_nothing {
+        if hitch.says_nothing {
             answer.tokens.clear();
             answer.tool = None;
             answer.cut = false;
@@ -202,13 +188,13 @@ impl Server {
         let Some(slot) = self.slot().await else {
             return Ok(commanded_status(format, 429, Some(1)));
         };
-        let pace = self.pace(slow);
+        let pace = self.pace(hitch.slow);
         sleep(pace.first_token).await;
         let writing = Writing {
             answer,
             pace,
-            break_after,
-            pause,
+            break_after: hitch.break_after,
+            pause: hitch.pause,
             _slot: slot,
         };
         Ok(writing.begin(&self.backend).await)
@@ -262,6 +248,40 @@ enum Break {
 struct Pace {
     first_token: Duration,
     token: Duration,
+}
+
+/// How the writing of an answer differs from what it would be without a fault.
+struct Hitch {
+    break_after: Option<(usize, Break)>,
+    pause: Option<(usize, Duration)>,
+    slow: f64,
+    says_nothing: bool,
+}
+
+impl Hitch {
+    fn of(fault: Option<&Fault>) -> Hitch {
+        let mut hitch = Hitch {
+            break_after: None,
+            pause: None,
+            slow: 1.0,
+            says_nothing: false,
+        };
+        match fault {
+            Some(Fault::ResetMidStream { after_tokens }) => {
+                hitch.break_after = Some((*after_tokens, Break::Reset));
+            }
+            Some(Fault::EndMidStream { after_tokens }) => {
+                hitch.break_after = Some((*after_tokens, Break::End));
+            }
+            Some(Fault::PauseMidStream { after_tokens, ms }) => {
+                hitch.pause = Some((*after_tokens, Duration::from_millis(*ms)));
+            }
+            Some(Fault::EmptyAnswer) => hitch.says_nothing = true,
+            Some(Fault::Slow { factor }) => hitch.slow = *factor,
+            _ => {}
+        }
+        hitch
+    }
 }
 
 /// An answer while it is being written; it holds its slot until the last token.
