@@ -254,6 +254,7 @@ fn selecting(criterion: &mut Criterion) {
                 allowed: &[],
                 tags: &ruling.tags,
                 barred: &[],
+                scope: None,
                 limits: Limits::NONE,
                 needs: Capabilities::NONE,
                 input_tokens: 100,

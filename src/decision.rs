@@ -43,6 +43,8 @@ pub enum Ineligible {
     },
     /// The backend lacks a tag that is required.
     LacksTag(String),
+    /// The conversation carries state that it cannot read.
+    ForeignState,
     /// Its last attempts failed, and others are up.
     Down,
     /// The conversation is not in the share that may go to it, and others may take it.
@@ -77,6 +79,7 @@ impl Ineligible {
             Ineligible::LacksCapability(_) => "lacks_capability",
             Ineligible::ContextWindow { .. } => "context_window",
             Ineligible::LacksTag(_) => "lacks_tag",
+            Ineligible::ForeignState => "foreign_state",
             Ineligible::Down => "down",
             Ineligible::Ramp => "ramp",
             Ineligible::BelowQuality { .. } => "below_quality",
@@ -108,6 +111,9 @@ impl std::fmt::Display for Ineligible {
                 write!(f, "needs {needed} tokens, the context window has {window}")
             }
             Ineligible::LacksTag(tag) => write!(f, "the backend has no tag `{tag}`"),
+            Ineligible::ForeignState => {
+                f.write_str("the conversation carries state that another state scope made")
+            }
             Ineligible::Down => f.write_str("its last attempts failed"),
             Ineligible::Ramp => f.write_str("the conversation is not in the share of its ramp"),
             Ineligible::BelowQuality { limit } => write!(f, "quality is under {limit:.3}"),
@@ -201,10 +207,21 @@ pub struct Decision {
     pub answer: Option<AnswerBound>,
     /// How the client's steering was taken, one word each: the name of what was followed, or that name and `=ignored`.
     pub steering: Vec<String>,
+    /// Which of the state that the request carries is not the chosen backend's to read, and is taken out.
+    pub foreign: Foreign,
     /// What was put on the accounts of budgets; empty where none limits the request.
     pub charge: Charge,
     /// Every candidate, in the order of the registry, with its estimate and why it was not eligible.
     pub candidates: Vec<Candidate>,
+}
+
+/// What becomes of the state that a request carries.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Foreign {
+    /// For each item of [`crate::request::provider_state::ProviderState`] whether it is taken out; none is behind its end.
+    pub dropped: Vec<bool>,
+    /// Its maker is not known but guessed: where the guess is wrong, the chain goes on to other scopes.
+    pub is_guessed: bool,
 }
 
 /// The code of a refusal where nobody has the model that is asked for.

@@ -15,6 +15,7 @@ pub mod decision;
 pub mod explain;
 pub mod language;
 pub mod live;
+pub mod makers;
 pub mod plugin;
 pub mod policy;
 pub mod prewarm;

@@ -305,6 +305,43 @@ pub struct Backend {
     pub cold: Option<Cold>,
     /// Which share of the conversations may go to it; `None` where all may.
     pub ramp: Option<Ramp>,
+    /// Who else can read what it wrote for itself.
+    pub state_scope: StateScope,
+}
+
+/// The backends that can read what one of them wrote for itself: signed thinking, encrypted reasoning, stored responses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateScope {
+    /// The scope's name.
+    pub name: String,
+    /// A hash of the name, which stands for it where makers of state are remembered.
+    pub key: u32,
+    /// Whether the policy says so itself.
+    pub is_stated: bool,
+}
+
+impl StateScope {
+    /// The scope of this name.
+    pub fn new(name: String) -> StateScope {
+        // FNV-1a, 32 bits.
+        let key = name.bytes().fold(0x811c_9dc5, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        StateScope {
+            name,
+            key,
+            is_stated: false,
+        }
+    }
+}
+
+impl Backend {
+    /// Whether it refuses calls of tools without the signature of its own model, and takes a stand-in for those of others:
+    /// Gemini, behind OpenAI's API.
+    pub fn insists_on_signatures(&self) -> bool {
+        let endpoint = self.endpoint.as_ref();
+        endpoint.is_some_and(|one| one.host.ends_with("googleapis.com"))
+    }
 }
 
 /// How a backend scales to zero.
@@ -412,6 +449,19 @@ impl Registry {
     /// The backend with this index.
     pub fn backend(&self, id: BackendId) -> Option<&Backend> {
         self.backends.get(id.0 as usize)
+    }
+
+    /// The key of a backend's state scope.
+    pub fn scope_of(&self, id: BackendId) -> Option<u32> {
+        self.backend(id).map(|backend| backend.state_scope.key)
+    }
+
+    /// Whether backends that speak `api` are of several state scopes: only then it matters who made what a request carries.
+    pub fn has_scopes(&self, api: Apis) -> bool {
+        let asked = |one: &&Backend| one.apis.contains(api);
+        let mut keys = self.backends.iter().filter(asked);
+        let first = keys.next().map(|one| one.state_scope.key);
+        keys.any(|one| Some(one.state_scope.key) != first)
     }
 
     /// The index of the model with this name.

@@ -2,6 +2,7 @@
 
 mod asked;
 mod bounds;
+mod carried;
 pub mod conversation;
 mod facts;
 mod refuse;
@@ -10,7 +11,7 @@ mod tests;
 mod undecided;
 
 use crate::classifier::{self, Classification, Classifier, ClassifierError};
-use crate::decision::{Candidate, Decision, Outcome, Reason, Rejection};
+use crate::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
 use crate::live::Observed;
 use crate::policy::Policy;
 use crate::policy::conditions::draw;
@@ -27,6 +28,8 @@ use crate::spending::{Charge, Spending};
 use asked::Asked;
 pub use asked::unknown;
 use bounds::Standing;
+use carried::Carried;
+pub use carried::Makers;
 pub use conversation::MAX_TURNS;
 use conversation::Step;
 pub use refuse::reject;
@@ -48,6 +51,19 @@ pub struct Circumstances<'a> {
     pub envelope: &'a Envelope,
     /// The time, in nanoseconds since 1970: which windows of budgets it is.
     pub now_ns: u64,
+    /// Who made the state that the request carries, as far as that is known.
+    pub makers: Makers<'a>,
+}
+
+impl<'a> Circumstances<'a> {
+    /// Those of a request of which nothing else is known.
+    pub fn new(envelope: &'a Envelope, now_ns: u64) -> Circumstances<'a> {
+        Circumstances {
+            envelope,
+            now_ns,
+            makers: Makers::default(),
+        }
+    }
 }
 
 /// Makes the draw of exploration independent of those of rules.
@@ -67,18 +83,19 @@ struct Demand<'a> {
     steps: &'a [Step],
     conversation: u64,
     now_ns: u64,
+    makers: Makers<'a>,
 }
 
 impl Demand<'_> {
     /// The backend that answered last: what is decided for each turn in its order, each knowing the one before. Looked for
-    /// only where it can matter.
-    fn find_incumbent(&self, last: &Ask<'_>) -> Option<Incumbent> {
+    /// only where it can matter, or where it `matters` anyway.
+    fn find_incumbent(&self, last: &Ask<'_>, matters: bool) -> Option<Incumbent> {
         let backends = &self.policy.registry.backends;
         let caches = |one: &Backend| one.price.cached_input < one.price.input;
         let answered = conversation::answered_at(self.request);
         let now = self.prompt.turns.len().checked_sub(1)?;
         if (now == 0 && answered.is_none())
-            || (last.stickiness <= 0.0 && !backends.iter().any(caches))
+            || (!matters && last.stickiness <= 0.0 && !backends.iter().any(caches))
         {
             return None;
         }
@@ -168,10 +185,7 @@ impl Router {
     /// Decides on a request that has been read, of which nothing but its body is known.
     pub fn decide(&mut self, policy: &Policy, request: &Request<'_>) -> Outcome {
         let envelope = Envelope::default();
-        let around = Circumstances {
-            envelope: &envelope,
-            now_ns: 0,
-        };
+        let around = Circumstances::new(&envelope, 0);
         self.decide_in(policy, request, &around)
     }
 
@@ -209,10 +223,7 @@ impl Router {
     /// reason, where it is refused too.
     pub fn explain(&mut self, policy: &Policy, request: &Request<'_>) -> (Outcome, Vec<Candidate>) {
         let envelope = Envelope::default();
-        let around = Circumstances {
-            envelope: &envelope,
-            now_ns: 0,
-        };
+        let around = Circumstances::new(&envelope, 0);
         self.explain_in(policy, request, &around)
     }
 
@@ -289,18 +300,14 @@ impl Router {
             steps: &steps,
             conversation,
             now_ns: around.now_ns,
+            makers: around.makers,
         };
         match self.choose(&demand) {
-            Ok(selection) => {
-                let decision = decided(selection, &demand, &standing);
+            Ok((selection, foreign)) => {
+                let decision = decided(selection, foreign, &demand, &standing);
                 (Outcome::Routed(Box::new(decision)), Vec::new())
             }
-            Err(NoCandidate { candidates }) => {
-                let mut rejection = refuse(policy, demand.profile, pinned, &candidates);
-                name_rules(policy, &ruling, &mut rejection);
-                rejection.rules = owned(&ruling.names);
-                (Outcome::Rejected(rejection), candidates)
-            }
+            Err(NoCandidate { candidates }) => refuse_all(&demand, candidates),
         }
     }
 
@@ -325,9 +332,8 @@ impl Router {
     }
 
     /// Chooses a backend for the last turn, knowing which ones answered those before it.
-    fn choose(&self, demand: &Demand<'_>) -> Result<Selection, NoCandidate> {
+    fn choose(&self, demand: &Demand<'_>) -> Result<(Selection, Foreign), NoCandidate> {
         let (policy, ruling, request) = (demand.policy, demand.ruling, demand.request);
-        let registry = &policy.registry;
         let steering = &demand.envelope.steering;
         let wished: &[ModelId] = if demand.pinned.is_some() {
             &[]
@@ -351,6 +357,7 @@ impl Router {
             allowed: &allowed,
             tags: &ruling.tags,
             barred: &barred,
+            scope: None,
             limits,
             needs: request.needs,
             api: request.format.api(),
@@ -370,18 +377,12 @@ impl Router {
             draw: draw(RAMP_SALT, demand.conversation),
             now_ns: demand.now_ns,
         };
-        ask.incumbent = demand.find_incumbent(&ask);
-        let done = select(registry, demand.profile, &ask);
-        // Shares give way before anybody is refused, or sent where nobody answers.
-        let fails = match &done {
-            Ok(selection) => self.observed(selection.chosen.backend).down,
-            Err(_) => true,
-        };
-        if barred.is_empty() || !fails {
-            return done;
+        let is_down = |one: &Selection| self.observed(one.chosen.backend).down;
+        let choose = |ask: &mut Ask<'_>| carried::select_within_shares(demand, ask, is_down);
+        match Carried::of(demand) {
+            Some(carried) => carried.choose(demand, &mut ask, choose),
+            None => carried::choose_freely(demand, &mut ask, choose),
         }
-        ask.barred = &[];
-        select(registry, demand.profile, &ask)
     }
 
     /// What each turn demands; empty where nobody needs to know.
@@ -431,7 +432,22 @@ fn ramped<'p>(
     }
 }
 
-fn decided(selection: Selection, demand: &Demand<'_>, standing: &Standing<'_>) -> Decision {
+/// The refusal of what no candidate can take.
+fn refuse_all(demand: &Demand<'_>, candidates: Vec<Candidate>) -> (Outcome, Vec<Candidate>) {
+    let bond = Carried::of(demand).and_then(|one| one.bond());
+    let (policy, profile) = (demand.policy, demand.profile);
+    let mut rejection = refuse(policy, profile, demand.pinned, bond, &candidates);
+    name_rules(policy, demand.ruling, &mut rejection);
+    rejection.rules = owned(&demand.ruling.names);
+    (Outcome::Rejected(rejection), candidates)
+}
+
+fn decided(
+    selection: Selection,
+    foreign: Foreign,
+    demand: &Demand<'_>,
+    standing: &Standing<'_>,
+) -> Decision {
     let mut rules = owned(&demand.ruling.names);
     if demand.pinned.is_none() {
         rules.extend(standing.spent.iter().map(|name| bounds::named(name)));
@@ -443,6 +459,7 @@ fn decided(selection: Selection, demand: &Demand<'_>, standing: &Standing<'_>) -
         rules,
         reason: selection.reason,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
+        foreign,
         charge: bounds::charge(standing, selection.chosen.estimate.cost_usd),
         estimate: selection.chosen.estimate,
         fallbacks: selection.fallbacks,

@@ -45,6 +45,8 @@ pub struct Ask<'a> {
     pub tags: &'a [&'a str],
     /// Models that have had their share of the decisions: none of them is chosen.
     pub barred: &'a [ModelId],
+    /// The key of the only state scope that can read what the request carries, if that matters.
+    pub scope: Option<u32>,
     /// Limits beside those of the profile: the tighter of two counts.
     pub limits: Limits,
     /// What the model must be able to do.
@@ -86,6 +88,7 @@ impl Default for Ask<'_> {
             allowed: &[],
             tags: &[],
             barred: &[],
+            scope: None,
             limits: Limits::NONE,
             needs: Capabilities::NONE,
             input_tokens: 0,
@@ -282,6 +285,12 @@ fn find_obstacle(
             needed,
             window: model.context_window,
         });
+    }
+    if ask
+        .scope
+        .is_some_and(|scope| scope != backend.state_scope.key)
+    {
+        return Some(Ineligible::ForeignState);
     }
     // Last, so that who is over its share can take the request otherwise: then it still follows in the chain.
     if ask.pinned.is_none() && ask.barred.contains(&backend.model) {

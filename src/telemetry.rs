@@ -194,6 +194,18 @@ pub const FAMILIES: &[Family] = &[
         help: "Answers that the backend had begun and did not end: the client's stream is cut off, or ends with an error.",
     },
     Family {
+        name: "pointsman.foreign_state_dropped",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "Requests out of which state was taken that the backend could not have read (`foreign_state: drop`).",
+    },
+    Family {
+        name: "pointsman.state_makers_guessed",
+        kind: MetricKind::Counter,
+        tags: &["backend"],
+        help: "Requests that carry state of a maker which this proxy does not know, by the backend that was guessed to read it.",
+    },
+    Family {
         name: "pointsman.prewarms",
         kind: MetricKind::Counter,
         tags: &["backend"],

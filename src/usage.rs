@@ -22,6 +22,7 @@
 //! | llama.cpp | `usage`, or `timings` where the stream has none | `cached_tokens`: inside; `cache_n`: beside | | inside |
 //! | embeddings | `usage`; Voyage and Jina state the total alone | | | |
 
+mod brought;
 mod counts;
 mod events;
 mod finish;
@@ -178,6 +179,18 @@ impl Meter {
     pub fn with_choices(mut self, choices: u32) -> Meter {
         self.found.said = Said::of_choices(choices);
         self
+    }
+
+    /// The same, looking for state that its maker wants back; see [`Meter::take_marks`].
+    #[must_use]
+    pub fn with_state(mut self) -> Meter {
+        self.found.brought.watch(self.format);
+        self
+    }
+
+    /// The marks of state that came since the last call; see [`crate::request::provider_state`].
+    pub fn take_marks(&mut self) -> Vec<u64> {
+        self.found.brought.take()
     }
 
     /// Whether there was anything yet: text, reasoning that is shown, or a tool call.

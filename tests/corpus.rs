@@ -38,6 +38,7 @@ const FILES: &[(&str, &str)] = texts![
     "capabilities",
     "context_window",
     "exchange",
+    "foreign_state",
     "intake",
     "lenient",
     "names",
@@ -47,7 +48,7 @@ const FILES: &[(&str, &str)] = texts![
     "rules",
     "sensitive",
 ];
-const POLICIES: &[(&str, &str)] = texts!["policies/apis", "policies/fleet",];
+const POLICIES: &[(&str, &str)] = texts!["policies/apis", "policies/fleet", "policies/state",];
 
 fn cases() -> Vec<Case> {
     let policy = |name: &str| {
@@ -117,9 +118,14 @@ fn check(case: &Case, found: &Host) -> Result<(), String> {
         &found.header("x-pointsman-cluster"),
         &expect.cluster,
     )?;
-    // Which rules had a part in it is counted beside what became of it.
+    // Which rules had a part in it, and what became of state, is counted beside what became of it.
     let mut counted = found.counted.clone();
-    counted.retain(|name| !name.starts_with("pointsman.rule_matches."));
+    let beside = [
+        "pointsman.rule_matches.",
+        "pointsman.foreign_state_dropped.",
+        "pointsman.state_makers_guessed.",
+    ];
+    counted.retain(|name| !beside.iter().any(|start| name.starts_with(start)));
     same("counted", &counted, &case.counted().into_iter().collect())?;
     let forged = found
         .request_headers

@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "chain",
     "warmth",
     "live",
+    "makers",
     "shares",
     "spending",
     "request",

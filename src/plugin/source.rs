@@ -58,7 +58,7 @@ pub const PLUGIN: Shape = Shape {
             name: "policy_source",
             kind: Kind::Object(&SOURCE),
             default: Some("none: the policy above is the only one"),
-            doc: "Where newer policies come from while requests are served. The `endpoint`, `credentials`, `client_credentials` and `client_address` of a backend are those of `policy`: others are refused, and where they are left out, these hold. With `failover` they may name the backends of `policy` only, each in its cluster, without it also others in clusters of `policy`; all else may change.",
+            doc: "Where newer policies come from while requests are served. The `endpoint`, `credentials`, `client_credentials`, `client_address` and `state_scope` of a backend are those of `policy`: others are refused, and where they are left out, these hold. With `failover` they may name the backends of `policy` only, each in its cluster, without it also others in clusters of `policy`; all else may change.",
         },
         ALLOWED_CLUSTERS,
     ],

@@ -13,7 +13,7 @@ use super::profile::{Limit, Limits, Profile, Weights};
 use super::provider::compile_provider;
 use super::reach::{
     check_cluster, compile_client, compile_credentials, compile_endpoint, compile_health,
-    fill_in_client_headers,
+    compile_state_scope, fill_in_client_headers,
 };
 use super::shape::{Kind, Problems, check, join};
 use super::source;
@@ -204,11 +204,15 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             let name = node.text().unwrap_or_default();
             check_cluster(node, name, &format!("backends[{index}].{named}"), problems);
         }
-        let endpoint = compile_endpoint(node, index, problems);
         let apis = compile_apis(node);
+        let cluster = text_of(node, "cluster").unwrap_or(name);
+        let endpoint = compile_endpoint(node, index, problems);
+        let credentials = compile_credentials(node, index, problems);
+        let (at, account) = (endpoint.as_ref(), credentials.as_ref());
         Backend {
+            state_scope: compile_state_scope(node, cluster, at, account),
             name: name.to_owned(),
-            cluster: text_of(node, "cluster").unwrap_or(name).to_owned(),
+            cluster: cluster.to_owned(),
             model: ModelId(model.unwrap_or_default() as u32),
             served_model: text_of(node, "serves").unwrap_or(model_name).to_owned(),
             accelerator: text_of(node, "accelerator")
@@ -222,7 +226,7 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             tags: compile_tags(node),
             endpoint,
             health: compile_health(node, index, problems),
-            credentials: compile_credentials(node, index, problems),
+            credentials,
             client: compile_client(node),
             cold: compile_cold(node, index, problems),
             ramp: compile_ramp(node, index, problems),

@@ -57,6 +57,7 @@ pub(super) fn compile_traffic(
         shadow: text_of(root, "mode") == Some("shadow"),
         explore: number_of(root, "explore").unwrap_or_default(),
         stickiness: number_of(root, "stickiness").unwrap_or_default(),
+        drops_foreign_state: text_of(root, "foreign_state") == Some("drop"),
         shares: compile_shares(root, problems),
         budgets: compile_budgets(root, known, problems),
         route_endpoint: text_of(root, "route_endpoint") == Some("on"),

@@ -7,7 +7,7 @@ use super::compile::{at_of, text_of};
 use super::document::Node;
 use super::shape::{Field, Kind, Problems, Shape};
 use super::suggest::quote;
-use crate::registry::{Backend, ClientHeaders, Credentials, Endpoint};
+use crate::registry::{Backend, ClientHeaders, Credentials, Endpoint, StateScope};
 
 /// `credentials` of a backend.
 pub const CREDENTIALS: Shape = Shape {
@@ -64,6 +64,16 @@ pub const CLIENT_ADDRESS_FIELD: Field = Field {
     kind: PASS_OR_STRIP,
     default: Some("`strip` where it has `credentials` or an `endpoint`, else `pass`"),
     doc: "Whether it sees who and where the client is: `x-forwarded-*`, `x-envoy-*` and the like.",
+};
+
+/// `state_scope` of a backend.
+pub(super) const STATE_SCOPE_FIELD: Field = Field {
+    name: "state_scope",
+    kind: Kind::Text,
+    default: Some(
+        "host, port and `credentials.env` of the backend's endpoint, or its cluster if it states no endpoint",
+    ),
+    doc: "The backends of one scope can read what each other's models wrote for themselves: signed thinking, encrypted reasoning, stored responses. A conversation that carries such state goes only to backends of the scope that made it.",
 };
 
 /// Headers that carry what a request is; a secret in one of them would break it.
@@ -157,6 +167,29 @@ pub(super) fn check_cluster(node: &Node, name: &str, path: &str, problems: &mut 
         let message = format!("{} cannot stand in a header as it is", quote(name));
         problems.add(node.at, path, message);
     }
+}
+
+/// Compiles `state_scope` of a backend: as it is stated, else the account that it is reached with.
+pub(super) fn compile_state_scope(
+    node: &Node,
+    cluster: &str,
+    endpoint: Option<&Endpoint>,
+    credentials: Option<&Credentials>,
+) -> StateScope {
+    if let Some(written) = text_of(node, "state_scope") {
+        return StateScope {
+            is_stated: true,
+            ..StateScope::new(written.to_owned())
+        };
+    }
+    let mut name = endpoint.map_or(cluster.to_owned(), |one| {
+        format!("{}:{}", one.host, one.port)
+    });
+    if let Some(account) = credentials {
+        name.push('/');
+        name.push_str(&account.env);
+    }
+    StateScope::new(name)
 }
 
 /// Compiles `health` of the backend at `index`.

@@ -216,6 +216,7 @@ pub const POLICY: Shape = Shape {
         traffic::MODE_FIELD,
         traffic::EXPLORE_FIELD,
         traffic::STICKINESS_FIELD,
+        traffic::FOREIGN_STATE_FIELD,
         traffic::BUDGETS_FIELD,
         traffic::ROUTE_ENDPOINT_FIELD,
         traffic::MODELS_ENDPOINT_FIELD,

@@ -62,6 +62,13 @@ pub(super) const STICKINESS_FIELD: Field = optional(
     "How much better another backend must be for a conversation to leave the one that answers it, in units of the objective: 0.1 with the weight of cost at 1 is a quarter of the cost. Whatever the number, what the conversation's backend has in its prompt cache is counted at `cached_input`.",
 );
 
+pub(super) const FOREIGN_STATE_FIELD: Field = optional(
+    "foreign_state",
+    Kind::Choice(&["keep", "drop"]),
+    "`keep`",
+    "What happens to a conversation that carries state which only its maker can read (signed thinking, encrypted reasoning, thought signatures): `keep` leaves it to the backends of the maker's `state_scope`; `drop` lets others have it too, without that state, where the API can do without.",
+);
+
 pub(super) const BUDGETS_FIELD: Field = optional(
     "budgets",
     Kind::List {

@@ -74,6 +74,8 @@ pub struct Traffic {
     pub explore: f64,
     /// By how much another backend's objective must be less for a conversation to move.
     pub stickiness: f64,
+    /// Whether state that only its maker can read is taken out of bodies for others.
+    pub drops_foreign_state: bool,
     /// Models whose share is bounded.
     pub shares: Vec<ModelShare>,
     /// What may be spent.

@@ -5,7 +5,7 @@
 
 use super::{Refusal, check_clusters};
 use crate::policy::Policy;
-use crate::registry::{Backend, ClientHeaders, Credentials, Endpoint};
+use crate::registry::{Backend, ClientHeaders, Credentials, Endpoint, StateScope};
 
 /// What holds whatever a document says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +27,7 @@ pub struct Rendered {
     endpoint: Option<Endpoint>,
     credentials: Option<Credentials>,
     client: ClientHeaders,
+    state_scope: StateScope,
 }
 
 impl Rendered {
@@ -37,6 +38,7 @@ impl Rendered {
             endpoint: backend.endpoint.clone(),
             credentials: backend.credentials.clone(),
             client: backend.client,
+            state_scope: backend.state_scope.clone(),
         }
     }
 
@@ -73,13 +75,18 @@ impl Rendered {
         if stated.credentials_stated && stated.credentials != own.credentials {
             return Some("client_credentials");
         }
-        (stated.address_stated && stated.address != own.address).then_some("client_address")
+        if stated.address_stated && stated.address != own.address {
+            return Some("client_address");
+        }
+        let (stated, own) = (&backend.state_scope, &self.state_scope);
+        (stated.is_stated && stated.name != own.name).then_some("state_scope")
     }
 
     fn fill_in(&self, backend: &mut Backend) {
         backend.endpoint.clone_from(&self.endpoint);
         backend.credentials.clone_from(&self.credentials);
         backend.client = self.client;
+        backend.state_scope.clone_from(&self.state_scope);
     }
 }
 
@@ -118,7 +125,7 @@ impl Bounds {
                 Some(own) => own,
                 // Nobody's cluster that was allowed: nothing was rendered for it.
                 None => {
-                    nothing = nothing_for(backend);
+                    nothing = nothing_for(backend, rendered);
                     &nothing
                 }
             };
@@ -148,8 +155,10 @@ impl Bounds {
 }
 
 /// What holds for a backend of which nothing was rendered: no credentials of ours, and the client's as for a cluster of the
-/// mesh's own.
-fn nothing_for(backend: &Backend) -> Rendered {
+/// mesh's own. It may state a scope of its own, but not join what was rendered.
+fn nothing_for(backend: &Backend, rendered: &[Rendered]) -> Rendered {
+    let own = &backend.state_scope;
+    let joins = rendered.iter().any(|one| one.state_scope.key == own.key);
     Rendered {
         name: backend.name.clone(),
         cluster: backend.cluster.clone(),
@@ -159,6 +168,10 @@ fn nothing_for(backend: &Backend) -> Rendered {
             credentials: backend.client.credentials,
             address: backend.client.address,
             ..ClientHeaders::default()
+        },
+        state_scope: match joins {
+            true => StateScope::new(backend.cluster.clone()),
+            false => own.clone(),
         },
     }
 }

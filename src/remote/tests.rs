@@ -228,6 +228,7 @@ fn credentials_and_places_are_those_that_were_rendered() {
             ("endpoint", r#""endpoint": "https://a.example/y""#),
             ("client_credentials", r#""client_credentials": "pass""#),
             ("client_address", r#""client_address": "pass""#),
+            ("state_scope", r#""state_scope": "another""#),
         ] {
             assert_eq!(
                 refusal(by_name, &[("gpu-1", members)]),
@@ -259,7 +260,10 @@ fn what_a_document_leaves_out_is_what_was_rendered() {
     let own = r#""credentials": {"env": "A"}, "endpoint": "https://a.example/x""#;
     let rendered = paired(&[
         ("gpu-1", own),
-        ("cpu-1", r#""client_credentials": "strip""#),
+        (
+            "cpu-1",
+            r#""client_credentials": "strip", "state_scope": "house""#,
+        ),
     ]);
     for by_name in [true, false] {
         let bounds = Bounds::rendered(&rendered, by_name);

@@ -89,6 +89,11 @@ impl<'a> Cursor<'a> {
         self.at >= self.text.len()
     }
 
+    /// Another cursor over the same text, for a second look at the value at `offset`.
+    pub(super) fn again_at(&self, offset: usize) -> Cursor<'a> {
+        Cursor::new(self.text, offset)
+    }
+
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -186,7 +191,7 @@ impl<'a> Cursor<'a> {
         self.kind().map(|_| true)
     }
 
-    fn colon(&mut self) -> Result<(), Stop> {
+    pub(super) fn colon(&mut self) -> Result<(), Stop> {
         if self.peek()? != b':' {
             return self.not_json("expected `:`");
         }

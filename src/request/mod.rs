@@ -31,6 +31,7 @@ mod openai_chat;
 mod openai_completions;
 mod openai_responses;
 pub mod path;
+pub mod provider_state;
 pub mod rewrite;
 pub mod tail;
 pub mod unread;
@@ -43,6 +44,7 @@ pub use answer_bounds::WrittenBound;
 use content::Conversation;
 use json::{Cursor, MAX_DEPTH, Stop};
 use path::{ApiPath, Call, Target};
+use provider_state::ProviderState;
 use tail::Tail;
 
 /// The API that a request speaks, recognised by its path.
@@ -202,6 +204,8 @@ pub struct Request<'a> {
     /// Whether the document was seen to its end; `false` where only its first part was there to decide on, so that any
     /// field, `model` too, may still follow.
     pub complete: bool,
+    /// What it carries that only its maker can read, if that was asked for.
+    pub state: ProviderState,
 }
 
 /// Where `stream_options.include_usage` stands, or could.
@@ -223,6 +227,13 @@ pub enum UsageSlot {
 }
 
 impl<'a> Request<'a> {
+    /// Looks through its body, or the first part of it, for what only its maker can read.
+    pub fn find_state(&mut self, body: &[u8]) {
+        if let Ok(text) = utf8(body, false) {
+            self.state = ProviderState::find(self.format, text);
+        }
+    }
+
     /// A request that says nothing.
     pub(crate) fn empty(format: Format) -> Request<'a> {
         Request {
@@ -252,6 +263,7 @@ impl<'a> Request<'a> {
             other_users: Vec::new(),
             metadata: Vec::new(),
             complete: false,
+            state: ProviderState::default(),
         }
     }
 
@@ -411,6 +423,20 @@ pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>,
             problem: format!("expected an object, found {}", found.name()),
         },
     })
+}
+
+/// Reads `body` as [`parse`] does, and what it carries that only its maker can read.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_state(
+    format: Format,
+    body: &[u8],
+    complete: bool,
+) -> Result<Request<'_>, InvalidRequest> {
+    let mut request = parse(format, body, complete)?;
+    request.find_state(body);
+    Ok(request)
 }
 
 /// The body as text; a character that the cut went through is left out.

@@ -5,6 +5,8 @@ mod shapes;
 
 use super::*;
 
+use super::provider_state::ProviderState;
+
 fn read(body: &str) -> Request<'_> {
     parse(Format::OpenAiChat, body.as_bytes(), true).unwrap()
 }
@@ -114,6 +116,7 @@ fn a_small_request_reads_with_its_defaults() {
             user: None,
             other_users: vec![],
             metadata: vec![],
+            state: ProviderState::default(),
             complete: true,
         }
     );

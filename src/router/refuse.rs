@@ -12,6 +12,7 @@ pub fn refuse(
     policy: &Policy,
     profile: &Profile,
     pinned: Option<ModelId>,
+    bond: Option<(&'static str, Option<u32>)>,
     candidates: &[Candidate],
 ) -> Rejection {
     let who = match pinned.and_then(|id| policy.registry.model(id)) {
@@ -43,6 +44,7 @@ pub fn refuse(
             let message = "the policy's rules leave no model for this request".to_owned();
             reject(400, "no_eligible_backend", message)
         }
+        Some(Ineligible::ForeignState) => bound(policy, bond, candidates),
         Some(Ineligible::NotTheModel) | None => {
             reject(404, MODEL_NOT_FOUND, format!("{who} has no backend"))
         }
@@ -85,6 +87,38 @@ pub fn name_rules(policy: &Policy, ruling: &Ruling<'_>, rejection: &mut Rejectio
     );
 }
 
+/// The conversation carries state, and nobody who can read it can take the request.
+fn bound(
+    policy: &Policy,
+    bond: Option<(&'static str, Option<u32>)>,
+    candidates: &[Candidate],
+) -> Rejection {
+    let (what, scope) = bond.unwrap_or(("state", None));
+    let registry = &policy.registry;
+    let mine = || {
+        let ids = candidates
+            .iter()
+            .map(|one| (one, registry.backend(one.backend)));
+        ids.filter_map(|(one, backend)| Some((one, backend?)))
+            .filter(|(_, backend)| Some(backend.state_scope.key) == scope)
+    };
+    let name = mine()
+        .next()
+        .map(|(_, backend)| backend.state_scope.name.as_str());
+    let why = mine().filter_map(|(one, _)| one.ineligible.as_ref());
+    let why = why.max_by_key(|obstacle| progress(obstacle));
+    let message = match (name, why) {
+        (Some(name), Some(why)) => format!(
+            "the conversation carries {what} that only the state scope {} can read, and no backend of it can take the request: {why}",
+            quote(name)
+        ),
+        _ => format!(
+            "the conversation carries {what} that no backend of the policy can read; send it without, or begin anew"
+        ),
+    };
+    reject(400, "foreign_state", message)
+}
+
 /// The least that is lacking somewhere.
 fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
     let lacking = candidates.iter().filter_map(|one| match one.ineligible {
@@ -113,6 +147,7 @@ fn progress(obstacle: &Ineligible) -> (u8, u32) {
         | Ineligible::BelowQuality { .. }
         | Ineligible::OverCost { .. }
         | Ineligible::OverLatency { .. } => (7, 0),
+        Ineligible::ForeignState => (8, 0),
     }
 }
 

@@ -6,6 +6,7 @@
     clippy::panic
 )]
 
+mod carried;
 mod traffic;
 
 use std::borrow::Cow;

@@ -12,7 +12,7 @@ use super::*;
 use crate::ability::Ability;
 use crate::classifier::{Domain, SKILL_COUNT, Task};
 use crate::ramp::Ramp;
-use crate::registry::{Accelerator, Latency, Price, Timeouts};
+use crate::registry::{Accelerator, Latency, Price, StateScope, Timeouts};
 
 fn model(name: &str, skill: f32) -> Model {
     Model {
@@ -61,6 +61,7 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
         credentials: None,
         client: crate::registry::ClientHeaders::default(),
         cold: None,
+        state_scope: StateScope::new(String::new()),
         ramp: None,
     }
 }
@@ -100,6 +101,7 @@ fn ask(classification: Option<&Classification>) -> Ask<'_> {
         allowed: &[],
         tags: &[],
         barred: &[],
+        scope: None,
         limits: Limits::NONE,
         needs: Capabilities::NONE,
         input_tokens: 100,

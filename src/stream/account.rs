@@ -167,11 +167,7 @@ impl Account {
         self.answer = match Media::of(kind, find(headers, "content-encoding")) {
             Err(unknown) => Answer::Unread(unknown),
             Ok(media) => Answer::Read {
-                meter: Box::new(
-                    Meter::new(self.format, media)
-                        .with_choices(self.choices)
-                        .hiding_thoughts(self.is_google()),
-                ),
+                meter: self.meter(media),
                 streams: media == Media::EventStream,
             },
         };
@@ -190,6 +186,17 @@ impl Account {
     fn is_google(&self) -> bool {
         let backend = self.policy.registry.backend(self.decision.backend);
         backend.is_some_and(|one| one.provider.starts_with("gcp."))
+    }
+
+    fn meter(&self, media: Media) -> Box<Meter> {
+        let meter = Meter::new(self.format, media)
+            .with_choices(self.choices)
+            .hiding_thoughts(self.is_google());
+        let has_scopes = self.policy.registry.has_scopes(self.format.api());
+        Box::new(match has_scopes {
+            true => meter.with_state(),
+            false => meter,
+        })
     }
 
     /// More of the response is there; `answered` is the backend that it is of, where that is another one than was chosen.
@@ -228,8 +235,23 @@ impl Account {
         effects: &mut Vec<Effect>,
     ) {
         self.read(bytes, now_ns, effects);
+        self.remember(answered, effects);
         if self.ended {
             self.tell_answer(answered, effects);
+        }
+    }
+
+    /// State that came is known as its maker's before the client has it.
+    fn remember(&mut self, answered: Option<BackendId>, effects: &mut Vec<Effect>) {
+        let Answer::Read { meter, .. } = &mut self.answer else {
+            return;
+        };
+        let marks = meter.take_marks();
+        let maker = answered.unwrap_or(self.decision.backend);
+        if let Some(scope) = self.policy.registry.scope_of(maker)
+            && !marks.is_empty()
+        {
+            effects.push(Effect::Remember { scope, marks });
         }
     }
 

@@ -114,12 +114,28 @@ struct Edit {
     most_tokens: Option<u32>,
     format: Format,
     content_length: Option<u64>,
+    /// What it carries of another state scope is taken out; whether the backend then wants stand-ins for signatures.
+    drops: Option<bool>,
+}
+
+impl Site<'_> {
+    /// Whether a body that was written for one backend carries state that another one cannot read.
+    fn drops_state(&self, written_for: Option<&Backend>, backend: &Backend) -> bool {
+        self.policy.traffic.drops_foreign_state
+            && written_for.is_some_and(|one| one.state_scope.key != backend.state_scope.key)
+    }
 }
 
 impl Edit {
     /// What is changed in a body that begins with `start`.
-    fn splices(&self, start: &[u8], request: &Request<'_>) -> Vec<Splice> {
+    fn splices(&self, start: &[u8], request: &mut Request<'_>) -> Vec<Splice> {
         let mut splices = rewrite::splices(start, request, &self.model, false);
+        // The decision sends nobody else what cannot do without its state, nor what was not seen whole.
+        if let Some(stands_in) = self.drops.filter(|_| request.complete) {
+            request.find_state(start);
+            splices.extend(request.state.cuts(start, |_| true, stands_in));
+            splices.sort_by_key(|one| one.span.start);
+        }
         if let Some(most) = self.most_tokens {
             rewrite::cut_down(start, request, most, &mut splices);
         }
@@ -213,17 +229,14 @@ impl Attempt {
         fit_headers(backend, &mut chain, seen, site, effects);
         let asked = asked_path(seen.headers, &chain);
         if let Some(asked) = &asked {
-            let start = path::start(backend.endpoint.as_ref(), asked);
-            if !start.put.is_empty() || chain.path_prefix > 0 {
-                set(":path", path::join(asked, &start), effects);
-            }
-            chain.path_prefix = start.put.len();
-            chain.replaces_version = start.replaces_version;
+            fit_path(backend, asked, &mut chain, effects);
         }
         let first = chain.attempts == 0;
         let written_for = find_link(&registry.backends, Some(chain.written_for));
+        let drops = site.drops_state(written_for, backend);
         let less = less_answer(backend, &chain, registry);
-        let fits = less.is_none()
+        let fits = !drops
+            && less.is_none()
             && written_for.is_some_and(|one| one.served_model == backend.served_model);
         let format = asked.as_deref().and_then(Format::of_body_at);
         if fits && !first {
@@ -236,6 +249,7 @@ impl Attempt {
                 most_tokens: less,
                 format,
                 content_length: chain.content_length,
+                drops: drops.then(|| backend.insists_on_signatures()),
             }),
             _ => None,
         };
@@ -312,7 +326,7 @@ impl Attempt {
             let tail = scanner.finish();
             let mut request = Request::empty(edit.format);
             let splices = match request.join(&tail) {
-                Ok(()) => edit.splices(b"{", &request),
+                Ok(()) => edit.splices(b"{", &mut request),
                 Err(_) => Vec::new(),
             };
             write(&edit, splices, &[], held, effects);
@@ -333,7 +347,7 @@ impl Attempt {
             Phase::Reading { edit, held, ended } => {
                 let body = bytes.unwrap_or_default();
                 let splices = match request::parse(edit.format, body, ended) {
-                    Ok(request) => edit.splices(body, &request),
+                    Ok(mut request) => edit.splices(body, &mut request),
                     Err(_) => Vec::new(),
                 };
                 write(&edit, splices, body, held, effects);
@@ -392,6 +406,16 @@ fn find_tried<'a>(chain: &Chain, host: Option<&str>, site: &Site<'a>) -> Option<
 /// The most tokens that the model of `backend` can write, where that is less than the body allows.
 fn less_answer(backend: &Backend, chain: &Chain, registry: &Registry) -> Option<u32> {
     chain.answer?.less_of(registry.model(backend.model)?)
+}
+
+/// Puts what the backend's endpoint says before the path that the client asked for.
+fn fit_path(backend: &Backend, asked: &str, chain: &mut Chain, effects: &mut Vec<Effect>) {
+    let start = path::start(backend.endpoint.as_ref(), asked);
+    if !start.put.is_empty() || chain.path_prefix > 0 {
+        set(":path", path::join(asked, &start), effects);
+    }
+    chain.path_prefix = start.put.len();
+    chain.replaces_version = start.replaces_version;
 }
 
 /// The path that the client asked for.

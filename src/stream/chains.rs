@@ -22,6 +22,12 @@ const MAX_RETRIES: &str = "x-envoy-max-retries";
 /// How long Envoy waits for the first byte of an attempt, in milliseconds; read by its router alone.
 const FIRST_BYTE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 
+/// The request header by which Envoy is told of statuses to try again, beside those of its route.
+const RETRIABLE: &str = "x-envoy-retriable-status-codes";
+
+/// How backends answer who sends them state that they cannot read.
+const REFUSALS: &str = "400,404,422";
+
 /// The backends that a request may have been tried at.
 #[derive(Debug)]
 pub struct Tried {
@@ -131,15 +137,7 @@ pub fn name(
         };
         let length = asked.content_length;
         let mut chain = Chain::new(registry, origin, &backends, length, patience);
-        // As the body stands now: cut down to what the first of them can write.
-        chain.answer = decision.answer.map(|answer| {
-            let model = registry.model(decision.model);
-            let less = model.and_then(|model| answer.less_of(model));
-            AnswerBound {
-                most_tokens: less.unwrap_or(answer.most_tokens),
-                ..answer
-            }
-        });
+        chain.answer = cut_down(policy, decision);
         effects.push(Effect::SetState {
             key: state::CHAIN,
             value: chain.to_text(),
@@ -147,12 +145,27 @@ pub fn name(
         set(header::CHAIN, backends.len().to_string(), effects);
         let tried = backends.iter().filter_map(|id| registry.backend(*id));
         set_timers(tried, backends.len(), asked, effects);
+        if decision.foreign.is_guessed && backends.len() > 1 {
+            // Envoy's own header, which it takes out again: who cannot read the state that was guessed to be theirs answers so.
+            set(RETRIABLE, REFUSALS.to_owned(), effects);
+        }
     }
     Tried {
         policy: Rc::clone(policy),
         backends,
         failover: worker.failover,
     }
+}
+
+/// How long an answer the body asks for as it stands now: cut down to what the decision's model can write.
+fn cut_down(policy: &Policy, decision: &Decision) -> Option<AnswerBound> {
+    let answer = decision.answer?;
+    let model = policy.registry.model(decision.model);
+    let less = model.and_then(|model| answer.less_of(model));
+    Some(AnswerBound {
+        most_tokens: less.unwrap_or(answer.most_tokens),
+        ..answer
+    })
 }
 
 /// Tells Envoy how often to try, and how long to wait for the first byte. Its timer is the same for every attempt of a

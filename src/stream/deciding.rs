@@ -60,3 +60,42 @@ fn asking(request: &Read<'_>, decides: bool) -> Asking {
 fn no_router() -> Bypass {
     Bypass::RouterFault("the router is busy".to_owned())
 }
+
+/// A request with what state its body carries, if the policy has several scopes of it.
+pub(super) fn with_state<'a>(plan: &Plan, body: &'a [u8], request: Read<'a>) -> Read<'a> {
+    let mut request = request?;
+    if plan.policy.registry.has_scopes(plan.format.api()) {
+        request.find_state(body);
+    }
+    Ok(request)
+}
+
+/// How many pieces of state are looked up to find one that is known.
+const MOST_LOOKED_UP: usize = 8;
+
+/// Who made each piece of the state that a request carries, where that can matter and is remembered.
+pub(super) fn find_makers(
+    worker: &Worker<'_>,
+    policy: &Policy,
+    request: &Read<'_>,
+) -> Vec<Option<u32>> {
+    let Ok(request) = request else {
+        return Vec::new();
+    };
+    let items = &request.state.items;
+    if items.is_empty() || !policy.registry.has_scopes(request.format.api()) {
+        return Vec::new();
+    }
+    let mut makers = vec![None; items.len()];
+    let mut looked_up = 0;
+    for (item, maker) in items.iter().zip(&mut makers).rev() {
+        *maker = item.mark.and_then(worker.makers);
+        looked_up += 1;
+        // The newest that is known tells where the conversation is; what is to be dropped, each has to tell for itself.
+        let settles = maker.is_some() || looked_up >= MOST_LOOKED_UP;
+        if settles && !policy.traffic.drops_foreign_state {
+            break;
+        }
+    }
+    makers
+}

@@ -113,6 +113,13 @@ pub enum Effect {
     Add(Metric, u64),
     /// Record a value in a histogram.
     Observe(Metric, u64),
+    /// Remember who made state that a client may send again, for all workers.
+    Remember {
+        /// The key of the maker's state scope.
+        scope: u32,
+        /// The marks of the state.
+        marks: Vec<u64>,
+    },
     /// Write a log line. Never holds text of a prompt.
     Log(Level, String),
 }

@@ -48,11 +48,11 @@ use crate::request::rewrite::{self, PrefixEdit};
 use crate::request::tail::Tail;
 use crate::request::unread::Unread;
 use crate::request::{self, Format, InvalidRequest, Request};
-use crate::router::{Circumstances, Router};
+use crate::router::{Circumstances, Makers, Router};
 use crate::telemetry::{self, Metric, state};
 use account::Account;
 use chains::Asked;
-use deciding::{decide, explain};
+use deciding::{decide, explain, find_makers, with_state};
 use edits::edits;
 use outbound::Outbound;
 use purpose::{Aim, Hurdle, Purpose, find, find_purpose, remove_forged, remove_our_headers};
@@ -76,6 +76,8 @@ pub struct Worker<'a> {
     pub router: Option<&'a mut Router>,
     /// What was learned of the backends; `None` where nothing is to be.
     pub live: Option<&'a mut Live>,
+    /// The key of the state scope that made state of this mark; `None` where nobody remembers.
+    pub makers: &'a dyn Fn(u64) -> Option<u32>,
 }
 
 /// One HTTP exchange.
@@ -338,6 +340,7 @@ impl Stream {
         if let Some(plan) = plan {
             self.phase = Phase::Timing { started_ns: now_ns };
             let request = read(&plan, bytes, complete, seen.as_deref());
+            let request = with_state(&plan, bytes, request);
             let body = (bytes, held, complete);
             self.on_request((plan, request), body, now_ns, worker, effects);
         }
@@ -353,7 +356,15 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         let header = worker.cluster_header;
-        let around = plan.circumstances(now_ns);
+        let known = find_makers(worker, &plan.policy, &request);
+        let makers = Makers {
+            known: &known,
+            can_retry: worker.failover != Failover::Off,
+        };
+        let around = Circumstances {
+            makers,
+            ..plan.circumstances(now_ns)
+        };
         if plan.aim == Aim::DryRun {
             return self.dry_run(worker, &plan, bytes, &request, &around, effects);
         }
@@ -512,7 +523,8 @@ impl Stream {
             // What an answer took can only be read where it is not compressed, and SDKs ask for that without being told to.
             effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
         }
-        let splices = edits(plan, decision, backend, body, (request, ask_usage));
+        let read = (request, ask_usage);
+        let splices = edits(plan, decision, backend, body, read, effects);
         if !splices.is_empty() {
             let grown = rewrite::growth(&splices);
             content_length = content_length.and_then(|length| length.checked_add_signed(grown));

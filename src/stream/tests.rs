@@ -5,6 +5,7 @@ use std::rc::Rc;
 mod answers;
 mod backends;
 mod counting;
+mod foreign_state;
 mod host;
 mod learning;
 mod long;
@@ -518,6 +519,7 @@ fn no_order_of_events_panics() {
                 policy: Some(&policy),
                 router: Some(&mut router),
                 live: None,
+                makers: &|_| None,
             };
             stream.on(event(rest % 8), &mut worker);
             rest /= 8;

@@ -324,10 +324,7 @@ impl Plan {
 
     /// What a decision depends on beside policy and body.
     pub(super) fn circumstances(&self, now_ns: u64) -> Circumstances<'_> {
-        Circumstances {
-            envelope: &self.envelope,
-            now_ns,
-        }
+        Circumstances::new(&self.envelope, now_ns)
     }
 
     /// Whether the body showed that the request is another application's, whose path only looks like an API's.

@@ -33,6 +33,8 @@ pub struct Watch {
     heard: bool,
     told: bool,
     ended: bool,
+    /// Some of its chain may refuse what others can read: that is no fault of theirs.
+    is_guessed: bool,
     /// The backend did not end what it had begun.
     broken_off: bool,
 }
@@ -199,6 +201,7 @@ impl Watch {
             heard: false,
             told: false,
             ended: false,
+            is_guessed: decision.foreign.is_guessed,
             broken_off: false,
         })
     }
@@ -238,7 +241,7 @@ impl Watch {
             return self.ended(last, now_ns, live, effects);
         }
         // The first attempt failed, unless Envoy passed its cluster over.
-        let begun = if attempts > 1 {
+        let begun = if attempts > 1 && !self.is_guessed {
             Ending::Failed
         } else {
             Ending::Unknown
@@ -251,7 +254,7 @@ impl Watch {
             return self.ended(ending, now_ns, live, effects);
         }
         self.ended(begun, now_ns, live, effects);
-        if self.failover == Failover::PerAttempt {
+        if self.failover == Failover::PerAttempt && !self.is_guessed {
             for turn in 1..attempts.saturating_sub(1).min(self.chain.len() * 2) {
                 let id = turn
                     .checked_rem(self.chain.len())
@@ -376,6 +379,7 @@ mod tests {
             heard: false,
             told: false,
             ended: false,
+            is_guessed: false,
             broken_off: false,
         }
     }

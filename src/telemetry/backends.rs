@@ -13,6 +13,18 @@ impl Metric {
         Metric::of_backend(MetricKind::Counter, "pointsman.answers_broken_off", backend)
     }
 
+    /// Requests out of which state was taken.
+    pub fn foreign_state_dropped(backend: &str) -> Metric {
+        let family = "pointsman.foreign_state_dropped";
+        Metric::of_backend(MetricKind::Counter, family, backend)
+    }
+
+    /// Requests that carry state whose maker was guessed.
+    pub fn state_makers_guessed(backend: &str) -> Metric {
+        let family = "pointsman.state_makers_guessed";
+        Metric::of_backend(MetricKind::Counter, family, backend)
+    }
+
     /// Minimal requests that were sent to keep a backend warm.
     pub fn prewarms(backend: &str) -> Metric {
         Metric::of_backend(MetricKind::Counter, "pointsman.prewarms", backend)

@@ -55,6 +55,8 @@ fn every_metric_belongs_to_a_documented_family() {
         Metric::attempts_failed("b"),
         Metric::backend_slowdown_percent("b"),
         Metric::answers_broken_off("b"),
+        Metric::foreign_state_dropped("b"),
+        Metric::state_makers_guessed("b"),
         Metric::prewarms("b"),
         Metric::prewarms_failed("b"),
         Metric::prewarm_cost("b"),

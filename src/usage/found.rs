@@ -1,5 +1,6 @@
 //! What a response has said so far.
 
+use super::brought::Brought;
 use super::counts::{Counts, Habits};
 use super::finish::FinishReasons;
 use super::names::{Key, Place};
@@ -24,6 +25,8 @@ pub(super) struct Found {
     pub(super) is_over: bool,
     /// What it says beside its tokens.
     pub(super) said: Said,
+    /// State that its maker wants back.
+    pub(super) brought: Brought,
     /// Why the answer ended, as far as it was said.
     pub(super) finish: FinishReasons,
     /// Whether this document has a choice that is one.

@@ -38,6 +38,8 @@ enum Mode {
     KeyEscape,
     /// A short text that matters, such as the name of an event.
     Name,
+    /// State that its maker wants back.
+    State,
     Number(u64),
     /// The fraction of one, which is dropped.
     Fraction(u64),
@@ -65,6 +67,17 @@ impl Scan {
                 Mode::Name => {
                     self.name(byte, found);
                     at + 1
+                }
+                Mode::State => {
+                    let end = plain_end(bytes, at);
+                    let ends = bytes.get(end) == Some(&b'"');
+                    found
+                        .brought
+                        .feed(bytes.get(at..end).unwrap_or_default(), ends);
+                    if ends {
+                        self.mode = Mode::Between;
+                    }
+                    end + 1
                 }
                 Mode::StringEscape => {
                     self.mode = Mode::String;
@@ -104,10 +117,11 @@ impl Scan {
                 self.key = Key::Other;
                 // A key where nothing matters is passed over as any string.
                 self.mode = match self.place() {
-                    Place::Other => Mode::String,
+                    Place::Other if !found.brought.is_watched() => Mode::String,
                     _ => Mode::KeyName,
                 };
             }
+            b'"' if found.brought.begins() => self.mode = Mode::State,
             b'"' => self.begin_text(found),
             b'{' | b'[' => self.open(byte == b'{', found),
             b't' | b'f' => self.begin_value(found),
@@ -121,6 +135,7 @@ impl Scan {
                 self.key = Key::Other;
             }
             b',' => {
+                found.brought.ends();
                 self.wants_key = self.objects & 1 == 1;
                 self.key = Key::Other;
             }
@@ -226,6 +241,7 @@ impl Scan {
     fn open(&mut self, is_object: bool, found: &mut Found) {
         self.seen = true;
         self.begin_value(found);
+        found.brought.ends();
         // No event is a list, but for `[DONE]`, which looks like one.
         found.is_over |= match self.depth {
             0 => !is_object,
@@ -289,6 +305,7 @@ impl Scan {
             b'"' => {
                 let name = self.name.get(..self.name_len).unwrap_or_default();
                 self.key = key(name);
+                found.brought.key(name);
                 if self.place() == Place::Error {
                     found.said.error();
                 }

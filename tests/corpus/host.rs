@@ -138,6 +138,7 @@ impl Host {
             policy: Some(&self.policy),
             router: Some(&mut self.router),
             live: None,
+            makers: &|_| None,
         };
         let effects = self.stream.on(event, &mut worker);
         let questions: Vec<Effect> = effects

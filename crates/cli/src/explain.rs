@@ -47,17 +47,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
     let envelope = args.envelope.read(&policy)?;
-    let around = Circumstances {
-        envelope: &envelope,
-        now_ns: envelope::now_ns(),
-    };
-    let (outcome, candidates) = match request::parse(args.envelope.format()?, &body, true) {
-        Ok(request) => router.explain_in(&policy, &request, &around),
-        Err(error) => (
-            router.unreadable_in(&policy, &error, (&body, true), &around),
-            Vec::new(),
-        ),
-    };
+    let around = Circumstances::new(&envelope, envelope::now_ns());
+    let (outcome, candidates) =
+        match request::parse_with_state(args.envelope.format()?, &body, true) {
+            Ok(request) => router.explain_in(&policy, &request, &around),
+            Err(error) => (
+                router.unreadable_in(&policy, &error, (&body, true), &around),
+                Vec::new(),
+            ),
+        };
     if args.json {
         let mut document = explain::outcome(&policy, &outcome);
         if let Some(fields) = document.as_object_mut() {

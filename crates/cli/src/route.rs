@@ -36,14 +36,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let envelope = args.envelope.read(&policy)?;
     let format = args.envelope.format()?;
-    let around = Circumstances {
-        envelope: &envelope,
-        now_ns: envelope::now_ns(),
-    };
+    let around = Circumstances::new(&envelope, envelope::now_ns());
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;
-        let outcome = match request::parse(format, &body, true) {
+        let outcome = match request::parse_with_state(format, &body, true) {
             Ok(request) => router.decide_in(&policy, &request, &around),
             Err(error) => router.unreadable_in(&policy, &error, (&body, true), &around),
         };

@@ -13,7 +13,7 @@ use proxy_wasm::types::Action;
 use crate::attempts::HOST;
 use crate::hostcalls::{self, Buffer, HostError, Map};
 use crate::published::Published;
-use crate::{logger, metrics, pairs, vm};
+use crate::{logger, makers, metrics, pairs, vm};
 
 /// The path of the property that holds the number of upstream attempts.
 const ATTEMPTS: &[u8] = b"upstream\0request_attempt_count";
@@ -121,6 +121,7 @@ impl Exchange {
                     policy,
                     router,
                     live,
+                    makers: &makers::find,
                 };
                 stream.on(event, &mut worker)
             })
@@ -225,6 +226,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::Count(metric) => metrics::count(&metric),
             Effect::Add(metric, amount) => metrics::add(&metric, amount),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
+            Effect::Remember { scope, marks } => makers::remember(scope, &marks),
             Effect::Log(stream::Level::Debug, text) => logger::line(Level::Debug, &text),
             Effect::Log(stream::Level::Warn, text) => logger::fault(&text),
         }

@@ -9,6 +9,7 @@ mod decided;
 mod exchange;
 mod hostcalls;
 mod logger;
+mod makers;
 mod metrics;
 mod observed;
 mod pairs;

@@ -1,7 +1,7 @@
 //! Backends as they are written: what they speak, what they cost, how fast they are.
 
 use super::{AT_LEAST_ZERO, MILLISECONDS, optional, required};
-use crate::policy::reach::{CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS};
+use crate::policy::reach::{self, CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS};
 use crate::policy::shape::{Kind, Shape};
 use crate::policy::timeouts::TIMEOUTS;
 use crate::policy::warming;
@@ -100,6 +100,7 @@ pub const BACKEND: Shape = Shape {
         ),
         CLIENT_CREDENTIALS_FIELD,
         CLIENT_ADDRESS_FIELD,
+        reach::STATE_SCOPE_FIELD,
         warming::COLD_AFTER_FIELD,
         warming::COLD_START_FIELD,
         warming::PREWARM_FIELD,

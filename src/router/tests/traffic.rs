@@ -225,10 +225,7 @@ fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
         },
         ..Envelope::default()
     };
-    let around = Circumstances {
-        envelope: &envelope,
-        now_ns: 0,
-    };
+    let around = Circumstances::new(&envelope, 0);
     let mut router = Router::with_features_only();
     let (outcome, _) = router.explain_in(&policy, &request, &around);
     let Outcome::Routed(decision) = outcome else {
@@ -329,10 +326,7 @@ fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
             },
             ..Envelope::default()
         };
-        let around = Circumstances {
-            envelope: &envelope,
-            now_ns: 0,
-        };
+        let around = Circumstances::new(&envelope, 0);
         match Router::with_features_only()
             .explain_in(&ruled, &request, &around)
             .0

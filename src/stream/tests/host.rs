@@ -63,6 +63,7 @@ impl Host {
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
             live: self.live.as_mut(),
+            makers: &|_| None,
         };
         let effects = self.stream.on(event, &mut worker);
         self.effects.extend(effects.iter().cloned());

@@ -116,12 +116,9 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let envelope = envelope::read(policy, &headers, &case.path);
-    let around = Circumstances {
-        envelope: &envelope,
-        now_ns: 0,
-    };
+    let around = Circumstances::new(&envelope, 0);
     let body = body.to_string();
-    let outcome = match request::parse(format, body.as_bytes(), true) {
+    let outcome = match request::parse_with_state(format, body.as_bytes(), true) {
         Ok(request) => router.explain_in(policy, &request, &around).0,
         Err(error) => router.unreadable_in(policy, &error, (body.as_bytes(), true), &around),
     };
