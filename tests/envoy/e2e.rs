@@ -23,6 +23,7 @@ mod doctor;
 mod examples;
 mod failover;
 mod faults;
+mod foreign_state;
 mod hygiene;
 mod learning;
 mod mesh;
@@ -87,6 +88,7 @@ fn all() -> impl Iterator<Item = Test> {
         doctor::TESTS,
         examples::TESTS,
         failover::TESTS,
+        foreign_state::TESTS,
         faults::TESTS,
         hygiene::TESTS,
         learning::TESTS,
