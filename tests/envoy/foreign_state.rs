@@ -124,8 +124,8 @@ fn talk(address: SocketAddr, conversations: &mut [Vec<Value>], turns: usize) {
             let response = Request::post("/v1/messages", &body).send(address).unwrap();
             let text = response.text();
             assert_eq!(response.status, 200, "turn {turn} of {number}: {text}");
-            let at = text.rfind("\"signature\":\"").unwrap() + 13;
-            let signature = text[at..].split('"').next().unwrap();
+            let (_, last) = text.rsplit_once("\"signature\":\"").unwrap();
+            let (signature, _) = last.split_once('"').unwrap();
             messages.push(json!({"role": "assistant", "content": [
                 {"type": "thinking", "thinking": "hm", "signature": signature}, {"type": "text", "text": "Yes."}]}));
         }
