@@ -72,6 +72,9 @@ const ADDRESSES: &[&str] = &[
     "forwarded",
     "true-client-ip",
     "via",
+    // Envoy's own, for a filter that no attempt follows: those that attempts have take out all of `x-envoy-*`.
+    "x-envoy-external-address",
+    "x-envoy-internal",
     "x-appengine-user-ip",
     "x-azure-clientip",
     "x-azure-socketip",

@@ -88,7 +88,11 @@ fn every_call(case: &Case, script: &str, base: &str) {
         )
         // The default route leads where count_tokens is understood.
         .set_manager(
-            "route_config/virtual_hosts/0/routes/1/route/cluster",
+            "route_config/virtual_hosts/0/routes/0/route/cluster",
+            policy["default_cluster"].clone(),
+        )
+        .set_manager(
+            "route_config/virtual_hosts/0/routes/2/route/cluster",
             policy["default_cluster"].clone(),
         );
     let envoy = case.start(&config);

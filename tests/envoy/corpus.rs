@@ -156,9 +156,9 @@ fn send(run: &Run, envoy: &Envoy, case: &Case, delivery: Delivery) -> Result<Exc
         let body = body.unwrap_or_default();
         let pieces: Vec<&[u8]> = body.chunks(body.len() / 2 + 1).collect();
         let trailers = [("x-checksum", "1")];
-        http2::post(
+        http2::exchange(
             envoy.address(),
-            &case.request.path,
+            (&case.request.method, &case.request.path),
             &headers,
             &pieces,
             &trailers,

@@ -241,7 +241,7 @@ fn what_is_not_decided_has_them_too(case: &Case) {
             &envoy,
             &id,
             "",
-            Request::post(CHAT, b"{\"model\": \"model-c\", \"messages\": 5}"),
+            Request::post(CHAT, b"{\"model\": \"model-c\", \"messages\": ["),
         );
         let counts = fleet.check(&id, way);
         assert_eq!(counts, [1, 0, 0], "{way}");

@@ -10,13 +10,14 @@ use crate::http1::Response;
 /// As for HTTP/1.1.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// POSTs `pieces` to `path` on a connection of its own, `trailers` after them.
+/// Sends a request with `pieces` as its body to `path` on a connection of its own, `trailers` after them. A server that has
+/// answered before it was told everything is not told the rest.
 ///
 /// # Errors
 /// One line where there is no whole response within the time limit.
-pub fn post(
+pub fn exchange(
     address: SocketAddr,
-    path: &str,
+    (method, path): (&str, &str),
     headers: &[(&str, &[u8])],
     pieces: &[&[u8]],
     trailers: &[(&str, &str)],
@@ -26,16 +27,19 @@ pub fn post(
         .build()
         .map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        tokio::time::timeout(TIMEOUT, send(address, path, headers, pieces, trailers))
-            .await
-            .map_err(|_| "no response in time".to_owned())?
-            .map_err(|error| error.to_string())
+        tokio::time::timeout(
+            TIMEOUT,
+            send(address, (method, path), headers, pieces, trailers),
+        )
+        .await
+        .map_err(|_| "no response in time".to_owned())?
+        .map_err(|error| error.to_string())
     })
 }
 
 async fn send(
     address: SocketAddr,
-    path: &str,
+    (method, path): (&str, &str),
     headers: &[(&str, &[u8])],
     pieces: &[&[u8]],
     trailers: &[(&str, &str)],
@@ -43,7 +47,9 @@ async fn send(
     let socket = tokio::net::TcpStream::connect(address).await?;
     let (client, connection) = h2::client::handshake(socket).await?;
     tokio::spawn(connection);
-    let mut request = http::Request::post(format!("http://test{path}"));
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(format!("http://test{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -51,25 +57,13 @@ async fn send(
         .ready()
         .await?
         .send_request(request.body(())?, false)?;
-    for (index, piece) in pieces.iter().enumerate() {
-        if index > 0 {
-            tokio::time::sleep(Duration::from_millis(15)).await;
-        }
-        let last = index + 1 == pieces.len() && trailers.is_empty();
-        stream.send_data(Bytes::copy_from_slice(piece), last)?;
+    let mut map = http::HeaderMap::new();
+    for (name, value) in trailers {
+        let name = http::HeaderName::from_bytes(name.as_bytes())?;
+        map.insert(name, value.parse()?);
     }
-    if !trailers.is_empty() {
-        let mut map = http::HeaderMap::new();
-        for (name, value) in trailers {
-            map.insert(
-                http::HeaderName::from_bytes(name.as_bytes())?,
-                value.parse()?,
-            );
-        }
-        stream.send_trailers(map)?;
-    } else if pieces.is_empty() {
-        stream.send_data(Bytes::new(), true)?;
-    }
+    // If the stream is over, the answer says why: the errors of sending say only that it is.
+    let _ = send_body(&mut stream, pieces, map).await;
     let (head, mut body) = response.await?.into_parts();
     let mut received = Vec::new();
     while let Some(data) = body.data().await {
@@ -90,4 +84,25 @@ async fn send(
         body: received,
         complete: true,
     })
+}
+
+async fn send_body(
+    stream: &mut h2::SendStream<Bytes>,
+    pieces: &[&[u8]],
+    trailers: http::HeaderMap,
+) -> Result<(), h2::Error> {
+    for (index, piece) in pieces.iter().enumerate() {
+        if index > 0 {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        let last = index + 1 == pieces.len() && trailers.is_empty();
+        stream.send_data(Bytes::copy_from_slice(piece), last)?;
+    }
+    if !trailers.is_empty() {
+        stream.send_trailers(trailers)
+    } else if pieces.is_empty() {
+        stream.send_data(Bytes::new(), true)
+    } else {
+        Ok(())
+    }
 }
