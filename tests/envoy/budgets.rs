@@ -145,14 +145,14 @@ fn bound_holds_under_load(case: &Case) {
 fn who_leaves_gives_back_what_was_held(case: &Case) {
     let config = case.config().set_policy(
         "budgets",
-        json!([{"name": "month", "usd": 0.001, "per": "month"}]),
+        json!([{"name": "month", "usd": 0.05, "per": "month"}]),
     );
     let envoy = case.start(&config.with_clusters(case.backends().clusters()));
     let id = case.id();
     let lpu = case.backends().get("lpu").unwrap();
     lpu.fault(&json!({"kind": "hang", "test": id})).unwrap();
     let mut giant: Value = serde_json::from_slice(&ask("llama-3.1-8b", "hi")).unwrap();
-    giant["n"] = json!(128);
+    giant["n"] = json!(4_000_000_000_u32);
     giant["max_tokens"] = json!(16_000);
     let body = giant.to_string();
     let head = format!(
@@ -174,9 +174,12 @@ fn who_leaves_gives_back_what_was_held(case: &Case) {
     drop(clients);
     // Longer than workers take to tell each other, and than they believe one that is gone.
     std::thread::sleep(Duration::from_millis(2500));
+    let late = send(envoy.address(), &ask("llama-3.1-8b", "hi"));
+    assert_eq!(late.status, 200, "{}", late.text());
     assert!(served(), "locked after they have left");
     let spent = metrics::sum(&envoy.metrics(), "pointsman_budget_spent_nano_usd", &[]);
-    assert!(spent < 0.001 * 1e9 / 2.0, "{spent} of a budget of 1000000");
+    // What the stated speed could have written of so many answers until they left, and no more.
+    assert!(spent < 0.05 * 1e9 / 2.0, "{spent} of a budget of 50000000");
 }
 
 /// SDKs ask for compressed answers; what those took could not be read.
