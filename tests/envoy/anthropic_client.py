@@ -162,4 +162,4 @@ refused(
     "request_too_large",
 )
 
-print(json.dumps(took | {"token_counts": len(counts)}))
+print(json.dumps(took | {"token_counts": len(counts) + 1}))
