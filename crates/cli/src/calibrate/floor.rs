@@ -2,7 +2,7 @@
 //! strong model, or a wanted cost or quality is kept. The filter's own selector decides at each floor.
 
 use pointsman::policy::Policy;
-use pointsman::policy::profile::{Limit, Profile};
+use pointsman::policy::profile::{Limit, Limits, Profile};
 use serde_json::{Map, Value, json};
 
 use crate::benchmarks::Benchmarks;
@@ -122,7 +122,14 @@ pub fn choose(
             .collect::<Vec<[f64; 3]>>()
     };
     let all = figures(&vec![1.0; count]);
-    let step = goal.choose(&all).ok_or_else(|| unmet(goal, &all))?;
+    let step = goal.choose(&all).ok_or_else(|| {
+        let without = |profile: &Profile| {
+            let runs = run_all(&table, policy, profile, kind, strong);
+            let figures = runs.iter().map(|run| run.figures(&vec![1.0; count]));
+            goal.choose(&figures.collect::<Vec<_>>()).is_some()
+        };
+        unmet(goal, &all, &obstacle(profile, kind, without))
+    })?;
     let bounds = intervals(count, |weights| {
         let drawn = figures(weights);
         let again = goal.choose(&drawn).map_or(f64::NAN, |step| kind.at(step));
@@ -160,7 +167,38 @@ fn find(name: &str, names: &[&str]) -> Result<usize, Failure> {
     })
 }
 
-fn unmet(goal: Goal, figures: &[[f64; 3]]) -> Failure {
+/// What makes a goal impossible: the limits of the profile without any one of which `can_be_met` holds, or none of them.
+fn obstacle(profile: &Profile, kind: Kind, can_be_met: impl Fn(&Profile) -> bool) -> String {
+    let others = || {
+        let stated = profile.limits.stated();
+        stated.filter(|(limit, _)| *limit != kind.limit())
+    };
+    let without = |left_out: Option<Limit>| {
+        let kept = others().filter(|(limit, _)| left_out.is_some_and(|out| *limit != out));
+        let limits = kept.fold(Limits::NONE, |limits, (limit, value)| {
+            limits.with(limit, value)
+        });
+        can_be_met(&Profile {
+            limits,
+            ..profile.clone()
+        })
+    };
+    let names: Vec<String> = others()
+        .filter(|(limit, _)| without(Some(*limit)))
+        .map(|(limit, value)| format!("`{}: {value}`", limit.name()))
+        .collect();
+    let name = &profile.name;
+    if !names.is_empty() {
+        let names = names.join(" or ");
+        return format!("; {names} of the profile `{name}` stands in the way");
+    }
+    if others().next().is_some() && without(None) {
+        return format!("; the limits of the profile `{name}` together stand in the way");
+    }
+    "; no limit of the profile stands in the way: the outcomes of the models themselves do not reach it".to_owned()
+}
+
+fn unmet(goal: Goal, figures: &[[f64; 3]], obstacle: &str) -> Failure {
     let most = |at: usize| {
         figures
             .iter()
@@ -177,11 +215,11 @@ fn unmet(goal: Goal, figures: &[[f64; 3]]) -> Failure {
     };
     Failure::Unmet(match goal {
         Goal::Quality(wanted) => format!(
-            "no floor keeps a mean score of {wanted}: the most is {:.3}",
+            "no floor keeps a mean score of {wanted}: the most is {:.3}{obstacle}",
             most(2)
         ),
         Goal::Cost(wanted) => format!(
-            "no floor costs at most {wanted} of the strong model: the least is {:.3}",
+            "no floor costs at most {wanted} of the strong model: the least is {:.3}{obstacle}",
             least(1)
         ),
         Goal::StrongShare(_) => "there is no row to choose on".into(),
@@ -349,7 +387,32 @@ mod tests {
         let error = choose_for(Goal::Cost(0.05), Kind::MinQuality).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no floor costs at most 0.05 of the strong model: the least is 0.100"
+            "no floor costs at most 0.05 of the strong model: the least is 0.100; no limit of the profile stands in the way: \
+             the outcomes of the models themselves do not reach it"
+        );
+    }
+
+    #[test]
+    fn the_limit_that_makes_a_wish_impossible_is_named() {
+        let policy = Policy::compile(POLICY).unwrap();
+        let profile = policy.find_profile("save").unwrap();
+        let limits = profile.limits.with(Limit::WithinOfBest, 0.0);
+        let strict = Profile {
+            limits: limits.with(Limit::MaxP99Ms, 86_000_000.0),
+            ..profile.clone()
+        };
+        let error = choose(
+            &policy,
+            &strict,
+            &rows(),
+            Goal::Cost(0.2),
+            Kind::MinQuality,
+            None,
+        );
+        let text = error.unwrap_err().to_string();
+        assert!(
+            text.ends_with("; `within_of_best: 0` of the profile `save` stands in the way"),
+            "{text}"
         );
     }
 
