@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
         "failover::every_fault_ends_on_a_healthy_backend",
         every_fault,
     ),
+    ("failover::long_bodies", long_bodies),
     ("failover::sensitive_prompts_stay", sensitive_prompts_stay),
 ];
 
@@ -316,6 +317,35 @@ fn one_fault(case: &Case, envoy: &Envoy, fault: &Value, stream: bool, failing: u
             .iter()
             .find(|one| one.starts_with("x-pointsman-") || one.starts_with("x-envoy-"));
         assert_eq!(hidden, None, "{what}: {name} sees it");
+    }
+}
+
+/// A body whose `model` stands behind more than is read as a whole: every attempt names the model of its own backend there.
+fn long_bodies(case: &Case) {
+    for way in ways(case) {
+        let envoy = case.start(&render(case, &shared_policy(case), way));
+        let ask = ask("auto:cheap", "hi");
+        let chain = chain(&envoy, &ask);
+        let id = case.id();
+        let fault = json!({"kind": "status", "status": 500, "test": id});
+        let first = case.backends().get(&chain[0]).unwrap();
+        first.fault(&fault).unwrap();
+        let digits: String = (0..400_000).map(|at| format!("{at:08}")).collect();
+        let body = format!(
+            r#"{{"max_tokens":8,"messages":[{{"role":"user","content":"hi"}}],"padding":"{digits}","model":"auto:cheap"}}"#
+        );
+        let response = send(envoy.address(), &id, body.as_bytes());
+        assert_eq!(response.status, 200, "{way}: {}", response.text());
+        let received = case.backends().received(&id).unwrap();
+        assert!(received.len() > 1, "{way}");
+        for (name, received) in received {
+            let served = &case.backends().get(&name).unwrap().model;
+            let wanted = body.replace("auto:cheap", served);
+            assert!(
+                received.body == wanted.as_bytes(),
+                "{way}: {name} got another body"
+            );
+        }
     }
 }
 
