@@ -180,7 +180,7 @@ fn policy() -> Value {
     let mut gpu = backend("gpu", "large", 0.6);
     gpu["apis"] = json!(["openai_chat", "anthropic_messages"]);
     json!({
-        "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached",
+        "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached", "undecided": "bypass",
         "tenant": {"header": "x-tenant"},
         "budgets": [
             {"name": "tiny", "usd": 0.000_000_000_1, "per": "month", "tenant": ["poor"]},
