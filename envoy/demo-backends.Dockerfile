@@ -1,5 +1,5 @@
-# The `pointsman` command in a small image, for the backends of docker-compose.yml.
-# Built from source, so that it needs nothing of the machine it is built on.
+# The `pointsman` command in a small image, for the backends of docker-compose.yml. It is built from source, so that it
+# needs nothing from the machine that builds it.
 
 FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /source
