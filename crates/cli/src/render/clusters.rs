@@ -130,14 +130,14 @@ fn shared(plan: &Plan<'_>, backend: &Backend, first: bool) -> String {
         return [shared, &options(backend, "http_filters: *attempts\n")].concat();
     }
     format!(
-        "# The body is written anew in here: as far above the policy's max_body_bytes as the listener's limit.\n\
+        "# The attempt filter rewrites the body, so this is as far above the policy's max_body_bytes as the listener's limit.\n\
          per_connection_buffer_limit_bytes: 16777216\n\
          outlier_detection: &outliers\n  \
          consecutive_5xx: 5\n  consecutive_gateway_failure: 3\n  enforcing_consecutive_gateway_failure: 100\n  \
          interval: 2s\n  base_ejection_time: 5s\n  max_ejection_time: 60s\n  \
-         # A cluster of one host has to be ejected whole.\n  \
+         # A cluster of one host can only be ejected as a whole.\n  \
          max_ejection_percent: 100\n\
-         # Envoy's own limit is 3 retries at a time: a backend that dies under load needs one for each request in flight.\n\
+         # Envoy's default is 3 retries at a time; a backend that dies under load needs one for each request in flight.\n\
          circuit_breakers: &limits\n  \
          thresholds: [{{max_connections: 65536, max_pending_requests: 65536, max_requests: 65536, max_retries: 65536}}]\n\
          {}",
@@ -164,7 +164,7 @@ fn options(backend: &Backend, filters: &str) -> String {
 fn attempts(plan: &Plan<'_>) -> String {
     let configuration = indent(&configuration(plan), 6);
     format!(
-        "# Runs once for each attempt: model name, path and credentials of the backend that is tried.\n\
+        "# Runs once for each attempt, and puts in the model name, path and credentials of the backend that is tried.\n\
          http_filters: &attempts\n\
          - name: pointsman\n  \
          typed_config:\n    \
@@ -177,7 +177,7 @@ fn attempts(plan: &Plan<'_>) -> String {
          reload_config: {{backoff: {{base_interval: 0.010s}}}}\n\
          {}\
          {configuration}\
-         # No backend speaks for the router.\n\
+         # A backend must not set the router's headers.\n\
          - name: pointsman-hygiene\n  \
          typed_config:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation\n    \
@@ -208,8 +208,8 @@ pub fn chains(policy: &Policy, links: usize) -> Vec<Vec<&str>> {
 
 fn aggregates(policy: &Policy, links: usize) -> String {
     let mut out = String::from(
-        "# One for each chain of backends that a decision may ask for by name: Envoy 1.36 to 1.38 cannot pick the cluster of an\n\
-         # attempt. The filters that run are these clusters' own.\n",
+        "# One cluster for each chain of backends that a decision may name: Envoy 1.36 to 1.38 cannot pick the cluster of an\n\
+         # attempt. The member clusters' filters run.\n",
     );
     for chain in chains(policy, links) {
         let names: Vec<String> = chain.iter().map(|cluster| scalar(cluster)).collect();

@@ -80,8 +80,8 @@ fn head(plan: &Plan<'_>) -> String {
          #\n\
          #   pointsman render envoy {}{options}\n\
          #\n\
-         # Yours to change: the policy, the clusters, the ports. What is marked KEEP holds together: without it requests hang,\n\
-         # clients choose the cluster themselves, or a fault of the router becomes an outage. The tests run such files, with other\n\
+         # Change the policy, the clusters and the ports. Leave everything marked KEEP: without it requests hang,\n\
+         # clients choose the cluster themselves, or a fault of the router becomes an outage. The tests run such files with other\n\
          # ports and other endpoints.",
         plan.file
     )
@@ -183,7 +183,7 @@ pub fn attempt_vm(plan: &Plan<'_>) -> String {
         _ => "Envoy 1.36 would name the metrics of both after a cluster",
     };
     format!(
-        "vm_config:\n  # Not the router's: {why}.\n  # The published policy belongs to the id, the machine to the id and this configuration.\n  \
+        "vm_config:\n  # Not the router's: {why}.\n  # The published policy belongs to vm_id, the virtual machine to vm_id and this configuration.\n  \
          vm_id: pointsman\n  \
          configuration: {{\"@type\": type.googleapis.com/google.protobuf.StringValue, value: attempt}}\n{}",
         code(plan, true)

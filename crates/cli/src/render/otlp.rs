@@ -43,7 +43,7 @@ pub fn log(plan: &Plan<'_>) -> String {
         return String::new();
     }
     let mut out = format!(
-        "# The same by OTLP: one log record of each request.\n\
+        "# The access log by OTLP: one log record for each request.\n\
          - name: {LOG}\n  \
          typed_config:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig\n    \
@@ -90,7 +90,7 @@ pub fn tracing(plan: &Plan<'_>) -> String {
         tags.push_str(&format!("  - {{tag: {key}, {value}}}\n"));
     }
     format!(
-        "# One span of each request, those of the client's trace as it says; fewer by `random_sampling`.\n\
+        "# One span for each request, in the client's trace if there is one; `random_sampling` makes fewer.\n\
          tracing:\n  \
          provider:\n    \
          name: envoy.tracers.opentelemetry\n    \
@@ -115,8 +115,8 @@ pub fn filter(plan: &Plan<'_>) -> String {
         .map(|(key, _)| format!("          \"{key}\",\n"))
         .collect();
     format!(
-        "# Spans of Envoy 1.36 cannot show what a filter has set, only metadata: this carries it over, and holds nothing back.\n\
-         # Newer ones need no such filter: see `--envoy-version`.\n\
+        "# Spans of Envoy 1.36 show metadata, but not a filter's values: this copies them, without holding anything back.\n\
+         # Newer versions do not need it: see `--envoy-version`.\n\
          - name: {FILTER}\n  \
          typed_config:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua\n    \
@@ -174,7 +174,7 @@ pub fn cluster(plan: &Plan<'_>) -> Result<String, Failure> {
     };
     let (name, host) = (scalar(CLUSTER), address(host));
     Ok(format!(
-        "# The OpenTelemetry collector: no backend, and no policy can send requests there.\n\
+        "# The OpenTelemetry collector. It is not a backend, and no policy can send requests there.\n\
          - name: {name}\n  type: {kind}\n  connect_timeout: 1s\n  \
          typed_extension_protocol_options:\n    \
          envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n      \

@@ -59,8 +59,8 @@ pub fn render(plan: &Plan<'_>) -> String {
     let mut out = web_sockets(&default);
     if plan.failover != Failover::Off {
         out.push_str(
-            "# Where an attempt fails the next backend of the chain is asked, each once; who is alone has all of the client's time.\n\
-             # The filter says how many there are, how long to wait for a first byte, and the longest pause of a stream.\n",
+            "# If an attempt fails, the next backend of the chain is asked, each once; a backend without another has all of the client's time.\n\
+             # The filter states the number of attempts, the time to wait for a first byte, and the longest pause of a stream.\n",
         );
         let mut named = false;
         for kind in kinds(plan) {
@@ -68,8 +68,8 @@ pub fn render(plan: &Plan<'_>) -> String {
         }
     }
     out.push_str(
-        "# KEEP both, in this order: where the filter decided, its cluster; else (filter skipped, reloading, path that is\n\
-         # no LLM's) the default one, so that a fault of the router never is an outage.\n",
+        "# KEEP both, in this order: if the filter decided, its cluster; else (filter skipped, reloading, a path that is\n\
+         # not an LLM's) the default one, so that a fault of the router is never an outage.\n",
     );
     let idle = seconds(pauses(plan).into_iter().fold(PATIENCE_S, f64::max));
     for (matched, target) in [
@@ -84,7 +84,7 @@ pub fn render(plan: &Plan<'_>) -> String {
     ] {
         out.push_str(&format!("- match: {matched}\n  route:\n    {target}\n"));
         if target.starts_with("cluster_header") {
-            out.push_str("    # Long answers are normal: what ends a request is silence.\n");
+            out.push_str("    # Long answers are normal: only silence ends a request.\n");
         }
         out.push_str(&format!("    timeout: 0s\n    idle_timeout: {idle}\n"));
         if has_names(plan) {
@@ -99,7 +99,7 @@ pub fn render(plan: &Plan<'_>) -> String {
 /// on by POST at once. Without it Envoy answers 403 before any filter.
 fn web_sockets(default: &str) -> String {
     format!(
-        "# WebSockets of an LLM API: the filter tells the client to come by POST.\n\
+        "# WebSockets of an LLM API: the filter tells the client to use POST.\n\
          - match:\n    safe_regex: {{regex: \"{WEB_SOCKET_PATHS}\"}}\n    \
          headers: [{{name: upgrade, string_match: {{exact: websocket, ignore_case: true}}}}]\n  \
          route: {{cluster: {default}, upgrade_configs: [{{upgrade_type: websocket}}]}}\n"
@@ -117,9 +117,7 @@ pub fn removed_headers(plan: &Plan<'_>) -> String {
     let all = decided.iter().copied().chain(steering);
     let mut out: String = all.map(|name| format!("- {name}\n")).collect();
     if has_strangers(plan) && !plan.args.keep_client_address {
-        out.push_str(
-            "# Who the client is, and how it came here, is no business of a provider outside.\n",
-        );
+        out.push_str("# Providers outside do not see who the client is.\n");
         out.extend(OF_CLIENTS.iter().map(|name| format!("- {name}\n")));
     }
     out
@@ -232,7 +230,7 @@ fn decided(plan: &Plan<'_>, kind: &Kind, named: &mut bool) -> String {
 fn alone() -> String {
     "retry_on: \"connect-failure,refused-stream,reset-before-request,retriable-headers\"\n\
      num_retries: 1\n\
-     # Who is busy for a second is waited for, once.\n\
+     # A backend that is busy for a second is waited for, once.\n\
      retriable_headers: [{name: retry-after, string_match: {safe_regex: {regex: \"[01]\"}}}]\n\
      retry_back_off: {base_interval: 0.010s, max_interval: 0.100s}\n\
      rate_limited_retry_back_off: {reset_headers: [{name: retry-after, format: SECONDS}], max_interval: 1s}\n"
@@ -255,7 +253,7 @@ fn others(plan: &Plan<'_>, kind: &Kind) -> String {
     });
     format!(
         "retry_on: \"5xx,reset,connect-failure,refused-stream,retriable-status-codes\"\n\
-         # Who has too much to do is passed over at once, whatever it says of waiting: another one may have time.\n\
+         # A backend over its rate limit is skipped at once, whatever its retry-after says: another one may have capacity.\n\
          retriable_status_codes: [429]\n\
          num_retries: {}\n\
          {first_byte}\

@@ -61,7 +61,7 @@ pub fn cluster(plan: &Plan<'_>) -> Result<String, Failure> {
     };
     let (name, host) = (scalar(CLUSTER), address(host));
     Ok(format!(
-        "# Where policies come from: no backend, and no policy can send requests there.\n\
+        "# The policy source. It is not a backend, and no policy can send requests there.\n\
          - name: {name}\n  type: {kind}\n  connect_timeout: 1s\n  load_assignment:\n    cluster_name: {name}\n    \
          endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}]}}]\n"
     ))

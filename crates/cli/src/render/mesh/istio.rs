@@ -76,7 +76,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             options.push((name, given.as_str()));
         }
     }
-    let notes = "# For Istio 1.28 or newer. Clusters of the mesh are named as Istio names them: \"outbound|PORT||HOST\".\n\
+    let notes = "# For Istio 1.28 or newer. Clusters of the mesh have Istio's names: \"outbound|PORT||HOST\".\n\
                  # The stats tags are part of the bootstrap: proxies have them after their next start.\n";
     text(plan, "istio", &options, notes, &[document])
 }
