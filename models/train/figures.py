@@ -4,7 +4,7 @@ scorer for all tables."""
 import numpy as np
 
 # What ranks the prompts of a pair is `gain` and so many times the gap between P(correct): `GAP_WEIGHT` in
-# crates/cli/src/eval/pairing.rs.
+# crates/eval/src/pairing.rs.
 GAP_WEIGHT = 8
 
 

@@ -32,7 +32,7 @@ LABELLED = [
     {"clinc150", "chatterbot_corpus", "llmrouter9_prompts"},
 ]
 PAIR = {evaluate.WEAK, evaluate.STRONG}
-# Standard deviations of the parameters that `pointsman calibrate` fits: crates/cli/src/calibrate/fit.rs.
+# Standard deviations of the parameters that `pointsman calibrate` fits: crates/eval/src/fit.rs.
 PRIOR = {"shared": (0.25, 0.8, 0.25), "own": (0.1, 0.6, 0.2)}
 LABELS, DRAWS = 50, 9
 

@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--models", required=True)
     parser.add_argument("--prompts", default="tests/data/prompts.jsonl")
-    parser.add_argument("--cli", default="target/release/pointsman")
+    parser.add_argument("--lab", default="target/release/pointsman-lab")
     parser.add_argument("--show", type=int, default=0)
     args = parser.parse_args()
     with open(args.prompts, encoding="utf-8") as lines:
@@ -43,7 +43,7 @@ def main():
         for _, text in flat
     ]
     (work / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
-    subprocess.run([args.cli, "features", "--input", work / "own.jsonl", "--output", work / "own.pmf"], check=True)
+    subprocess.run([args.lab, "features", "--input", work / "own.jsonl", "--output", work / "own.pmf"], check=True)
     manifest = json.loads((models / "manifest.json").read_text(encoding="utf-8"))
     size = manifest["vocabulary"]["entries"]
     prompts = data.Prompts(work, "own", size, [])

@@ -18,10 +18,10 @@ if [ ! -e models/vocabulary.txt ]; then
   "$python" models/train/vocabulary.py --data "$data" --output models/vocabulary.txt
   rm -f "$work/teacher_vocabulary.npy"
 fi
-cargo build --quiet --release --workspace --bin pointsman
+cargo build --quiet --release --workspace --bin pointsman-lab
 "$python" models/train/prepare.py --data "$data" --work "$work"
 for split in prompts val; do
-  target/release/pointsman features --input "$work/$split.jsonl" --output "$work/$split.pmf"
+  target/release/pointsman-lab features --input "$work/$split.jsonl" --output "$work/$split.pmf"
 done
 "$python" models/train/distil.py --vocabulary models/vocabulary.txt --work "$work"
 # One thread: the matrices are small, and on a busy machine threads that wait for each other take six times as long.

@@ -1,6 +1,6 @@
 //! WordPiece, uncased: text → token ids of `models/vocabulary.txt`.
 //!
-//! The same code serves the filter and the training (`pointsman features`), so both see the same ids. Work is bounded for any
+//! The same code serves the filter and the training (`pointsman-lab features`), so both see the same ids. Work is bounded for any
 //! input: of a long text only the start and the end are read, and no more than [`TOKENS`] ids leave. It follows BERT's rules on
 //! ASCII and Latin text; where BERT keeps a symbol inside a word, or a character that the vocabulary lacks, it may differ.
 

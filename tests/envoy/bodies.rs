@@ -1,7 +1,7 @@
 //! Bodies in every shape that HTTP allows, and in some that it does not.
 
-use pointsman_testkit::http1::{Pieces, Request, exchange};
-use pointsman_testkit::http2;
+use pointsman_harness::http1::{Pieces, Request, exchange};
+use pointsman_harness::http2;
 
 use crate::Test;
 use crate::world::{CHAT, Case, ask, padded};

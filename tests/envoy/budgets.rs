@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pointsman_testkit::http1::{Request, Response};
-use pointsman_testkit::metrics;
+use pointsman_harness::http1::{Request, Response};
+use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;

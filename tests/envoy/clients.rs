@@ -4,12 +4,11 @@
 //! the clients were told, to the token.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
-use pointsman_testkit::backends::Backends;
-use pointsman_testkit::config::Config;
-use pointsman_testkit::{files, metrics};
+use pointsman_harness::backends::Backends;
+use pointsman_harness::config::Config;
+use pointsman_harness::{files, metrics};
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -60,8 +59,7 @@ fn anthropic_python(case: &Case) {
 fn every_call(case: &Case, script: &str, base: &str) {
     let file = files::root().join("tests/data/clients.json");
     let policy: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
-    let backends = Backends::start(command, &file).unwrap();
+    let backends = Backends::start(&file).unwrap();
     let test = case.id();
     for (fault, name) in [
         (

@@ -6,10 +6,10 @@ mod loader;
 
 use std::collections::BTreeMap;
 
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::files;
-use pointsman_testkit::http1::{Pieces, Request};
-use pointsman_testkit::http2;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::files;
+use pointsman_harness::http1::{Pieces, Request};
+use pointsman_harness::http2;
 use serde_json::Value;
 
 use crate::world::{Case as Run, Exchange};

@@ -1,7 +1,7 @@
 //! Requests whose tokens are only counted fail over as the requests themselves do.
 
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::metrics;
+use pointsman_harness::http1::Request;
+use pointsman_harness::metrics;
 use serde_json::json;
 
 use crate::Test;

@@ -1,10 +1,10 @@
 //! What reaches a backend besides its request: its own credentials or the client's, and nothing that says who anybody is. And
 //! what reaches a client under our names: what we say.
 
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::{Request, Response};
-use pointsman_testkit::metrics;
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::{Request, Response};
+use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;

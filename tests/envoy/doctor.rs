@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use pointsman_testkit::envoy::Envoy;
+use pointsman_harness::envoy::Envoy;
 use serde_json::{Value, json};
 
 use crate::Test;

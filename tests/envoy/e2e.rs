@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
-use pointsman_testkit::files::ENVOY_VERSIONS;
+use pointsman_harness::files::ENVOY_VERSIONS;
 
 use world::{Case, World};
 

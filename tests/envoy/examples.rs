@@ -1,12 +1,12 @@
-//! Every example policy runs as it stands: `pointsman demo-backends` plays its backends, `pointsman render` writes the rest.
+//! Every example policy runs as it stands: `pointsman-lab demo-backends` plays its backends, `pointsman render` writes the rest.
 
 use std::path::Path;
 use std::process::Command;
 
-use pointsman_testkit::backends::Backends;
-use pointsman_testkit::config::Config;
-use pointsman_testkit::files;
-use pointsman_testkit::http1::Request;
+use pointsman_harness::backends::Backends;
+use pointsman_harness::config::Config;
+use pointsman_harness::files;
+use pointsman_harness::http1::Request;
 use serde_json::Value;
 
 use crate::Test;
@@ -29,9 +29,8 @@ fn each_policy_runs(case: &Case) {
 
 fn runs(case: &Case, file: &Path) {
     let name = file.file_name().unwrap().to_string_lossy();
-    let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
-    let backends = Backends::start_at(command, file, "0").unwrap();
-    let output = Command::new(command)
+    let backends = Backends::start(file).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(["render", "envoy"])
         .arg(file)
         .args(["--envoy-version", case.version, "--listen", "127.0.0.1:0"])

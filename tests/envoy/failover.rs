@@ -2,15 +2,14 @@
 //! Envoy, and by a cluster picked for each attempt where Envoy can.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pointsman_testkit::backends::Backends;
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::{Request, Response};
-use pointsman_testkit::metrics;
+use pointsman_harness::backends::Backends;
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::{Request, Response};
+use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -29,6 +28,13 @@ pub const TESTS: &[Test] = &[
 
 /// How long an attempt may be silent here, in seconds.
 const SILENCE: &str = "2";
+/// The same as options of `pointsman render`.
+pub const PATIENCE: [&str; 4] = [
+    "--first-token-timeout",
+    SILENCE,
+    "--answer-timeout",
+    SILENCE,
+];
 
 /// Ways of failing over that this Envoy has.
 pub fn ways(case: &Case) -> &'static [&'static str] {
@@ -40,10 +46,10 @@ pub fn ways(case: &Case) -> &'static [&'static str] {
 
 /// The configuration that `pointsman render` writes for a policy.
 pub fn render(case: &Case, policy: &Value, way: &str) -> Config {
-    Config::parse(&render_text(case, policy, way, &[])).unwrap()
+    Config::parse(&render_text(case, policy, way, &PATIENCE)).unwrap()
 }
 
-/// The same as text, rendered with more options.
+/// The configuration that `pointsman render` writes for a policy with these options, as text.
 pub fn render_text(case: &Case, policy: &Value, way: &str, options: &[&str]) -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.json");
@@ -53,12 +59,6 @@ pub fn render_text(case: &Case, policy: &Value, way: &str, options: &[&str]) -> 
         .arg(&file)
         .args(["--envoy-version", case.version, "--failover", way])
         .args(["--listen", "127.0.0.1:0", "--admin-port", "0"])
-        .args([
-            "--first-token-timeout",
-            SILENCE,
-            "--answer-timeout",
-            SILENCE,
-        ])
         .arg("--module")
         .arg(case.module())
         .args(options)
@@ -92,15 +92,14 @@ impl Host {
             "apis": ["openai_chat", "anthropic_messages"],
             "simulate": {"slots": 1000},
         });
-        Host::of(name, backend, "0")
+        Host::of(name, backend, 0.0)
     }
 
-    pub fn of(name: &'static str, mut backend: Value, scale: &str) -> Host {
+    pub fn of(name: &'static str, mut backend: Value, time_scale: f64) -> Host {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("fleet.json");
         std::fs::write(&file, json!({"backends": [backend]}).to_string()).unwrap();
-        let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
-        let process = Backends::start_at(command, &file, scale).unwrap();
+        let process = Backends::start_at(&file, time_scale).unwrap();
         let address = process.all()[0].address;
         backend["endpoint"] = json!(format!("http://{address}"));
         backend.as_object_mut().unwrap().remove("simulate");
@@ -460,7 +459,7 @@ fn slow_backend_loses_its_traffic(case: &Case) {
             "name": name, "model": "small", "serves": name, "latency": latency,
             "price": {"input": 0.1, "output": 0.1}, "simulate": {"slots": 1000},
         });
-        Host::of(name, backend, "1")
+        Host::of(name, backend, 1.0)
     };
     let hosts = [backend("quick", 100), backend("other", 140)];
     let policy = json!({

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use pointsman_testkit::http1::{Request, Response};
+use pointsman_harness::http1::{Request, Response};
 
 use crate::Test;
 use crate::world::{CHAT, Case, ask};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::spawn;
 
-use pointsman_testkit::http1::Request;
+use pointsman_harness::http1::Request;
 use serde_json::{Value, json};
 
 use crate::Test;

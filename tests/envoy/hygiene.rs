@@ -1,8 +1,8 @@
 //! What clients must not be able to do: name the cluster, forge our headers, break us with odd bytes. And what goes by us.
 
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::files;
-use pointsman_testkit::http1::Request;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::files;
+use pointsman_harness::http1::Request;
 
 use crate::Test;
 use crate::world::{CHAT, Case, Exchange, ask};

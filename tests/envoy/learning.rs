@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pointsman_testkit::backends::Backend;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::Response;
-use pointsman_testkit::metrics;
+use pointsman_harness::backends::Backend;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::Response;
+use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -28,14 +28,14 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Two backends of one model that do as they state, `one` the cheaper; a limit on the first token that never gives way.
-fn fleet(answer_tokens: f64, scale: &str) -> ([Host; 2], Value) {
+fn fleet(answer_tokens: f64, time_scale: f64) -> ([Host; 2], Value) {
     let host = |name: &'static str, price: f64| {
         let backend = json!({
             "name": name, "model": "small", "serves": name, "price": {"input": price, "output": price},
             "latency": {"first_token_ms": {"p50": 50}, "tokens_per_second": 1000},
             "simulate": {"slots": 1000, "answer_tokens": {"p50": answer_tokens, "p99": answer_tokens}},
         });
-        Host::of(name, backend, scale)
+        Host::of(name, backend, time_scale)
     };
     let hosts = [host("one", 0.1), host("two", 0.2)];
     let policy = json!({
@@ -104,7 +104,7 @@ fn until(address: SocketAddr, stream: bool, wanted: &str, count: usize) {
 
 /// Answers of 800 tokens, many times longer than is expected of them.
 fn long_answers_make_nobody_slow(case: &Case) {
-    let (_hosts, policy) = fleet(800.0, "1");
+    let (_hosts, policy) = fleet(800.0, 1.0);
     let envoy = start(case, &policy);
     let address = envoy.address();
     std::thread::scope(|scope| {
@@ -122,7 +122,7 @@ fn long_answers_make_nobody_slow(case: &Case) {
 }
 
 fn silent_streams_leave_and_the_rest_stays(case: &Case) {
-    let (hosts, policy) = fleet(40.0, "0");
+    let (hosts, policy) = fleet(40.0, 0.0);
     let envoy = start(case, &policy);
     let address = envoy.address();
     assert_eq!(answered_by(address, true, 6), only("one", 6));
@@ -139,7 +139,7 @@ fn silent_streams_leave_and_the_rest_stays(case: &Case) {
 }
 
 fn errors_with_status_200_count(case: &Case) {
-    let (hosts, policy) = fleet(40.0, "0");
+    let (hosts, policy) = fleet(40.0, 0.0);
     let envoy = start(case, &policy);
     let address = envoy.address();
     let one = backend(&hosts[0]);

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use pointsman::telemetry::state;
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::otlp::Collector;
-use pointsman_testkit::{files, mesh, metrics};
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::Request;
+use pointsman_harness::otlp::Collector;
+use pointsman_harness::{files, mesh, metrics};
 use serde_json::{Value, json};
 
 use crate::Test;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use pointsman::telemetry::{STATS_TAGS, header};
-use pointsman_testkit::config::Config;
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::metrics;
+use pointsman_harness::config::Config;
+use pointsman_harness::http1::Request;
+use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;

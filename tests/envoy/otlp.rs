@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use pointsman::telemetry::state;
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::otlp::{Collector, Record};
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::Request;
+use pointsman_harness::otlp::{Collector, Record};
 use serde_json::{Value, json};
 
 use crate::Test;

@@ -1,10 +1,10 @@
 //! Policies at start and on update: a wrong one at start is refused with all of its problems, on update the old one stays,
 //! a right one reaches every worker.
 
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::metrics;
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::Request;
+use pointsman_harness::metrics;
 use serde_json::json;
 
 use crate::Test;

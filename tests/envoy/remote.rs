@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use ed25519_compact::{KeyPair, Seed};
 use pointsman::policy::verify::{PublicKey, encode_base64};
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::files;
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::metrics;
-use pointsman_testkit::policy_source::{Document, Manner, PolicySource};
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::files;
+use pointsman_harness::http1::Request;
+use pointsman_harness::metrics;
+use pointsman_harness::policy_source::{Document, Manner, PolicySource};
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -92,7 +92,7 @@ fn config(case: &Case, source: &PolicySource, shipped: Config) -> Config {
 }
 
 /// The revision that a response names, after checking that it went where that one says.
-fn revision_of(response: &pointsman_testkit::http1::Response) -> u64 {
+fn revision_of(response: &pointsman_harness::http1::Response) -> u64 {
     assert_eq!(response.status, 200, "{}", response.text());
     let version = response.header("x-pointsman-policy-version").unwrap();
     let revision = version.strip_prefix('v').unwrap().parse().unwrap();
@@ -169,7 +169,7 @@ fn hundred_changes_under_load(case: &Case) {
                     done.store(true, Ordering::SeqCst);
                     panic!(
                         "revision {revision} never took effect:\n{}",
-                        pointsman_testkit::envoy::tail(&envoy.log())
+                        pointsman_harness::envoy::tail(&envoy.log())
                     );
                 }
                 std::thread::sleep(Duration::from_millis(2));

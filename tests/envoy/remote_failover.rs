@@ -3,16 +3,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::metrics;
-use pointsman_testkit::policy_source::{Document, PolicySource};
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::Request;
+use pointsman_harness::metrics;
+use pointsman_harness::policy_source::{Document, PolicySource};
 use serde_json::{Value, json};
 
 use crate::Test;
 use crate::credentials::{self, NAMES};
-use crate::failover::{model, render_text, ways};
+use crate::failover::{PATIENCE, model, render_text, ways};
 use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[(
@@ -71,7 +71,8 @@ impl Fleet {
     /// As it is rendered, but for how often the source is asked.
     fn config(&self, case: &Case, way: &str) -> Config {
         let url = format!("http://{}/policy.json", self.source.address());
-        let text = render_text(case, &self.policy(0), way, &["--policy-source", &url]);
+        let options = [&["--policy-source", url.as_str()][..], &PATIENCE].concat();
+        let text = render_text(case, &self.policy(0), way, &options);
         let often = "\"policy_source\": {\"interval_ms\": 100, ";
         Config::parse(&text.replace("\"policy_source\": {", often)).unwrap()
     }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use pointsman_testkit::http1::Request;
+use pointsman_harness::http1::Request;
 use serde_json::{Value, json};
 
 use crate::Test;

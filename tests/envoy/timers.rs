@@ -1,16 +1,15 @@
 //! How long who is waited for, and how often who is asked: as `pointsman render` writes it and the filter states it for each
 //! request. All limits are stated in the policy, far below what one would state elsewhere.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::{Request, Response};
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::{Request, Response};
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::failover::{Host, model, ways};
+use crate::failover::{Host, model, render_text, ways};
 use crate::world::{CHAT, Case};
 
 pub const TESTS: &[Test] = &[
@@ -34,7 +33,7 @@ fn hosts(limits: &Value) -> [Host; 2] {
             "latency": {"first_token_ms": {"p50": 10, "p99": 20}, "tokens_per_second": 10_000},
             "timeouts": limits, "simulate": {"slots": 1000},
         });
-        Host::of(name, backend, "0")
+        Host::of(name, backend, 0.0)
     })
 }
 
@@ -51,22 +50,7 @@ fn start(case: &Case, hosts: &[Host], way: &str) -> Envoy {
 
 /// What `pointsman render` writes, no limit stated on the command line.
 pub fn render(case: &Case, policy: &Value, way: &str, options: &[&str]) -> Config {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("policy.json");
-    std::fs::write(&file, policy.to_string()).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-        .args(["render", "envoy"])
-        .arg(&file)
-        .args(["--envoy-version", case.version, "--failover", way])
-        .args(["--listen", "127.0.0.1:0", "--admin-port", "0"])
-        .arg("--module")
-        .arg(case.module())
-        .args(options)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
+    Config::parse(&render_text(case, policy, way, options)).unwrap()
 }
 
 fn ask(stream: bool) -> Vec<u8> {
@@ -122,7 +106,7 @@ fn send_with(
     }
 }
 
-fn backend(host: &Host) -> &pointsman_testkit::backends::Backend {
+fn backend(host: &Host) -> &pointsman_harness::backends::Backend {
     &host.process.as_ref().unwrap().all()[0]
 }
 

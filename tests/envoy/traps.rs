@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use pointsman_testkit::files;
-use pointsman_testkit::http1::Request;
+use pointsman_harness::files;
+use pointsman_harness::http1::Request;
 use serde_json::json;
 
 use crate::Test;
@@ -22,7 +22,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// The module with a trap on demand, never shipped.
-fn trapping(case: &Case) -> pointsman_testkit::config::Config {
+fn trapping(case: &Case) -> pointsman_harness::config::Config {
     let module = files::require("target/pointsman-test-trap.wasm", "make wasm-test-trap");
     case.config_with(&module.unwrap_or_else(|error| panic!("{error}")))
 }

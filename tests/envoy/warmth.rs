@@ -1,9 +1,9 @@
 //! Backends that scale to zero are kept warm by a request of ours, sent once and by one worker; and traffic moves from one
 //! backend to another share by share.
 
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::http1::Request;
-use pointsman_testkit::metrics;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::Request;
+use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -33,7 +33,7 @@ fn kept_warm(case: &Case) {
                     "prewarm": {"max_usd_per_hour": 2, "request_usd": 1, "probability": 0.0001},
                     "simulate": {"slots": 1000, "cold_start_ms": 0},
                 }),
-                "0",
+                0.0,
             )
         };
         let hosts = [zero("wanted", 0.1), zero("unwanted", 9.0)];
@@ -60,7 +60,7 @@ fn kept_warm(case: &Case) {
             sent("wanted"),
             count(&envoy, "pointsman_prewarms_failed", "wanted"),
             ours(&hosts[0]).len(),
-            pointsman_testkit::envoy::tail(&envoy.log())
+            pointsman_harness::envoy::tail(&envoy.log())
         );
         // It is cold again a second later, and all three that tick find it so; but the money is spent.
         let estimate = || {

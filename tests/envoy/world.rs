@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pointsman_testkit::backends::{Backends, Received};
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::files::{self, ENVOY_VERSIONS};
-use pointsman_testkit::http1::{Request, Response};
+use pointsman_harness::backends::{Backends, Received};
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::files::{self, ENVOY_VERSIONS};
+use pointsman_harness::http1::{Request, Response};
 use serde_json::{Value, json};
 
 /// The path that LLM clients use.
@@ -64,7 +64,7 @@ impl Replaceable {
                     && envoy.stat("listener_manager.workers_started") == 1
             }),
             "Envoy did not take the listener:\n{}",
-            pointsman_testkit::envoy::tail(&self.envoy.log())
+            pointsman_harness::envoy::tail(&self.envoy.log())
         );
         self.envoy.find_listener();
     }
@@ -104,10 +104,10 @@ impl Case {
     }
 
     pub fn backends(&self) -> &Backends {
-        let started = self.world.backends.get_or_init(|| {
-            let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
-            Backends::start(command, &files::root().join("envoy/envoy.yaml"))
-        });
+        let started = self
+            .world
+            .backends
+            .get_or_init(|| Backends::start(&files::root().join("envoy/envoy.yaml")));
         started.as_ref().unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -5,10 +5,6 @@ use std::process::ExitCode;
 
 /// Why a subcommand did not do what was asked. The text is one line, lower case, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(
-    dead_code,
-    reason = "the subcommands that construct these come one by one"
-)]
 pub enum Failure {
     /// It ran, but it failed or what was asked for is not met: exit status 1.
     Unmet(String),
@@ -36,3 +32,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<pointsman_eval::error::Error> for Failure {
+    fn from(error: pointsman_eval::error::Error) -> Failure {
+        match error {
+            pointsman_eval::error::Error::Input(text) => Failure::Input(text),
+            pointsman_eval::error::Error::Failed(text) => Failure::Unmet(text),
+        }
+    }
+}

@@ -19,7 +19,7 @@ use std::process::Command;
 
 use loader::{Case, Outcome};
 use pointsman::request::Format;
-use pointsman_testkit::files;
+use pointsman_harness::files;
 use serde_json::Value;
 
 fn cases() -> Vec<Case> {

@@ -14,11 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use pointsman::policy::Policy;
-use pointsman_testkit::files;
+use pointsman_harness::files;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use repository::{assert_rendered, pointsman, read, written_by};
+use pointsman_harness::files::read;
+use repository::{assert_rendered, pointsman, written_by};
 
 fn documents(path: &str) -> Vec<Value> {
     serde_yaml_ng::Deserializer::from_str(&read(path))

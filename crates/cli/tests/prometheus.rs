@@ -15,7 +15,6 @@
 
 #[path = "prometheus/names.rs"]
 mod names;
-mod repository;
 #[path = "prometheus/traffic.rs"]
 mod traffic;
 
@@ -24,12 +23,12 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use pointsman::telemetry::FAMILIES;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::files;
-use pointsman_testkit::prometheus::{self, Prometheus};
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::files;
+use pointsman_harness::prometheus::{self, Prometheus};
 use serde_json::Value;
 
-use repository::read;
+use pointsman_harness::files::read;
 use traffic::World;
 
 /// A query of the dashboard, with the panel it belongs to.

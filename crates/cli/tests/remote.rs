@@ -7,7 +7,6 @@
     clippy::indexing_slicing
 )]
 
-mod child;
 mod repository;
 
 use std::fs;
@@ -16,10 +15,10 @@ use std::path::Path;
 use std::process::Output;
 
 use pointsman::policy::verify::{PublicKey, verify};
-use pointsman_testkit::files;
-use pointsman_testkit::http1::{Request, Response};
+use pointsman_harness::child::Child;
+use pointsman_harness::files;
+use pointsman_harness::http1::{Request, Response};
 
-use child::Child;
 use repository::pointsman;
 
 fn told(output: &Output) -> (Option<i32>, String) {
@@ -104,8 +103,13 @@ struct Server {
 
 impl Server {
     fn start(folder: &Path, words: &[&str]) -> Server {
-        let child = Child::start(folder, words);
-        let address = child.said["address"].as_str().unwrap().parse().unwrap();
+        let child =
+            Child::start(Path::new(env!("CARGO_BIN_EXE_pointsman")), folder, words).unwrap();
+        let address = child.announced["address"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         Server {
             _child: child,
             address,

@@ -18,10 +18,11 @@ use std::process::Command;
 use pointsman::policy::Policy;
 use pointsman::policy::envelope::Steer;
 use pointsman::telemetry::{FAMILIES, header, state};
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::files;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::files;
 
-use repository::{assert_rendered, printed, read, yaml};
+use pointsman_harness::files::{read, yaml};
+use repository::{assert_rendered, printed};
 
 /// Paths from the root of every file below `folder` whose name ends so, sorted.
 fn files_below(folder: &str, ending: &str) -> Vec<String> {
@@ -268,7 +269,7 @@ fn documents_name_make_targets_and_subcommands_that_exist() {
         .filter_map(|line| line.strip_prefix("  "))
         .filter_map(|line| line.split(' ').next())
         .collect();
-    assert!(targets.contains("demo") && subcommands.contains("demo"));
+    assert!(targets.contains("demo") && subcommands.contains("check"));
 
     let mut unknown = Vec::new();
     for path in documents() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pointsman_testkit::prometheus::Prometheus;
+use pointsman_harness::prometheus::Prometheus;
 
 /// What an expression names.
 #[derive(Debug, Default, PartialEq)]

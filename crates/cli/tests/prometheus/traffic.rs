@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::Command;
 use std::thread::spawn;
 
-use pointsman_testkit::backends::Backends;
-use pointsman_testkit::config::Config;
-use pointsman_testkit::envoy::Envoy;
-use pointsman_testkit::files;
-use pointsman_testkit::http1::{Request, Response};
-use pointsman_testkit::metrics;
-use pointsman_testkit::policy_source::{Document, PolicySource};
+use pointsman_harness::backends::Backends;
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::files;
+use pointsman_harness::http1::{Request, Response};
+use pointsman_harness::metrics;
+use pointsman_harness::policy_source::{Document, PolicySource};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -32,8 +32,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("policy.json");
         std::fs::write(&file, policy.to_string()).unwrap();
-        let command = Path::new(env!("CARGO_BIN_EXE_pointsman"));
-        let backends = Backends::start(command, &file).unwrap();
+        let backends = Backends::start(&file).unwrap();
         for backend in policy["backends"].as_array_mut().unwrap() {
             let address = backends
                 .get(backend["name"].as_str().unwrap())

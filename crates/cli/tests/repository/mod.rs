@@ -2,23 +2,10 @@
 
 #![allow(dead_code)] // each test takes what it needs
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use pointsman_testkit::files;
-use serde_json::Value;
-
-/// The text of a file, by its path from the root.
-pub fn read(path: &str) -> String {
-    let file = files::root().join(path);
-    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// The one document of a YAML file.
-pub fn yaml(path: &str) -> Value {
-    serde_yaml_ng::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use pointsman_harness::files::{self, read};
 
 /// Runs the command line in a folder.
 pub fn pointsman(folder: &Path, words: &[&str]) -> Output {

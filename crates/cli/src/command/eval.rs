@@ -1,0 +1,193 @@
+//! `pointsman eval`: how well the router does on outcomes of real models. Runs the filter's own classifier and selector over
+//! outcome files and reports quality against cost, the share of the gap recovered between two models, and calibration.
+//!
+//! It trains and changes nothing. What each figure means: docs/eval.md.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use pointsman::policy::Policy;
+
+use crate::failure::Failure;
+use crate::io::input;
+use pointsman_eval::benchmarks::Benchmarks;
+use pointsman_eval::file::{Report, Setting, report};
+use pointsman_eval::outcomes::{self, Row};
+use pointsman_eval::seen::{Examiner, Seen};
+use pointsman_eval::{html, overall, report_json, report_text};
+
+/// How many bad lines of a file are named.
+const BAD_NAMED: usize = 20;
+
+/// Arguments of `pointsman eval`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 measured; 1 no file has a row with an outcome; 2 bad usage, policy or file."
+)]
+pub struct Args {
+    /// Outcomes: one JSON object a line, plain or gzip; may be given more than once
+    #[arg(long, required = true, value_name = "FILE")]
+    outcomes: Vec<PathBuf>,
+    /// The policy as JSON; without one a fleet is made of the models that each file names
+    #[arg(long)]
+    policy: Option<PathBuf>,
+    /// Benchmark scores of further models, in the form of models/benchmarks.json
+    #[arg(long, value_name = "BENCHMARKS.json")]
+    models: Option<PathBuf>,
+    /// The pair for APGR and CPT; without it the cheapest and the best model of each file
+    #[arg(long, value_name = "WEAK:STRONG")]
+    pair: Option<String>,
+    /// Read at most this many rows of each file
+    #[arg(long, value_name = "N")]
+    max_rows: Option<usize>,
+    /// Write the report as JSON; `-` is standard output, instead of the text
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// One file, read.
+struct FileSeen {
+    name: String,
+    rows: Vec<Seen>,
+    bad: Vec<outcomes::Bad>,
+}
+
+/// Measures and reports.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let policy = args.policy.as_deref().map(input::read_policy).transpose()?;
+    let benchmarks = Benchmarks::with(args.models.as_deref())?;
+    let files = args
+        .outcomes
+        .iter()
+        .map(|path| read(path, args.max_rows, policy.as_ref()))
+        .collect::<Result<Vec<FileSeen>, Failure>>()?;
+    let pair = args
+        .pair
+        .as_deref()
+        .map(|pair| find_pair(pair, &files))
+        .transpose()?;
+    let setting = Setting {
+        policy: policy.as_ref(),
+        benchmarks: &benchmarks,
+        pair,
+    };
+    let reports: Vec<Report> = files
+        .into_iter()
+        .map(|file| report(&file.name, &file.rows, file.bad, &setting))
+        .collect();
+    if policy.is_some()
+        && reports.iter().all(|report| report.count == 0)
+        && reports.iter().any(|report| report.without > 0)
+    {
+        eprintln!("warning: no row has an outcome of a model of the policy");
+    }
+    let overall = overall::of(&reports);
+    write_all(args, &reports, &overall)?;
+    if overall.count == 0 {
+        return Err(Failure::Unmet(
+            "no row has an outcome: nothing was measured".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn read(path: &Path, most: Option<usize>, policy: Option<&Policy>) -> Result<FileSeen, Failure> {
+    let contents = outcomes::read(path, most, || {
+        let mut examiner = Examiner::new(policy);
+        move |row: Row| examiner.examine(row)
+    })?;
+    let name = path.display().to_string();
+    for bad in contents.bad.iter().take(BAD_NAMED) {
+        eprintln!("{name}:{}: {}", bad.line, bad.message);
+    }
+    if contents.bad.len() > BAD_NAMED {
+        eprintln!("{name}: {} more bad lines", contents.bad.len() - BAD_NAMED);
+    }
+    Ok(FileSeen {
+        name,
+        rows: contents.rows,
+        bad: contents.bad,
+    })
+}
+
+/// The two models that `pair` names. A name may hold colons itself, so every place to part it is tried.
+fn find_pair(pair: &str, files: &[FileSeen]) -> Result<(String, String), Failure> {
+    let rows = files.iter().flat_map(|file| &file.rows);
+    let mut names: Vec<&str> = rows
+        .flat_map(|row| &row.outcomes)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let find = |written: &str| {
+        names
+            .iter()
+            .find(|name| **name == written)
+            .or_else(|| names.iter().find(|name| same(name, written)))
+    };
+    let colons = pair.match_indices(':').map(|(at, _)| at);
+    let parted = colons.filter_map(|at| Some((pair.get(..at)?, pair.get(at + 1..)?)));
+    let parted: Vec<(&str, &str)> = parted.collect();
+    for (weak, strong) in &parted {
+        if let (Some(weak), Some(strong)) = (find(weak), find(strong)) {
+            if weak == strong {
+                return Err(Failure::Input(format!("--pair names `{weak}` twice")));
+            }
+            return Ok(((*weak).to_owned(), (*strong).to_owned()));
+        }
+    }
+    if parted.is_empty() {
+        return Err(Failure::Input(format!(
+            "--pair is `{pair}`: expected WEAK:STRONG"
+        )));
+    }
+    Err(Failure::Input(format!(
+        "--pair is `{pair}`: the outcomes are of {}",
+        if names.is_empty() {
+            "no model".to_owned()
+        } else {
+            names.join(", ")
+        }
+    )))
+}
+
+/// Whether two spellings mean one model.
+fn same(left: &str, right: &str) -> bool {
+    use pointsman::ability::known::names::canonical;
+    canonical(left) == canonical(right)
+}
+
+fn write_all(args: &Args, reports: &[Report], overall: &Report) -> Result<(), Failure> {
+    let to_output = args.json.as_deref() == Some(Path::new("-"));
+    if !to_output {
+        print(&report_text::text(reports, overall))?;
+    }
+    if let Some(path) = &args.json {
+        let text = format!("{:#}\n", report_json::document(reports, overall));
+        if to_output {
+            print(&text)?;
+        } else {
+            write(path, &text)?;
+        }
+    }
+    if let Some(path) = &args.html {
+        write(path, &html::page(reports, overall))?;
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has enough: `| head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(|error| Failure::Unmet(format!("cannot write: {error}"))),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", path.display())))
+}

@@ -1,0 +1,269 @@
+//! `pointsman explain`: for one request body, the winner with why and every candidate with why not.
+
+use std::path::PathBuf;
+
+use pointsman::decision::{Bypass, Candidate, Decision, Outcome};
+use pointsman::explain;
+use pointsman::policy::Policy;
+use pointsman::request::{self, Format};
+use pointsman::router::{Circumstances, Router};
+
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::io::{envelope, input};
+
+/// Exit status: 0 the request is routed; 1 it is refused or passed by; 2 bad input.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 the request is routed; 1 it is refused or passed by; 2 bad usage, policy or file."
+)]
+pub struct Args {
+    /// The policy, JSON or YAML
+    #[arg(long)]
+    policy: PathBuf,
+    /// The body of a request; `-` is standard input
+    #[arg(required_unless_present = "prompt", conflicts_with = "prompt")]
+    body: Option<PathBuf>,
+    /// What a user says, in place of a body: a request is made of it
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// What the client asks for with --prompt: a profile or a model [default: the policy's default profile]
+    #[arg(long, value_name = "NAME", requires = "prompt")]
+    model: Option<String>,
+    /// Print one JSON document instead of lines for people
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    envelope: envelope::Beside,
+}
+
+/// Decides on the body and prints everything that led there.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let policy = input::read_policy(&args.policy)?;
+    let body = body(args)?;
+    let (mut router, error) = Router::new();
+    if let Some(error) = error {
+        eprintln!("warning: the classifier does not load, going on with features alone: {error}");
+    }
+    let envelope = args.envelope.read(&policy)?;
+    let around = Circumstances::new(&envelope, envelope::now_ns());
+    let (outcome, candidates) =
+        match request::parse_with_state(args.envelope.format()?, &body, true) {
+            Ok(request) => router.explain_in(&policy, &request, &around),
+            Err(error) => (
+                router.unreadable_in(&policy, &error, (&body, true), &around),
+                Vec::new(),
+            ),
+        };
+    if args.json {
+        let mut document = explain::outcome(&policy, &outcome);
+        if let Some(fields) = document.as_object_mut() {
+            let candidates = explain::candidates(&policy, &candidates);
+            fields.insert("candidates".into(), candidates);
+        }
+        println!("{document:#}");
+    } else {
+        print_outcome(&policy, &outcome);
+        print_candidates(&policy, &candidates, &outcome);
+    }
+    status(&outcome)
+}
+
+/// The request's body: that of the file, or one made of the prompt.
+fn body(args: &Args) -> Result<Vec<u8>, Failure> {
+    let Some(path) = &args.body else {
+        let prompt = args.prompt.as_deref().unwrap_or_default();
+        let body = of_prompt(args.envelope.format()?, prompt, args.model.as_deref());
+        return Ok(body.to_string().into_bytes());
+    };
+    input::read(path)
+}
+
+/// The smallest request of an API that says this.
+fn of_prompt(format: Format, prompt: &str, model: Option<&str>) -> Value {
+    let mut body = match format {
+        Format::OpenAiChat => json!({"messages": [{"role": "user", "content": prompt}]}),
+        Format::AnthropicMessages => {
+            json!({"max_tokens": 1024, "messages": [{"role": "user", "content": prompt}]})
+        }
+        Format::OpenAiResponses | Format::OpenAiEmbeddings => json!({"input": prompt}),
+        Format::OpenAiCompletions => json!({"prompt": prompt}),
+    };
+    if let (Some(model), Some(fields)) = (model, body.as_object_mut()) {
+        fields.insert("model".into(), model.into());
+    }
+    body
+}
+
+/// What the exit status says of an outcome.
+pub fn status(outcome: &Outcome) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Routed(_) => Ok(()),
+        Outcome::Bypassed(_) => Err(Failure::Unmet(
+            "the request is passed by, to the default cluster".into(),
+        )),
+        Outcome::Rejected(_) => Err(Failure::Unmet("the request is refused".into())),
+    }
+}
+
+fn print_outcome(policy: &Policy, outcome: &Outcome) {
+    match outcome {
+        Outcome::Routed(decision) => print_decision(policy, decision),
+        Outcome::Bypassed(
+            Bypass::InvalidRequest(why) | Bypass::UnknownModel(why) | Bypass::RouterFault(why),
+        ) => {
+            println!("passed by to {}: {why}", policy.default_cluster);
+        }
+        Outcome::Rejected(rejection) => {
+            println!(
+                "refused with {} {}: {}",
+                rejection.status, rejection.code, rejection.message
+            );
+            print_rules(&rejection.rules);
+        }
+    }
+    if policy.traffic.shadow {
+        println!(
+            "mode       shadow: this is only reported, the request goes to {}",
+            policy.default_cluster
+        );
+    }
+}
+
+fn print_rules(rules: &[String]) {
+    if !rules.is_empty() {
+        println!("rules      {}", rules.join(", "));
+    }
+}
+
+fn print_decision(policy: &Policy, decision: &Decision) {
+    println!(
+        "backend    {}, model {}",
+        backend_name(policy, decision.backend),
+        model_name(policy, decision.model)
+    );
+    println!(
+        "because    {}, profile {}",
+        reason(decision),
+        decision.profile
+    );
+    print_rules(&decision.rules);
+    if !decision.steering.is_empty() {
+        println!("steering   {}", decision.steering.join(", "));
+    }
+    if !decision.relaxed.is_empty() {
+        println!("gave way   {}", decision.relaxed.join(", "));
+    }
+    if let Some(said) = &decision.classification {
+        println!(
+            "prompt     {} ({:.0} %), {} ({:.0} %), difficulty {:.2}, about {:.0} tokens out{}",
+            said.task.name(),
+            said.task_probability * 100.0,
+            said.domain.name(),
+            said.domain_probability * 100.0,
+            said.difficulty,
+            said.output_tokens,
+            if said.from_model {
+                ""
+            } else {
+                ", from features alone"
+            }
+        );
+    }
+    println!("tokens in  about {}", decision.input_tokens);
+    let chain: Vec<&str> = decision
+        .fallbacks
+        .iter()
+        .map(|id| backend_name(policy, *id))
+        .collect();
+    println!(
+        "fallbacks  {}",
+        if chain.is_empty() {
+            "none".to_owned()
+        } else {
+            chain.join(", ")
+        }
+    );
+}
+
+fn reason(decision: &Decision) -> &'static str {
+    use pointsman::decision::Reason;
+    match decision.reason {
+        Reason::Pinned => "the client asked for the model; this is the best of its backends",
+        Reason::Best => "the least objective among all that keep the limits",
+        Reason::Relaxed => "no candidate keeps every limit; the best after some gave way",
+        Reason::OnlyCandidate => "nothing else can take the request",
+        Reason::Kept => "it answers the conversation, and no other is so much better",
+        Reason::Explored => "it keeps the limits, and is tried so that something is learned of it",
+        Reason::MinShare => "its model is behind its least share of the decisions",
+        Reason::Preferred => "it keeps the limits, and a rule prefers it to the best",
+    }
+}
+
+fn print_candidates(policy: &Policy, candidates: &[Candidate], outcome: &Outcome) {
+    if candidates.is_empty() {
+        return;
+    }
+    let name = |candidate: &Candidate| backend_name(policy, candidate.backend);
+    let widest = candidates
+        .iter()
+        .map(|one| name(one).chars().count())
+        .chain([7])
+        .max()
+        .unwrap_or(7);
+    println!(
+        "\n  {:widest$}  {:>9}  {:>7}  {:>11}  {:>8}  {:>8}  why not",
+        "backend", "objective", "quality", "USD", "p50 ms", "p99 ms"
+    );
+    let winner = match outcome {
+        Outcome::Routed(decision) => Some(decision.backend),
+        _ => None,
+    };
+    for candidate in candidates {
+        let estimate = &candidate.estimate;
+        let objective = if candidate.objective.is_finite() {
+            format!("{:.4}", candidate.objective)
+        } else {
+            "-".to_owned()
+        };
+        println!(
+            "{} {:widest$}  {objective:>9}  {:>7}  {:>11.7}  {:>8.0}  {:>8.0}  {}",
+            if winner == Some(candidate.backend) {
+                '*'
+            } else {
+                ' '
+            },
+            name(candidate),
+            estimate
+                .quality
+                .map_or("-".to_owned(), |quality| format!("{quality:.3}")),
+            estimate.cost_usd,
+            estimate.latency_p50_ms,
+            estimate.latency_p99_ms,
+            why_not(candidate, winner)
+        );
+    }
+}
+
+fn why_not(candidate: &Candidate, winner: Option<pointsman::registry::BackendId>) -> String {
+    match &candidate.ineligible {
+        Some(obstacle) => obstacle.to_string(),
+        None if winner == Some(candidate.backend) => String::new(),
+        None => "a larger objective".into(),
+    }
+}
+
+fn backend_name(policy: &Policy, id: pointsman::registry::BackendId) -> &str {
+    policy
+        .registry
+        .backend(id)
+        .map_or("?", |backend| backend.name.as_str())
+}
+
+fn model_name(policy: &Policy, id: pointsman::registry::ModelId) -> &str {
+    policy
+        .registry
+        .model(id)
+        .map_or("?", |model| model.name.as_str())
+}

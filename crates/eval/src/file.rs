@@ -1,0 +1,500 @@
+//! One outcome file from its rows to its report.
+
+use std::collections::BTreeMap;
+
+use pointsman::policy::Policy;
+use pointsman::policy::profile::{Limit, Profile};
+
+use crate::benchmarks::Benchmarks;
+use crate::figures::{Calibration, Curves, Forecast, PairFigures, PairRows, Pool, calibration};
+use crate::fleet::{Fleet, Placed};
+use crate::gaps::{self, Saved};
+use crate::measure::mean;
+use crate::outcomes::Bad;
+use crate::pairing::pair;
+use crate::quantile::quantile;
+use crate::seen::Seen;
+use crate::sweep::{Table, Trace, Way, policy_of};
+
+/// What is the same for all files.
+pub struct Setting<'s> {
+    /// The policy, if one was given.
+    pub policy: Option<&'s Policy>,
+    /// Published scores.
+    pub benchmarks: &'s Benchmarks,
+    /// The pair, if one was given: weak and strong.
+    pub pair: Option<(String, String)>,
+}
+
+/// A line of a table of models.
+#[derive(Debug, Clone)]
+pub struct ModelLine {
+    /// The model.
+    pub name: String,
+    /// What places it.
+    pub placed: String,
+    /// How many outcomes it has.
+    pub count: usize,
+    /// Mean score over them.
+    pub quality: f64,
+    /// Mean of what was expected.
+    pub expected: f64,
+    /// Mean cost; NaN where unknown.
+    pub cost: f64,
+    /// Share of the rows that the router sends it at its operating point; NaN where it is not part of the fleet.
+    pub share: f64,
+}
+
+/// A line of a table of kinds of prompts.
+#[derive(Debug, Clone)]
+pub struct GroupLine {
+    /// The kind.
+    pub name: String,
+    /// How many complete rows are of it.
+    pub count: usize,
+    /// Mean score of the cheapest model.
+    pub cheapest: f64,
+    /// Mean score of the best model.
+    pub best: f64,
+    /// Mean score of the router at its operating point.
+    pub router: f64,
+    /// Share of the best model's cost that the router saves there.
+    pub saved: f64,
+    /// Share of the rows that the router sends to the best model.
+    pub to_best: f64,
+}
+
+/// Kinds of prompts by one label.
+#[derive(Debug, Clone)]
+pub struct Groups {
+    /// The label.
+    pub by: &'static str,
+    /// Its kinds, the most frequent first.
+    pub lines: Vec<GroupLine>,
+}
+
+/// What a profile makes of the complete rows.
+#[derive(Debug, Clone)]
+pub struct ProfileLine {
+    /// The profile.
+    pub name: String,
+    /// How it chooses.
+    pub selection: String,
+    /// Mean cost in units of the best model's.
+    pub cost: f64,
+    /// Mean score.
+    pub quality: f64,
+    /// Share of the rows that it refuses or does not route.
+    pub refused: f64,
+    /// Shares of the models, the largest first.
+    pub shares: Vec<(String, f64)>,
+}
+
+/// A pair and its figures.
+#[derive(Debug, Clone)]
+pub struct PairReport {
+    /// The weak model.
+    pub weak: String,
+    /// The strong model.
+    pub strong: String,
+    /// What ranks the prompts.
+    pub scorer: String,
+    /// The figures.
+    pub figures: PairFigures,
+    /// Cost and quality of routing between the two; `None` without costs.
+    pub curves: Option<Curves>,
+    /// The rows, to be pooled.
+    pub rows: PairRows,
+    /// The same for its curves.
+    pub pool: Pool,
+}
+
+/// Everything about one file, or about all together.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The file as it was named; `overall` for all together.
+    pub name: String,
+    /// Rows with an outcome of a model of the fleet.
+    pub count: usize,
+    /// Rows without.
+    pub without: usize,
+    /// Rows that every model of the fleet has an outcome of.
+    pub complete: usize,
+    /// Lines that are no rows.
+    pub bad: Vec<Bad>,
+    /// What the reader has to know.
+    pub notes: Vec<String>,
+    /// The models.
+    pub models: Vec<ModelLine>,
+    /// The best and the cheapest single model.
+    pub best: Option<String>,
+    /// See `best`.
+    pub cheapest: Option<String>,
+    /// Whether costs are known.
+    pub has_costs: bool,
+    /// Cost and quality; `None` where there is no complete row, or no cost is known.
+    pub curves: Option<Curves>,
+    /// The pair.
+    pub pair: Option<PairReport>,
+    /// How good the probabilities are.
+    pub calibration: Option<Calibration>,
+    /// The same after labelled prompts.
+    pub labelled: Option<crate::labelled::Labelled>,
+    /// What each profile makes of the rows.
+    pub profiles: Vec<ProfileLine>,
+    /// What routing between every two models of which one costs far less saves.
+    pub pairs: Vec<Saved>,
+    /// Kinds of prompts.
+    pub groups: Vec<Groups>,
+    /// Microseconds of each classification.
+    pub micros: Vec<f64>,
+    /// To be pooled.
+    pub pool: Pool,
+    /// To be pooled: model numbers are of this file.
+    pub forecasts: Vec<Forecast>,
+}
+
+impl Report {
+    /// A quantile of the time that one classification takes, in microseconds.
+    pub fn micros(&self, q: f64) -> f64 {
+        quantile(&mut self.micros.clone(), q)
+    }
+}
+
+/// The report on the rows of a file.
+pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -> Report {
+    let fleet = Fleet::of(rows, setting.policy, setting.benchmarks);
+    let mut report = Report {
+        name: name.to_owned(),
+        count: fleet
+            .made
+            .iter()
+            .filter(|made| made.iter().any(Option::is_some))
+            .count(),
+        complete: fleet.complete.len(),
+        bad,
+        notes: fleet.notes.clone(),
+        has_costs: fleet.has_costs,
+        micros: rows.iter().map(|row| row.micros).collect(),
+        ..Report::default()
+    };
+    report.without = rows.len() - report.count;
+    say_strangers(&fleet, &mut report.notes);
+    report.forecasts = forecasts(&fleet);
+    report.calibration =
+        (!report.forecasts.is_empty()).then(|| calibration(&report.forecasts, fleet.made.len()));
+    report.labelled = crate::labelled::after_labels(&fleet, rows);
+    let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
+    let policy = setting.policy.or(made_up.as_ref());
+    let mut shares = vec![f64::NAN; fleet.members.len()];
+    if let Some(table) = Table::of(&fleet, rows) {
+        let member = |at: usize| {
+            let place = table.taken.get(at)?;
+            fleet.members.get(*place).map(|member| member.name.clone())
+        };
+        report.best = member(table.best);
+        report.cheapest = report.has_costs.then(|| member(table.cheapest)).flatten();
+        if report.has_costs {
+            let operating = add_costs(
+                &mut report,
+                &fleet,
+                &table,
+                policy,
+                setting.policy.is_some(),
+            );
+            let total = operating.len() as f64;
+            for (at, place) in table.taken.iter().enumerate() {
+                let count = operating.iter().filter(|choice| **choice == at).count();
+                if let Some(share) = shares.get_mut(*place) {
+                    *share = count as f64 / total;
+                }
+            }
+        }
+        report.pairs = gaps::pairs(&fleet, rows);
+        report.pair = pair(&fleet, rows, &table, setting, &mut report.notes);
+    } else if report.count == 0 {
+        report
+            .notes
+            .push("no row has an outcome: there is nothing to measure".into());
+    }
+    report.models = model_lines(&fleet, &shares);
+    report
+}
+
+/// Adds what is said of cost and quality; gives what the router chooses at its operating point.
+fn add_costs(
+    report: &mut Report,
+    fleet: &Fleet,
+    table: &Table<'_>,
+    policy: Option<&Policy>,
+    routed: bool,
+) -> Vec<usize> {
+    let (pool, choices) = pool(table, policy);
+    let operating = choices
+        .get(pool.operating_step())
+        .cloned()
+        .unwrap_or_default();
+    report.groups = groups(table, &operating);
+    report.curves = Some(pool.figures());
+    report.profiles = profiles(fleet, table, policy, routed);
+    report.pool = pool;
+    operating
+}
+
+fn say_strangers(fleet: &Fleet, notes: &mut Vec<String>) {
+    let unknown = |placed: &Placed| matches!(placed, Placed::Price | Placed::Average);
+    let names: Vec<&str> = fleet
+        .members
+        .iter()
+        .filter(|member| unknown(&member.placed))
+        .map(|member| member.name.as_str())
+        .collect();
+    if !names.is_empty() {
+        notes.push(format!(
+            "no published scores are known of {}: placed by price among the others, or as average; add them with --models",
+            names.join(", ")
+        ));
+    }
+}
+
+fn forecasts(fleet: &Fleet) -> Vec<Forecast> {
+    let mut all = Vec::new();
+    for (row, made) in fleet.made.iter().enumerate() {
+        for (model, made) in made.iter().enumerate() {
+            all.extend(made.map(|made| Forecast {
+                row,
+                model,
+                p: made.p,
+                score: made.score,
+            }));
+        }
+    }
+    all
+}
+
+/// What is pooled of a table, and the router's own choices.
+pub fn pool(table: &Table<'_>, policy: Option<&Policy>) -> (Pool, Vec<Vec<usize>>) {
+    let mut traces = Vec::new();
+    let mut own = Vec::new();
+    for way in Way::ALL {
+        if matches!(way, Way::Weights | Way::Floor) && policy.is_none() {
+            traces.push(Trace::default());
+            continue;
+        }
+        let choices = table.choices(way, policy);
+        traces.push(trace(table, &choices));
+        if way == Way::Utility {
+            own = choices;
+        }
+    }
+    let count = table.rows().count();
+    let dearest = table.means.iter().map(|mean| mean[0]).fold(0.0, f64::max) / table.unit();
+    let pool = Pool {
+        traces,
+        cheapest: trace(table, &[vec![table.cheapest; count]]),
+        best: trace(table, &[vec![table.best; count]]),
+        dearest: vec![dearest; count],
+    };
+    (pool, own)
+}
+
+/// Cost and quality of what `choices[step][row]` chooses.
+pub fn trace(table: &Table<'_>, choices: &[Vec<usize>]) -> Trace {
+    let outcomes = choices.iter().map(|step| table.outcome(step));
+    let (cost, quality) = outcomes.unzip();
+    Trace { cost, quality }
+}
+
+fn model_lines(fleet: &Fleet, shares: &[f64]) -> Vec<ModelLine> {
+    let lines = fleet.members.iter().enumerate().map(|(at, member)| {
+        let of = |value: fn(&crate::fleet::Made) -> f64| {
+            mean(fleet.of_member(at).map(|made| value(&made)))
+        };
+        ModelLine {
+            name: member.name.clone(),
+            placed: member.placed.words(),
+            count: member.count,
+            quality: of(|made| made.score),
+            expected: of(|made| made.p),
+            cost: if member.price.is_some() {
+                of(|made| made.cost)
+            } else {
+                f64::NAN
+            },
+            share: shares.get(at).copied().unwrap_or(f64::NAN),
+        }
+    });
+    let mut lines: Vec<ModelLine> = lines.collect();
+    lines.sort_by(|left, right| right.quality.total_cmp(&left.quality));
+    lines
+}
+
+/// What a row is called in one of the tables of kinds.
+type Label = fn(&Seen) -> &str;
+
+/// The tables of kinds of prompts: by the file's labels and by the classifier's.
+fn groups(table: &Table<'_>, operating: &[usize]) -> Vec<Groups> {
+    let labels: [(&'static str, Label); 4] = [
+        ("task of the file", |row| &row.task),
+        ("domain of the file", |row| &row.domain),
+        ("task as classified", |row| row.said.task.name()),
+        ("domain as classified", |row| row.said.domain.name()),
+    ];
+    let mut all = Vec::new();
+    for (by, label) in labels {
+        let mut sums: BTreeMap<&str, [f64; 7]> = BTreeMap::new();
+        for ((made, row), choice) in table.rows().zip(operating) {
+            let (Some(cheap), Some(best), Some(own)) = (
+                made.get(table.cheapest),
+                made.get(table.best),
+                made.get(*choice),
+            ) else {
+                continue;
+            };
+            let to_best = f64::from(u8::from(*choice == table.best));
+            let add = [
+                1.0,
+                cheap.score,
+                best.score,
+                own.score,
+                own.cost,
+                best.cost,
+                to_best,
+            ];
+            let sum = sums.entry(label(row)).or_default();
+            for (sum, add) in sum.iter_mut().zip(add) {
+                *sum += add;
+            }
+        }
+        sums.remove("");
+        let mut lines: Vec<GroupLine> = sums
+            .into_iter()
+            .map(
+                |(name, [count, cheapest, best, router, cost, best_cost, to_best])| GroupLine {
+                    name: name.to_owned(),
+                    count: count as usize,
+                    cheapest: cheapest / count,
+                    best: best / count,
+                    router: router / count,
+                    saved: if best_cost > 0.0 {
+                        1.0 - cost / best_cost
+                    } else {
+                        f64::NAN
+                    },
+                    to_best: to_best / count,
+                },
+            )
+            .collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.count));
+        if !lines.is_empty() {
+            all.push(Groups { by, lines });
+        }
+    }
+    all
+}
+
+/// What every profile of the policy (or every built-in one) makes of the complete rows.
+fn profiles(
+    fleet: &Fleet,
+    table: &Table<'_>,
+    policy: Option<&Policy>,
+    routed: bool,
+) -> Vec<ProfileLine> {
+    let Some(policy) = policy else {
+        return Vec::new();
+    };
+    let lines = policy.profiles.iter().enumerate().map(|(index, profile)| {
+        let choices: Vec<Option<usize>> = if routed {
+            let place = |row: &Seen| {
+                let id = (*row.routed.get(index)?)?;
+                let own = |at: &usize| fleet.members.get(*at).is_some_and(|one| one.id == Some(id));
+                table.taken.iter().position(own)
+            };
+            table.rows().map(|(_, row)| place(row)).collect()
+        } else {
+            table
+                .selected(profile, Some(policy))
+                .into_iter()
+                .map(Some)
+                .collect()
+        };
+        profile_line(fleet, table, profile, &choices)
+    });
+    lines.collect()
+}
+
+fn profile_line(
+    fleet: &Fleet,
+    table: &Table<'_>,
+    profile: &Profile,
+    choices: &[Option<usize>],
+) -> ProfileLine {
+    let unit = table.unit();
+    let taken: Vec<(f64, f64)> = table
+        .rows()
+        .zip(choices)
+        .filter_map(|((made, _), choice)| {
+            made.get((*choice)?)
+                .map(|made| (made.cost / unit, made.score))
+        })
+        .collect();
+    let count = |at: usize| choices.iter().filter(|choice| **choice == Some(at)).count();
+    let total = choices.len() as f64;
+    let mut shares: Vec<(String, f64)> = table
+        .taken
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| count(*at) > 0)
+        .filter_map(|(at, place)| {
+            Some((
+                fleet.members.get(*place)?.name.clone(),
+                count(at) as f64 / total,
+            ))
+        })
+        .collect();
+    shares.sort_by(|left, right| right.1.total_cmp(&left.1));
+    ProfileLine {
+        name: profile.name.clone(),
+        selection: selection(profile),
+        cost: mean(taken.iter().map(|one| one.0)),
+        quality: mean(taken.iter().map(|one| one.1)),
+        refused: 1.0 - taken.len() as f64 / total,
+        shares,
+    }
+}
+
+/// In words how a profile chooses: by utility (a weighted sum), by a floor of quality, or by both.
+fn selection(profile: &Profile) -> String {
+    let weights = &profile.weights;
+    let parts = [
+        ("cost", weights.cost),
+        ("latency", weights.latency),
+        ("quality", weights.quality),
+    ];
+    let used: Vec<String> = parts
+        .iter()
+        .filter(|(_, weight)| *weight > 0.0)
+        .map(|(name, weight)| format!("{name} {weight:.2}"))
+        .collect();
+    let limits: Vec<String> = profile
+        .limits
+        .stated()
+        .map(|(limit, value)| format!("{} {value}", limit.name()))
+        .collect();
+    let floor = profile
+        .limits
+        .stated()
+        .any(|(limit, _)| limit.is_of_quality() || limit == Limit::MaxCostUsd);
+    let kind = match (used.len() > 1, floor) {
+        (true, true) => "utility above a floor",
+        (true, false) => "utility",
+        (false, true) => "floor",
+        (false, false) => "one goal",
+    };
+    let limits = if limits.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", limits.join(", "))
+    };
+    format!("{kind}: {}{limits}", used.join(", "))
+}

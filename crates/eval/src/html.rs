@@ -1,0 +1,435 @@
+//! The report as one HTML page that needs nothing else: no script, no font, no picture from anywhere. Light or dark as the
+//! reader's system is.
+
+use std::fmt::Write;
+
+use crate::figures::{Curves, Figure};
+use crate::file::{PairReport, Report};
+use crate::gaps::classes;
+use crate::labelled::PROMPTS;
+use crate::measure::curve::{Point, hull};
+use crate::svg::{Mark, Plot, Series, escape, legend};
+use crate::sweep::Way;
+
+const STYLE: &str = include_str!("report.css");
+
+/// The page.
+pub fn page(reports: &[Report], overall: &Report) -> String {
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>Pointsman evaluation</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>Pointsman evaluation</h1>\n\
+         <p>Version {}. What each figure means: docs/eval.md. Brackets hold 95 % bootstrap intervals over prompts. Costs are in \
+         units of the best single model's mean cost.</p>\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    if reports.len() > 1 {
+        section(&mut out, overall);
+    }
+    for report in reports {
+        section(&mut out, report);
+    }
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+fn section(out: &mut String, report: &Report) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "<section>\n<h2>{}</h2>", escape(&report.name));
+    let (p50, p99) = (report.micros(0.5), report.micros(0.99));
+    let _ = write!(
+        out,
+        "<p>{} rows with outcomes, {} without, {} bad lines",
+        report.count,
+        report.without,
+        report.bad.len()
+    );
+    if p50.is_finite() {
+        let _ = write!(
+            out,
+            "; a classification takes {p50:.0} µs (p99 {p99:.0} µs)"
+        );
+    }
+    out.push_str(".</p>\n");
+    if !report.notes.is_empty() {
+        out.push_str("<ul class=\"notes\">\n");
+        for note in &report.notes {
+            let _ = writeln!(out, "<li>{}</li>", escape(note));
+        }
+        out.push_str("</ul>\n");
+    }
+    out.push_str("<div class=\"plots\">\n");
+    if let Some(curves) = &report.curves {
+        cost_plot(out, report, curves);
+    }
+    if let Some(pair) = &report.pair {
+        pair_plot(out, pair);
+    }
+    reliability_plot(out, report);
+    out.push_str("</div>\n");
+    if let Some(curves) = &report.curves {
+        ways(out, curves);
+    }
+    if let Some(pair) = &report.pair {
+        pair_table(out, pair);
+    }
+    gap_table(out, report);
+    models(out, report);
+    profiles(out, report);
+    groups(out, report);
+    out.push_str("</section>\n");
+}
+
+fn figure(out: &mut String, title: &str, x: &str, y: &str, series: &[Series]) {
+    let plot = Plot {
+        title,
+        x,
+        y,
+        series,
+    };
+    let _ = writeln!(
+        out,
+        "<figure>\n<figcaption>{}</figcaption>\n{}{}</figure>",
+        escape(title),
+        plot.render(),
+        legend(series)
+    );
+}
+
+fn cost_plot(out: &mut String, report: &Report, curves: &Curves) {
+    let of = |way: Way| {
+        let at = Way::ALL.iter().position(|one| *one == way).unwrap_or(0);
+        curves.points.get(at).cloned().unwrap_or_default()
+    };
+    let ends: [Point; 2] = [curves.cheapest, curves.best];
+    let unit = report
+        .models
+        .iter()
+        .find(|model| Some(&model.name) == report.best.as_ref())
+        .map(|model| model.cost);
+    let singles = report.models.iter().filter(|model| model.share.is_finite());
+    let singles =
+        singles.filter_map(|model| Some(([model.cost / unit?, model.quality], model.name.clone())));
+    let profiles = report
+        .profiles
+        .iter()
+        .map(|one| ([one.cost, one.quality], one.name.clone()));
+    let mut series = vec![
+        Series::plain("random, cheapest and best", "random", Mark::Dashes, &ends),
+        Series::plain(
+            "single models (zero router)",
+            "zero",
+            Mark::Dashes,
+            &hull(of(Way::Zero)),
+        ),
+        Series::plain("oracle", "oracle", Mark::Line, &hull(of(Way::Oracle))),
+        Series::plain("floor", "floor", Mark::Line, &of(Way::Floor)),
+        Series::plain("weights", "weights", Mark::Line, &of(Way::Weights)),
+        Series::plain("router by utility", "router", Mark::Line, &of(Way::Utility)),
+        Series {
+            name: "single models".into(),
+            colour: "zero",
+            mark: Mark::Dots,
+            points: singles.collect(),
+        },
+        Series {
+            name: "profiles".into(),
+            colour: "profile",
+            mark: Mark::Dots,
+            points: profiles.collect(),
+        },
+    ];
+    series.retain(|series| !series.points.is_empty());
+    figure(
+        out,
+        "Quality against cost",
+        "mean cost (best single model = 1)",
+        "mean score",
+        &series,
+    );
+}
+
+fn pair_plot(out: &mut String, pair: &PairReport) {
+    let curve = &pair.figures.curve;
+    let series = [
+        Series::plain(
+            "random",
+            "random",
+            Mark::Dashes,
+            &[[0.0, curve.weak], [1.0, curve.strong]],
+        ),
+        Series::plain("router", "router", Mark::Line, &curve.points),
+    ];
+    let title = format!("{} → {}", pair.weak, pair.strong);
+    figure(
+        out,
+        &title,
+        "share of calls to the strong model",
+        "mean score",
+        &series,
+    );
+}
+
+fn reliability_plot(out: &mut String, report: &Report) {
+    let Some(calibration) = &report.calibration else {
+        return;
+    };
+    let bins = calibration.bins.iter().filter(|bin| bin.count > 0.0);
+    let points = bins.map(|bin| ([bin.said, bin.was], format!("{} outcomes", bin.count)));
+    let series = [
+        Series::plain(
+            "calibrated",
+            "random",
+            Mark::Dashes,
+            &[[0.0, 0.0], [1.0, 1.0]],
+        ),
+        Series {
+            name: "P(correct)".into(),
+            colour: "router",
+            mark: Mark::Dots,
+            points: points.collect(),
+        },
+    ];
+    figure(
+        out,
+        "Reliability of P(correct)",
+        "expected",
+        "mean score",
+        &series,
+    );
+    let _ = writeln!(
+        out,
+        "<p>AUC within a model {}; ECE {}.",
+        shown(calibration.auc),
+        shown(calibration.ece)
+    );
+    if let Some(after) = &report.labelled {
+        let _ = write!(
+            out,
+            " After {PROMPTS} labelled prompts, on the others: ECE {:.3}, AUC {:.3}",
+            after.ece, after.auc
+        );
+        if after.at_loss.is_finite() {
+            let _ = write!(out, ", saved at −1.2 points {}", percent(after.at_loss));
+        }
+        out.push('.');
+    }
+    out.push_str("</p>\n");
+}
+
+fn percent(value: f64) -> String {
+    if value.is_finite() {
+        format!("{:.1} %", 100.0 * value)
+    } else {
+        "–".into()
+    }
+}
+
+fn plain(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value:.3}")
+    } else {
+        "–".into()
+    }
+}
+
+fn shown(figure: Figure) -> String {
+    let [low, high] = figure.interval;
+    if figure.value.is_finite() {
+        format!("{:.3} [{low:.3}, {high:.3}]", figure.value)
+    } else {
+        "–".into()
+    }
+}
+
+fn table(out: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    out.push_str("<div class=\"scroll\"><table>\n<tr>");
+    for name in head {
+        let _ = write!(out, "<th>{}</th>", escape(name));
+    }
+    out.push_str("</tr>\n");
+    for row in rows {
+        out.push_str("<tr>");
+        for cell in row {
+            let _ = write!(out, "<td>{}</td>", escape(&cell));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</table></div>\n");
+}
+
+fn ways(out: &mut String, curves: &Curves) {
+    let lines = Way::ALL
+        .into_iter()
+        .filter_map(|way| Some((way.name(), curves.of(way)?)));
+    let rows = lines
+        .chain([("random", &curves.random)])
+        .map(|(name, figures)| {
+            vec![
+                name.to_owned(),
+                shown(figures.at_loss),
+                shown(figures.at_kept),
+                shown(figures.aiq),
+            ]
+        });
+    table(
+        out,
+        &[
+            "way to choose",
+            "cost saved at −1.2 points",
+            "cost saved at 95 %",
+            "AIQ",
+        ],
+        rows,
+    );
+}
+
+fn pair_table(out: &mut String, pair: &PairReport) {
+    let figures = &pair.figures;
+    let [cpt20, cpt50, cpt80] = figures.cpt;
+    let saved = pair
+        .curves
+        .as_ref()
+        .and_then(|curves| Some((curves.of(Way::Utility)?.at_loss, curves.random.at_loss)));
+    let row = vec![
+        format!("{} → {}", pair.weak, pair.strong),
+        figures.count.to_string(),
+        shown(figures.apgr),
+        shown(cpt20),
+        shown(cpt50),
+        shown(cpt80),
+        saved.map_or("–".into(), |(own, _)| shown(own)),
+        saved.map_or("–".into(), |(_, random)| shown(random)),
+    ];
+    let head = [
+        "pair",
+        "n",
+        "APGR",
+        "CPT20",
+        "CPT50",
+        "CPT80",
+        "cost saved at −1.2 points",
+        "by random mixing",
+    ];
+    table(out, &head, [row].into_iter());
+    let _ = writeln!(
+        out,
+        "<p>Prompts are ranked by {}.</p>",
+        escape(&pair.scorer)
+    );
+}
+
+/// What many pairs save, by the gap between the two.
+fn gap_table(out: &mut String, report: &Report) {
+    let rows = classes(&report.pairs).into_iter().map(|class| {
+        let [low, high] = class.router_range;
+        vec![
+            class.behind.to_owned(),
+            class.count.to_string(),
+            format!("{:.3} [{low:.3}, {high:.3}]", class.router),
+            format!("{:.3}", class.random),
+            format!("{:.3}", class.oracle),
+        ]
+    });
+    if report.pairs.is_empty() {
+        return;
+    }
+    let head = [
+        "points behind",
+        "pairs far apart in cost",
+        "cost saved at −1.2 points [four fifths of the pairs]",
+        "by random mixing",
+        "by the oracle",
+    ];
+    table(out, &head, rows);
+}
+
+fn models(out: &mut String, report: &Report) {
+    if report.models.is_empty() {
+        return;
+    }
+    let rows = report.models.iter().map(|model| {
+        let cost = if model.cost.is_finite() {
+            format!("{:.3e}", model.cost)
+        } else {
+            "–".into()
+        };
+        vec![
+            model.name.clone(),
+            model.count.to_string(),
+            plain(model.quality),
+            plain(model.expected),
+            cost,
+            percent(model.share),
+            model.placed.clone(),
+        ]
+    });
+    let head = [
+        "model",
+        "n",
+        "quality",
+        "expected",
+        "mean cost",
+        "share at −1.2 points",
+        "placed by",
+    ];
+    table(out, &head, rows);
+}
+
+fn profiles(out: &mut String, report: &Report) {
+    if report.profiles.is_empty() {
+        return;
+    }
+    let rows = report.profiles.iter().map(|profile| {
+        let shares: Vec<String> = profile
+            .shares
+            .iter()
+            .map(|(name, share)| format!("{name} {}", percent(*share)))
+            .collect();
+        vec![
+            profile.name.clone(),
+            plain(profile.quality),
+            percent(1.0 - profile.cost),
+            percent(profile.refused),
+            shares.join(", "),
+            profile.selection.clone(),
+        ]
+    });
+    table(
+        out,
+        &[
+            "profile",
+            "quality",
+            "cost saved",
+            "not routed",
+            "shares",
+            "chooses by",
+        ],
+        rows,
+    );
+}
+
+fn groups(out: &mut String, report: &Report) {
+    for groups in &report.groups {
+        let rows = groups.lines.iter().map(|line| {
+            vec![
+                line.name.clone(),
+                line.count.to_string(),
+                plain(line.cheapest),
+                plain(line.best),
+                plain(line.router),
+                percent(line.saved),
+                percent(line.to_best),
+            ]
+        });
+        let head = [
+            groups.by,
+            "n",
+            "cheapest model",
+            "best model",
+            "router",
+            "cost saved",
+            "to best",
+        ];
+        table(out, &head, rows);
+    }
+}

@@ -1,0 +1,27 @@
+//! How well the router does on outcomes of real models: outcome files, measures, strategies, reports.
+//!
+//! The filter's own classifier and selector run over outcome files; the reports hold quality against cost, the share of the gap
+//! recovered between two models, and calibration. `pointsman eval` and `pointsman calibrate` are thin commands on it. It
+//! trains nothing and changes no policy. The meaning of each figure: docs/eval.md.
+
+pub mod benchmarks;
+pub mod error;
+mod figures;
+pub mod file;
+pub mod fit;
+pub mod fleet;
+mod gaps;
+pub mod html;
+mod labelled;
+pub mod measure;
+pub mod outcomes;
+pub mod overall;
+mod pairing;
+pub mod progress;
+pub mod quantile;
+pub mod report_json;
+pub mod report_text;
+pub mod seen;
+mod svg;
+pub mod sweep;
+pub mod table;

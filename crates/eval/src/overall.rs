@@ -1,0 +1,98 @@
+//! The report on all files together, from what each file's report keeps to be pooled.
+
+use crate::figures::{Curves, Forecast, PairRows, Pool, calibration};
+use crate::file::{PairReport, Report};
+use crate::labelled::Labelled;
+
+/// The pooled report. Each file stays its own deployment; see `figures`.
+pub fn of(reports: &[Report]) -> Report {
+    let mut overall = Report {
+        name: "overall".into(),
+        has_costs: reports.iter().any(|report| report.has_costs),
+        ..Report::default()
+    };
+    let (mut rows, mut models) = (0, 0);
+    for report in reports {
+        overall.count += report.count;
+        overall.without += report.without;
+        overall.complete += report.complete;
+        overall.micros.extend(&report.micros);
+        overall.pool.append(&report.pool);
+        overall.pairs.extend(&report.pairs);
+        overall
+            .forecasts
+            .extend(report.forecasts.iter().map(|one| Forecast {
+                row: one.row + rows,
+                model: one.model + models,
+                ..*one
+            }));
+        rows += report.micros.len();
+        models += report.models.len();
+    }
+    overall.curves = (overall.pool.count() > 0).then(|| overall.pool.figures());
+    overall.calibration =
+        (!overall.forecasts.is_empty()).then(|| calibration(&overall.forecasts, rows));
+    overall.labelled = labelled(reports);
+    overall.pair = pair(reports);
+    if reports.len() > 1 {
+        overall.notes.push(
+            "each file is its own deployment: its own models, its best one as the unit of cost; rows are pooled".into(),
+        );
+    }
+    overall
+}
+
+/// The means of the files' figures after labelling, by their rows.
+fn labelled(reports: &[Report]) -> Option<Labelled> {
+    let some: Vec<(f64, Labelled)> = reports
+        .iter()
+        .filter_map(|report| Some((report.count as f64, report.labelled?)))
+        .collect();
+    let mean = |value: &dyn Fn(&Labelled) -> f64| {
+        let said = some
+            .iter()
+            .map(|(count, one)| (*count, value(one)))
+            .filter(|(_, value)| value.is_finite());
+        let (sum, total) = said.fold((0.0, 0.0), |(sum, total), (count, value)| {
+            (sum + count * value, total + count)
+        });
+        sum / total
+    };
+    (!some.is_empty()).then(|| Labelled {
+        ece: mean(&|one| one.ece),
+        ece_range: [mean(&|one| one.ece_range[0]), mean(&|one| one.ece_range[1])],
+        auc: mean(&|one| one.auc),
+        at_loss: mean(&|one| one.at_loss),
+    })
+}
+
+fn pair(reports: &[Report]) -> Option<PairReport> {
+    let pairs: Vec<&PairReport> = reports
+        .iter()
+        .filter_map(|report| report.pair.as_ref())
+        .collect();
+    let first = pairs.first()?;
+    let (mut rows, mut pool) = (PairRows::default(), Pool::default());
+    for pair in &pairs {
+        rows.append(&pair.rows);
+        pool.append(&pair.pool);
+    }
+    let one = |name: fn(&PairReport) -> &str, many: &str| {
+        let same = pairs.iter().all(|pair| name(pair) == name(first));
+        if same {
+            name(first).to_owned()
+        } else {
+            many.to_owned()
+        }
+    };
+    let curves: Option<Curves> = (pool.count() > 0).then(|| pool.figures());
+    Some(PairReport {
+        weak: one(|pair| &pair.weak, "each file's own"),
+        strong: one(|pair| &pair.strong, "each file's own"),
+        scorer: one(|pair| &pair.scorer, "each file's own"),
+        figures: rows.figures()?,
+        curves,
+        rows,
+        pool,
+    })
+}

@@ -1,0 +1,146 @@
+//! Two models of a file: which they are, what ranks the prompts between them, and the figures of that.
+
+use crate::figures::{PairRows, Pool};
+use crate::file::{PairReport, Setting, pool};
+use crate::fleet::{Fleet, Made, Placed};
+use crate::seen::Seen;
+use crate::sweep::Table;
+
+/// What the gap between two models' P(correct) counts beside `gain`, which is a z-score: see docs/eval.md.
+const GAP_WEIGHT: f64 = 8.0;
+
+/// The pair that was asked for, or the cheapest and the best model.
+pub fn pair(
+    fleet: &Fleet,
+    rows: &[Seen],
+    table: &Table<'_>,
+    setting: &Setting<'_>,
+    notes: &mut Vec<String>,
+) -> Option<PairReport> {
+    let (weak, strong) = match &setting.pair {
+        Some((weak, strong)) => {
+            let find = |name: &str| fleet.members.iter().position(|member| member.name == *name);
+            let (Some(weak), Some(strong)) = (find(weak), find(strong)) else {
+                notes.push(format!(
+                    "has no outcomes of both {weak} and {strong}: no pair"
+                ));
+                return None;
+            };
+            (weak, strong)
+        }
+        None => chosen_pair(fleet, table, notes)?,
+    };
+    let narrowed = narrowed(fleet, weak, strong);
+    let (weak_one, strong_one) = (fleet.members.get(weak)?, fleet.members.get(strong)?);
+    let placed = |placed: &Placed| matches!(placed, Placed::Policy | Placed::Published(_));
+    let gap_weight = if placed(&weak_one.placed) && placed(&strong_one.placed) {
+        GAP_WEIGHT
+    } else {
+        0.0
+    };
+    let pair_rows = ranked(&narrowed, rows, weak, strong, gap_weight);
+    let figures = pair_rows.figures()?;
+    if figures.curve.strong <= figures.curve.weak {
+        notes.push(format!(
+            "{} is not better than {} here: there is no gap to recover",
+            strong_one.name, weak_one.name
+        ));
+    }
+    let pair_table = Table::of(&narrowed, rows)?;
+    let costs = fleet.has_costs && weak_one.price.is_some() && strong_one.price.is_some();
+    let pool = if costs {
+        pool(&pair_table, None).0
+    } else {
+        Pool::default()
+    };
+    Some(PairReport {
+        weak: weak_one.name.clone(),
+        strong: strong_one.name.clone(),
+        scorer: if gap_weight > 0.0 {
+            format!("gain + {GAP_WEIGHT} · (P(strong) − P(weak))")
+        } else {
+            "gain".into()
+        },
+        figures,
+        curves: costs.then(|| pool.figures()),
+        rows: pair_rows,
+        pool,
+    })
+}
+
+fn chosen_pair(
+    fleet: &Fleet,
+    table: &Table<'_>,
+    notes: &mut Vec<String>,
+) -> Option<(usize, usize)> {
+    let quality = |at: usize| table.means.get(at).map_or(0.0, |mean| mean[1]);
+    let weak = if fleet.has_costs {
+        table.cheapest
+    } else {
+        (0..table.taken.len()).min_by(|left, right| quality(*left).total_cmp(&quality(*right)))?
+    };
+    if table.taken.len() < 2 {
+        notes.push("has one model: no pair".into());
+        return None;
+    }
+    if weak == table.best {
+        notes.push("the cheapest model is also the best one: no pair, and nothing to save".into());
+        return None;
+    }
+    let (weak, strong) = (*table.taken.get(weak)?, *table.taken.get(table.best)?);
+    let name = |at: usize| {
+        fleet
+            .members
+            .get(at)
+            .map_or("", |member| member.name.as_str())
+    };
+    let which = if fleet.has_costs {
+        "cheapest"
+    } else {
+        "weakest"
+    };
+    notes.push(format!(
+        "pair chosen: the {which} model {} and the best one {}",
+        name(weak),
+        name(strong)
+    ));
+    Some((weak, strong))
+}
+
+fn both(fleet: &Fleet, row: usize, weak: usize, strong: usize) -> Option<(Made, Made)> {
+    let made = fleet.made.get(row)?;
+    Some(((*made.get(weak)?)?, (*made.get(strong)?)?))
+}
+
+/// The fleet of the two alone, with the rows that both have an outcome of.
+pub fn narrowed(fleet: &Fleet, weak: usize, strong: usize) -> Fleet {
+    let mut narrowed = Fleet {
+        members: fleet.members.clone(),
+        made: fleet.made.clone(),
+        complete: (0..fleet.made.len())
+            .filter(|row| both(fleet, *row, weak, strong).is_some())
+            .collect(),
+        has_costs: fleet.has_costs,
+        notes: Vec::new(),
+    };
+    for (at, member) in narrowed.members.iter_mut().enumerate() {
+        member.taken = at == weak || at == strong;
+    }
+    narrowed
+}
+
+/// The rows of the two with what ranks them.
+fn ranked(fleet: &Fleet, rows: &[Seen], weak: usize, strong: usize, gap_weight: f64) -> PairRows {
+    let mut ranked = PairRows::default();
+    for row in &fleet.complete {
+        if let (Some((left, right)), Some(seen)) = (both(fleet, *row, weak, strong), rows.get(*row))
+        {
+            ranked
+                .score
+                .push(f64::from(seen.said.gain) + gap_weight * (right.p - left.p));
+            ranked.weak.push(left.score);
+            ranked.strong.push(right.score);
+        }
+    }
+    ranked
+}

@@ -1,0 +1,327 @@
+//! The report as text for a terminal.
+
+use std::fmt::Write;
+
+use crate::figures::{Curves, Figure};
+use crate::file::{PairReport, Report};
+use crate::gaps::{classes, over_random};
+use crate::labelled::PROMPTS;
+use crate::sweep::Way;
+use crate::table::{Side, Table};
+
+/// How many lines of a table of kinds are shown; the JSON has all.
+const KINDS: usize = 12;
+
+/// The whole report.
+pub fn text(reports: &[Report], overall: &Report) -> String {
+    let mut out = String::new();
+    for report in reports {
+        one(&mut out, report);
+    }
+    if reports.len() > 1 {
+        one(&mut out, overall);
+    }
+    out
+}
+
+fn one(out: &mut String, report: &Report) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{}", report.name);
+    let _ = write!(out, "  {} rows with outcomes", report.count);
+    for (count, what) in [(report.without, "without"), (report.bad.len(), "bad lines")] {
+        if count > 0 {
+            let _ = write!(out, ", {count} {what}");
+        }
+    }
+    let (p50, p99) = (report.micros(0.5), report.micros(0.99));
+    if p50.is_finite() {
+        let _ = write!(out, "; classified in {p50:.0} µs (p99 {p99:.0} µs) each");
+    }
+    out.push('\n');
+    for note in &report.notes {
+        let _ = writeln!(out, "  note: {note}");
+    }
+    out.push('\n');
+    if let Some(curves) = &report.curves {
+        out.push_str(&cost_quality(report, curves));
+    }
+    if let Some(pair) = &report.pair {
+        pair_lines(out, pair);
+    }
+    gaps(out, report);
+    if let Some(calibration) = &report.calibration {
+        let _ = writeln!(
+            out,
+            "P(correct): AUC within a model {}, ECE {}",
+            shown(calibration.auc),
+            shown(calibration.ece)
+        );
+    }
+    if let Some(labelled) = &report.labelled {
+        let [low, high] = labelled.ece_range;
+        let _ = writeln!(
+            out,
+            "after {PROMPTS} labelled prompts, on the others: ECE {:.3} (draws {low:.3} to {high:.3}), AUC {:.3}, saved at −1.2 points {}\n",
+            labelled.ece,
+            labelled.auc,
+            percent(labelled.at_loss)
+        );
+    } else {
+        out.push('\n');
+    }
+    models(out, report);
+    profiles(out, report);
+    groups(out, report);
+}
+
+fn percent(value: f64) -> String {
+    if value.is_finite() {
+        format!("{:.1} %", 100.0 * value)
+    } else {
+        "–".into()
+    }
+}
+
+fn plain(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value:.3}")
+    } else {
+        "–".into()
+    }
+}
+
+/// A figure with its interval.
+fn shown(figure: Figure) -> String {
+    let [low, high] = figure.interval;
+    if figure.value.is_finite() {
+        format!("{:.3} [{low:.3}, {high:.3}]", figure.value)
+    } else {
+        "–".into()
+    }
+}
+
+fn shown_percent(figure: Figure) -> String {
+    let [low, high] = figure.interval;
+    if figure.value.is_finite() {
+        format!(
+            "{:.1} % [{:.1}, {:.1}]",
+            100.0 * figure.value,
+            100.0 * low,
+            100.0 * high
+        )
+    } else {
+        "–".into()
+    }
+}
+
+fn cost_quality(report: &Report, curves: &Curves) -> String {
+    let mut table = Table::new(&[
+        ("cost and quality", Side::Left),
+        ("saved at −1.2 points", Side::Right),
+        ("saved at 95 %", Side::Right),
+        ("AIQ", Side::Right),
+    ]);
+    let names = [
+        (Way::Utility, "router by utility: P − λ · cost"),
+        (Way::Weights, "router by the filter's weights"),
+        (Way::Floor, "router by a floor of quality"),
+        (Way::Zero, "single models (zero router)"),
+        (Way::Oracle, "oracle"),
+    ];
+    let lines = names
+        .into_iter()
+        .filter_map(|(way, name)| Some((name, curves.of(way)?)));
+    for (name, figures) in lines.chain([("random, cheapest and best", &curves.random)]) {
+        table.push(vec![
+            name.into(),
+            shown_percent(figures.at_loss),
+            shown_percent(figures.at_kept),
+            shown(figures.aiq),
+        ]);
+    }
+    let mut out = table.render();
+    let single = |name: &Option<String>| name.as_deref().unwrap_or("each file's own").to_owned();
+    let _ = writeln!(
+        out,
+        "always best ({}): quality {:.3}, cost 1; always cheapest ({}): quality {:.3}, cost {:.3}\n",
+        single(&report.best),
+        curves.best[1],
+        single(&report.cheapest),
+        curves.cheapest[1],
+        curves.cheapest[0]
+    );
+    out
+}
+
+fn pair_lines(out: &mut String, pair: &PairReport) {
+    let figures = &pair.figures;
+    let [cpt20, cpt50, cpt80] = figures.cpt;
+    let _ = writeln!(
+        out,
+        "pair {} ({:.3}) → {} ({:.3}), n = {}, ranked by {}",
+        pair.weak,
+        figures.curve.weak,
+        pair.strong,
+        figures.curve.strong,
+        figures.count,
+        pair.scorer
+    );
+    let _ = writeln!(
+        out,
+        "  APGR {}, CPT20 {}, CPT50 {}, CPT80 {}",
+        shown(figures.apgr),
+        shown_percent(cpt20),
+        shown_percent(cpt50),
+        shown_percent(cpt80)
+    );
+    if let Some(curves) = &pair.curves
+        && let Some(router) = curves.of(Way::Utility)
+    {
+        let _ = writeln!(
+            out,
+            "  saved at −1.2 points {} (random {}), at 95 % {}",
+            shown_percent(router.at_loss),
+            percent(curves.random.at_loss.value),
+            shown_percent(router.at_kept)
+        );
+    }
+    out.push('\n');
+}
+
+fn gaps(out: &mut String, report: &Report) {
+    let classes = classes(&report.pairs);
+    if classes.is_empty() {
+        return;
+    }
+    let mut table = Table::new(&[
+        ("points behind", Side::Left),
+        ("pairs", Side::Right),
+        ("saved at −1.2 points", Side::Right),
+        ("random", Side::Right),
+        ("oracle", Side::Right),
+    ]);
+    for class in classes {
+        let [low, high] = class.router_range;
+        table.push(vec![
+            class.behind.into(),
+            class.count.to_string(),
+            format!(
+                "{} (pairs {} to {})",
+                percent(class.router),
+                percent(low),
+                percent(high)
+            ),
+            percent(class.random),
+            percent(class.oracle),
+        ]);
+    }
+    out.push_str(&table.render());
+    out.push_str("every two models of which the better costs at least three times as much");
+    let over = over_random(&report.pairs);
+    if over.is_finite() {
+        let _ = write!(
+            out,
+            "; 3 to 12 points behind: {over:.1} times random mixing"
+        );
+    }
+    out.push_str("\n\n");
+}
+
+fn models(out: &mut String, report: &Report) {
+    if report.models.is_empty() {
+        return;
+    }
+    let mut table = Table::new(&[
+        ("model", Side::Left),
+        ("n", Side::Right),
+        ("quality", Side::Right),
+        ("expected", Side::Right),
+        ("mean cost", Side::Right),
+        ("share", Side::Right),
+        ("placed by", Side::Left),
+    ]);
+    for model in &report.models {
+        let cost = if model.cost.is_finite() {
+            format!("{:.3e}", model.cost)
+        } else {
+            "–".into()
+        };
+        table.push(vec![
+            model.name.clone(),
+            model.count.to_string(),
+            plain(model.quality),
+            plain(model.expected),
+            cost,
+            percent(model.share),
+            model.placed.clone(),
+        ]);
+    }
+    out.push_str(&table.render());
+    out.push_str("share: of the rows, by utility where it costs least without losing more than 1.2 points\n\n");
+}
+
+fn profiles(out: &mut String, report: &Report) {
+    if report.profiles.is_empty() {
+        return;
+    }
+    let mut table = Table::new(&[
+        ("profile", Side::Left),
+        ("quality", Side::Right),
+        ("saved", Side::Right),
+        ("not routed", Side::Right),
+        ("most to", Side::Left),
+        ("chooses by", Side::Left),
+    ]);
+    for profile in &report.profiles {
+        let most: Vec<String> = profile
+            .shares
+            .iter()
+            .take(3)
+            .map(|(name, share)| format!("{name} {:.0} %", 100.0 * share))
+            .collect();
+        table.push(vec![
+            profile.name.clone(),
+            plain(profile.quality),
+            percent(1.0 - profile.cost),
+            percent(profile.refused),
+            most.join(", "),
+            profile.selection.clone(),
+        ]);
+    }
+    out.push_str(&table.render());
+    out.push('\n');
+}
+
+fn groups(out: &mut String, report: &Report) {
+    for groups in &report.groups {
+        let mut table = Table::new(&[
+            (groups.by, Side::Left),
+            ("n", Side::Right),
+            ("cheapest", Side::Right),
+            ("best", Side::Right),
+            ("router", Side::Right),
+            ("saved", Side::Right),
+            ("to best", Side::Right),
+        ]);
+        for line in groups.lines.iter().take(KINDS) {
+            table.push(vec![
+                line.name.clone(),
+                line.count.to_string(),
+                plain(line.cheapest),
+                plain(line.best),
+                plain(line.router),
+                percent(line.saved),
+                percent(line.to_best),
+            ]);
+        }
+        out.push_str(&table.render());
+        if groups.lines.len() > KINDS {
+            let _ = writeln!(
+                out,
+                "… and {} more (in the JSON)",
+                groups.lines.len() - KINDS
+            );
+        }
+        out.push('\n');
+    }
+}

@@ -1,0 +1,285 @@
+//! What a fleet would have made of the rows under each way of choosing, as its knob turns from quality to cost.
+
+use pointsman::classifier::Classification;
+use pointsman::policy::Policy;
+use pointsman::policy::profile::{Limit, Limits, Profile, Weights};
+use pointsman::registry::ModelId;
+use pointsman::select::{Ask, select};
+use serde_json::{Value, json};
+
+use crate::fleet::{Fleet, Made};
+use crate::measure::curve::Point;
+use crate::seen::Seen;
+
+/// Ways to choose a model, each with one knob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The highest P(correct) − λ · expected cost.
+    Utility,
+    /// The filter's own objective: the least weighted sum of the logarithms of cost and lost quality, from all weight on
+    /// quality to all on cost.
+    Weights,
+    /// The cheapest that keeps `min_quality`.
+    Floor,
+    /// One model for everything, as RouterBench's zero router: the highest mean score − λ · mean cost.
+    Zero,
+    /// What is best in hindsight: the highest score − λ · cost.
+    Oracle,
+}
+
+impl Way {
+    /// Every way, the router's own first.
+    pub const ALL: [Way; 5] = [
+        Way::Utility,
+        Way::Weights,
+        Way::Floor,
+        Way::Zero,
+        Way::Oracle,
+    ];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Way::Utility => "utility",
+            Way::Weights => "weights",
+            Way::Floor => "floor",
+            Way::Zero => "zero",
+            Way::Oracle => "oracle",
+        }
+    }
+}
+
+/// How many positions a knob has.
+pub const STEPS: usize = 64;
+
+/// λ at each position, in points of quality per cost of the best model: nothing, then from a ten-thousandth to a thousand, then
+/// cost alone.
+fn lambda(step: usize) -> f64 {
+    match step {
+        0 => 0.0,
+        _ if step + 1 == STEPS => 1e9,
+        _ => 10_f64.powf(-4.0 + 7.0 * (step - 1) as f64 / (STEPS - 3) as f64),
+    }
+}
+
+/// Cost and quality of every row at every position of a knob. Costs are in units of the best single model's mean cost.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// `cost[step][row]`.
+    pub cost: Vec<Vec<f64>>,
+    /// `quality[step][row]`.
+    pub quality: Vec<Vec<f64>>,
+}
+
+impl Trace {
+    /// The mean cost and quality at each position, rows counting by `weights`.
+    pub fn points(&self, weights: &[f64]) -> Vec<Point> {
+        let total: f64 = weights.iter().sum();
+        let mean = |values: &[f64]| {
+            values
+                .iter()
+                .zip(weights)
+                .map(|(value, weight)| value * weight)
+                .sum::<f64>()
+                / total
+        };
+        let both = self.cost.iter().zip(&self.quality);
+        both.map(|(cost, quality)| [mean(cost), mean(quality)])
+            .collect()
+    }
+
+    /// Adds the rows of `other`, position by position.
+    pub fn append(&mut self, other: &Trace) {
+        for (own, new) in [
+            (&mut self.cost, &other.cost),
+            (&mut self.quality, &other.quality),
+        ] {
+            own.resize(new.len(), Vec::new());
+            for (own, new) in own.iter_mut().zip(new) {
+                own.extend(new);
+            }
+        }
+    }
+}
+
+/// The complete rows of a fleet, and its members that are taken.
+pub struct Table<'f> {
+    fleet: &'f Fleet,
+    rows: &'f [Seen],
+    /// Places of the members that are taken.
+    pub taken: Vec<usize>,
+    /// Which of `taken` has the highest mean score (of equals the cheaper), and which costs least (of equals the better).
+    pub best: usize,
+    /// See `best`.
+    pub cheapest: usize,
+    /// Mean cost and score of each of `taken`, in the units of the file.
+    pub means: Vec<Point>,
+}
+
+impl<'f> Table<'f> {
+    /// `None` where there is no complete row.
+    pub fn of(fleet: &'f Fleet, rows: &'f [Seen]) -> Option<Table<'f>> {
+        let taken = fleet.taken();
+        let count = fleet.complete.len() as f64;
+        let mut means = vec![[0.0, 0.0]; taken.len()];
+        for made in fleet.complete.iter().map(|row| made(fleet, &taken, *row)) {
+            for (mean, made) in means.iter_mut().zip(made) {
+                mean[0] += made.cost / count;
+                mean[1] += made.score / count;
+            }
+        }
+        let places = || 0..means.len();
+        let key = |at: usize| means.get(at).copied().unwrap_or([f64::INFINITY, 0.0]);
+        let dearer = |left: &usize, right: &usize| key(*right)[0].total_cmp(&key(*left)[0]);
+        let better = |left: &usize, right: &usize| key(*left)[1].total_cmp(&key(*right)[1]);
+        let best = places().max_by(|left, right| better(left, right).then(dearer(left, right)))?;
+        let cheapest =
+            places().max_by(|left, right| dearer(left, right).then(better(left, right)))?;
+        (count > 0.0).then_some(Table {
+            fleet,
+            rows,
+            taken,
+            best,
+            cheapest,
+            means,
+        })
+    }
+
+    /// The unit of cost: the best model's mean, or 1 where that is nothing.
+    pub fn unit(&self) -> f64 {
+        let cost = self.means.get(self.best).map_or(0.0, |mean| mean[0]);
+        if cost > 0.0 { cost } else { 1.0 }
+    }
+
+    /// For each complete row what the models that are taken made of it, and the row.
+    pub fn rows(&self) -> impl Iterator<Item = (Vec<Made>, &'f Seen)> + '_ {
+        let complete = self.fleet.complete.iter();
+        complete.filter_map(|row| Some((made(self.fleet, &self.taken, *row), self.rows.get(*row)?)))
+    }
+
+    /// What `choices[row]` (places in `taken`) make of each row: cost in units, and quality.
+    pub fn outcome(&self, choices: &[usize]) -> (Vec<f64>, Vec<f64>) {
+        let unit = self.unit();
+        let pairs = self.rows().zip(choices).map(|((made, _), choice)| {
+            made.get(*choice)
+                .map_or((0.0, 0.0), |made| (made.cost / unit, made.score))
+        });
+        pairs.unzip()
+    }
+
+    /// What is chosen for each row at each position of the knob.
+    pub fn choices(&self, way: Way, made_up: Option<&Policy>) -> Vec<Vec<usize>> {
+        let unit = self.unit();
+        (0..STEPS)
+            .map(|step| match way {
+                Way::Utility => self.by(|made, _| made.p - lambda(step) * made.expected / unit),
+                Way::Oracle => self.by(|made, _| made.score - lambda(step) * made.cost / unit),
+                Way::Zero => self.by(|_, mean| mean[1] - lambda(step) * mean[0] / unit),
+                Way::Weights | Way::Floor => self.selected(&profile(way, step), made_up),
+            })
+            .collect()
+    }
+
+    /// The member with the highest `value` in each row; of equals the cheaper, then the better.
+    fn by(&self, value: impl Fn(&Made, &Point) -> f64) -> Vec<usize> {
+        let choose = |made: Vec<Made>| {
+            let valued = made.iter().zip(&self.means).enumerate();
+            let best = valued.max_by(|(_, (left, left_mean)), (_, (right, right_mean))| {
+                value(left, left_mean)
+                    .total_cmp(&value(right, right_mean))
+                    .then(right_mean[0].total_cmp(&left_mean[0]))
+                    .then(left_mean[1].total_cmp(&right_mean[1]))
+            });
+            best.map_or(0, |(at, _)| at)
+        };
+        self.rows().map(|(made, _)| choose(made)).collect()
+    }
+
+    /// What the filter's own selector chooses under `profile` in each row.
+    pub fn selected(&self, profile: &Profile, policy: Option<&Policy>) -> Vec<usize> {
+        let Some(policy) = policy else {
+            return vec![0; self.fleet.complete.len()];
+        };
+        let ids: Vec<ModelId> = self
+            .taken
+            .iter()
+            .filter_map(|at| {
+                self.fleet
+                    .members
+                    .get(*at)?
+                    .id
+                    .or(Some(ModelId(*at as u32)))
+            })
+            .collect();
+        let choose = |row: &Seen| {
+            let ask = ask(&ids, row.input_tokens, &row.said);
+            let chosen = select(&policy.registry, profile, &ask).ok()?.chosen.model;
+            ids.iter().position(|id| *id == chosen)
+        };
+        self.rows()
+            .map(|(_, row)| choose(row).unwrap_or(self.best))
+            .collect()
+    }
+}
+
+fn made(fleet: &Fleet, taken: &[usize], row: usize) -> Vec<Made> {
+    let row = fleet.made.get(row);
+    taken.iter().filter_map(|at| *row?.get(*at)?).collect()
+}
+
+fn ask<'a>(allowed: &'a [ModelId], input_tokens: u32, said: &'a Classification) -> Ask<'a> {
+    Ask {
+        allowed,
+        input_tokens,
+        window_tokens: input_tokens,
+        classification: Some(said),
+        ..Ask::default()
+    }
+}
+
+/// The profile that a way is at a position of its knob.
+fn profile(way: Way, step: usize) -> Profile {
+    let turned = step as f64 / (STEPS - 1) as f64;
+    let (cost, limits) = if way == Way::Floor {
+        (1.0, Limits::NONE.with(Limit::MinQuality, 1.0 - turned))
+    } else {
+        (turned, Limits::NONE)
+    };
+    Profile {
+        name: way.name().into(),
+        weights: Weights {
+            cost,
+            latency: 0.0,
+            quality: 1.0 - cost,
+        },
+        limits,
+        relax: Limit::ALL.to_vec(),
+        tags: Vec::new(),
+        ramp: None,
+    }
+}
+
+/// A policy of the members of a fleet, for rows that come without one: model ids are places in [`Fleet::members`].
+pub fn policy_of(fleet: &Fleet) -> Option<Policy> {
+    let listed: Vec<Value> = fleet
+        .members
+        .iter()
+        .enumerate()
+        .map(|(at, _)| json!({"name": format!("model {at}"), "context_window": 100_000_000}))
+        .collect();
+    let backends: Vec<Value> = fleet
+        .members
+        .iter()
+        .enumerate()
+        .map(|(at, member)| {
+            let [input, output] = member.price.unwrap_or([0.0, 0.0]);
+            json!({"name": format!("backend {at}"), "model": format!("model {at}"), "price": {"input": input, "output": output}})
+        })
+        .collect();
+    let text = json!({"models": listed, "backends": backends}).to_string();
+    let mut policy = Policy::compile(&text).ok()?;
+    for (model, member) in policy.registry.models.iter_mut().zip(&fleet.members) {
+        model.ability = member.ability;
+    }
+    Some(policy)
+}

@@ -1,0 +1,213 @@
+//! `pointsman-lab demo`: real prompts through a real Envoy, and what they would have cost at the biggest model.
+//!
+//! It starts the backends and an Envoy as `pointsman render` configures it for the policy, failover included, sends every
+//! prompt with `model: auto` and once more pinned to the biggest model, and shows both. Routing and decisions are real. The
+//! backends' answers and latencies are simulated from the policy, except for the real LLM of `--real-llm`; the output says so.
+
+mod exchange;
+pub mod fleet;
+mod native;
+mod prompts;
+mod report;
+mod stage;
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::envoy::require;
+use exchange::Exchange;
+use fleet::Fleet;
+use pointsman_cli::failure::Failure;
+use pointsman_eval::progress::Progress;
+use prompts::Prompt;
+use stage::Stage;
+
+/// Longest answer asked for where the real LLM runs and the prompt sets no limit: a small model seldom finds an end.
+const REAL_LLM_MAX_TOKENS: u32 = 64;
+/// The policy of the demo.
+const POLICY: &str = "envoy/policies/quickstart.json";
+/// With the real LLM: its model on a CPU is the one that runs.
+const REAL_LLM_POLICY: &str = "envoy/policies/real-llm.json";
+
+/// Arguments of `pointsman-lab demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// End by itself: 0 when every request was answered, 1 otherwise
+    #[arg(long)]
+    once: bool,
+    /// The CPU backend is llama.cpp with SmolLM2-135M instead of a simulation
+    #[arg(long)]
+    real_llm: bool,
+    /// The Envoy binary
+    #[arg(long, value_name = "FILE", default_value = "target/envoy/envoy-1.40.0")]
+    envoy: PathBuf,
+    /// Envoy's configuration, its ports and endpoints replaced [default: what `pointsman render` writes for the policy]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The policy, JSON or YAML [default: that of the configuration; without one envoy/policies/quickstart.json, with --real-llm
+    /// envoy/policies/real-llm.json]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The filter
+    #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
+    module: PathBuf,
+    /// The prompts, a JSON object a line
+    #[arg(long, value_name = "FILE", default_value = "tests/data/prompts.jsonl")]
+    prompts: PathBuf,
+    /// The Python environment with llama.cpp's server and the weights, for --real-llm
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/llm")]
+    llm: PathBuf,
+    /// Connections in use at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 12)]
+    connections: usize,
+    /// How long a simulated second takes, in seconds
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    time_scale: f64,
+}
+
+impl Args {
+    fn policy(&self) -> Option<&Path> {
+        let default = match (&self.config, self.real_llm) {
+            (_, true) => Some(Path::new(REAL_LLM_POLICY)),
+            (None, false) => Some(Path::new(POLICY)),
+            (Some(_), false) => None,
+        };
+        self.policy.as_deref().or(default)
+    }
+}
+
+/// Runs the demo until Ctrl-C or SIGTERM, or to its end with `--once`. Whatever it started has ended when it returns.
+///
+/// # Errors
+/// [`Failure::Input`] where something it needs is missing, with the command that makes it; [`Failure::Unmet`] where
+/// something does not start, a request is not answered, or it is stopped before its end.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    require(&args.envoy, "make setup")?;
+    require(&args.module, "make wasm")?;
+    if args.real_llm {
+        require(&args.llm.join("bin/python"), "make demo REAL_LLM=1")?;
+    }
+    let prompts = prompts::read(&args.prompts)?;
+    let fleet = Fleet::read(args.config.as_deref(), args.policy())?;
+    pointsman_cli::runtime()?.block_on(direct(args, &fleet, &prompts))
+}
+
+/// Plays the demo on a stage, and clears the stage however it ends.
+async fn direct(args: &Args, fleet: &Fleet, prompts: &[Prompt]) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let mut stage = Stage::default();
+    let played = tokio::select! {
+        played = play(args, fleet, prompts, &mut stage) => played,
+        () = signals.wait() => Err(Failure::Unmet("stopped before the end".into())),
+    };
+    if played.is_ok() && !args.once {
+        signals.wait().await;
+        println!();
+    }
+    stage.clear();
+    match played? {
+        0 => Ok(()),
+        failed => Err(Failure::Unmet(format!(
+            "{failed} of the requests were not answered"
+        ))),
+    }
+}
+
+/// The demo itself; returns how many requests failed.
+async fn play(
+    args: &Args,
+    fleet: &Fleet,
+    prompts: &[Prompt],
+    stage: &mut Stage,
+) -> Result<usize, Failure> {
+    let llm = args.real_llm.then_some(args.llm.as_path());
+    println!(
+        "{}",
+        report::opening(fleet, prompts.len(), &args.envoy, llm.is_some())
+    );
+    stage.set(fleet, &stage_options(args, llm)).await?;
+    let address = stage.listener()?;
+
+    let limit = args.real_llm.then_some(REAL_LLM_MAX_TOKENS);
+    let auto = send(prompts, "auto", limit, address, args.connections).await;
+    let big = send(prompts, &fleet.big_model, limit, address, args.connections).await;
+    let native = native::decide(fleet, prompts, limit);
+
+    let act = report::Act {
+        fleet,
+        prompts,
+        auto: &auto,
+        big: &big,
+        native: &native,
+        real_llm: args.real_llm,
+    };
+    println!("\n{}", report::table(&act));
+    println!("{}", report::totals(&act));
+    if !args.once {
+        println!(
+            "{}",
+            report::next(address, stage.admin()?, &fleet.big_model, stage.failing())
+        );
+    }
+    Ok(auto
+        .iter()
+        .chain(&big)
+        .filter(|exchange| !exchange.is_answered())
+        .count())
+}
+
+fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> stage::Options<'a> {
+    stage::Options {
+        envoy: &args.envoy,
+        config: args.config.as_deref(),
+        own_policy: args.policy().is_some(),
+        module: &args.module,
+        time_scale: args.time_scale,
+        llm,
+    }
+}
+
+/// Sends every prompt with this `model`.
+async fn send(
+    prompts: &[Prompt],
+    model: &str,
+    limit: Option<u32>,
+    address: std::net::SocketAddr,
+    connections: usize,
+) -> Vec<Exchange> {
+    let bodies = prompts
+        .iter()
+        .map(|prompt| prompt.body(model, limit))
+        .collect();
+    let mut progress = Progress::new(&format!("model `{model}`"), prompts.len() as u64);
+    let exchanges = exchange::send_all(address, bodies, connections, &mut progress).await;
+    progress.finish();
+    exchanges
+}
+
+/// Ctrl-C and SIGTERM, caught from the moment on in which there is something to clear up.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::Unmet(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `pointsman-lab soak`: what grows when many requests meet many backends. One Envoy with two workers,
+//! configured for a fleet of its own as `pointsman render` does it, failover included, and a server on the loopback address that
+//! answers at once.
+//!
+//! It samples what Envoy has resident, what the module's virtual machines have (their memory never shrinks, so growth is seen
+//! for certain), and the size of the record that workers share. It never fails because of time: only where one of the last two
+//! is over its bound, or a request is not answered with 200.
+
+mod fleet;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hyper::body::Bytes;
+use tokio::task::JoinSet;
+
+use crate::bench::upstream;
+use crate::envoy::{self, Config};
+use pointsman_cli::failure::Failure;
+use pointsman_cli::io::http::Connection;
+use report::{Report, Sample};
+
+/// How many times is looked during the whole run.
+const SAMPLES: u32 = 24;
+
+/// Arguments of `pointsman-lab soak`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The Envoy binary
+    #[arg(long, value_name = "FILE", default_value = "target/envoy/envoy-1.40.0")]
+    envoy: PathBuf,
+    /// The filter
+    #[arg(long, value_name = "FILE", default_value = "target/pointsman.wasm")]
+    module: PathBuf,
+    /// How many backends the policy has
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    backends: u32,
+    /// How many requests are sent, unless the time is over before
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
+    requests: u64,
+    /// The least time that it takes, in minutes: requests go on until then
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
+    minutes: f64,
+    /// The most time that it takes, in minutes
+    #[arg(long, value_name = "MINUTES", default_value_t = 60.0)]
+    most_minutes: f64,
+    /// How many connections send at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 16)]
+    connections: u32,
+    /// Where the figures go as JSON
+    #[arg(long, value_name = "FILE", default_value = "target/soak.json")]
+    output: PathBuf,
+}
+
+/// What the connections have in common.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Requests that were begun; the number of each is its conversation.
+    begun: AtomicU64,
+    answered: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// Sends, samples, prints the table and writes the JSON.
+///
+/// # Errors
+/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Unmet`] where Envoy does not start, a
+/// request is not answered with 200, or a bound is not kept.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    envoy::require(&args.envoy, "make setup")?;
+    envoy::require(&args.module, "make wasm")?;
+    let upstream = upstream::start()?;
+    let runtime = pointsman_cli::runtime()?;
+    let version = envoy::version(&args.envoy)?;
+    let policy = fleet::policy(args.backends, upstream);
+    let config = envoy::rendered(&policy, &version, &args.module, false)?.without_access_log();
+    let report = runtime.block_on(soak(args, &config))?;
+    print!("{}", report.table());
+    std::fs::write(&args.output, report.json()).map_err(|error| {
+        Failure::Unmet(format!("cannot write `{}`: {error}", args.output.display()))
+    })?;
+    println!("\nwritten to {}", args.output.display());
+    report.verdict()
+}
+
+async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
+    let envoy = envoy::start(&args.envoy, config, 2)?;
+    let progress = Arc::new(Progress::default());
+    let mut senders = JoinSet::new();
+    for _ in 0..args.connections.max(1) {
+        let connection = Connection::to_envoy(envoy.address()).await?;
+        senders.spawn(send(connection, Arc::clone(&progress)));
+    }
+    let start = Instant::now();
+    let seconds = |minutes: f64| Duration::from_secs_f64((minutes * 60.0).max(1.0));
+    let (least, most) = (seconds(args.minutes), seconds(args.most_minutes));
+    let pause = (least / SAMPLES).clamp(Duration::from_secs(1), Duration::from_secs(60));
+    let mut samples = Vec::new();
+    let mut failed = None;
+    loop {
+        tokio::time::sleep(pause).await;
+        if let Some(done) = senders.try_join_next() {
+            // Only a fault ends one before it is told to.
+            failed = done.unwrap_or(Ok(())).err();
+        }
+        let answered = progress.answered.load(Ordering::Relaxed);
+        let sample = Sample::take(&envoy, start.elapsed(), answered).await?;
+        eprintln!("{}", sample.line());
+        samples.push(sample);
+        let over = answered >= args.requests && start.elapsed() >= least;
+        if over || start.elapsed() >= most || failed.is_some() {
+            break;
+        }
+    }
+    progress.stop.store(true, Ordering::Relaxed);
+    for done in senders.join_all().await {
+        failed = failed.or(done.err());
+    }
+    envoy.stop();
+    match failed {
+        Some(failure) => Err(failure),
+        None => Ok(Report {
+            backends: args.backends,
+            wanted: args.requests,
+            samples,
+        }),
+    }
+}
+
+/// One request after the other until it is told to stop, each a conversation of its own.
+async fn send(mut connection: Connection, progress: Arc<Progress>) -> Result<(), Failure> {
+    while !progress.stop.load(Ordering::Relaxed) {
+        let number = progress.begun.fetch_add(1, Ordering::Relaxed);
+        let body = Bytes::from(fleet::body(number));
+        connection.chat(body).await?;
+        progress.answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
