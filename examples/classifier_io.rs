@@ -1,4 +1,4 @@
-//! What the embedded classifier takes and gives, for comparing it with another runtime: reads prompts from standard input,
+//! Inputs and outputs of the embedded classifier, for comparing it with another runtime: reads prompts from standard input,
 //! one JSON string a line, and writes for each a line `{"tokens":[…],"features":[…],"heads":[…]}`.
 //!
 //! `tools/parity/parity.py` feeds it the validation split and runs onnxruntime on the same tokens and features.
