@@ -7,12 +7,12 @@
 mod graph;
 #[path = "build/known.rs"]
 mod known;
-#[path = "src/classifier/labels.rs"]
+#[path = "src/analysis/classifier/labels.rs"]
 #[allow(dead_code, missing_docs)]
 mod labels;
 #[path = "build/manifest.rs"]
 mod manifest;
-#[path = "src/ability/names.rs"]
+#[path = "src/fleet/ability/names.rs"]
 mod names;
 #[path = "build/wire.rs"]
 mod wire;
@@ -23,8 +23,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     println!("cargo:rerun-if-changed=models");
     println!("cargo:rerun-if-changed=build");
-    println!("cargo:rerun-if-changed=src/classifier/labels.rs");
-    println!("cargo:rerun-if-changed=src/ability/names.rs");
+    println!("cargo:rerun-if-changed=src/analysis/classifier/labels.rs");
+    println!("cargo:rerun-if-changed=src/fleet/ability/names.rs");
     println!("cargo:rerun-if-env-changed=POINTSMAN_MODELS");
     match pack_models() {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,20 +8,21 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pointsman::classifier::tokenizer::Tokenizer;
-use pointsman::classifier::{Classification, Classifier, Task};
+use pointsman::analysis::classifier::tokenizer::Tokenizer;
+use pointsman::analysis::classifier::{Classification, Classifier, Task};
+use pointsman::analysis::prompt::Prompt;
+use pointsman::analysis::sensitivity::{self, Sensitivity};
+use pointsman::api::request::{Format, parse};
+use pointsman::api::rewrite::set_model;
+use pointsman::api::usage::{Hide, Media, Meter};
+use pointsman::api::{Apis, Capabilities};
 use pointsman::policy::Policy;
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::profile::Limits;
 use pointsman::policy::rules::{Facts, rule};
 use pointsman::policy::words::WordMatcher;
-use pointsman::prompt::Prompt;
-use pointsman::registry::{Apis, Capabilities};
-use pointsman::request::{Format, parse, rewrite::set_model};
-use pointsman::router::Router;
-use pointsman::select::{Ask, select};
-use pointsman::sensitivity::{self, Sensitivity};
-use pointsman::usage::{Hide, Media, Meter};
+use pointsman::routing::router::Router;
+use pointsman::routing::select::{Ask, select};
 use serde_json::{Value, json};
 
 /// A conversation of about `bytes` bytes: prose with the escapes that prose has, as an agent's history.

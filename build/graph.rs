@@ -1,7 +1,7 @@
 //! From an ONNX graph to the graph that is embedded: shapes inferred, operators checked, constants laid out.
 //!
 //! What it writes is Rust source (`classifier_graph.rs`) with the nodes as constant data and the tables as files next to
-//! it, so that the module needs neither a parser nor an optimiser. Every operator that `src/classifier/onnx.rs` has no
+//! it, so that the module needs neither a parser nor an optimiser. Every operator that `src/analysis/classifier/onnx.rs` has no
 //! kernel for is refused here, at build time, by name.
 
 use std::collections::BTreeMap;
@@ -178,7 +178,7 @@ impl Packer<'_> {
             "MatMul" => self.mat_mul(node).map(|()| false),
             "Concat" => self.concat(node).map(|()| false),
             "Relu" => self.relu(node).map(|()| false),
-            _ => Err("there is no kernel for it; see src/classifier/onnx.rs".into()),
+            _ => Err("there is no kernel for it; see src/analysis/classifier/onnx.rs".into()),
         }
     }
 

@@ -147,7 +147,7 @@ fn check_heads<'a>(heads: impl Iterator<Item = &'a Head>, outputs: usize) -> Res
         let listed = head.labels.as_deref().unwrap_or_default();
         if listed != known || head.len != known.len() {
             return Err(format!(
-                "models/manifest.json: the {} labels are {listed:?}, src/classifier/labels.rs has {known:?}",
+                "models/manifest.json: the {} labels are {listed:?}, src/analysis/classifier/labels.rs has {known:?}",
                 head.name
             ));
         }

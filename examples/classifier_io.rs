@@ -6,9 +6,9 @@
 use std::error::Error;
 use std::io::{BufRead, Write};
 
-use pointsman::classifier::features;
-use pointsman::classifier::onnx::{OUTPUTS, OnnxModel};
-use pointsman::classifier::tokenizer::Tokenizer;
+use pointsman::analysis::classifier::features;
+use pointsman::analysis::classifier::onnx::{OUTPUTS, OnnxModel};
+use pointsman::analysis::classifier::tokenizer::Tokenizer;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let tokenizer = Tokenizer::new();

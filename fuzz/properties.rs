@@ -5,13 +5,13 @@
 
 use std::collections::HashSet;
 
+use pointsman::analysis::sensitivity;
+use pointsman::analysis::steps::Counted;
+use pointsman::api::request::tail::Scanner;
+use pointsman::api::request::{Format, InvalidRequest, Request, UsageSlot, parse};
+use pointsman::api::rewrite::{rewrite, set_model};
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::words::WordMatcher;
-use pointsman::request::rewrite::{rewrite, set_model};
-use pointsman::request::tail::Scanner;
-use pointsman::request::{Format, InvalidRequest, Request, UsageSlot, parse};
-use pointsman::sensitivity;
-use pointsman::steps::Counted;
 use serde_json::Value;
 
 const MARK: &[u8] = "\u{feff}".as_bytes();

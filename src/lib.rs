@@ -8,29 +8,13 @@
 #[macro_use]
 extern crate pointsman_wasmtest;
 
-pub mod ability;
-pub mod chain;
-pub mod classifier;
-pub mod decision;
-pub mod explain;
-pub mod language;
-pub mod live;
-pub mod makers;
-pub mod plugin;
+pub mod analysis;
+pub mod api;
+pub mod control;
+pub mod exchange;
+pub mod fleet;
 pub mod policy;
-pub mod prewarm;
-pub mod prompt;
-pub mod ramp;
-pub mod registry;
-pub mod remote;
-pub mod request;
-pub mod router;
-pub mod select;
-pub mod sensitivity;
-pub mod shares;
-pub mod spending;
-pub mod steps;
-pub mod stream;
+pub mod routing;
+pub mod schema;
+pub mod state;
 pub mod telemetry;
-pub mod usage;
-pub mod warmth;

@@ -3,10 +3,10 @@
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use pointsman::decision::{Decision, Outcome};
+use pointsman::api::request::Format;
 use pointsman::policy::Policy;
-use pointsman::request::Format;
-use pointsman::router::Router;
+use pointsman::routing::decision::{Decision, Outcome};
+use pointsman::routing::router::Router;
 
 fn compile(name: &str) -> Policy {
     let path = format!("{}/envoy/policies/{name}.json", env!("CARGO_MANIFEST_DIR"));

@@ -13,10 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use pointsman::decision::{Decision, Outcome};
+use pointsman::api::request::Format;
 use pointsman::policy::Policy;
-use pointsman::request::Format;
-use pointsman::router::Router;
+use pointsman::routing::decision::{Decision, Outcome};
+use pointsman::routing::router::Router;
 use serde_json::{Value, json};
 
 const POLICY: &str = include_str!("../envoy/policies/demo.json");

@@ -13,11 +13,11 @@
 
 use std::fmt::Write as _;
 
-use pointsman::classifier::Classification;
-use pointsman::decision::{Decision, Outcome};
+use pointsman::analysis::classifier::Classification;
+use pointsman::api::request::Format;
 use pointsman::policy::Policy;
-use pointsman::request::Format;
-use pointsman::router::Router;
+use pointsman::routing::decision::{Decision, Outcome};
+use pointsman::routing::router::Router;
 use serde_json::{Value, json};
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -6,7 +6,6 @@
 use super::compile_ability::compile_ability;
 use super::compile_rules::{Known, compile_rules};
 use super::compile_traffic::compile_traffic;
-use super::document::{self, Node};
 use super::intake::{compile_on_unknown_model, compile_undecided};
 use super::names::ModelNames;
 use super::profile::{Limit, Limits, Profile, Weights};
@@ -15,16 +14,16 @@ use super::reach::{
     check_cluster, compile_client, compile_credentials, compile_endpoint, compile_health,
     compile_state_scope, fill_in_client_headers,
 };
-use super::shape::{Kind, Problems, check, join};
 use super::source;
-use super::suggest::{hint, quote};
 use super::timeouts::compile_timeouts;
 use super::validate::validate;
 use super::warming::{check_profile_ramps, compile_cold, compile_profile_ramp, compile_ramp};
 use super::{DecisionHeaders, InvalidPolicy, Policy, Problem};
-use crate::registry::{
-    Accelerator, Apis, Backend, BackendId, Capabilities, Latency, Model, ModelId, Price, Registry,
-};
+use crate::api::{Apis, Capabilities};
+use crate::fleet::{Accelerator, Backend, BackendId, Latency, Model, ModelId, Price, Registry};
+use crate::schema::document::{self, Node};
+use crate::schema::shape::{Kind, Problems, check, join};
+use crate::schema::suggest::{hint, quote};
 
 const DEFAULT_CONTEXT_WINDOW: u32 = 8192;
 const DEFAULT_MAX_BODY_BYTES: usize = 1_048_576;

@@ -1,11 +1,11 @@
 //! What places a model: the policy's benchmark scores, else those that are published for its name; and its calibration.
 
 use super::compile::number_of;
-use super::document::Node;
-use crate::ability::Ability;
-use crate::ability::calibration::Calibration;
-use crate::ability::known::Known;
-use crate::classifier::Task;
+use crate::analysis::classifier::Task;
+use crate::fleet::ability::Ability;
+use crate::fleet::ability::calibration::Calibration;
+use crate::fleet::ability::known::Known;
+use crate::schema::document::Node;
 
 /// The ability of the model that `node` describes.
 pub(super) fn compile_ability(node: &Node) -> Ability {

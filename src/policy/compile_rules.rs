@@ -4,16 +4,16 @@
 use super::compile::{items_of, number_of, text_of, unknown};
 use super::compile_traffic::check_header_name;
 use super::conditions::{By, Pattern, Share, hash};
-use super::document::Node;
 use super::profile::Profile;
 use super::rules::{Preference, Rule, Then, When};
-use super::shape::{Problems, join};
-use super::suggest::{hint, quote};
 use super::words::WordMatcher;
-use crate::classifier::{Domain, Task};
-use crate::language::Language;
-use crate::registry::{Backend, Model, ModelId};
-use crate::sensitivity::Sensitivity;
+use crate::analysis::classifier::{Domain, Task};
+use crate::analysis::language::Language;
+use crate::analysis::sensitivity::Sensitivity;
+use crate::fleet::{Backend, Model, ModelId};
+use crate::schema::document::Node;
+use crate::schema::shape::{Problems, join};
+use crate::schema::suggest::{hint, quote};
 
 /// What rules can refer to.
 pub(super) struct Known<'a> {

@@ -2,14 +2,14 @@
 
 use super::compile::{fingerprint, items_of, number_of, text_of, unknown};
 use super::compile_rules::{Known, compile_patterns};
-use super::document::Node;
 use super::envelope::{Looks, Steer, TenantSource};
 use super::rules::Rule;
-use super::shape::Problems;
 use super::source_traffic::WINDOWS;
-use super::suggest::quote;
 use super::traffic::{Budget, ModelShare, OnInvalidSteering, Traffic};
-use crate::registry::ModelId;
+use crate::fleet::ModelId;
+use crate::schema::document::Node;
+use crate::schema::shape::Problems;
+use crate::schema::suggest::quote;
 
 /// How much of a budget one request may hold where the policy does not say.
 const DEFAULT_MAX_REQUEST_SHARE: f64 = 0.1;

@@ -4,7 +4,7 @@
 //! on the command line, for as long as the rule keeps its name.
 
 use super::envelope::Envelope;
-use crate::request::path;
+use crate::api::path;
 
 /// What a text must be: exactly this, or anything that begins so.
 #[derive(Debug, Clone, PartialEq, Eq)]

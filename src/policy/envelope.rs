@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use super::profile::{Limit, Limits};
-use crate::registry::{ModelId, Registry};
-use crate::request::path::ApiPath;
+use crate::api::path::ApiPath;
+use crate::fleet::{ModelId, Registry};
 
 /// A header as the host gives it.
 pub type RawHeader<'a> = (&'a [u8], &'a [u8]);

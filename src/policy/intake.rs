@@ -4,12 +4,12 @@
 //! `undecided: bypass` wants it passed on all the same, and even then no profile's name leaves the house.
 
 use super::compile::text_of;
-use super::document::Node;
 use super::rules::Rule;
-use super::shape::Problems;
-use super::suggest::quote;
 use super::{Policy, traffic::Traffic};
-use crate::request::unread::Named;
+use crate::api::request::unread::Named;
+use crate::schema::document::Node;
+use crate::schema::shape::Problems;
+use crate::schema::suggest::quote;
 
 /// What becomes of a request of an LLM API that cannot be decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,6 @@ mod compile_ability;
 mod compile_rules;
 mod compile_traffic;
 pub mod conditions;
-pub(crate) mod document;
 pub mod envelope;
 mod intake;
 pub mod names;
@@ -20,12 +19,10 @@ pub mod publish;
 pub mod reach;
 pub mod revision;
 pub mod rules;
-pub mod shape;
 pub mod source;
 mod source_calibration;
 pub mod source_rules;
 pub mod source_traffic;
-pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 mod timeouts;
@@ -35,57 +32,17 @@ mod validate_prices;
 mod validate_reach;
 mod validate_rules;
 mod validate_traffic;
-pub mod verify;
 mod warming;
 pub mod words;
 
-use crate::registry::{Backend, BackendId, Registry};
+use crate::fleet::{Backend, BackendId, Registry};
+pub use crate::schema::{InvalidPolicy, Problem};
 pub use intake::{OnUnknownModel, Undecided, UndecidedReason};
 use names::ModelNames;
 use profile::Profile;
 use rules::Rule;
 use traffic::Traffic;
 use words::WordMatcher;
-
-/// One problem of a policy document, with its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Path to the value, such as `backends[3].price.input`.
-    pub at: String,
-    /// What is wrong there and, where it can be told, what was probably meant.
-    pub message: String,
-    /// The line of the text, from 1.
-    pub line: u32,
-    /// The column in that line, in characters, from 1.
-    pub column: u32,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.at.is_empty() {
-            return f.write_str(&self.message);
-        }
-        write!(f, "{}: {}", self.at, self.message)
-    }
-}
-
-/// A policy that does not compile: every problem at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidPolicy {
-    /// All problems, in the order of the document; never empty.
-    pub problems: Vec<Problem>,
-}
-
-impl std::fmt::Display for InvalidPolicy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            write!(f, "{}{problem}", if index == 0 { "" } else { "; " })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for InvalidPolicy {}
 
 /// How much of a decision clients see in response headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

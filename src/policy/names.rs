@@ -6,12 +6,12 @@
 
 use super::Policy;
 use super::compile::items_of;
-use super::document::Node;
 use super::profile::Profile;
-use super::shape::Problems;
-use super::suggest::{nearest_few, quote};
-use crate::ability::spelling::plain_name;
-use crate::registry::{Backend, Model, ModelId};
+use crate::fleet::ability::spelling::plain_name;
+use crate::fleet::{Backend, Model, ModelId};
+use crate::schema::document::Node;
+use crate::schema::shape::Problems;
+use crate::schema::suggest::{nearest_few, quote};
 
 /// What a client asks for by a name.
 #[derive(Debug, Clone, Copy, PartialEq)]

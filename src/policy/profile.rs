@@ -1,7 +1,7 @@
 //! Profiles: what counts when a candidate is chosen, and what a candidate must keep. Data and the built-in ones.
 
-use crate::decision::Estimate;
-use crate::ramp::Ramp;
+use crate::fleet::Estimate;
+use crate::fleet::ramp::Ramp;
 
 /// How much cost, latency and quality count against each other. INVARIANT: non-negative and summing to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]

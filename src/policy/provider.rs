@@ -1,8 +1,9 @@
 //! Who runs a backend, in the words of OpenTelemetry's conventions for generative AI (`gen_ai.provider.name`).
 
 use super::compile::text_of;
-use super::document::Node;
-use crate::registry::{Apis, Endpoint};
+use crate::api::Apis;
+use crate::fleet::Endpoint;
+use crate::schema::document::Node;
 
 /// Ends of host names, and who is there. The names are those of the conventions where they have one.
 const HOSTS: &[(&str, &str)] = &[

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::shape::{Field, Kind, Shape};
 use super::{reach, source, source_calibration, source_rules, source_traffic, timeouts, warming};
+use crate::schema::shape::{Field, Kind, Shape};
 
 /// Every object that a policy consists of, in the order in which people should read about them.
 const SHAPES: [&Shape; 22] = [

@@ -4,10 +4,10 @@
 //! Nothing is opened here. The values of secrets are never in a policy: it names the variable that holds one.
 
 use super::compile::{at_of, text_of};
-use super::document::Node;
-use super::shape::{Field, Kind, Problems, Shape};
-use super::suggest::quote;
-use crate::registry::{Backend, ClientHeaders, Credentials, Endpoint, StateScope};
+use crate::fleet::{Backend, ClientHeaders, Credentials, Endpoint, StateScope};
+use crate::schema::document::Node;
+use crate::schema::shape::{Field, Kind, Problems, Shape};
+use crate::schema::suggest::quote;
 
 /// `credentials` of a backend.
 pub const CREDENTIALS: Shape = Shape {

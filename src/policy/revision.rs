@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::shape::{Field, Kind};
+use crate::schema::shape::{Field, Kind};
 
 /// The field of the policy.
 pub(super) const FIELD: Field = Field {

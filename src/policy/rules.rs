@@ -9,12 +9,12 @@ use std::cell::OnceCell;
 use super::conditions::{By, Pattern, Share};
 use super::envelope::Envelope;
 use super::words::{FoundWords, WordMatcher};
-use crate::classifier::{Classification, Domain, Task};
-use crate::language::Language;
-use crate::prompt::Turn;
-use crate::registry::{Backend, ModelId};
-use crate::request::{Message, Role};
-use crate::sensitivity::Sensitivity;
+use crate::analysis::classifier::{Classification, Domain, Task};
+use crate::analysis::language::Language;
+use crate::analysis::prompt::Turn;
+use crate::analysis::sensitivity::Sensitivity;
+use crate::api::request::{Message, Role};
+use crate::fleet::{Backend, ModelId};
 
 /// A rule of a policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +119,7 @@ pub struct Facts<'a> {
     pub words: &'a WordMatcher,
     /// What the user says, turn by turn.
     pub turns: &'a [Turn<'a>],
-    /// Texts that stand elsewhere in the body; see [`Request::asides`](crate::request::Request::asides).
+    /// Texts that stand elsewhere in the body; see [`Request::asides`](crate::api::request::Request::asides).
     pub asides: &'a [Message<'a>],
     /// The language of its last turn; `None` where it cannot be told, or no rule asks.
     pub language: Option<Language>,

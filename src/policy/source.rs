@@ -7,11 +7,11 @@ mod fleet;
 
 pub use fleet::{BACKEND, FIRST_TOKEN, LATENCY, PRICE};
 
-use super::shape::{Field, Kind, Shape};
 use super::source_calibration;
 use super::source_rules::RULE;
 use super::source_traffic as traffic;
-use crate::ability::BENCHMARKS;
+use crate::fleet::ability::BENCHMARKS;
+use crate::schema::shape::{Field, Kind, Shape};
 
 pub(super) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
     Field {
@@ -51,7 +51,7 @@ pub(super) const MILLISECONDS: Kind = Kind::Number {
     max: 86_400_000.0,
 };
 
-/// The names of [`crate::registry::Capabilities`].
+/// The names of [`crate::api::Capabilities`].
 const CAPABILITIES: &[&str] = &[
     "tools",
     "vision",
@@ -73,7 +73,7 @@ pub(super) const LIMIT_NAMES: &[&str] = &[
     "min_quality",
 ];
 
-/// The names of [`crate::classifier::Task`].
+/// The names of [`crate::analysis::classifier::Task`].
 pub(super) const TASKS: &[&str] = &[
     "chat",
     "knowledge_qa",
@@ -88,7 +88,7 @@ pub(super) const TASKS: &[&str] = &[
     "classification",
 ];
 
-/// The names of [`crate::classifier::Domain`].
+/// The names of [`crate::analysis::classifier::Domain`].
 pub(super) const DOMAINS: &[&str] = &[
     "general",
     "medical",
@@ -100,7 +100,7 @@ pub(super) const DOMAINS: &[&str] = &[
     "humanities",
 ];
 
-/// The names of [`crate::sensitivity::Sensitivity`].
+/// The names of [`crate::analysis::sensitivity::Sensitivity`].
 pub(super) const SENSITIVE: &[&str] = &["email", "phone", "card", "iban", "national_id", "secret"];
 
 /// Logits beyond these are surely in another unit.
@@ -395,10 +395,10 @@ pub const LIMITS: Shape = Shape {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::classifier::{Domain, Task};
+    use crate::analysis::classifier::{Domain, Task};
+    use crate::analysis::sensitivity::Sensitivity;
+    use crate::api::Capabilities;
     use crate::policy::profile::Limit;
-    use crate::registry::Capabilities;
-    use crate::sensitivity::Sensitivity;
 
     #[test]
     fn the_names_are_those_of_the_types() {

@@ -5,8 +5,9 @@ mod traffic;
 
 use super::profile::{Limit, Profile};
 use super::*;
-use crate::classifier::Task;
-use crate::registry::{Accelerator, Capabilities, ModelId};
+use crate::analysis::classifier::Task;
+use crate::api::Capabilities;
+use crate::fleet::{Accelerator, ModelId};
 
 const MINIMAL: &str = include_str!("../../envoy/policies/minimal.json");
 const DEMO: &str = include_str!("../../envoy/policies/demo.json");
@@ -379,7 +380,7 @@ fn no_text_panics() {
 
 #[test]
 fn what_cannot_be_decided_on_is_refused_where_requests_are_restricted() {
-    use crate::request::unread::Named::{Other, Profile, Unseen};
+    use crate::api::request::unread::Named::{Other, Profile, Unseen};
     let policy = |members: &str| {
         let text = DEMO.replacen('{', &["{", members].concat(), 1);
         Policy::check(&text).unwrap()

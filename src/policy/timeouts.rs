@@ -4,10 +4,10 @@
 //! `pointsman render` writes those that Envoy only takes from its configuration.
 
 use super::compile::{at_of, number_of};
-use super::document::Node;
-use super::shape::{Kind, Problems, Shape};
 use super::source::optional;
-use crate::registry::{Latency, Timeouts};
+use crate::fleet::{Latency, Timeouts};
+use crate::schema::document::Node;
+use crate::schema::shape::{Kind, Problems, Shape};
 
 /// From a millisecond to a day: beyond it a limit is surely in the wrong unit.
 const LIMIT_MS: Kind = Kind::Number {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::conditions::{Pattern, hash};
 use super::envelope::Looks;
-use crate::registry::ModelId;
+use crate::fleet::ModelId;
 
 /// What becomes of a wish of a client that makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,17 +5,17 @@
 
 use super::Policy;
 use super::compile_ability::find_published;
-use super::document::Node;
 use super::intake::check_undecided;
 use super::profile::{Limit, Profile};
 use super::reach::party;
-use super::shape::{Problems, join};
-use super::suggest::{nearest, quote};
 use super::validate_prices::validate_prices;
 use super::validate_reach::check_reach;
 use super::validate_rules::check_rules;
 use super::validate_traffic::validate_traffic;
-use crate::registry::{Backend, Model, ModelId, Registry};
+use crate::fleet::{Backend, Model, ModelId, Registry};
+use crate::schema::document::Node;
+use crate::schema::shape::{Problems, join};
+use crate::schema::suggest::{nearest, quote};
 
 /// Adds every warning about `policy`, which `root` compiled to.
 pub(super) fn validate(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {

@@ -6,10 +6,10 @@
 //! thousandth of a USD for every model there is.
 
 use super::Policy;
-use super::document::Node;
-use super::shape::Problems;
-use super::suggest::quote;
-use crate::registry::{Accelerator, Backend};
+use crate::fleet::{Accelerator, Backend};
+use crate::schema::document::Node;
+use crate::schema::shape::Problems;
+use crate::schema::suggest::quote;
 
 /// Below this a price per million tokens, in USD, is one of fewer tokens.
 const LEAST: f64 = 0.001;

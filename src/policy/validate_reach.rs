@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use super::Policy;
 use super::compile::at_of;
-use super::document::Node;
-use super::shape::Problems;
-use super::suggest::quote;
-use crate::chain::aggregate_collision;
-use crate::registry::{Backend, Endpoint};
+use crate::fleet::clusters::aggregate_collision;
+use crate::fleet::{Backend, Endpoint};
+use crate::schema::document::Node;
+use crate::schema::shape::Problems;
+use crate::schema::suggest::quote;
 
 /// How many clusters of a chain are looked at: as many as fit into a name that people still read.
 const LINKS: usize = 3;

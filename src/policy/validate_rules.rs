@@ -2,12 +2,12 @@
 //! Beside `validate`.
 
 use super::Policy;
-use super::document::Node;
 use super::profile::{Limit, Profile};
 use super::rules::{Rule, Then};
-use super::shape::Problems;
-use super::suggest::quote;
-use crate::registry::Model;
+use crate::fleet::Model;
+use crate::schema::document::Node;
+use crate::schema::shape::Problems;
+use crate::schema::suggest::quote;
 
 /// A prompt that is at least so hard is hard: an average model fails at every second one.
 const HARD: f32 = 0.0;

@@ -1,12 +1,12 @@
 //! What is allowed but probably not meant in rules' conditions and consequences, shares and budgets. Beside `validate`.
 
 use super::Policy;
-use super::document::Node;
 use super::rules::Rule;
-use super::shape::Problems;
-use super::suggest::quote;
 use super::traffic::Budget;
-use crate::registry::Backend;
+use crate::fleet::Backend;
+use crate::schema::document::Node;
+use crate::schema::shape::Problems;
+use crate::schema::suggest::quote;
 
 /// Adds every warning about rules that match nothing or leave nobody, shares and budgets.
 pub(super) fn validate_traffic(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {

@@ -2,14 +2,13 @@
 //! their compilation.
 
 use super::compile::{at_of, number_of, text_of, unknown};
-use super::document::Node;
 use super::profile::Profile;
-use super::shape::{Field, Kind, Problems, Shape, join};
 use super::source::{AT_LEAST_ZERO, FRACTION, MILLISECONDS, optional, required};
-use super::suggest::quote;
-use crate::prewarm::TOKENS;
-use crate::ramp::Ramp;
-use crate::registry::{Cold, Prewarm};
+use crate::fleet::ramp::Ramp;
+use crate::fleet::{Cold, Prewarm};
+use crate::schema::document::Node;
+use crate::schema::shape::{Field, Kind, Problems, Shape, join};
+use crate::schema::suggest::quote;
 
 /// Up to a week: beyond it nothing scales to zero.
 const SECONDS: Kind = Kind::Number {
@@ -133,8 +132,8 @@ pub(super) fn compile_cold(node: &Node, index: usize, problems: &mut Problems<'_
         return None;
     };
     let price = |name| node.get("price").and_then(|price| number_of(price, name));
-    let tokens_usd = (price("input").unwrap_or_default() * TOKENS.0
-        + price("output").unwrap_or_default() * TOKENS.1)
+    let tokens_usd = (price("input").unwrap_or_default() * Prewarm::TOKENS.0
+        + price("output").unwrap_or_default() * Prewarm::TOKENS.1)
         / 1e6;
     Some(Cold {
         after_s: after_s as f32,

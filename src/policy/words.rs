@@ -10,7 +10,7 @@
 //! and digits are those of ASCII.
 
 use super::conditions::Pattern;
-use crate::steps::{Steps, Uncounted};
+use crate::analysis::steps::{Steps, Uncounted};
 
 /// Which of the patterns of a [`WordMatcher`] a text has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -378,7 +378,7 @@ fn fold(letter: char, give: &mut impl FnMut(char)) {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::steps::Counted;
+    use crate::analysis::steps::Counted;
 
     fn patterns(words: &[&str]) -> Vec<Pattern> {
         words

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use pointsman::api::rewrite::Splice;
+use pointsman::exchange::{Effect, Event, Header, Reply, Stream, Worker};
 use pointsman::policy::Policy;
-use pointsman::request::rewrite::Splice;
-use pointsman::router::Router;
-use pointsman::stream::{Effect, Event, Header, Reply, Stream, Worker};
+use pointsman::routing::router::Router;
 
 use crate::loader::Case;
 
@@ -133,7 +133,7 @@ impl Host {
     fn tell(&mut self, event: Event<'_>) {
         let mut worker = Worker {
             cluster_header: "x-pointsman-cluster",
-            failover: pointsman::chain::Failover::Off,
+            failover: pointsman::fleet::clusters::Failover::Off,
             plugin: 0,
             policy: Some(&self.policy),
             router: Some(&mut self.router),

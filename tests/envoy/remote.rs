@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ed25519_compact::{KeyPair, Seed};
-use pointsman::policy::verify::{PublicKey, encode_base64};
+use pointsman::control::signature::{PublicKey, encode_base64};
 use pointsman_harness::config::Config;
 use pointsman_harness::envoy::Envoy;
 use pointsman_harness::files;

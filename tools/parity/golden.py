@@ -3,7 +3,7 @@
 
 Run it after models/classifier.onnx changed; the unit tests compare the embedded model with it, natively and as
 WebAssembly. Needs `pip install -r tools/parity/requirements.txt`. The inputs are drawn with a fixed seed: lengths from no
-token to all 256, ids over the whole table, features in the range that src/classifier/features.rs gives (0 to about 5).
+token to all 256, ids over the whole table, features in the range that src/analysis/classifier/features.rs gives (0 to about 5).
 """
 
 import json
@@ -17,7 +17,7 @@ LENGTHS = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 200, 233, 255, 256] + [7, 
 
 
 def inputs(tokens, features, length):
-    """The graph's three inputs for the real tokens of a prompt, as src/classifier/onnx.rs makes them."""
+    """The graph's three inputs for the real tokens of a prompt, as src/analysis/classifier/onnx.rs makes them."""
     ids = np.zeros(length, np.int64)
     weights = np.zeros((1, length), np.float32)
     ids[: len(tokens)] = tokens

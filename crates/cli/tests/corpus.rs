@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use loader::{Case, Outcome};
-use pointsman::request::Format;
+use pointsman::api::request::Format;
 use pointsman_harness::files;
 use serde_json::Value;
 

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 
-use pointsman::policy::verify::{PublicKey, verify};
+use pointsman::control::signature::{PublicKey, verify};
 use pointsman_harness::child::Child;
 use pointsman_harness::files;
 use pointsman_harness::http1::{Request, Response};

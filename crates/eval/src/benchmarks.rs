@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pointsman::ability::known::{Known, names::canonical};
-use pointsman::ability::{Ability, BENCHMARKS};
+use pointsman::fleet::ability::known::{Known, names::canonical};
+use pointsman::fleet::ability::{Ability, BENCHMARKS};
 use serde::Deserialize;
 
 use crate::error::Error;

@@ -4,8 +4,8 @@
 //! logit(model, prompt) → (1 + s + sₘ) · logit + o + oₘ + tₖ + tₘₖ: a scale, an offset and an offset for each task k, each of
 //! them shared by all models and each model's own. A preference says the same of the difference of two models' logits.
 
-use pointsman::ability::calibration::Calibration;
-use pointsman::classifier::Task;
+use pointsman::analysis::classifier::Task;
+use pointsman::fleet::ability::calibration::Calibration;
 
 /// Standard deviations that the parameters have before a prompt is seen. Chosen among a few on benchmarks
 /// taken one at a time: docs/calibrate.md.

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use pointsman::ability::Ability;
+use pointsman::fleet::ModelId;
+use pointsman::fleet::ability::Ability;
 use pointsman::policy::Policy;
-use pointsman::registry::ModelId;
 
 use crate::benchmarks::Benchmarks;
 use crate::measure::mean;

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use pointsman::ability::known::names::canonical;
-use pointsman::classifier::{self, Classification, Classifier};
-use pointsman::decision::Outcome as Decided;
+use pointsman::analysis::classifier::{self, Classification, Classifier};
+use pointsman::analysis::prompt::{Prompt, Turn};
+use pointsman::api::request::{self, Format};
+use pointsman::fleet::ModelId;
+use pointsman::fleet::ability::known::names::canonical;
 use pointsman::policy::Policy;
-use pointsman::prompt::{Prompt, Turn};
-use pointsman::registry::ModelId;
-use pointsman::request::{self, Format};
-use pointsman::router::Router;
+use pointsman::routing::decision::Outcome as Decided;
+use pointsman::routing::router::Router;
 use serde_json::json;
 
 use crate::outcomes::{Outcome, Row};

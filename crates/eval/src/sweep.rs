@@ -1,10 +1,10 @@
 //! What a fleet would have made of the rows under each way of choosing, as its knob turns from quality to cost.
 
-use pointsman::classifier::Classification;
+use pointsman::analysis::classifier::Classification;
+use pointsman::fleet::ModelId;
 use pointsman::policy::Policy;
 use pointsman::policy::profile::{Limit, Limits, Profile, Weights};
-use pointsman::registry::ModelId;
-use pointsman::select::{Ask, select};
+use pointsman::routing::select::{Ask, select};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, Made};

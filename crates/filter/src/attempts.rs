@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use pointsman::chain::{Chain, Failover};
+use pointsman::exchange::attempt::{self, Attempt, AttemptEvent, Site};
+use pointsman::exchange::{Effect, Header};
+use pointsman::fleet::clusters::Failover;
 use pointsman::policy::Policy;
-use pointsman::stream::attempt::{self, Attempt, AttemptEvent, Site};
-use pointsman::stream::{Effect, Header};
+use pointsman::routing::fallback_chain::Chain;
 use pointsman::telemetry::{header, state};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;

@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pointsman::chain::Origin;
+use pointsman::control::policy_source::Bounds;
 use pointsman::policy::Policy;
-use pointsman::remote::Bounds;
+use pointsman::routing::fallback_chain::Origin;
 
 use crate::hostcalls;
 use crate::record::{Kept, decode, key_of};

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use log::Level;
+use pointsman::api::rewrite::{PrefixEdit, Splice};
+use pointsman::exchange::{self, Effect, Event, Reply, Stream, Worker};
 use pointsman::policy::Policy;
-use pointsman::request::rewrite::{PrefixEdit, Splice};
-use pointsman::stream::{self, Effect, Event, Reply, Stream, Worker};
 use pointsman::telemetry;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -227,8 +227,8 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::Add(metric, amount) => metrics::add(&metric, amount),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
             Effect::Remember { scope, marks } => makers::remember(scope, &marks),
-            Effect::Log(stream::Level::Debug, text) => logger::line(Level::Debug, &text),
-            Effect::Log(stream::Level::Warn, text) => logger::fault(&text),
+            Effect::Log(exchange::Level::Debug, text) => logger::line(Level::Debug, &text),
+            Effect::Log(exchange::Level::Warn, text) => logger::fault(&text),
         }
     }
     answer
@@ -284,7 +284,7 @@ fn rewrite_body(edit: &PrefixEdit, content_length: Option<u64>) -> Result<(), Ho
         Some(length) => hostcalls::set_header(
             Map::RequestHeaders,
             b"content-length",
-            stream::decimal(length).as_bytes(),
+            exchange::decimal(length).as_bytes(),
         ),
         None => Ok(()),
     }
@@ -324,7 +324,7 @@ fn splice_body(
         Some(length) => hostcalls::set_header(
             Map::RequestHeaders,
             b"content-length",
-            stream::decimal(length).as_bytes(),
+            exchange::decimal(length).as_bytes(),
         ),
         None => Ok(()),
     }
@@ -398,7 +398,7 @@ fn send(reply: &Reply) {
 fn attempts() -> Option<u64> {
     let name = telemetry::header::ENVOY_ATTEMPTS.as_bytes();
     if let Ok(digits) = hostcalls::header(Map::ResponseHeaders, name)
-        && let Some(count) = stream::parse_whole(&digits)
+        && let Some(count) = exchange::parse_whole(&digits)
     {
         return Some(count);
     }

@@ -1,6 +1,6 @@
 //! The proxy-wasm module: translates host calls, and nothing else.
 //!
-//! What happens to a request is decided in the core (`pointsman::stream`); how a callback becomes an event and an effect a
+//! What happens to a request is decided in the core (`pointsman::exchange`); how a callback becomes an event and an effect a
 //! host call is in `exchange`; what is called is in `hostcalls`. No panic, whatever the host says: a trap is a 503 for
 //! every stream of its worker.
 
@@ -25,7 +25,7 @@ mod warmer;
 use std::rc::Rc;
 
 use log::Level;
-use pointsman::plugin::Role;
+use pointsman::control::plugin::Role;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 

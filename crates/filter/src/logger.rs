@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use pointsman::stream::{self, Pace};
+use pointsman::exchange::{self, Pace};
 
 use crate::hostcalls;
 
@@ -65,7 +65,7 @@ pub fn fault(text: &str) {
         None => {}
         Some(0) => line(Level::Warn, text),
         Some(count) => {
-            let count = stream::decimal(count);
+            let count = exchange::decimal(count);
             line(
                 Level::Warn,
                 &[text, " (left out before: ", &count, ")"].concat(),

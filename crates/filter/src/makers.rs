@@ -1,6 +1,6 @@
 //! Who made state that only its maker can read, in records that all workers share. What stands in them is the core's.
 
-use pointsman::makers;
+use pointsman::state::makers;
 
 use crate::hostcalls::{self, HostError};
 use crate::published::ABSENT;
@@ -9,7 +9,7 @@ use crate::published::ABSENT;
 const TRIES: u32 = 4;
 
 fn key_of(mark: u64) -> String {
-    let bucket = pointsman::stream::decimal(makers::bucket_of(mark));
+    let bucket = pointsman::exchange::decimal(makers::bucket_of(mark));
     ["pointsman.makers.", &bucket].concat()
 }
 

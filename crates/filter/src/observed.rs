@@ -5,9 +5,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use pointsman::chain;
-use pointsman::live::{Delivery, Live};
+use pointsman::fleet::clusters;
 use pointsman::policy::Policy;
+use pointsman::state::backend_stats::{Delivery, Live};
 use pointsman::telemetry::{self, Metric};
 
 use crate::published::ABSENT;
@@ -85,7 +85,7 @@ impl Observations {
             return;
         };
         for backend in &policy.registry.backends {
-            let link = chain::link(&backend.name);
+            let link = clusters::link(&backend.name);
             let state = live.look(link, Delivery::Streamed, now_ns);
             let percent = match live.is_down(link) {
                 true => 0,

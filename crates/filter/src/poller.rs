@@ -1,19 +1,19 @@
 //! Asks the policy source when it is this VM's turn, and publishes what is good.
 //!
 //! Every VM of a configuration ticks, the main thread's too, and looks at one shared record; whose turn it is, is decided by
-//! compare-and-swap on it (`pointsman::remote::poll`). What is to be made of an answer, `pointsman::remote` says.
+//! compare-and-swap on it (`pointsman::control::policy_source::poll`). What is to be made of an answer, `pointsman::control::policy_source` says.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use log::Level;
-use pointsman::plugin::Plugin;
-use pointsman::policy::Policy;
-use pointsman::remote::poll::{Poll, tick_ms};
-use pointsman::remote::{
+use pointsman::control::plugin::Plugin;
+use pointsman::control::policy_source::poll::{Poll, tick_ms};
+use pointsman::control::policy_source::{
     Answer, Bounds, InForce, Refusal, SIGNATURE_HEADER, Source, Verdict, check_size, judge,
 };
-use pointsman::stream;
+use pointsman::exchange;
+use pointsman::policy::Policy;
 use pointsman::telemetry::{self, Metric};
 
 use crate::hostcalls::{self, Buffer, HostError, Map};
@@ -219,7 +219,7 @@ impl Poller {
 
     fn log(&self, level: Level, text: &str) {
         let line = ["policy source `", &self.source.cluster, "`: ", text].concat();
-        logger::line(level, &stream::printable(&line));
+        logger::line(level, &exchange::printable(&line));
     }
 }
 

@@ -12,11 +12,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use log::Level;
-use pointsman::chain::Failover;
-use pointsman::plugin::Plugin;
+use pointsman::control::plugin::Plugin;
+use pointsman::control::policy_source::Bounds;
+use pointsman::exchange;
+use pointsman::fleet::clusters::Failover;
 use pointsman::policy::{Policy, Problem};
-use pointsman::remote::Bounds;
-use pointsman::stream;
 use pointsman::telemetry::{self, Metric, header};
 
 use crate::hostcalls::{self, HostError};
@@ -306,7 +306,7 @@ fn retire(version: Option<String>) {
 pub fn report(problems: &[Problem]) {
     for problem in problems {
         let (line, column) = (u64::from(problem.line), u64::from(problem.column));
-        let place = [stream::decimal(line), stream::decimal(column)].join(":");
+        let place = [exchange::decimal(line), exchange::decimal(column)].join(":");
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use log::Level;
-use pointsman::router::Router;
+use pointsman::routing::router::Router;
 use pointsman::telemetry;
 
 use crate::{logger, metrics};

@@ -1,5 +1,5 @@
 //! Keeps backends warm that scale to zero: tells the other workers when each was used, and sends the minimal requests that are
-//! due. When they are, `pointsman::warmth` says; what they hold, `pointsman::prewarm`.
+//! due. When they are, `pointsman::state::scale_to_zero` says; what they hold, `pointsman::exchange::prewarm`.
 //!
 //! Every VM of a configuration ticks, the main thread's too, and plans on one shared record: who writes by compare-and-swap
 //! that a request is due sends it, so that one does.
@@ -8,10 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use log::Level;
-use pointsman::chain::Origin;
+use pointsman::exchange::prewarm;
+use pointsman::fleet::{Backend, BackendId};
 use pointsman::policy::Policy;
-use pointsman::prewarm;
-use pointsman::registry::{Backend, BackendId};
+use pointsman::routing::fallback_chain::Origin;
 use pointsman::telemetry::{self, Metric};
 
 use crate::hostcalls::{self, HostError, Map};

@@ -16,7 +16,7 @@
     clippy::print_stdout
 )]
 
-use pointsman::classifier::onnx::{FEATURES, OUTPUTS, OnnxModel, TOKENS};
+use pointsman::analysis::classifier::onnx::{FEATURES, OUTPUTS, OnnxModel, TOKENS};
 use tract_onnx::prelude::*;
 
 /// What issue and card promise between any two runtimes.

@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{BufRead, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use pointsman::classifier::features::{self, FEATURES};
-use pointsman::classifier::tokenizer::{TOKENS, Tokenizer};
+use pointsman::analysis::classifier::features::{self, FEATURES};
+use pointsman::analysis::classifier::tokenizer::{TOKENS, Tokenizer};
 
 use pointsman_cli::failure::Failure;
 use pointsman_cli::io::input::open;

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pointsman::plugin::Plugin;
+use pointsman::control::plugin::Plugin;
 use pointsman_harness::child::Child;
 use pointsman_harness::files::{self, read, yaml};
 use pointsman_harness::http1::Request;

@@ -2,14 +2,14 @@
 
 use super::{AT_LEAST_ZERO, MILLISECONDS, optional, required};
 use crate::policy::reach::{self, CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS};
-use crate::policy::shape::{Kind, Shape};
 use crate::policy::timeouts::TIMEOUTS;
 use crate::policy::warming;
+use crate::schema::shape::{Kind, Shape};
 
-/// The names of [`crate::registry::Accelerator`].
+/// The names of [`crate::fleet::Accelerator`].
 const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
 
-/// The names of [`crate::registry::Apis`].
+/// The names of [`crate::api::Apis`].
 const APIS: &[&str] = &[
     "openai_chat",
     "openai_responses",
@@ -177,7 +177,8 @@ pub const FIRST_TOKEN: Shape = Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Accelerator, Apis};
+    use crate::api::Apis;
+    use crate::fleet::Accelerator;
 
     #[test]
     fn the_names_are_those_of_the_types() {

@@ -212,7 +212,7 @@ fn policies_that_differ_late_are_told_apart() {
 #[test]
 fn rules_that_no_backend_meets_together_are_warned_of() {
     let rules = |rules: &str| {
-        let text = crate::stream::testing::policy_with(&format!("\"rules\": [{rules}]"));
+        let text = crate::exchange::testing::policy_with(&format!("\"rules\": [{rules}]"));
         let (_, problems) = Policy::check(&text).unwrap();
         let problems = problems.iter().map(ToString::to_string);
         problems

@@ -4,7 +4,7 @@ mod cases;
 
 use std::path::{Path, PathBuf};
 
-use pointsman::policy::verify::PublicKey;
+use pointsman::control::signature::PublicKey;
 use pointsman::policy::{InvalidPolicy, Policy, Problem, Undecided, UndecidedReason};
 use serde_json::{Value, json};
 

@@ -156,7 +156,7 @@ fn find_pair(pair: &str, files: &[FileSeen]) -> Result<(String, String), Failure
 
 /// Whether two spellings mean one model.
 fn same(left: &str, right: &str) -> bool {
-    use pointsman::ability::known::names::canonical;
+    use pointsman::fleet::ability::known::names::canonical;
     canonical(left) == canonical(right)
 }
 

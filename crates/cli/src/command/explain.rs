@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use pointsman::decision::{Bypass, Candidate, Decision, Outcome};
-use pointsman::explain;
+use pointsman::api::request::{self, Format};
 use pointsman::policy::Policy;
-use pointsman::request::{self, Format};
-use pointsman::router::{Circumstances, Router};
+use pointsman::routing::decision::{Bypass, Candidate, Decision, Outcome};
+use pointsman::routing::explain;
+use pointsman::routing::router::{Circumstances, Router};
 
 use serde_json::{Value, json};
 
@@ -188,7 +188,7 @@ fn print_decision(policy: &Policy, decision: &Decision) {
 }
 
 fn reason(decision: &Decision) -> &'static str {
-    use pointsman::decision::Reason;
+    use pointsman::routing::decision::Reason;
     match decision.reason {
         Reason::Pinned => "the client asked for the model; this is the best of its backends",
         Reason::Best => "the least objective among all that keep the limits",
@@ -246,7 +246,7 @@ fn print_candidates(policy: &Policy, candidates: &[Candidate], outcome: &Outcome
     }
 }
 
-fn why_not(candidate: &Candidate, winner: Option<pointsman::registry::BackendId>) -> String {
+fn why_not(candidate: &Candidate, winner: Option<pointsman::fleet::BackendId>) -> String {
     match &candidate.ineligible {
         Some(obstacle) => obstacle.to_string(),
         None if winner == Some(candidate.backend) => String::new(),
@@ -254,14 +254,14 @@ fn why_not(candidate: &Candidate, winner: Option<pointsman::registry::BackendId>
     }
 }
 
-fn backend_name(policy: &Policy, id: pointsman::registry::BackendId) -> &str {
+fn backend_name(policy: &Policy, id: pointsman::fleet::BackendId) -> &str {
     policy
         .registry
         .backend(id)
         .map_or("?", |backend| backend.name.as_str())
 }
 
-fn model_name(policy: &Policy, id: pointsman::registry::ModelId) -> &str {
+fn model_name(policy: &Policy, id: pointsman::fleet::ModelId) -> &str {
     policy
         .registry
         .model(id)

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use pointsman::explain;
-use pointsman::request;
-use pointsman::router::{Circumstances, Router};
+use pointsman::api::request;
+use pointsman::routing::explain;
+use pointsman::routing::router::{Circumstances, Router};
 use serde_json::json;
 
 use crate::command::explain::status;

@@ -1,7 +1,8 @@
 //! `pointsman schema`: what a policy, or the plugin's whole configuration, may say; for editors (JSON Schema) or for people
 //! (Markdown).
 
-use pointsman::{plugin, policy};
+use pointsman::control::plugin;
+use pointsman::policy;
 
 use crate::failure::Failure;
 

@@ -6,7 +6,7 @@
 use std::io::BufRead;
 use std::path::PathBuf;
 
-use pointsman::sensitivity::{self, Sensitivity};
+use pointsman::analysis::sensitivity::{self, Sensitivity};
 use serde_json::json;
 
 use crate::failure::Failure;

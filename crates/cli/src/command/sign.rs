@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pointsman::policy::verify::{PublicKey, Unverified, verify};
+use pointsman::control::signature::{PublicKey, Unverified, verify};
 
 use crate::failure::Failure;
 use crate::io::document::Form;

@@ -1,9 +1,9 @@
 //! What a request would bring beside its body, as arguments of the commands that decide.
 
+use pointsman::api::path::{ApiPath, Target};
+use pointsman::api::request::Format;
 use pointsman::policy::Policy;
 use pointsman::policy::envelope::{Envelope, RawHeader};
-use pointsman::request::Format;
-use pointsman::request::path::{ApiPath, Target};
 
 use crate::failure::Failure;
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use ed25519_compact::{KeyPair, Seed};
-use pointsman::policy::verify::{PublicKey, decode_base64, encode_base64};
+use pointsman::control::signature::{PublicKey, decode_base64, encode_base64};
 
 use crate::failure::Failure;
 

@@ -3,8 +3,8 @@
 //! The text says what it is: synthetic, from which backend, under which model name. Nothing here pretends to think.
 
 use bytes::Bytes;
-use pointsman::request::Format;
-use pointsman::request::error_body::error_body;
+use pointsman::api::error_body::error_body;
+use pointsman::api::request::Format;
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Call, Embed};
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_is_streamed_is_the_whole_answer_in_every_api() {
-        use pointsman::usage::{Media, Meter};
+        use pointsman::api::usage::{Media, Meter};
         let user = serde_json::json!([{"role": "user", "content": "What is larger, 9.9 or 9.11?"}]);
         for (format, body) in [
             (

@@ -2,7 +2,7 @@
 //!
 //! Text is counted at about four bytes a token, and a few tokens for each message's frame. Images and tools count nothing.
 
-use pointsman::request::Format;
+use pointsman::api::request::Format;
 use serde_json::Value;
 
 use super::answer::ApiError;

@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use pointsman::registry::{Accelerator, Apis};
+use pointsman::api::Apis;
+use pointsman::fleet::Accelerator;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;

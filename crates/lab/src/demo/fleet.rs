@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use pointsman::fleet::{Backend, Model};
 use pointsman::policy::Policy;
-use pointsman::registry::{Backend, Model};
 use serde_json::Value;
 
 use super::exchange::Usage;

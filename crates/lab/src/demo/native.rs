@@ -3,10 +3,10 @@
 //! The filter tells its choice in headers, but not every class that the classifier named; and a module that decided
 //! otherwise than the core does natively would be a fault worth seeing.
 
-use pointsman::classifier::Task;
-use pointsman::decision::Outcome;
-use pointsman::request::Format;
-use pointsman::router::Router;
+use pointsman::analysis::classifier::Task;
+use pointsman::api::request::Format;
+use pointsman::routing::decision::Outcome;
+use pointsman::routing::router::Router;
 
 use super::fleet::Fleet;
 use super::prompts::Prompt;
@@ -39,7 +39,7 @@ pub fn decide(fleet: &Fleet, prompts: &[Prompt], limit: Option<u32>) -> Vec<Opti
         .collect()
 }
 
-fn native(fleet: &Fleet, decision: &pointsman::decision::Decision) -> Native {
+fn native(fleet: &Fleet, decision: &pointsman::routing::decision::Decision) -> Native {
     let registry = &fleet.policy.registry;
     let of_big = decision.candidates.iter().filter(|candidate| {
         registry

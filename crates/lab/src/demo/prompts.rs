@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use hyper::body::Bytes;
-use pointsman::classifier::{Domain, Task};
+use pointsman::analysis::classifier::{Domain, Task};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -155,8 +155,8 @@ pub fn read(path: &Path) -> Result<Vec<Prompt>, Failure> {
 mod tests {
     use std::collections::{HashMap, HashSet};
 
-    use pointsman::registry::Capabilities;
-    use pointsman::request::{self, Format};
+    use pointsman::api::Capabilities;
+    use pointsman::api::request::{self, Format};
 
     use super::*;
 

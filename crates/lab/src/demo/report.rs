@@ -322,7 +322,7 @@ fn said_by_real_llm(act: &Act<'_>) -> Option<String> {
             .backend
             .as_deref()
             .and_then(|name| act.fleet.backend(name));
-        backend.is_some_and(|backend| backend.accelerator == pointsman::registry::Accelerator::Cpu)
+        backend.is_some_and(|backend| backend.accelerator == pointsman::fleet::Accelerator::Cpu)
     };
     let mut pairs = act.prompts.iter().zip(act.auto);
     let (prompt, one) = pairs.find(|(_, one)| one.is_answered() && on_cpu(one))?;

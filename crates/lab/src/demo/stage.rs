@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pointsman::registry::{Accelerator, Backend};
+use pointsman::fleet::{Accelerator, Backend};
 use pointsman_harness::backends::Backends;
 use pointsman_harness::process::Process;
 use serde_json::Value;

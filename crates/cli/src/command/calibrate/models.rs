@@ -1,9 +1,9 @@
 //! What each model of a policy is expected to answer right, fitted to labelled prompts and written beside its name.
 
-use pointsman::ability::calibration::Calibration;
-use pointsman::classifier::Task;
+use pointsman::analysis::classifier::Task;
+use pointsman::fleet::ModelId;
+use pointsman::fleet::ability::calibration::Calibration;
 use pointsman::policy::Policy;
-use pointsman::registry::ModelId;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pointsman::decision::{Decision, Outcome};
+use pointsman::api::request::{self, Format};
 use pointsman::policy::Policy;
-use pointsman::request::{self, Format};
-use pointsman::router::{Circumstances, Router};
+use pointsman::routing::decision::{Decision, Outcome};
+use pointsman::routing::router::{Circumstances, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! What is looked for where requests fail over: the filters of the clusters, and whether they fit what decides.
 
-use pointsman::chain::Failover;
-use pointsman::plugin::{Plugin, Role};
+use pointsman::control::plugin::{Plugin, Role};
+use pointsman::fleet::clusters::Failover;
 use serde_json::Value;
 
 use super::Finding;

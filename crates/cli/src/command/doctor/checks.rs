@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pointsman::plugin::{Plugin, Role};
+use pointsman::control::plugin::{Plugin, Role};
 use pointsman::policy::Policy;
 use pointsman::telemetry::{STATS_TAGS, header};
 use serde_json::Value;

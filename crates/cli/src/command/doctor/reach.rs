@@ -4,9 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use pointsman::chain::Failover;
-use pointsman::plugin::Plugin;
-use pointsman::registry::{Backend, Endpoint};
+use pointsman::control::plugin::Plugin;
+use pointsman::fleet::clusters::Failover;
+use pointsman::fleet::{Backend, Endpoint};
 use serde_json::Value;
 
 use super::Finding;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use pointsman::plugin::{InvalidPlugin, Role};
+use pointsman::control::plugin::{InvalidPlugin, Role};
 use serde_json::Value;
 
 use super::reach;

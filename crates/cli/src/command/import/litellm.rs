@@ -1,6 +1,6 @@
 //! The shape of LiteLLM's `model_prices_and_context_window.json`: one object, by name; prices in USD per token.
 
-use pointsman::registry::Capabilities;
+use pointsman::api::Capabilities;
 use serde_json::{Map, Value};
 
 use super::{Catalogue, Entry, per_million};

@@ -13,8 +13,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use pointsman::api::Capabilities;
+use pointsman::fleet::Backend;
 use pointsman::policy::Policy;
-use pointsman::registry::{Backend, Capabilities};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

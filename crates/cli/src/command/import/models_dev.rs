@@ -1,6 +1,6 @@
 //! The shape of models.dev's `api.json`: providers by id, each with its `models` by id; prices in USD per 1,000,000 tokens.
 
-use pointsman::registry::Capabilities;
+use pointsman::api::Capabilities;
 use serde_json::{Map, Value};
 
 use super::litellm::number;

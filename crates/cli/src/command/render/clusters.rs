@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use pointsman::chain::{self, Failover, aggregate_name};
+use pointsman::fleet::clusters;
+use pointsman::fleet::clusters::{Failover, aggregate_name};
+use pointsman::fleet::{Backend, Endpoint};
 use pointsman::policy::Policy;
-use pointsman::registry::{Backend, Endpoint};
 use serde_json::json;
 
 use super::text::{address, indent, scalar, seconds};
@@ -203,7 +204,7 @@ fn configuration(plan: &Plan<'_>) -> String {
 pub fn chains(policy: &Policy, links: usize) -> Vec<Vec<&str>> {
     let backends = policy.registry.backends.iter();
     let clusters: Vec<&str> = backends.map(|backend| backend.cluster.as_str()).collect();
-    chain::aggregates(&clusters, links)
+    clusters::aggregates(&clusters, links)
 }
 
 fn aggregates(policy: &Policy, links: usize) -> String {

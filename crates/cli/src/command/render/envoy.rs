@@ -1,6 +1,6 @@
 //! The complete static configuration, from a template whose other parts are the same for every policy.
 
-use pointsman::chain::Failover;
+use pointsman::fleet::clusters::Failover;
 use pointsman::telemetry::{STATS_TAGS, state};
 use serde_json::json;
 

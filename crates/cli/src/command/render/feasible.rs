@@ -1,6 +1,7 @@
 //! What cannot be rendered so that it works: refused with what to do instead, before anything is written.
 
-use pointsman::chain::{self, Failover};
+use pointsman::fleet::clusters;
+use pointsman::fleet::clusters::Failover;
 
 use super::{Form, Plan};
 use crate::failure::Failure;
@@ -28,7 +29,7 @@ fn twins(plan: &Plan<'_>) -> Option<String> {
     backends.iter().enumerate().find_map(|(index, backend)| {
         let mut before = backends.iter().take(index);
         let twin = before.find(|other| {
-            let same_link = chain::link(&other.name) == chain::link(&backend.name);
+            let same_link = clusters::link(&other.name) == clusters::link(&backend.name);
             let aggregate = matches!(plan.failover, Failover::Aggregate { .. });
             let elsewhere = other.endpoint != backend.endpoint;
             let same_cluster = other.cluster == backend.cluster;
@@ -54,7 +55,7 @@ fn collision(plan: &Plan<'_>) -> Option<String> {
     };
     let backends = plan.policy.registry.backends.iter();
     let clusters: Vec<&str> = backends.map(|one| one.cluster.as_str()).collect();
-    chain::aggregate_collision(&clusters, links).map(|(name, chain)| {
+    clusters::aggregate_collision(&clusters, links).map(|(name, chain)| {
         let chain: Vec<String> = chain.iter().map(|one| format!("`{one}`")).collect();
         format!(
             "two clusters would be called `{name}`: one is an aggregate of {}; name clusters without `+`, or render for Envoy 1.39 or newer, \
@@ -117,8 +118,9 @@ mod tests {
 
     #[test]
     fn chains_of_clusters_have_names_of_their_own() {
-        let collide =
-            |names: &[&str], links| chain::aggregate_collision(names, links).map(|(name, _)| name);
+        let collide = |names: &[&str], links| {
+            clusters::aggregate_collision(names, links).map(|(name, _)| name)
+        };
         assert_eq!(collide(&["a", "b"], 2), None);
         assert_eq!(collide(&["a", "b", "a+b"], 2), Some("a+b".to_owned()));
         assert_eq!(collide(&["a", "b", "b+a"], 3), Some("b+a".to_owned()));

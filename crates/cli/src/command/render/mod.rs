@@ -15,10 +15,10 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as _, FromArgMatches as _};
-use pointsman::chain::{self, Failover};
+use pointsman::control::signature::PublicKey;
+use pointsman::fleet::Timeouts;
+use pointsman::fleet::clusters::Failover;
 use pointsman::policy::Policy;
-use pointsman::policy::verify::PublicKey;
-use pointsman::registry::Timeouts;
 use serde_json::Value;
 
 use crate::command::convert::convert;
@@ -233,7 +233,8 @@ fn parse_version(text: &str) -> Result<(u32, u32), Failure> {
 
 fn choose(way: Option<Way>, version: (u32, u32), policy: &Policy) -> Result<Failover, Failure> {
     let backends = policy.registry.backends.len();
-    let aggregate = || match chain::aggregate_links(backends, MOST_AGGREGATES) {
+    let aggregate = || match pointsman::fleet::clusters::aggregate_links(backends, MOST_AGGREGATES)
+    {
         1 if backends > 1 => Err(Failure::Input(format!(
             "{backends} backends are too many for aggregate clusters, one for each chain: Envoy 1.39 or newer needs none \
              (`--envoy-version 1.39`), or do without failover between clusters (`--failover off`)"

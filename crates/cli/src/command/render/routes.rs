@@ -8,9 +8,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use pointsman::chain::{self, Failover};
+use pointsman::fleet::Timeouts;
+use pointsman::fleet::clusters;
+use pointsman::fleet::clusters::Failover;
 use pointsman::policy::envelope::Steer;
-use pointsman::registry::Timeouts;
 use pointsman::telemetry::{header, state};
 
 use super::Plan;
@@ -277,7 +278,7 @@ fn specifier(plan: &Plan<'_>, first: bool) -> String {
     };
     let mut map = String::new();
     for backend in &plan.policy.registry.backends {
-        let link = chain::written(chain::link(&backend.name));
+        let link = clusters::written(clusters::link(&backend.name));
         map.push_str(&format!(
             "                \"{link}\": {}\n",
             action(&backend.cluster)

@@ -6,7 +6,7 @@ mod openai;
 mod responses;
 
 use bytes::Bytes;
-use pointsman::request::Format;
+use pointsman::api::request::Format;
 use serde_json::{Value, json};
 
 use super::answer::Answer;

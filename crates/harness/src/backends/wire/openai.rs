@@ -1,6 +1,6 @@
 //! OpenAI's Chat Completions and Completions, as their servers and those that copy them answer.
 
-use pointsman::request::Format;
+use pointsman::api::request::Format;
 use serde_json::{Value, json};
 
 use super::Events;

@@ -9,7 +9,7 @@ mod istio;
 pub use gateway::render as gateway;
 pub use istio::render as istio;
 
-use pointsman::chain::Failover;
+use pointsman::fleet::clusters::Failover;
 use serde_json::Value;
 
 use super::{Form, Plan, envoy, otlp};

@@ -1,0 +1,218 @@
+//! The constants of the code agree with the manifest, and classification behaves on known prompts.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::*;
+
+fn manifest() -> Value {
+    serde_json::from_str(include_str!("../../../models/manifest.json")).unwrap()
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let list = value.as_array().unwrap();
+    list.iter().map(|name| name.as_str().unwrap()).collect()
+}
+
+fn numbers(value: &Value) -> Vec<f32> {
+    match value {
+        Value::Array(list) => list.iter().flat_map(numbers).collect(),
+        number => vec![number.as_f64().unwrap() as f32],
+    }
+}
+
+fn turn(text: &str) -> Turn<'_> {
+    Turn {
+        text: Cow::Borrowed(text),
+    }
+}
+
+#[test]
+fn the_manifest_says_what_the_code_says() {
+    let manifest = manifest();
+    assert_eq!(names(&manifest["features"]), features::NAMES);
+    assert_eq!(names(&manifest["skills"]), crate::fleet::ability::SKILLS);
+    assert_eq!(
+        names(&manifest["benchmarks"]),
+        crate::fleet::ability::BENCHMARKS
+    );
+    assert_eq!(manifest["inputs"][0]["shape"][0], tokenizer::TOKENS);
+    assert_eq!(manifest["inputs"][2]["shape"][1], features::FEATURES);
+    assert_eq!(manifest["outputs"][0]["shape"][1], fitted::OUTPUTS);
+    let task: Vec<&str> = Task::ALL.iter().map(|task| task.name()).collect();
+    let domain: Vec<&str> = Domain::ALL.iter().map(|domain| domain.name()).collect();
+    let expected = [
+        ("task", fitted::TASK, task),
+        ("domain", fitted::DOMAIN, domain),
+        (
+            "demand",
+            fitted::DEMAND,
+            crate::fleet::ability::SKILLS.to_vec(),
+        ),
+        ("difficulty", fitted::DIFFICULTY, vec![]),
+        ("gain", fitted::GAIN, vec![]),
+        ("weak_wrong", fitted::WEAK_WRONG, vec![]),
+        ("log_output_tokens", fitted::LOG_OUTPUT_TOKENS, vec![]),
+        ("novelty", fitted::NOVELTY, vec![]),
+        ("traits", fitted::TRAITS, vec![]),
+    ];
+    let ranges = manifest["outputs"][0]["ranges"].as_array().unwrap();
+    assert_eq!(ranges.len(), expected.len());
+    for (name, (start, len), labels) in expected {
+        let range = ranges.iter().find(|range| range["name"] == name).unwrap();
+        assert_eq!(
+            (&range["start"], &range["len"]),
+            (&start.into(), &len.into()),
+            "{name}"
+        );
+        if !labels.is_empty() {
+            assert_eq!(names(&range["labels"]), labels);
+        }
+    }
+}
+
+#[test]
+fn the_fitted_constants_are_those_of_the_manifest() {
+    let manifest = manifest();
+    let said = |name: &str| numbers(&manifest["calibration"][name]);
+    assert_eq!(said("difficulty_mean"), [fitted::DIFFICULTY_MEAN]);
+    assert_eq!(said("novelty_low"), [fitted::NOVELTY_LOW]);
+    assert_eq!(said("novelty_high"), [fitted::NOVELTY_HIGH]);
+    assert_eq!(said("benchmark_mean"), fitted::BENCHMARK_MEAN);
+    assert_eq!(said("benchmark_spread"), fitted::BENCHMARK_SPREAD);
+    assert_eq!(
+        said("benchmark_correlation"),
+        fitted::BENCHMARK_CORRELATION.concat()
+    );
+    assert_eq!(said("skill_map"), fitted::SKILL_MAP.concat());
+    assert_eq!(said("fallback"), fitted::FALLBACK.concat());
+}
+
+#[test]
+fn heads_become_a_classification() {
+    let mut heads = [0.0_f32; fitted::OUTPUTS];
+    heads[fitted::TASK.0 + 4] = 3.0;
+    heads[fitted::DOMAIN.0 + 5] = 20.0;
+    heads[fitted::DIFFICULTY.0] = 2.5;
+    heads[fitted::LOG_OUTPUT_TOKENS.0] = 100.0_f32.ln();
+    heads[fitted::GAIN.0] = -1.5;
+    let said = interpret(&heads, 0.0);
+    assert_eq!((said.task, said.domain), (Task::ALL[4], Domain::ALL[5]));
+    let expected = 3.0_f32.exp() / (3.0_f32.exp() + (fitted::TASK.1 - 1) as f32);
+    assert!((said.task_probability - expected).abs() < 1e-5);
+    assert!(said.domain_probability > 0.999);
+    assert!(
+        (said.difficulty - 2.5).abs() < 1e-5,
+        "nothing novel, nothing shrunk"
+    );
+    assert!((said.output_tokens - 100.0).abs() < 0.01);
+    assert_eq!((said.gain, said.uncertainty), (-1.5, 0.0));
+    assert!((said.demand.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+}
+
+#[test]
+fn what_is_unlike_the_training_data_is_uncertain_and_of_mean_difficulty() {
+    let mut heads = [0.0_f32; fitted::OUTPUTS];
+    heads[fitted::DIFFICULTY.0] = fitted::DIFFICULTY_MEAN + 4.0;
+    for at in 0..fitted::NOVELTY.1 {
+        heads[fitted::NOVELTY.0 + at] = 100.0;
+    }
+    let said = interpret(&heads, 0.0);
+    assert_eq!(said.uncertainty, 1.0);
+    assert!((said.difficulty - fitted::DIFFICULTY_MEAN - 1.0).abs() < 1e-4);
+}
+
+#[test]
+fn heads_that_are_no_numbers_do_no_harm() {
+    for value in [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+    ] {
+        let said = interpret(&[value; fitted::OUTPUTS], 0.0);
+        assert!((0.0..=1.0).contains(&said.uncertainty) || said.uncertainty.is_nan());
+        assert!(said.output_tokens.is_nan() || (1.0..=16_384.0).contains(&said.output_tokens));
+    }
+}
+
+#[test]
+fn the_features_alone_tell_the_plain_cases_apart() {
+    let cases = [
+        (
+            "def f(x):\n    return x == 1\n\nWhy does this function raise an exception in Python?",
+            Task::Code,
+        ),
+        (
+            "Solve 3x^2 + 4x = 12 and compute the sum of the roots",
+            Task::Math,
+        ),
+        ("set a reminder to pay my bill", Task::Chat),
+    ];
+    for (text, task) in cases {
+        let said = from_features(&turn(text));
+        assert_eq!(said.task, task, "`{text}`");
+        assert!(!said.from_model && said.uncertainty == 1.0);
+        assert!(said.output_tokens >= 1.0 && said.difficulty.is_finite());
+    }
+}
+
+#[test]
+fn the_embedded_model_tells_tasks_apart() {
+    let mut classifier = Classifier::embedded().unwrap();
+    let cases = [
+        (
+            "Translate the following sentence into German: The bridge is closed until October.",
+            Task::Translation,
+        ),
+        (
+            "Write a Python function that merges two sorted lists",
+            Task::Code,
+        ),
+        ("Write a short poem about the sea", Task::CreativeWriting),
+        ("Solve for x: 3x^2 - 12x + 9 = 0", Task::Math),
+        ("hello there, how are you?", Task::Chat),
+        ("Who wrote the novel Middlemarch?", Task::KnowledgeQa),
+        (
+            "Summarize the following article in two sentences:\nThe museum reopened on Monday after three years of works. It has a new roof.",
+            Task::Summarization,
+        ),
+    ];
+    for (text, task) in cases {
+        let said = classifier.classify(&turn(text)).unwrap();
+        assert_eq!(said.task, task, "`{text}`: {said:?}");
+        assert!(said.from_model && said.task_probability > 0.3);
+        assert_eq!(
+            classifier.classify(&turn(text)).unwrap(),
+            said,
+            "the same again"
+        );
+    }
+}
+
+#[test]
+fn any_text_is_classified_into_sane_numbers() {
+    let mut classifier = Classifier::embedded().unwrap();
+    let long = "a long story ".repeat(10_000);
+    for text in [
+        "",
+        " ",
+        "?",
+        "你好",
+        "🦀🦀🦀",
+        "\u{0}\u{1}",
+        &"x".repeat(100_000),
+        &long,
+    ] {
+        let said = classifier.classify(&turn(text)).unwrap();
+        assert!(
+            (0.0..=1.0).contains(&said.uncertainty) && said.difficulty.abs() < 20.0,
+            "{said:?}"
+        );
+        assert!((said.demand.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+        assert!((1.0..=16_384.0).contains(&said.output_tokens));
+    }
+}

@@ -1,0 +1,117 @@
+//! The text and the numbers that the classifier sees of a request.
+//!
+//! Only user turns are classified: what the application instructs (`system`) and what models and tools said before are input to
+//! pay for, not what is asked. Nothing is judged here; that is `classifier`'s.
+
+use std::borrow::Cow;
+
+use crate::api::request::{Message, Request, Role};
+
+/// Input tokens that a message costs beside its text: role and separators.
+const TOKENS_PER_MESSAGE: u32 = 4;
+
+/// Input tokens that an image usually costs: one megapixel at the detail that APIs choose by themselves.
+const TOKENS_PER_IMAGE: u32 = 765;
+
+/// One user turn, as the classifier sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn<'a> {
+    /// What the user says in this turn, its text parts joined by a line feed.
+    pub text: Cow<'a, str>,
+}
+
+/// What the classifier sees of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt<'a> {
+    /// The user turns worth classifying, oldest first; the last one is what is asked now. Empty where nobody asks anything.
+    pub turns: Vec<Turn<'a>>,
+    /// Estimated tokens of the whole input: every message, tools and schema included, images by their usual cost.
+    pub input_tokens: u32,
+    /// What of it has to fit into a context window together: all of a conversation, the longest of several inputs.
+    pub window_tokens: u32,
+}
+
+impl<'a> Prompt<'a> {
+    /// The prompt of `request`. Linear in its text; a turn of one part is borrowed, parts are joined into a copy.
+    pub fn of(request: &'a Request<'a>) -> Prompt<'a> {
+        let turns = request
+            .messages
+            .iter()
+            .filter(|message| message.role == Role::User)
+            .filter_map(turn)
+            .collect();
+        let input_tokens = input_tokens(request);
+        Prompt {
+            turns,
+            input_tokens,
+            window_tokens: match request.inputs {
+                0 | 1 => input_tokens,
+                _ => longest_input(request),
+            },
+        }
+    }
+}
+
+/// The turn that a message is; `None` where it has no text.
+fn turn<'a>(message: &'a Message<'a>) -> Option<Turn<'a>> {
+    let text = match message.texts.as_slice() {
+        [] => return None,
+        [one] => Cow::Borrowed(one.as_ref()),
+        parts => Cow::Owned(parts.join("\n")),
+    };
+    (!text.trim_ascii().is_empty()).then_some(Turn { text })
+}
+
+fn input_tokens(request: &Request<'_>) -> u32 {
+    let texts = request.messages.iter().flat_map(|message| &message.texts);
+    let text: f32 = texts.map(|text| text_tokens(text)).sum();
+    // JSON is short words and punctuation: fewer bytes a token than prose.
+    let schema = request.schema_bytes as f32 / 3.3;
+    let messages = u32::try_from(request.messages.len()).unwrap_or(u32::MAX);
+    let fixed = messages
+        .saturating_mul(TOKENS_PER_MESSAGE)
+        .saturating_add(request.images.saturating_mul(TOKENS_PER_IMAGE));
+    // A float too large for u32 saturates.
+    ((text + schema).ceil() as u32)
+        .saturating_add(fixed)
+        .saturating_add(request.token_ids)
+}
+
+/// Tokens of the longest of inputs that are answered each for itself.
+fn longest_input(request: &Request<'_>) -> u32 {
+    let texts = request.messages.iter().flat_map(|message| &message.texts);
+    let longest = texts.map(|text| text_tokens(text)).fold(0.0, f32::max);
+    (longest.ceil() as u32)
+        .max(request.longest_token_ids)
+        .saturating_add(TOKENS_PER_MESSAGE)
+}
+
+/// About how many tokens a text is to a tokenizer of a recent model (byte pairs, 100,000 to 200,000 entries).
+fn text_tokens(text: &str) -> f32 {
+    let mut ascii = 0_u32;
+    let mut digits = 0_u32;
+    let mut two_byte = 0_u32;
+    let mut wide = 0_u32;
+    // Whole bodies are counted, so counters are bytes within a chunk: the compiler then counts sixteen bytes at once.
+    for chunk in text.as_bytes().chunks(255) {
+        ascii += count(chunk, |byte| byte < 0x80);
+        digits += count(chunk, |byte| {
+            byte.is_ascii_digit() || byte.is_ascii_punctuation()
+        });
+        two_byte += count(chunk, |byte| (0xc2..0xe0).contains(&byte));
+        wide += count(chunk, |byte| byte >= 0xe0);
+    }
+    let letters = ascii - digits;
+    // English prose: 4.4 letters and spaces a token; digits come in threes, marks alone or in pairs; a Cyrillic or Greek token
+    // is two or three letters, a Chinese or Japanese one a character or two.
+    letters as f32 / 4.4 + digits as f32 / 1.8 + two_byte as f32 / 2.2 + wide as f32 / 1.3
+}
+
+/// How many of at most 255 bytes are such.
+fn count(chunk: &[u8], is: impl Fn(u8) -> bool) -> u32 {
+    let count: u8 = chunk.iter().map(|byte| u8::from(is(*byte))).sum();
+    u32::from(count)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! Wire formats of LLM APIs, both ways: requests are read and rewritten, answers are scanned for their usage, errors are
+//! written in the API's own words.
+//!
+//! Bytes in, values out. This room knows no model, backend or policy.
+
+mod capabilities;
+pub mod error_body;
+pub(crate) mod json;
+pub mod path;
+pub mod provider_state;
+pub mod request;
+pub mod rewrite;
+pub mod usage;
+
+pub use capabilities::{Apis, Capabilities};

@@ -1,0 +1,523 @@
+//! Request paths: one normalisation, and the table of what a path of an LLM API names.
+//!
+//! Servers read a path in many spellings (`//v1/…`, `%2f`, `;x`, `/./`, a trailing `/`, another case), and a request that we
+//! did not recognise in one of them would escape the policy. So a path is normalised once, and recognising, the rules'
+//! conditions and what the backend is sent all go by that. No method, header or body is looked at here.
+
+use std::borrow::Cow;
+
+use crate::api::request::Format;
+
+/// What a call does with its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// A model answers it.
+    Answer,
+    /// Its tokens are counted, which costs nothing.
+    TokenCount,
+}
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A call of an API with a body to decide on.
+    Call {
+        /// The API.
+        format: Format,
+        /// What it does.
+        call: Call,
+        /// The deployment that the path names, as Azure writes it: the model that is asked for where the body names none.
+        deployment: Option<String>,
+        /// Whether nothing else is likely to have such a path; `false` where only the body can tell (`/forms/responses`).
+        is_certain: bool,
+    },
+    /// The list of models.
+    Models,
+    /// One model, by its name as the client writes it.
+    Model(String),
+    /// The dry run.
+    Route,
+    /// Nearly a call of this API: a path below one, a misspelt one, or a call that is not decided on.
+    NearMiss(Format),
+    /// Nothing of ours.
+    Other,
+}
+
+/// A request path, normalised and recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiPath<'p> {
+    /// The whole path: decoded, without query, parameters, empty and dot segments and a `/` at the end. Its case is kept.
+    pub text: Cow<'p, str>,
+    /// What it names.
+    pub target: Target,
+    /// What stands before the API's own path, without a `/` at the end.
+    mount: String,
+    /// The API's own path: `/v1/chat/completions`; empty where the path names none.
+    own: &'static str,
+}
+
+/// A call of an API.
+struct Row {
+    /// The API's own path.
+    own: &'static str,
+    /// The same without the version, by segments.
+    tail: &'static [&'static str],
+    format: Format,
+    call: Call,
+}
+
+const fn row(own: &'static str, tail: &'static [&'static str], format: Format, call: Call) -> Row {
+    Row {
+        own,
+        tail,
+        format,
+        call,
+    }
+}
+
+/// The calls of the APIs, a longer path before its beginning.
+const CALLS: &[Row] = &[
+    row(
+        "/v1/chat/completions",
+        &["chat", "completions"],
+        Format::OpenAiChat,
+        Call::Answer,
+    ),
+    row(
+        "/v1/chat/completions/input_tokens",
+        &["chat", "completions", "input_tokens"],
+        Format::OpenAiChat,
+        Call::TokenCount,
+    ),
+    row(
+        "/v1/responses",
+        &["responses"],
+        Format::OpenAiResponses,
+        Call::Answer,
+    ),
+    row(
+        "/v1/responses/input_tokens",
+        &["responses", "input_tokens"],
+        Format::OpenAiResponses,
+        Call::TokenCount,
+    ),
+    row(
+        "/v1/responses/compact",
+        &["responses", "compact"],
+        Format::OpenAiResponses,
+        Call::Answer,
+    ),
+    row(
+        "/v1/messages",
+        &["messages"],
+        Format::AnthropicMessages,
+        Call::Answer,
+    ),
+    row(
+        "/v1/messages/count_tokens",
+        &["messages", "count_tokens"],
+        Format::AnthropicMessages,
+        Call::TokenCount,
+    ),
+    row(
+        "/v1/embeddings",
+        &["embeddings"],
+        Format::OpenAiEmbeddings,
+        Call::Answer,
+    ),
+    // After those of chat, which end alike.
+    row(
+        "/v1/completions",
+        &["completions"],
+        Format::OpenAiCompletions,
+        Call::Answer,
+    ),
+];
+
+/// Calls that make a model answer and are not decided on: older and foreign APIs, and lists of requests. `*` is any segment,
+/// or the beginning of one. The whole path, or all of it behind a version.
+const UNDECIDED: &[(&[&str], Format)] = &[
+    (&["batches"], Format::OpenAiChat),
+    (&["complete"], Format::AnthropicMessages),
+    (&["edits"], Format::OpenAiCompletions),
+    (&["chat"], Format::OpenAiChat),
+    (&["threads", "runs"], Format::OpenAiResponses),
+    (&["threads", "*", "runs"], Format::OpenAiResponses),
+    (&["realtime"], Format::OpenAiResponses),
+    (&["completion"], Format::OpenAiCompletions),
+    (&["infill"], Format::OpenAiCompletions),
+    (&["invocations"], Format::OpenAiChat),
+    (&["generate"], Format::OpenAiCompletions),
+    (&["generate_stream"], Format::OpenAiCompletions),
+    (&["inference", "v1", "generate"], Format::OpenAiCompletions),
+    (&["api", "generate"], Format::OpenAiCompletions),
+    (&["api", "chat"], Format::OpenAiChat),
+    (&["api", "embed"], Format::OpenAiEmbeddings),
+    (&["api", "embeddings"], Format::OpenAiEmbeddings),
+    (&["model", "*", "invoke"], Format::AnthropicMessages),
+    (
+        &["model", "*", "invoke-with-response-stream"],
+        Format::AnthropicMessages,
+    ),
+    (&["model", "*", "converse"], Format::AnthropicMessages),
+    (
+        &["model", "*", "converse-stream"],
+        Format::AnthropicMessages,
+    ),
+];
+
+/// Methods of Google's APIs that make a model answer: what stands behind the last `:`.
+const VERBS: &[&str] = &[
+    "generatecontent",
+    "streamgeneratecontent",
+    "counttokens",
+    "embedcontent",
+    "batchembedcontents",
+    "rawpredict",
+    "streamrawpredict",
+];
+
+/// Names before a path without a version that leave no doubt.
+const VENDORS: &[&str] = &["openai", "anthropic", "codex"];
+
+/// Beginnings of the ids of what an API keeps; below them stand no prompts.
+const IDS: &[&str] = &["chatcmpl-", "chatcmpl_", "resp_", "resp-", "msgbatch_"];
+
+impl<'p> ApiPath<'p> {
+    /// Normalises and recognises `path`, its query included or not.
+    pub fn read(path: &'p str) -> ApiPath<'p> {
+        let plain = path.split(['?', '#']).next().unwrap_or(path);
+        // Nearly every request: nothing to look at more closely.
+        if let Some(row) = CALLS.iter().find(|row| row.own == plain) {
+            return ApiPath {
+                text: Cow::Borrowed(plain),
+                target: row.target(None, true),
+                mount: String::new(),
+                own: row.own,
+            };
+        }
+        let text = normalise(plain);
+        let lower = text.to_ascii_lowercase();
+        let (whole, folded) = (segments(&text), segments(&lower));
+        let (target, kept, own) = recognise(&whole, &folded);
+        ApiPath {
+            mount: join(whole.get(..kept).unwrap_or_default()),
+            own,
+            target,
+            text: Cow::Owned(text),
+        }
+    }
+
+    /// The API's own path, whatever is mounted before it: `/v1/chat/completions`; empty where the path names none.
+    pub const fn own(&self) -> &'static str {
+        self.own
+    }
+
+    /// The path, with the query of `sent`, that a backend is to get in the place of `sent`; `None` where that is `sent`.
+    ///
+    /// A mount stays: the operator's routes may take it off. A path that names a deployment becomes the API's own, since
+    /// the deployment is another one now; Azure's `api-version` goes with it.
+    pub fn to_send(&self, sent: &str) -> Option<String> {
+        let Target::Call {
+            deployment,
+            is_certain,
+            ..
+        } = &self.target
+        else {
+            return None;
+        };
+        if self.mount.is_empty() && sent.starts_with(self.own) && deployment.is_none() {
+            let rest = sent.get(self.own.len()..).unwrap_or_default();
+            if rest.is_empty() || rest.starts_with('?') {
+                return None;
+            }
+        }
+        let mut path = if *is_certain {
+            encode(&[self.mount.as_str(), self.own].concat())
+        } else {
+            encode(&self.text)
+        };
+        let cut = sent.split('#').next().unwrap_or(sent);
+        if let Some((_, query)) = cut.split_once('?') {
+            let of_azure = |pair: &&str| deployment.is_some() && pair.starts_with("api-version=");
+            let kept: Vec<&str> = query.split('&').filter(|pair| !of_azure(pair)).collect();
+            if !kept.is_empty() {
+                path.push('?');
+                path.push_str(&kept.join("&"));
+            }
+        }
+        (path != sent).then_some(path)
+    }
+}
+
+impl Row {
+    const fn target(&self, deployment: Option<String>, is_certain: bool) -> Target {
+        Target::Call {
+            format: self.format,
+            call: self.call,
+            deployment,
+            is_certain,
+        }
+    }
+}
+
+/// What the segments name, how many of them stand before the API's own path, and that path.
+fn recognise(whole: &[&str], folded: &[&str]) -> (Target, usize, &'static str) {
+    for row in CALLS {
+        let Some(before) = folded.strip_suffix(row.tail) else {
+            continue;
+        };
+        let named = find_deployment(whole.get(..before.len()).unwrap_or_default(), before);
+        let (mounted, deployment) = match named {
+            Some((mounted, name)) => (mounted, Some(name)),
+            None => (without_version(before), None),
+        };
+        let is_certain =
+            deployment.is_some() || mounted < before.len() || is_certain(before, row.format);
+        return (row.target(deployment, is_certain), mounted, row.own);
+    }
+    let target = models(whole, folded)
+        .unwrap_or_else(|| near_miss(folded).map_or(Target::Other, Target::NearMiss));
+    (target, 0, "")
+}
+
+/// How many segments stand before the version; all where there is none.
+fn without_version(before: &[&str]) -> usize {
+    match before {
+        [mounted @ .., "v1"] => mounted.len(),
+        _ => before.len(),
+    }
+}
+
+/// Whether a call of `format` behind `before`, which has no version, can only be an LLM API's.
+fn is_certain(before: &[&str], format: Format) -> bool {
+    let last = before.last();
+    format == Format::OpenAiChat || last.is_none_or(|last| VENDORS.contains(last))
+}
+
+/// The deployment that stands at the end of `before`, and how many segments stand before all that names it. A name may hold
+/// slashes.
+fn find_deployment(whole: &[&str], before: &[&str]) -> Option<(usize, String)> {
+    let is_one = |segment: &&str| matches!(*segment, "deployments" | "engines");
+    let at = before.iter().rposition(is_one)?;
+    let end = without_version(before);
+    let name = whole.get(at + 1..end).filter(|name| !name.is_empty())?;
+    let mounted = match before.get(..at)? {
+        [mounted @ .., "openai", "v1"] | [mounted @ .., "openai" | "v1"] => mounted.len(),
+        mounted => mounted.len(),
+    };
+    Some((mounted, name.join("/")))
+}
+
+/// The list of models, one of them, or the dry run.
+fn models(whole: &[&str], folded: &[&str]) -> Option<Target> {
+    let is_base = |before: &[&str]| {
+        let versioned = without_version(before) < before.len();
+        versioned || before.is_empty() || before == ["openai"]
+    };
+    if let [before @ .., "route"] = folded
+        && before == ["v1"]
+    {
+        return Some(Target::Route);
+    }
+    let at = folded.iter().position(|segment| *segment == "models")?;
+    if !is_base(folded.get(..at)?) {
+        return None;
+    }
+    let name = whole.get(at + 1..)?;
+    // `models/NAME:generateContent` is a call.
+    let calls = folded.last().is_some_and(|last| has_verb(last));
+    match name {
+        [] => Some(Target::Models),
+        _ if calls => None,
+        _ => Some(Target::Model(name.join("/"))),
+    }
+}
+
+fn has_verb(segment: &str) -> bool {
+    let verb = segment.rsplit_once(':').map(|(_, verb)| verb);
+    verb.is_some_and(|verb| VERBS.contains(&verb))
+}
+
+/// The API that a path nearly names.
+fn near_miss(folded: &[&str]) -> Option<Format> {
+    if folded.last().is_some_and(|last| has_verb(last)) {
+        return Some(Format::OpenAiChat);
+    }
+    let behind = folded.get(version_end(folded)..).unwrap_or_default();
+    let fits = |pattern: &[&str], path: &[&str]| {
+        let mut pairs = pattern.iter().zip(path);
+        pattern.len() == path.len() && pairs.all(|(wanted, one)| *wanted == "*" || wanted == one)
+    };
+    let mut undecided = UNDECIDED.iter();
+    if let Some((_, format)) =
+        undecided.find(|(pattern, _)| fits(pattern, folded) || fits(pattern, behind))
+    {
+        return Some(*format);
+    }
+    below(folded).or_else(|| misspelt(folded))
+}
+
+/// Where a path goes on behind the last version, such as `v1` or `v1beta`; 0 where there is none.
+fn version_end(folded: &[&str]) -> usize {
+    let is_version = |segment: &&str| {
+        let digits = segment.strip_prefix('v').unwrap_or_default();
+        digits.starts_with(|letter: char| letter.is_ascii_digit()) && digits.len() <= 8
+    };
+    folded.iter().rposition(is_version).map_or(0, |at| at + 1)
+}
+
+/// The API below one of whose calls a path stands, what an API keeps under an id left out.
+fn below(folded: &[&str]) -> Option<Format> {
+    for row in CALLS {
+        for at in 0..folded.len().saturating_sub(row.tail.len()) {
+            let before = folded.get(..at).unwrap_or_default();
+            let rest = folded.get(at..).unwrap_or_default();
+            let Some([next, ..]) = rest.strip_prefix(row.tail) else {
+                continue;
+            };
+            let is_mounted =
+                without_version(before) < before.len() || is_certain(before, row.format);
+            if is_mounted || find_deployment(before, before).is_some() {
+                let is_kept = IDS.iter().any(|id| next.starts_with(id));
+                return (!is_kept).then_some(row.format);
+            }
+        }
+    }
+    None
+}
+
+/// The API one of whose calls is meant: at most two letters differ, or how the words are joined.
+fn misspelt(folded: &[&str]) -> Option<Format> {
+    const MOST: usize = 2;
+    const LONGEST: usize = 40;
+    let deployment = folded.iter().rposition(|one| *one == "deployments");
+    let vendor = folded.iter().rposition(|one| VENDORS.contains(one));
+    let ends = [
+        version_end(folded),
+        deployment.map_or(0, |at| at + 2),
+        vendor.map_or(0, |at| at + 1),
+    ];
+    let end = ends.into_iter().max().unwrap_or_default();
+    let behind = folded.get(end..).unwrap_or_default();
+    // A single word at the root is anybody's.
+    if end == 0 && behind.len() < 2 {
+        return None;
+    }
+    let written: String = behind.join("/");
+    if written.len() < 6 || written.len() > LONGEST {
+        return None;
+    }
+    let is_meant = |row: &&Row| {
+        let wanted = row.tail.join("/");
+        distance(written.as_bytes(), wanted.as_bytes()) <= MOST
+    };
+    CALLS.iter().find(is_meant).map(|row| row.format)
+}
+
+/// Levenshtein's distance, in bytes.
+fn distance(left: &[u8], right: &[u8]) -> usize {
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for (row, here) in left.iter().enumerate() {
+        let mut now = vec![row + 1];
+        for ((there, diagonal), above) in right.iter().zip(&last).zip(last.iter().skip(1)) {
+            let before = now.last().copied().unwrap_or_default();
+            let cost = (diagonal + usize::from(here != there))
+                .min(above + 1)
+                .min(before + 1);
+            now.push(cost);
+        }
+        last = now;
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    path.split('/').filter(|one| !one.is_empty()).collect()
+}
+
+fn join(segments: &[&str]) -> String {
+    segments.iter().flat_map(|one| ["/", *one]).collect()
+}
+
+/// The path without its query: decoded, `\` taken for `/`, parameters, empty and dot segments and a `/` at the end gone.
+pub fn normalise(path: &str) -> String {
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let decoded = decode(path);
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in decoded.split(['/', '\\']) {
+        let segment = segment.split(';').next().unwrap_or(segment);
+        let segment =
+            segment.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => kept.push(segment),
+        }
+    }
+    if kept.is_empty() {
+        return "/".to_owned();
+    }
+    join(&kept)
+}
+
+/// Percent-decodes until nothing changes, at most three times: which of the servers behind us decodes how often is unknown.
+fn decode(path: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(path);
+    for _ in 0..3 {
+        match decode_once(&text) {
+            Some(decoded) => text = Cow::Owned(decoded),
+            None => break,
+        }
+    }
+    text
+}
+
+/// `None` where nothing is encoded. What is no UTF-8 becomes U+FFFD.
+fn decode_once(path: &str) -> Option<String> {
+    let mut rest = path.as_bytes();
+    let mut decoded = Vec::new();
+    let mut found = false;
+    while let [first, behind @ ..] = rest {
+        let digit = |at: usize| {
+            let byte = behind.get(at).copied()?;
+            char::from(byte).to_digit(16)
+        };
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                rest = behind.get(2..).unwrap_or_default();
+                found = true;
+            }
+            _ => {
+                decoded.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    found.then(|| String::from_utf8_lossy(&decoded).into_owned())
+}
+
+/// A path as it may be sent: whatever RFC 3986 does not allow in one is encoded.
+fn encode(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        let is_plain = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte);
+        if is_plain {
+            encoded.push(char::from(byte));
+        } else {
+            const DIGITS: [char; 16] = [
+                '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+            ];
+            let digit = |bits: u8| DIGITS.get(usize::from(bits)).copied().unwrap_or('0');
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

@@ -1,0 +1,328 @@
+//! State in a body that only its maker can read: signed thinking, encrypted reasoning, ids of what a provider stores.
+//!
+//! | API | state | may be taken out |
+//! |---|---|---|
+//! | Anthropic messages | `thinking` and `redacted_thinking` blocks | yes, but in a round of tool calls with `thinking.type: enabled`, and where nothing else stands in the message |
+//! | | other blocks with encrypted content (web search, code execution, compaction), `container` | no |
+//! | OpenAI responses | `reasoning` items with an id or `encrypted_content` | yes, and with them the ids of other items |
+//! | | `previous_response_id`, `conversation`, `prompt`, `item_reference`, compaction and any other item with `encrypted_content` | no |
+//! | OpenAI chat | `thought_signature` (Gemini), `reasoning_details` (OpenRouter), `thinking_blocks` (LiteLLM) | yes |
+//! | | `audio` of an earlier answer | no |
+//! | all | files by `file_id` | no |
+//!
+//! Nothing is decoded or verified here. Who made it is for others to say; what is found carries a mark, the same for the same
+//! state wherever it is met, in a request or in the answer that brought it.
+
+mod find;
+
+use std::ops::Range;
+
+use super::json::{Cursor, Kind, Stop};
+use super::rewrite::Splice;
+use crate::api::request::Format;
+
+/// How many bytes at the end of a value make its mark. The ends of signatures and ciphertexts differ where their starts
+/// (format, key, model) do not.
+const MARKED: usize = 64;
+
+/// What Google documents in the place of a signature that is not its own.
+const UNSIGNED: &str = "\"skip_thought_signature_validator\"";
+
+/// What a request carries of its makers' state, in the order of the body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProviderState {
+    /// Each piece of it.
+    pub items: Vec<StateItem>,
+    /// What goes with the first piece that is taken out: ids that lead to it.
+    companions: Vec<Cut>,
+}
+
+/// A piece of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateItem {
+    /// What it is, as error texts name it.
+    pub what: &'static str,
+    /// Tells it from other state; `None` where it has nothing that tells.
+    pub mark: Option<u64>,
+    /// How it is taken out; `None` where the conversation would be broken or lost without it.
+    cut: Option<Cut>,
+}
+
+/// What is taken out of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// An item of a list: these bytes.
+    Item(Range<usize>),
+    /// A member of an object, by its value.
+    Member(Range<usize>),
+    /// The same; a provider that insists on a signature gets its own stand-in in the place of `signature`.
+    Signed {
+        member: Range<usize>,
+        signature: Range<usize>,
+    },
+}
+
+impl StateItem {
+    pub(super) fn new(what: &'static str, mark: Option<u64>, cut: Option<Cut>) -> StateItem {
+        StateItem { what, mark, cut }
+    }
+
+    /// Whether the conversation cannot go on without it.
+    pub fn is_fixed(&self) -> bool {
+        self.cut.is_none()
+    }
+}
+
+impl ProviderState {
+    /// The state in a body of `format`.
+    pub fn find(format: Format, text: &str) -> ProviderState {
+        let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        find::find(format, text, start)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn add(&mut self, what: &'static str, mark: Option<u64>, cut: Option<Cut>) {
+        self.items.push(StateItem::new(what, mark, cut));
+    }
+
+    /// Takes the state of a message over; where `alone`, nothing else stands in the message, so it has to stay.
+    pub(super) fn take(&mut self, items: Vec<StateItem>, alone: bool) {
+        let first = self.items.len();
+        self.items.extend(items);
+        if alone {
+            self.fix_from(first);
+        }
+    }
+
+    pub(super) fn accompany(&mut self, cut: Cut) {
+        self.companions.push(cut);
+    }
+
+    /// What stands from the item `first` on cannot be taken out.
+    pub(super) fn fix_from(&mut self, first: usize) {
+        for item in self.items.iter_mut().skip(first) {
+            item.cut = None;
+        }
+    }
+
+    /// Whether a list of so many items would be left empty.
+    pub(super) fn is_all_of(&self, count: usize) -> bool {
+        let cuts = self.items.iter().filter(|item| !item.is_fixed()).count();
+        count > 0 && cuts >= count
+    }
+
+    /// The edits that take the items out of `body` that `foreign` names by their index; the spans in order and apart from each
+    /// other. With `stands_in` the body goes to a provider that insists on signatures.
+    pub fn cuts(
+        &self,
+        body: &[u8],
+        foreign: impl Fn(usize) -> bool,
+        stands_in: bool,
+    ) -> Vec<Splice> {
+        let mut edits: Vec<Splice> = Vec::new();
+        let mut gone: Vec<Range<usize>> = Vec::new();
+        let named = self.items.iter().enumerate();
+        let cuts = named.filter(|(index, _)| foreign(*index));
+        let mut cuts: Vec<&Cut> = cuts.filter_map(|(_, item)| item.cut.as_ref()).collect();
+        if !cuts.is_empty() {
+            cuts.extend(&self.companions);
+        }
+        for cut in cuts {
+            match cut {
+                Cut::Item(span) => gone.push(span.clone()),
+                Cut::Signed { signature, .. } if stands_in => {
+                    edits.push(Splice {
+                        span: signature.clone(),
+                        with: UNSIGNED.into(),
+                    });
+                }
+                Cut::Member(value) | Cut::Signed { member: value, .. } => {
+                    gone.extend(member(body, value));
+                }
+            }
+        }
+        gone.sort_by_key(|span| span.start);
+        let with = Vec::new;
+        let gone = without(body, &gone).into_iter();
+        edits.extend(gone.map(|span| Splice { span, with: with() }));
+        edits.sort_by_key(|one| one.span.start);
+        edits
+    }
+}
+
+/// Whether a white-space byte of JSON.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
+}
+
+/// The member whose value stands at `value`, from its key on.
+fn member(body: &[u8], value: &Range<usize>) -> Option<Range<usize>> {
+    let before = body.get(..value.start)?.trim_ascii_end();
+    let key = before.strip_suffix(b":")?.trim_ascii_end();
+    let inside = key.strip_suffix(b"\"")?;
+    // None of the keys that are cut has a quote in it, so the one before it opens it.
+    let start = inside.iter().rposition(|byte| *byte == b'"')?;
+    Some(start..value.end)
+}
+
+/// The spans, which are in order, with the commas that go with them: what is left is JSON. Neighbours go together.
+fn without(body: &[u8], spans: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for span in spans {
+        let joins = runs.last().is_some_and(|last| {
+            let between = body.get(last.end..span.start).unwrap_or_default();
+            between.trim_ascii() == b","
+        });
+        match runs.last_mut() {
+            Some(last) if joins || span.start < last.end => last.end = last.end.max(span.end),
+            _ => runs.push(span.clone()),
+        }
+    }
+    for run in &mut runs {
+        let spaces = |bytes: &[u8]| bytes.iter().take_while(|byte| is_space(**byte)).count();
+        let after = body.get(run.end..).unwrap_or_default();
+        let behind = run.end + spaces(after);
+        if body.get(behind) == Some(&b',') {
+            run.end = behind + 1;
+            continue;
+        }
+        let before = body.get(..run.start).unwrap_or_default().trim_ascii_end();
+        if before.last() == Some(&b',') {
+            run.start = before.len() - 1;
+        }
+    }
+    runs
+}
+
+/// The mark of a value that ends with `text`: of its last letters and digits, which no escape changes.
+pub fn mark_of(text: &str) -> u64 {
+    let bytes = text.bytes().rev();
+    let letters = bytes.filter(u8::is_ascii_alphanumeric).take(MARKED);
+    mark(letters)
+}
+
+/// The mark of letters and digits, of which the last comes first.
+fn mark(letters: impl Iterator<Item = u8>) -> u64 {
+    // FNV-1a, 64 bits.
+    letters.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The end of a value that comes in pieces, as it is needed for its mark.
+#[derive(Debug, Clone)]
+pub(crate) struct Tail {
+    letters: [u8; MARKED],
+    /// How many came; where the next one goes, modulo [`MARKED`].
+    count: usize,
+}
+
+impl Default for Tail {
+    fn default() -> Tail {
+        Tail {
+            letters: [0; MARKED],
+            count: 0,
+        }
+    }
+}
+
+impl Tail {
+    /// Takes more of the value.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        // Of a long piece only the end counts.
+        let letters = bytes.iter().enumerate().rev();
+        let letters = letters.filter(|(_, byte)| byte.is_ascii_alphanumeric());
+        let first = letters.take(MARKED).last().map_or(0, |(index, _)| index);
+        let end = bytes.get(first..).unwrap_or_default();
+        for byte in end.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+            if let Some(slot) = self.letters.get_mut(self.count % MARKED) {
+                *slot = *byte;
+            }
+            self.count += 1;
+        }
+    }
+
+    /// The mark of what came so far; `None` where nothing did.
+    pub(crate) fn mark(&self) -> Option<u64> {
+        let known = self.count.min(MARKED);
+        let last = (1..=known).filter_map(|back| {
+            let place = (self.count - back) % MARKED;
+            self.letters.get(place).copied()
+        });
+        (self.count > 0).then(|| mark(last))
+    }
+}
+
+/// A value that may be sealed: read for its mark.
+#[derive(Debug, Default)]
+pub(super) struct Seal {
+    pub(super) mark: Option<u64>,
+}
+
+impl Seal {
+    /// Reads the value that stands here; only a string that is not empty seals anything.
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.kind()? != Kind::String {
+            return cursor.skip_value();
+        }
+        let text = cursor.string()?;
+        if !text.is_empty() {
+            self.mark = Some(mark_of(&text));
+        }
+        Ok(())
+    }
+
+    /// Reads the id that stands here, or an object that has one.
+    pub(super) fn read_id(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        match cursor.kind()? {
+            Kind::Object => self.search(cursor, &["id"]),
+            _ => self.read(cursor),
+        }
+    }
+
+    /// Steps over the value that stands here and looks for the last string under one of `keys` in it, at any depth.
+    pub(super) fn search(&mut self, cursor: &mut Cursor<'_>, keys: &[&str]) -> Result<(), Stop> {
+        if let Some((mark, _)) = search(cursor, keys)?.pop() {
+            self.mark = Some(mark);
+        }
+        Ok(())
+    }
+}
+
+/// Steps over the value that stands here and gives the mark and the place of each string in it that stands under one of
+/// `keys`, at any depth, and is not empty.
+pub(super) fn search(
+    cursor: &mut Cursor<'_>,
+    keys: &[&str],
+) -> Result<Vec<(u64, Range<usize>)>, Stop> {
+    cursor.peek()?;
+    let start = cursor.offset();
+    cursor.skip_value()?;
+    let span = cursor.since(start);
+    let mut found = Vec::new();
+    for key in keys {
+        // In JSON a quote inside a string is escaped: this is a key, or a string that no colon follows.
+        let quoted = ["\"", key, "\""].concat();
+        for (at, _) in span.match_indices(&quoted) {
+            let mut value = cursor.again_at(start + at + quoted.len());
+            if value.colon().is_err() || value.kind()? != Kind::String {
+                continue;
+            }
+            let begin = value.offset();
+            let text = value.string()?;
+            if !text.is_empty() {
+                found.push((mark_of(&text), begin..value.offset()));
+            }
+        }
+    }
+    found.sort_by_key(|(_, place)| place.start);
+    Ok(found)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
+mod tests;

@@ -1,0 +1,391 @@
+//! What the readers of all APIs share: values read leniently, lists and objects walked entry by entry, and the fields that
+//! mean the same in every API.
+//!
+//! No value of a field is an error. What is clear counts (`"256"` and `256.0` are 256), anything else counts as absent, and
+//! the backend judges it. Of a field that comes twice, in whatever case, every value counts: what a server could read of
+//! them is judged together. No API is known here by name.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::names::{folded, is_folded, is_setting};
+use super::{Message, Request, Role, UsageSlot};
+use crate::api::json::{Cursor, Kind, Stop};
+
+/// Reads the value of one key, or steps over it.
+pub(super) type Field<'f, 'a> = &'f mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), Stop>;
+
+/// The same of a key as it is written, decoded.
+type WrittenField<'f, 'a> = &'f mut dyn FnMut(&Cow<'a, str>, &mut Cursor<'a>) -> Result<(), Stop>;
+
+/// A list of which only the size counts.
+#[derive(Default)]
+pub(super) struct List {
+    pub(super) items: u32,
+    pub(super) bytes: usize,
+}
+
+/// The fields that mean the same in every API.
+#[derive(Default)]
+pub(super) struct Envelope<'a> {
+    /// What a server reads that knows case.
+    model: Option<Cow<'a, str>>,
+    /// What one reads that does not.
+    folded_model: Option<Cow<'a, str>>,
+    /// Other names that one of the two could read.
+    other_models: Vec<Cow<'a, str>>,
+    has_model: bool,
+    model_spans: Vec<Range<usize>>,
+    model_values: Vec<&'a str>,
+    stream: Option<bool>,
+    include_usage: Option<bool>,
+    usage_slot: Option<UsageSlot>,
+    users: Vec<Cow<'a, str>>,
+    metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Texts of fields that no API has.
+    texts: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the value of `key`, or steps over it if the key is none of these.
+    pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        match key {
+            "model" => {
+                let named = self.model(cursor)?;
+                self.has_model = true;
+                let before = named.and_then(|name| self.model.replace(name));
+                self.other_models.extend(before);
+            }
+            "stream" => self.stream = flag(cursor)?.or(self.stream),
+            "stream_options" => return self.stream_options(cursor),
+            // `user` stands before the newer name, wherever they come.
+            "user" => {
+                if let Some(user) = text(cursor)? {
+                    self.users.insert(0, user);
+                }
+            }
+            "safety_identifier" => self.users.extend(text(cursor)?),
+            "metadata" => return self.metadata(cursor),
+            _ if is_folded(key, "model") => self.folded_model(cursor)?,
+            _ if is_setting(key) => cursor.skip_value()?,
+            _ => return cursor.texts(&mut self.texts),
+        }
+        Ok(())
+    }
+
+    /// A name that is cut off is none: it would ask for another model. A value that is no name is none either, and is
+    /// replaced like one: what is decided is what must be asked for.
+    fn model(&mut self, cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, Stop> {
+        let kind = cursor.kind()?;
+        let start = cursor.offset();
+        let named = match kind {
+            Kind::String => Some(cursor.string()?),
+            _ => cursor.skip_value().map(|()| None)?,
+        };
+        self.model_spans.push(start..cursor.offset());
+        self.model_values.push(cursor.since(start));
+        Ok(named)
+    }
+
+    /// The same of a `Model`, which is the model for servers that ignore case, and for others nothing.
+    fn folded_model(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        let named = self.model(cursor)?;
+        let before = named.and_then(|name| self.folded_model.replace(name));
+        self.other_models.extend(before);
+        Ok(())
+    }
+
+    fn stream_options(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        let kind = cursor.kind()?;
+        let start = cursor.offset();
+        self.include_usage = None;
+        if kind != Kind::Object {
+            cursor.skip_value()?;
+            self.usage_slot = Some(match kind {
+                Kind::Null => UsageSlot::NoOptions(start..cursor.offset()),
+                _ => UsageSlot::Unknown,
+            });
+            return Ok(());
+        }
+        let (mut said, mut value, mut keys) = (None, None, 0);
+        let end = object(cursor, &mut |key, cursor| {
+            keys += 1;
+            if key != "include_usage" {
+                return cursor.skip_value();
+            }
+            cursor.peek()?;
+            let start = cursor.offset();
+            said = flag(cursor)?;
+            value = Some(start..cursor.offset());
+            Ok(())
+        });
+        self.include_usage = said;
+        self.usage_slot = Some(match value {
+            Some(value) => UsageSlot::Value(value),
+            None => UsageSlot::Inside {
+                at: start + 1,
+                is_empty: keys == 0,
+            },
+        });
+        end
+    }
+
+    fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        if cursor.kind()? != Kind::Object {
+            return cursor.skip_value();
+        }
+        let metadata = &mut self.metadata;
+        entries_of_object(cursor, &mut |key, cursor| {
+            if let Some(value) = text(cursor)? {
+                metadata.push((key.clone(), value));
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes the end user from the metadata's `key`, where Anthropic has it, before any other.
+    pub(super) fn name_user(&mut self, key: &str) {
+        let named = self.metadata.iter().filter(|(name, _)| name == key);
+        for (_, user) in named {
+            self.users.insert(0, user.clone());
+        }
+    }
+
+    /// Writes what was read into `request`, and that it was seen to its end, or not.
+    pub(super) fn finish(mut self, request: &mut Request<'a>, complete: bool) {
+        request.model = match (self.model, self.folded_model) {
+            (Some(model), folded) => {
+                self.other_models.extend(folded);
+                Some(model)
+            }
+            (None, folded) => folded,
+        };
+        let model = request.model.as_deref();
+        self.other_models.retain(|other| Some(&**other) != model);
+        request.other_models = self.other_models;
+        request.has_model = self.has_model;
+        request.model_spans = self.model_spans;
+        request.model_values = self.model_values;
+        request.stream = self.stream.unwrap_or(false);
+        request.include_usage = self.include_usage.unwrap_or(false);
+        request.usage_slot = self.usage_slot;
+        let mut users = self.users.into_iter();
+        request.user = users.next();
+        request.other_users = users.collect();
+        request.metadata = self.metadata;
+        if !self.texts.is_empty() {
+            request.asides.push(Message {
+                role: Role::User,
+                texts: self.texts,
+            });
+        }
+        request.complete = complete;
+    }
+}
+
+/// Reads the document that starts at the cursor, key by key, and says whether it was seen to its end: with `complete`
+/// false that may be missing.
+pub(super) fn document<'a>(
+    cursor: &mut Cursor<'a>,
+    complete: bool,
+    field: Field<'_, 'a>,
+) -> Result<bool, Stop> {
+    match read_document(cursor, field) {
+        Ok(()) => Ok(true),
+        Err(Stop::Cut) if !complete => Ok(false),
+        Err(stop) => Err(stop),
+    }
+}
+
+fn read_document<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<(), Stop> {
+    let found = cursor.kind()?;
+    if found != Kind::Object {
+        let offset = cursor.offset();
+        return Err(Stop::NotAnObject { offset, found });
+    }
+    object(cursor, field)?;
+    cursor.end()
+}
+
+/// Reads the object that stands here, key by key, each by the name that a server could take it for.
+pub(super) fn object<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<(), Stop> {
+    entries_of_object(cursor, &mut |key, cursor| {
+        field(folded(key).unwrap_or(key), cursor)
+    })
+}
+
+/// The same, each key as it is written.
+fn entries_of_object<'a>(cursor: &mut Cursor<'a>, field: WrittenField<'_, 'a>) -> Result<(), Stop> {
+    cursor.enter()?;
+    let mut first = true;
+    while let Some(key) = cursor.next_key(&mut first)? {
+        field(&key, cursor)?;
+    }
+    Ok(())
+}
+
+/// Reads the object that may stand here; another value is stepped over.
+pub(super) fn object_or_nothing<'a>(
+    cursor: &mut Cursor<'a>,
+    field: Field<'_, 'a>,
+) -> Result<(), Stop> {
+    match cursor.kind()? {
+        Kind::Object => object(cursor, field),
+        _ => cursor.skip_value(),
+    }
+}
+
+/// Reads the list that stands here, entry by entry.
+pub(super) fn entries<'a>(
+    cursor: &mut Cursor<'a>,
+    entry: &mut dyn FnMut(&mut Cursor<'a>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    cursor.enter()?;
+    let mut first = true;
+    while cursor.next_item(&mut first)? {
+        entry(cursor)?;
+    }
+    Ok(())
+}
+
+/// Reads a short text: a string, or a number as it is written; any other value is none.
+pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, Stop> {
+    match cursor.kind()? {
+        Kind::String => cursor.string().map(Some),
+        Kind::Number => cursor.number().map(|number| Some(Cow::Borrowed(number))),
+        _ => cursor.skip_value().map(|()| None),
+    }
+}
+
+/// Reads a boolean, or what servers take for one: 1 and 0, and the words of both.
+pub(super) fn flag(cursor: &mut Cursor<'_>) -> Result<Option<bool>, Stop> {
+    if cursor.kind()? == Kind::Bool {
+        return cursor.boolean().map(Some);
+    }
+    let written = text(cursor)?.unwrap_or_default();
+    let is_one_of = |words: &[&str]| words.iter().any(|word| written.eq_ignore_ascii_case(word));
+    Ok(if is_one_of(&["true", "1", "1.0", "yes", "on", "t", "y"]) {
+        Some(true)
+    } else if is_one_of(&["false", "0", "0.0", "no", "off", "f", "n"]) {
+        Some(false)
+    } else {
+        None
+    })
+}
+
+/// Reads a number into `most`, of several the largest. A negative one means "no limit", as it does to llama.cpp; one that is
+/// too large is `u32::MAX`; a fraction is rounded up.
+pub(super) fn count(cursor: &mut Cursor<'_>, most: &mut Option<u32>) -> Result<(), Stop> {
+    let written = text(cursor)?;
+    let number = written.as_deref().and_then(value_of);
+    *most = (*most).max(number);
+    Ok(())
+}
+
+/// The value of a number as it is written, in a string or not.
+fn value_of(written: &str) -> Option<u32> {
+    let written = written.trim_ascii();
+    if written.is_empty() {
+        return None;
+    }
+    if written.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(written.parse().unwrap_or(u32::MAX));
+    }
+    // Rust reads `inf` and `nan` as well.
+    let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    let number: f64 = written
+        .bytes()
+        .all(is_number)
+        .then(|| written.parse().ok())??;
+    // A float too large for u32 saturates.
+    (number >= 0.0 && !written.starts_with('-')).then_some(number.ceil() as u32)
+}
+
+/// Counts the entries of a list and its bytes, up to the cut if it is cut off. An object is one entry; anything else, and
+/// what is empty, counts nothing.
+pub(super) fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
+    let (mut items, mut bytes) = (0_u32, 0);
+    let kind = cursor.kind()?;
+    let end = measured(cursor, &mut bytes, |cursor| match kind {
+        Kind::Array => entries(cursor, &mut |cursor| {
+            items = items.saturating_add(1);
+            cursor.skip_value()
+        }),
+        Kind::Object => object(cursor, &mut |_, cursor| {
+            items = 1;
+            cursor.skip_value()
+        }),
+        _ => cursor.skip_value(),
+    });
+    if items > 0 {
+        list.items = list.items.saturating_add(items);
+        list.bytes += bytes;
+    }
+    end
+}
+
+/// Steps over a value and adds its bytes to `bytes`, up to the cut if it is cut off; `null` counts nothing.
+pub(super) fn count_bytes(cursor: &mut Cursor<'_>, bytes: &mut usize) -> Result<(), Stop> {
+    if cursor.null()? {
+        return Ok(());
+    }
+    measured(cursor, bytes, Cursor::skip_value)
+}
+
+/// Reads with `read` and keeps the value as it stands in the body, up to the cut if it is cut off.
+pub(super) fn kept<'a>(
+    cursor: &mut Cursor<'a>,
+    values: &mut Vec<&'a str>,
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    cursor.peek()?;
+    let start = cursor.offset();
+    let end = read(cursor);
+    values.push(cursor.since(start));
+    end
+}
+
+/// Reads with `read` and adds to `bytes` how far that came, also if it was cut off.
+fn measured<'a>(
+    cursor: &mut Cursor<'a>,
+    bytes: &mut usize,
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    cursor.peek()?;
+    let start = cursor.offset();
+    let end = read(cursor);
+    *bytes += cursor.offset() - start;
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value_of;
+
+    #[test]
+    fn numbers_count_by_their_value() {
+        for (written, value) in [
+            ("256", Some(256)),
+            (" 256\n", Some(256)),
+            ("4096.0", Some(4096)),
+            ("1e3", Some(1000)),
+            ("1.5", Some(2)),
+            ("+7", Some(7)),
+            ("0", Some(0)),
+            ("-1", None),
+            ("-0.0", None),
+            ("99999999999999999999", Some(u32::MAX)),
+            ("1e300", Some(u32::MAX)),
+            ("1e999", Some(u32::MAX)),
+            ("", None),
+            ("inf", None),
+            ("NaN", None),
+            ("1k", None),
+            ("0x10", None),
+            ("1e", None),
+            ("--1", None),
+        ] {
+            assert_eq!(value_of(written), value, "{written}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Reads a body of OpenAI's `POST /v1/chat/completions`.
+//!
+//! Refuses only what is no JSON object. Everything else (unknown fields, roles and part types, values of other types,
+//! numbers out of range, no messages at all) is the backend's to judge and passes.
+
+use super::content::Conversation;
+use super::fields::{
+    Envelope, List, count, count_bytes, document, entries, kept, list, object, text,
+};
+use super::{Format, Request, bounds, messages};
+use crate::api::Capabilities;
+use crate::api::json::{Cursor, Kind, Stop};
+
+/// What the fields said.
+#[derive(Default)]
+struct Chat<'a> {
+    envelope: Envelope<'a>,
+    conversation: Conversation<'a>,
+    tools: List,
+    functions: List,
+    response_format: ResponseFormat,
+    max_tokens: Option<u32>,
+    choices: Option<u32>,
+    reasons: bool,
+    speaks: bool,
+    /// What the answer will be like, documents to answer from.
+    raw_values: Vec<&'a str>,
+}
+
+/// What the answer must look like.
+#[derive(Default)]
+pub(super) struct ResponseFormat {
+    pub(super) needs: Capabilities,
+    pub(super) schema_bytes: usize,
+}
+
+/// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
+pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, Stop> {
+    let mut chat = Chat::default();
+    let mut cursor = Cursor::new(text, start);
+    let whole = document(&mut cursor, complete, &mut |key, cursor| {
+        chat.field(key, cursor)
+    })?;
+    Ok(chat.finish(whole))
+}
+
+impl<'a> Chat<'a> {
+    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        match key {
+            "messages" => messages::read(cursor, &mut self.conversation),
+            "tools" => list(cursor, &mut self.tools),
+            "functions" => list(cursor, &mut self.functions),
+            "response_format" => self.response_format.read(cursor, "json_schema"),
+            // A server knows the one, or the other, or both: the larger one is what it may write.
+            "max_tokens" | "max_completion_tokens" => count(cursor, &mut self.max_tokens),
+            "n" => count(cursor, &mut self.choices),
+            "reasoning_effort" => {
+                self.reasons |= asks_to_reason(cursor)?;
+                Ok(())
+            }
+            "modalities" => self.modalities(cursor),
+            "prediction" | "documents" => kept(cursor, &mut self.raw_values, Cursor::skip_value),
+            _ => self.envelope.field(key, cursor),
+        }
+    }
+
+    fn modalities(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+        let speaks = &mut self.speaks;
+        let mut one = |cursor: &mut Cursor<'a>| {
+            *speaks |= text(cursor)?.is_some_and(|name| name == "audio");
+            Ok(())
+        };
+        match cursor.kind()? {
+            Kind::Array => entries(cursor, &mut one),
+            _ => one(cursor),
+        }
+    }
+
+    fn finish(self, complete: bool) -> Request<'a> {
+        let mut conversation = self.conversation;
+        conversation.raw_values.extend(self.raw_values);
+        let mut request = Request::empty(Format::OpenAiChat);
+        let schema_bytes =
+            self.tools.bytes + self.functions.bytes + self.response_format.schema_bytes;
+        request.tools = self.tools.items.saturating_add(self.functions.items);
+        request.take(conversation, schema_bytes);
+        request.need(true, self.response_format.needs);
+        request.need(self.reasons, Capabilities::REASONING);
+        request.need(self.speaks, Capabilities::AUDIO);
+        request.max_tokens = self.max_tokens;
+        request.choices = bounds::answers(self.choices, None, 1);
+        self.envelope.finish(&mut request, complete);
+        request
+    }
+}
+
+/// Whether the effort that is asked for is any.
+pub(super) fn asks_to_reason(cursor: &mut Cursor<'_>) -> Result<bool, Stop> {
+    Ok(text(cursor)?.is_some_and(|effort| effort != "none"))
+}
+
+impl ResponseFormat {
+    /// Reads the object with a `type` and, under the key `schema`, the schema if there is one; or the type alone.
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, schema: &str) -> Result<(), Stop> {
+        if cursor.kind()? != Kind::Object {
+            let named = text(cursor)?;
+            self.need(named.as_deref().unwrap_or_default());
+            return Ok(());
+        }
+        object(cursor, &mut |key, cursor| match key {
+            "type" => {
+                let named = text(cursor)?;
+                self.need(named.as_deref().unwrap_or_default());
+                Ok(())
+            }
+            key if key == schema => count_bytes(cursor, &mut self.schema_bytes),
+            _ => cursor.skip_value(),
+        })
+    }
+
+    fn need(&mut self, named: &str) {
+        self.needs = self.needs.union(match named {
+            "json_object" => Capabilities::JSON_MODE,
+            "json_schema" => Capabilities::JSON_SCHEMA,
+            _ => Capabilities::NONE,
+        });
+    }
+}

@@ -1,0 +1,354 @@
+//! The small fields of a body that is too long to be read as a whole: its `model` may stand behind megabytes of messages.
+//!
+//! [`Scanner`] is fed the body piece by piece and keeps nothing of it but the fields of its top level that are short, and
+//! where they stand; what it keeps is bounded. [`Tail`] is a small document of these fields, which is read like any other
+//! body, so that there is one reading of every field. Grammar is not checked, beyond what it takes to find fields.
+
+use std::ops::Range;
+
+use super::answer_bounds::{self, WrittenBound};
+use super::names::is_folded;
+use super::{Format, InvalidRequest, Request, UsageSlot, parse};
+use crate::api::json::{Cursor, plain_end};
+
+/// The longest value that is kept.
+const LONGEST_VALUE: usize = 1024;
+
+/// The longest key that is kept: the longest that is looked for, every letter of it escaped.
+const LONGEST_KEY: usize = 256;
+
+/// The most bytes of fields that are kept, less those of `model`.
+const MOST_KEPT: usize = 16 * 1024;
+
+/// The most values of `model` that are kept; more are no request of anybody's.
+const MOST_MODELS: usize = 64;
+
+/// Looks through a body for the short fields of its top level.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    /// How many bytes were fed.
+    fed: usize,
+    /// How many objects and arrays are open.
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+    place: Place,
+    key: Kept,
+    value: Kept,
+    found: Tail,
+}
+
+/// Where in the top level the scanner stands.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the document.
+    #[default]
+    Start,
+    /// At a key, or before one.
+    Key,
+    /// Between a key and its value.
+    Colon,
+    /// At a value, or before it.
+    Value,
+    /// Behind the document, or in what is none.
+    End,
+}
+
+/// A key or a value while it is read.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Its first bytes, as many as are kept.
+    bytes: Vec<u8>,
+    /// Where it begins; `None` before it does.
+    start: Option<usize>,
+    /// Behind its last byte.
+    end: usize,
+}
+
+/// The short fields of a body's top level.
+#[derive(Debug)]
+pub struct Tail {
+    /// They, as a document; its end is still to come before the scanner is finished.
+    text: Vec<u8>,
+    places: Vec<Spot>,
+    /// How many of them are a `model`.
+    models: usize,
+    /// Whether the end of the document was seen.
+    pub is_complete: bool,
+}
+
+/// Where the value of a field stands.
+#[derive(Debug)]
+struct Spot {
+    /// In the tail's text.
+    at: usize,
+    /// In the body; a long one has a placeholder in the tail.
+    span: Range<usize>,
+}
+
+impl Default for Tail {
+    fn default() -> Tail {
+        Tail {
+            text: b"{".to_vec(),
+            places: Vec::new(),
+            models: 0,
+            is_complete: false,
+        }
+    }
+}
+
+impl Tail {
+    /// Reads the fields as a request of `format`, its places those of the body.
+    ///
+    /// # Errors
+    /// Where a field is not JSON, or `model` comes too often.
+    pub(super) fn read(&self, format: Format) -> Result<Request<'_>, InvalidRequest> {
+        if self.models > MOST_MODELS {
+            return Err(InvalidRequest::WrongShape {
+                at: "model".into(),
+                offset: self.places.last().map_or(0, |spot| spot.span.start),
+                problem: format!("comes more than {MOST_MODELS} times"),
+            });
+        }
+        let mut request = parse(format, &self.text, true).map_err(|error| self.in_body(error))?;
+        for span in &mut request.model_spans {
+            let spot = self.spot(span.start);
+            *span = spot.map_or(0..0, |spot| spot.span.clone());
+        }
+        let moved = |at: usize| {
+            let spot = self.spot(at)?;
+            Some(spot.span.start + (at - spot.at))
+        };
+        let moved_range = |range: &Range<usize>| Some(moved(range.start)?..moved(range.end)?);
+        request.usage_slot = match request.usage_slot.take() {
+            Some(UsageSlot::NoOptions(range)) => moved_range(&range).map(UsageSlot::NoOptions),
+            Some(UsageSlot::Value(range)) => moved_range(&range).map(UsageSlot::Value),
+            Some(UsageSlot::Inside { at, is_empty }) => {
+                moved(at).map(|at| UsageSlot::Inside { at, is_empty })
+            }
+            other => other,
+        };
+        Ok(request)
+    }
+
+    /// The numbers among them that bound an answer, where they stand in the body.
+    pub(super) fn answer_bounds(&self) -> Vec<WrittenBound> {
+        let mut bounds = answer_bounds::find(&self.text, 0);
+        bounds.retain_mut(|one| match self.spot(one.span.start) {
+            Some(spot) => {
+                one.span = spot.span.clone();
+                true
+            }
+            None => false,
+        });
+        bounds
+    }
+
+    /// The field whose value holds the byte `at` of the text.
+    fn spot(&self, at: usize) -> Option<&Spot> {
+        let behind = self.places.partition_point(|spot| spot.at <= at);
+        self.places.get(behind.checked_sub(1)?)
+    }
+
+    /// The same error, its place that in the body.
+    fn in_body(&self, error: InvalidRequest) -> InvalidRequest {
+        match error {
+            InvalidRequest::NotJson { offset, problem } => InvalidRequest::NotJson {
+                offset: self.spot(offset).map_or(0, |spot| spot.span.start),
+                problem,
+            },
+            other => other,
+        }
+    }
+}
+
+impl Kept {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.start = None;
+    }
+
+    /// Takes over bytes that stand at `at`; white space belongs to what it stands in, not behind.
+    fn add(&mut self, bytes: &[u8], at: usize, most: usize) {
+        let is_space = matches!(bytes, [b' ' | b'\n' | b'\t' | b'\r']);
+        if is_space && self.start.is_none() {
+            return;
+        }
+        self.start.get_or_insert(at);
+        if !is_space {
+            self.end = at + bytes.len();
+        }
+        let room = (most + 1).saturating_sub(self.bytes.len());
+        self.bytes
+            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+}
+
+impl Scanner {
+    /// How many bytes of the body were fed: where the next piece begins.
+    pub fn fed(&self) -> usize {
+        self.fed
+    }
+
+    /// Whether a `model` was seen, in whatever case.
+    pub fn names_model(&self) -> bool {
+        self.found.models > 0
+    }
+
+    /// Whether the document is over, so that nothing more of it can come.
+    pub fn is_done(&self) -> bool {
+        self.place == Place::End
+    }
+
+    /// Reads the next piece of the body.
+    pub fn feed(&mut self, piece: &[u8]) {
+        let mut at = 0;
+        while at < piece.len() && !self.is_done() {
+            at = if self.in_string {
+                self.string(piece, at)
+            } else {
+                self.outside(piece, at)
+            };
+        }
+        self.fed += piece.len();
+    }
+
+    /// What was found, once the body is over or no more of it is to be looked at.
+    pub fn finish(mut self) -> Tail {
+        self.found.text.push(b'}');
+        self.found
+    }
+
+    /// Reads on in a string, and says up to where.
+    fn string(&mut self, piece: &[u8], from: usize) -> usize {
+        let mut at = from;
+        if self.is_escaped {
+            self.is_escaped = false;
+            at += 1;
+        } else {
+            at = plain_end(piece, at);
+            match piece.get(at) {
+                Some(b'"') => {
+                    at += 1;
+                    self.in_string = false;
+                }
+                Some(b'\\') => {
+                    at += 1;
+                    self.is_escaped = true;
+                }
+                // A control character, which is the backend's to judge.
+                Some(_) => at += 1,
+                None => {}
+            }
+        }
+        self.keep(piece.get(from..at).unwrap_or_default(), from);
+        if !self.in_string && self.depth == 1 && self.place == Place::Key {
+            self.place = Place::Colon;
+        }
+        at
+    }
+
+    /// Keeps bytes of the top level's key or value, `from` the piece's start.
+    fn keep(&mut self, bytes: &[u8], from: usize) {
+        let at = self.fed + from;
+        match self.place {
+            Place::Key => self.key.add(bytes, at, LONGEST_KEY),
+            Place::Value => self.value.add(bytes, at, LONGEST_VALUE),
+            _ => {}
+        }
+    }
+
+    /// Reads one byte outside strings, and says what comes next.
+    fn outside(&mut self, piece: &[u8], at: usize) -> usize {
+        let byte = piece.get(at).copied().unwrap_or_default();
+        match (byte, self.place) {
+            (b'{', Place::Start) => {
+                self.depth = 1;
+                self.place = Place::Key;
+                return at + 1;
+            }
+            // White space and a byte order mark.
+            (b' ' | b'\n' | b'\t' | b'\r' | 0xEF | 0xBB | 0xBF, Place::Start) => return at + 1,
+            (_, Place::Start) => {
+                self.place = Place::End;
+                return at + 1;
+            }
+            (b'"', Place::Key) => self.key.clear(),
+            (b':', Place::Colon) => {
+                self.place = Place::Value;
+                self.value.clear();
+                return at + 1;
+            }
+            (b',' | b'}', _) if self.depth == 1 => {
+                self.field();
+                let is_over = byte == b'}' || self.found.models > MOST_MODELS;
+                self.place = if is_over { Place::End } else { Place::Key };
+                self.found.is_complete |= byte == b'}';
+                return at + 1;
+            }
+            _ => {}
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.keep(piece.get(at..=at).unwrap_or_default(), at);
+        at + 1
+    }
+
+    /// Takes the field that was read, if it has a value.
+    fn field(&mut self) {
+        let Some(start) = self.value.start.take() else {
+            return;
+        };
+        let (key, value) = (&self.key.bytes, &self.value.bytes);
+        if key.len() > LONGEST_KEY {
+            return;
+        }
+        let is_model = is_model(key);
+        let is_short = value.len() <= LONGEST_VALUE;
+        let found = &mut self.found;
+        let is_full = found.text.len() + key.len() + value.len() > MOST_KEPT;
+        if is_model {
+            found.models += 1;
+        } else if !is_short || is_full {
+            return;
+        }
+        if found.models > MOST_MODELS {
+            return;
+        }
+        if found.text.len() > 1 {
+            found.text.push(b',');
+        }
+        found.text.extend_from_slice(key);
+        found.text.push(b':');
+        found.places.push(Spot {
+            at: found.text.len(),
+            span: start..self.value.end,
+        });
+        let kept: &[u8] = if is_short { value } else { b"null" };
+        found.text.extend_from_slice(kept);
+    }
+}
+
+/// Whether a key, as it is written, could be taken for `model`.
+fn is_model(key: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(key) else {
+        return false;
+    };
+    text.starts_with('"')
+        && Cursor::new(text, 0)
+            .string()
+            .is_ok_and(|key| is_folded(&key, "model"))
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice
+)]
+mod tests;

@@ -1,0 +1,370 @@
+//! A JSON document scanned for a handful of numbers, byte by byte, however it is cut: no value is kept, nothing is built.
+//!
+//! Lenient: of bytes that are no JSON it makes nothing, or nonsense that no key matches. Keys are compared as they are
+//! written; no server escapes letters in them.
+
+use super::found::Found;
+use super::names::{Key, LAST, LONGEST_KEY, Place, inside, key};
+use crate::api::json::plain_end;
+
+/// How many levels of a document are told apart; what matters stands above them.
+const LEVELS: usize = 8;
+/// Where in a document the next byte stands.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    mode: Mode,
+    depth: u32,
+    /// One bit for each level: 1 an object. The innermost lowest.
+    objects: u128,
+    places: [Place; LEVELS],
+    key: Key,
+    name: [u8; LONGEST_KEY],
+    /// Bytes of the key so far, also those that found no room.
+    name_len: usize,
+    /// A string that begins now is a key.
+    wants_key: bool,
+    /// The string is text of the answer.
+    in_text: bool,
+    seen: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Mode {
+    #[default]
+    Between,
+    String,
+    StringEscape,
+    KeyName,
+    KeyEscape,
+    /// A short text that matters, such as the name of an event.
+    Name,
+    /// State that its maker wants back.
+    State,
+    Number(u64),
+    /// The fraction of one, which is dropped.
+    Fraction(u64),
+    /// A number, or the rest of one, that is no count.
+    NoCount,
+    /// Nested deeper than any response is.
+    Lost,
+}
+
+impl Scan {
+    /// Takes the next bytes of the document.
+    pub(super) fn feed(&mut self, bytes: &[u8], found: &mut Found) {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at).copied() {
+            at = match self.mode {
+                Mode::Between => {
+                    self.between(byte, found);
+                    at + 1
+                }
+                Mode::String => self.string(bytes, at, found),
+                Mode::KeyName => {
+                    self.key_name(byte, found);
+                    at + 1
+                }
+                Mode::Name => {
+                    self.name(byte, found);
+                    at + 1
+                }
+                Mode::State => {
+                    let end = plain_end(bytes, at);
+                    let ends = bytes.get(end) == Some(&b'"');
+                    found
+                        .brought
+                        .feed(bytes.get(at..end).unwrap_or_default(), ends);
+                    if ends {
+                        self.mode = Mode::Between;
+                    }
+                    end + 1
+                }
+                Mode::StringEscape => {
+                    self.mode = Mode::String;
+                    at + 1
+                }
+                Mode::KeyEscape => {
+                    self.mode = Mode::KeyName;
+                    self.name_len = LONGEST_KEY + 1;
+                    at + 1
+                }
+                Mode::Number(_) | Mode::Fraction(_) | Mode::NoCount => {
+                    at + self.number(byte, found)
+                }
+                Mode::Lost => return,
+            };
+        }
+    }
+
+    /// Whether a document came to its end.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.seen && self.depth == 0 && self.mode == Mode::Between
+    }
+
+    fn place(&self) -> Place {
+        let level = (self.depth as usize).checked_sub(1);
+        level
+            .and_then(|level| self.places.get(level))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn between(&mut self, byte: u8, found: &mut Found) {
+        match byte {
+            b'"' if self.wants_key => {
+                self.wants_key = false;
+                self.name_len = 0;
+                self.key = Key::Other;
+                // A key where nothing matters is passed over as any string.
+                self.mode = match self.place() {
+                    Place::Other if !found.brought.is_watched() => Mode::String,
+                    _ => Mode::KeyName,
+                };
+            }
+            b'"' if found.brought.begins() => self.mode = Mode::State,
+            b'"' => self.begin_text(found),
+            b'{' | b'[' => self.open(byte == b'{', found),
+            b't' | b'f' => self.begin_value(found),
+            b'}' | b']' => {
+                if byte == b'}' && self.place() == Place::Choice {
+                    found.is_over |= found.said.close_choice();
+                }
+                self.depth = self.depth.saturating_sub(1);
+                self.objects >>= 1;
+                self.wants_key = false;
+                self.key = Key::Other;
+            }
+            b',' => {
+                found.brought.ends();
+                self.wants_key = self.objects & 1 == 1;
+                self.key = Key::Other;
+            }
+            b'0'..=b'9' => {
+                self.begin_value(found);
+                self.mode = Mode::Number(u64::from(byte - b'0'));
+            }
+            b'-' => {
+                self.begin_value(found);
+                self.mode = Mode::NoCount;
+            }
+            _ => {}
+        }
+    }
+
+    /// A value begins that is not `null`.
+    fn begin_value(&self, found: &mut Found) {
+        let is_envelope = matches!(
+            self.key,
+            Key::Envelope
+                | Key::Object
+                | Key::Model
+                | Key::Choices
+                | Key::Usage
+                | Key::Timings
+                | Key::Groq
+        );
+        found.says_more |= self.place() == Place::Top && !is_envelope;
+    }
+
+    /// A string that is no key.
+    fn begin_text(&mut self, found: &mut Found) {
+        self.begin_value(found);
+        self.mode = Mode::String;
+        match (self.place(), self.key) {
+            (Place::Choice, Key::FinishReason | Key::StopReason)
+            | (Place::Part | Place::Top | Place::Wrap, Key::StopReason)
+            | (Place::Top, Key::Type | Key::Object | Key::Code)
+            | (Place::Top | Place::Wrap, Key::Model | Key::Status)
+            | (Place::Incomplete, Key::Reason)
+            | (Place::Top | Place::Wrap | Place::Choice, Key::Error)
+            | (Place::Error, Key::Type | Key::Code | Key::Status)
+            | (Place::Item, Key::Type) => {
+                self.name_len = 0;
+                self.mode = Mode::Name;
+            }
+            (Place::Part, Key::Content | Key::Text)
+            | (Place::Choice, Key::Text)
+            | (Place::Top, Key::Delta | Key::Content)
+            | (Place::Block, Key::Text | Key::Name)
+            | (Place::Item, Key::Content) => self.in_text = true,
+            _ => {}
+        }
+    }
+
+    /// The short text is there.
+    fn named(&mut self, found: &mut Found) {
+        let name = self.name.get(..self.name_len).unwrap_or(&self.name);
+        let place = self.place();
+        match (place, self.key) {
+            (_, Key::FinishReason | Key::StopReason | Key::Reason) => {
+                found.said.finish(name, place == Place::Choice);
+                // In a choice that is the client's own text, beside the reason.
+                if (place, self.key) != (Place::Choice, Key::StopReason) {
+                    found.finish.add(name);
+                }
+            }
+            (_, Key::Model) => {
+                let is_gemini = |part: &[u8]| part.eq_ignore_ascii_case(b"gemini");
+                found.habits.hides_thoughts |= name.windows(6).any(is_gemini);
+            }
+            (Place::Top | Place::Wrap, Key::Status) => {
+                match name {
+                    b"completed" => found.finish.add(b"stop"),
+                    b"failed" => found.finish.add(b"error"),
+                    _ => {}
+                }
+                if place == Place::Top {
+                    found.said.error_name(name);
+                }
+            }
+            (Place::Item, Key::Type) if matches!(name, b"message" | b"reasoning") => {}
+            (Place::Item, Key::Type) => found.said.thing(),
+            (_, Key::Error) if !name.is_empty() => {
+                found.said.error();
+                found.is_over |= place == Place::Top;
+            }
+            (Place::Top, Key::Object) if name == b"error" => found.said.error(),
+            (Place::Top, Key::Type) => {
+                let begins: [&[u8]; 3] = [b"message_", b"content_block_", b"response."];
+                found.has_begun |= begins.iter().any(|start| name.starts_with(start));
+                found.is_over |= LAST.contains(&name);
+                match name {
+                    b"error" | b"response.failed" => found.said.error(),
+                    _ => found.said.error_name(name),
+                }
+            }
+            (_, Key::Type | Key::Code | Key::Status) => found.said.error_name(name),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, is_object: bool, found: &mut Found) {
+        self.seen = true;
+        self.begin_value(found);
+        found.brought.ends();
+        // No event is a list, but for `[DONE]`, which looks like one.
+        found.is_over |= match self.depth {
+            0 => !is_object,
+            _ => self.place() == Place::Top && self.key == Key::Error,
+        };
+        let outer = self.place();
+        let place = match self.depth {
+            0 if is_object => Place::Top,
+            0 => Place::List,
+            _ => inside(outer, self.key),
+        };
+        if is_object && (outer == Place::Calls || (outer == Place::Part && self.key == Key::Call)) {
+            found.said.thing();
+        }
+        match place {
+            Place::Choices => found.lists_choices = true,
+            Place::Choice => {
+                found.has_choices = true;
+                found.has_begun = true;
+            }
+            Place::TopUsage => found.has_usage = true,
+            _ => {}
+        }
+        if self.depth == u128::BITS {
+            self.mode = Mode::Lost;
+            return;
+        }
+        if let Some(slot) = self.places.get_mut(self.depth as usize) {
+            *slot = place;
+        }
+        self.depth += 1;
+        self.objects = self.objects << 1 | u128::from(is_object);
+        self.wants_key = is_object;
+        self.key = Key::Other;
+    }
+
+    /// Passes over a string and says where that comes to.
+    fn string(&mut self, bytes: &[u8], at: usize, found: &mut Found) -> usize {
+        let end = plain_end(bytes, at);
+        if self.in_text {
+            let escapes = bytes.get(end) == Some(&b'\\');
+            let length = end - at + usize::from(escapes);
+            // What stands in blocks and items was brought before, or is said again.
+            let counted = !matches!(self.place(), Place::Block | Place::Item);
+            found.said.text(length, counted);
+        }
+        match bytes.get(end) {
+            Some(b'"') => {
+                self.in_text = false;
+                self.mode = Mode::Between;
+            }
+            Some(b'\\') => self.mode = Mode::StringEscape,
+            Some(_) => {}
+            None => return end,
+        }
+        end + 1
+    }
+
+    fn key_name(&mut self, byte: u8, found: &mut Found) {
+        match byte {
+            b'"' => {
+                let name = self.name.get(..self.name_len).unwrap_or_default();
+                self.key = key(name);
+                found.brought.key(name);
+                if self.place() == Place::Error {
+                    found.said.error();
+                }
+                self.mode = Mode::Between;
+            }
+            b'\\' => self.mode = Mode::KeyEscape,
+            _ => self.push_name(byte),
+        }
+    }
+
+    fn name(&mut self, byte: u8, found: &mut Found) {
+        match byte {
+            b'"' => {
+                self.named(found);
+                self.mode = Mode::Between;
+            }
+            // No name that is known has one.
+            b'\\' => {
+                self.push_name(b'\\');
+                self.named(found);
+                self.mode = Mode::StringEscape;
+            }
+            _ => self.push_name(byte),
+        }
+    }
+
+    fn push_name(&mut self, byte: u8) {
+        if let Some(slot) = self.name.get_mut(self.name_len) {
+            *slot = byte;
+        }
+        self.name_len = self.name_len.saturating_add(1);
+    }
+
+    /// Takes a byte of a number, or ends it without the byte; says how many bytes that took. A fraction is dropped.
+    fn number(&mut self, byte: u8, found: &mut Found) -> usize {
+        match (self.mode, byte) {
+            (Mode::Number(value), b'0'..=b'9') => {
+                let digit = u64::from(byte - b'0');
+                self.mode = Mode::Number(value.saturating_mul(10).saturating_add(digit));
+                1
+            }
+            (Mode::Number(value), b'.') => {
+                self.mode = Mode::Fraction(value);
+                1
+            }
+            (Mode::Fraction(_), b'0'..=b'9') => 1,
+            (_, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') => {
+                self.mode = Mode::NoCount;
+                1
+            }
+            (Mode::Number(value) | Mode::Fraction(value), _) => {
+                self.mode = Mode::Between;
+                found.take(self.place(), self.key, value);
+                0
+            }
+            _ => {
+                self.mode = Mode::Between;
+                0
+            }
+        }
+    }
+}

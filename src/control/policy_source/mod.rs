@@ -1,0 +1,148 @@
+//! Policies from an HTTP source: when to ask for one (`poll`), and whether to take what comes ([`judge`]).
+//!
+//! Pure: the clock, what is in force and what was answered enter as arguments; the filter asks, keeps and publishes. Signature
+//! before everything else, so that nothing of a stranger's document is ever read.
+
+mod bounds;
+pub mod poll;
+mod refusal;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
+
+pub use bounds::Bounds;
+pub use refusal::Refusal;
+
+use crate::control::signature::{self, PublicKey};
+use crate::policy::Policy;
+use crate::policy::revision::may_follow;
+
+/// The response header with the signature of the body; see [`signature::verify`].
+pub const SIGNATURE_HEADER: &str = "x-pointsman-signature";
+
+/// Where policies come from: `policy_source` of the plugin's configuration, compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The Envoy cluster that is asked.
+    pub cluster: String,
+    /// Path and query of the document.
+    pub path: String,
+    /// The host that the request names.
+    pub authority: String,
+    /// From one answer to the next question, in milliseconds.
+    pub interval_ms: u32,
+    /// How long an answer may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// The longest document that is taken, in bytes.
+    pub max_bytes: usize,
+    /// Who may sign; where it is empty, documents need no signature.
+    pub public_keys: Vec<PublicKey>,
+}
+
+/// What the source answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answer<'a> {
+    /// The HTTP status. A source that cannot be reached, or not in time, shows as one of 500 and more.
+    pub status: u16,
+    /// The header [`SIGNATURE_HEADER`].
+    pub signature: Option<&'a [u8]>,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What an answer means.
+#[derive(Debug)]
+pub enum Verdict {
+    /// What is in force is what the source has.
+    Unchanged,
+    /// This takes effect.
+    Accepted(Box<Policy>),
+    /// Nothing changes.
+    Refused(Refusal),
+}
+
+/// The text and the revision of the policy in force.
+#[derive(Debug, Clone, Copy)]
+pub struct InForce<'a> {
+    /// Its document, byte for byte.
+    pub text: &'a [u8],
+    /// Its revision.
+    pub revision: Option<u64>,
+}
+
+/// What to do about an answer. Requests can be sent within `bounds` only, whatever a document says.
+pub fn judge(
+    source: &Source,
+    bounds: &Bounds,
+    in_force: InForce<'_>,
+    answer: Answer<'_>,
+) -> Verdict {
+    match answer.status {
+        200 => {}
+        304 => return Verdict::Unchanged,
+        status => return Verdict::Refused(Refusal::Status(status)),
+    }
+    match take(source, bounds, in_force, answer) {
+        Ok(None) => Verdict::Unchanged,
+        Ok(Some(policy)) => Verdict::Accepted(Box::new(policy)),
+        Err(refusal) => Verdict::Refused(refusal),
+    }
+}
+
+fn take(
+    source: &Source,
+    bounds: &Bounds,
+    in_force: InForce<'_>,
+    answer: Answer<'_>,
+) -> Result<Option<Policy>, Refusal> {
+    check_size(source, answer.body.len())?;
+    if !source.public_keys.is_empty() {
+        signature::verify(answer.body, answer.signature, &source.public_keys)?;
+    }
+    if answer.body == in_force.text {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(answer.body).map_err(|_| Refusal::NotUtf8)?;
+    let mut policy = Policy::compile(text)?;
+    bounds.bind(&mut policy)?;
+    may_follow(policy.revision, in_force.revision)?;
+    Ok(Some(policy))
+}
+
+/// Whether a document of `size` bytes may be read at all.
+///
+/// # Errors
+/// [`Refusal::TooLarge`].
+pub fn check_size(source: &Source, size: usize) -> Result<(), Refusal> {
+    if size > source.max_bytes {
+        return Err(Refusal::TooLarge {
+            size,
+            most: source.max_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Whether `policy` names only clusters that requests may be sent to.
+///
+/// # Errors
+/// [`Refusal::Cluster`] with the first one that is not allowed.
+pub fn check_clusters(policy: &Policy, allowed: &[String]) -> Result<(), Refusal> {
+    let mut named = policy.clusters();
+    match named.find(|name| !allowed.iter().any(|allowed| allowed == name)) {
+        Some(name) => Err(Refusal::Cluster {
+            name: name.to_owned(),
+            allowed: allowed.to_vec(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// FNV-1a, 64 bits: tells texts apart; nothing secret rests on it.
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
+}

@@ -1,0 +1,101 @@
+//! Asks the worker's router, where there is one.
+
+use super::purpose::Aim;
+use super::watch::Asking;
+use super::{Plan, Read, Worker, watch};
+use crate::policy::Policy;
+use crate::routing::decision::{Bypass, Candidate, Outcome};
+use crate::routing::router::{self, Circumstances};
+use crate::state::backend_stats::Delivery;
+
+pub(super) fn decide(
+    worker: &mut Worker<'_>,
+    plan: &Plan,
+    request: &Read<'_>,
+    body: &[u8],
+    complete: bool,
+    around: &Circumstances<'_>,
+) -> Outcome {
+    let policy = &plan.policy;
+    let is_use = plan.aim == Aim::Answer;
+    watch::observe(worker, policy, around.now_ns, asking(request, is_use));
+    match (&mut worker.router, request) {
+        (Some(router), Ok(request)) if is_use => router.decide_in(policy, request, around),
+        (Some(router), Ok(request)) => router.find_in(policy, request, around),
+        (None, Ok(_)) => Outcome::Bypassed(no_router()),
+        (Some(router), Err(error)) => router.unreadable_in(policy, error, (body, complete), around),
+        (None, Err(error)) => router::unreadable(policy, error, body, complete),
+    }
+}
+
+/// The same for a dry run, with every candidate.
+pub(super) fn explain(
+    worker: &mut Worker<'_>,
+    policy: &Policy,
+    request: &Read<'_>,
+    body: &[u8],
+    around: &Circumstances<'_>,
+) -> (Outcome, Vec<Candidate>) {
+    watch::observe(worker, policy, around.now_ns, asking(request, false));
+    match (&mut worker.router, request) {
+        (Some(router), Ok(request)) => router.explain_in(policy, request, around),
+        (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
+        (Some(router), Err(error)) => {
+            let outcome = router.unreadable_in(policy, error, (body, true), around);
+            (outcome, Vec::new())
+        }
+        (None, Err(error)) => (router::unreadable(policy, error, body, true), Vec::new()),
+    }
+}
+
+fn asking(request: &Read<'_>, decides: bool) -> Asking {
+    let request = request.as_ref();
+    Asking {
+        delivery: Delivery::of(request.is_ok_and(|one| one.stream)),
+        decides,
+        complete: request.is_ok_and(|one| one.complete),
+    }
+}
+
+fn no_router() -> Bypass {
+    Bypass::RouterFault("the router is busy".to_owned())
+}
+
+/// A request with what state its body carries, if the policy has several scopes of it.
+pub(super) fn with_state<'a>(plan: &Plan, body: &'a [u8], request: Read<'a>) -> Read<'a> {
+    let mut request = request?;
+    if plan.policy.registry.has_scopes(plan.format.api()) {
+        request.find_state(body);
+    }
+    Ok(request)
+}
+
+/// How many pieces of state are looked up to find one that is known.
+const MOST_LOOKED_UP: usize = 8;
+
+/// Who made each piece of the state that a request carries, where that can matter and is remembered.
+pub(super) fn find_makers(
+    worker: &Worker<'_>,
+    policy: &Policy,
+    request: &Read<'_>,
+) -> Vec<Option<u32>> {
+    let Ok(request) = request else {
+        return Vec::new();
+    };
+    let items = &request.state.items;
+    if items.is_empty() || !policy.registry.has_scopes(request.format.api()) {
+        return Vec::new();
+    }
+    let mut makers = vec![None; items.len()];
+    let mut looked_up = 0;
+    for (item, maker) in items.iter().zip(&mut makers).rev() {
+        *maker = item.mark.and_then(worker.makers);
+        looked_up += 1;
+        // The newest that is known tells where the conversation is; what is to be dropped, each has to tell for itself.
+        let settles = maker.is_some() || looked_up >= MOST_LOOKED_UP;
+        if settles && !policy.traffic.drops_foreign_state {
+            break;
+        }
+    }
+    makers
+}

@@ -1,0 +1,43 @@
+//! What is changed in a body for the backend that it goes to first.
+
+use super::{Effect, Plan};
+use crate::api::request::Request;
+use crate::api::rewrite::{self, Splice};
+use crate::fleet::Backend;
+use crate::routing::decision::Decision;
+use crate::telemetry::Metric;
+
+/// What `backend` is sent in another form than it came: its own name of the model, no more tokens than that can write, and none
+/// of the state that it could not read.
+pub(super) fn edits(
+    plan: &Plan,
+    decision: &Decision,
+    backend: &Backend,
+    body: &[u8],
+    (request, ask_usage): (&Request<'_>, bool),
+    effects: &mut Vec<Effect>,
+) -> Vec<Splice> {
+    // Where `model` was not seen it may still come: a second one would contradict it.
+    let mut splices = Vec::new();
+    if !request.may_name_another_model() {
+        splices = rewrite::splices(body, request, &backend.served_model, ask_usage);
+        let foreign = |index| decision.foreign.dropped.get(index).copied() == Some(true);
+        let cuts = request
+            .state
+            .cuts(body, foreign, backend.insists_on_signatures());
+        if !cuts.is_empty() {
+            effects.push(Effect::Count(Metric::foreign_state_dropped(&backend.name)));
+            splices.extend(cuts);
+            splices.sort_by_key(|one| one.span.start);
+        }
+    }
+    if decision.foreign.is_guessed {
+        effects.push(Effect::Count(Metric::state_makers_guessed(&backend.name)));
+    }
+    let model = plan.policy.registry.model(backend.model);
+    let answer = decision.answer.zip(model);
+    if let Some(most) = answer.and_then(|(answer, model)| answer.less_of(model)) {
+        rewrite::cut_down(body, request, most, &mut splices);
+    }
+    splices
+}

@@ -1,0 +1,131 @@
+//! What is done to a request's headers once it is known which backend it goes to: by the attempts' filter, which is told
+//! through the request's filter state, or at once where there is none.
+
+use super::attempt::path;
+use super::forwarding::{self, Withheld};
+use super::purpose::{content_length, find};
+use super::{Effect, Header, Worker};
+use crate::api::request::Format;
+use crate::fleet::clusters::Failover;
+use crate::fleet::{Backend, BackendId};
+use crate::policy::Policy;
+use crate::routing::fallback_chain::{Chain, Origin, Patience};
+use crate::telemetry::state;
+
+/// What is kept of a request's headers until then.
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    failover: Failover,
+    plugin: u64,
+    content_length: Option<u64>,
+    path: String,
+    /// Names of the headers that are not every backend's to see; empty where attempts have a filter, which sees for itself.
+    guarded: Vec<String>,
+}
+
+impl Outbound {
+    pub(super) fn new(headers: &[Header<'_>], worker: &Worker<'_>, policy: &Policy) -> Outbound {
+        let mut outbound = Outbound {
+            failover: worker.failover,
+            plugin: worker.plugin,
+            content_length: content_length(headers),
+            ..Outbound::default()
+        };
+        if worker.failover == Failover::Off {
+            let path = find(headers, ":path").unwrap_or_default();
+            outbound.path = std::str::from_utf8(path).unwrap_or_default().to_owned();
+            let guarded = forwarding::guarded(headers, &policy.registry);
+            let free = guarded.filter(|name| *name != ROUTED_BY);
+            outbound.guarded = free.map(str::to_owned).collect();
+        }
+        outbound
+    }
+
+    /// The request goes to `backend` and is tried nowhere else: its headers become what that backend is to see.
+    /// `path` is what the backend is asked for, where that is not what the client wrote.
+    pub(super) fn fit(
+        &self,
+        backend: &Backend,
+        path: Option<&str>,
+        policy: &Policy,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.failover != Failover::Off {
+            return;
+        }
+        let names = self.guarded.iter();
+        let headers: Vec<Header<'_>> = names.map(|name| (name.as_bytes(), &b""[..])).collect();
+        let mut withheld = Withheld::default();
+        let registry = &policy.registry;
+        forwarding::fit(backend, true, registry, &headers, &mut withheld, effects);
+        let asked = path.unwrap_or(&self.path);
+        let start = path::start(backend.endpoint.as_ref(), asked);
+        if !start.put.is_empty() {
+            effects.push(Effect::SetRequestHeader {
+                name: ":path".to_owned(),
+                value: path::join(asked, &start),
+            });
+        }
+    }
+
+    /// The request goes undecided to the default cluster.
+    pub(super) fn fit_default(&self, policy: &Policy, effects: &mut Vec<Effect>) {
+        match policy.default_backend() {
+            Some((_, backend)) if self.failover == Failover::Off => {
+                self.fit(backend, None, policy, effects);
+            }
+            Some((id, _)) => self.tell_attempts(id, true, policy, effects),
+            None => {}
+        }
+    }
+
+    /// The request is none that is routed. Attempts at the default cluster are told nevertheless; elsewhere nobody listens,
+    /// so that what goes to other clusters stays as it is.
+    pub(super) fn pass(&self, headers: &[Header<'_>], policy: &Policy, effects: &mut Vec<Effect>) {
+        if self.failover != Failover::Off
+            && let Some((id, backend)) = policy.default_backend()
+        {
+            let own = gets_credentials(headers, backend);
+            self.tell_attempts(id, own, policy, effects);
+        }
+    }
+
+    fn tell_attempts(
+        &self,
+        backend: BackendId,
+        own_credentials: bool,
+        policy: &Policy,
+        effects: &mut Vec<Effect>,
+    ) {
+        let origin = Origin {
+            policy: policy.mark(),
+            plugin: self.plugin,
+        };
+        let length = self.content_length;
+        let patience = Patience::default();
+        let mut chain = Chain::new(&policy.registry, origin, &[backend], length, patience);
+        chain.own_credentials = own_credentials;
+        effects.push(Effect::SetState {
+            key: state::CHAIN,
+            value: chain.to_text(),
+        });
+    }
+}
+
+/// Envoy goes by it behind this filter: without it, it finds no route.
+const ROUTED_BY: &str = "x-forwarded-proto";
+
+/// Whether a request that is not routed gets the credentials of `backend`: the house's key opens more there than answers
+/// of models (files, batches, keys), so other paths are opened by the policy alone.
+fn gets_credentials(headers: &[Header<'_>], backend: &Backend) -> bool {
+    let path = find(headers, ":path").unwrap_or_default();
+    let path = std::str::from_utf8(path).unwrap_or_default();
+    let bare = path.split(['?', '#']).next().unwrap_or_default();
+    let is_known = match find(headers, ":method") {
+        Some(b"POST") => Format::of_body_at(path).is_some(),
+        Some(b"GET") => bare == "/v1/models" || bare.starts_with("/v1/models/"),
+        _ => false,
+    };
+    let credentials = backend.credentials.as_ref();
+    is_known || credentials.is_some_and(|own| own.open_path(path))
+}

@@ -1,0 +1,172 @@
+//! The minimal request that keeps a backend warm: its own model's name, the shortest prompt, the shortest answer. Nothing in
+//! it comes from any user.
+//!
+//! Where attempts have a filter of their own (see [`crate::exchange::attempt`]) it puts path and credentials in, as into any
+//! request: so no secret passes here. When such a request is sent, `warmth` says.
+
+use serde_json::json;
+
+use crate::api::Apis;
+use crate::api::request::Format;
+use crate::fleet::Backend;
+use crate::fleet::clusters;
+use crate::fleet::clusters::Failover;
+use crate::routing::fallback_chain::{Chain, Origin, Patience};
+
+/// A request to a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The cluster that it goes to.
+    pub cluster: String,
+    /// Its headers, pseudo-headers first.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// How long to wait for the answer, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// The header that names the chain; a copy of `telemetry::header::CHAIN`, which lies above this module.
+const CHAIN_HEADER: &str = "x-pointsman-chain";
+
+/// Whether a request with the credentials of `backend` can be sent: only the filter of the attempt has them.
+pub fn may_call(backend: &Backend, failover: Failover) -> bool {
+    failover != Failover::Off || backend.credentials.is_none()
+}
+
+/// The request that keeps `backend` warm; `origin` is the policy that it is of.
+pub fn call(backend: &Backend, failover: Failover, origin: Origin) -> Call {
+    let format = format_of(backend.apis);
+    let body = body(format, &backend.served_model).into_bytes();
+    let authority = match &backend.endpoint {
+        Some(endpoint) => endpoint.host.clone(),
+        None => backend.cluster.clone(),
+    };
+    let mut headers = vec![
+        (":method", "POST".to_owned()),
+        (":path", path(format).to_owned()),
+        (":authority", authority),
+        ("content-type", "application/json".to_owned()),
+        ("content-length", body.len().to_string()),
+        ("user-agent", "pointsman-prewarm".to_owned()),
+    ];
+    if format == Format::AnthropicMessages {
+        headers.push(("anthropic-version", "2023-06-01".to_owned()));
+    }
+    if failover != Failover::Off {
+        let link = clusters::link(&backend.name);
+        let chain = Chain {
+            links: vec![link],
+            written_for: link,
+            attempts: 0,
+            path_prefix: 0,
+            replaces_version: false,
+            content_length: Some(body.len() as u64),
+            origin,
+            patience: Patience::default(),
+            own_credentials: true,
+            withholds: false,
+            answer: None,
+        };
+        headers.push((CHAIN_HEADER, chain.to_text()));
+    }
+    // A cold start is what is waited for.
+    let start_ms = backend.cold.as_ref().map_or(0.0, |cold| cold.start_ms);
+    Call {
+        cluster: backend.cluster.clone(),
+        headers,
+        body,
+        timeout_ms: (start_ms as u32).saturating_mul(2).clamp(60_000, 600_000),
+    }
+}
+
+/// The API that it is asked in: the first that the backend speaks.
+fn format_of(apis: Apis) -> Format {
+    Format::ALL
+        .into_iter()
+        .find(|format| apis.contains(format.api()))
+        .unwrap_or(Format::OpenAiChat)
+}
+
+const fn path(format: Format) -> &'static str {
+    match format {
+        Format::OpenAiChat => "/v1/chat/completions",
+        Format::OpenAiResponses => "/v1/responses",
+        Format::OpenAiCompletions => "/v1/completions",
+        Format::OpenAiEmbeddings => "/v1/embeddings",
+        Format::AnthropicMessages => "/v1/messages",
+    }
+}
+
+fn body(format: Format, model: &str) -> String {
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let body = match format {
+        Format::OpenAiChat | Format::AnthropicMessages => {
+            json!({"model": model, "messages": messages, "max_tokens": 1})
+        }
+        // The least that this API takes.
+        Format::OpenAiResponses => json!({"model": model, "input": "hi", "max_output_tokens": 16}),
+        Format::OpenAiCompletions => json!({"model": model, "prompt": "hi", "max_tokens": 1}),
+        Format::OpenAiEmbeddings => json!({"model": model, "input": "hi"}),
+    };
+    body.to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::api::request;
+    use crate::policy::Policy;
+    use crate::telemetry::header;
+
+    fn backend(members: &str) -> Backend {
+        let text = format!(
+            r#"{{"models": [{{"name": "m"}}], "backends": [{{"name": "b", "cluster": "c", "model": "m", "serves": "org/m",
+            "price": {{"input": 1, "output": 1}}, {members}}}]}}"#
+        );
+        Policy::compile(&text).unwrap().registry.backends.remove(0)
+    }
+
+    #[test]
+    fn it_is_a_request_of_the_backends_first_api_for_its_own_model() {
+        for (name, api) in Apis::NAMES {
+            let call = call(
+                &backend(&format!(r#""apis": ["{name}"]"#)),
+                Failover::Off,
+                Origin::default(),
+            );
+            assert_eq!(call.cluster, "c");
+            let path = &call.headers[1].1;
+            let format = Format::of_path(path).unwrap();
+            assert_eq!(format.api(), api, "{name}");
+            let request = request::parse(format, &call.body, true).unwrap();
+            assert_eq!(request.model.as_deref(), Some("org/m"), "{name}");
+            assert!(request.max_tokens.is_none_or(|most| most <= 16), "{name}");
+            let length = call
+                .headers
+                .iter()
+                .find(|(name, _)| *name == "content-length");
+            assert_eq!(length.unwrap().1, call.body.len().to_string());
+        }
+    }
+
+    #[test]
+    fn the_attempts_filter_finds_its_backend() {
+        let backend = backend(r#""endpoint": "https://x.example/prefix""#);
+        let call = call(&backend, Failover::PerAttempt, Origin::default());
+        let chain = call.headers.iter().find(|(name, _)| *name == header::CHAIN);
+        let chain = Chain::parse(chain.unwrap().1.as_bytes()).unwrap();
+        assert_eq!(chain.links, [clusters::link("b")]);
+        assert_eq!(chain.content_length, Some(call.body.len() as u64));
+        assert_eq!(call.headers[2].1, "x.example");
+    }
+
+    #[test]
+    fn a_backend_whose_credentials_nobody_puts_in_is_not_called() {
+        let closed = backend(r#""credentials": {"env": "KEY"}"#);
+        assert!(!may_call(&closed, Failover::Off));
+        assert!(may_call(&closed, Failover::PerAttempt));
+        assert!(may_call(&backend(r#""tags": []"#), Failover::Off));
+    }
+}

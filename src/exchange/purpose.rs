@@ -1,0 +1,186 @@
+//! What a request is to us, by its method and path: to be routed, a question that we answer, or nothing of ours.
+
+use super::number::parse_whole;
+use super::{Effect, Header};
+use crate::api::Apis;
+use crate::api::path::{ApiPath, Call, Target};
+use crate::api::request::Format;
+use crate::policy::Policy;
+use crate::telemetry::header;
+
+/// What a request is to us, by its method and path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Nothing of ours.
+    Other,
+    /// A request of an LLM API, to be decided on.
+    Llm(Format, Aim),
+    /// Nearly one: nothing is decided on it, and it may be one to who gets it.
+    NearMiss(Format, Hurdle),
+    /// Asks for the models.
+    ModelList,
+    /// Asks for one model.
+    Model(String),
+}
+
+/// What a decision is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// A model's answer.
+    Answer,
+    /// How many tokens the request has: a backend counts them, which costs nothing and teaches nothing.
+    TokenCount,
+    /// The decision itself.
+    DryRun,
+}
+
+/// Why nothing can be decided on a request, whatever its body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hurdle {
+    /// The path is not quite one of an API.
+    Path,
+    /// The method is not the API's.
+    Method,
+    /// It asks for a WebSocket.
+    WebSocket,
+    /// The body is compressed.
+    Encoding,
+}
+
+/// What a request is to us, whatever the policy offers.
+fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bool) -> Purpose {
+    let method = find(headers, ":method").unwrap_or_default();
+    match (&path.target, method) {
+        (Target::Route, b"POST") => Purpose::Llm(dry_run_format(query), Aim::DryRun),
+        (Target::Call { format, call, .. }, b"POST") => Purpose::Llm(
+            *format,
+            match call {
+                Call::Answer => Aim::Answer,
+                Call::TokenCount => Aim::TokenCount,
+            },
+        ),
+        (Target::Call { format, .. } | Target::NearMiss(format), b"GET" | b"CONNECT")
+            if asks_websocket(headers) =>
+        {
+            Purpose::NearMiss(*format, Hurdle::WebSocket)
+        }
+        (
+            Target::Call {
+                format,
+                is_certain: true,
+                ..
+            },
+            _,
+        ) if has_body => Purpose::NearMiss(*format, Hurdle::Method),
+        (Target::NearMiss(format), _) if has_body => Purpose::NearMiss(*format, Hurdle::Path),
+        (Target::Models, b"GET") => Purpose::ModelList,
+        (Target::Model(name), b"GET") => Purpose::Model(name.clone()),
+        _ => Purpose::Other,
+    }
+}
+
+/// What a request is to us, as far as the policy offers it. `sent` is its path as it came.
+pub(super) fn find_purpose(
+    headers: &[Header<'_>],
+    path: &ApiPath<'_>,
+    sent: &str,
+    has_body: bool,
+    policy: Option<&Policy>,
+) -> Purpose {
+    let query = sent.split_once('?').map_or("", |(_, query)| query);
+    let purpose = purpose(headers, path, query, has_body);
+    let is_offered = policy.is_none_or(|policy| match purpose {
+        Purpose::Llm(_, Aim::DryRun) => policy.traffic.route_endpoint,
+        // What is only reported are decisions, and this is none.
+        Purpose::Llm(_, Aim::TokenCount) => !policy.traffic.shadow,
+        Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
+        Purpose::Llm(_, Aim::Answer) | Purpose::NearMiss(..) | Purpose::Other => true,
+    });
+    if is_offered { purpose } else { Purpose::Other }
+}
+
+/// Whether the client wants to go on in the WebSocket protocol.
+fn asks_websocket(headers: &[Header<'_>]) -> bool {
+    let is_websocket = |value: &[u8]| {
+        let mut names = value.split(|byte| *byte == b',');
+        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    };
+    let mut asking = headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"upgrade") || *name == b":protocol");
+    asking.any(|(_, value)| is_websocket(value))
+}
+
+/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
+fn dry_run_format(query: &str) -> Format {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.find(|(name, _)| *name == "api");
+    let api = named.and_then(|(_, value)| Apis::find(value));
+    let mut formats = Format::ALL.into_iter();
+    formats
+        .find(|format| Some(format.api()) == api)
+        .unwrap_or(Format::OpenAiChat)
+}
+
+/// The encoding of the body, where it is one that we cannot read.
+pub(super) fn find_encoding(headers: &[Header<'_>]) -> Option<String> {
+    let encodings = headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"content-encoding"))
+        .flat_map(|(_, value)| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let mut unread =
+        encodings.filter(|one| !one.is_empty() && !one.eq_ignore_ascii_case(b"identity"));
+    let first = unread.next()?;
+    Some(String::from_utf8_lossy(first).into_owned())
+}
+
+/// The stated length of the body; `None` where there is none, or none that can be read.
+pub(super) fn content_length(headers: &[Header<'_>]) -> Option<u64> {
+    parse_whole(find(headers, "content-length")?)
+}
+
+/// The first value of a header.
+pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]> {
+    headers
+        .iter()
+        .find(|(name, _)| *name == wanted.as_bytes())
+        .map(|(_, value)| *value)
+}
+
+/// Removes every response header under our prefix, each name once: what a backend sends there is forged.
+pub(super) fn remove_forged(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
+    for (index, (name, _)) in headers.iter().enumerate() {
+        let seen = headers.iter().take(index).any(|(before, _)| before == name);
+        if has_our_prefix(name)
+            && !seen
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            effects.push(Effect::RemoveResponseHeader(name.to_owned()));
+        }
+    }
+}
+
+pub(super) fn has_our_prefix(name: &[u8]) -> bool {
+    name.get(..header::PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
+}
+
+/// Removes the cluster header and every header under our prefix, each name once.
+pub(super) fn remove_our_headers(
+    headers: &[Header<'_>],
+    cluster_header: &str,
+    effects: &mut Vec<Effect>,
+) {
+    let is_ours =
+        |name: &[u8]| name.eq_ignore_ascii_case(cluster_header.as_bytes()) || has_our_prefix(name);
+    for (index, (name, _)) in headers.iter().enumerate() {
+        let seen = headers.iter().take(index).any(|(before, _)| before == name);
+        if is_ours(name) && !seen {
+            effects.push(Effect::RemoveRequestHeader(name.to_vec()));
+        }
+    }
+    if !effects.is_empty() {
+        effects.push(Effect::ClearRouteCache);
+    }
+}

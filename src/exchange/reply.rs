@@ -1,0 +1,176 @@
+//! What the filter answers by itself: errors in the words of the API, the model list, the dry run. JSON texts only.
+
+use serde_json::{Value, json};
+
+use super::Header;
+use super::purpose::find;
+use crate::api::error_body::error_body;
+use crate::api::path;
+use crate::api::request::Format;
+use crate::policy::Policy;
+use crate::routing::decision::{Candidate, Outcome, Rejection};
+use crate::routing::explain;
+use crate::routing::router;
+
+/// An answer to the client in the upstream's stead; its content type is `application/json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// What access logs show as response code details.
+    pub details: &'static str,
+    /// Headers beside `content-type`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body, JSON.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The answer to a request whose body was being edited when the host failed, so that it must not go on.
+    pub fn broken_body() -> Reply {
+        let message = "the body could not be edited";
+        let code = "internal_error";
+        Reply {
+            status: 500,
+            details: code,
+            headers: Vec::new(),
+            body: error_body(Format::OpenAiChat, 500, code, None, message),
+        }
+    }
+}
+
+/// An error in the words of the API that was called.
+pub fn error(format: Format, rejection: &Rejection) -> Reply {
+    let param = match rejection.code {
+        "context_length_exceeded" => Some(format.prompt_field()),
+        _ => rejection.param.as_deref(),
+    };
+    let (status, code) = (rejection.status, rejection.code);
+    Reply {
+        status,
+        details: code,
+        headers: Vec::new(),
+        body: error_body(format, status, code, param, &rejection.message),
+    }
+}
+
+/// `GET /v1/models`: every name that a client can ask for as `model`, models first, then profiles; aliases are not listed
+/// again. A client of Anthropic's API (it says so by `anthropic-version`) gets its form, page by page as it asks; any other
+/// gets OpenAI's fields and Anthropic's in one document, for clients that do not say.
+pub fn model_list(policy: &Policy, headers: &[Header<'_>], path: &str) -> Reply {
+    let names: Vec<(&str, &str)> = names(policy).collect();
+    if is_anthropic(headers) {
+        return ok("pointsman_models", &page(&names, path));
+    }
+    let data: Vec<Value> = names.iter().map(|(name, kind)| one(name, kind)).collect();
+    let id = |one: Option<&(&str, &str)>| one.map(|(name, _)| (*name).to_owned());
+    let list = json!({
+        "object": "list",
+        "first_id": id(names.first()),
+        "last_id": id(names.last()),
+        "has_more": false,
+        "data": data,
+    });
+    ok("pointsman_models", &list)
+}
+
+/// A page of the list as Anthropic's API has it: <https://docs.anthropic.com/en/api/models-list>.
+fn page(names: &[(&str, &str)], path: &str) -> Value {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let value = |wanted: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(name, _)| *name == wanted)?.1;
+        Some(path::normalise(found).trim_start_matches('/').to_owned())
+    };
+    let place = |id: String| names.iter().position(|(name, _)| *name == id);
+    let limit = value("limit").and_then(|limit| limit.parse::<usize>().ok());
+    let limit = limit.unwrap_or(20).clamp(1, 1000);
+    let after = value("after_id").and_then(place).map_or(0, |at| at + 1);
+    let before = value("before_id").and_then(place).unwrap_or(names.len());
+    let all = names.get(after..before).unwrap_or_default();
+    // Those right before an id are the last ones of what stands before it.
+    let shown = if before < names.len() {
+        all.get(all.len().saturating_sub(limit)..)
+    } else {
+        all.get(..limit.min(all.len()))
+    };
+    let shown = shown.unwrap_or_default();
+    let data: Vec<Value> = shown.iter().map(|(name, _)| anthropic(name)).collect();
+    json!({
+        "data": data,
+        "first_id": shown.first().map(|(name, _)| name),
+        "last_id": shown.last().map(|(name, _)| name),
+        "has_more": shown.len() < all.len(),
+    })
+}
+
+/// `GET /v1/models/NAME`: one of them, by whatever name requests may ask for it, or `model_not_found`.
+pub fn model(policy: &Policy, wanted: &str, headers: &[Header<'_>]) -> Reply {
+    let is_anthropic = is_anthropic(headers);
+    let meant = policy.resolve_name(wanted);
+    match names(policy).find(|(name, _)| Some(*name) == meant) {
+        Some((name, _)) if is_anthropic => ok("pointsman_models", &anthropic(name)),
+        Some((name, kind)) => ok("pointsman_models", &one(name, kind)),
+        None => {
+            let format = match is_anthropic {
+                true => Format::AnthropicMessages,
+                false => Format::OpenAiChat,
+            };
+            error(format, &router::unknown(policy, wanted))
+        }
+    }
+}
+
+fn is_anthropic(headers: &[Header<'_>]) -> bool {
+    find(headers, "anthropic-version").is_some()
+}
+
+fn anthropic(name: &str) -> Value {
+    json!({
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+    })
+}
+
+/// `POST /v1/route`: the decision that a request would get, and every candidate with its reason.
+pub fn dry_run(policy: &Policy, outcome: &Outcome, candidates: &[Candidate]) -> Reply {
+    let mut answer = explain::outcome(policy, outcome);
+    if let Value::Object(members) = &mut answer {
+        let candidates = explain::candidates(policy, candidates);
+        members.insert("candidates".to_owned(), candidates);
+    }
+    ok("pointsman_route", &answer)
+}
+
+fn names(policy: &Policy) -> impl Iterator<Item = (&str, &'static str)> {
+    let models = policy.registry.models.iter();
+    let profiles = policy.profiles.iter();
+    models
+        .map(|model| (model.name.as_str(), "model"))
+        .chain(profiles.map(|profile| (profile.name.as_str(), "profile")))
+}
+
+/// The times are required by clients' types and mean nothing here.
+fn one(name: &str, kind: &str) -> Value {
+    json!({
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "pointsman",
+        "type": "model",
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+        "kind": kind,
+    })
+}
+
+fn ok(details: &'static str, body: &Value) -> Reply {
+    Reply {
+        status: 200,
+        details,
+        headers: Vec::new(),
+        body: body.to_string().into_bytes(),
+    }
+}

@@ -1,0 +1,245 @@
+//! A host that does what it is told.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::super::*;
+use crate::fleet::clusters::Failover;
+
+/// A host: carries out effects on a request that it holds, and answers what it is asked.
+pub(super) struct Host {
+    pub(super) stream: Stream,
+    pub(super) policy: Option<Rc<Policy>>,
+    pub(super) failover: Failover,
+    pub(super) router: Option<Router>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) body: Vec<u8>,
+    pub(super) unreadable: bool,
+    /// Envoy's response code details, asked for where an answer is cut off.
+    pub(super) details: Option<&'static str>,
+    pub(super) live: Option<Live>,
+    pub(super) held: bool,
+    pub(super) clock_ns: u64,
+    pub(super) response_headers: Vec<(&'static str, String)>,
+    /// Bytes of the response that came last, and what became of them.
+    pub(super) chunk: Vec<u8>,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Host {
+    pub(super) fn new(policy: &str) -> Host {
+        Host {
+            policy: Some(Rc::new(Policy::compile(policy).unwrap())),
+            ..Host::without_policy()
+        }
+    }
+
+    pub(super) fn without_policy() -> Host {
+        Host {
+            stream: Stream::new(),
+            policy: None,
+            failover: Failover::Off,
+            router: Some(Router::with_features_only()),
+            headers: Vec::new(),
+            body: Vec::new(),
+            unreadable: false,
+            details: None,
+            live: None,
+            held: false,
+            clock_ns: 5_000_000,
+            response_headers: Vec::new(),
+            chunk: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// As the filter does it: all effects first, then the answer to what was asked.
+    pub(super) fn tell(&mut self, event: Event<'_>) {
+        let mut worker = Worker {
+            cluster_header: "x-to",
+            failover: self.failover,
+            plugin: 7,
+            policy: self.policy.as_ref(),
+            router: self.router.as_mut(),
+            live: self.live.as_mut(),
+            makers: &|_| None,
+        };
+        let effects = self.stream.on(event, &mut worker);
+        self.effects.extend(effects.iter().cloned());
+        let questions: Vec<Effect> = effects
+            .into_iter()
+            .filter_map(|effect| self.perform(effect))
+            .collect();
+        assert!(questions.len() <= 1, "{questions:?}");
+        for question in questions {
+            self.answer(&question);
+        }
+    }
+
+    pub(super) fn answer(&mut self, question: &Effect) {
+        match question {
+            Effect::ReadBody { start, size } => {
+                let bytes = self.body[*start..start + size].to_vec();
+                self.tell(Event::Body {
+                    bytes: (!self.unreadable).then_some(bytes.as_slice()),
+                    now_ns: self.clock_ns,
+                });
+            }
+            Effect::ReadResponseHead => {
+                let pairs = self.response_headers.clone();
+                let headers: Vec<Header<'_>> = pairs
+                    .iter()
+                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+                    .collect();
+                self.tell(Event::ResponseHead(&headers));
+            }
+            Effect::ReadChunk { size } => {
+                let chunk = self.chunk.clone();
+                assert_eq!(chunk.len(), *size);
+                self.tell(Event::Chunk {
+                    bytes: (!self.unreadable).then_some(chunk.as_slice()),
+                    now_ns: self.clock_ns,
+                });
+            }
+            Effect::ReadClock => self.tell(Event::Clock(self.clock_ns + 41_500)),
+            Effect::ReadHost => self.tell(Event::Host(Some("lpu-1"))),
+            Effect::ReadDetails => self.tell(Event::Details {
+                text: self.details.map(str::as_bytes),
+                now_ns: self.clock_ns,
+            }),
+            _ => self.tell(Event::Attempts(Some(2))),
+        }
+    }
+
+    /// Carries out an effect, or gives it back where it is a question.
+    pub(super) fn perform(&mut self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Pause => self.held = true,
+            Effect::Continue => self.held = false,
+            question if question.is_question() => return Some(question),
+            Effect::ReplaceChunk(bytes) => self.chunk = bytes,
+            Effect::RemoveResponseHeader(gone) => {
+                self.response_headers.retain(|(name, _)| *name != gone);
+            }
+            Effect::RemoveRequestHeader(name) => {
+                self.headers.retain(|(other, _)| other.as_bytes() != name);
+            }
+            Effect::SetRequestHeader { name, value } => self.set(&name, &value),
+            Effect::SetCredentials {
+                header,
+                prefix,
+                env,
+            } => self.set(&header, &format!("{prefix}value-of-{env}")),
+            Effect::RewriteBody {
+                edit,
+                content_length,
+            } => {
+                self.body.splice(..edit.replace, edit.with);
+                self.headers.retain(|(name, _)| name != "content-length");
+                if let Some(length) = content_length {
+                    self.set("content-length", &decimal(length));
+                }
+            }
+            Effect::SpliceBody {
+                splices,
+                held,
+                content_length,
+            } => {
+                assert_eq!(held, self.body.len());
+                for one in splices.into_iter().rev() {
+                    self.body.splice(one.span, one.with);
+                }
+                self.headers.retain(|(name, _)| name != "content-length");
+                if let Some(length) = content_length {
+                    self.set("content-length", &decimal(length));
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.into(), value.into()));
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other == name)?;
+        std::str::from_utf8(&found.1).ok()
+    }
+
+    /// Sends the headers that are set.
+    pub(super) fn send_headers(&mut self, end_of_stream: bool) {
+        let headers = self.headers.clone();
+        let headers: Vec<Header<'_>> = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_slice()))
+            .collect();
+        self.tell(Event::RequestHeaders {
+            headers: &headers,
+            end_of_stream,
+        });
+    }
+
+    pub(super) fn send_chunk(&mut self, chunk: &[u8], end_of_stream: bool) {
+        self.body.extend_from_slice(chunk);
+        self.tell(Event::RequestBody {
+            held: self.body.len(),
+            end_of_stream,
+        });
+    }
+
+    pub(super) fn begin(&mut self, method: &str, path: &str) {
+        self.set(":method", method);
+        self.set(":path", path);
+    }
+
+    /// A chat request in one chunk, its length stated.
+    pub(super) fn chat(policy: &str, body: &str) -> Host {
+        let mut host = Host::new(policy);
+        host.begin("POST", "/v1/chat/completions");
+        host.set("content-length", &body.len().to_string());
+        host.send_headers(false);
+        host.send_chunk(body.as_bytes(), true);
+        host
+    }
+
+    pub(super) fn reply(&self) -> Option<&Reply> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Reply(reply) => Some(reply),
+            _ => None,
+        })
+    }
+
+    pub(super) fn reply_json(&self) -> Value {
+        serde_json::from_slice(&self.reply().unwrap().body).unwrap()
+    }
+
+    pub(super) fn counts(&self) -> Vec<&str> {
+        let counts = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Count(metric) => Some(metric.name.as_ref()),
+            _ => None,
+        });
+        counts.collect()
+    }
+
+    pub(super) fn state(&self, key: &str) -> Option<&str> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::SetState { key: other, value } if *other == key => Some(value.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The response's headers of ours, in their order.
+    pub(super) fn response(&mut self) -> Vec<(&'static str, String)> {
+        self.effects.clear();
+        self.tell(Event::ResponseHeaders);
+        let headers = self.effects.iter().filter_map(|effect| match effect {
+            Effect::SetResponseHeader { name, value } => Some((*name, value.clone())),
+            _ => None,
+        });
+        headers.collect()
+    }
+}

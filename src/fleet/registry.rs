@@ -1,0 +1,54 @@
+//! Every model and backend of a policy, by index and by name.
+
+use super::{Backend, Model};
+use crate::api::Apis;
+
+/// Index of a [`Model`] in its [`Registry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelId(pub u32);
+
+/// Index of a [`Backend`] in its [`Registry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId(pub u32);
+
+/// All models and backends of a policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Registry {
+    /// The models, in the order of the policy.
+    pub models: Vec<Model>,
+    /// The backends, in the order of the policy.
+    pub backends: Vec<Backend>,
+}
+
+impl Registry {
+    /// The model with this index.
+    pub fn model(&self, id: ModelId) -> Option<&Model> {
+        self.models.get(id.0 as usize)
+    }
+
+    /// The backend with this index.
+    pub fn backend(&self, id: BackendId) -> Option<&Backend> {
+        self.backends.get(id.0 as usize)
+    }
+
+    /// The key of a backend's state scope.
+    pub fn scope_of(&self, id: BackendId) -> Option<u32> {
+        self.backend(id).map(|backend| backend.state_scope.key)
+    }
+
+    /// Whether backends that speak `api` are of several state scopes: only then it matters who made what a request carries.
+    pub fn has_scopes(&self, api: Apis) -> bool {
+        let asked = |one: &&Backend| one.apis.contains(api);
+        let mut keys = self.backends.iter().filter(asked);
+        let first = keys.next().map(|one| one.state_scope.key);
+        keys.any(|one| Some(one.state_scope.key) != first)
+    }
+
+    /// The index of the model with this name.
+    pub fn find_model(&self, name: &str) -> Option<ModelId> {
+        self.models
+            .iter()
+            .position(|model| model.name == name)
+            .map(|index| ModelId(index as u32))
+    }
+}

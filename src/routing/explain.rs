@@ -1,0 +1,142 @@
+//! A decision as JSON: what `pointsman explain --json`, `pointsman route` and `POST /v1/route` show.
+//!
+//! Names instead of indices, never text of the prompt.
+
+use serde_json::{Value, json};
+
+use crate::analysis::classifier::{Classification, Domain};
+use crate::fleet::Estimate;
+use crate::fleet::{BackendId, ModelId};
+use crate::policy::Policy;
+use crate::routing::decision::{Bypass, Candidate, Decision, Outcome};
+
+/// The decision without its candidates. `outcome` is `routed`, `bypassed` or `rejected`.
+pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Routed(decision) => routed(policy, decision),
+        Outcome::Bypassed(bypass) => {
+            let (reason, detail) = match bypass {
+                Bypass::InvalidRequest(detail) => ("invalid_request", detail),
+                Bypass::UnknownModel(detail) => ("unknown_model", detail),
+                Bypass::RouterFault(detail) => ("router_fault", detail),
+            };
+            json!({
+                "outcome": "bypassed",
+                "policy_version": policy.version,
+                "cluster": policy.default_cluster,
+                "reason": reason,
+                "detail": detail,
+            })
+        }
+        Outcome::Rejected(rejection) => json!({
+            "outcome": "rejected",
+            "policy_version": policy.version,
+            "status": rejection.status,
+            "code": rejection.code,
+            "message": rejection.message,
+            "param": rejection.param,
+            "rules": rejection.rules,
+        }),
+    }
+}
+
+/// Every candidate with its estimate and, where it is not eligible, why.
+pub fn candidates(policy: &Policy, candidates: &[Candidate]) -> Value {
+    let one = |candidate: &Candidate| {
+        json!({
+            "backend": backend_name(policy, candidate.backend),
+            "model": model_name(policy, candidate.model),
+            "accelerator": policy
+                .registry
+                .backend(candidate.backend)
+                .map(|backend| backend.accelerator.name()),
+            "eligible": candidate.ineligible.is_none(),
+            "objective": candidate.objective.is_finite().then(|| round(candidate.objective, 6)),
+            "estimate": estimate(&candidate.estimate),
+            "why_not": candidate.ineligible.as_ref().map(|reason| json!({
+                "code": reason.name(),
+                "message": reason.to_string(),
+            })),
+        })
+    };
+    candidates.iter().map(one).collect()
+}
+
+fn routed(policy: &Policy, decision: &Decision) -> Value {
+    let backend = policy.registry.backend(decision.backend);
+    json!({
+        "outcome": "routed",
+        "policy_version": policy.version,
+        "backend": backend_name(policy, decision.backend),
+        "cluster": backend.map(|backend| backend.cluster.as_str()),
+        "model": model_name(policy, decision.model),
+        "served_model": backend.map(|backend| backend.served_model.as_str()),
+        "accelerator": backend.map(|backend| backend.accelerator.name()),
+        "profile": decision.profile,
+        "rules": decision.rules,
+        "reason": decision.reason.name(),
+        "relaxed": decision.relaxed,
+        "steering": decision.steering,
+        "estimate": estimate(&decision.estimate),
+        "fallbacks": decision
+            .fallbacks
+            .iter()
+            .map(|id| backend_name(policy, *id))
+            .collect::<Vec<_>>(),
+        "input_tokens": decision.input_tokens,
+        "classification": decision.classification.as_ref().map(classification),
+    })
+}
+
+fn estimate(estimate: &Estimate) -> Value {
+    json!({
+        "quality": estimate.quality.map(|quality| round(quality.into(), 4)),
+        "cost_usd": round(estimate.cost_usd, 9),
+        "latency_p50_ms": round(estimate.latency_p50_ms.into(), 1),
+        "latency_p99_ms": round(estimate.latency_p99_ms.into(), 1),
+        "first_token_p50_ms": round(estimate.first_token_p50_ms.into(), 1),
+        "first_token_p99_ms": round(estimate.first_token_p99_ms.into(), 1),
+    })
+}
+
+fn classification(said: &Classification) -> Value {
+    json!({
+        "task": said.task.name(),
+        "task_probability": round(said.task_probability.into(), 4),
+        "domain": said.domain.name(),
+        "domain_probability": round(said.domain_probability.into(), 4),
+        "domain_probabilities": domains(said),
+        "difficulty": round(said.difficulty.into(), 4),
+        "gain": round(said.gain.into(), 4),
+        "weak_wrong": round(said.weak_wrong.into(), 4),
+        "output_tokens": round(said.output_tokens.into(), 0),
+        "uncertainty": round(said.uncertainty.into(), 4),
+        "from_model": said.from_model,
+    })
+}
+
+/// Each subject's probability: rules may match one that is not the most probable.
+fn domains(said: &Classification) -> Value {
+    let probability = |domain: &Domain| round(said.probability_of_domain(*domain).into(), 4);
+    let pairs = Domain::ALL
+        .iter()
+        .map(|domain| (domain.name().to_owned(), probability(domain).into()));
+    Value::Object(pairs.collect())
+}
+
+fn backend_name(policy: &Policy, id: BackendId) -> Option<&str> {
+    policy
+        .registry
+        .backend(id)
+        .map(|backend| backend.name.as_str())
+}
+
+fn model_name(policy: &Policy, id: ModelId) -> Option<&str> {
+    policy.registry.model(id).map(|model| model.name.as_str())
+}
+
+/// `number` to so many decimals: estimates are not exact to the last bit of a float.
+fn round(number: f64, decimals: i32) -> f64 {
+    let scale = 10_f64.powi(decimals);
+    (number * scale).round() / scale
+}

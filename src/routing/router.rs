@@ -1,0 +1,487 @@
+//! Ties the steps together: request → prompt → classification → decision. Owns the fail-soft ladder.
+
+mod asked;
+mod bounds;
+mod carried;
+pub mod conversation;
+mod facts;
+mod refuse;
+#[cfg(test)]
+mod tests;
+mod undecided;
+
+use crate::analysis::classifier::{self, Classification, Classifier, ClassifierError};
+use crate::analysis::prompt::{Prompt, Turn};
+use crate::api::request::{self, Format, Request};
+use crate::fleet::{AnswerBound, Backend, BackendId, ModelId};
+use crate::policy::Policy;
+use crate::policy::conditions::draw;
+use crate::policy::envelope::Envelope;
+use crate::policy::profile::{Limit, Limits, Profile};
+use crate::policy::rules::{Ruling, rule};
+use crate::routing::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
+use crate::routing::select::{Ask, Incumbent, NoCandidate, Selection, select};
+use crate::state::backend_stats::Observed;
+use crate::state::budgets::{Charge, Spending};
+use crate::state::shares::Shares;
+
+use asked::Asked;
+pub use asked::unknown;
+use bounds::Standing;
+use carried::Carried;
+pub use carried::Makers;
+pub use conversation::MAX_TURNS;
+use conversation::Step;
+pub use refuse::reject;
+use refuse::{name_rules, refuse};
+pub use undecided::{named, unreadable};
+
+/// Routes requests. One per worker.
+pub struct Router {
+    classifier: Option<Classifier>,
+    shares: Shares,
+    spending: Spending,
+    observed: Vec<Observed>,
+}
+
+/// What a decision depends on beside policy and body.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// What came beside the body.
+    pub envelope: &'a Envelope,
+    /// The time, in nanoseconds since 1970: which windows of budgets it is.
+    pub now_ns: u64,
+    /// Who made the state that the request carries, as far as that is known.
+    pub makers: Makers<'a>,
+}
+
+impl<'a> Circumstances<'a> {
+    /// Those of a request of which nothing else is known.
+    pub fn new(envelope: &'a Envelope, now_ns: u64) -> Circumstances<'a> {
+        Circumstances {
+            envelope,
+            now_ns,
+            makers: Makers::default(),
+        }
+    }
+}
+
+/// Makes the draw of exploration independent of those of rules.
+const EXPLORE_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The same for ramps. One for all of them, so that two opposite ones add up.
+const RAMP_SALT: u64 = 0xd1b5_4a32_d192_ed03;
+
+/// What is asked of the fleet, and what it follows from.
+struct Demand<'a> {
+    policy: &'a Policy,
+    request: &'a Request<'a>,
+    prompt: &'a Prompt<'a>,
+    profile: &'a Profile,
+    pinned: Option<ModelId>,
+    ruling: &'a Ruling<'a>,
+    envelope: &'a Envelope,
+    steps: &'a [Step],
+    conversation: u64,
+    now_ns: u64,
+    makers: Makers<'a>,
+}
+
+impl Demand<'_> {
+    /// The backend that answered last: what is decided for each turn in its order, each knowing the one before. Looked for
+    /// only where it can matter, or where it `matters` anyway.
+    fn find_incumbent(&self, last: &Ask<'_>, matters: bool) -> Option<Incumbent> {
+        let backends = &self.policy.registry.backends;
+        let caches = |one: &Backend| one.price.cached_input < one.price.input;
+        let answered = conversation::answered_at(self.request);
+        let now = self.prompt.turns.len().checked_sub(1)?;
+        if (now == 0 && answered.is_none())
+            || (!matters && last.stickiness <= 0.0 && !backends.iter().any(caches))
+        {
+            return None;
+        }
+        let tokens = conversation::tokens_by_turn(self.request, self.prompt.input_tokens);
+        let at = |turn: usize| tokens.get(turn).copied().unwrap_or_default();
+        let mut steps: Vec<(u32, Option<&Classification>)> = Vec::new();
+        for step in self.steps.iter().filter(|step| step.turn < now) {
+            steps.push((at(step.turn), Some(&step.said)));
+        }
+        // Without a classification every turn asks the same: the one before the last stands for all.
+        if let (true, Some(before)) = (self.steps.is_empty(), now.checked_sub(1)) {
+            steps.push((at(before), None));
+        }
+        // Where a model has called tools since the user spoke, it was asked when the user did, and then with each result.
+        if let Some(answered) = answered {
+            let before =
+                conversation::tokens_before(self.request, self.prompt.input_tokens, answered);
+            steps.extend([at(now), before].map(|tokens| (tokens, last.classification)));
+        }
+        let mut incumbent = None;
+        for (input_tokens, classification) in steps {
+            let ask = Ask {
+                input_tokens,
+                classification,
+                incumbent,
+                ..*last
+            };
+            let selection = select(&self.policy.registry, self.profile, &ask).ok();
+            incumbent = selection.map(|selection| Incumbent {
+                backend: selection.chosen.backend,
+                cached_tokens: input_tokens,
+            });
+        }
+        incumbent
+    }
+}
+
+impl Router {
+    /// A router with the embedded classifier; where that does not load it goes on with features alone, and the error is
+    /// returned beside it so that the caller can say so.
+    pub fn new() -> (Router, Option<ClassifierError>) {
+        match Classifier::embedded() {
+            Ok(classifier) => (Router::with(Some(classifier)), None),
+            Err(error) => (Router::with_features_only(), Some(error)),
+        }
+    }
+
+    fn with(classifier: Option<Classifier>) -> Router {
+        Router {
+            classifier,
+            shares: Shares::default(),
+            spending: Spending::default(),
+            observed: Vec::new(),
+        }
+    }
+
+    /// A router that never asks the classifier: the rung of the ladder below it.
+    pub fn with_features_only() -> Router {
+        Router::with(None)
+    }
+
+    /// What decisions are to know of the backends from now on, in the order of the policy. Nothing before the first call.
+    pub fn observe(&mut self, observed: Vec<Observed>) {
+        self.observed = observed;
+    }
+
+    /// What the last decision knew of a backend.
+    pub fn observed(&self, backend: BackendId) -> Observed {
+        let known = self.observed.get(backend.0 as usize).copied();
+        known.unwrap_or(Observed::NOTHING)
+    }
+
+    /// Decides on one request body. `complete` is false where `body` is only the first part of it.
+    pub fn route(
+        &mut self,
+        policy: &Policy,
+        format: Format,
+        body: &[u8],
+        complete: bool,
+    ) -> Outcome {
+        match request::parse(format, body, complete) {
+            Ok(request) => self.decide(policy, &request),
+            Err(error) => unreadable(policy, &error, body, complete),
+        }
+    }
+
+    /// Decides on a request that has been read, of which nothing but its body is known.
+    pub fn decide(&mut self, policy: &Policy, request: &Request<'_>) -> Outcome {
+        let envelope = Envelope::default();
+        let around = Circumstances::new(&envelope, 0);
+        self.decide_in(policy, request, &around)
+    }
+
+    /// Decides on a request that has been read, and counts the decision for shares and budgets.
+    pub fn decide_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> Outcome {
+        let outcome = self.decide_or_refuse(policy, request, around, false).0;
+        if let Outcome::Routed(decision) = &outcome
+            && !policy.traffic.shadow
+        {
+            if decision.reason != Reason::Pinned && !policy.traffic.shares.is_empty() {
+                self.shares.add(policy.traffic.fingerprint, decision.model);
+            }
+            self.spending.charge(&decision.charge);
+        }
+        outcome
+    }
+
+    /// Decides as [`Router::decide_in`] would, and counts nothing: for requests whose tokens are only counted, which use
+    /// nothing of the backend. Models that the policy does not have are left to the default cluster, if no rule forbids it.
+    pub fn find_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> Outcome {
+        self.decide_or_refuse(policy, request, around, true).0
+    }
+
+    /// Decides on a request that has been read, of which nothing but its body is known, and gives every candidate with its
+    /// reason, where it is refused too.
+    pub fn explain(&mut self, policy: &Policy, request: &Request<'_>) -> (Outcome, Vec<Candidate>) {
+        let envelope = Envelope::default();
+        let around = Circumstances::new(&envelope, 0);
+        self.explain_in(policy, request, &around)
+    }
+
+    /// The same, knowing what came beside the body. Nothing is counted.
+    pub fn explain_in(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+    ) -> (Outcome, Vec<Candidate>) {
+        let (outcome, refused) = self.decide_or_refuse(policy, request, around, false);
+        match &outcome {
+            Outcome::Routed(decision) => {
+                let candidates = decision.candidates.clone();
+                (outcome, candidates)
+            }
+            _ => (outcome, refused),
+        }
+    }
+
+    /// Corrects what a decision has put on the accounts of budgets by what its request did cost, in USD.
+    pub fn credit(&mut self, charge: &Charge, actual_usd: f64) {
+        self.spending.credit(charge, actual_usd);
+    }
+
+    /// What was spent of the budgets; to be told to the other workers once a tick.
+    pub fn spending(&mut self) -> &mut Spending {
+        &mut self.spending
+    }
+
+    /// The outcome and, where no candidate could take the request, all of them. `counts`: its tokens are only counted.
+    fn decide_or_refuse(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        around: &Circumstances<'_>,
+        counts: bool,
+    ) -> (Outcome, Vec<Candidate>) {
+        let refused = |rejection| (Outcome::Rejected(rejection), Vec::new());
+        let envelope = around.envelope;
+        if let Some(rejection) = bounds::refuse_steering(policy, envelope) {
+            return refused(rejection);
+        }
+        let asked = match asked::find(policy, request, envelope, counts) {
+            Ok(asked) => asked,
+            Err(outcome) => return (outcome, Vec::new()),
+        };
+        let pinned = asked.pinned();
+        let prompt = Prompt::of(request);
+        let steps = self.classify(policy, request, &prompt, asked.names_model());
+        let mut facts = facts::gather(policy, request, &prompt, envelope);
+        facts.classification = steps.last().map(|step| &step.said);
+        facts.pinned = asked.names_model();
+        let conversation = facts.conversation;
+        let ruling = rule(&policy.rules, &facts);
+        let standing = match self.check_bounds(policy, &ruling, around) {
+            Ok(standing) => standing,
+            Err(rejection) => return refused(rejection),
+        };
+        if let Asked::Foreign(_) = asked {
+            let name = asked::name(request, envelope).unwrap_or_default();
+            let outcome = asked::pass_on(policy, name, &ruling, &standing, counts);
+            return (outcome, Vec::new());
+        }
+        let profile = asked.ruled_profile(policy, &ruling, &standing);
+        let demand = Demand {
+            policy,
+            request,
+            prompt: &prompt,
+            profile: ramped(policy, profile, conversation, around.now_ns),
+            pinned,
+            ruling: &ruling,
+            envelope,
+            steps: &steps,
+            conversation,
+            now_ns: around.now_ns,
+            makers: around.makers,
+        };
+        match self.choose(&demand) {
+            Ok((selection, foreign)) => {
+                let decision = decided(selection, foreign, &demand, &standing);
+                (Outcome::Routed(Box::new(decision)), Vec::new())
+            }
+            Err(NoCandidate { candidates }) => refuse_all(&demand, candidates),
+        }
+    }
+
+    /// How the budgets stand; the refusal where a rule or a spent budget refuses the request.
+    fn check_bounds<'p>(
+        &self,
+        policy: &'p Policy,
+        ruling: &Ruling<'_>,
+        around: &Circumstances<'_>,
+    ) -> Result<Standing<'p>, Rejection> {
+        if let Some(message) = ruling.reject {
+            let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
+            rejection.rules = owned(&ruling.names);
+            return Err(rejection);
+        }
+        let now = around.now_ns / 1_000_000_000;
+        let standing = bounds::budgets(policy, around.envelope, &self.spending, now);
+        match standing.refusing {
+            Some(budget) => Err(bounds::refuse_spent(budget)),
+            None => Ok(standing),
+        }
+    }
+
+    /// Chooses a backend for the last turn, knowing which ones answered those before it.
+    fn choose(&self, demand: &Demand<'_>) -> Result<(Selection, Foreign), NoCandidate> {
+        let (policy, ruling, request) = (demand.policy, demand.ruling, demand.request);
+        let steering = &demand.envelope.steering;
+        let wished: &[ModelId] = if demand.pinned.is_some() {
+            &[]
+        } else {
+            &steering.models
+        };
+        // A wish that leaves none of the rules' models is no wish: rules are the operator's.
+        let allowed = bounds::allowed(ruling.models, wished).unwrap_or(ruling.models.to_vec());
+        let barred = bounds::barred(policy, &self.shares);
+        let floor = ruling
+            .min_quality
+            .map(|floor| (Limit::MinQuality, f64::from(floor)));
+        let limits = floor.map_or(steering.limits, |(limit, written)| {
+            steering.limits.and(&Limits::NONE.with(limit, written))
+        });
+        let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.explore;
+        // A model that is behind its share gets conversations that begin, not turns of others.
+        let begins = demand.prompt.turns.len() < 2 && conversation::answered_at(request).is_none();
+        let mut ask = Ask {
+            pinned: demand.pinned,
+            allowed: &allowed,
+            tags: &ruling.tags,
+            barred: &barred,
+            scope: None,
+            limits,
+            needs: request.needs,
+            api: request.format.api(),
+            input_tokens: demand.prompt.input_tokens,
+            window_tokens: demand.prompt.window_tokens,
+            max_tokens: request.max_tokens,
+            choices: request.choices,
+            classification: demand.steps.last().map(|step| &step.said),
+            incumbent: None,
+            stickiness: policy.traffic.stickiness,
+            prefers: &ruling.prefers,
+            preferred: begins
+                .then(|| bounds::preferred(policy, &self.shares))
+                .flatten(),
+            explore: explores.then_some(demand.conversation),
+            observed: &self.observed,
+            draw: draw(RAMP_SALT, demand.conversation),
+            now_ns: demand.now_ns,
+        };
+        let is_down = |one: &Selection| self.observed(one.chosen.backend).down;
+        let choose = |ask: &mut Ask<'_>| carried::select_within_shares(demand, ask, is_down);
+        match Carried::of(demand) {
+            Some(carried) => carried.choose(demand, &mut ask, choose),
+            None => carried::choose_freely(demand, &mut ask, choose),
+        }
+    }
+
+    /// What each turn demands; empty where nobody needs to know.
+    fn classify(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        prompt: &Prompt<'_>,
+        pinned: bool,
+    ) -> Vec<Step> {
+        let embeds = request.format == Format::OpenAiEmbeddings;
+        if embeds || (pinned && !classifies_pinned(policy)) {
+            return Vec::new();
+        }
+        conversation::classify(prompt, |turn| self.classify_turn(turn))
+    }
+
+    fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {
+        self.classifier
+            .as_mut()
+            .and_then(|classifier| classifier.classify(turn).ok())
+            .unwrap_or_else(|| Classification {
+                model_failed: true,
+                ..classifier::from_features(turn)
+            })
+    }
+}
+
+/// Whether a rule that holds for pinned models too needs the classifier's answer.
+fn classifies_pinned(policy: &Policy) -> bool {
+    let mut rules = policy.rules.iter();
+    rules.any(|rule| rule.then.binds_pinned() && rule.when.asks_classifier())
+}
+
+/// `profile`, or the one before it where it takes over gradually and the conversation's turn has not come.
+fn ramped<'p>(
+    policy: &'p Policy,
+    profile: &'p Profile,
+    conversation: u64,
+    now_ns: u64,
+) -> &'p Profile {
+    match &profile.ramp {
+        Some((ramp, from)) if !ramp.holds(draw(RAMP_SALT, conversation), now_ns) => {
+            policy.find_profile(from).unwrap_or(profile)
+        }
+        _ => profile,
+    }
+}
+
+/// The refusal of what no candidate can take.
+fn refuse_all(demand: &Demand<'_>, candidates: Vec<Candidate>) -> (Outcome, Vec<Candidate>) {
+    let bond = Carried::of(demand).and_then(|one| one.bond());
+    let (policy, profile) = (demand.policy, demand.profile);
+    let mut rejection = refuse(policy, profile, demand.pinned, bond, &candidates);
+    name_rules(policy, demand.ruling, &mut rejection);
+    rejection.rules = owned(&demand.ruling.names);
+    (Outcome::Rejected(rejection), candidates)
+}
+
+fn decided(
+    selection: Selection,
+    foreign: Foreign,
+    demand: &Demand<'_>,
+    standing: &Standing<'_>,
+) -> Decision {
+    let mut rules = owned(&demand.ruling.names);
+    if demand.pinned.is_none() {
+        rules.extend(standing.spent.iter().map(|name| bounds::named(name)));
+    }
+    Decision {
+        backend: selection.chosen.backend,
+        model: selection.chosen.model,
+        profile: demand.profile.name.clone(),
+        rules,
+        reason: selection.reason,
+        relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
+        foreign,
+        charge: bounds::charge(standing, selection.chosen.estimate.cost_usd),
+        estimate: selection.chosen.estimate,
+        fallbacks: selection.fallbacks,
+        classification: demand.steps.last().map(|step| step.said.clone()),
+        input_tokens: demand.prompt.input_tokens,
+        answer: demand
+            .request
+            .max_tokens
+            .filter(|_| demand.pinned.is_none())
+            .map(|most_tokens| AnswerBound {
+                most_tokens,
+                window_tokens: demand.prompt.window_tokens,
+            }),
+        steering: bounds::steering(
+            demand.envelope,
+            demand.pinned.is_some(),
+            demand.ruling.models,
+        ),
+        candidates: selection.candidates,
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}

@@ -1,0 +1,99 @@
+//! What rules look at in a request beside what the classifier says. Each is looked for only where a rule asks.
+
+use crate::analysis::language::{self, Language};
+use crate::analysis::prompt::Prompt;
+use crate::analysis::sensitivity::{self, Sensitivity};
+use crate::api::request::{Request, Role};
+use crate::policy::conditions::hash;
+use crate::policy::envelope::Envelope;
+use crate::policy::rules::{Facts, Rule};
+use crate::policy::{OnUnknownModel, Policy};
+
+fn asks(policy: &Policy, asks: impl Fn(&Rule) -> bool) -> bool {
+    policy.rules.iter().any(asks)
+}
+
+/// What the body and what came beside it say; the classification and whether the model is pinned are the caller's to fill in.
+pub fn gather<'a>(
+    policy: &'a Policy,
+    request: &'a Request<'_>,
+    prompt: &'a Prompt<'_>,
+    envelope: &'a Envelope,
+) -> Facts<'a> {
+    Facts {
+        classification: None,
+        user: request.user.as_deref(),
+        other_users: &request.other_users,
+        other_asked: &request.other_models,
+        asides: &request.asides,
+        asked: find_asked(policy, request, envelope),
+        sensitive: find_sensitive(policy, request),
+        pinned: false,
+        envelope,
+        words: &policy.words,
+        turns: &prompt.turns,
+        language: find_language(policy, prompt),
+        conversation: find_conversation(policy, request),
+    }
+}
+
+/// The policy's own name of what is asked for, however the client writes it; the name as it is written where the policy has
+/// none.
+fn find_asked<'a>(policy: &'a Policy, request: &'a Request<'_>, envelope: &'a Envelope) -> &'a str {
+    let Some(name) = super::asked::name(request, envelope) else {
+        return &policy.default_profile;
+    };
+    match policy.resolve_name(name) {
+        Some(own) => own,
+        None if policy.on_unknown_model == OnUnknownModel::DefaultProfile => {
+            &policy.default_profile
+        }
+        None => name,
+    }
+}
+
+/// The kinds of sensitive text that rules ask for and a model would read, whoever wrote it. The parts of one message are
+/// read as one text.
+fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
+    let rules = policy.rules.iter().map(|rule| rule.when.sensitive);
+    let wanted = rules.fold(Sensitivity::NONE, Sensitivity::union);
+    let mut found = Sensitivity::NONE;
+    for message in request.messages.iter().chain(&request.asides) {
+        if found.contains(wanted) {
+            return found;
+        }
+        let parts = message.texts.iter().map(AsRef::as_ref);
+        found = found.union(sensitivity::find_in_parts(parts));
+    }
+    for text in request.raw_texts() {
+        if found.contains(wanted) {
+            return found;
+        }
+        found = found.union(sensitivity::find(&text));
+    }
+    found
+}
+
+/// How many of the last turns are asked for their language: each costs the same, and a conversation has no bound.
+const TURNS_WITH_LANGUAGE: usize = 16;
+
+/// The language of the last user turn that tells one.
+fn find_language(policy: &Policy, prompt: &Prompt<'_>) -> Option<Language> {
+    if !asks(policy, |rule| !rule.when.languages.is_empty()) {
+        return None;
+    }
+    let mut turns = prompt.turns.iter().rev().take(TURNS_WITH_LANGUAGE);
+    turns.find_map(|turn| language::find(&turn.text))
+}
+
+/// A hash of the conversation up to its first user message, which stays the same as it grows.
+fn find_conversation(policy: &Policy, request: &Request<'_>) -> u64 {
+    let draws = policy.traffic.explore > 0.0 || policy.has_ramps();
+    if !draws && !asks(policy, |rule| rule.when.asks_conversation()) {
+        return 0;
+    }
+    let messages = &request.messages;
+    let first = messages.iter().position(|one| one.role == Role::User);
+    let begin = messages.iter().take(first.map_or(1, |index| index + 1));
+    hash(begin.flat_map(|message| &message.texts).map(AsRef::as_ref))
+}

@@ -1,0 +1,169 @@
+//! Why a request is refused, in words for the client's developer. What decides that it is refused is `router`'s.
+
+use crate::api::Capabilities;
+use crate::fleet::ModelId;
+use crate::policy::Policy;
+use crate::policy::profile::Profile;
+use crate::policy::rules::Ruling;
+use crate::routing::decision::{Candidate, Ineligible, MODEL_NOT_FOUND, Rejection};
+use crate::schema::suggest::quote;
+
+/// Why nobody can take the request: what the candidate that came furthest failed at.
+pub fn refuse(
+    policy: &Policy,
+    profile: &Profile,
+    pinned: Option<ModelId>,
+    bond: Option<(&'static str, Option<u32>)>,
+    candidates: &[Candidate],
+) -> Rejection {
+    let who = match pinned.and_then(|id| policy.registry.model(id)) {
+        Some(model) => format!("the model {}", quote(&model.name)),
+        None => "every model".to_owned(),
+    };
+    let obstacles = || candidates.iter().filter_map(|one| one.ineligible.as_ref());
+    let furthest = obstacles().max_by_key(|obstacle| progress(obstacle));
+    match furthest {
+        Some(Ineligible::ContextWindow { needed, window }) => reject(
+            400,
+            "context_length_exceeded",
+            format!(
+                "the request needs about {needed} tokens; the context window of {who} has at most {window}"
+            ),
+        ),
+        Some(Ineligible::LacksCapability(_)) => lacks_capability(&who, candidates),
+        Some(Ineligible::LacksTag(tag)) => reject(
+            400,
+            "no_eligible_backend",
+            format!("no backend that may take the request has the tag `{tag}`"),
+        ),
+        Some(Ineligible::LacksApi(api)) => reject(
+            400,
+            "unsupported_api",
+            format!("no backend of {who} speaks `{}`", api.name()),
+        ),
+        Some(Ineligible::NotAllowed | Ineligible::OverShare) => {
+            let message = "the policy's rules leave no model for this request".to_owned();
+            reject(400, "no_eligible_backend", message)
+        }
+        Some(Ineligible::ForeignState) => bound(policy, bond, candidates),
+        Some(Ineligible::NotTheModel) | None => {
+            reject(404, MODEL_NOT_FOUND, format!("{who} has no backend"))
+        }
+        Some(limit) => reject(
+            400,
+            "limits_not_met",
+            format!(
+                "no backend keeps the limits of the profile {}: {limit}",
+                quote(&profile.name)
+            ),
+        ),
+    }
+}
+
+/// Says which rules leave nothing together, where it is they that do.
+pub fn name_rules(policy: &Policy, ruling: &Ruling<'_>, rejection: &mut Rejection) {
+    if rejection.code != "no_eligible_backend" || ruling.demanding.len() < 2 {
+        return;
+    }
+    let demands = ruling.demanding.iter().map(|rule| {
+        let mut demand = quote(&rule.name);
+        let models = rule.then.models.iter();
+        let models = models.filter_map(|id| policy.registry.model(*id));
+        let models = models.map(|model| ("model", model.name.as_str()));
+        let tags = rule.then.tags.iter().map(|tag| ("tag", tag.as_str()));
+        // Of several rules the models of the first count.
+        let is_first = rule.then.models == ruling.models;
+        let all: Vec<String> = models
+            .filter(|_| is_first)
+            .chain(tags)
+            .map(|(what, name)| format!("{what} {}", quote(name)))
+            .collect();
+        demand.push_str(&format!(" ({})", all.join(", ")));
+        demand
+    });
+    let demands: Vec<String> = demands.collect();
+    rejection.message = format!(
+        "no backend that may take the request meets the policy's rules together: {}",
+        demands.join(" and ")
+    );
+}
+
+/// The conversation carries state, and nobody who can read it can take the request.
+fn bound(
+    policy: &Policy,
+    bond: Option<(&'static str, Option<u32>)>,
+    candidates: &[Candidate],
+) -> Rejection {
+    let (what, scope) = bond.unwrap_or(("state", None));
+    let registry = &policy.registry;
+    let mine = || {
+        let ids = candidates
+            .iter()
+            .map(|one| (one, registry.backend(one.backend)));
+        ids.filter_map(|(one, backend)| Some((one, backend?)))
+            .filter(|(_, backend)| Some(backend.state_scope.key) == scope)
+    };
+    let name = mine()
+        .next()
+        .map(|(_, backend)| backend.state_scope.name.as_str());
+    let why = mine().filter_map(|(one, _)| one.ineligible.as_ref());
+    let why = why.max_by_key(|obstacle| progress(obstacle));
+    let message = match (name, why) {
+        (Some(name), Some(why)) => format!(
+            "the conversation carries {what} that only the state scope {} can read, and no backend of it can take the request: {why}",
+            quote(name)
+        ),
+        _ => format!(
+            "the conversation carries {what} that no backend of the policy can read; send it without, or begin anew"
+        ),
+    };
+    reject(400, "foreign_state", message)
+}
+
+/// The least that is lacking somewhere.
+fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
+    let lacking = candidates.iter().filter_map(|one| match one.ineligible {
+        Some(Ineligible::LacksCapability(lacking)) => Some(lacking),
+        _ => None,
+    });
+    let least = lacking
+        .min_by_key(|lacking| lacking.names().count())
+        .unwrap_or(Capabilities::NONE);
+    let names: Vec<&str> = least.names().collect();
+    let message = format!("{who} lacks what the request needs: {}", names.join(", "));
+    reject(400, "unsupported_capability", message)
+}
+
+/// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
+fn progress(obstacle: &Ineligible) -> (u8, u32) {
+    match obstacle {
+        Ineligible::NotTheModel => (0, 0),
+        Ineligible::LacksApi(_) => (1, 0),
+        Ineligible::NotAllowed | Ineligible::OverShare => (2, 0),
+        Ineligible::LacksTag(_) => (3, 0),
+        Ineligible::LacksCapability(_) => (4, 0),
+        Ineligible::ContextWindow { window, .. } => (5, *window),
+        Ineligible::Down
+        | Ineligible::Ramp
+        | Ineligible::BelowQuality { .. }
+        | Ineligible::OverCost { .. }
+        | Ineligible::OverLatency { .. } => (7, 0),
+        Ineligible::ForeignState => (8, 0),
+    }
+}
+
+/// A refusal; the field that is wrong is known of some codes.
+pub fn reject(status: u16, code: &'static str, message: String) -> Rejection {
+    let param = match code {
+        "model_not_found" => Some("model"),
+        "context_length_exceeded" => Some("messages"),
+        _ => None,
+    };
+    Rejection {
+        status,
+        code,
+        message,
+        param: param.map(str::to_owned),
+        rules: Vec::new(),
+    }
+}

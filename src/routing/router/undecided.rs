@@ -1,0 +1,91 @@
+//! What becomes of a request of an LLM API that nothing could be decided on.
+
+use super::refuse::reject;
+use super::{Circumstances, Router, asked, bounds};
+use crate::api::request::InvalidRequest;
+use crate::api::request::unread::{Named, Unread};
+use crate::policy::Policy;
+use crate::policy::rules::Rule;
+use crate::routing::decision::{Bypass, Outcome, Rejection};
+use crate::schema::suggest::quote;
+
+/// What becomes of a body that cannot be read, as the policy wants it. `complete` is false where `body` is only the first part of it.
+pub fn unreadable(policy: &Policy, error: &InvalidRequest, body: &[u8], complete: bool) -> Outcome {
+    let unread = Unread::look(body, complete, |name| policy.names_profile(name));
+    let rejection = refuse_unreadable(error);
+    if policy.refuses_undecided(unread.named) {
+        Outcome::Rejected(rejection)
+    } else {
+        Outcome::Bypassed(Bypass::InvalidRequest(rejection.message))
+    }
+}
+
+/// The refusal of a body that cannot be read.
+fn refuse_unreadable(error: &InvalidRequest) -> Rejection {
+    let mut rejection = reject(400, error.code(), error.to_string());
+    rejection.param = error.param().map(str::to_owned);
+    rejection
+}
+
+/// What a name is to a request that is not decided on.
+pub fn named(policy: &Policy, name: Option<&str>) -> Named {
+    match name {
+        Some(name) if policy.names_profile(name) => Named::Profile,
+        _ => Named::Other,
+    }
+}
+
+impl Router {
+    /// What becomes of a body that cannot be read, as the policy wants it: as [`unreadable`], and refused all the same where
+    /// what came beside it is enough to refuse it.
+    pub fn unreadable_in(
+        &self,
+        policy: &Policy,
+        error: &InvalidRequest,
+        (body, complete): (&[u8], bool),
+        around: &Circumstances<'_>,
+    ) -> Outcome {
+        let outcome = unreadable(policy, error, body, complete);
+        if matches!(outcome, Outcome::Bypassed(_))
+            && !policy.traffic.shadow
+            && let Some(rejection) = self.refuse_unread(policy, around)
+        {
+            return Outcome::Rejected(rejection);
+        }
+        outcome
+    }
+
+    /// The refusal of a request whose body nothing is known of, by what came beside it: a rule that needs no more than that
+    /// refuses it or asks for tags that the default cluster lacks, or its budget is spent. Rules that ask for more are
+    /// passed over.
+    pub fn refuse_unread(&self, policy: &Policy, around: &Circumstances<'_>) -> Option<Rejection> {
+        let envelope = around.envelope;
+        let mut rules = policy.rules.iter().filter(|rule| {
+            let when = &rule.when;
+            !when.asks_body() && when.holds_beside(envelope)
+        });
+        let refusal = |rule: &Rule| {
+            let lacking = rule.then.tags.iter();
+            let mut lacking = lacking.filter(|tag| !asked::default_has(policy, tag));
+            let mut rejection = match (&rule.then.reject, lacking.next()) {
+                (Some(message), _) => reject(403, "rejected_by_policy", message.clone()),
+                (None, Some(tag)) => {
+                    let tag = quote(tag);
+                    let message = format!(
+                        "the request could not be decided on, and the default cluster lacks the tag {tag}"
+                    );
+                    reject(400, "no_eligible_backend", message)
+                }
+                (None, None) => return None,
+            };
+            rejection.rules = vec![rule.name.clone()];
+            Some(rejection)
+        };
+        if let Some(rejection) = rules.find_map(refusal) {
+            return Some(rejection);
+        }
+        let now = around.now_ns / 1_000_000_000;
+        let standing = bounds::budgets(policy, envelope, &self.spending, now);
+        standing.refusing.map(bounds::refuse_spent)
+    }
+}

@@ -1,0 +1,622 @@
+//! What is chosen and why, and that it is exactly what brute force finds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod brute_force;
+
+use super::*;
+use crate::analysis::classifier::{Domain, SKILL_COUNT, Task};
+use crate::fleet::ability::Ability;
+use crate::fleet::ramp::Ramp;
+use crate::fleet::{Accelerator, Latency, Price, StateScope, Timeouts};
+
+fn model(name: &str, skill: f32) -> Model {
+    Model {
+        name: name.into(),
+        capabilities: Capabilities::TOOLS,
+        context_window: 8192,
+        max_output_tokens: 4096,
+        ability: Ability {
+            skills: [skill; SKILL_COUNT],
+            ..Ability::default()
+        },
+    }
+}
+
+/// A backend whose tokens all cost `usd` per million and which writes `speed` tokens a second.
+fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
+    Backend {
+        apis: Apis::OPENAI_CHAT,
+        name: name.into(),
+        cluster: name.into(),
+        model: ModelId(model),
+        served_model: name.into(),
+        accelerator: Accelerator::Gpu,
+        price: Price {
+            input: usd,
+            cached_input: usd,
+            cache_write: usd,
+            cache_write_1h: usd,
+            output: usd,
+        },
+        timeouts: Timeouts {
+            first_token_ms: 10_000.0,
+            answer_ms: None,
+            pause_ms: Timeouts::PAUSE_MS,
+            total_ms: None,
+        },
+        latency: Latency {
+            first_token_p50_ms: 100.0,
+            first_token_p99_ms: 300.0,
+            tokens_per_second: speed,
+        },
+        tags: Vec::new(),
+        provider: "openai".into(),
+        endpoint: None,
+        health: None,
+        credentials: None,
+        client: crate::fleet::ClientHeaders::default(),
+        cold: None,
+        state_scope: StateScope::new(String::new()),
+        ramp: None,
+    }
+}
+
+/// A small model on two kinds of hardware and a large one on two.
+fn fleet() -> Registry {
+    Registry {
+        models: vec![model("small", 0.0), model("large", 2.0)],
+        backends: vec![
+            backend("small-gpu", 0, 0.05, 100.0),
+            backend("small-lpu", 0, 0.10, 800.0),
+            backend("large-gpu", 1, 0.50, 40.0),
+            backend("large-lpu", 1, 0.90, 400.0),
+        ],
+    }
+}
+
+fn said(difficulty: f32) -> Classification {
+    Classification {
+        task: Task::Chat,
+        task_probability: 1.0,
+        domain: Domain::General,
+        domain_probability: 1.0,
+        difficulty,
+        demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
+        output_tokens: 200.0,
+        uncertainty: 0.0,
+        from_model: true,
+        model_failed: false,
+        ..Classification::default()
+    }
+}
+
+fn ask(classification: Option<&Classification>) -> Ask<'_> {
+    Ask {
+        pinned: None,
+        allowed: &[],
+        tags: &[],
+        barred: &[],
+        scope: None,
+        limits: Limits::NONE,
+        needs: Capabilities::NONE,
+        input_tokens: 100,
+        window_tokens: 100,
+        api: Apis::OPENAI_CHAT,
+        max_tokens: None,
+        choices: 1,
+        classification,
+        observed: &[],
+        incumbent: None,
+        stickiness: 0.0,
+        preferred: None,
+        prefers: &[],
+        explore: None,
+        draw: 0.0,
+        now_ns: 0,
+    }
+}
+
+fn profile(weights: [f64; 3], limits: &[(Limit, f64)], relax: &[Limit]) -> Profile {
+    let [cost, latency, quality] = weights;
+    Profile {
+        name: "test".into(),
+        weights: Weights {
+            cost,
+            latency,
+            quality,
+        },
+        limits: limits.iter().fold(Limits::NONE, |all, (limit, written)| {
+            all.with(*limit, *written)
+        }),
+        relax: relax.to_vec(),
+        tags: Vec::new(),
+        ramp: None,
+    }
+}
+
+fn name(registry: &Registry, id: BackendId) -> &str {
+    &registry.backend(id).unwrap().name
+}
+
+fn chosen(selection: &Selection) -> &'static str {
+    ["small-gpu", "small-lpu", "large-gpu", "large-lpu"][selection.chosen.backend.0 as usize]
+}
+
+#[test]
+fn each_built_in_profile_does_what_its_name_says() {
+    let registry = fleet();
+    let [auto, cheap, fast, best] = Profile::built_ins();
+    let easy = said(-4.0);
+    let hard = said(2.0);
+    let choose = |profile: &Profile, said: &Classification| {
+        chosen(&select(&registry, profile, &ask(Some(said))).unwrap())
+    };
+    assert_eq!(choose(&auto, &easy), "small-gpu");
+    assert_eq!(choose(&auto, &hard), "large-lpu");
+    assert_eq!(choose(&cheap, &easy), "small-gpu");
+    assert_eq!(choose(&cheap, &hard), "large-gpu");
+    assert_eq!(choose(&fast, &easy), "small-lpu");
+    assert_eq!(choose(&fast, &hard), "large-lpu");
+    assert_eq!(choose(&best, &hard), "large-lpu");
+}
+
+#[test]
+fn estimates_are_what_the_policy_states() {
+    let registry = fleet();
+    let said = said(0.0);
+    let mut ask = ask(Some(&said));
+    ask.choices = 2;
+    ask.max_tokens = Some(150);
+    let profile = profile([1.0, 0.0, 0.0], &[], &[]);
+    let selection = select(&registry, &profile, &ask).unwrap();
+    let estimate = selection.candidates[2].estimate;
+    // 100 tokens in and twice 150 out at 0.50 USD per million; 150 tokens at 40 a second.
+    assert!((estimate.cost_usd - 0.0002).abs() < 1e-12);
+    assert_eq!(estimate.latency_p50_ms, 100.0 + 3750.0);
+    assert_eq!(estimate.latency_p99_ms, 300.0 + 3750.0 * 1.5);
+    assert_eq!(estimate.first_token_p99_ms, 300.0);
+    assert!((estimate.quality.unwrap() - 0.8808).abs() < 1e-3);
+}
+
+#[test]
+fn the_objective_is_the_documented_sum() {
+    let registry = fleet();
+    let said = said(0.0);
+    let profile = profile([0.5, 0.2, 0.3], &[], &[]);
+    let candidates = select(&registry, &profile, &ask(Some(&said)))
+        .unwrap()
+        .candidates;
+    let best_quality = 1.0 / (1.0 + (-2.0_f64).exp());
+    for candidate in candidates {
+        let estimate = candidate.estimate;
+        // small-gpu is the cheapest with 300 tokens at 0.05 USD per million, small-lpu the fastest with 350 ms.
+        let expected = 0.5 * (estimate.cost_usd / 1.5e-5).log10()
+            + 0.2 * (f64::from(estimate.latency_p50_ms) / 350.0).log10()
+            + 0.3 * 20.0 * (best_quality / f64::from(estimate.quality.unwrap())).log10();
+        assert!((candidate.objective - expected).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn every_obstacle_is_named() {
+    let mut registry = fleet();
+    registry.models[1].capabilities = Capabilities::TOOLS.union(Capabilities::VISION);
+    registry.models[1].context_window = 1000;
+    registry.backends[3].tags = vec!["eu".into()];
+    let said = said(0.0);
+    let mut profile = profile([1.0, 0.0, 0.0], &[], &[]);
+    let why = |profile: &Profile, ask: &Ask<'_>| -> Vec<Option<Ineligible>> {
+        let candidates = match select(&registry, profile, ask) {
+            Ok(selection) => selection.candidates,
+            Err(refused) => refused.candidates,
+        };
+        candidates.into_iter().map(|one| one.ineligible).collect()
+    };
+
+    let mut vision = ask(Some(&said));
+    vision.needs = Capabilities::VISION;
+    let lacks = Some(Ineligible::LacksCapability(Capabilities::VISION));
+    assert_eq!(why(&profile, &vision), [lacks.clone(), lacks, None, None]);
+
+    let mut long = ask(Some(&said));
+    long.input_tokens = 900;
+    long.window_tokens = 900;
+    let window = Some(Ineligible::ContextWindow {
+        needed: 1100,
+        window: 1000,
+    });
+    assert_eq!(why(&profile, &long), [None, None, window.clone(), window]);
+
+    // More than any model writes, or the smaller window has room for: it is cut down.
+    long.input_tokens = 100;
+    long.window_tokens = 100;
+    long.max_tokens = Some(5000);
+    assert_eq!(why(&profile, &long), [None, None, None, None]);
+
+    let mut pinned = ask(None);
+    pinned.pinned = Some(ModelId(0));
+    let other = Some(Ineligible::NotTheModel);
+    assert_eq!(why(&profile, &pinned), [None, None, other.clone(), other]);
+
+    profile.tags = vec!["eu".into()];
+    let tag = Some(Ineligible::LacksTag("eu".into()));
+    assert_eq!(
+        why(&profile, &ask(Some(&said))),
+        [tag.clone(), tag.clone(), tag, None]
+    );
+}
+
+#[test]
+fn an_expected_answer_that_fits_nowhere_refuses_nothing() {
+    let registry = fleet();
+    let mut said = said(0.0);
+    said.output_tokens = 4000.0;
+    let mut ask = ask(Some(&said));
+    ask.input_tokens = 8000;
+    ask.window_tokens = 8000;
+    let profile = profile([1.0, 0.0, 0.0], &[], &[]);
+    assert!(select(&registry, &profile, &ask).is_ok());
+    ask.input_tokens = 8192;
+    ask.window_tokens = 8192;
+    assert!(select(&registry, &profile, &ask).is_err());
+}
+
+#[test]
+fn a_pinned_model_gets_the_best_of_its_backends() {
+    let registry = fleet();
+    let mut ask = ask(None);
+    ask.pinned = Some(ModelId(1));
+    // A quality floor and a limit that nothing keeps: neither stops a pinned model.
+    let limits = [(Limit::MinQuality, 1.0), (Limit::MaxP50Ms, 1.0)];
+    let fast = profile([0.0, 1.0, 0.0], &limits, &[]);
+    let selection = select(&registry, &fast, &ask).unwrap();
+    assert_eq!(chosen(&selection), "large-lpu");
+    assert_eq!(selection.reason, Reason::Pinned);
+    assert_eq!(selection.relaxed, [Limit::MaxP50Ms]);
+    assert_eq!(selection.chosen.estimate.quality, None);
+    assert_eq!(selection.fallbacks, [BackendId(2)]);
+}
+
+#[test]
+fn limits_give_way_in_order_and_no_further_than_needed() {
+    let registry = fleet();
+    let hard = said(2.0);
+    // Large models answer half of such prompts, small ones an eighth; the floor is out of reach for both.
+    let limits = [(Limit::MinQuality, 0.9), (Limit::MaxP50Ms, 1000.0)];
+    let both = profile(
+        [1.0, 0.0, 0.0],
+        &limits,
+        &[Limit::MaxP50Ms, Limit::MinQuality],
+    );
+    let selection = select(&registry, &both, &ask(Some(&hard))).unwrap();
+    // The floor falls to the best there is, not to nothing; of the large models one keeps the latency limit, but cost is
+    // all that counts and the latency limit gives way first, no further than the best remaining candidate needs.
+    assert_eq!(chosen(&selection), "large-lpu");
+    assert_eq!(selection.reason, Reason::Relaxed);
+    assert_eq!(selection.relaxed, [Limit::MinQuality]);
+    assert!(matches!(
+        selection.candidates[1].ineligible,
+        Some(Ineligible::BelowQuality { limit }) if (limit - 0.5).abs() < 1e-6
+    ));
+    assert!(matches!(
+        selection.candidates[2].ineligible,
+        Some(Ineligible::OverLatency { which: "p50", limit_ms }) if limit_ms == 1000.0
+    ));
+
+    let hard_floor = profile([1.0, 0.0, 0.0], &limits, &[Limit::MaxP50Ms]);
+    let refused = select(&registry, &hard_floor, &ask(Some(&hard))).unwrap_err();
+    assert!(
+        refused
+            .candidates
+            .iter()
+            .all(|one| one.ineligible.is_some())
+    );
+}
+
+#[test]
+fn the_chain_prefers_the_same_model_and_keeps_hard_limits() {
+    let registry = fleet();
+    let easy = said(-4.0);
+    let cost = profile([1.0, 0.0, 0.0], &[], &[]);
+    let selection = select(&registry, &cost, &ask(Some(&easy))).unwrap();
+    let names: Vec<&str> = selection
+        .fallbacks
+        .iter()
+        .map(|id| name(&registry, *id))
+        .collect();
+    assert_eq!(names, ["small-lpu", "large-gpu", "large-lpu"]);
+
+    // A limit that may give way puts its breakers last; one that may not leaves them out.
+    let limits = [(Limit::MaxP50Ms, 1000.0)];
+    for (relax, expected) in [
+        (
+            &[Limit::MaxP50Ms][..],
+            &["large-lpu", "small-gpu", "large-gpu"][..],
+        ),
+        (&[], &["large-lpu"]),
+    ] {
+        let profile = profile([1.0, 0.0, 0.0], &limits, relax);
+        let selection = select(&registry, &profile, &ask(Some(&easy))).unwrap();
+        assert_eq!(chosen(&selection), "small-lpu");
+        let names: Vec<&str> = selection
+            .fallbacks
+            .iter()
+            .map(|id| name(&registry, *id))
+            .collect();
+        assert_eq!(names, expected);
+    }
+}
+
+#[test]
+fn what_a_rule_demands_narrows_the_choice() {
+    let mut registry = fleet();
+    registry.backends[3].tags = vec!["on-prem".into()];
+    let easy = said(-4.0);
+    let cheap = profile([1.0, 0.0, 0.0], &[(Limit::MinQuality, 0.2)], &[]);
+    let mut ask = ask(Some(&easy));
+    ask.allowed = &[ModelId(1)];
+    let selection = select(&registry, &cheap, &ask).unwrap();
+    assert_eq!(chosen(&selection), "large-gpu");
+    assert_eq!(
+        selection.candidates[0].ineligible,
+        Some(Ineligible::NotAllowed)
+    );
+    ask.tags = &["on-prem"];
+    let selection = select(&registry, &cheap, &ask).unwrap();
+    assert_eq!(chosen(&selection), "large-lpu");
+    assert_eq!(selection.reason, Reason::OnlyCandidate);
+    assert_eq!(selection.fallbacks, []);
+
+    // The higher of two floors counts: the small models answer 0.88 of such prompts.
+    let middling = said(-2.0);
+    let mut ask = super::tests::ask(Some(&middling));
+    assert_eq!(
+        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        "small-gpu"
+    );
+    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.9);
+    assert_eq!(
+        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        "large-gpu"
+    );
+    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.1);
+    assert_eq!(
+        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        "small-gpu"
+    );
+}
+
+#[test]
+fn who_is_over_its_share_comes_last_in_the_chain_and_keeps_what_never_gives_way() {
+    let registry = fleet();
+    let easy = said(-4.0);
+    let mut ask = ask(Some(&easy));
+    ask.barred = &[ModelId(0)];
+    let names = |profile: &Profile| {
+        let selection = select(&registry, profile, &ask).unwrap();
+        let chain = selection.fallbacks.iter().map(|id| name(&registry, *id));
+        let all: Vec<&str> = std::iter::once(chosen(&selection)).chain(chain).collect();
+        all.join(" ")
+    };
+    let cost = profile([1.0, 0.0, 0.0], &[], &[]);
+    assert_eq!(names(&cost), "large-gpu large-lpu small-gpu small-lpu");
+    let fast = profile([1.0, 0.0, 0.0], &[(Limit::MaxP50Ms, 1000.0)], &[]);
+    assert_eq!(names(&fast), "large-lpu small-lpu");
+}
+
+#[test]
+fn ties_fall_to_cost_then_latency_then_order() {
+    let mut registry = fleet();
+    let easy = said(-4.0);
+    let quality = profile([0.0, 0.0, 1.0], &[], &[]);
+    registry.models[1] = registry.models[0].clone();
+    let selection = select(&registry, &quality, &ask(Some(&easy))).unwrap();
+    assert_eq!(chosen(&selection), "small-gpu");
+    for backend in &mut registry.backends {
+        backend.price.input = 1.0;
+        backend.price.output = 1.0;
+    }
+    let selection = select(&registry, &quality, &ask(Some(&easy))).unwrap();
+    assert_eq!(chosen(&selection), "small-lpu");
+    for backend in &mut registry.backends {
+        backend.latency.tokens_per_second = 9.0;
+    }
+    let selection = select(&registry, &quality, &ask(Some(&easy))).unwrap();
+    assert_eq!(chosen(&selection), "small-gpu");
+}
+
+#[test]
+fn nothing_free_or_hopeless_breaks_the_arithmetic() {
+    let mut registry = fleet();
+    for backend in &mut registry.backends {
+        backend.price.input = 0.0;
+        backend.price.output = 0.0;
+    }
+    let impossible = said(1000.0);
+    for profile in Profile::built_ins() {
+        let selection = select(&registry, &profile, &ask(Some(&impossible))).unwrap();
+        assert!(selection.chosen.objective.is_finite());
+    }
+    let empty = Registry::default();
+    let [auto, ..] = Profile::built_ins();
+    assert!(select(&empty, &auto, &ask(Some(&impossible))).is_err());
+}
+
+/// Difficulty alone never moves a request to a weaker model, under any built-in profile.
+#[test]
+fn harder_is_never_weaker() {
+    let registry = fleet();
+    for profile in Profile::built_ins() {
+        let mut last = 0.0_f32;
+        for step in -60..60 {
+            let said = said(step as f32 / 10.0);
+            let selection = select(&registry, &profile, &ask(Some(&said))).unwrap();
+            let model = registry.model(selection.chosen.model).unwrap();
+            let skill = model.ability.skills[0];
+            assert!(skill >= last, "{} at {step}", profile.name);
+            last = skill;
+        }
+    }
+}
+
+#[test]
+fn conversations_move_from_one_backend_to_another_and_back() {
+    const S: u64 = 1_000_000_000;
+    let mut registry = fleet();
+    let up = Ramp {
+        start_s: 100,
+        over_s: 100.0,
+        from: 0.0,
+        to: 1.0,
+    };
+    let down = Ramp {
+        from: 1.0,
+        to: 0.0,
+        ..up
+    };
+    // Dearer and slower, so that nothing but the ramp leads there.
+    registry.backends[1].ramp = Some(up);
+    registry.backends[1].price.output = 0.5;
+    registry.backends[1].latency.tokens_per_second = 10.0;
+    registry.backends[0].ramp = Some(down);
+    let cheap = profile([1.0, 0.0, 0.0], &[], &Limit::ALL);
+    let choose = |registry: &Registry, draw: f64, now_s: u64| {
+        let mut ask = ask(None);
+        ask.draw = draw;
+        ask.now_ns = now_s * S;
+        // Pinned: the client names the model, as whoever ramps hardware expects it.
+        ask.pinned = Some(ModelId(0));
+        select(registry, &cheap, &ask).unwrap()
+    };
+    let moved = |now_s: u64| {
+        let draws = (0..100).map(|step| f64::from(step) / 100.0);
+        draws
+            .filter(|draw| choose(&registry, *draw, now_s).chosen.backend == BackendId(1))
+            .count()
+    };
+    assert_eq!(
+        [50, 100, 125, 175, 200, 900].map(moved),
+        [0, 0, 25, 75, 100, 100]
+    );
+    let selection = choose(&registry, 0.9, 150);
+    assert_eq!(selection.chosen.backend, BackendId(0));
+    assert_eq!(selection.candidates[1].ineligible, Some(Ineligible::Ramp));
+    // It is still where the request goes when the other one fails.
+    assert_eq!(selection.fallbacks, [BackendId(1)]);
+    // And where nobody else can take it: no ramp refuses a request.
+    let mut observed = [Observed::NOTHING; 4];
+    observed[0].down = true;
+    let mut ask = ask(None);
+    ask.pinned = Some(ModelId(0));
+    ask.draw = 0.9;
+    ask.observed = &observed;
+    let selection = select(&registry, &cheap, &ask).unwrap();
+    assert_eq!(selection.chosen.backend, BackendId(1));
+}
+
+/// "First token P50 under 200 ms": by what is stated, and by what was seen.
+#[test]
+fn the_median_first_token_can_be_limited() {
+    let mut registry = fleet();
+    registry.backends[1].latency.first_token_p50_ms = 300.0;
+    let limits = [(Limit::MaxFirstTokenP50Ms, 200.0)];
+    let fast = profile([0.0, 1.0, 0.0], &limits, &[]);
+    let chosen = select(&registry, &fast, &ask(None)).unwrap();
+    assert_ne!(chosen.chosen.backend, BackendId(1));
+    let over = Ineligible::OverLatency {
+        which: "first_token_p50",
+        limit_ms: 200.0,
+    };
+    assert_eq!(chosen.candidates[1].ineligible, Some(over));
+    // A backend that begins late breaks it too; one that only writes slowly does not.
+    let mut observed = [Observed::NOTHING; 4];
+    for one in &mut observed {
+        one.token_time.median = 9.0;
+    }
+    let mut ask = ask(None);
+    ask.observed = &observed;
+    assert!(select(&registry, &fast, &ask).is_ok());
+    for one in &mut observed {
+        one.first_token.median = 2.5;
+    }
+    let mut ask = super::tests::ask(None);
+    ask.observed = &observed;
+    assert!(select(&registry, &fast, &ask).is_err());
+}
+
+#[test]
+fn slow_writing_is_not_put_on_the_first_token_nor_the_reverse() {
+    let registry = fleet();
+    let fast = profile([0.0, 1.0, 0.0], &[], &Limit::ALL);
+    let estimate = |first: f32, token: f32| {
+        let mut observed = [Observed::NOTHING; 4];
+        observed[0].first_token.median = first;
+        observed[0].token_time.median = token;
+        let mut ask = ask(None);
+        ask.observed = &observed;
+        select(&registry, &fast, &ask).unwrap().candidates[0].estimate
+    };
+    let stated = estimate(1.0, 1.0);
+    let writing = stated.latency_p50_ms - stated.first_token_p50_ms;
+    let slow = estimate(1.0, 4.0);
+    assert_eq!(slow.first_token_p99_ms, stated.first_token_p99_ms);
+    assert_eq!(
+        slow.latency_p50_ms,
+        stated.first_token_p50_ms + 4.0 * writing
+    );
+    let late = estimate(4.0, 1.0);
+    assert_eq!(late.first_token_p99_ms, 4.0 * stated.first_token_p99_ms);
+    assert_eq!(
+        late.latency_p50_ms,
+        4.0 * stated.first_token_p50_ms + writing
+    );
+}
+
+#[test]
+fn a_cold_start_counts_in_every_latency() {
+    let registry = fleet();
+    let fast = profile([0.0, 1.0, 0.0], &[], &Limit::ALL);
+    let mut observed = [Observed::NOTHING; 4];
+    let warm = select(&registry, &fast, &ask(None)).unwrap();
+    assert_eq!(warm.chosen.backend, BackendId(1));
+    observed[1].cold_start_ms = 8000.0;
+    let mut ask = ask(None);
+    ask.observed = &observed;
+    let cold = select(&registry, &fast, &ask).unwrap();
+    assert_ne!(cold.chosen.backend, BackendId(1));
+    let (before, after) = (warm.candidates[1].estimate, cold.candidates[1].estimate);
+    assert_eq!(after.latency_p50_ms, before.latency_p50_ms + 8000.0);
+    assert_eq!(after.latency_p99_ms, before.latency_p99_ms + 8000.0);
+    assert_eq!(after.first_token_p99_ms, before.first_token_p99_ms + 8000.0);
+}
+
+/// Run by hand, in release: `cargo test --release -p pointsman --lib -- --ignored --nocapture select_takes`.
+#[test]
+#[ignore = "measures time"]
+fn select_takes_at_most_20_microseconds_for_100_candidates() {
+    let mut registry = fleet();
+    registry.models = (0..25).map(|n| model("m", n as f32 / 10.0)).collect();
+    registry.backends = (0..100)
+        .map(|n| backend("b", n % 25, 0.01 * f64::from(n + 1), 20.0 + n as f32))
+        .collect();
+    let said = said(0.5);
+    let limits = [(Limit::MaxP99Ms, 100.0), (Limit::MinQuality, 0.99)];
+    let profile = profile([0.5, 0.2, 0.3], &limits, &Limit::ALL);
+    // The fastest of many short batches: what it takes when nobody else wants the processor.
+    let each = (0..400)
+        .map(|_| {
+            let start = std::time::Instant::now();
+            for _ in 0..50 {
+                std::hint::black_box(select(&registry, &profile, &ask(Some(&said))).is_ok());
+            }
+            start.elapsed().as_secs_f64() * 1e6 / 50.0
+        })
+        .fold(f64::INFINITY, f64::min);
+    println!("{each:.2} µs");
+    assert!(each <= 20.0, "{each} µs");
+}

@@ -1,0 +1,275 @@
+//! What a document may look like, as data: one table says what is allowed, checks it, and documents it.
+//!
+//! The tables themselves are in `source`. Checking reports every problem of form at once; what names refer to is
+//! `compile`'s business.
+
+use super::document::{Node, Value, place};
+use super::suggest::{hint, quote};
+use super::{InvalidPolicy, Problem};
+
+/// An object with named fields.
+#[derive(Debug)]
+pub struct Shape {
+    /// What one such object is called, such as `backend`.
+    pub name: &'static str,
+    /// What it describes.
+    pub doc: &'static str,
+    /// Its fields, in the order in which people should read them.
+    pub fields: &'static [Field],
+}
+
+/// One field of a [`Shape`].
+#[derive(Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What may stand there.
+    pub kind: Kind,
+    /// What holds where it is left out, in words; `None` where it must be there.
+    pub default: Option<&'static str>,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// What may stand in a place.
+#[derive(Debug)]
+pub enum Kind {
+    /// A string that is not empty.
+    Text,
+    /// One of these strings.
+    Choice(&'static [&'static str]),
+    /// A number from `min` to `max`.
+    Number {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
+    /// A number without a fraction from `min` to `max`.
+    Integer {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
+    /// A list with at least `min` items.
+    List {
+        /// What each item is.
+        of: &'static Kind,
+        /// The fewest items.
+        min: usize,
+    },
+    /// An object with named fields.
+    Object(&'static Shape),
+    /// An object whose names are chosen by the operator, or are among `keys` where that is not empty.
+    Map {
+        /// What each value is.
+        of: &'static Kind,
+        /// The names allowed; any if empty.
+        keys: &'static [&'static str],
+    },
+}
+
+/// Fields that had another name, and which they are now.
+const FORMER: &[(&str, &str)] = &[("on_invalid_request", "undecided")];
+
+impl Kind {
+    fn expected(&self) -> &'static str {
+        match self {
+            Kind::Text | Kind::Choice(_) => "a string",
+            Kind::Number { .. } => "a number",
+            Kind::Integer { .. } => "a whole number",
+            Kind::List { .. } => "a list",
+            Kind::Object(_) | Kind::Map { .. } => "an object",
+        }
+    }
+}
+
+/// Collects problems and knows the text that they are in.
+pub(crate) struct Problems<'t> {
+    text: &'t str,
+    list: Vec<Problem>,
+}
+
+impl<'t> Problems<'t> {
+    pub fn of(text: &'t str) -> Problems<'t> {
+        Problems {
+            text,
+            list: Vec::new(),
+        }
+    }
+
+    /// Adds what is wrong with the value at byte `offset`, whose path is `at`.
+    pub fn add(&mut self, offset: usize, at: impl Into<String>, message: impl Into<String>) {
+        let (line, column) = place(self.text, offset);
+        self.list.push(Problem {
+            at: at.into(),
+            message: message.into(),
+            line,
+            column,
+        });
+    }
+
+    /// Everything that was added, in the order of the document.
+    pub fn into_list(mut self) -> Vec<Problem> {
+        self.list
+            .sort_by_key(|problem| (problem.line, problem.column));
+        self.list
+    }
+
+    /// `Ok` where nothing was added.
+    pub fn into_result(self) -> Result<(), InvalidPolicy> {
+        match self.into_list() {
+            list if list.is_empty() => Ok(()),
+            problems => Err(InvalidPolicy { problems }),
+        }
+    }
+}
+
+/// Checks `node`, which stands at `path`, and adds what is wrong with its form.
+pub(crate) fn check(kind: &Kind, node: &Node, path: &str, problems: &mut Problems<'_>) {
+    match (kind, &node.value) {
+        (Kind::Text, Value::Text(text)) => {
+            if text.is_empty() {
+                problems.add(node.at, path, "is empty");
+            }
+        }
+        (Kind::Choice(known), Value::Text(text)) => {
+            if !known.contains(&text.as_str()) {
+                let message = format!("unknown value {}{}", quote(text), hint(text, known));
+                problems.add(node.at, path, message);
+            }
+        }
+        (Kind::Number { min, max }, Value::Number(number)) => {
+            check_range(*number, *min, *max, node, path, problems);
+        }
+        (Kind::Integer { min, max }, Value::Number(number)) => {
+            if number.fract() == 0.0 {
+                check_range(*number, *min, *max, node, path, problems);
+            } else {
+                let message = format!("expected a whole number, found `{number}`");
+                problems.add(node.at, path, message);
+            }
+        }
+        (Kind::List { of, min }, Value::List(items)) => {
+            if items.len() < *min {
+                problems.add(node.at, path, "is empty: at least one is needed");
+            }
+            for (index, item) in items.iter().enumerate() {
+                check(of, item, &format!("{path}[{index}]"), problems);
+            }
+        }
+        (Kind::Object(shape), Value::Object(_)) => check_object(shape, node, path, problems),
+        (Kind::Map { of, keys }, Value::Object(_)) => check_map(of, keys, node, path, problems),
+        _ => {
+            let message = format!("expected {}, found {}", kind.expected(), node.kind());
+            problems.add(node.at, path, message);
+        }
+    }
+}
+
+fn check_range(
+    number: f64,
+    min: f64,
+    max: f64,
+    node: &Node,
+    path: &str,
+    problems: &mut Problems<'_>,
+) {
+    if (min..=max).contains(&number) {
+        return;
+    }
+    let range = if max == f64::INFINITY {
+        format!("{min} or more")
+    } else {
+        format!("{min} to {max}")
+    };
+    // Scores and probabilities are often written as percentages.
+    let percent = if max == 1.0 && number > 1.0 && number <= 100.0 {
+        format!("; did you mean `{}`?", number / 100.0)
+    } else {
+        String::new()
+    };
+    problems.add(
+        node.at,
+        path,
+        format!("`{number}` is out of range: expected {range}{percent}"),
+    );
+}
+
+fn check_object(shape: &Shape, node: &Node, path: &str, problems: &mut Problems<'_>) {
+    for (index, member) in node.members().iter().enumerate() {
+        let at = join(path, &member.name);
+        let Some(field) = shape.fields.iter().find(|field| field.name == member.name) else {
+            let known: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
+            let former = FORMER
+                .iter()
+                .find(|(before, now)| *before == member.name && known.contains(now));
+            let meant = match former {
+                Some((_, now)) => format!("; it is called `{now}` now"),
+                None => hint(&member.name, &known),
+            };
+            let message = format!("unknown field {}{meant}", quote(&member.name));
+            problems.add(member.at, at, message);
+            continue;
+        };
+        check_once(node, index, &at, problems);
+        check(&field.kind, &member.value, &at, problems);
+    }
+    for field in shape.fields {
+        if field.default.is_none() && node.get(field.name).is_none() {
+            problems.add(node.at, path, format!("missing field `{}`", field.name));
+        }
+    }
+}
+
+fn check_map(of: &Kind, keys: &[&str], node: &Node, path: &str, problems: &mut Problems<'_>) {
+    for (index, member) in node.members().iter().enumerate() {
+        let at = join(path, &member.name);
+        check_once(node, index, &at, problems);
+        if member.name.is_empty() {
+            problems.add(member.at, path, "a name is empty");
+        }
+        if !keys.is_empty() && !keys.contains(&member.name.as_str()) {
+            let message = format!(
+                "unknown name {}{}",
+                quote(&member.name),
+                hint(&member.name, keys)
+            );
+            problems.add(member.at, at.as_str(), message);
+        }
+        check(of, &member.value, &at, problems);
+    }
+}
+
+/// Adds a problem where the member at `index` repeats an earlier name.
+fn check_once(node: &Node, index: usize, at: &str, problems: &mut Problems<'_>) {
+    let members = node.members();
+    let Some(member) = members.get(index) else {
+        return;
+    };
+    if members
+        .iter()
+        .take(index)
+        .any(|earlier| earlier.name == member.name)
+    {
+        problems.add(member.at, at, "stands here twice");
+    }
+}
+
+/// The path of the member `name` of the object at `path`.
+pub(crate) fn join(path: &str, name: &str) -> String {
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte));
+    let name = if plain && !name.is_empty() {
+        name.to_owned()
+    } else {
+        quote(name)
+    };
+    if path.is_empty() {
+        name
+    } else {
+        format!("{path}.{name}")
+    }
+}

@@ -1,0 +1,194 @@
+//! Backends that get slow, fail, fall silent and recover, simulated: where decisions go, and how often they change their mind.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod faults;
+mod world;
+
+use super::backend::{MOST_FLIGHTS, MOST_PENDING};
+use super::*;
+use crate::fleet::Latency;
+use world::*;
+
+const BOTH: [Delivery; 2] = Delivery::ALL;
+
+fn slow_and_back(workers: usize, delivery: Delivery, fault: Fate) {
+    let mut world = World::new(workers);
+    world.run(300, 20.0, delivery, |_| WELL);
+    assert!(world.share(300) > 0.99, "{}", world.share(300));
+    world.run(200, 20.0, delivery, |_| fault);
+    world.run(300, 20.0, delivery, |_| fault);
+    assert!(world.share(300) < 0.05, "{fault:?} {}", world.share(300));
+    world.run(500, 20.0, delivery, |_| WELL);
+    world.run(300, 20.0, delivery, |_| WELL);
+    let share = world.share(300);
+    assert!(share > 0.95, "{workers} {delivery:?} {fault:?} {share}");
+    assert_eq!(world.turns(), 2);
+}
+
+#[test]
+fn ten_times_slower_loses_its_traffic_and_gets_it_back() {
+    let slow = |first, token| Fate::Answer { first, token };
+    for workers in [1, 2] {
+        for delivery in BOTH {
+            slow_and_back(workers, delivery, slow(10.0, 10.0));
+            slow_and_back(workers, delivery, slow(1.0, 10.0));
+        }
+        slow_and_back(workers, Delivery::Streamed, slow(10.0, 1.0));
+    }
+}
+
+#[test]
+fn failing_loses_its_traffic_and_gets_it_back() {
+    for workers in [1, 2] {
+        for delivery in BOTH {
+            slow_and_back(workers, delivery, Fate::Fail);
+        }
+        slow_and_back(workers, Delivery::Streamed, Fate::Break);
+    }
+}
+
+/// Whatever the answers' lengths and however first tokens scatter within what is stated.
+#[test]
+fn what_does_as_it_states_is_never_taken_for_slow() {
+    for delivery in BOTH {
+        for longest in [1.0, 8.0, 60.0, 800.0, 20_000.0] {
+            let mut world = World::new(1);
+            for _ in 0..3_000 {
+                world.pass(SECOND / 20);
+                let tokens = 1.0 + world.draw() * longest;
+                // Log-normal, as the median and the 99th percentile that are stated.
+                let normal: f32 = (0..12).map(|_| world.draw()).sum::<f32>() - 6.0;
+                let first = (3_f32.ln() / 2.326 * normal).exp();
+                let token = 0.9 + 0.2 * world.draw();
+                world.ask(delivery, tokens as u64, &|_| Fate::Answer { first, token });
+                let seen = world.workers[0].look(A, delivery, world.now);
+                assert_eq!(seen.slowdown(), 1.0, "{delivery:?} {longest}");
+                assert!(!seen.down);
+                assert!(seen.first_token.p99 < 3.0 * NOTICED, "{seen:?}");
+                assert!(seen.token_time.p99 < NOTICED * 1.5, "{longest} {seen:?}");
+            }
+            assert_eq!(world.share(3_000), 1.0);
+        }
+    }
+}
+
+#[test]
+fn twice_as_slow_is_not_noticed_and_three_times_is() {
+    for (factor, noticed) in [(1.9, false), (3.0, true)] {
+        for delivery in BOTH {
+            let mut world = World::new(1);
+            world.run(40, 1.0, delivery, |_| Fate::Answer {
+                first: 1.0,
+                token: factor,
+            });
+            let seen = world.workers[0].look(A, delivery, world.now);
+            assert_eq!(seen.token_time.median > 1.0, noticed, "{factor} {seen:?}");
+            assert_eq!(seen.first_token.median, 1.0);
+        }
+    }
+}
+
+#[test]
+fn usual_noise_changes_nothing() {
+    let mut world = World::new(2);
+    for _ in 0..5_000 {
+        let factor = 0.8 + world.draw();
+        world.run(1, 20.0, Delivery::Streamed, |_| Fate::Answer {
+            first: factor,
+            token: factor,
+        });
+    }
+    assert!(world.share(5_000) > 0.99);
+}
+
+#[test]
+fn three_failures_are_down_and_two_answers_up() {
+    let mut live = Live::new();
+    let streamed = Delivery::Streamed;
+    for _ in 0..DOWN_AFTER {
+        assert!(!live.look(A, streamed, 1).down);
+        live.attempted(A, streamed, true, 1);
+    }
+    assert!(live.look(A, streamed, 1).down);
+    live.attempted(A, streamed, false, 1);
+    assert!(live.look(A, streamed, 1).down);
+    live.attempted(A, streamed, false, 1);
+    assert!(!live.look(A, streamed, 1).down);
+}
+
+#[test]
+fn what_one_worker_saw_the_other_knows_after_a_merge() {
+    let (mut one, mut other) = (Live::new(), Live::new());
+    for _ in 0..DOWN_AFTER {
+        one.attempted(A, Delivery::Whole, true, SECOND);
+    }
+    assert!(one.has_news());
+    let record = one.merge(&[]);
+    one.merged();
+    assert!(!one.has_news());
+    let record = other.merge(&record);
+    assert!(other.look(A, Delivery::Whole, SECOND).down);
+    // Merged twice because the write failed: the same.
+    let again = other.merge(&record);
+    assert_eq!(again, record);
+}
+
+/// Who merges first does not matter for what was seen of times.
+#[test]
+fn the_order_of_merges_does_not_matter() {
+    let answers = |first: f32, token: f32| {
+        let mut live = Live::new();
+        for n in 0..5_u64 {
+            let at = SECOND * (n + 1);
+            let expected = expected(Delivery::Streamed);
+            let ticket = live.sent(A, at, &expected).unwrap();
+            let times = Times {
+                first_token_ms: Some(50.0 * first),
+                last_ms: 50.0 * first + 200.0 * token,
+                output_tokens: Some(200),
+            };
+            live.ended(ticket, &expected, Ending::Answered(times), at + SECOND);
+        }
+        live
+    };
+    let (mut one, mut other) = (answers(1.0, 4.0), answers(1.2, 1.0));
+    let forth = other.merge(&one.merge(&[]));
+    let (mut one, mut other) = (answers(1.0, 4.0), answers(1.2, 1.0));
+    let back = one.merge(&other.merge(&[]));
+    let sketches = 4 + 4 * super::sketch::BUCKETS;
+    assert_eq!(forth[..sketches], back[..sketches]);
+}
+
+#[test]
+fn everything_is_bounded() {
+    let mut live = Live::new();
+    let expected = expected(Delivery::Streamed);
+    for request in 0..20_000_u64 {
+        let link = (request % 1_500) as u32;
+        let ticket = live.sent(link, request, &expected);
+        if let Some(ticket) = ticket
+            && request % 3 == 0
+        {
+            live.ended(ticket, &expected, Ending::Failed, request);
+        }
+    }
+    assert_eq!(live.backends.len(), MOST_BACKENDS);
+    for backend in &live.backends {
+        assert!(backend.followed() <= MOST_FLIGHTS && backend.pending.len() <= MOST_PENDING);
+    }
+    let record = live.merge(&[]);
+    assert_eq!(record.len(), MOST_BACKENDS * RECORD_BYTES);
+    assert!(record.len() < 400_000, "{}", record.len());
+}
+
+#[test]
+fn damaged_records_are_read_as_far_as_they_go() {
+    let mut live = Live::new();
+    live.attempted(A, Delivery::Whole, true, 0);
+    let record = live.merge(&[]);
+    assert_eq!(decode(&record).len(), 1);
+    for end in 0..record.len() {
+        assert!(decode(&record[..end]).is_empty());
+    }
+    let _ = decode(&vec![0xff; RECORD_BYTES * 3]);
+}

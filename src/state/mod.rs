@@ -1,0 +1,10 @@
+//! State that workers learn and share: statistics of backends, budgets, shares, scale to zero, owners of provider state.
+//!
+//! Each worker keeps its own and merges it with records that all workers share; the filter reads and writes these. Records
+//! are bounded, so nothing grows with traffic. No choice is made here.
+
+pub mod backend_stats;
+pub mod budgets;
+pub mod makers;
+pub mod scale_to_zero;
+pub mod shares;
