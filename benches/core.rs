@@ -12,17 +12,17 @@ use pointsman::analysis::classifier::tokenizer::Tokenizer;
 use pointsman::analysis::classifier::{Classification, Classifier, Task};
 use pointsman::analysis::prompt::Prompt;
 use pointsman::analysis::sensitivity::{self, Sensitivity};
-use pointsman::api::request::{Format, parse};
+use pointsman::api::request::{Api, parse};
 use pointsman::api::rewrite::set_model;
-use pointsman::api::usage::{Hide, Media, Meter};
+use pointsman::api::usage::{Media, UsageEventFilter, UsageParser};
 use pointsman::api::{Apis, Capabilities};
 use pointsman::policy::Policy;
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::profile::Limits;
-use pointsman::policy::rules::{Facts, rule};
+use pointsman::policy::rules::{RuleInput, rule};
 use pointsman::policy::words::WordMatcher;
 use pointsman::routing::router::Router;
-use pointsman::routing::select::{Ask, select};
+use pointsman::routing::select::{SelectionRequest, select};
 use serde_json::{Value, json};
 
 /// A conversation of about `bytes` bytes: prose with the escapes that prose has, as an agent's history.
@@ -71,7 +71,7 @@ fn parsing(criterion: &mut Criterion) {
     for (name, body) in bodies() {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
-            bencher.iter(|| parse(Format::OpenAiChat, black_box(body), true).unwrap());
+            bencher.iter(|| parse(Api::OpenAiChat, black_box(body), true).unwrap());
         });
     }
 }
@@ -79,7 +79,7 @@ fn parsing(criterion: &mut Criterion) {
 fn rewriting(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rewrite");
     for (name, body) in bodies() {
-        let request = parse(Format::OpenAiChat, &body, true).unwrap();
+        let request = parse(Api::OpenAiChat, &body, true).unwrap();
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
             bencher.iter(|| set_model(black_box(body), &request, "llama-3.1-8b-instruct").unwrap());
@@ -110,7 +110,7 @@ fn classifying(criterion: &mut Criterion) {
     let mut classifier = Classifier::embedded().unwrap();
     for (name, text) in turns() {
         let request = body(json!([{"role": "user", "content": text}]));
-        let request = parse(Format::OpenAiChat, &request, true).unwrap();
+        let request = parse(Api::OpenAiChat, &request, true).unwrap();
         let prompt = Prompt::of(&request);
         let turn = prompt.turns.first().unwrap();
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
@@ -127,7 +127,7 @@ fn deciding(criterion: &mut Criterion) {
     for (name, body) in bodies() {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
-            bencher.iter(|| router.route(&policy, Format::OpenAiChat, black_box(body), true));
+            bencher.iter(|| router.route(&policy, Api::OpenAiChat, black_box(body), true));
         });
     }
 }
@@ -148,38 +148,38 @@ fn metering(criterion: &mut Criterion) {
     for (name, format, media, chunk) in [
         (
             "event",
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             Media::EventStream,
             event.as_slice(),
         ),
         (
             "event of anthropic",
-            Format::AnthropicMessages,
+            Api::AnthropicMessages,
             Media::EventStream,
             delta.as_slice(),
         ),
         (
             "answer/2KB",
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             Media::Json,
             answer.as_bytes(),
         ),
         (
             "vectors/20KB",
-            Format::OpenAiEmbeddings,
+            Api::OpenAiEmbeddings,
             Media::Json,
             vectors.as_bytes(),
         ),
     ] {
         group.throughput(Throughput::Bytes(chunk.len() as u64));
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            let mut meter = Meter::new(format, media);
+            let mut meter = UsageParser::new(format, media);
             bencher.iter(|| meter.feed(black_box(chunk)));
         });
     }
     group.bench_function(BenchmarkId::from_parameter("event, hiding"), |bencher| {
-        let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
-        let mut hide = Hide::default();
+        let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
+        let mut hide = UsageEventFilter::default();
         bencher.iter(|| hide.feed(&mut meter, black_box(event)));
     });
 }
@@ -232,7 +232,7 @@ fn selecting(criterion: &mut Criterion) {
     criterion.bench_function("select/100 candidates, 50 rules", |bencher| {
         bencher.iter(|| {
             let envelope = policy.traffic.looks.read(&headers, &policy.registry);
-            let facts = Facts {
+            let facts = RuleInput {
                 classification: Some(&said),
                 user: Some("user-49"),
                 other_users: &[],
@@ -249,7 +249,7 @@ fn selecting(criterion: &mut Criterion) {
             };
             let ruling = rule(&policy.rules, black_box(&facts));
             assert_eq!(ruling.names.len(), 1);
-            let ask = Ask {
+            let ask = SelectionRequest {
                 pinned: None,
                 api: Apis::OPENAI_CHAT,
                 allowed: &[],

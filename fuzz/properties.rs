@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use pointsman::analysis::sensitivity;
 use pointsman::analysis::steps::Counted;
 use pointsman::api::request::tail::Scanner;
-use pointsman::api::request::{Format, InvalidRequest, Request, UsageSlot, parse};
+use pointsman::api::request::{Api, InvalidRequest, Request, UsageSlot, parse};
 use pointsman::api::rewrite::{rewrite, set_model};
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::words::WordMatcher;
@@ -20,7 +20,7 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 /// without its text, texts as serde_json decodes them, and information that only grows with the part that is seen.
 pub fn check_reading(body: &[u8]) {
     check_fields(body);
-    for format in Format::ALL {
+    for format in Api::ALL {
         let read = parse(format, body, true);
         let _ = parse(format, body, false);
         match &read {
@@ -76,7 +76,7 @@ pub fn check_scanning(words: &WordMatcher, text: &str) {
 
 /// The short fields of a body are the same however it is cut into pieces, and their places lie in it.
 fn check_fields(body: &[u8]) {
-    for format in Format::ALL {
+    for format in Api::ALL {
         let found = |size: usize| {
             let mut scanner = Scanner::default();
             body.chunks(size).for_each(|piece| scanner.feed(piece));
@@ -109,13 +109,13 @@ fn check_fields(body: &[u8]) {
 
 /// Makes `model` the model of `body`: the new body reads the same but for the model, and needs no further edit.
 pub fn check_rewriting(body: &[u8], model: &str) {
-    for format in Format::ALL {
+    for format in Api::ALL {
         check_model(format, body, model);
         check_usage(format, body, model);
     }
 }
 
-fn check_model(format: Format, body: &[u8], model: &str) {
+fn check_model(format: Api, body: &[u8], model: &str) {
     let Ok(request) = parse(format, body, true) else {
         return;
     };
@@ -171,7 +171,7 @@ fn fold(key: &str) -> String {
 }
 
 /// Asks for usage beside the model: nothing but that changes, and it needs no further edit.
-fn check_usage(format: Format, body: &[u8], model: &str) {
+fn check_usage(format: Api, body: &[u8], model: &str) {
     let Ok(request) = parse(format, body, true) else {
         return;
     };
@@ -258,7 +258,7 @@ fn check_request(body: &[u8], request: &Request<'_>) {
         let is_seen = strings.contains(text) || is_number || has_repeated_keys(body);
         assert!(is_seen, "a text that is not in the body");
     }
-    if request.format != Format::OpenAiEmbeddings {
+    if request.format != Api::OpenAiEmbeddings {
         check_contents(&value, &texts);
     }
 }

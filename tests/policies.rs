@@ -3,7 +3,7 @@
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
 use pointsman::routing::router::Router;
@@ -23,12 +23,7 @@ fn route(policy: &Policy, model: &str, prompt: &str) -> Outcome {
     });
     let (mut router, error) = Router::new();
     assert_eq!(error, None, "the classifier loads");
-    router.route(
-        policy,
-        Format::OpenAiChat,
-        body.to_string().as_bytes(),
-        true,
-    )
+    router.route(policy, Api::OpenAiChat, body.to_string().as_bytes(), true)
 }
 
 fn decide(policy: &Policy, model: &str, prompt: &str) -> Decision {
@@ -115,12 +110,7 @@ fn a_cpu_takes_what_it_answers_in_time() {
             "model": "llama-3.1-8b", "max_tokens": tokens,
             "messages": [{"role": "user", "content": "Write a long essay about the history of the printing press."}],
         });
-        let outcome = router.route(
-            &policy,
-            Format::OpenAiChat,
-            body.to_string().as_bytes(),
-            true,
-        );
+        let outcome = router.route(&policy, Api::OpenAiChat, body.to_string().as_bytes(), true);
         let Outcome::Routed(decision) = outcome else {
             panic!("{outcome:?}");
         };

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
 use pointsman::routing::router::Router;
@@ -43,7 +43,7 @@ impl Subject {
         let text = body.to_string();
         match self
             .router
-            .route(&self.policy, Format::OpenAiChat, text.as_bytes(), true)
+            .route(&self.policy, Api::OpenAiChat, text.as_bytes(), true)
         {
             Outcome::Routed(decision) => *decision,
             other => panic!("`{prompt}`: {other:?}"),

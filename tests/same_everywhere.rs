@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use pointsman::analysis::classifier::Classification;
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
 use pointsman::routing::router::Router;
@@ -78,12 +78,7 @@ fn lines() -> Vec<Value> {
                 request => request.clone(),
             };
             body["model"] = "auto".into();
-            match router.route(
-                &policy,
-                Format::OpenAiChat,
-                body.to_string().as_bytes(),
-                true,
-            ) {
+            match router.route(&policy, Api::OpenAiChat, body.to_string().as_bytes(), true) {
                 Outcome::Routed(decision) => line(id, &policy, &decision),
                 other => panic!("{id}: {other:?}"),
             }

@@ -22,7 +22,7 @@ const LONG_NUMBER: usize = 9;
 
 /// Why reading stopped.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum ParseError {
     /// The text ended inside the document.
     Cut,
     /// Not JSON at this byte.
@@ -61,7 +61,7 @@ impl Kind {
     }
 }
 
-/// A place in a JSON text. Methods move it on over what they read and stop with [`Stop::Cut`] at the end of the text.
+/// A place in a JSON text. Methods move it on over what they read and stop with [`ParseError::Cut`] at the end of the text.
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -98,26 +98,26 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn not_json<T>(&self, problem: &'static str) -> Result<T, Stop> {
-        Err(Stop::NotJson {
+    fn not_json<T>(&self, problem: &'static str) -> Result<T, ParseError> {
+        Err(ParseError::NotJson {
             offset: self.at,
             problem,
         })
     }
 
     /// Steps over white space and tells the byte after it, which it does not step over.
-    pub(super) fn peek(&mut self) -> Result<u8, Stop> {
+    pub(super) fn peek(&mut self) -> Result<u8, ParseError> {
         loop {
             match self.byte() {
                 Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
                 Some(byte) => return Ok(byte),
-                None => return Err(Stop::Cut),
+                None => return Err(ParseError::Cut),
             }
         }
     }
 
     /// What the next value is.
-    pub(super) fn kind(&mut self) -> Result<Kind, Stop> {
+    pub(super) fn kind(&mut self) -> Result<Kind, ParseError> {
         match self.peek()? {
             b'{' => Ok(Kind::Object),
             b'[' => Ok(Kind::Array),
@@ -130,7 +130,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over `null`, if that is the next value, and says whether it was.
-    pub(super) fn null(&mut self) -> Result<bool, Stop> {
+    pub(super) fn null(&mut self) -> Result<bool, ParseError> {
         if self.kind()? != Kind::Null {
             return Ok(false);
         }
@@ -139,9 +139,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps into the object or array that starts here.
-    pub(super) fn enter(&mut self) -> Result<(), Stop> {
+    pub(super) fn enter(&mut self) -> Result<(), ParseError> {
         if self.depth >= MAX_DEPTH {
-            return Err(Stop::TooDeep { offset: self.at });
+            return Err(ParseError::TooDeep { offset: self.at });
         }
         self.depth += 1;
         self.at += 1;
@@ -155,7 +155,10 @@ impl<'a> Cursor<'a> {
 
     /// The next key of the object stepped into, the colon after it stepped over; `None` at its end, which is stepped over
     /// as well. `first` is true for the first call and kept by this method.
-    pub(super) fn next_key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Stop> {
+    pub(super) fn next_key(
+        &mut self,
+        first: &mut bool,
+    ) -> Result<Option<Cow<'a, str>>, ParseError> {
         match (self.peek()?, *first) {
             (b'}', _) => {
                 self.leave();
@@ -176,7 +179,7 @@ impl<'a> Cursor<'a> {
 
     /// Whether the array stepped into has another item, which is then next; its end is stepped over. `first` as in
     /// [`Cursor::next_key`].
-    pub(super) fn next_item(&mut self, first: &mut bool) -> Result<bool, Stop> {
+    pub(super) fn next_item(&mut self, first: &mut bool) -> Result<bool, ParseError> {
         match (self.peek()?, *first) {
             (b']', _) => {
                 self.leave();
@@ -191,7 +194,7 @@ impl<'a> Cursor<'a> {
         self.kind().map(|_| true)
     }
 
-    pub(super) fn colon(&mut self) -> Result<(), Stop> {
+    pub(super) fn colon(&mut self) -> Result<(), ParseError> {
         if self.peek()? != b':' {
             return self.not_json("expected `:`");
         }
@@ -200,14 +203,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the string that starts here.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Stop> {
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
         let (text, end) = self.string_so_far();
         end.map(|()| text)
     }
 
     /// Reads the string that starts here and says how that ended: where it is cut off, the text is what stands before the
     /// cut, without a half escape. An escaped surrogate without its partner becomes U+FFFD.
-    pub(super) fn string_so_far(&mut self) -> (Cow<'a, str>, Result<(), Stop>) {
+    pub(super) fn string_so_far(&mut self) -> (Cow<'a, str>, Result<(), ParseError>) {
         self.at += 1;
         let mut run = self.at;
         let mut decoded = String::new();
@@ -230,7 +233,7 @@ impl<'a> Cursor<'a> {
                             Ok(())
                         }
                         Some(_) => self.not_json("control character in a string"),
-                        None => Err(Stop::Cut),
+                        None => Err(ParseError::Cut),
                     };
                     if decoded.is_empty() {
                         return (Cow::Borrowed(plain), end);
@@ -243,7 +246,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the escape that starts here.
-    fn escape(&mut self) -> Result<char, Stop> {
+    fn escape(&mut self) -> Result<char, ParseError> {
         let kind = self.text.as_bytes().get(self.at + 1).copied();
         self.at += 1;
         if let Some(character) = kind.and_then(simple_escape) {
@@ -253,12 +256,12 @@ impl<'a> Cursor<'a> {
         match kind {
             Some(b'u') => self.unicode_escape(),
             Some(_) => self.not_json("unknown escape in a string"),
-            None => Err(Stop::Cut),
+            None => Err(ParseError::Cut),
         }
     }
 
     /// Reads `uXXXX`, and the `\uXXXX` after it where the two are a surrogate pair.
-    fn unicode_escape(&mut self) -> Result<char, Stop> {
+    fn unicode_escape(&mut self) -> Result<char, ParseError> {
         self.at += 1;
         let unit = self.hex4()?;
         if let 0xD800..=0xDBFF = unit {
@@ -276,23 +279,23 @@ impl<'a> Cursor<'a> {
     }
 
     /// The second half of a surrogate pair, if it stands here.
-    fn low_surrogate(&mut self) -> Result<Option<u32>, Stop> {
+    fn low_surrogate(&mut self) -> Result<Option<u32>, ParseError> {
         for wanted in *b"\\u" {
             match self.byte() {
                 Some(byte) if byte == wanted => self.at += 1,
                 Some(_) => return Ok(None),
-                None => return Err(Stop::Cut),
+                None => return Err(ParseError::Cut),
             }
         }
         let unit = self.hex4()?;
         Ok((0xDC00..=0xDFFF).contains(&unit).then_some(unit))
     }
 
-    fn hex4(&mut self) -> Result<u32, Stop> {
+    fn hex4(&mut self) -> Result<u32, ParseError> {
         let mut value = 0;
         for _ in 0..4 {
             let Some(byte) = self.byte() else {
-                return Err(Stop::Cut);
+                return Err(ParseError::Cut);
             };
             let Some(digit) = char::from(byte).to_digit(16) else {
                 return self.not_json("expected four hexadecimal digits after `\\u`");
@@ -303,7 +306,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    fn skip_string(&mut self) -> Result<(), Stop> {
+    fn skip_string(&mut self) -> Result<(), ParseError> {
         self.at += 1;
         loop {
             self.at = plain_end(self.text.as_bytes(), self.at);
@@ -316,13 +319,13 @@ impl<'a> Cursor<'a> {
                     self.escape()?;
                 }
                 Some(_) => return self.not_json("control character in a string"),
-                None => return Err(Stop::Cut),
+                None => return Err(ParseError::Cut),
             }
         }
     }
 
     /// Steps over a key and tells whether it is `type`.
-    fn skip_key(&mut self) -> Result<bool, Stop> {
+    fn skip_key(&mut self) -> Result<bool, ParseError> {
         if self.peek()? != b'"' {
             return self.not_json("expected a key in double quotes");
         }
@@ -333,7 +336,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the number that starts here, as it is written.
-    pub(super) fn number(&mut self) -> Result<&'a str, Stop> {
+    pub(super) fn number(&mut self) -> Result<&'a str, ParseError> {
         let start = self.at;
         if self.byte() == Some(b'-') {
             self.at += 1;
@@ -361,53 +364,53 @@ impl<'a> Cursor<'a> {
         // At the end of the text more digits may have followed.
         match self.byte() {
             Some(_) => Ok(self.text.get(start..self.at).unwrap_or_default()),
-            None => Err(Stop::Cut),
+            None => Err(ParseError::Cut),
         }
     }
 
-    fn digits(&mut self) -> Result<(), Stop> {
+    fn digits(&mut self) -> Result<(), ParseError> {
         let start = self.at;
         while matches!(self.byte(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
         match self.byte() {
-            None => Err(Stop::Cut),
+            None => Err(ParseError::Cut),
             Some(_) if self.at == start => self.not_json("expected a digit"),
             Some(_) => Ok(()),
         }
     }
 
     /// Reads the boolean that starts here.
-    pub(super) fn boolean(&mut self) -> Result<bool, Stop> {
+    pub(super) fn boolean(&mut self) -> Result<bool, ParseError> {
         let value = self.byte() == Some(b't');
         self.literal(if value { "true" } else { "false" })?;
         Ok(value)
     }
 
-    fn literal(&mut self, word: &str) -> Result<(), Stop> {
+    fn literal(&mut self, word: &str) -> Result<(), ParseError> {
         for wanted in word.bytes() {
             match self.byte() {
                 Some(byte) if byte == wanted => self.at += 1,
                 Some(_) => return self.not_json("expected a value"),
-                None => return Err(Stop::Cut),
+                None => return Err(ParseError::Cut),
             }
         }
         Ok(())
     }
 
     /// Steps over the next value, whatever it is, checking its grammar.
-    pub(super) fn skip_value(&mut self) -> Result<(), Stop> {
+    pub(super) fn skip_value(&mut self) -> Result<(), ParseError> {
         self.walk::<false>(&mut Vec::new())
     }
 
     /// Reads every text of the next value, whatever the value is and however deep they stand in it, without its keys and what
     /// `type` names. Of a text that is cut off the part before the cut is taken. Numbers of [`LONG_NUMBER`] digits are texts
     /// too.
-    pub(super) fn texts(&mut self, texts: &mut Vec<Cow<'a, str>>) -> Result<(), Stop> {
+    pub(super) fn texts(&mut self, texts: &mut Vec<Cow<'a, str>>) -> Result<(), ParseError> {
         self.walk::<true>(texts)
     }
 
-    fn walk<const READS: bool>(&mut self, texts: &mut Vec<Cow<'a, str>>) -> Result<(), Stop> {
+    fn walk<const READS: bool>(&mut self, texts: &mut Vec<Cow<'a, str>>) -> Result<(), ParseError> {
         let outside = self.depth;
         // One bit for each object (1) or array (0) that is open, the innermost lowest.
         let mut open: u128 = 0;
@@ -469,7 +472,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Checks that nothing but white space follows.
-    pub(super) fn end(&mut self) -> Result<(), Stop> {
+    pub(super) fn end(&mut self) -> Result<(), ParseError> {
         match self.peek() {
             Ok(_) => self.not_json("expected the end of the body"),
             Err(_) => Ok(()),

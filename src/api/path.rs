@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::api::request::Format;
+use crate::api::request::Api;
 
 /// What a call does with its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Target {
     /// A call of an API with a body to decide on.
     Call {
         /// The API.
-        format: Format,
+        format: Api,
         /// What it does.
         call: Call,
         /// The deployment that the path names, as Azure writes it: the model that is asked for where the body names none.
@@ -38,7 +38,7 @@ pub enum Target {
     /// The dry run.
     Route,
     /// Nearly a call of this API: a path below one, a misspelt one, or a call that is not decided on.
-    NearMiss(Format),
+    NearMiss(Api),
     /// Nothing of ours.
     Other,
 }
@@ -62,11 +62,11 @@ struct Row {
     own: &'static str,
     /// The same without the version, by segments.
     tail: &'static [&'static str],
-    format: Format,
+    format: Api,
     call: Call,
 }
 
-const fn row(own: &'static str, tail: &'static [&'static str], format: Format, call: Call) -> Row {
+const fn row(own: &'static str, tail: &'static [&'static str], format: Api, call: Call) -> Row {
     Row {
         own,
         tail,
@@ -80,90 +80,87 @@ const CALLS: &[Row] = &[
     row(
         "/v1/chat/completions",
         &["chat", "completions"],
-        Format::OpenAiChat,
+        Api::OpenAiChat,
         Call::Answer,
     ),
     row(
         "/v1/chat/completions/input_tokens",
         &["chat", "completions", "input_tokens"],
-        Format::OpenAiChat,
+        Api::OpenAiChat,
         Call::TokenCount,
     ),
     row(
         "/v1/responses",
         &["responses"],
-        Format::OpenAiResponses,
+        Api::OpenAiResponses,
         Call::Answer,
     ),
     row(
         "/v1/responses/input_tokens",
         &["responses", "input_tokens"],
-        Format::OpenAiResponses,
+        Api::OpenAiResponses,
         Call::TokenCount,
     ),
     row(
         "/v1/responses/compact",
         &["responses", "compact"],
-        Format::OpenAiResponses,
+        Api::OpenAiResponses,
         Call::Answer,
     ),
     row(
         "/v1/messages",
         &["messages"],
-        Format::AnthropicMessages,
+        Api::AnthropicMessages,
         Call::Answer,
     ),
     row(
         "/v1/messages/count_tokens",
         &["messages", "count_tokens"],
-        Format::AnthropicMessages,
+        Api::AnthropicMessages,
         Call::TokenCount,
     ),
     row(
         "/v1/embeddings",
         &["embeddings"],
-        Format::OpenAiEmbeddings,
+        Api::OpenAiEmbeddings,
         Call::Answer,
     ),
     // After those of chat, which end alike.
     row(
         "/v1/completions",
         &["completions"],
-        Format::OpenAiCompletions,
+        Api::OpenAiCompletions,
         Call::Answer,
     ),
 ];
 
 /// Calls that make a model answer and are not decided on: older and foreign APIs, and lists of requests. `*` is any segment,
 /// or the beginning of one. The whole path, or all of it behind a version.
-const UNDECIDED: &[(&[&str], Format)] = &[
-    (&["batches"], Format::OpenAiChat),
-    (&["complete"], Format::AnthropicMessages),
-    (&["edits"], Format::OpenAiCompletions),
-    (&["chat"], Format::OpenAiChat),
-    (&["threads", "runs"], Format::OpenAiResponses),
-    (&["threads", "*", "runs"], Format::OpenAiResponses),
-    (&["realtime"], Format::OpenAiResponses),
-    (&["completion"], Format::OpenAiCompletions),
-    (&["infill"], Format::OpenAiCompletions),
-    (&["invocations"], Format::OpenAiChat),
-    (&["generate"], Format::OpenAiCompletions),
-    (&["generate_stream"], Format::OpenAiCompletions),
-    (&["inference", "v1", "generate"], Format::OpenAiCompletions),
-    (&["api", "generate"], Format::OpenAiCompletions),
-    (&["api", "chat"], Format::OpenAiChat),
-    (&["api", "embed"], Format::OpenAiEmbeddings),
-    (&["api", "embeddings"], Format::OpenAiEmbeddings),
-    (&["model", "*", "invoke"], Format::AnthropicMessages),
+const UNDECIDED: &[(&[&str], Api)] = &[
+    (&["batches"], Api::OpenAiChat),
+    (&["complete"], Api::AnthropicMessages),
+    (&["edits"], Api::OpenAiCompletions),
+    (&["chat"], Api::OpenAiChat),
+    (&["threads", "runs"], Api::OpenAiResponses),
+    (&["threads", "*", "runs"], Api::OpenAiResponses),
+    (&["realtime"], Api::OpenAiResponses),
+    (&["completion"], Api::OpenAiCompletions),
+    (&["infill"], Api::OpenAiCompletions),
+    (&["invocations"], Api::OpenAiChat),
+    (&["generate"], Api::OpenAiCompletions),
+    (&["generate_stream"], Api::OpenAiCompletions),
+    (&["inference", "v1", "generate"], Api::OpenAiCompletions),
+    (&["api", "generate"], Api::OpenAiCompletions),
+    (&["api", "chat"], Api::OpenAiChat),
+    (&["api", "embed"], Api::OpenAiEmbeddings),
+    (&["api", "embeddings"], Api::OpenAiEmbeddings),
+    (&["model", "*", "invoke"], Api::AnthropicMessages),
     (
         &["model", "*", "invoke-with-response-stream"],
-        Format::AnthropicMessages,
+        Api::AnthropicMessages,
     ),
-    (&["model", "*", "converse"], Format::AnthropicMessages),
-    (
-        &["model", "*", "converse-stream"],
-        Format::AnthropicMessages,
-    ),
+    (&["model", "*", "converse"], Api::AnthropicMessages),
+    (&["model", "*", "converse-stream"], Api::AnthropicMessages),
 ];
 
 /// Methods of Google's APIs that make a model answer: what stands behind the last `:`.
@@ -290,9 +287,9 @@ fn without_version(before: &[&str]) -> usize {
 }
 
 /// Whether a call of `format` behind `before`, which has no version, can only be an LLM API's.
-fn is_certain(before: &[&str], format: Format) -> bool {
+fn is_certain(before: &[&str], format: Api) -> bool {
     let last = before.last();
-    format == Format::OpenAiChat || last.is_none_or(|last| VENDORS.contains(last))
+    format == Api::OpenAiChat || last.is_none_or(|last| VENDORS.contains(last))
 }
 
 /// The deployment that stands at the end of `before`, and how many segments stand before all that names it. A name may hold
@@ -340,9 +337,9 @@ fn has_verb(segment: &str) -> bool {
 }
 
 /// The API that a path nearly names.
-fn near_miss(folded: &[&str]) -> Option<Format> {
+fn near_miss(folded: &[&str]) -> Option<Api> {
     if folded.last().is_some_and(|last| has_verb(last)) {
-        return Some(Format::OpenAiChat);
+        return Some(Api::OpenAiChat);
     }
     let behind = folded.get(version_end(folded)..).unwrap_or_default();
     let fits = |pattern: &[&str], path: &[&str]| {
@@ -368,7 +365,7 @@ fn version_end(folded: &[&str]) -> usize {
 }
 
 /// The API below one of whose calls a path stands, what an API keeps under an id left out.
-fn below(folded: &[&str]) -> Option<Format> {
+fn below(folded: &[&str]) -> Option<Api> {
     for row in CALLS {
         for at in 0..folded.len().saturating_sub(row.tail.len()) {
             let before = folded.get(..at).unwrap_or_default();
@@ -388,7 +385,7 @@ fn below(folded: &[&str]) -> Option<Format> {
 }
 
 /// The API one of whose calls is meant: at most two letters differ, or how the words are joined.
-fn misspelt(folded: &[&str]) -> Option<Format> {
+fn misspelt(folded: &[&str]) -> Option<Api> {
     const MOST: usize = 2;
     const LONGEST: usize = 40;
     let deployment = folded.iter().rposition(|one| *one == "deployments");

@@ -17,9 +17,9 @@ mod find;
 
 use std::ops::Range;
 
-use super::json::{Cursor, Kind, Stop};
+use super::json::{Cursor, Kind, ParseError};
 use super::rewrite::Splice;
-use crate::api::request::Format;
+use crate::api::request::Api;
 
 /// How many bytes at the end of a value make its mark. The ends of signatures and ciphertexts differ where their starts
 /// (format, key, model) do not.
@@ -75,7 +75,7 @@ impl StateItem {
 
 impl ProviderState {
     /// The state in a body of `format`.
-    pub fn find(format: Format, text: &str) -> ProviderState {
+    pub fn find(format: Api, text: &str) -> ProviderState {
         let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
         find::find(format, text, start)
     }
@@ -265,7 +265,7 @@ pub(super) struct Seal {
 
 impl Seal {
     /// Reads the value that stands here; only a string that is not empty seals anything.
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::String {
             return cursor.skip_value();
         }
@@ -277,7 +277,7 @@ impl Seal {
     }
 
     /// Reads the id that stands here, or an object that has one.
-    pub(super) fn read_id(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    pub(super) fn read_id(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         match cursor.kind()? {
             Kind::Object => self.search(cursor, &["id"]),
             _ => self.read(cursor),
@@ -285,7 +285,11 @@ impl Seal {
     }
 
     /// Steps over the value that stands here and looks for the last string under one of `keys` in it, at any depth.
-    pub(super) fn search(&mut self, cursor: &mut Cursor<'_>, keys: &[&str]) -> Result<(), Stop> {
+    pub(super) fn search(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        keys: &[&str],
+    ) -> Result<(), ParseError> {
         if let Some((mark, _)) = search(cursor, keys)?.pop() {
             self.mark = Some(mark);
         }
@@ -298,7 +302,7 @@ impl Seal {
 pub(super) fn search(
     cursor: &mut Cursor<'_>,
     keys: &[&str],
-) -> Result<Vec<(u64, Range<usize>)>, Stop> {
+) -> Result<Vec<(u64, Range<usize>)>, ParseError> {
     cursor.peek()?;
     let start = cursor.offset();
     cursor.skip_value()?;

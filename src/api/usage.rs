@@ -33,10 +33,10 @@ mod said;
 mod scan;
 
 pub use finish::FinishReasons;
-pub use hide::Hide;
+pub use hide::UsageEventFilter;
 pub use said::Fault;
 
-use crate::api::request::Format;
+use crate::api::request::Api;
 use counts::Habits;
 use events::Events;
 use found::Found;
@@ -118,8 +118,8 @@ impl Media {
 
 /// Reads the usage of one response out of its bytes.
 #[derive(Debug)]
-pub struct Meter {
-    format: Format,
+pub struct UsageParser {
+    format: Api,
     media: Media,
     scan: Scan,
     events: Events,
@@ -135,12 +135,12 @@ pub(crate) struct EventEnd {
     pub(crate) is_usage: bool,
 }
 
-impl Meter {
+impl UsageParser {
     /// A meter for a response to a request of `format`.
-    pub fn new(format: Format, media: Media) -> Meter {
+    pub fn new(format: Api, media: Media) -> UsageParser {
         let mut found = Found::default();
-        found.habits.cache_beside = format == Format::AnthropicMessages;
-        Meter {
+        found.habits.cache_beside = format == Api::AnthropicMessages;
+        UsageParser {
             format,
             media,
             scan: Scan::default(),
@@ -151,21 +151,21 @@ impl Meter {
 
     /// The same for a provider whose reasoning may be in nothing but the total of its counts.
     #[must_use]
-    pub fn hiding_thoughts(mut self, hides: bool) -> Meter {
+    pub fn hiding_thoughts(mut self, hides: bool) -> UsageParser {
         self.found.habits.hides_thoughts |= hides;
         self
     }
 
     /// The same for a request that wants so many answers: the end of the first is not the end.
     #[must_use]
-    pub fn with_choices(mut self, choices: u32) -> Meter {
+    pub fn with_choices(mut self, choices: u32) -> UsageParser {
         self.found.said = Said::of_choices(choices);
         self
     }
 
-    /// The same, looking for state that its maker wants back; see [`Meter::take_marks`].
+    /// The same, looking for state that its maker wants back; see [`UsageParser::take_marks`].
     #[must_use]
-    pub fn with_state(mut self) -> Meter {
+    pub fn with_state(mut self) -> UsageParser {
         self.found.brought.watch(self.format);
         self
     }
@@ -188,7 +188,7 @@ impl Meter {
 
     /// What is wrong with the answer though its status says that nothing is; `ended` is false where it broke off.
     pub fn fault(&self, ended: bool) -> Option<Fault> {
-        let speaks = self.format != Format::OpenAiEmbeddings;
+        let speaks = self.format != Api::OpenAiEmbeddings;
         self.found
             .said
             .fault(self.found.counts.output, ended && speaks)
@@ -240,7 +240,7 @@ impl Meter {
         };
         let mut found = self.found.counts;
         found.raise(&self.found.steps);
-        if self.format == Format::OpenAiEmbeddings {
+        if self.format == Api::OpenAiEmbeddings {
             // There is no output, whatever the total counts.
             let input = found.input.or(found.total).ok_or(unknown)?;
             return Ok(Usage {
@@ -251,7 +251,7 @@ impl Meter {
         }
         let streams = self.media == Media::EventStream;
         // The first event states one token of output or so; only a later one counts the answer.
-        if self.format == Format::AnthropicMessages && streams && !self.found.at_top {
+        if self.format == Api::AnthropicMessages && streams && !self.found.at_top {
             return Err(unknown);
         }
         let timed = Habits {

@@ -10,11 +10,11 @@ use super::number::push_integer;
 use super::purpose::find;
 use super::trace::{fixed, set_state};
 use super::unstated::Unstated;
-use super::watch::{Outcome, Watch};
+use super::watch::{BackendObserver, Outcome};
 use super::{Effect, Header, Plan};
 use crate::api::error_body::error_event;
-use crate::api::request::{Format, Request};
-use crate::api::usage::{Fault, Hide, Media, Meter, Unknown, Usage};
+use crate::api::request::{Api, Request};
+use crate::api::usage::{Fault, Media, Unknown, Usage, UsageEventFilter, UsageParser};
 use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;
 use crate::policy::conditions::Pattern;
@@ -30,10 +30,10 @@ const CUT_SHORT: (&str, &str) = (
 
 /// A decided request on its way, and its answer.
 #[derive(Debug)]
-pub struct Account {
+pub struct UsageRecorder {
     policy: Rc<Policy>,
     decision: Decision,
-    format: Format,
+    format: Api,
     /// How many answers are wanted.
     choices: u32,
     /// The client did not ask for the usage of its stream.
@@ -41,7 +41,7 @@ pub struct Account {
     started_ns: u64,
     first_token_ns: Option<u64>,
     answer: Answer,
-    hide: Option<Hide>,
+    hide: Option<UsageEventFilter>,
     ended: bool,
     /// The response says how long it is: nothing can be put behind it.
     is_sized: bool,
@@ -54,7 +54,7 @@ pub struct Account {
     /// Bytes of the response that came last.
     came: usize,
     /// What it teaches of the backends.
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Option<BackendObserver>,
 }
 
 /// The response.
@@ -67,7 +67,10 @@ enum Answer {
     /// It does not let itself be read.
     Unread(Unknown),
     /// It is being read.
-    Read { meter: Box<Meter>, streams: bool },
+    Read {
+        meter: Box<UsageParser>,
+        streams: bool,
+    },
 }
 
 /// Whether the stream that is asked for is to tell its usage though the client did not say so.
@@ -79,16 +82,16 @@ pub(super) fn asks_for_usage(plan: &Plan, request: &Request<'_>) -> bool {
         && plan.format.has_stream_options()
 }
 
-impl Account {
+impl UsageRecorder {
     /// An account for a request that goes where `decision` says; `now_ns` is when its body was read.
     pub(super) fn open(
         plan: &Plan,
         mut decision: Decision,
         request: &Request<'_>,
         now_ns: u64,
-    ) -> Account {
+    ) -> UsageRecorder {
         decision.candidates = Vec::new();
-        Account {
+        UsageRecorder {
             policy: Rc::clone(&plan.policy),
             decision,
             format: plan.format,
@@ -109,8 +112,8 @@ impl Account {
     }
 
     /// The same, teaching what it meets.
-    pub(super) fn watched(self, watch: Option<Watch>) -> Account {
-        Account { watch, ..self }
+    pub(super) fn watched(self, watch: Option<BackendObserver>) -> UsageRecorder {
+        UsageRecorder { watch, ..self }
     }
 
     /// What the answer was, for what is learned of its backend.
@@ -174,7 +177,7 @@ impl Account {
         self.is_page = kind.trim_ascii_start().starts_with(b"text/html");
         self.is_sized = find(headers, "content-length").is_some();
         if self.hides && matches!(self.answer, Answer::Read { streams: true, .. }) {
-            self.hide = Some(Hide::default());
+            self.hide = Some(UsageEventFilter::default());
             if self.is_sized {
                 effects.push(Effect::RemoveResponseHeader("content-length".to_owned()));
                 self.is_sized = false;
@@ -188,8 +191,8 @@ impl Account {
         backend.is_some_and(|one| one.provider.starts_with("gcp."))
     }
 
-    fn meter(&self, media: Media) -> Box<Meter> {
-        let meter = Meter::new(self.format, media)
+    fn meter(&self, media: Media) -> Box<UsageParser> {
+        let meter = UsageParser::new(self.format, media)
             .with_choices(self.choices)
             .hiding_thoughts(self.is_google());
         let has_scopes = self.policy.registry.has_scopes(self.format.api());
@@ -288,7 +291,11 @@ impl Account {
     /// The response has ended with `chunk`, of which the client gets `instead` where that is something else: what is held back
     /// follows, and an error where the answer was not over.
     fn end(&mut self, chunk: &[u8], mut instead: Option<Vec<u8>>, effects: &mut Vec<Effect>) {
-        let held = self.hide.as_mut().map(Hide::finish).unwrap_or_default();
+        let held = self
+            .hide
+            .as_mut()
+            .map(UsageEventFilter::finish)
+            .unwrap_or_default();
         if !held.is_empty() {
             instead.get_or_insert_with(|| chunk.to_vec()).extend(held);
         }

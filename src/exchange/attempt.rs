@@ -12,12 +12,12 @@ use super::purpose::has_our_prefix;
 use super::scan::PIECE;
 use super::{Effect, Header, Reply, decimal, find};
 use crate::api::request::tail::Scanner;
-use crate::api::request::{self, Format, Request};
+use crate::api::request::{self, Api, Request};
 use crate::api::rewrite::{self, PrefixEdit, Splice};
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, Registry};
 use crate::policy::Policy;
-use crate::routing::fallback_chain::Chain;
+use crate::routing::fallback_chain::FallbackChain;
 use crate::telemetry::{self, state};
 
 /// What an attempt's headers say, and what is known beside them.
@@ -39,7 +39,7 @@ pub enum AttemptEvent<'a> {
         /// Nothing follows them.
         end_of_stream: bool,
         /// Where the request stands in its chain.
-        chain: &'a Chain,
+        chain: &'a FallbackChain,
         /// What [`state::WITHHELD`] holds, where the chain says that there is something.
         withheld: Option<&'a [u8]>,
         /// Name of the backend that is tried, where the host's metadata say so.
@@ -113,7 +113,7 @@ struct Edit {
     model: String,
     /// What bounds of the answer that are more are cut down to.
     most_tokens: Option<u32>,
-    format: Format,
+    format: Api,
     content_length: Option<u64>,
     /// What it carries of another state scope is taken out; whether the backend then wants stand-ins for signatures.
     drops: Option<bool>,
@@ -213,7 +213,7 @@ impl Attempt {
     fn on_headers(
         &mut self,
         seen: &Seen<'_>,
-        mut chain: Chain,
+        mut chain: FallbackChain,
         site: &Site<'_>,
         effects: &mut Vec<Effect>,
     ) {
@@ -239,7 +239,7 @@ impl Attempt {
         let fits = !drops
             && less.is_none()
             && written_for.is_some_and(|one| one.served_model == backend.served_model);
-        let format = asked.as_deref().and_then(Format::of_body_at);
+        let format = asked.as_deref().and_then(Api::of_body_at);
         if fits && !first {
             // The attempt before may have stated the length of another body.
             restate_length(chain.content_length, effects);
@@ -394,7 +394,11 @@ fn write(edit: &Edit, splices: Vec<Splice>, start: &[u8], held: usize, effects: 
 }
 
 /// The backend that is tried.
-fn find_tried<'a>(chain: &Chain, host: Option<&str>, site: &Site<'a>) -> Option<&'a Backend> {
+fn find_tried<'a>(
+    chain: &FallbackChain,
+    host: Option<&str>,
+    site: &Site<'a>,
+) -> Option<&'a Backend> {
     let backends = &site.policy.registry.backends;
     match (site.failover, host) {
         (Failover::Aggregate { .. }, Some(name)) => {
@@ -405,12 +409,12 @@ fn find_tried<'a>(chain: &Chain, host: Option<&str>, site: &Site<'a>) -> Option<
 }
 
 /// The most tokens that the model of `backend` can write, where that is less than the body allows.
-fn less_answer(backend: &Backend, chain: &Chain, registry: &Registry) -> Option<u32> {
+fn less_answer(backend: &Backend, chain: &FallbackChain, registry: &Registry) -> Option<u32> {
     chain.answer?.less_of(registry.model(backend.model)?)
 }
 
 /// Puts what the backend's endpoint says before the path that the client asked for.
-fn fit_path(backend: &Backend, asked: &str, chain: &mut Chain, effects: &mut Vec<Effect>) {
+fn fit_path(backend: &Backend, asked: &str, chain: &mut FallbackChain, effects: &mut Vec<Effect>) {
     let start = path::start(backend.endpoint.as_ref(), asked);
     if !start.put.is_empty() || chain.path_prefix > 0 {
         set(":path", path::join(asked, &start), effects);
@@ -420,7 +424,7 @@ fn fit_path(backend: &Backend, asked: &str, chain: &mut Chain, effects: &mut Vec
 }
 
 /// The path that the client asked for.
-fn asked_path(headers: &[Header<'_>], chain: &Chain) -> Option<String> {
+fn asked_path(headers: &[Header<'_>], chain: &FallbackChain) -> Option<String> {
     let path = std::str::from_utf8(find(headers, ":path")?).ok()?;
     path::asked(path, chain.path_prefix, chain.replaces_version)
 }
@@ -449,7 +453,7 @@ fn no_time_left() -> Reply {
 /// Makes the headers those that `backend` is to see, and keeps what others may see of what was taken out.
 fn fit_headers(
     backend: &Backend,
-    chain: &mut Chain,
+    chain: &mut FallbackChain,
     seen: &Seen<'_>,
     site: &Site<'_>,
     effects: &mut Vec<Effect>,

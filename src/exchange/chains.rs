@@ -9,7 +9,7 @@ use crate::fleet::clusters::{Failover, aggregate_name};
 use crate::fleet::{AnswerBound, Backend, BackendId, Registry, Timeouts};
 use crate::policy::Policy;
 use crate::routing::decision::Decision;
-use crate::routing::fallback_chain::{Chain, Origin, Patience};
+use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
 use crate::telemetry::{header, state};
 
 /// How often a request is tried again at most: each time costs the client an answer's worth of waiting.
@@ -31,7 +31,7 @@ const REFUSALS: &str = "400,404,422";
 
 /// The backends that a request may have been tried at.
 #[derive(Debug)]
-pub struct Tried {
+pub struct AttemptPlan {
     policy: Rc<Policy>,
     /// In the order of the chain; never empty.
     backends: Vec<BackendId>,
@@ -39,7 +39,7 @@ pub struct Tried {
     pub failover: Failover,
 }
 
-impl Tried {
+impl AttemptPlan {
     /// The backend that answered, and its policy. `host` is its name where an aggregate's host says so: an aggregate passes
     /// over clusters that it takes for dead, so the number of attempts does not tell.
     pub fn answered(&self, attempts: u64, host: Option<&str>) -> Option<(&Policy, BackendId)> {
@@ -109,7 +109,7 @@ pub fn name(
     decision: &Decision,
     asked: &Asked<'_>,
     effects: &mut Vec<Effect>,
-) -> Tried {
+) -> AttemptPlan {
     let registry = &policy.registry;
     let most = match worker.failover {
         Failover::Off => 1,
@@ -128,7 +128,7 @@ pub fn name(
     };
     set_cluster(worker.cluster_header, &cluster, effects);
     if worker.failover != Failover::Off {
-        let origin = Origin {
+        let origin = PolicyRef {
             policy: policy.mark(),
             plugin: worker.plugin,
         };
@@ -137,7 +137,7 @@ pub fn name(
             tokens: tokens_before_first_byte(decision, asked.request),
         };
         let length = asked.content_length;
-        let mut chain = Chain::new(registry, origin, &backends, length, patience);
+        let mut chain = FallbackChain::new(registry, origin, &backends, length, patience);
         chain.answer = cut_down(policy, decision);
         effects.push(Effect::SetState {
             key: state::CHAIN,
@@ -151,7 +151,7 @@ pub fn name(
             set(RETRIABLE, REFUSALS.to_owned(), effects);
         }
     }
-    Tried {
+    AttemptPlan {
         policy: Rc::clone(policy),
         backends,
         failover: worker.failover,

@@ -1,11 +1,11 @@
 //! Asks the worker's router, where there is one.
 
-use super::purpose::Aim;
+use super::purpose::Intent;
 use super::watch::Asking;
 use super::{Plan, Read, Worker, watch};
 use crate::policy::Policy;
 use crate::routing::decision::{Bypass, Candidate, Outcome};
-use crate::routing::router::{self, Circumstances};
+use crate::routing::router::{self, RequestInfo};
 use crate::state::backend_stats::Delivery;
 
 pub(super) fn decide(
@@ -14,10 +14,10 @@ pub(super) fn decide(
     request: &Read<'_>,
     body: &[u8],
     complete: bool,
-    around: &Circumstances<'_>,
+    around: &RequestInfo<'_>,
 ) -> Outcome {
     let policy = &plan.policy;
-    let is_use = plan.aim == Aim::Answer;
+    let is_use = plan.aim == Intent::Answer;
     watch::observe(worker, policy, around.now_ns, asking(request, is_use));
     match (&mut worker.router, request) {
         (Some(router), Ok(request)) if is_use => router.decide_in(policy, request, around),
@@ -34,7 +34,7 @@ pub(super) fn explain(
     policy: &Policy,
     request: &Read<'_>,
     body: &[u8],
-    around: &Circumstances<'_>,
+    around: &RequestInfo<'_>,
 ) -> (Outcome, Vec<Candidate>) {
     watch::observe(worker, policy, around.now_ns, asking(request, false));
     match (&mut worker.router, request) {

@@ -35,32 +35,32 @@ use std::rc::Rc;
 pub use effect::{Effect, Level};
 pub use event::{Event, Header};
 pub use number::{decimal, parse_whole};
-pub use pace::Pace;
+pub use pace::LogRateLimiter;
 pub use reply::Reply;
 pub use trace::printable;
 
 use crate::api::path::ApiPath;
 use crate::api::request::tail::Tail;
 use crate::api::request::unread::Unread;
-use crate::api::request::{self, Format, InvalidRequest, Request};
+use crate::api::request::{self, Api, InvalidRequest, Request};
 use crate::api::rewrite::{self, PrefixEdit};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
-use crate::policy::envelope::Envelope;
+use crate::policy::envelope::RequestAttributes;
 use crate::routing::decision::{Bypass, Decision, Outcome};
-use crate::routing::router::{Circumstances, Makers, Router};
-use crate::state::backend_stats::Live;
+use crate::routing::router::{Makers, RequestInfo, Router};
+use crate::state::backend_stats::BackendStats;
 use crate::telemetry::{self, Metric, state};
-use account::Account;
+use account::UsageRecorder;
 use chains::Asked;
 use deciding::{decide, explain, find_makers, with_state};
 use edits::edits;
 use outbound::Outbound;
-use purpose::{Aim, Hurdle, Purpose, find, find_purpose, remove_forged, remove_our_headers};
+use purpose::{Hurdle, Intent, RequestKind, find, find_purpose, remove_forged, remove_our_headers};
 use scan::Scan;
-use trace::Trace;
+use trace::DecisionAnnotations;
 use undecided::Cause;
-use watch::Watch;
+use watch::BackendObserver;
 
 /// What a request meets in its worker.
 pub struct Worker<'a> {
@@ -76,7 +76,7 @@ pub struct Worker<'a> {
     /// Decides; `None` where it cannot be had, which is a fault like any other.
     pub router: Option<&'a mut Router>,
     /// What was learned of the backends; `None` where nothing is to be.
-    pub live: Option<&'a mut Live>,
+    pub live: Option<&'a mut BackendStats>,
     /// The key of the state scope that made state of this mark; `None` where nobody remembers.
     pub makers: &'a dyn Fn(u64) -> Option<u32>,
 }
@@ -86,9 +86,9 @@ pub struct Worker<'a> {
 pub struct Stream {
     phase: Phase,
     outbound: Outbound,
-    trace: Trace,
+    trace: DecisionAnnotations,
     /// What was decided and is answered now; `None` where nothing was.
-    account: Option<Box<Account>>,
+    account: Option<Box<UsageRecorder>>,
 }
 
 /// Where the exchange stands.
@@ -119,12 +119,12 @@ enum Phase {
 #[derive(Debug)]
 struct Plan {
     policy: Rc<Policy>,
-    format: Format,
-    aim: Aim,
+    format: Api,
+    aim: Intent,
     content_length: Option<u64>,
     /// How long the client waits.
     patience_ms: u64,
-    envelope: Envelope,
+    envelope: RequestAttributes,
     /// Why nothing can be decided on it whatever its body is, and what stands there: the path, the method, the encoding.
     hurdle: Option<(Hurdle, String)>,
     /// Whether the path can only be an LLM API's.
@@ -157,7 +157,7 @@ impl Stream {
         Stream {
             phase: Phase::Begun,
             outbound: Outbound::default(),
-            trace: Trace::default(),
+            trace: DecisionAnnotations::default(),
             account: None,
         }
     }
@@ -251,12 +251,14 @@ impl Stream {
             self.outbound = Outbound::new(headers, worker, policy);
         }
         let (format, aim, hurdle) = match (purpose, worker.policy) {
-            (Purpose::Llm(format, aim), _) => (format, aim, None),
-            (Purpose::NearMiss(format, hurdle), Some(_)) => (format, Aim::Answer, Some(hurdle)),
-            (Purpose::ModelList, Some(policy)) => {
+            (RequestKind::Llm(format, aim), _) => (format, aim, None),
+            (RequestKind::NearMiss(format, hurdle), Some(_)) => {
+                (format, Intent::Answer, Some(hurdle))
+            }
+            (RequestKind::ModelList, Some(policy)) => {
                 return self.answer(reply::model_list(policy, headers, &sent), effects);
             }
-            (Purpose::Model(name), Some(policy)) => {
+            (RequestKind::Model(name), Some(policy)) => {
                 return self.answer(reply::model(policy, &name, headers), effects);
             }
             (_, policy) => {
@@ -362,11 +364,11 @@ impl Stream {
             known: &known,
             can_retry: worker.failover != Failover::Off,
         };
-        let around = Circumstances {
+        let around = RequestInfo {
             makers,
             ..plan.circumstances(now_ns)
         };
-        if plan.aim == Aim::DryRun {
+        if plan.aim == Intent::DryRun {
             return self.dry_run(worker, &plan, bytes, &request, &around, effects);
         }
         if plan.is_foreign(&request) {
@@ -394,7 +396,7 @@ impl Stream {
         plan: &Plan,
         outcome: Outcome,
         (body, request): ((&[u8], usize), &Read<'_>),
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
@@ -403,7 +405,7 @@ impl Stream {
             (Outcome::Routed(decision), Ok(request)) => {
                 let asked = (request, around.now_ns);
                 match self.route(plan, &decision, body, asked, worker, effects) {
-                    Some(()) if plan.aim == Aim::Answer => {
+                    Some(()) if plan.aim == Intent::Answer => {
                         self.follow(plan, *decision, request, around.now_ns, worker);
                     }
                     Some(()) => {}
@@ -449,7 +451,7 @@ impl Stream {
         plan: &Plan,
         body: &[u8],
         request: &Read<'_>,
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let policy = &plan.policy;
@@ -467,7 +469,7 @@ impl Stream {
         worker: &mut Worker<'_>,
     ) {
         watch::keep_warm(worker, &plan.policy, decision.backend, now_ns, true);
-        let watch = Watch::open(
+        let watch = BackendObserver::open(
             worker,
             &plan.policy,
             &decision,
@@ -475,7 +477,7 @@ impl Stream {
             &self.trace,
             now_ns,
         );
-        let account = Account::open(plan, decision, request, now_ns).watched(watch);
+        let account = UsageRecorder::open(plan, decision, request, now_ns).watched(watch);
         self.account = Some(Box::new(account));
     }
 
@@ -520,7 +522,7 @@ impl Stream {
         }
         let mut content_length = plan.content_length;
         let ask_usage = account::asks_for_usage(plan, request);
-        if plan.aim == Aim::Answer {
+        if plan.aim == Intent::Answer {
             // What an answer took can only be read where it is not compressed, and SDKs ask for that without being told to.
             effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
         }
@@ -553,8 +555,8 @@ impl Stream {
         effects.push(Effect::ClearRouteCache);
         self.trace.tried(tried);
         match plan.aim {
-            Aim::TokenCount => self.trace.counting(&plan.policy, decision, effects),
-            Aim::Answer | Aim::DryRun => self.trace.routed(&plan.policy, decision, effects),
+            Intent::TokenCount => self.trace.counting(&plan.policy, decision, effects),
+            Intent::Answer | Intent::DryRun => self.trace.routed(&plan.policy, decision, effects),
         }
         effects.push(Effect::ReadClock);
         Some(())

@@ -5,11 +5,11 @@ use super::attempt::path;
 use super::forwarding::{self, Withheld};
 use super::purpose::{content_length, find};
 use super::{Effect, Header, Worker};
-use crate::api::request::Format;
+use crate::api::request::Api;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;
-use crate::routing::fallback_chain::{Chain, Origin, Patience};
+use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
 use crate::telemetry::state;
 
 /// What is kept of a request's headers until then.
@@ -97,13 +97,13 @@ impl Outbound {
         policy: &Policy,
         effects: &mut Vec<Effect>,
     ) {
-        let origin = Origin {
+        let origin = PolicyRef {
             policy: policy.mark(),
             plugin: self.plugin,
         };
         let length = self.content_length;
         let patience = Patience::default();
-        let mut chain = Chain::new(&policy.registry, origin, &[backend], length, patience);
+        let mut chain = FallbackChain::new(&policy.registry, origin, &[backend], length, patience);
         chain.own_credentials = own_credentials;
         effects.push(Effect::SetState {
             key: state::CHAIN,
@@ -122,7 +122,7 @@ fn gets_credentials(headers: &[Header<'_>], backend: &Backend) -> bool {
     let path = std::str::from_utf8(path).unwrap_or_default();
     let bare = path.split(['?', '#']).next().unwrap_or_default();
     let is_known = match find(headers, ":method") {
-        Some(b"POST") => Format::of_body_at(path).is_some(),
+        Some(b"POST") => Api::of_body_at(path).is_some(),
         Some(b"GET") => bare == "/v1/models" || bare.starts_with("/v1/models/"),
         _ => false,
     };

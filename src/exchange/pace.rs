@@ -5,15 +5,15 @@ const BETWEEN_NS: u64 = 1_000_000_000;
 
 /// Decides which lines are written. One per worker.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct LogRateLimiter {
     last_ns: Option<u64>,
     left_out: u64,
 }
 
-impl Pace {
+impl LogRateLimiter {
     /// A pace at which nothing was written yet.
-    pub const fn new() -> Pace {
-        Pace {
+    pub const fn new() -> LogRateLimiter {
+        LogRateLimiter {
             last_ns: None,
             left_out: 0,
         }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn one_line_a_second_and_none_is_forgotten() {
-        let mut pace = Pace::new();
+        let mut pace = LogRateLimiter::new();
         assert_eq!(pace.admit(5), Some(0));
         for now in 6..106 {
             assert_eq!(pace.admit(now), None);

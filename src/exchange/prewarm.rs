@@ -7,11 +7,11 @@
 use serde_json::json;
 
 use crate::api::Apis;
-use crate::api::request::Format;
+use crate::api::request::Api;
 use crate::fleet::Backend;
 use crate::fleet::clusters;
 use crate::fleet::clusters::Failover;
-use crate::routing::fallback_chain::{Chain, Origin, Patience};
+use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
 
 /// A request to a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub fn may_call(backend: &Backend, failover: Failover) -> bool {
 }
 
 /// The request that keeps `backend` warm; `origin` is the policy that it is of.
-pub fn call(backend: &Backend, failover: Failover, origin: Origin) -> Call {
+pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
     let format = format_of(backend.apis);
     let body = body(format, &backend.served_model).into_bytes();
     let authority = match &backend.endpoint {
@@ -50,12 +50,12 @@ pub fn call(backend: &Backend, failover: Failover, origin: Origin) -> Call {
         ("content-length", body.len().to_string()),
         ("user-agent", "pointsman-prewarm".to_owned()),
     ];
-    if format == Format::AnthropicMessages {
+    if format == Api::AnthropicMessages {
         headers.push(("anthropic-version", "2023-06-01".to_owned()));
     }
     if failover != Failover::Off {
         let link = clusters::link(&backend.name);
-        let chain = Chain {
+        let chain = FallbackChain {
             links: vec![link],
             written_for: link,
             attempts: 0,
@@ -81,33 +81,33 @@ pub fn call(backend: &Backend, failover: Failover, origin: Origin) -> Call {
 }
 
 /// The API that it is asked in: the first that the backend speaks.
-fn format_of(apis: Apis) -> Format {
-    Format::ALL
+fn format_of(apis: Apis) -> Api {
+    Api::ALL
         .into_iter()
         .find(|format| apis.contains(format.api()))
-        .unwrap_or(Format::OpenAiChat)
+        .unwrap_or(Api::OpenAiChat)
 }
 
-const fn path(format: Format) -> &'static str {
+const fn path(format: Api) -> &'static str {
     match format {
-        Format::OpenAiChat => "/v1/chat/completions",
-        Format::OpenAiResponses => "/v1/responses",
-        Format::OpenAiCompletions => "/v1/completions",
-        Format::OpenAiEmbeddings => "/v1/embeddings",
-        Format::AnthropicMessages => "/v1/messages",
+        Api::OpenAiChat => "/v1/chat/completions",
+        Api::OpenAiResponses => "/v1/responses",
+        Api::OpenAiCompletions => "/v1/completions",
+        Api::OpenAiEmbeddings => "/v1/embeddings",
+        Api::AnthropicMessages => "/v1/messages",
     }
 }
 
-fn body(format: Format, model: &str) -> String {
+fn body(format: Api, model: &str) -> String {
     let messages = json!([{"role": "user", "content": "hi"}]);
     let body = match format {
-        Format::OpenAiChat | Format::AnthropicMessages => {
+        Api::OpenAiChat | Api::AnthropicMessages => {
             json!({"model": model, "messages": messages, "max_tokens": 1})
         }
         // The least that this API takes.
-        Format::OpenAiResponses => json!({"model": model, "input": "hi", "max_output_tokens": 16}),
-        Format::OpenAiCompletions => json!({"model": model, "prompt": "hi", "max_tokens": 1}),
-        Format::OpenAiEmbeddings => json!({"model": model, "input": "hi"}),
+        Api::OpenAiResponses => json!({"model": model, "input": "hi", "max_output_tokens": 16}),
+        Api::OpenAiCompletions => json!({"model": model, "prompt": "hi", "max_tokens": 1}),
+        Api::OpenAiEmbeddings => json!({"model": model, "input": "hi"}),
     };
     body.to_string()
 }
@@ -134,11 +134,11 @@ mod tests {
             let call = call(
                 &backend(&format!(r#""apis": ["{name}"]"#)),
                 Failover::Off,
-                Origin::default(),
+                PolicyRef::default(),
             );
             assert_eq!(call.cluster, "c");
             let path = &call.headers[1].1;
-            let format = Format::of_path(path).unwrap();
+            let format = Api::of_path(path).unwrap();
             assert_eq!(format.api(), api, "{name}");
             let request = request::parse(format, &call.body, true).unwrap();
             assert_eq!(request.model.as_deref(), Some("org/m"), "{name}");
@@ -154,9 +154,9 @@ mod tests {
     #[test]
     fn the_attempts_filter_finds_its_backend() {
         let backend = backend(r#""endpoint": "https://x.example/prefix""#);
-        let call = call(&backend, Failover::PerAttempt, Origin::default());
+        let call = call(&backend, Failover::PerAttempt, PolicyRef::default());
         let chain = call.headers.iter().find(|(name, _)| *name == header::CHAIN);
-        let chain = Chain::parse(chain.unwrap().1.as_bytes()).unwrap();
+        let chain = FallbackChain::parse(chain.unwrap().1.as_bytes()).unwrap();
         assert_eq!(chain.links, [clusters::link("b")]);
         assert_eq!(chain.content_length, Some(call.body.len() as u64));
         assert_eq!(call.headers[2].1, "x.example");

@@ -4,19 +4,19 @@ use super::number::parse_whole;
 use super::{Effect, Header};
 use crate::api::Apis;
 use crate::api::path::{ApiPath, Call, Target};
-use crate::api::request::Format;
+use crate::api::request::Api;
 use crate::policy::Policy;
 use crate::telemetry::header;
 
 /// What a request is to us, by its method and path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum RequestKind {
     /// Nothing of ours.
     Other,
     /// A request of an LLM API, to be decided on.
-    Llm(Format, Aim),
+    Llm(Api, Intent),
     /// Nearly one: nothing is decided on it, and it may be one to who gets it.
-    NearMiss(Format, Hurdle),
+    NearMiss(Api, Hurdle),
     /// Asks for the models.
     ModelList,
     /// Asks for one model.
@@ -25,7 +25,7 @@ pub(super) enum Purpose {
 
 /// What a decision is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Aim {
+pub(super) enum Intent {
     /// A model's answer.
     Answer,
     /// How many tokens the request has: a backend counts them, which costs nothing and teaches nothing.
@@ -48,21 +48,21 @@ pub(super) enum Hurdle {
 }
 
 /// What a request is to us, whatever the policy offers.
-fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bool) -> Purpose {
+fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bool) -> RequestKind {
     let method = find(headers, ":method").unwrap_or_default();
     match (&path.target, method) {
-        (Target::Route, b"POST") => Purpose::Llm(dry_run_format(query), Aim::DryRun),
-        (Target::Call { format, call, .. }, b"POST") => Purpose::Llm(
+        (Target::Route, b"POST") => RequestKind::Llm(dry_run_format(query), Intent::DryRun),
+        (Target::Call { format, call, .. }, b"POST") => RequestKind::Llm(
             *format,
             match call {
-                Call::Answer => Aim::Answer,
-                Call::TokenCount => Aim::TokenCount,
+                Call::Answer => Intent::Answer,
+                Call::TokenCount => Intent::TokenCount,
             },
         ),
         (Target::Call { format, .. } | Target::NearMiss(format), b"GET" | b"CONNECT")
             if asks_websocket(headers) =>
         {
-            Purpose::NearMiss(*format, Hurdle::WebSocket)
+            RequestKind::NearMiss(*format, Hurdle::WebSocket)
         }
         (
             Target::Call {
@@ -71,11 +71,11 @@ fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bo
                 ..
             },
             _,
-        ) if has_body => Purpose::NearMiss(*format, Hurdle::Method),
-        (Target::NearMiss(format), _) if has_body => Purpose::NearMiss(*format, Hurdle::Path),
-        (Target::Models, b"GET") => Purpose::ModelList,
-        (Target::Model(name), b"GET") => Purpose::Model(name.clone()),
-        _ => Purpose::Other,
+        ) if has_body => RequestKind::NearMiss(*format, Hurdle::Method),
+        (Target::NearMiss(format), _) if has_body => RequestKind::NearMiss(*format, Hurdle::Path),
+        (Target::Models, b"GET") => RequestKind::ModelList,
+        (Target::Model(name), b"GET") => RequestKind::Model(name.clone()),
+        _ => RequestKind::Other,
     }
 }
 
@@ -86,17 +86,23 @@ pub(super) fn find_purpose(
     sent: &str,
     has_body: bool,
     policy: Option<&Policy>,
-) -> Purpose {
+) -> RequestKind {
     let query = sent.split_once('?').map_or("", |(_, query)| query);
     let purpose = purpose(headers, path, query, has_body);
     let is_offered = policy.is_none_or(|policy| match purpose {
-        Purpose::Llm(_, Aim::DryRun) => policy.traffic.route_endpoint,
+        RequestKind::Llm(_, Intent::DryRun) => policy.traffic.route_endpoint,
         // What is only reported are decisions, and this is none.
-        Purpose::Llm(_, Aim::TokenCount) => !policy.traffic.shadow,
-        Purpose::ModelList | Purpose::Model(_) => policy.traffic.models_endpoint,
-        Purpose::Llm(_, Aim::Answer) | Purpose::NearMiss(..) | Purpose::Other => true,
+        RequestKind::Llm(_, Intent::TokenCount) => !policy.traffic.shadow,
+        RequestKind::ModelList | RequestKind::Model(_) => policy.traffic.models_endpoint,
+        RequestKind::Llm(_, Intent::Answer) | RequestKind::NearMiss(..) | RequestKind::Other => {
+            true
+        }
     });
-    if is_offered { purpose } else { Purpose::Other }
+    if is_offered {
+        purpose
+    } else {
+        RequestKind::Other
+    }
 }
 
 /// Whether the client wants to go on in the WebSocket protocol.
@@ -112,14 +118,14 @@ fn asks_websocket(headers: &[Header<'_>]) -> bool {
 }
 
 /// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
-fn dry_run_format(query: &str) -> Format {
+fn dry_run_format(query: &str) -> Api {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, _)| *name == "api");
     let api = named.and_then(|(_, value)| Apis::find(value));
-    let mut formats = Format::ALL.into_iter();
+    let mut formats = Api::ALL.into_iter();
     formats
         .find(|format| Some(format.api()) == api)
-        .unwrap_or(Format::OpenAiChat)
+        .unwrap_or(Api::OpenAiChat)
 }
 
 /// The encoding of the body, where it is one that we cannot read.

@@ -6,7 +6,7 @@ use super::Header;
 use super::purpose::find;
 use crate::api::error_body::error_body;
 use crate::api::path;
-use crate::api::request::Format;
+use crate::api::request::Api;
 use crate::policy::Policy;
 use crate::routing::decision::{Candidate, Outcome, Rejection};
 use crate::routing::explain;
@@ -34,13 +34,13 @@ impl Reply {
             status: 500,
             details: code,
             headers: Vec::new(),
-            body: error_body(Format::OpenAiChat, 500, code, None, message),
+            body: error_body(Api::OpenAiChat, 500, code, None, message),
         }
     }
 }
 
 /// An error in the words of the API that was called.
-pub fn error(format: Format, rejection: &Rejection) -> Reply {
+pub fn error(format: Api, rejection: &Rejection) -> Reply {
     let param = match rejection.code {
         "context_length_exceeded" => Some(format.prompt_field()),
         _ => rejection.param.as_deref(),
@@ -113,8 +113,8 @@ pub fn model(policy: &Policy, wanted: &str, headers: &[Header<'_>]) -> Reply {
         Some((name, kind)) => ok("pointsman_models", &one(name, kind)),
         None => {
             let format = match is_anthropic {
-                true => Format::AnthropicMessages,
-                false => Format::OpenAiChat,
+                true => Api::AnthropicMessages,
+                false => Api::OpenAiChat,
             };
             error(format, &router::unknown(policy, wanted))
         }

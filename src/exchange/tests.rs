@@ -15,7 +15,7 @@ mod undecided;
 use super::testing::{POLICY, policy_with};
 use super::*;
 use crate::fleet::clusters::{Failover, link};
-use crate::routing::fallback_chain::Chain;
+use crate::routing::fallback_chain::FallbackChain;
 use crate::telemetry::{header, state};
 use host::Host;
 
@@ -538,7 +538,7 @@ fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
     host.send_headers(false);
     host.send_chunk(body.as_bytes(), true);
     assert_eq!(host.header("x-to"), Some("cluster-gpu"));
-    let chain = Chain::parse(host.state(state::CHAIN).unwrap().as_bytes()).unwrap();
+    let chain = FallbackChain::parse(host.state(state::CHAIN).unwrap().as_bytes()).unwrap();
     assert_eq!(host.header(header::CHAIN), Some("2"));
     assert_eq!(host.header("x-envoy-max-retries"), Some("1"));
     // Pinned: the other backend of the same model, and no other model.

@@ -2,11 +2,11 @@
 //!
 //! The texts are made when the decision is, because the response comes when the policy may have changed already.
 
-use super::chains::Tried;
+use super::chains::AttemptPlan;
 use super::number::{parse_whole, push_fixed, push_integer};
-use super::purpose::{Aim, find};
+use super::purpose::{Intent, find};
 use super::{Effect, Header, Plan, Read};
-use crate::api::request::Format;
+use crate::api::request::Api;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
 use crate::policy::{DecisionHeaders, Policy};
@@ -18,12 +18,12 @@ const FALLBACK: &str = "fallback";
 
 /// The response headers to come.
 #[derive(Debug, Default)]
-pub struct Trace {
+pub struct DecisionAnnotations {
     headers: Vec<(&'static str, String)>,
     full: bool,
     /// It goes to a backend only to have its tokens counted.
     counts_tokens: bool,
-    tried: Option<Tried>,
+    tried: Option<AttemptPlan>,
     attempts: Option<u64>,
     answered: Option<BackendId>,
 }
@@ -31,10 +31,10 @@ pub struct Trace {
 /// What is asked for, in OpenTelemetry's words, as access logs and spans print it.
 pub fn asked(plan: &Plan, request: &Read<'_>, effects: &mut Vec<Effect>) {
     let operation = match plan.format {
-        _ if plan.aim == Aim::TokenCount => "count_tokens",
-        Format::OpenAiChat | Format::OpenAiResponses | Format::AnthropicMessages => "chat",
-        Format::OpenAiCompletions => "text_completion",
-        Format::OpenAiEmbeddings => "embeddings",
+        _ if plan.aim == Intent::TokenCount => "count_tokens",
+        Api::OpenAiChat | Api::OpenAiResponses | Api::AnthropicMessages => "chat",
+        Api::OpenAiCompletions => "text_completion",
+        Api::OpenAiEmbeddings => "embeddings",
     };
     set_state(effects, state::OPERATION, operation);
     if let Some(tenant) = &plan.envelope.tenant {
@@ -49,7 +49,7 @@ pub fn asked(plan: &Plan, request: &Read<'_>, effects: &mut Vec<Effect>) {
     }
 }
 
-impl Trace {
+impl DecisionAnnotations {
     /// The request goes where `decision` says.
     pub fn routed(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
         let (model, backend) = names(policy, decision);
@@ -184,7 +184,7 @@ impl Trace {
     }
 
     /// The backends that the request may be tried at.
-    pub fn tried(&mut self, tried: Tried) {
+    pub fn tried(&mut self, tried: AttemptPlan) {
         self.tried = Some(tried);
     }
 
@@ -211,7 +211,7 @@ impl Trace {
     /// How many attempts the answer took.
     pub fn attempts(&mut self, attempts: Option<u64>, effects: &mut Vec<Effect>) {
         self.attempts = attempts;
-        let aggregate = |tried: &Tried| matches!(tried.failover, Failover::Aggregate { .. });
+        let aggregate = |tried: &AttemptPlan| matches!(tried.failover, Failover::Aggregate { .. });
         if self.is_open() && self.tried.as_ref().is_some_and(aggregate) {
             effects.push(Effect::ReadHost);
         } else {
@@ -241,7 +241,7 @@ impl Trace {
     }
 
     fn is_open(&self) -> bool {
-        self.tried.as_ref().is_some_and(Tried::is_open)
+        self.tried.as_ref().is_some_and(AttemptPlan::is_open)
     }
 
     /// Writes what depends on which backend answered, and how many attempts that took.
@@ -311,9 +311,9 @@ fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
 }
 
 /// Sets whose API a request speaks, which nobody runs a backend for.
-pub(super) fn set_api(format: Format, effects: &mut Vec<Effect>) {
+pub(super) fn set_api(format: Api, effects: &mut Vec<Effect>) {
     let provider = match format {
-        Format::AnthropicMessages => "anthropic",
+        Api::AnthropicMessages => "anthropic",
         _ => "openai",
     };
     set_state(effects, state::PROVIDER, provider);

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use super::chains::{patience_ms, set_cluster};
-use super::purpose::{Aim, Hurdle, content_length, find, find_encoding};
+use super::purpose::{Hurdle, Intent, content_length, find, find_encoding};
 use super::{Effect, Header, Phase, Plan, Stream, Worker, reply, trace};
 use crate::api::path::{ApiPath, Target};
 use crate::api::request::unread::{Named, Unread};
-use crate::api::request::{Format, Request};
+use crate::api::request::{Api, Request};
 use crate::policy::{Policy, Undecided};
 use crate::routing::decision::{Outcome, Rejection};
-use crate::routing::router::{self, Circumstances};
+use crate::routing::router::{self, RequestInfo};
 use crate::schema::suggest::quote;
 use crate::telemetry::{self, Metric};
 
@@ -170,7 +170,7 @@ impl Stream {
         plan: &Plan,
         cause: &Cause,
         named: Named,
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
@@ -205,7 +205,7 @@ impl Stream {
         &mut self,
         plan: &Plan,
         request: Option<&Request<'_>>,
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
@@ -253,7 +253,7 @@ impl Stream {
     pub(super) fn refuse(
         &mut self,
         policy: &Policy,
-        format: Format,
+        format: Api,
         rejection: &Rejection,
         effects: &mut Vec<Effect>,
     ) {
@@ -285,7 +285,7 @@ impl Plan {
     /// What is to be done about a request with these headers. `path` is how `sent`, its path, is read.
     pub(super) fn new(
         policy: &Rc<Policy>,
-        (format, aim, hurdle): (Format, Aim, Option<Hurdle>),
+        (format, aim, hurdle): (Api, Intent, Option<Hurdle>),
         headers: &[Header<'_>],
         (path, sent): (&ApiPath<'_>, &str),
     ) -> Plan {
@@ -300,7 +300,7 @@ impl Plan {
             envelope.deployment.clone_from(deployment);
             is_named_certainly = *is_certain;
         }
-        let encoding = find_encoding(headers).filter(|_| aim != Aim::DryRun);
+        let encoding = find_encoding(headers).filter(|_| aim != Intent::DryRun);
         let hurdle = match (hurdle, encoding) {
             (Some(Hurdle::Method), _) => {
                 let method = find(headers, ":method").unwrap_or_default();
@@ -323,8 +323,8 @@ impl Plan {
     }
 
     /// What a decision depends on beside policy and body.
-    pub(super) fn circumstances(&self, now_ns: u64) -> Circumstances<'_> {
-        Circumstances::new(&self.envelope, now_ns)
+    pub(super) fn circumstances(&self, now_ns: u64) -> RequestInfo<'_> {
+        RequestInfo::new(&self.envelope, now_ns)
     }
 
     /// Whether the body showed that the request is another application's, whose path only looks like an API's.
@@ -332,6 +332,6 @@ impl Plan {
         let is_named = |one: &crate::api::request::Request<'_>| {
             one.model.is_some() || self.envelope.deployment.is_some()
         };
-        !self.is_certain && self.aim != Aim::DryRun && !request.as_ref().is_ok_and(is_named)
+        !self.is_certain && self.aim != Intent::DryRun && !request.as_ref().is_ok_and(is_named)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::account::Account;
-use super::trace::Trace;
+use super::account::UsageRecorder;
+use super::trace::DecisionAnnotations;
 use super::{Effect, Worker};
 use crate::api::Capabilities;
 use crate::api::request::Request;
@@ -14,18 +14,18 @@ use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;
 use crate::routing::decision::Decision;
 use crate::state::backend_stats::{
-    Delivery, Ending, Expected, Live, Observed, Size, Ticket, Times,
+    AttemptOutcome, BackendStats, Delivery, Expected, InFlightId, Observed, Size, Times,
 };
 use crate::telemetry::Metric;
 
 /// A decided request under way.
 #[derive(Debug)]
-pub struct Watch {
+pub struct BackendObserver {
     policy: Rc<Policy>,
     /// The backends of its chain, the chosen one first.
     chain: Vec<BackendId>,
     failover: Failover,
-    ticket: Ticket,
+    ticket: InFlightId,
     expected: Expected,
     sent_ns: u64,
     /// When the first of the answer's content came, and when bytes of it came last.
@@ -95,7 +95,7 @@ pub fn observe(worker: &mut Worker<'_>, policy: &Policy, now_ns: u64, asking: As
 }
 
 /// Tells others that something of the answer came, once.
-pub fn hear(account: Option<&mut Box<Account>>, worker: &mut Worker<'_>) {
+pub fn hear(account: Option<&mut Box<UsageRecorder>>, worker: &mut Worker<'_>) {
     if let Some(watch) = account.and_then(|account| account.watch.as_mut())
         && let Some(live) = worker.live.as_mut()
         && watch.heard
@@ -131,10 +131,10 @@ const BROKEN_OFF: &[u8] = b"upstream_reset_after_response_started";
 
 /// The exchange of `account` is over; `details` say how, where its answer was cut off.
 pub fn close(
-    account: Option<&mut Box<Account>>,
+    account: Option<&mut Box<UsageRecorder>>,
     details: Option<&[u8]>,
     now_ns: u64,
-    trace: &Trace,
+    trace: &DecisionAnnotations,
     worker: &mut Worker<'_>,
     effects: &mut Vec<Effect>,
 ) {
@@ -176,23 +176,23 @@ struct Came {
     outcome: Outcome,
 }
 
-impl Watch {
+impl BackendObserver {
     /// The request of `decision` goes its way.
     pub fn open(
         worker: &mut Worker<'_>,
         policy: &Rc<Policy>,
         decision: &Decision,
         request: &Request<'_>,
-        trace: &Trace,
+        trace: &DecisionAnnotations,
         now_ns: u64,
-    ) -> Option<Watch> {
+    ) -> Option<BackendObserver> {
         let live = worker.live.as_mut().filter(|_| policy.observes)?;
         let known = worker.router.as_ref()?.observed(decision.backend);
         let backend = policy.registry.backend(decision.backend)?;
         let link = clusters::link(&backend.name);
         let (failover, chain) = trace.chain()?;
         let expected = expect(policy, backend, decision, request, known.cold_start_ms);
-        Some(Watch {
+        Some(BackendObserver {
             policy: Rc::clone(policy),
             chain: chain.to_vec(),
             failover,
@@ -235,7 +235,7 @@ impl Watch {
     }
 
     /// The exchange is over.
-    fn close(self, came: &Came, live: &mut Live, effects: &mut Vec<Effect>) {
+    fn close(self, came: &Came, live: &mut BackendStats, effects: &mut Vec<Effect>) {
         let now_ns = came.now_ns;
         let last = self.ending(came);
         let attempts = usize::try_from(came.attempts.max(1)).unwrap_or(usize::MAX);
@@ -246,13 +246,13 @@ impl Watch {
         }
         // The first attempt failed, unless Envoy passed its cluster over.
         let begun = if attempts > 1 && !self.is_guessed {
-            Ending::Failed
+            AttemptOutcome::Failed
         } else {
-            Ending::Unknown
+            AttemptOutcome::Unknown
         };
         if self.failover == Failover::Off {
             let ending = match last {
-                Ending::Answered(_) => Ending::AnsweredLate,
+                AttemptOutcome::Answered(_) => AttemptOutcome::AnsweredLate,
                 other => other,
             };
             return self.ended(ending, now_ns, live, effects);
@@ -263,14 +263,20 @@ impl Watch {
                 let id = turn
                     .checked_rem(self.chain.len())
                     .and_then(|place| self.chain.get(place).copied());
-                self.attempted(id, Ending::Failed, now_ns, live, effects);
+                self.attempted(id, AttemptOutcome::Failed, now_ns, live, effects);
             }
         }
         self.attempted(answered, last, now_ns, live, effects);
     }
 
     /// The request that was sent to the chosen backend has ended so.
-    fn ended(&self, ending: Ending, now_ns: u64, live: &mut Live, effects: &mut Vec<Effect>) {
+    fn ended(
+        &self,
+        ending: AttemptOutcome,
+        now_ns: u64,
+        live: &mut BackendStats,
+        effects: &mut Vec<Effect>,
+    ) {
         if live.ended(self.ticket, &self.expected, ending, now_ns) {
             self.tell(self.chain.first().copied(), effects);
         }
@@ -279,17 +285,20 @@ impl Watch {
     fn attempted(
         &self,
         id: Option<BackendId>,
-        ending: Ending,
+        ending: AttemptOutcome,
         now_ns: u64,
-        live: &mut Live,
+        live: &mut BackendStats,
         effects: &mut Vec<Effect>,
     ) {
-        let failed = ending == Ending::Failed;
+        let failed = ending == AttemptOutcome::Failed;
         if failed {
             self.tell(id, effects);
         }
         if let Some(link) = id.and_then(|id| link(&self.policy, id))
-            && !matches!(ending, Ending::Unknown | Ending::Left { .. })
+            && !matches!(
+                ending,
+                AttemptOutcome::Unknown | AttemptOutcome::Left { .. }
+            )
         {
             live.attempted(link, self.expected.delivery, failed, now_ns);
         }
@@ -303,23 +312,23 @@ impl Watch {
     }
 
     /// How the last attempt ended.
-    fn ending(&self, came: &Came) -> Ending {
+    fn ending(&self, came: &Came) -> AttemptOutcome {
         let ms = |until: u64| until.saturating_sub(self.sent_ns) as f32 / 1e6;
         let left = match self.heard {
-            true => Ending::Unknown,
-            false => Ending::Left {
+            true => AttemptOutcome::Unknown,
+            false => AttemptOutcome::Left {
                 after_ms: ms(came.now_ns),
             },
         };
         match self.status {
-            429 | 500.. => Ending::Failed,
-            _ if self.broken_off => Ending::Failed,
+            429 | 500.. => AttemptOutcome::Failed,
+            _ if self.broken_off => AttemptOutcome::Failed,
             0 => left,
             200..=299 => match came.outcome.fault {
-                Some(Fault::Error | Fault::Empty) => Ending::Failed,
+                Some(Fault::Error | Fault::Empty) => AttemptOutcome::Failed,
                 _ if !self.ended => left,
-                Some(Fault::Refused) => Ending::AnsweredLate,
-                None => Ending::Answered(Times {
+                Some(Fault::Refused) => AttemptOutcome::AnsweredLate,
+                None => AttemptOutcome::Answered(Times {
                     first_token_ms: self
                         .first_ns
                         .filter(|_| !came.outcome.hides_reasoning)
@@ -328,8 +337,8 @@ impl Watch {
                     output_tokens: came.outcome.output_tokens,
                 }),
             },
-            _ if !self.ended => Ending::Unknown,
-            _ => Ending::AnsweredLate,
+            _ if !self.ended => AttemptOutcome::Unknown,
+            _ => AttemptOutcome::AnsweredLate,
         }
     }
 }
@@ -367,10 +376,10 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn watch(live: &mut Live, failover: Failover, chain: &[u32]) -> Watch {
+    fn watch(live: &mut BackendStats, failover: Failover, chain: &[u32]) -> BackendObserver {
         let policy = Rc::new(Policy::compile(POLICY).unwrap());
         let link = link(&policy, BackendId(chain[0])).unwrap();
-        Watch {
+        BackendObserver {
             policy,
             chain: chain.iter().copied().map(BackendId).collect(),
             failover,
@@ -399,7 +408,7 @@ mod tests {
         usual_ms: 5_000.0,
     };
 
-    fn look(live: &Live, name: &str) -> Observed {
+    fn look(live: &BackendStats, name: &str) -> Observed {
         live.look(clusters::link(name), Delivery::Streamed, 2 * SECOND)
     }
 
@@ -414,7 +423,7 @@ mod tests {
 
     #[test]
     fn failed_attempts_are_charged_to_whom_they_were_made_at() {
-        let mut live = Live::new();
+        let mut live = BackendStats::new();
         let mut effects = Vec::new();
         let mut one = watch(&mut live, Failover::PerAttempt, &[1, 0, 2]);
         one.head(b"200");
@@ -430,7 +439,7 @@ mod tests {
 
     /// Whether a backend is down after so many answers of this status and outcome.
     fn is_down_after(status: &[u8], outcome: Outcome) -> bool {
-        let mut live = Live::new();
+        let mut live = BackendStats::new();
         for _ in 0..DOWN_AFTER {
             let mut one = watch(&mut live, Failover::Off, &[1]);
             one.head(status);
@@ -470,7 +479,7 @@ mod tests {
 
     /// What is known after 20 streams whose first token comes at `first` and whose last at `last`, in milliseconds.
     fn after_streams(first: u64, last: u64, tokens: Option<u64>) -> Observed {
-        let mut live = Live::new();
+        let mut live = BackendStats::new();
         for _ in 0..20 {
             let mut one = watch(&mut live, Failover::PerAttempt, &[1, 2]);
             one.head(b"200");
@@ -498,16 +507,16 @@ mod tests {
         assert_eq!(slowly.first_token.median, 1.0);
         // However long the answer is, and however much longer than anybody expected.
         let long = after_streams(100, 80_100, Some(8000));
-        assert_eq!(long.slowdown(), 1.0);
+        assert_eq!(long.latency_ratio(), 1.0);
         // Where nobody counts, nothing is learned of the speed.
         let unknown = after_streams(100, 80_100, None);
-        assert_eq!(unknown.slowdown(), 1.0);
+        assert_eq!(unknown.latency_ratio(), 1.0);
     }
 
     #[test]
     fn who_leaves_after_a_long_silence_was_failed_and_who_leaves_early_was_not() {
         for (after_s, headers, down) in [(1, false, false), (6, false, true), (6, true, true)] {
-            let mut live = Live::new();
+            let mut live = BackendStats::new();
             for _ in 0..DOWN_AFTER {
                 let mut one = watch(&mut live, Failover::Off, &[1]);
                 if headers {

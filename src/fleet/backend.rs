@@ -153,7 +153,7 @@ pub struct Backend {
     /// Which of the client's own headers it sees.
     pub client: ClientHeaders,
     /// How it scales to zero; `None` where it never does.
-    pub cold: Option<Cold>,
+    pub cold: Option<ScaleToZero>,
     /// Which share of the conversations may go to it; `None` where all may.
     pub ramp: Option<Ramp>,
     /// Who else can read what it wrote for itself.
@@ -197,7 +197,7 @@ impl Backend {
 
 /// How a backend scales to zero.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cold {
+pub struct ScaleToZero {
     /// After how many seconds without a request it is cold.
     pub after_s: f32,
     /// How much later its first token then comes, in milliseconds.

@@ -12,8 +12,8 @@ mod registry;
 
 pub use ability::Ability;
 pub use backend::{
-    Accelerator, Backend, ClientHeaders, Cold, Credentials, Endpoint, Latency, Prewarm, Price,
-    StateScope, Timeouts,
+    Accelerator, Backend, ClientHeaders, Credentials, Endpoint, Latency, Prewarm, Price,
+    ScaleToZero, StateScope, Timeouts,
 };
 pub use estimate::Estimate;
 pub use model::{AnswerBound, Model};

@@ -2,7 +2,7 @@
 
 use super::compile::{fingerprint, items_of, number_of, text_of, unknown};
 use super::compile_rules::{Known, compile_patterns};
-use super::envelope::{Looks, Steer, TenantSource};
+use super::envelope::{RequestMatchers, Steer, TenantSource};
 use super::rules::Rule;
 use super::source_traffic::WINDOWS;
 use super::traffic::{Budget, ModelShare, OnInvalidSteering, Traffic};
@@ -32,7 +32,7 @@ pub(super) fn compile_traffic(
         .collect();
     headers.sort_unstable();
     headers.dedup();
-    let looks = Looks {
+    let looks = RequestMatchers {
         path: rules.iter().any(|rule| !rule.when.paths.is_empty()),
         headers,
         tenant,
@@ -107,7 +107,7 @@ pub(super) fn check_header_name(name: &str, at: usize, path: &str, problems: &mu
 }
 
 /// Adds a problem for each condition and budget that names tenants where nothing says who the tenant is.
-fn check_tenant_is_known(root: &Node, looks: &Looks, problems: &mut Problems<'_>) {
+fn check_tenant_is_known(root: &Node, looks: &RequestMatchers, problems: &mut Problems<'_>) {
     if looks.tenant.is_some() || root.get("tenant").is_some() {
         return;
     }

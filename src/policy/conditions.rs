@@ -3,7 +3,7 @@
 //! A draw is a hash, never a random number: the same user, tenant or conversation draws alike in every worker, every proxy and
 //! on the command line, for as long as the rule keeps its name.
 
-use super::envelope::Envelope;
+use super::envelope::RequestAttributes;
 use crate::api::path;
 
 /// What a text must be: exactly this, or anything that begins so.
@@ -110,7 +110,12 @@ pub struct Share {
 
 impl Share {
     /// Whether a request is in it; `conversation` is [`hash`] of how it begins.
-    pub fn holds(&self, user: Option<&str>, envelope: &Envelope, conversation: u64) -> bool {
+    pub fn holds(
+        &self,
+        user: Option<&str>,
+        envelope: &RequestAttributes,
+        conversation: u64,
+    ) -> bool {
         let key = self.by.iter().find_map(|by| match by {
             By::User => user.map(|user| hash([user])),
             By::Tenant => envelope.tenant.as_deref().map(|tenant| hash([tenant])),
@@ -162,7 +167,7 @@ mod tests {
         let (one, other) = (hash(["canary"]), hash(["other"]));
         let is_in = |share: f64, salt: u64, user: &str| {
             let by = by.clone();
-            Share { share, by, salt }.holds(Some(user), &Envelope::default(), 0)
+            Share { share, by, salt }.holds(Some(user), &RequestAttributes::default(), 0)
         };
         let users: Vec<String> = (0..20_000).map(|n| format!("user-{n}")).collect();
         let count = |test: &dyn Fn(&str) -> bool| users.iter().filter(|user| test(user)).count();
@@ -186,10 +191,10 @@ mod tests {
             by: vec![By::User, By::Tenant],
             salt: 1,
         };
-        assert!(!share.holds(None, &Envelope::default(), 3));
-        let envelope = Envelope {
+        assert!(!share.holds(None, &RequestAttributes::default(), 3));
+        let envelope = RequestAttributes {
             tenant: Some("acme".into()),
-            ..Envelope::default()
+            ..RequestAttributes::default()
         };
         assert!(share.holds(None, &envelope, 3));
     }

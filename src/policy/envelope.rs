@@ -1,6 +1,6 @@
 //! What a request brings beside its body, as far as the policy looks at it: path, headers, tenant, and how the client steers.
 //!
-//! [`Looks`] says what a policy looks at; a policy that looks at nothing costs nothing. Whether a header can be trusted is not
+//! [`RequestMatchers`] says what a policy looks at; a policy that looks at nothing costs nothing. Whether a header can be trusted is not
 //! judged here: a tenant must come from a header that Envoy itself sets.
 
 use std::borrow::Cow;
@@ -66,7 +66,7 @@ impl Steer {
 
 /// What a policy looks at beside bodies.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Looks {
+pub struct RequestMatchers {
     /// Whether any rule looks at the path.
     pub path: bool,
     /// Names of the headers that rules look at, lower case, each once.
@@ -92,7 +92,7 @@ pub struct Steering {
 
 /// What came beside a body.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Envelope {
+pub struct RequestAttributes {
     /// The path, normalised and in lower case; empty where nobody looks at it.
     pub path: String,
     /// The API's own path, whatever is mounted before it: `/v1/chat/completions`; empty where nobody looks at it, or the path
@@ -112,7 +112,7 @@ pub struct Envelope {
     pub steering: Steering,
 }
 
-impl Envelope {
+impl RequestAttributes {
     /// The value of a header that rules look at; several values are joined by `,`.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.header_readings(name).next()
@@ -131,20 +131,20 @@ impl Envelope {
     }
 }
 
-impl Looks {
+impl RequestMatchers {
     /// Whether there is nothing to look at.
     pub fn is_empty(&self) -> bool {
         !self.path && self.headers.is_empty() && self.tenant.is_none() && self.steering.is_empty()
     }
 
     /// Takes what the policy looks at out of a request's headers, pseudo-headers included. What is not UTF-8 counts as absent.
-    pub fn read(&self, headers: &[RawHeader<'_>], registry: &Registry) -> Envelope {
+    pub fn read(&self, headers: &[RawHeader<'_>], registry: &Registry) -> RequestAttributes {
         if self.is_empty() {
-            return Envelope::default();
+            return RequestAttributes::default();
         }
-        let mut envelope = Envelope {
+        let mut envelope = RequestAttributes {
             steering: self.read_steering(headers, registry),
-            ..Envelope::default()
+            ..RequestAttributes::default()
         };
         if let Some(path) = self.path.then(|| find(headers, ":path")).flatten() {
             let path = ApiPath::read(&path);
@@ -304,8 +304,8 @@ fn decode_base64url(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn looks(claim: Option<&str>) -> Looks {
-        Looks {
+    fn looks(claim: Option<&str>) -> RequestMatchers {
+        RequestMatchers {
             path: true,
             headers: vec!["x-team".into()],
             tenant: Some(TenantSource {
@@ -332,8 +332,8 @@ mod tests {
         assert_eq!(readings, ["red,blue", "red", "blue"]);
         assert_eq!(read.tenant.as_deref(), Some("acme"));
         assert_eq!(
-            Looks::default().read(headers, &registry),
-            Envelope::default()
+            RequestMatchers::default().read(headers, &registry),
+            RequestAttributes::default()
         );
         let odd: &[RawHeader<'_>] = &[(b"x-team", b"\xff\xfe")];
         assert_eq!(looks(None).read(odd, &registry).header("x-team"), None);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::conditions::{By, Pattern, Share};
-use super::envelope::Envelope;
+use super::envelope::RequestAttributes;
 use super::words::{FoundWords, WordMatcher};
 use crate::analysis::classifier::{Classification, Domain, Task};
 use crate::analysis::language::Language;
@@ -98,7 +98,7 @@ impl Preference {
 
 /// What rules look at in a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub struct RuleInput<'a> {
     /// What the classifier said; `None` where it was not asked.
     pub classification: Option<&'a Classification>,
     /// The end user that the client names.
@@ -114,7 +114,7 @@ pub struct Facts<'a> {
     /// Whether the client pinned a model: then only tags and refusals apply.
     pub pinned: bool,
     /// What came beside the body.
-    pub envelope: &'a Envelope,
+    pub envelope: &'a RequestAttributes,
     /// The words that rules look for.
     pub words: &'a WordMatcher,
     /// What the user says, turn by turn.
@@ -129,7 +129,7 @@ pub struct Facts<'a> {
 
 /// What the rules that apply to a request come to.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Ruling<'p> {
+pub struct RuleOutcome<'p> {
     /// Only these models may answer, if not empty.
     pub models: &'p [ModelId],
     /// Tags that a backend must have.
@@ -152,7 +152,7 @@ pub struct Ruling<'p> {
 /// one. Chosen for recall: a question about a drug's interactions is as much science as medicine.
 pub const LEAST_DOMAIN: f32 = 0.2;
 
-impl Facts<'_> {
+impl RuleInput<'_> {
     /// The words of rules that users say, in their turns or elsewhere in the body.
     fn find_words(&self) -> FoundWords {
         let users = self.asides.iter().filter(|one| one.role == Role::User);
@@ -182,7 +182,7 @@ impl When {
             || self.max_difficulty.is_some()
     }
 
-    fn holds(&self, facts: &Facts<'_>, words: &OnceCell<FoundWords>) -> bool {
+    fn holds(&self, facts: &RuleInput<'_>, words: &OnceCell<FoundWords>) -> bool {
         fn one_of(list: &[String], text: Option<&str>, others: &[Cow<'_, str>]) -> bool {
             let others = others.iter().map(AsRef::as_ref);
             list.is_empty()
@@ -215,7 +215,7 @@ impl When {
     }
 
     /// Whether what came beside a body is such, whatever the body is; right only where [`When::asks_body`] is false.
-    pub fn holds_beside(&self, envelope: &Envelope) -> bool {
+    pub fn holds_beside(&self, envelope: &RequestAttributes) -> bool {
         let share = self.share.as_ref();
         self.fits_tenant(envelope)
             && self.fits_envelope(envelope)
@@ -235,14 +235,14 @@ impl When {
     }
 
     /// Whether one of the readings of the tenant is meant.
-    fn fits_tenant(&self, envelope: &Envelope) -> bool {
+    fn fits_tenant(&self, envelope: &RequestAttributes) -> bool {
         self.tenants.is_empty()
             || envelope
                 .tenants()
                 .any(|tenant| self.tenants.iter().any(|one| one.matches(tenant)))
     }
 
-    fn fits_envelope(&self, envelope: &Envelope) -> bool {
+    fn fits_envelope(&self, envelope: &RequestAttributes) -> bool {
         let matches =
             |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
         let headers = self.headers.iter().all(|(name, patterns)| {
@@ -345,8 +345,8 @@ impl Then {
 }
 
 /// What `rules` come to for a request.
-pub fn rule<'p>(rules: &'p [Rule], facts: &Facts<'_>) -> Ruling<'p> {
-    let mut ruling = Ruling::default();
+pub fn rule<'p>(rules: &'p [Rule], facts: &RuleInput<'_>) -> RuleOutcome<'p> {
+    let mut ruling = RuleOutcome::default();
     let words = OnceCell::new();
     for rule in rules.iter().filter(|rule| rule.when.holds(facts, &words)) {
         let then = &rule.then;
@@ -371,7 +371,7 @@ pub fn rule<'p>(rules: &'p [Rule], facts: &Facts<'_>) -> Ruling<'p> {
 }
 
 /// Applies what only an open choice feels; tells whether it changes something.
-fn apply_to_choice<'p>(then: &'p Then, ruling: &mut Ruling<'p>) -> bool {
+fn apply_to_choice<'p>(then: &'p Then, ruling: &mut RuleOutcome<'p>) -> bool {
     let mut counts = false;
     if ruling.models.is_empty() && !then.models.is_empty() {
         ruling.models = &then.models;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::conditions::{Pattern, hash};
-use super::envelope::Looks;
+use super::envelope::RequestMatchers;
 use crate::fleet::ModelId;
 
 /// What becomes of a wish of a client that makes no sense.
@@ -61,7 +61,7 @@ impl Budget {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Traffic {
     /// What is looked at beside bodies.
-    pub looks: Looks,
+    pub looks: RequestMatchers,
     /// Names of tenants that rules and budgets have, each once.
     pub named_tenants: Vec<String>,
     /// Access logs and spans show tenants as they are.

@@ -5,7 +5,7 @@ use super::compile::{at_of, number_of, text_of, unknown};
 use super::profile::Profile;
 use super::source::{AT_LEAST_ZERO, FRACTION, MILLISECONDS, optional, required};
 use crate::fleet::ramp::Ramp;
-use crate::fleet::{Cold, Prewarm};
+use crate::fleet::{Prewarm, ScaleToZero};
 use crate::schema::document::Node;
 use crate::schema::shape::{Field, Kind, Problems, Shape, join};
 use crate::schema::suggest::quote;
@@ -120,7 +120,11 @@ pub const PROFILE_RAMP: Shape = Shape {
 };
 
 /// Compiles `cold_after`, `cold_start_ms` and `prewarm` of the backend at `index`.
-pub(super) fn compile_cold(node: &Node, index: usize, problems: &mut Problems<'_>) -> Option<Cold> {
+pub(super) fn compile_cold(
+    node: &Node,
+    index: usize,
+    problems: &mut Problems<'_>,
+) -> Option<ScaleToZero> {
     let Some(after_s) = number_of(node, "cold_after") else {
         for name in ["prewarm", "cold_start_ms"] {
             if node.get(name).is_some() && node.get("cold_after").is_none() {
@@ -135,7 +139,7 @@ pub(super) fn compile_cold(node: &Node, index: usize, problems: &mut Problems<'_
     let tokens_usd = (price("input").unwrap_or_default() * Prewarm::TOKENS.0
         + price("output").unwrap_or_default() * Prewarm::TOKENS.1)
         / 1e6;
-    Some(Cold {
+    Some(ScaleToZero {
         after_s: after_s as f32,
         start_ms: number_of(node, "cold_start_ms").unwrap_or_default() as f32,
         prewarm: node.get("prewarm").map(|prewarm| Prewarm {

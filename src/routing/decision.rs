@@ -9,13 +9,13 @@ use crate::state::budgets::Charge;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ineligible {
     /// The client pinned another model.
-    NotTheModel,
+    ModelMismatch,
     /// A rule of the policy allows other models only.
     NotAllowed,
     /// Its model has had its share of the decisions.
-    OverShare,
+    ShareExceeded,
     /// The backend does not speak the request's API.
-    LacksApi(Apis),
+    UnsupportedApi(Apis),
     /// The model lacks what the request needs.
     LacksCapability(Capabilities),
     /// Input and answer do not fit.
@@ -56,10 +56,10 @@ impl Ineligible {
     /// The name that metrics and explanations use.
     pub const fn name(&self) -> &'static str {
         match self {
-            Ineligible::NotTheModel => "not_the_model",
+            Ineligible::ModelMismatch => "not_the_model",
             Ineligible::NotAllowed => "not_allowed",
-            Ineligible::OverShare => "over_share",
-            Ineligible::LacksApi(_) => "lacks_api",
+            Ineligible::ShareExceeded => "over_share",
+            Ineligible::UnsupportedApi(_) => "lacks_api",
             Ineligible::LacksCapability(_) => "lacks_capability",
             Ineligible::ContextWindow { .. } => "context_window",
             Ineligible::LacksTag(_) => "lacks_tag",
@@ -76,12 +76,14 @@ impl Ineligible {
 impl std::fmt::Display for Ineligible {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Ineligible::NotTheModel => f.write_str("serves another model than the one asked for"),
+            Ineligible::ModelMismatch => f.write_str("serves another model than the one asked for"),
             Ineligible::NotAllowed => {
                 f.write_str("a rule, or the client's own wish, allows other models only")
             }
-            Ineligible::OverShare => f.write_str("its model has had its share of the decisions"),
-            Ineligible::LacksApi(api) => {
+            Ineligible::ShareExceeded => {
+                f.write_str("its model has had its share of the decisions")
+            }
+            Ineligible::UnsupportedApi(api) => {
                 write!(f, "the backend does not speak `{}`", api.name())
             }
             Ineligible::LacksCapability(lacking) => {

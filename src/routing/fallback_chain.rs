@@ -15,7 +15,7 @@ use crate::fleet::{AnswerBound, Backend, BackendId, Registry};
 
 /// A chain under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chain {
+pub struct FallbackChain {
     /// The backends; the first is the one of this attempt, or in an aggregate the one that is to be tried first.
     pub links: Vec<u32>,
     /// The backend whose model the held body names.
@@ -29,7 +29,7 @@ pub struct Chain {
     /// The body's length as the decision left it; `None` where the request states none.
     pub content_length: Option<u64>,
     /// The policy that decided: what its names mean, it says, though another one may be in force by now.
-    pub origin: Origin,
+    pub origin: PolicyRef,
     /// How long the client waits.
     pub patience: Patience,
     /// Whether the backend's own credentials are put in.
@@ -62,35 +62,35 @@ impl Patience {
 
 /// Which policy decided on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Origin {
+pub struct PolicyRef {
     /// Its mark, which tells it from others that were published in the same place.
     pub policy: u32,
     /// The fingerprint of the plugin configuration that has published it.
     pub plugin: u64,
 }
 
-impl Origin {
+impl PolicyRef {
     /// That of a chain as it stands in the header.
-    pub fn of(chain: &[u8]) -> Option<Origin> {
-        Some(Chain::parse(chain)?.origin)
+    pub fn of(chain: &[u8]) -> Option<PolicyRef> {
+        Some(FallbackChain::parse(chain)?.origin)
     }
 }
 
-impl Chain {
+impl FallbackChain {
     /// The chain of a decision: `chosen`, then its fallbacks.
     pub fn new(
         registry: &Registry,
-        origin: Origin,
+        origin: PolicyRef,
         backends: &[BackendId],
         content_length: Option<u64>,
         patience: Patience,
-    ) -> Chain {
+    ) -> FallbackChain {
         let links: Vec<u32> = backends
             .iter()
             .filter_map(|id| registry.backend(*id))
             .map(|backend| link(&backend.name))
             .collect();
-        Chain {
+        FallbackChain {
             written_for: links.first().copied().unwrap_or_default(),
             links,
             attempts: 0,
@@ -151,7 +151,7 @@ impl Chain {
     }
 
     /// Reads it again; `None` where it is no chain.
-    pub fn parse(value: &[u8]) -> Option<Chain> {
+    pub fn parse(value: &[u8]) -> Option<FallbackChain> {
         let mut parts = std::str::from_utf8(value).ok()?.split(';');
         let mut links = Vec::new();
         for part in parts.next()?.split_terminator('.') {
@@ -160,7 +160,7 @@ impl Chain {
         let written_for = u32::from_str_radix(parts.next()?, 16).ok()?;
         let attempts = parts.next()?.parse().ok()?;
         let prefix = parts.next()?;
-        let mut chain = Chain {
+        let mut chain = FallbackChain {
             written_for,
             attempts,
             path_prefix: prefix.strip_suffix('v').unwrap_or(prefix).parse().ok()?,
@@ -169,7 +169,7 @@ impl Chain {
                 "-" => None,
                 length => Some(length.parse().ok()?),
             },
-            origin: Origin {
+            origin: PolicyRef {
                 policy: u32::from_str_radix(parts.next()?, 16).ok()?,
                 plugin: u64::from_str_radix(parts.next()?, 16).ok()?,
             },
@@ -221,14 +221,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let mut chain = Chain {
+        let mut chain = FallbackChain {
             links: vec![link("gpu"), 0, 0xffff_ffff],
             written_for: link("gpu"),
             attempts: 3,
             path_prefix: 7,
             replaces_version: true,
             content_length: None,
-            origin: Origin {
+            origin: PolicyRef {
                 policy: 0x0042_fe00,
                 plugin: 0x0123_4567_89ab_cdef,
             },
@@ -240,7 +240,10 @@ mod tests {
             withholds: false,
             answer: None,
         };
-        assert_eq!(Chain::parse(chain.to_text().as_bytes()).unwrap(), chain);
+        assert_eq!(
+            FallbackChain::parse(chain.to_text().as_bytes()).unwrap(),
+            chain
+        );
         assert!(chain.to_text().starts_with(&written(link("gpu"))));
         chain.content_length = Some(u64::MAX);
         (chain.own_credentials, chain.withholds) = (false, true);
@@ -251,10 +254,10 @@ mod tests {
         chain.rotate();
         assert_eq!(chain.links, [0, 0xffff_ffff, link("gpu")]);
         let text = chain.to_text();
-        assert_eq!(Chain::parse(text.as_bytes()).unwrap(), chain);
-        assert_eq!(Origin::of(text.as_bytes()), Some(chain.origin));
+        assert_eq!(FallbackChain::parse(text.as_bytes()).unwrap(), chain);
+        assert_eq!(PolicyRef::of(text.as_bytes()), Some(chain.origin));
         for end in 0..text.len() {
-            let _ = Chain::parse(&text.as_bytes()[..end]);
+            let _ = FallbackChain::parse(&text.as_bytes()[..end]);
         }
     }
 
@@ -270,9 +273,9 @@ mod tests {
             "1.;1;-1;0;0;0;0;0;0;0",
             "1.;1;1;v;1;1;1;1;1;1",
         ] {
-            assert_eq!(Chain::parse(text.as_bytes()), None, "{text}");
+            assert_eq!(FallbackChain::parse(text.as_bytes()), None, "{text}");
         }
-        assert_eq!(Chain::parse(b"\xff"), None);
-        assert_eq!(Origin::of(b"1.;1"), None);
+        assert_eq!(FallbackChain::parse(b"\xff"), None);
+        assert_eq!(PolicyRef::of(b"1.;1"), None);
     }
 }

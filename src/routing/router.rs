@@ -12,22 +12,22 @@ mod undecided;
 
 use crate::analysis::classifier::{self, Classification, Classifier, ClassifierError};
 use crate::analysis::prompt::{Prompt, Turn};
-use crate::api::request::{self, Format, Request};
+use crate::api::request::{self, Api, Request};
 use crate::fleet::{AnswerBound, Backend, BackendId, ModelId};
 use crate::policy::Policy;
 use crate::policy::conditions::draw;
-use crate::policy::envelope::Envelope;
+use crate::policy::envelope::RequestAttributes;
 use crate::policy::profile::{Limit, Limits, Profile};
-use crate::policy::rules::{Ruling, rule};
+use crate::policy::rules::{RuleOutcome, rule};
 use crate::routing::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
-use crate::routing::select::{Ask, Incumbent, NoCandidate, Selection, select};
+use crate::routing::select::{Incumbent, NoCandidate, Selection, SelectionRequest, select};
 use crate::state::backend_stats::Observed;
 use crate::state::budgets::{Charge, Spending};
 use crate::state::shares::Shares;
 
 use asked::Asked;
 pub use asked::unknown;
-use bounds::Standing;
+use bounds::BudgetStatus;
 use carried::Carried;
 pub use carried::Makers;
 pub use conversation::MAX_TURNS;
@@ -46,19 +46,19 @@ pub struct Router {
 
 /// What a decision depends on beside policy and body.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub struct RequestInfo<'a> {
     /// What came beside the body.
-    pub envelope: &'a Envelope,
+    pub envelope: &'a RequestAttributes,
     /// The time, in nanoseconds since 1970: which windows of budgets it is.
     pub now_ns: u64,
     /// Who made the state that the request carries, as far as that is known.
     pub makers: Makers<'a>,
 }
 
-impl<'a> Circumstances<'a> {
+impl<'a> RequestInfo<'a> {
     /// Those of a request of which nothing else is known.
-    pub fn new(envelope: &'a Envelope, now_ns: u64) -> Circumstances<'a> {
-        Circumstances {
+    pub fn new(envelope: &'a RequestAttributes, now_ns: u64) -> RequestInfo<'a> {
+        RequestInfo {
             envelope,
             now_ns,
             makers: Makers::default(),
@@ -72,24 +72,24 @@ const EXPLORE_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 const RAMP_SALT: u64 = 0xd1b5_4a32_d192_ed03;
 
 /// What is asked of the fleet, and what it follows from.
-struct Demand<'a> {
+struct RoutingInput<'a> {
     policy: &'a Policy,
     request: &'a Request<'a>,
     prompt: &'a Prompt<'a>,
     profile: &'a Profile,
     pinned: Option<ModelId>,
-    ruling: &'a Ruling<'a>,
-    envelope: &'a Envelope,
+    ruling: &'a RuleOutcome<'a>,
+    envelope: &'a RequestAttributes,
     steps: &'a [Step],
     conversation: u64,
     now_ns: u64,
     makers: Makers<'a>,
 }
 
-impl Demand<'_> {
+impl RoutingInput<'_> {
     /// The backend that answered last: what is decided for each turn in its order, each knowing the one before. Looked for
     /// only where it can matter, or where it `matters` anyway.
-    fn find_incumbent(&self, last: &Ask<'_>, matters: bool) -> Option<Incumbent> {
+    fn find_incumbent(&self, last: &SelectionRequest<'_>, matters: bool) -> Option<Incumbent> {
         let backends = &self.policy.registry.backends;
         let caches = |one: &Backend| one.price.cached_input < one.price.input;
         let answered = conversation::answered_at(self.request);
@@ -117,7 +117,7 @@ impl Demand<'_> {
         }
         let mut incumbent = None;
         for (input_tokens, classification) in steps {
-            let ask = Ask {
+            let ask = SelectionRequest {
                 input_tokens,
                 classification,
                 incumbent,
@@ -165,17 +165,11 @@ impl Router {
     /// What the last decision knew of a backend.
     pub fn observed(&self, backend: BackendId) -> Observed {
         let known = self.observed.get(backend.0 as usize).copied();
-        known.unwrap_or(Observed::NOTHING)
+        known.unwrap_or(Observed::UNOBSERVED)
     }
 
     /// Decides on one request body. `complete` is false where `body` is only the first part of it.
-    pub fn route(
-        &mut self,
-        policy: &Policy,
-        format: Format,
-        body: &[u8],
-        complete: bool,
-    ) -> Outcome {
+    pub fn route(&mut self, policy: &Policy, format: Api, body: &[u8], complete: bool) -> Outcome {
         match request::parse(format, body, complete) {
             Ok(request) => self.decide(policy, &request),
             Err(error) => unreadable(policy, &error, body, complete),
@@ -184,8 +178,8 @@ impl Router {
 
     /// Decides on a request that has been read, of which nothing but its body is known.
     pub fn decide(&mut self, policy: &Policy, request: &Request<'_>) -> Outcome {
-        let envelope = Envelope::default();
-        let around = Circumstances::new(&envelope, 0);
+        let envelope = RequestAttributes::default();
+        let around = RequestInfo::new(&envelope, 0);
         self.decide_in(policy, request, &around)
     }
 
@@ -194,7 +188,7 @@ impl Router {
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
     ) -> Outcome {
         let outcome = self.decide_or_refuse(policy, request, around, false).0;
         if let Outcome::Routed(decision) = &outcome
@@ -214,7 +208,7 @@ impl Router {
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
     ) -> Outcome {
         self.decide_or_refuse(policy, request, around, true).0
     }
@@ -222,8 +216,8 @@ impl Router {
     /// Decides on a request that has been read, of which nothing but its body is known, and gives every candidate with its
     /// reason, where it is refused too.
     pub fn explain(&mut self, policy: &Policy, request: &Request<'_>) -> (Outcome, Vec<Candidate>) {
-        let envelope = Envelope::default();
-        let around = Circumstances::new(&envelope, 0);
+        let envelope = RequestAttributes::default();
+        let around = RequestInfo::new(&envelope, 0);
         self.explain_in(policy, request, &around)
     }
 
@@ -232,7 +226,7 @@ impl Router {
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
     ) -> (Outcome, Vec<Candidate>) {
         let (outcome, refused) = self.decide_or_refuse(policy, request, around, false);
         match &outcome {
@@ -259,7 +253,7 @@ impl Router {
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
         counts: bool,
     ) -> (Outcome, Vec<Candidate>) {
         let refused = |rejection| (Outcome::Rejected(rejection), Vec::new());
@@ -289,7 +283,7 @@ impl Router {
             return (outcome, Vec::new());
         }
         let profile = asked.ruled_profile(policy, &ruling, &standing);
-        let demand = Demand {
+        let demand = RoutingInput {
             policy,
             request,
             prompt: &prompt,
@@ -315,9 +309,9 @@ impl Router {
     fn check_bounds<'p>(
         &self,
         policy: &'p Policy,
-        ruling: &Ruling<'_>,
-        around: &Circumstances<'_>,
-    ) -> Result<Standing<'p>, Rejection> {
+        ruling: &RuleOutcome<'_>,
+        around: &RequestInfo<'_>,
+    ) -> Result<BudgetStatus<'p>, Rejection> {
         if let Some(message) = ruling.reject {
             let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
             rejection.rules = owned(&ruling.names);
@@ -332,7 +326,7 @@ impl Router {
     }
 
     /// Chooses a backend for the last turn, knowing which ones answered those before it.
-    fn choose(&self, demand: &Demand<'_>) -> Result<(Selection, Foreign), NoCandidate> {
+    fn choose(&self, demand: &RoutingInput<'_>) -> Result<(Selection, Foreign), NoCandidate> {
         let (policy, ruling, request) = (demand.policy, demand.ruling, demand.request);
         let steering = &demand.envelope.steering;
         let wished: &[ModelId] = if demand.pinned.is_some() {
@@ -352,7 +346,7 @@ impl Router {
         let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.explore;
         // A model that is behind its share gets conversations that begin, not turns of others.
         let begins = demand.prompt.turns.len() < 2 && conversation::answered_at(request).is_none();
-        let mut ask = Ask {
+        let mut ask = SelectionRequest {
             pinned: demand.pinned,
             allowed: &allowed,
             tags: &ruling.tags,
@@ -378,7 +372,8 @@ impl Router {
             now_ns: demand.now_ns,
         };
         let is_down = |one: &Selection| self.observed(one.chosen.backend).down;
-        let choose = |ask: &mut Ask<'_>| carried::select_within_shares(demand, ask, is_down);
+        let choose =
+            |ask: &mut SelectionRequest<'_>| carried::select_within_shares(demand, ask, is_down);
         match Carried::of(demand) {
             Some(carried) => carried.choose(demand, &mut ask, choose),
             None => carried::choose_freely(demand, &mut ask, choose),
@@ -393,7 +388,7 @@ impl Router {
         prompt: &Prompt<'_>,
         pinned: bool,
     ) -> Vec<Step> {
-        let embeds = request.format == Format::OpenAiEmbeddings;
+        let embeds = request.format == Api::OpenAiEmbeddings;
         if embeds || (pinned && !classifies_pinned(policy)) {
             return Vec::new();
         }
@@ -433,7 +428,7 @@ fn ramped<'p>(
 }
 
 /// The refusal of what no candidate can take.
-fn refuse_all(demand: &Demand<'_>, candidates: Vec<Candidate>) -> (Outcome, Vec<Candidate>) {
+fn refuse_all(demand: &RoutingInput<'_>, candidates: Vec<Candidate>) -> (Outcome, Vec<Candidate>) {
     let bond = Carried::of(demand).and_then(|one| one.bond());
     let (policy, profile) = (demand.policy, demand.profile);
     let mut rejection = refuse(policy, profile, demand.pinned, bond, &candidates);
@@ -445,8 +440,8 @@ fn refuse_all(demand: &Demand<'_>, candidates: Vec<Candidate>) -> (Outcome, Vec<
 fn decided(
     selection: Selection,
     foreign: Foreign,
-    demand: &Demand<'_>,
-    standing: &Standing<'_>,
+    demand: &RoutingInput<'_>,
+    standing: &BudgetStatus<'_>,
 ) -> Decision {
     let mut rules = owned(&demand.ruling.names);
     if demand.pinned.is_none() {

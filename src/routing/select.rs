@@ -35,7 +35,7 @@ const USUAL_OUTPUT_TOKENS: f32 = 256.0;
 
 /// What a request asks of the fleet.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub struct SelectionRequest<'a> {
     /// The only model that will do, if the client named one. The profile then only orders its backends: its tags are not
     /// required, quality is not limited and every other limit may give way.
     pub pinned: Option<ModelId>,
@@ -82,9 +82,9 @@ pub struct Ask<'a> {
 }
 
 /// A chat request of no length that asks for nothing in particular: what a tool starts from.
-impl Default for Ask<'_> {
+impl Default for SelectionRequest<'_> {
     fn default() -> Self {
-        Ask {
+        SelectionRequest {
             pinned: None,
             api: Apis::OPENAI_CHAT,
             allowed: &[],
@@ -148,7 +148,7 @@ pub struct NoCandidate {
 pub fn select(
     registry: &Registry,
     profile: &Profile,
-    ask: &Ask<'_>,
+    ask: &SelectionRequest<'_>,
 ) -> Result<Selection, NoCandidate> {
     let mut candidates = estimate_all(registry, profile, ask);
     let Some(best) = Best::of(&candidates) else {
@@ -157,7 +157,7 @@ pub fn select(
     for candidate in candidates.iter_mut().filter(|one| can_follow(one)) {
         candidate.objective = objective(&candidate.estimate, &profile.weights, &best);
     }
-    let judge = Judge::new(profile, ask, best.quality);
+    let judge = Constraints::new(profile, ask, best.quality);
     let able = candidates
         .iter()
         .filter(|one| one.ineligible.is_none())
@@ -214,7 +214,11 @@ pub fn compare(left: &Candidate, right: &Candidate) -> Ordering {
         .then_with(|| left.backend.cmp(&right.backend))
 }
 
-fn estimate_all(registry: &Registry, profile: &Profile, ask: &Ask<'_>) -> Vec<Candidate> {
+fn estimate_all(
+    registry: &Registry,
+    profile: &Profile,
+    ask: &SelectionRequest<'_>,
+) -> Vec<Candidate> {
     let expected = ask
         .classification
         .map_or(USUAL_OUTPUT_TOKENS, |said| said.output_tokens)
@@ -252,14 +256,14 @@ fn find_obstacle(
     backend: &Backend,
     model: &Model,
     profile: &Profile,
-    ask: &Ask<'_>,
+    ask: &SelectionRequest<'_>,
     expected_tokens: u32,
 ) -> Option<Ineligible> {
     if ask.pinned.is_some_and(|pinned| pinned != backend.model) {
-        return Some(Ineligible::NotTheModel);
+        return Some(Ineligible::ModelMismatch);
     }
     if !backend.apis.contains(ask.api) {
-        return Some(Ineligible::LacksApi(ask.api));
+        return Some(Ineligible::UnsupportedApi(ask.api));
     }
     if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
         return Some(Ineligible::NotAllowed);
@@ -296,7 +300,7 @@ fn find_obstacle(
     }
     // Last, so that who is over its share can take the request otherwise: then it still follows in the chain.
     if ask.pinned.is_none() && ask.barred.contains(&backend.model) {
-        return Some(Ineligible::OverShare);
+        return Some(Ineligible::ShareExceeded);
     }
     None
 }
@@ -305,7 +309,7 @@ fn estimate(
     id: BackendId,
     backend: &Backend,
     model: &Model,
-    ask: &Ask<'_>,
+    ask: &SelectionRequest<'_>,
     expected_tokens: f32,
 ) -> Estimate {
     // Whatever a client states, a model writes no more than it can, nor more than its window has left.
@@ -385,14 +389,14 @@ fn objective(estimate: &Estimate, weights: &Weights, best: &Best) -> f64 {
 }
 
 /// The limits in force, as bounds on what [`Limit::measure`] says.
-struct Judge<'a> {
+struct Constraints<'a> {
     bounds: [Option<f64>; LIMIT_COUNT],
     relax: &'a [Limit],
     best_quality: f32,
 }
 
-impl<'a> Judge<'a> {
-    fn new(profile: &'a Profile, ask: &Ask<'_>, best_quality: f32) -> Judge<'a> {
+impl<'a> Constraints<'a> {
+    fn new(profile: &'a Profile, ask: &SelectionRequest<'_>, best_quality: f32) -> Constraints<'a> {
         let mut bounds = [None; LIMIT_COUNT];
         for (limit, written) in profile.limits.and(&ask.limits).stated() {
             let unknown =
@@ -403,7 +407,7 @@ impl<'a> Judge<'a> {
                 *slot = Some(limit.bound(written));
             }
         }
-        Judge {
+        Constraints {
             bounds,
             relax: if ask.pinned.is_some() {
                 &Limit::ALL
@@ -457,7 +461,7 @@ impl<'a> Judge<'a> {
         depth: usize,
         candidates: &[Candidate],
         depths: &[Option<usize>],
-    ) -> (Judge<'a>, Vec<Limit>) {
+    ) -> (Constraints<'a>, Vec<Limit>) {
         let mut relaxed = Vec::new();
         let within = |at: &Option<usize>| at.is_some_and(|at| at <= depth);
         for limit in self.relax.iter().copied().take(depth).rev() {
@@ -524,7 +528,7 @@ impl<'a> Judge<'a> {
 
 /// Whether `candidate` can take the request, be it only when another one fails.
 fn can_follow(candidate: &Candidate) -> bool {
-    matches!(candidate.ineligible, None | Some(Ineligible::OverShare))
+    matches!(candidate.ineligible, None | Some(Ineligible::ShareExceeded))
 }
 
 /// The chain behind `chosen`, out of those that `follow`; see [`crate::routing::decision::Decision::fallbacks`].
@@ -538,7 +542,7 @@ fn fallbacks(chosen: &Candidate, candidates: &[Candidate], follow: &[bool]) -> V
     let class = |one: &Candidate| {
         let rank = match one.ineligible {
             None => 0,
-            Some(Ineligible::OverShare) => 2,
+            Some(Ineligible::ShareExceeded) => 2,
             Some(_) => 1,
         };
         (rank, one.model != chosen.model)

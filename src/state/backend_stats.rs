@@ -20,12 +20,12 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
-use crate::fleet::Cold;
+use crate::fleet::ScaleToZero;
 use crate::state::scale_to_zero::Warmth;
 use backend::Backend;
 pub use expected::{Delivery, Expected, Size, Times};
 pub use health::DOWN_AFTER;
-use learned::{LEARNED_BYTES, Learned};
+use learned::{LEARNED_BYTES, SharedStats};
 
 /// A backend that lost its traffic gets one decision in so many, where it would be best by what is stated of it; fewer while it
 /// goes on failing.
@@ -71,7 +71,7 @@ pub struct Observed {
 
 impl Observed {
     /// Nothing that is not stated.
-    pub const NOTHING: Observed = Observed {
+    pub const UNOBSERVED: Observed = Observed {
         first_token: LatencyRatio::AS_STATED,
         token_time: LatencyRatio::AS_STATED,
         error_rate: 0.0,
@@ -81,14 +81,14 @@ impl Observed {
     };
 
     /// How many times slower than stated it is, by the worse of first token and speed; at least 1.
-    pub const fn slowdown(&self) -> f32 {
+    pub const fn latency_ratio(&self) -> f32 {
         self.first_token.median.max(self.token_time.median)
     }
 }
 
 /// How an exchange with a backend ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Ending {
+pub enum AttemptOutcome {
     /// It answered, and when.
     Answered(Times),
     /// It answered, but when is not known: other attempts came before.
@@ -106,7 +106,7 @@ pub enum Ending {
 
 /// Everything that one worker knows.
 #[derive(Debug, Default)]
-pub struct Live {
+pub struct BackendStats {
     /// Sorted by link.
     backends: Vec<Backend>,
     next: u64,
@@ -116,15 +116,15 @@ pub struct Live {
 
 /// A request that was sent to a backend; given back when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct InFlightId {
     id: u64,
     link: u32,
 }
 
-impl Live {
+impl BackendStats {
     /// Knows nothing yet.
-    pub fn new() -> Live {
-        Live::default()
+    pub fn new() -> BackendStats {
+        BackendStats::default()
     }
 
     /// What a decision is to know of these backends, in their order, for a request that is to be answered so. Called once for
@@ -140,7 +140,7 @@ impl Live {
         links
             .map(|link| match self.find(link) {
                 Some(backend) => backend.view(delivery, may_probe, now_ns),
-                None => Observed::NOTHING,
+                None => Observed::UNOBSERVED,
             })
             .collect()
     }
@@ -148,7 +148,7 @@ impl Live {
     /// What is known of a backend, without any effect.
     pub fn look(&self, link: u32, delivery: Delivery, now_ns: u64) -> Observed {
         let known = self.get(link);
-        known.map_or(Observed::NOTHING, |one| one.state(delivery, now_ns))
+        known.map_or(Observed::UNOBSERVED, |one| one.state(delivery, now_ns))
     }
 
     /// Whether requests of any kind pass a backend over because it fails.
@@ -159,7 +159,7 @@ impl Live {
 
     /// How much later the first token of a backend comes because it has scaled to zero, in milliseconds. Who lost its traffic
     /// by that is tried again as others are: by what is stated.
-    pub fn cold_start_ms(&self, link: u32, cold: &Cold, now_ns: u64) -> f32 {
+    pub fn cold_start_ms(&self, link: u32, cold: &ScaleToZero, now_ns: u64) -> f32 {
         let known = self.get(link);
         if known.is_some_and(Backend::is_taken_for_warm) || !self.warmth.is_cold(link, cold, now_ns)
         {
@@ -169,15 +169,15 @@ impl Live {
     }
 
     /// A request goes to this backend, which states of its answer what is `expected`.
-    pub fn sent(&mut self, link: u32, now_ns: u64, expected: &Expected) -> Option<Ticket> {
+    pub fn sent(&mut self, link: u32, now_ns: u64, expected: &Expected) -> Option<InFlightId> {
         self.next = self.next.wrapping_add(1);
         let id = self.next;
         self.find_or_add(link)?.sent(id, now_ns, expected);
-        Some(Ticket { id, link })
+        Some(InFlightId { id, link })
     }
 
     /// The first bytes of its answer came.
-    pub fn heard(&mut self, ticket: Ticket, delivery: Delivery) {
+    pub fn heard(&mut self, ticket: InFlightId, delivery: Delivery) {
         if let Some(backend) = self.find(ticket.link) {
             backend.heard(ticket.id, delivery);
         }
@@ -186,14 +186,14 @@ impl Live {
     /// A request has ended; says whether that was a failure. `expected` as when it was sent.
     pub fn ended(
         &mut self,
-        ticket: Ticket,
+        ticket: InFlightId,
         expected: &Expected,
-        ending: Ending,
+        ending: AttemptOutcome,
         now_ns: u64,
     ) -> bool {
         match self.find(ticket.link) {
             Some(backend) => backend.ended(ticket, expected, ending, now_ns),
-            None => ending == Ending::Failed,
+            None => ending == AttemptOutcome::Failed,
         }
     }
 
@@ -212,14 +212,14 @@ impl Live {
     }
 
     /// Merges what this worker saw into `record`, which all workers share, and takes over what stands there then. Whoever
-    /// fails to write the result has lost nothing: see [`Live::merged`].
+    /// fails to write the result has lost nothing: see [`BackendStats::merged`].
     pub fn merge(&mut self, record: &[u8]) -> Vec<u8> {
         let mut shared = decode(record);
         for backend in &mut self.backends {
             let place = match shared.binary_search_by_key(&backend.link, |(link, _)| *link) {
                 Ok(place) => place,
                 Err(place) if shared.len() < MOST_BACKENDS => {
-                    shared.insert(place, (backend.link, Learned::new()));
+                    shared.insert(place, (backend.link, SharedStats::new()));
                     place
                 }
                 Err(_) => continue,
@@ -241,7 +241,7 @@ impl Live {
         encode(&shared)
     }
 
-    /// The result of [`Live::merge`] was written.
+    /// The result of [`BackendStats::merge`] was written.
     pub fn merged(&mut self) {
         for backend in &mut self.backends {
             backend.pending.clear();
@@ -279,7 +279,7 @@ impl Live {
 /// Bytes of one backend in the shared record.
 pub const RECORD_BYTES: usize = 4 + LEARNED_BYTES;
 
-fn encode(shared: &[(u32, Learned)]) -> Vec<u8> {
+fn encode(shared: &[(u32, SharedStats)]) -> Vec<u8> {
     let mut record = Vec::with_capacity(shared.len() * RECORD_BYTES);
     for (link, learned) in shared {
         record.extend_from_slice(&link.to_le_bytes());
@@ -289,15 +289,15 @@ fn encode(shared: &[(u32, Learned)]) -> Vec<u8> {
 }
 
 /// Reads a record, sorted by link; what is damaged is left out.
-fn decode(record: &[u8]) -> Vec<(u32, Learned)> {
+fn decode(record: &[u8]) -> Vec<(u32, SharedStats)> {
     let entries = record.chunks_exact(RECORD_BYTES).take(MOST_BACKENDS);
-    let mut shared: Vec<(u32, Learned)> = entries.filter_map(decode_one).collect();
+    let mut shared: Vec<(u32, SharedStats)> = entries.filter_map(decode_one).collect();
     shared.sort_by_key(|(link, _)| *link);
     shared.dedup_by_key(|(link, _)| *link);
     shared
 }
 
-fn decode_one(bytes: &[u8]) -> Option<(u32, Learned)> {
+fn decode_one(bytes: &[u8]) -> Option<(u32, SharedStats)> {
     let (link, rest) = bytes.split_first_chunk::<4>()?;
-    Some((u32::from_le_bytes(*link), Learned::read(rest)?))
+    Some((u32::from_le_bytes(*link), SharedStats::read(rest)?))
 }

@@ -9,7 +9,7 @@
 mod tests;
 
 use crate::fleet::clusters;
-use crate::fleet::{Backend, BackendId, Cold, Prewarm, Registry};
+use crate::fleet::{Backend, BackendId, Prewarm, Registry, ScaleToZero};
 
 /// The most backends that are followed.
 pub const MOST_BACKENDS: usize = 1000;
@@ -23,7 +23,7 @@ const HOURS: usize = 24;
 
 /// How often a backend was wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Demand {
+pub struct DemandForecast {
     /// Until when was counted, in nanoseconds since 1970.
     counted_ns: u64,
     /// Decisions, of which old ones count less and less.
@@ -34,10 +34,10 @@ pub struct Demand {
     hours: [f32; HOURS],
 }
 
-impl Demand {
+impl DemandForecast {
     /// None so far.
-    pub fn new(now_ns: u64) -> Demand {
-        Demand {
+    pub fn new(now_ns: u64) -> DemandForecast {
+        DemandForecast {
             counted_ns: now_ns,
             recent: 0.0,
             hour: 0.0,
@@ -95,7 +95,7 @@ impl Demand {
 /// `expected` how many requests are forecast until it would be cold again. Between two minimal requests lies at least the
 /// part of an hour that keeps any hour within `max_usd_per_hour`.
 pub fn is_due(
-    cold: &Cold,
+    cold: &ScaleToZero,
     prewarm: &Prewarm,
     idle_s: f64,
     since_last_s: Option<f64>,
@@ -118,7 +118,7 @@ struct Usage {
     used_ns: u64,
     /// When it was sent a minimal request last; 0 if never.
     prewarmed_ns: u64,
-    demand: Demand,
+    demand: DemandForecast,
 }
 
 /// What this worker saw since it told the others.
@@ -185,7 +185,7 @@ impl Warmth {
 
     /// Whether a backend has not been used for longer than it stays warm. One of which nothing is known counts as warm: time
     /// begins with the first record that has it.
-    pub fn is_cold(&self, link: u32, cold: &Cold, now_ns: u64) -> bool {
+    pub fn is_cold(&self, link: u32, cold: &ScaleToZero, now_ns: u64) -> bool {
         let known = find(&self.known, link).map(|one| one.used_ns);
         let used = known.max(self.seen(link).map(|one| one.used_ns));
         used.is_some_and(|used| {
@@ -215,7 +215,7 @@ impl Warmth {
                 link,
                 used_ns: now_ns,
                 prewarmed_ns: 0,
-                demand: Demand::new(now_ns),
+                demand: DemandForecast::new(now_ns),
             });
             if let Some(seen) = self.seen(link) {
                 usage.used_ns = usage.used_ns.max(seen.used_ns);
@@ -254,7 +254,7 @@ fn find(usages: &[Usage], link: u32) -> Option<&Usage> {
 }
 
 impl Usage {
-    fn is_due(&self, cold: &Cold, prewarm: &Prewarm, now_ns: u64) -> bool {
+    fn is_due(&self, cold: &ScaleToZero, prewarm: &Prewarm, now_ns: u64) -> bool {
         let since_s = |then: u64| now_ns.saturating_sub(then) as f64 / NS_PER_S;
         let since_last = (self.prewarmed_ns > 0).then(|| since_s(self.prewarmed_ns));
         let expected = self.demand.expected(f64::from(cold.after_s), now_ns);
@@ -312,7 +312,7 @@ fn decode_one(bytes: &[u8]) -> Option<Usage> {
         link: u32::from_le_bytes(*link),
         used_ns,
         prewarmed_ns,
-        demand: Demand {
+        demand: DemandForecast {
             counted_ns,
             recent,
             hour,

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use loader::{Case, Outcome};
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use pointsman_harness::files;
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ fn is_decision(case: &Case) -> bool {
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
     request.method == "POST"
-        && Format::of_path(&request.path).is_some()
+        && Api::of_path(&request.path).is_some()
         && !request.path.starts_with("/v1/route")
         && !encoded
         && request

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pointsman::analysis::classifier::{self, Classification, Classifier};
 use pointsman::analysis::prompt::{Prompt, Turn};
-use pointsman::api::request::{self, Format};
+use pointsman::api::request::{self, Api};
 use pointsman::fleet::ModelId;
 use pointsman::fleet::ability::known::names::canonical;
 use pointsman::policy::Policy;
@@ -85,7 +85,7 @@ impl<'p> Examiner<'p> {
     pub fn examine(&mut self, row: Row) -> Seen {
         let body = json!({"messages": [{"role": "user", "content": row.prompt}]}).to_string();
         // It is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
-        let input_tokens = request::parse(Format::OpenAiChat, body.as_bytes(), true)
+        let input_tokens = request::parse(Api::OpenAiChat, body.as_bytes(), true)
             .map_or(0, |request| Prompt::of(&request).input_tokens);
         let turn = Turn {
             text: row.prompt.as_str().into(),
@@ -142,7 +142,7 @@ impl<'p> Examiner<'p> {
             let body = body.to_string();
             let outcome = self
                 .router
-                .route(narrowed, Format::OpenAiChat, body.as_bytes(), true);
+                .route(narrowed, Api::OpenAiChat, body.as_bytes(), true);
             chosen.push(match outcome {
                 Decided::Routed(decision) => Some(decision.model),
                 Decided::Bypassed(_) | Decided::Rejected(_) => None,

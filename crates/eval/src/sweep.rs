@@ -4,7 +4,7 @@ use pointsman::analysis::classifier::Classification;
 use pointsman::fleet::ModelId;
 use pointsman::policy::Policy;
 use pointsman::policy::profile::{Limit, Limits, Profile, Weights};
-use pointsman::routing::select::{Ask, select};
+use pointsman::routing::select::{SelectionRequest, select};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, Made};
@@ -227,13 +227,17 @@ fn made(fleet: &Fleet, taken: &[usize], row: usize) -> Vec<Made> {
     taken.iter().filter_map(|at| *row?.get(*at)?).collect()
 }
 
-fn ask<'a>(allowed: &'a [ModelId], input_tokens: u32, said: &'a Classification) -> Ask<'a> {
-    Ask {
+fn ask<'a>(
+    allowed: &'a [ModelId],
+    input_tokens: u32,
+    said: &'a Classification,
+) -> SelectionRequest<'a> {
+    SelectionRequest {
         allowed,
         input_tokens,
         window_tokens: input_tokens,
         classification: Some(said),
-        ..Ask::default()
+        ..SelectionRequest::default()
     }
 }
 

@@ -6,7 +6,7 @@ use pointsman::exchange::attempt::{self, Attempt, AttemptEvent, Site};
 use pointsman::exchange::{Effect, Header};
 use pointsman::fleet::clusters::Failover;
 use pointsman::policy::Policy;
-use pointsman::routing::fallback_chain::Chain;
+use pointsman::routing::fallback_chain::FallbackChain;
 use pointsman::telemetry::{header, state};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -73,13 +73,13 @@ fn apply(effects: Vec<Effect>) -> Action {
 
 /// The chain of the request: in the filter state, where the router has put it, or in the header of a call of the router's
 /// own (to keep a backend warm), which has no such state. A client's header of that name never comes so far.
-fn chain_of(headers: &[Header<'_>]) -> Option<Chain> {
+fn chain_of(headers: &[Header<'_>]) -> Option<FallbackChain> {
     let state = hostcalls::property(state::CHAIN.as_bytes()).ok();
-    let chain = state.and_then(|text| Chain::parse(&text));
+    let chain = state.and_then(|text| FallbackChain::parse(&text));
     chain.or_else(|| {
         let mut named = headers.iter();
         let found = named.find(|(name, _)| *name == header::CHAIN.as_bytes());
-        found.and_then(|(_, value)| Chain::parse(value))
+        found.and_then(|(_, value)| FallbackChain::parse(value))
     })
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use pointsman::control::policy_source::Bounds;
 use pointsman::policy::Policy;
-use pointsman::routing::fallback_chain::Origin;
+use pointsman::routing::fallback_chain::PolicyRef;
 
 use crate::hostcalls;
 use crate::record::{Kept, decode, key_of};
@@ -19,13 +19,13 @@ const MOST: usize = 8;
 /// What is known of policies, the newest first.
 #[derive(Debug, Default)]
 pub struct Decided {
-    known: RefCell<Vec<(Origin, Rc<Policy>)>>,
+    known: RefCell<Vec<(PolicyRef, Rc<Policy>)>>,
 }
 
 impl Decided {
     /// The policy that decided; where it is not to be had any more, the one that has replaced it. `None` where there never was
     /// one: then the request is none of ours.
-    pub fn by(&self, origin: Origin) -> Option<Rc<Policy>> {
+    pub fn by(&self, origin: PolicyRef) -> Option<Rc<Policy>> {
         let found = self.known.try_borrow().ok().and_then(|known| {
             let mut known = known.iter();
             known
@@ -44,7 +44,7 @@ impl Decided {
     }
 }
 
-fn published(origin: Origin) -> Option<Rc<Policy>> {
+fn published(origin: PolicyRef) -> Option<Rc<Policy>> {
     let bounds = rendered(origin);
     let read = |kept| {
         let (record, _) = hostcalls::shared(&key_of(kept, origin.plugin)).ok()??;
@@ -64,7 +64,7 @@ fn published(origin: Origin) -> Option<Rc<Policy>> {
 }
 
 /// What policies are held to, where they come from a source.
-fn rendered(origin: Origin) -> Bounds {
+fn rendered(origin: PolicyRef) -> Bounds {
     let read = || {
         let (text, _) = hostcalls::shared(&key_of(Kept::Rendered, origin.plugin)).ok()??;
         let policy = Policy::compile(std::str::from_utf8(&text).ok()?).ok()?;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use pointsman::exchange::{self, Pace};
+use pointsman::exchange::{self, LogRateLimiter};
 
 use crate::hostcalls;
 
@@ -54,7 +54,7 @@ pub fn line(level: Level, text: &str) {
 
 thread_local! {
     /// A module has one thread, so this is the VM's.
-    static FAULTS: RefCell<Pace> = const { RefCell::new(Pace::new()) };
+    static FAULTS: RefCell<LogRateLimiter> = const { RefCell::new(LogRateLimiter::new()) };
 }
 
 /// A fault that any request may meet: at most one line a second, with how many were left out. The metrics count them all.

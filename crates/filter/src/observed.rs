@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use pointsman::fleet::clusters;
 use pointsman::policy::Policy;
-use pointsman::state::backend_stats::{Delivery, Live};
+use pointsman::state::backend_stats::{BackendStats, Delivery};
 use pointsman::telemetry::{self, Metric};
 
 use crate::published::ABSENT;
@@ -21,7 +21,7 @@ pub struct Observations {
     key: String,
     /// The same for when those that scale to zero were used.
     warmth_key: String,
-    live: RefCell<Live>,
+    live: RefCell<BackendStats>,
     merged_ns: Cell<u64>,
     /// What the metrics say, where it is not 100 per cent.
     told: RefCell<Vec<(u32, u64)>>,
@@ -33,14 +33,14 @@ impl Observations {
         Observations {
             key,
             warmth_key,
-            live: RefCell::new(Live::new()),
+            live: RefCell::new(BackendStats::new()),
             merged_ns: Cell::new(0),
             told: RefCell::new(Vec::new()),
         }
     }
 
     /// Calls `with` with what was learned, or with `None` where it is in use, which cannot be.
-    pub fn with<T>(&self, with: impl FnOnce(Option<&mut Live>) -> T) -> T {
+    pub fn with<T>(&self, with: impl FnOnce(Option<&mut BackendStats>) -> T) -> T {
         match self.live.try_borrow_mut() {
             Ok(mut live) => with(Some(&mut live)),
             Err(_) => with(None),
@@ -80,7 +80,7 @@ impl Observations {
     }
 
     /// Shows as metrics how slow the backends are, where that has changed.
-    fn tell(&self, policy: &Policy, live: &Live, now_ns: u64) {
+    fn tell(&self, policy: &Policy, live: &BackendStats, now_ns: u64) {
         let Ok(mut told) = self.told.try_borrow_mut() else {
             return;
         };
@@ -89,7 +89,7 @@ impl Observations {
             let state = live.look(link, Delivery::Streamed, now_ns);
             let percent = match live.is_down(link) {
                 true => 0,
-                false => (state.slowdown() * 100.0).round() as u64,
+                false => (state.latency_ratio() * 100.0).round() as u64,
             };
             let place = told.iter().position(|(known, _)| *known == link);
             let known = place.and_then(|place| told.get_mut(place));

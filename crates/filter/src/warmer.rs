@@ -11,7 +11,7 @@ use log::Level;
 use pointsman::exchange::prewarm;
 use pointsman::fleet::{Backend, BackendId};
 use pointsman::policy::Policy;
-use pointsman::routing::fallback_chain::Origin;
+use pointsman::routing::fallback_chain::PolicyRef;
 use pointsman::telemetry::{self, Metric};
 
 use crate::hostcalls::{self, HostError, Map};
@@ -65,7 +65,7 @@ impl Warmer {
     }
 
     fn send(&self, backend: &Backend, policy: &Policy, published: &Published) {
-        let origin = Origin {
+        let origin = PolicyRef {
             policy: policy.mark(),
             plugin: published.fingerprint(),
         };

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::api::request::{Format, parse};
+use crate::api::request::{Api, parse};
 
 fn input_tokens_of(body: &str) -> u32 {
-    Prompt::of(&parse(Format::OpenAiChat, body.as_bytes(), true).unwrap()).input_tokens
+    Prompt::of(&parse(Api::OpenAiChat, body.as_bytes(), true).unwrap()).input_tokens
 }
 
 fn user(content: &str) -> String {
@@ -22,7 +22,7 @@ fn only_what_the_user_says_is_classified() {
         {"role":"user","content":[{"type":"text","text":"Look at"},{"type":"text","text":"this"}]},
         {"role":"tool","tool_call_id":"1","content":"{}"}
     ]}"#;
-    let request = parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+    let request = parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     let prompt = Prompt::of(&request);
     let texts: Vec<&str> = prompt.turns.iter().map(|turn| turn.text.as_ref()).collect();
     assert_eq!(texts, ["Hello", "Look at\nthis"]);

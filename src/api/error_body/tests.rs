@@ -4,7 +4,7 @@ use super::*;
 use crate::api::request::parse;
 
 fn read(status: u16, code: &str, param: Option<&str>, message: &str) -> serde_json::Value {
-    let body = error_body(Format::OpenAiChat, status, code, param, message);
+    let body = error_body(Api::OpenAiChat, status, code, param, message);
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -32,15 +32,15 @@ fn each_status_has_the_type_that_the_api_gives_it() {
 fn an_error_ends_a_stream_in_the_words_of_its_api() {
     let event = |format| String::from_utf8(error_event(format, "c", "no\nmore")).unwrap();
     assert_eq!(
-        event(Format::OpenAiChat),
+        event(Api::OpenAiChat),
         "data: {\"error\":{\"message\":\"no\\nmore\",\"type\":\"server_error\",\"param\":null,\"code\":\"c\"}}\n\n"
     );
     assert_eq!(
-        event(Format::OpenAiResponses),
+        event(Api::OpenAiResponses),
         "event: error\ndata: {\"type\":\"error\",\"code\":\"c\",\"message\":\"no\\nmore\",\"param\":null}\n\n"
     );
     assert_eq!(
-        event(Format::AnthropicMessages),
+        event(Api::AnthropicMessages),
         "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"no\\nmore\"}}\n\n"
     );
 }
@@ -59,7 +59,7 @@ fn invalid_requests_name_the_field_that_is_wrong() {
         (&b"[]"[..], (None, "invalid_request")),
         (b"{", (None, "invalid_json")),
     ] {
-        let error = parse(Format::OpenAiChat, body, true).unwrap_err();
+        let error = parse(Api::OpenAiChat, body, true).unwrap_err();
         assert_eq!((error.param(), error.code()), wanted);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn skip(text: &str) -> Result<(), Stop> {
+fn skip(text: &str) -> Result<(), ParseError> {
     let mut cursor = Cursor::new(text, 0);
     cursor.skip_value()?;
     cursor.end()
@@ -81,7 +81,7 @@ fn every_prefix_of_json_is_cut_and_nothing_else() {
         let whole = text.trim_end();
         for end in (0..whole.len()).filter(|&end| whole.is_char_boundary(end)) {
             assert!(
-                matches!(skip(&whole[..end]), Err(Stop::Cut)),
+                matches!(skip(&whole[..end]), Err(ParseError::Cut)),
                 "{:?}",
                 &whole[..end]
             );
@@ -95,15 +95,15 @@ fn depth_is_bounded_without_recursion() {
     assert!(skip(&nested(MAX_DEPTH as usize)).is_ok());
     assert!(matches!(
         skip(&nested(MAX_DEPTH as usize + 1)),
-        Err(Stop::TooDeep { offset: 128 })
+        Err(ParseError::TooDeep { offset: 128 })
     ));
     let objects = "{\"a\":".repeat(1_000_000);
-    assert!(matches!(skip(&objects), Err(Stop::TooDeep { .. })));
+    assert!(matches!(skip(&objects), Err(ParseError::TooDeep { .. })));
     // Kinds are kept right through all levels.
     let mixed = "[{\"a\":".repeat(64) + "1" + &"}]".repeat(64);
     assert!(skip(&mixed).is_ok());
     let crossed = "[{\"a\":".repeat(64) + "1" + &"]}".repeat(64);
-    assert!(matches!(skip(&crossed), Err(Stop::NotJson { .. })));
+    assert!(matches!(skip(&crossed), Err(ParseError::NotJson { .. })));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_cut_string_gives_a_prefix_of_the_whole_one() {
     let mut longest = 0;
     for end in (1..text.len()).filter(|&end| text.is_char_boundary(end)) {
         let (so_far, stop) = Cursor::new(&text[..end], 0).string_so_far();
-        assert!(matches!(stop, Err(Stop::Cut)), "{}", &text[..end]);
+        assert!(matches!(stop, Err(ParseError::Cut)), "{}", &text[..end]);
         assert!(whole.starts_with(&*so_far), "{so_far:?}");
         assert!(so_far.len() >= longest);
         longest = so_far.len();

@@ -1,6 +1,6 @@
 use super::*;
 
-fn call(path: &str) -> Option<(Format, Call)> {
+fn call(path: &str) -> Option<(Api, Call)> {
     match ApiPath::read(path).target {
         Target::Call { format, call, .. } => Some((format, call)),
         _ => None,
@@ -34,11 +34,7 @@ fn every_spelling_of_a_call_is_that_call_and_is_sent_in_one() {
         "/../../v1/chat/completions",
         "/openai/deployments/gpt-4o/chat/completions",
     ] {
-        assert_eq!(
-            call(path),
-            Some((Format::OpenAiChat, Call::Answer)),
-            "{path}"
-        );
+        assert_eq!(call(path), Some((Api::OpenAiChat, Call::Answer)), "{path}");
         assert_eq!(sent(path), "/v1/chat/completions", "{path}");
         assert_eq!(ApiPath::read(path).own(), "/v1/chat/completions", "{path}");
     }
@@ -48,27 +44,15 @@ fn every_spelling_of_a_call_is_that_call_and_is_sent_in_one() {
 fn each_api_is_taken_with_and_without_its_version_and_behind_mounts() {
     use Call::{Answer, TokenCount};
     for (tail, format, does) in [
-        ("chat/completions", Format::OpenAiChat, Answer),
-        ("responses", Format::OpenAiResponses, Answer),
-        ("responses/compact", Format::OpenAiResponses, Answer),
-        (
-            "responses/input_tokens",
-            Format::OpenAiResponses,
-            TokenCount,
-        ),
-        (
-            "chat/completions/input_tokens",
-            Format::OpenAiChat,
-            TokenCount,
-        ),
-        ("completions", Format::OpenAiCompletions, Answer),
-        ("embeddings", Format::OpenAiEmbeddings, Answer),
-        ("messages", Format::AnthropicMessages, Answer),
-        (
-            "messages/count_tokens",
-            Format::AnthropicMessages,
-            TokenCount,
-        ),
+        ("chat/completions", Api::OpenAiChat, Answer),
+        ("responses", Api::OpenAiResponses, Answer),
+        ("responses/compact", Api::OpenAiResponses, Answer),
+        ("responses/input_tokens", Api::OpenAiResponses, TokenCount),
+        ("chat/completions/input_tokens", Api::OpenAiChat, TokenCount),
+        ("completions", Api::OpenAiCompletions, Answer),
+        ("embeddings", Api::OpenAiEmbeddings, Answer),
+        ("messages", Api::AnthropicMessages, Answer),
+        ("messages/count_tokens", Api::AnthropicMessages, TokenCount),
     ] {
         for before in [
             "/",

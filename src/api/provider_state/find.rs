@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::{Cut, ProviderState, Seal, StateItem, search};
-use crate::api::json::{Cursor, Kind, Stop};
-use crate::api::request::Format;
+use crate::api::json::{Cursor, Kind, ParseError};
+use crate::api::request::Api;
 
 /// What is sealed in the results of a provider's own tools.
 const SEALED: &[&str] = &["encrypted_content", "encrypted_index", "encrypted_stdout"];
@@ -16,15 +16,15 @@ const SEALED: &[&str] = &["encrypted_content", "encrypted_index", "encrypted_std
 const SIGNED: &[&str] = &["signature", "data"];
 
 /// The state in the document that starts at `start` of `text`.
-pub(super) fn find(format: Format, text: &str, start: usize) -> ProviderState {
+pub(super) fn find(format: Api, text: &str, start: usize) -> ProviderState {
     let mut cursor = Cursor::new(text, start);
     let mut state = ProviderState::default();
     // A document that is cut off carries what stood before the cut.
     let _ = match format {
-        Format::AnthropicMessages => anthropic(&mut cursor, &mut state),
-        Format::OpenAiResponses => responses(&mut cursor, &mut state),
-        Format::OpenAiChat => chat(&mut cursor, &mut state),
-        Format::OpenAiCompletions | Format::OpenAiEmbeddings => Ok(()),
+        Api::AnthropicMessages => anthropic(&mut cursor, &mut state),
+        Api::OpenAiResponses => responses(&mut cursor, &mut state),
+        Api::OpenAiChat => chat(&mut cursor, &mut state),
+        Api::OpenAiCompletions | Api::OpenAiEmbeddings => Ok(()),
     };
     state
 }
@@ -32,8 +32,8 @@ pub(super) fn find(format: Format, text: &str, start: usize) -> ProviderState {
 /// Reads the object that stands here key by key; any other value is stepped over.
 fn members<'a>(
     cursor: &mut Cursor<'a>,
-    member: &mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    member: &mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
     if cursor.kind()? != Kind::Object {
         return cursor.skip_value();
     }
@@ -48,8 +48,8 @@ fn members<'a>(
 /// The same of the items of a list.
 fn items<'a>(
     cursor: &mut Cursor<'a>,
-    item: &mut dyn FnMut(&mut Cursor<'a>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    item: &mut dyn FnMut(&mut Cursor<'a>) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
     if cursor.kind()? != Kind::Array {
         return cursor.skip_value();
     }
@@ -62,14 +62,14 @@ fn items<'a>(
 }
 
 /// A string, or nothing where something else stands.
-fn word(cursor: &mut Cursor<'_>) -> Result<String, Stop> {
+fn word(cursor: &mut Cursor<'_>) -> Result<String, ParseError> {
     match cursor.kind()? {
         Kind::String => cursor.string().map(String::from),
         _ => cursor.skip_value().map(|()| String::new()),
     }
 }
 
-fn anthropic(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), Stop> {
+fn anthropic(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseError> {
     let (mut settled, mut is_budgeted) = (0, false);
     let mut container = Seal::default();
     let end = members(cursor, &mut |key, cursor| match key {
@@ -98,7 +98,7 @@ fn anthropic(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), S
     end
 }
 
-fn chat(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), Stop> {
+fn chat(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseError> {
     members(cursor, &mut |key, cursor| match key {
         "messages" => items(cursor, &mut |cursor| {
             Message::read(cursor)?.join(state);
@@ -120,7 +120,7 @@ struct Message {
 }
 
 impl Message {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Message, Stop> {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Message, ParseError> {
         let mut message = Message::default();
         members(cursor, &mut |key, cursor| match key {
             "role" => word(cursor).map(|role| message.role = role),
@@ -148,7 +148,7 @@ impl Message {
         Ok(message)
     }
 
-    fn part(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    fn part(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         let start = cursor.offset();
         let (mut kind, mut inside) = (String::new(), None);
         let [mut signature, mut data, mut content, mut file] = [(); 4].map(|()| Seal::default());
@@ -186,7 +186,7 @@ impl Message {
     }
 
     /// Gemini's `extra_content`, of a message or a call.
-    fn signed(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    fn signed(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         cursor.peek()?;
         let start = cursor.offset();
         let found = search(cursor, &["thought_signature"])?;
@@ -200,7 +200,7 @@ impl Message {
     }
 
     /// A member of the message, if it is sealed.
-    fn sealed(&mut self, what: &'static str, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    fn sealed(&mut self, what: &'static str, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         cursor.peek()?;
         let start = cursor.offset();
         let found = search(cursor, SIGNED)?;
@@ -219,7 +219,7 @@ impl Message {
     }
 }
 
-fn responses(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), Stop> {
+fn responses(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseError> {
     let [mut prompt, mut conversation, mut previous] = [(); 3].map(|()| Seal::default());
     let mut count = 0;
     let end = members(cursor, &mut |key, cursor| match key {
@@ -249,7 +249,7 @@ fn responses(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), S
 }
 
 /// An item of the input of OpenAI's responses.
-fn item(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), Stop> {
+fn item(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseError> {
     let start = cursor.offset();
     let mut kind = String::new();
     let mut files = Message::default();

@@ -1,18 +1,18 @@
 //! What is found in bodies, and what is left of them without it.
 
 use super::*;
-use crate::api::request::{Format, parse_with_state as parse};
+use crate::api::request::{Api, parse_with_state as parse};
 use crate::api::rewrite;
 
 /// What a body carries, each with whether it has to stay.
-fn found(format: Format, body: &str) -> Vec<(&'static str, bool)> {
+fn found(format: Api, body: &str) -> Vec<(&'static str, bool)> {
     let request = parse(format, body.as_bytes(), true).unwrap();
     let items = request.state.items.iter();
     items.map(|item| (item.what, item.is_fixed())).collect()
 }
 
 /// A body without all that can be taken out of it.
-fn without_state(format: Format, body: &str, stands_in: bool) -> String {
+fn without_state(format: Api, body: &str, stands_in: bool) -> String {
     let request = parse(format, body.as_bytes(), true).unwrap();
     let cuts = request.state.cuts(body.as_bytes(), |_| true, stands_in);
     let Some(edit) = rewrite::PrefixEdit::of(body.as_bytes(), &cuts) else {
@@ -31,9 +31,9 @@ fn without_state(format: Format, body: &str, stands_in: bool) -> String {
     text
 }
 
-const ANTHROPIC: Format = Format::AnthropicMessages;
-const RESPONSES: Format = Format::OpenAiResponses;
-const CHAT: Format = Format::OpenAiChat;
+const ANTHROPIC: Api = Api::AnthropicMessages;
+const RESPONSES: Api = Api::OpenAiResponses;
+const CHAT: Api = Api::OpenAiChat;
 
 #[test]
 fn thinking_is_found_signed_or_not_and_taken_out_with_its_commas() {

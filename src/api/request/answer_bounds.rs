@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::api::json::{Cursor, Kind, Stop};
+use crate::api::json::{Cursor, Kind, ParseError};
 
 /// The fields: of the APIs that are routed, each in any case, as lenient servers read them.
 const FIELDS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
@@ -34,7 +34,7 @@ pub(in crate::api) fn find(body: &[u8], start: usize) -> Vec<WrittenBound> {
     found
 }
 
-fn read(cursor: &mut Cursor<'_>, found: &mut Vec<WrittenBound>) -> Result<(), Stop> {
+fn read(cursor: &mut Cursor<'_>, found: &mut Vec<WrittenBound>) -> Result<(), ParseError> {
     if cursor.kind()? != Kind::Object {
         return Ok(());
     }

@@ -4,16 +4,16 @@
 //! material to work on, and what the user says.
 
 use super::content::{Content, Conversation};
-use super::fields::{Envelope, List, count, document, list, object_or_nothing, text};
+use super::fields::{BodyFields, List, count, document, list, object_or_nothing, text};
 use super::openai_chat::ResponseFormat;
-use super::{Format, Message, Request, Role, messages};
+use super::{Api, Message, Request, Role, messages};
 use crate::api::Capabilities;
-use crate::api::json::{Cursor, Stop};
+use crate::api::json::{Cursor, ParseError};
 
 /// What the fields said.
 #[derive(Default)]
 struct Messages<'a> {
-    envelope: Envelope<'a>,
+    envelope: BodyFields<'a>,
     conversation: Conversation<'a>,
     system: Content<'a>,
     tools: List,
@@ -23,7 +23,7 @@ struct Messages<'a> {
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
-pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, Stop> {
+pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, ParseError> {
     let mut messages = Messages::default();
     let mut cursor = Cursor::new(text, start);
     let whole = document(&mut cursor, complete, &mut |key, cursor| {
@@ -33,7 +33,7 @@ pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'
 }
 
 impl<'a> Messages<'a> {
-    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "messages" => messages::read(cursor, &mut self.conversation),
             "system" => self.system.read(cursor),
@@ -62,7 +62,7 @@ impl<'a> Messages<'a> {
     }
 
     fn finish(mut self, complete: bool) -> Request<'a> {
-        let mut request = Request::empty(Format::AnthropicMessages);
+        let mut request = Request::empty(Api::AnthropicMessages);
         let mut conversation = self.conversation;
         if !self.system.texts.is_empty() {
             let system = Message {

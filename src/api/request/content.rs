@@ -10,7 +10,7 @@ use super::fields::{count_bytes, entries, object, text};
 use super::names::is_label;
 use super::{Message, Role};
 use crate::api::Capabilities;
-use crate::api::json::{Cursor, Kind, Stop};
+use crate::api::json::{Cursor, Kind, ParseError};
 
 /// How deep contents may hold contents, and still be told apart. Of deeper ones only the texts are read.
 const MAX_NESTING: u8 = 8;
@@ -119,7 +119,7 @@ struct Source<'a> {
 
 impl<'a> Content<'a> {
     /// Reads whatever stands here, and adds it: a text, parts, one part, lists of these, a number.
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match cursor.kind()? {
             Kind::Null | Kind::Bool => cursor.skip_value(),
             Kind::Number => {
@@ -224,7 +224,7 @@ impl<'a> Part<'a> {
     }
 
     /// Reads the value of one of its fields.
-    pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "type" => {
                 let before = text(cursor)?.and_then(|kind| self.kind.replace(kind));
@@ -276,8 +276,8 @@ impl<'a> Part<'a> {
         &mut self,
         what: Deferred,
         cursor: &mut Cursor<'a>,
-        read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Stop>,
-    ) -> Result<(), Stop> {
+        read: impl FnOnce(&mut Cursor<'a>) -> Result<(), ParseError>,
+    ) -> Result<(), ParseError> {
         cursor.peek()?;
         let start = cursor.offset();
         let end = read(cursor);
@@ -292,7 +292,7 @@ impl<'a> Source<'a> {
         &mut self,
         cursor: &mut Cursor<'a>,
         asides: &mut Vec<Cow<'a, str>>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::Object {
             return cursor.texts(asides);
         }

@@ -10,13 +10,14 @@ use std::ops::Range;
 
 use super::names::{folded, is_folded, is_setting};
 use super::{Message, Request, Role, UsageSlot};
-use crate::api::json::{Cursor, Kind, Stop};
+use crate::api::json::{Cursor, Kind, ParseError};
 
 /// Reads the value of one key, or steps over it.
-pub(super) type Field<'f, 'a> = &'f mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), Stop>;
+pub(super) type Field<'f, 'a> = &'f mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), ParseError>;
 
 /// The same of a key as it is written, decoded.
-type WrittenField<'f, 'a> = &'f mut dyn FnMut(&Cow<'a, str>, &mut Cursor<'a>) -> Result<(), Stop>;
+type WrittenField<'f, 'a> =
+    &'f mut dyn FnMut(&Cow<'a, str>, &mut Cursor<'a>) -> Result<(), ParseError>;
 
 /// A list of which only the size counts.
 #[derive(Default)]
@@ -27,7 +28,7 @@ pub(super) struct List {
 
 /// The fields that mean the same in every API.
 #[derive(Default)]
-pub(super) struct Envelope<'a> {
+pub(super) struct BodyFields<'a> {
     /// What a server reads that knows case.
     model: Option<Cow<'a, str>>,
     /// What one reads that does not.
@@ -46,9 +47,9 @@ pub(super) struct Envelope<'a> {
     texts: Vec<Cow<'a, str>>,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> BodyFields<'a> {
     /// Reads the value of `key`, or steps over it if the key is none of these.
-    pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "model" => {
                 let named = self.model(cursor)?;
@@ -75,7 +76,7 @@ impl<'a> Envelope<'a> {
 
     /// A name that is cut off is none: it would ask for another model. A value that is no name is none either, and is
     /// replaced like one: what is decided is what must be asked for.
-    fn model(&mut self, cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, Stop> {
+    fn model(&mut self, cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, ParseError> {
         let kind = cursor.kind()?;
         let start = cursor.offset();
         let named = match kind {
@@ -88,14 +89,14 @@ impl<'a> Envelope<'a> {
     }
 
     /// The same of a `Model`, which is the model for servers that ignore case, and for others nothing.
-    fn folded_model(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn folded_model(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         let named = self.model(cursor)?;
         let before = named.and_then(|name| self.folded_model.replace(name));
         self.other_models.extend(before);
         Ok(())
     }
 
-    fn stream_options(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn stream_options(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         let kind = cursor.kind()?;
         let start = cursor.offset();
         self.include_usage = None;
@@ -130,7 +131,7 @@ impl<'a> Envelope<'a> {
         end
     }
 
-    fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::Object {
             return cursor.skip_value();
         }
@@ -189,33 +190,36 @@ pub(super) fn document<'a>(
     cursor: &mut Cursor<'a>,
     complete: bool,
     field: Field<'_, 'a>,
-) -> Result<bool, Stop> {
+) -> Result<bool, ParseError> {
     match read_document(cursor, field) {
         Ok(()) => Ok(true),
-        Err(Stop::Cut) if !complete => Ok(false),
+        Err(ParseError::Cut) if !complete => Ok(false),
         Err(stop) => Err(stop),
     }
 }
 
-fn read_document<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<(), Stop> {
+fn read_document<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<(), ParseError> {
     let found = cursor.kind()?;
     if found != Kind::Object {
         let offset = cursor.offset();
-        return Err(Stop::NotAnObject { offset, found });
+        return Err(ParseError::NotAnObject { offset, found });
     }
     object(cursor, field)?;
     cursor.end()
 }
 
 /// Reads the object that stands here, key by key, each by the name that a server could take it for.
-pub(super) fn object<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<(), Stop> {
+pub(super) fn object<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<(), ParseError> {
     entries_of_object(cursor, &mut |key, cursor| {
         field(folded(key).unwrap_or(key), cursor)
     })
 }
 
 /// The same, each key as it is written.
-fn entries_of_object<'a>(cursor: &mut Cursor<'a>, field: WrittenField<'_, 'a>) -> Result<(), Stop> {
+fn entries_of_object<'a>(
+    cursor: &mut Cursor<'a>,
+    field: WrittenField<'_, 'a>,
+) -> Result<(), ParseError> {
     cursor.enter()?;
     let mut first = true;
     while let Some(key) = cursor.next_key(&mut first)? {
@@ -228,7 +232,7 @@ fn entries_of_object<'a>(cursor: &mut Cursor<'a>, field: WrittenField<'_, 'a>) -
 pub(super) fn object_or_nothing<'a>(
     cursor: &mut Cursor<'a>,
     field: Field<'_, 'a>,
-) -> Result<(), Stop> {
+) -> Result<(), ParseError> {
     match cursor.kind()? {
         Kind::Object => object(cursor, field),
         _ => cursor.skip_value(),
@@ -238,8 +242,8 @@ pub(super) fn object_or_nothing<'a>(
 /// Reads the list that stands here, entry by entry.
 pub(super) fn entries<'a>(
     cursor: &mut Cursor<'a>,
-    entry: &mut dyn FnMut(&mut Cursor<'a>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    entry: &mut dyn FnMut(&mut Cursor<'a>) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
     cursor.enter()?;
     let mut first = true;
     while cursor.next_item(&mut first)? {
@@ -249,7 +253,7 @@ pub(super) fn entries<'a>(
 }
 
 /// Reads a short text: a string, or a number as it is written; any other value is none.
-pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, Stop> {
+pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, ParseError> {
     match cursor.kind()? {
         Kind::String => cursor.string().map(Some),
         Kind::Number => cursor.number().map(|number| Some(Cow::Borrowed(number))),
@@ -258,7 +262,7 @@ pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, 
 }
 
 /// Reads a boolean, or what servers take for one: 1 and 0, and the words of both.
-pub(super) fn flag(cursor: &mut Cursor<'_>) -> Result<Option<bool>, Stop> {
+pub(super) fn flag(cursor: &mut Cursor<'_>) -> Result<Option<bool>, ParseError> {
     if cursor.kind()? == Kind::Bool {
         return cursor.boolean().map(Some);
     }
@@ -275,7 +279,7 @@ pub(super) fn flag(cursor: &mut Cursor<'_>) -> Result<Option<bool>, Stop> {
 
 /// Reads a number into `most`, of several the largest. A negative one means "no limit", as it does to llama.cpp; one that is
 /// too large is `u32::MAX`; a fraction is rounded up.
-pub(super) fn count(cursor: &mut Cursor<'_>, most: &mut Option<u32>) -> Result<(), Stop> {
+pub(super) fn count(cursor: &mut Cursor<'_>, most: &mut Option<u32>) -> Result<(), ParseError> {
     let written = text(cursor)?;
     let number = written.as_deref().and_then(value_of);
     *most = (*most).max(number);
@@ -303,7 +307,7 @@ fn value_of(written: &str) -> Option<u32> {
 
 /// Counts the entries of a list and its bytes, up to the cut if it is cut off. An object is one entry; anything else, and
 /// what is empty, counts nothing.
-pub(super) fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop> {
+pub(super) fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), ParseError> {
     let (mut items, mut bytes) = (0_u32, 0);
     let kind = cursor.kind()?;
     let end = measured(cursor, &mut bytes, |cursor| match kind {
@@ -325,7 +329,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Stop>
 }
 
 /// Steps over a value and adds its bytes to `bytes`, up to the cut if it is cut off; `null` counts nothing.
-pub(super) fn count_bytes(cursor: &mut Cursor<'_>, bytes: &mut usize) -> Result<(), Stop> {
+pub(super) fn count_bytes(cursor: &mut Cursor<'_>, bytes: &mut usize) -> Result<(), ParseError> {
     if cursor.null()? {
         return Ok(());
     }
@@ -336,8 +340,8 @@ pub(super) fn count_bytes(cursor: &mut Cursor<'_>, bytes: &mut usize) -> Result<
 pub(super) fn kept<'a>(
     cursor: &mut Cursor<'a>,
     values: &mut Vec<&'a str>,
-    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
     cursor.peek()?;
     let start = cursor.offset();
     let end = read(cursor);
@@ -349,8 +353,8 @@ pub(super) fn kept<'a>(
 fn measured<'a>(
     cursor: &mut Cursor<'a>,
     bytes: &mut usize,
-    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
     cursor.peek()?;
     let start = cursor.offset();
     let end = read(cursor);

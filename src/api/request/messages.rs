@@ -7,7 +7,7 @@ use super::content::{Content, Conversation};
 use super::fields::{List, count_bytes, entries, kept, list, object, text};
 use super::names::is_label;
 use crate::api::Capabilities;
-use crate::api::json::{Cursor, Kind, Stop};
+use crate::api::json::{Cursor, Kind, ParseError};
 
 /// A message while its fields are read.
 #[derive(Default)]
@@ -27,14 +27,17 @@ struct Draft<'a> {
 pub(super) fn read<'a>(
     cursor: &mut Cursor<'a>,
     conversation: &mut Conversation<'a>,
-) -> Result<(), Stop> {
+) -> Result<(), ParseError> {
     match cursor.kind()? {
         Kind::Array => entries(cursor, &mut |cursor| message(cursor, conversation)),
         _ => message(cursor, conversation),
     }
 }
 
-fn message<'a>(cursor: &mut Cursor<'a>, conversation: &mut Conversation<'a>) -> Result<(), Stop> {
+fn message<'a>(
+    cursor: &mut Cursor<'a>,
+    conversation: &mut Conversation<'a>,
+) -> Result<(), ParseError> {
     if cursor.kind()? != Kind::Object {
         let mut content = Content::default();
         let end = content.read(cursor);
@@ -48,7 +51,7 @@ fn message<'a>(cursor: &mut Cursor<'a>, conversation: &mut Conversation<'a>) -> 
 }
 
 impl<'a> Draft<'a> {
-    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "role" => {
                 if let Some(role) = text(cursor)? {

@@ -34,7 +34,7 @@ pub mod unread;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::api::json::{Cursor, MAX_DEPTH, Stop};
+use crate::api::json::{Cursor, MAX_DEPTH, ParseError};
 use crate::api::path::{ApiPath, Call, Target};
 use crate::api::provider_state::ProviderState;
 use crate::api::{Apis, Capabilities};
@@ -44,7 +44,7 @@ use tail::Tail;
 
 /// The API that a request speaks, recognised by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum Api {
     /// `POST /v1/chat/completions` as OpenAI defines it.
     OpenAiChat,
     /// `POST /v1/responses` as OpenAI defines it.
@@ -57,32 +57,32 @@ pub enum Format {
     AnthropicMessages,
 }
 
-impl Format {
+impl Api {
     /// All of them.
-    pub const ALL: [Format; 5] = [
-        Format::OpenAiChat,
-        Format::OpenAiResponses,
-        Format::OpenAiCompletions,
-        Format::OpenAiEmbeddings,
-        Format::AnthropicMessages,
+    pub const ALL: [Api; 5] = [
+        Api::OpenAiChat,
+        Api::OpenAiResponses,
+        Api::OpenAiCompletions,
+        Api::OpenAiEmbeddings,
+        Api::AnthropicMessages,
     ];
 
     /// The format of the requests that are sent to this path and answered by a model; see [`path`] for how it is read.
-    pub fn of_path(path: &str) -> Option<Format> {
-        Format::of_call(path, Call::Answer)
+    pub fn of_path(path: &str) -> Option<Api> {
+        Api::of_call(path, Call::Answer)
     }
 
     /// The format of the requests whose tokens are counted at this path.
-    pub fn counted_at(path: &str) -> Option<Format> {
-        Format::of_call(path, Call::TokenCount)
+    pub fn counted_at(path: &str) -> Option<Api> {
+        Api::of_call(path, Call::TokenCount)
     }
 
-    /// The format of the bodies that are sent to this path: as [`Format::of_path`], or [`Format::counted_at`].
-    pub fn of_body_at(path: &str) -> Option<Format> {
-        Format::of_path(path).or_else(|| Format::counted_at(path))
+    /// The format of the bodies that are sent to this path: as [`Api::of_path`], or [`Api::counted_at`].
+    pub fn of_body_at(path: &str) -> Option<Api> {
+        Api::of_path(path).or_else(|| Api::counted_at(path))
     }
 
-    fn of_call(path: &str, wanted: Call) -> Option<Format> {
+    fn of_call(path: &str, wanted: Call) -> Option<Api> {
         match ApiPath::read(path).target {
             Target::Call { format, call, .. } if call == wanted => Some(format),
             _ => None,
@@ -92,25 +92,25 @@ impl Format {
     /// What a backend must speak to be sent such a request.
     pub const fn api(self) -> Apis {
         match self {
-            Format::OpenAiChat => Apis::OPENAI_CHAT,
-            Format::OpenAiResponses => Apis::OPENAI_RESPONSES,
-            Format::OpenAiCompletions => Apis::OPENAI_COMPLETIONS,
-            Format::OpenAiEmbeddings => Apis::OPENAI_EMBEDDINGS,
-            Format::AnthropicMessages => Apis::ANTHROPIC_MESSAGES,
+            Api::OpenAiChat => Apis::OPENAI_CHAT,
+            Api::OpenAiResponses => Apis::OPENAI_RESPONSES,
+            Api::OpenAiCompletions => Apis::OPENAI_COMPLETIONS,
+            Api::OpenAiEmbeddings => Apis::OPENAI_EMBEDDINGS,
+            Api::AnthropicMessages => Apis::ANTHROPIC_MESSAGES,
         }
     }
 
     /// Whether its streams end with usage only for who asks by `stream_options.include_usage`.
     pub const fn has_stream_options(self) -> bool {
-        matches!(self, Format::OpenAiChat | Format::OpenAiCompletions)
+        matches!(self, Api::OpenAiChat | Api::OpenAiCompletions)
     }
 
     /// The field that holds what is asked, as error texts name it.
     pub const fn prompt_field(self) -> &'static str {
         match self {
-            Format::OpenAiChat | Format::AnthropicMessages => "messages",
-            Format::OpenAiResponses | Format::OpenAiEmbeddings => "input",
-            Format::OpenAiCompletions => "prompt",
+            Api::OpenAiChat | Api::AnthropicMessages => "messages",
+            Api::OpenAiResponses | Api::OpenAiEmbeddings => "input",
+            Api::OpenAiCompletions => "prompt",
         }
     }
 }
@@ -142,7 +142,7 @@ pub struct Message<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request<'a> {
     /// The API it speaks.
-    pub format: Format,
+    pub format: Api,
     /// The model or profile that it asks for; `None` where the field is missing, or may come after the cut.
     pub model: Option<Cow<'a, str>>,
     /// Other models that it names, where the key comes more than once, in whatever case: a server may read one of them.
@@ -230,7 +230,7 @@ impl<'a> Request<'a> {
     }
 
     /// A request that says nothing.
-    pub(crate) fn empty(format: Format) -> Request<'a> {
+    pub(crate) fn empty(format: Api) -> Request<'a> {
         Request {
             format,
             model: None,
@@ -387,32 +387,32 @@ impl std::error::Error for InvalidRequest {}
 ///
 /// # Errors
 /// [`InvalidRequest`] where the body is not JSON, or not an object.
-pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
+pub fn parse(format: Api, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
     let text = utf8(body, complete)?;
     let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
     let request = match format {
-        Format::OpenAiChat => openai_chat::read(text, start, complete),
-        Format::OpenAiResponses => openai_responses::read(text, start, complete),
-        Format::OpenAiCompletions | Format::OpenAiEmbeddings => {
+        Api::OpenAiChat => openai_chat::read(text, start, complete),
+        Api::OpenAiResponses => openai_responses::read(text, start, complete),
+        Api::OpenAiCompletions | Api::OpenAiEmbeddings => {
             openai_completions::read(format, text, start, complete)
         }
-        Format::AnthropicMessages => anthropic_messages::read(text, start, complete),
+        Api::AnthropicMessages => anthropic_messages::read(text, start, complete),
     };
     request.map_err(|stop| match stop {
-        Stop::Cut => InvalidRequest::NotJson {
+        ParseError::Cut => InvalidRequest::NotJson {
             offset: body.len(),
             problem: "the body ends too early".into(),
         },
-        Stop::NotJson { offset, problem } => InvalidRequest::NotJson {
+        ParseError::NotJson { offset, problem } => InvalidRequest::NotJson {
             offset,
             problem: problem.into(),
         },
-        Stop::TooDeep { offset } => InvalidRequest::WrongShape {
+        ParseError::TooDeep { offset } => InvalidRequest::WrongShape {
             at: "body".into(),
             offset,
             problem: format!("nested more than {MAX_DEPTH} levels deep"),
         },
-        Stop::NotAnObject { offset, found } => InvalidRequest::WrongShape {
+        ParseError::NotAnObject { offset, found } => InvalidRequest::WrongShape {
             at: "body".into(),
             offset,
             problem: format!("expected an object, found {}", found.name()),
@@ -425,7 +425,7 @@ pub fn parse(format: Format, body: &[u8], complete: bool) -> Result<Request<'_>,
 /// # Errors
 /// As [`parse`].
 pub fn parse_with_state(
-    format: Format,
+    format: Api,
     body: &[u8],
     complete: bool,
 ) -> Result<Request<'_>, InvalidRequest> {

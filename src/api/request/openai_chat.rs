@@ -5,16 +5,16 @@
 
 use super::content::Conversation;
 use super::fields::{
-    Envelope, List, count, count_bytes, document, entries, kept, list, object, text,
+    BodyFields, List, count, count_bytes, document, entries, kept, list, object, text,
 };
-use super::{Format, Request, bounds, messages};
+use super::{Api, Request, bounds, messages};
 use crate::api::Capabilities;
-use crate::api::json::{Cursor, Kind, Stop};
+use crate::api::json::{Cursor, Kind, ParseError};
 
 /// What the fields said.
 #[derive(Default)]
 struct Chat<'a> {
-    envelope: Envelope<'a>,
+    envelope: BodyFields<'a>,
     conversation: Conversation<'a>,
     tools: List,
     functions: List,
@@ -35,7 +35,7 @@ pub(super) struct ResponseFormat {
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
-pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, Stop> {
+pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, ParseError> {
     let mut chat = Chat::default();
     let mut cursor = Cursor::new(text, start);
     let whole = document(&mut cursor, complete, &mut |key, cursor| {
@@ -45,7 +45,7 @@ pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'
 }
 
 impl<'a> Chat<'a> {
-    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "messages" => messages::read(cursor, &mut self.conversation),
             "tools" => list(cursor, &mut self.tools),
@@ -64,7 +64,7 @@ impl<'a> Chat<'a> {
         }
     }
 
-    fn modalities(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn modalities(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         let speaks = &mut self.speaks;
         let mut one = |cursor: &mut Cursor<'a>| {
             *speaks |= text(cursor)?.is_some_and(|name| name == "audio");
@@ -79,7 +79,7 @@ impl<'a> Chat<'a> {
     fn finish(self, complete: bool) -> Request<'a> {
         let mut conversation = self.conversation;
         conversation.raw_values.extend(self.raw_values);
-        let mut request = Request::empty(Format::OpenAiChat);
+        let mut request = Request::empty(Api::OpenAiChat);
         let schema_bytes =
             self.tools.bytes + self.functions.bytes + self.response_format.schema_bytes;
         request.tools = self.tools.items.saturating_add(self.functions.items);
@@ -95,13 +95,13 @@ impl<'a> Chat<'a> {
 }
 
 /// Whether the effort that is asked for is any.
-pub(super) fn asks_to_reason(cursor: &mut Cursor<'_>) -> Result<bool, Stop> {
+pub(super) fn asks_to_reason(cursor: &mut Cursor<'_>) -> Result<bool, ParseError> {
     Ok(text(cursor)?.is_some_and(|effort| effort != "none"))
 }
 
 impl ResponseFormat {
     /// Reads the object with a `type` and, under the key `schema`, the schema if there is one; or the type alone.
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, schema: &str) -> Result<(), Stop> {
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, schema: &str) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::Object {
             let named = text(cursor)?;
             self.need(named.as_deref().unwrap_or_default());

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Envelope, count, document, entries};
-use super::{Format, Message, Request, Role, bounds};
-use crate::api::json::{Cursor, Kind, Stop};
+use super::fields::{BodyFields, count, document, entries};
+use super::{Api, Message, Request, Role, bounds};
+use crate::api::json::{Cursor, Kind, ParseError};
 
 /// What the fields said.
 #[derive(Default)]
 struct Completions<'a> {
-    envelope: Envelope<'a>,
+    envelope: BodyFields<'a>,
     inputs: Inputs<'a>,
     suffix: Vec<Cow<'a, str>>,
     max_tokens: Option<u32>,
@@ -27,11 +27,11 @@ struct Inputs<'a> {
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
 pub(super) fn read(
-    format: Format,
+    format: Api,
     text: &str,
     start: usize,
     complete: bool,
-) -> Result<Request<'_>, Stop> {
+) -> Result<Request<'_>, ParseError> {
     let mut completions = Completions::default();
     let mut cursor = Cursor::new(text, start);
     let whole = document(&mut cursor, complete, &mut |key, cursor| {
@@ -41,8 +41,8 @@ pub(super) fn read(
 }
 
 impl<'a> Completions<'a> {
-    fn field(&mut self, format: Format, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
-        let embeds = format == Format::OpenAiEmbeddings;
+    fn field(&mut self, format: Api, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
+        let embeds = format == Api::OpenAiEmbeddings;
         match key {
             "input" if embeds => self.inputs.read(cursor),
             "prompt" if !embeds => self.inputs.read(cursor),
@@ -54,7 +54,7 @@ impl<'a> Completions<'a> {
         }
     }
 
-    fn finish(self, format: Format, complete: bool) -> Request<'a> {
+    fn finish(self, format: Api, complete: bool) -> Request<'a> {
         let mut request = Request::empty(format);
         let inputs = self.inputs;
         let turn = |text| Message {
@@ -73,7 +73,7 @@ impl<'a> Completions<'a> {
         request.longest_token_ids = inputs.longest_token_ids;
         // Nothing is written where texts are embedded.
         request.max_tokens = match format {
-            Format::OpenAiEmbeddings => Some(0),
+            Api::OpenAiEmbeddings => Some(0),
             _ => self.max_tokens,
         };
         request.choices = bounds::answers(self.choices, self.best_of, request.inputs);
@@ -84,7 +84,7 @@ impl<'a> Completions<'a> {
 
 impl<'a> Inputs<'a> {
     /// Reads a text, token ids, or a list of either.
-    fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::Array {
             return self.one(cursor);
         }
@@ -106,7 +106,7 @@ impl<'a> Inputs<'a> {
 
     /// Reads one input that is no list: a text, or an object whose texts are read, such as parts with images, which some
     /// servers embed.
-    fn one(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn one(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match cursor.kind()? {
             Kind::Null => return cursor.skip_value(),
             Kind::Number => self.texts.push(Cow::Borrowed(cursor.number()?)),
@@ -126,7 +126,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// Reads one input that is a list: token ids, or anything that holds texts.
-    fn list(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn list(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         let mut ids = 0_u32;
         let end = entries(cursor, &mut |cursor| match cursor.kind()? {
             Kind::Number => {

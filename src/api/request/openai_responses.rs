@@ -4,17 +4,17 @@
 //! not seen here: the decision is made on what the body holds.
 
 use super::content::{Content, Conversation, Part, is_call};
-use super::fields::{Envelope, List, count, document, entries, list, object, object_or_nothing};
+use super::fields::{BodyFields, List, count, document, entries, list, object, object_or_nothing};
 use super::messages::take_role;
 use super::openai_chat::{ResponseFormat, asks_to_reason};
-use super::{Format, Message, Request, Role, fields};
+use super::{Api, Message, Request, Role, fields};
 use crate::api::Capabilities;
-use crate::api::json::{Cursor, Kind, Stop};
+use crate::api::json::{Cursor, Kind, ParseError};
 
 /// What the fields said.
 #[derive(Default)]
 struct Responses<'a> {
-    envelope: Envelope<'a>,
+    envelope: BodyFields<'a>,
     input: Conversation<'a>,
     instructions: Content<'a>,
     tools: List,
@@ -31,7 +31,7 @@ struct Item<'a> {
 }
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
-pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, Stop> {
+pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, ParseError> {
     let mut responses = Responses::default();
     let mut cursor = Cursor::new(text, start);
     let whole = document(&mut cursor, complete, &mut |key, cursor| {
@@ -41,7 +41,7 @@ pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'
 }
 
 impl<'a> Responses<'a> {
-    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "input" => match cursor.kind()? {
                 Kind::Array => entries(cursor, &mut |cursor| item(cursor, &mut self.input)),
@@ -73,7 +73,7 @@ impl<'a> Responses<'a> {
     }
 
     fn finish(mut self, complete: bool) -> Request<'a> {
-        let mut request = Request::empty(Format::OpenAiResponses);
+        let mut request = Request::empty(Api::OpenAiResponses);
         let texts = std::mem::take(&mut self.instructions.texts);
         if !texts.is_empty() {
             let role = Role::System;
@@ -91,7 +91,10 @@ impl<'a> Responses<'a> {
 }
 
 /// Reads an item; one that is no object is a text of the user's, or several.
-fn item<'a>(cursor: &mut Cursor<'a>, conversation: &mut Conversation<'a>) -> Result<(), Stop> {
+fn item<'a>(
+    cursor: &mut Cursor<'a>,
+    conversation: &mut Conversation<'a>,
+) -> Result<(), ParseError> {
     if cursor.kind()? != Kind::Object {
         let mut content = Content::default();
         let end = content.read(cursor);
@@ -109,7 +112,7 @@ fn item<'a>(cursor: &mut Cursor<'a>, conversation: &mut Conversation<'a>) -> Res
 }
 
 impl<'a> Item<'a> {
-    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "role" => {
                 if let Some(role) = fields::text(cursor)? {

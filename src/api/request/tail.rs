@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::answer_bounds::{self, WrittenBound};
 use super::names::is_folded;
-use super::{Format, InvalidRequest, Request, UsageSlot, parse};
+use super::{Api, InvalidRequest, Request, UsageSlot, parse};
 use crate::api::json::{Cursor, plain_end};
 
 /// The longest value that is kept.
@@ -102,7 +102,7 @@ impl Tail {
     ///
     /// # Errors
     /// Where a field is not JSON, or `model` comes too often.
-    pub(super) fn read(&self, format: Format) -> Result<Request<'_>, InvalidRequest> {
+    pub(super) fn read(&self, format: Api) -> Result<Request<'_>, InvalidRequest> {
         if self.models > MOST_MODELS {
             return Err(InvalidRequest::WrongShape {
                 at: "model".into(),

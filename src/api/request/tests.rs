@@ -8,17 +8,15 @@ use super::*;
 use crate::api::provider_state::ProviderState;
 
 fn read(body: &str) -> Request<'_> {
-    parse(Format::OpenAiChat, body.as_bytes(), true).unwrap()
+    parse(Api::OpenAiChat, body.as_bytes(), true).unwrap()
 }
 
 fn refused(body: &[u8]) -> String {
-    parse(Format::OpenAiChat, body, true)
-        .unwrap_err()
-        .to_string()
+    parse(Api::OpenAiChat, body, true).unwrap_err().to_string()
 }
 
 fn cut(body: &str) -> Request<'_> {
-    parse(Format::OpenAiChat, body.as_bytes(), false).unwrap()
+    parse(Api::OpenAiChat, body.as_bytes(), false).unwrap()
 }
 
 /// A body with one plain user message and `fields`, each followed by a comma.
@@ -46,7 +44,7 @@ fn paths_are_recognised_by_their_end() {
         "/v1/chat/completions?api-version=1",
         "/openai/deployments/x/chat/completions",
     ] {
-        assert_eq!(Format::of_path(path), Some(Format::OpenAiChat), "{path}");
+        assert_eq!(Api::of_path(path), Some(Api::OpenAiChat), "{path}");
     }
     for path in [
         "",
@@ -57,27 +55,27 @@ fn paths_are_recognised_by_their_end() {
         "/v1/responses/resp_1",
         "/x?/v1/chat/completions",
     ] {
-        assert_eq!(Format::of_path(path), None, "{path}");
+        assert_eq!(Api::of_path(path), None, "{path}");
     }
 }
 
 #[test]
 fn tokens_are_counted_at_a_path_of_their_own() {
-    let counted = Some(Format::AnthropicMessages);
+    let counted = Some(Api::AnthropicMessages);
     for path in [
         "/v1/messages/count_tokens",
         "/anthropic/v1/messages/count_tokens?beta=true",
     ] {
-        assert_eq!(Format::counted_at(path), counted, "{path}");
-        assert_eq!(Format::of_body_at(path), counted, "{path}");
+        assert_eq!(Api::counted_at(path), counted, "{path}");
+        assert_eq!(Api::of_body_at(path), counted, "{path}");
     }
     for path in [
         "/v1/messages",
         "/v1/messages/count_tokens/1",
         "/count_tokens",
     ] {
-        assert_eq!(Format::counted_at(path), None, "{path}");
-        assert_eq!(Format::of_body_at(path), Format::of_path(path), "{path}");
+        assert_eq!(Api::counted_at(path), None, "{path}");
+        assert_eq!(Api::of_body_at(path), Api::of_path(path), "{path}");
     }
 }
 
@@ -89,7 +87,7 @@ fn a_small_request_reads_with_its_defaults() {
         request,
         Request {
             raw_values: Vec::new(),
-            format: Format::OpenAiChat,
+            format: Api::OpenAiChat,
             model: Some("auto".into()),
             other_models: vec![],
             has_model: true,
@@ -520,7 +518,7 @@ fn deep_bodies_are_refused_without_deep_recursion() {
         "{\"a\":".repeat(2_000_000),
         format!("{{\"tools\":{}", "[".repeat(5_000_000)),
     ] {
-        assert!(parse(Format::OpenAiChat, body.as_bytes(), true).is_err());
+        assert!(parse(Api::OpenAiChat, body.as_bytes(), true).is_err());
     }
 }
 
@@ -603,7 +601,7 @@ fn a_cut_through_a_character_leaves_it_out() {
         (5, "é"),
         (8, ""),
     ] {
-        let request = parse(Format::OpenAiChat, &body[..body.len() - drop], false).unwrap();
+        let request = parse(Api::OpenAiChat, &body[..body.len() - drop], false).unwrap();
         assert_eq!(texts(&request), [[wanted]], "{drop} bytes less");
     }
 }
@@ -612,15 +610,15 @@ fn a_cut_through_a_character_leaves_it_out() {
 fn a_cut_body_is_still_held_to_the_grammar_and_shape() {
     for body in ["[", "{\"a\":01", "{\"a\":\"\u{1}", "{}}"] {
         assert!(
-            parse(Format::OpenAiChat, body.as_bytes(), false).is_err(),
+            parse(Api::OpenAiChat, body.as_bytes(), false).is_err(),
             "{body}"
         );
     }
-    assert!(parse(Format::OpenAiChat, b"{\"a\":\"\xff", false).is_err());
+    assert!(parse(Api::OpenAiChat, b"{\"a\":\"\xff", false).is_err());
     // Said to be cut, yet whole.
     let body = with("");
     assert!(
-        parse(Format::OpenAiChat, body.as_bytes(), false)
+        parse(Api::OpenAiChat, body.as_bytes(), false)
             .unwrap()
             .complete
     );

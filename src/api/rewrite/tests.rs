@@ -1,13 +1,13 @@
 //! The edit applied by hand: what is expected of the new body is written out, not computed.
 
 use super::*;
-use crate::api::request::{Format, parse};
+use crate::api::request::{Api, parse};
 
 const REST: &str =
     r#""messages":[{"role":"user","content":"the \"model\" is: {\"model\":\"x\"}"}]"#;
 
 fn edit(body: &str, model: &str) -> Option<PrefixEdit> {
-    let request = parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+    let request = parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     set_model(body.as_bytes(), &request, model)
 }
 
@@ -80,7 +80,7 @@ fn a_missing_model_becomes_the_first_field() {
 fn an_empty_object_gets_no_comma() {
     // No request: parsing refuses it. The edit holds all the same.
     let whole = format!(r#"{{{REST}}}"#);
-    let request = parse(Format::OpenAiChat, whole.as_bytes(), true).unwrap();
+    let request = parse(Api::OpenAiChat, whole.as_bytes(), true).unwrap();
     for (body, after) in [
         ("{}", r#"{"model":"big"}"#),
         ("{ \n}", "{\"model\":\"big\" \n}"),
@@ -136,12 +136,12 @@ fn a_model_that_is_right_already_needs_no_edit() {
 #[test]
 fn the_first_part_of_a_body_is_edited_only_where_the_model_was_seen() {
     let body = format!(r#"{{"model":"auto",{REST},"tools":[{{"#);
-    let request = parse(Format::OpenAiChat, body.as_bytes(), false).unwrap();
+    let request = parse(Api::OpenAiChat, body.as_bytes(), false).unwrap();
     let edit = set_model(body.as_bytes(), &request, "big").unwrap();
     assert!(applied(&body, &edit).starts_with(r#"{"model":"big","messages""#));
 
     for body in [format!("{{{REST},"), format!(r#"{{{REST},"model":"au"#)] {
-        let request = parse(Format::OpenAiChat, body.as_bytes(), false).unwrap();
+        let request = parse(Api::OpenAiChat, body.as_bytes(), false).unwrap();
         assert_eq!(request.model, None);
         assert_eq!(set_model(body.as_bytes(), &request, "big"), None);
     }
@@ -151,7 +151,7 @@ fn the_first_part_of_a_body_is_edited_only_where_the_model_was_seen() {
 fn usage_is_asked_for_wherever_the_option_stands() {
     let check = |before: &str, after: &str| {
         let before = before.replace("REST", REST);
-        let request = parse(Format::OpenAiChat, before.as_bytes(), true).unwrap();
+        let request = parse(Api::OpenAiChat, before.as_bytes(), true).unwrap();
         let edit = rewrite(before.as_bytes(), &request, "b", true).unwrap();
         assert_eq!(applied(&before, &edit), after.replace("REST", REST));
     };
@@ -184,14 +184,14 @@ fn usage_is_asked_for_wherever_the_option_stands() {
 #[test]
 fn usage_that_is_asked_for_is_not_asked_for_twice() {
     let body = format!(r#"{{"model":"b","stream_options":{{"include_usage":true}},{REST}}}"#);
-    let request = parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+    let request = parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     assert_eq!(rewrite(body.as_bytes(), &request, "b", true), None);
 }
 
 #[test]
 fn usage_of_a_cut_body_is_not_asked_for() {
     let body = br#"{"model":"a","messages":[{"role":"user","content":"x"#;
-    let request = parse(Format::OpenAiChat, body, false).unwrap();
+    let request = parse(Api::OpenAiChat, body, false).unwrap();
     let edit = rewrite(body, &request, "b", true).unwrap();
     assert_eq!(edit.with, br#"{"model":"b""#);
 }
@@ -230,7 +230,7 @@ fn bounds_of_the_answer_are_cut_down_in_every_form() {
     ] {
         // What the API's reader makes of a number in another form is another test's.
         let plain = format!("{{\"model\":\"a\",{REST}}}");
-        let mut request = parse(Format::OpenAiChat, plain.as_bytes(), true).unwrap();
+        let mut request = parse(Api::OpenAiChat, plain.as_bytes(), true).unwrap();
         let at = before.find("\"a\"").unwrap();
         request.model_spans.clear();
         request.model_spans.push(at..at + 3);

@@ -4,7 +4,7 @@
 //! [`crate::api::provider_state`] knows it again in a later request.
 
 use crate::api::provider_state::Tail;
-use crate::api::request::Format;
+use crate::api::request::Api;
 
 /// The most marks that are told apart within one answer: ids come again with every event of a stream.
 const MOST_SEEN: usize = 64;
@@ -24,7 +24,7 @@ enum What {
 #[derive(Debug, Default)]
 pub(super) struct Brought {
     /// The format of the answer; `None` where nobody wants to know.
-    format: Option<Format>,
+    format: Option<Api>,
     /// What the next value is, if it is a string.
     next: Option<What>,
     /// What the string is that is being read.
@@ -38,7 +38,7 @@ pub(super) struct Brought {
 }
 
 impl Brought {
-    pub(super) fn watch(&mut self, format: Format) {
+    pub(super) fn watch(&mut self, format: Api) {
         self.format = Some(format);
     }
 
@@ -88,7 +88,7 @@ impl Brought {
     fn note(&mut self) {
         let start = self.start.get(..self.start_len).unwrap_or_default();
         let counts = self.what == Some(What::Sealed)
-            || self.format == Some(Format::OpenAiResponses)
+            || self.format == Some(Api::OpenAiResponses)
             || IDS.iter().any(|id| start.starts_with(id));
         let Some(mark) = self.tail.mark().filter(|_| counts) else {
             return;

@@ -3,24 +3,24 @@
 //! Events arrive whole as a rule and pass untouched. Of one that is cut, the part that is there is held back until it is
 //! clear what it is: with its first choice that it passes, with its end that it does not. At most [`MOST_HELD`] bytes.
 
-use super::{EventEnd, Meter};
+use super::{EventEnd, UsageParser};
 
 /// The most bytes of an unfinished event that are held back; such an event is many times larger than any that states usage.
 pub const MOST_HELD: usize = 16 * 1024;
 
 /// What is held back of a stream.
 #[derive(Debug, Default)]
-pub struct Hide {
+pub struct UsageEventFilter {
     held: Vec<u8>,
     /// The event that has begun is passed on as it comes.
     passes: bool,
 }
 
-impl Hide {
+impl UsageEventFilter {
     /// Feeds `chunk` to `meter` and gives what the client gets in its place; `None` where that is the chunk as it is.
     ///
     /// After an event that is taken out and ends with CRLF a single LF may stay: an empty line, which means nothing.
-    pub fn feed(&mut self, meter: &mut Meter, chunk: &[u8]) -> Option<Vec<u8>> {
+    pub fn feed(&mut self, meter: &mut UsageParser, chunk: &[u8]) -> Option<Vec<u8>> {
         let mut ends: Vec<EventEnd> = Vec::new();
         meter.feed_events(chunk, &mut |end| ends.push(end));
         let mut out = std::mem::take(&mut self.held);

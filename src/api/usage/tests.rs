@@ -6,8 +6,8 @@ mod shapes;
 use super::*;
 use shapes::SHAPES;
 
-fn measure(format: Format, media: Media, chunks: &[&[u8]]) -> Result<Usage, Unknown> {
-    let mut meter = Meter::new(format, media);
+fn measure(format: Api, media: Media, chunks: &[&[u8]]) -> Result<Usage, Unknown> {
+    let mut meter = UsageParser::new(format, media);
     for chunk in chunks {
         meter.feed(chunk);
     }
@@ -98,8 +98,8 @@ fn any_bytes_are_read() {
         let chunks = cut(&bytes, &mut random);
         let cut = measure(format, media, &chunks);
         assert_eq!(cut, measure(format, media, &[&bytes]));
-        let mut meter = Meter::new(format, media);
-        let mut hide = Hide::default();
+        let mut meter = UsageParser::new(format, media);
+        let mut hide = UsageEventFilter::default();
         for chunk in &chunks {
             let _ = hide.feed(&mut meter, chunk);
         }
@@ -110,14 +110,14 @@ fn any_bytes_are_read() {
 fn why_usage_is_unknown_is_said() {
     let body = br#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tok"#;
     assert_eq!(
-        measure(Format::OpenAiChat, Media::Json, &[body]),
+        measure(Api::OpenAiChat, Media::Json, &[body]),
         Err(Unknown::CutOff)
     );
     assert_eq!(
-        measure(Format::OpenAiChat, Media::Json, &[b"{\"choices\":[]}"]),
+        measure(Api::OpenAiChat, Media::Json, &[b"{\"choices\":[]}"]),
         Err(Unknown::NotStated)
     );
-    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
     meter.feed(b"data: {\"choices\":[{}]}\n\n");
     assert_eq!(meter.finish(true), Err(Unknown::NotStated));
     assert_eq!(meter.finish(false), Err(Unknown::CutOff));
@@ -130,11 +130,11 @@ fn deep_and_large_documents_are_passed_over() {
         b"{\"usage\":{\"prompt_tokens\":1}}".to_vec(),
     ]
     .concat();
-    assert!(measure(Format::OpenAiChat, Media::Json, &[&deep]).is_err());
+    assert!(measure(Api::OpenAiChat, Media::Json, &[&deep]).is_err());
     let mut large = br#"{"data":[{"embedding":""#.to_vec();
     large.extend(b"A".repeat(5_000_000));
     large.extend_from_slice(br#""}],"usage":{"prompt_tokens":7,"total_tokens":7}}"#);
-    let found = measure(Format::OpenAiEmbeddings, Media::Json, &[&large]);
+    let found = measure(Api::OpenAiEmbeddings, Media::Json, &[&large]);
     assert_eq!(tokens(found), Some([7, 0, 0, 0, 0]));
 }
 
@@ -159,8 +159,8 @@ fn media_types_are_told_apart() {
 
 /// What the client gets of `body`, cut into `chunks`.
 fn hidden(chunks: &[&[u8]]) -> String {
-    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
-    let mut hide = Hide::default();
+    let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
+    let mut hide = UsageEventFilter::default();
     let mut out = Vec::new();
     for chunk in chunks {
         match hide.feed(&mut meter, chunk) {
@@ -225,7 +225,7 @@ fn a_stream_that_ends_before_its_answer_is_found_out_however_it_is_cut() {
             continue;
         }
         let underway = |chunks: &[&[u8]]| {
-            let mut meter = Meter::new(*format, *media);
+            let mut meter = UsageParser::new(*format, *media);
             chunks.iter().for_each(|chunk| meter.feed(chunk));
             meter.is_underway()
         };
@@ -265,32 +265,32 @@ fn a_stream_that_ends_before_its_answer_is_found_out_however_it_is_cut() {
 fn an_error_in_a_stream_is_its_last_word() {
     for (format, event) in [
         (
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             r#"{"error":{"message":"overloaded","type":"server_error"}}"#,
         ),
-        (Format::OpenAiChat, r#"{"error":"overloaded"}"#),
+        (Api::OpenAiChat, r#"{"error":"overloaded"}"#),
         (
-            Format::AnthropicMessages,
+            Api::AnthropicMessages,
             r#"{"type":"error","error":{"type":"overloaded_error"}}"#,
         ),
-        (Format::OpenAiResponses, r#"{"type":"response.failed"}"#),
+        (Api::OpenAiResponses, r#"{"type":"response.failed"}"#),
     ] {
-        let mut meter = Meter::new(format, Media::EventStream);
+        let mut meter = UsageParser::new(format, Media::EventStream);
         meter.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"finish_reason\"}}]}\n\n");
         assert!(meter.is_underway());
         meter.feed(format!("data: {event}\n\n").as_bytes());
         assert!(!meter.is_underway(), "{event}");
     }
     // Of what nobody knows nothing is said.
-    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
     meter.feed(b"data: {\"token\":{\"text\":\"a\"}}\n\n");
     assert!(!meter.is_underway());
 }
 
 #[test]
 fn events_that_are_whole_pass_as_they_are() {
-    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
-    let mut hide = Hide::default();
+    let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
+    let mut hide = UsageEventFilter::default();
     let event = b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
     assert_eq!(hide.feed(&mut meter, event), None);
     // Once it has a choice, an event that is cut is not held back either.
@@ -301,8 +301,8 @@ fn events_that_are_whole_pass_as_they_are() {
 /// Nothing can make a comment a part of what is hidden, so nobody waits for what follows it.
 #[test]
 fn a_comment_passes_as_it_comes() {
-    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
-    let mut hide = Hide::default();
+    let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
+    let mut hide = UsageEventFilter::default();
     for chunk in [": keep-alive\n", ": proc", "essing", "\n", ":", " x\n\n"] {
         let passed = hide.feed(&mut meter, chunk.as_bytes());
         assert_eq!(passed, None, "{chunk:?}");
@@ -317,7 +317,7 @@ fn a_comment_passes_as_it_comes() {
 #[test]
 fn what_was_delivered_is_estimated_where_nobody_counts_it() {
     let seen = |format, body: &str| {
-        let mut meter = Meter::new(format, Media::EventStream);
+        let mut meter = UsageParser::new(format, Media::EventStream);
         meter.feed(body.as_bytes());
         meter.streamed_tokens().unwrap_or(0)
     };
@@ -328,52 +328,52 @@ fn what_was_delivered_is_estimated_where_nobody_counts_it() {
         )
     };
     let words = event("a").repeat(10);
-    assert_eq!(seen(Format::OpenAiChat, &words), 10);
+    assert_eq!(seen(Api::OpenAiChat, &words), 10);
     let bundles = event(&"x".repeat(400)).repeat(3);
-    assert_eq!(seen(Format::OpenAiChat, &bundles), 300);
+    assert_eq!(seen(Api::OpenAiChat, &bundles), 300);
     let nothing = "data: {\"choices\":[{\"index\":0,\"delta\":{}}]}\n\n".repeat(50);
-    assert_eq!(seen(Format::OpenAiChat, &nothing), 0);
+    assert_eq!(seen(Api::OpenAiChat, &nothing), 0);
     let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello wo\"}}\n\n";
-    assert_eq!(seen(Format::AnthropicMessages, &delta.repeat(5)), 10);
+    assert_eq!(seen(Api::AnthropicMessages, &delta.repeat(5)), 10);
     let delta = "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\"Hi\"}\n\n";
-    assert_eq!(seen(Format::OpenAiResponses, &delta.repeat(6)), 6);
+    assert_eq!(seen(Api::OpenAiResponses, &delta.repeat(6)), 6);
 }
 
 #[test]
 fn why_an_answer_ended_is_said_in_known_words() {
     for (format, body, expected) in [
         (
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             r#"{"choices":[{"finish_reason":"stop","message":{"content":"finish_reason"}},{"finish_reason":"length"}]}"#,
             Some("stop,length"),
         ),
         (
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             r#"{"choices":[{"finish_reason":""},{"finish_reason":null}]}"#,
             None,
         ),
         (
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             r#"{"choices":[{"finish_reason":"my own words"}]}"#,
             Some("other"),
         ),
         (
-            Format::AnthropicMessages,
+            Api::AnthropicMessages,
             r#"{"type":"message","stop_reason":"tool_use","stop_sequence":null}"#,
             Some("tool_use"),
         ),
         (
-            Format::OpenAiResponses,
+            Api::OpenAiResponses,
             r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}"#,
             Some("max_output_tokens"),
         ),
         (
-            Format::OpenAiResponses,
+            Api::OpenAiResponses,
             r#"{"status":"completed","incomplete_details":null}"#,
             Some("stop"),
         ),
     ] {
-        let mut meter = Meter::new(format, Media::Json);
+        let mut meter = UsageParser::new(format, Media::Json);
         meter.feed(body.as_bytes());
         assert_eq!(
             meter.finish_reasons().to_text().as_deref(),
@@ -381,15 +381,15 @@ fn why_an_answer_ended_is_said_in_known_words() {
             "{body}"
         );
     }
-    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
+    let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
     meter.feed(b"data: {\"choices\":[{\"finish_reason\":\"\",\"delta\":{}}]}\n\n");
     assert!(meter.is_underway(), "an empty reason is none");
 }
 
 #[test]
 fn little_is_held_back() {
-    let mut meter = Meter::new(Format::OpenAiChat, Media::EventStream);
-    let mut hide = Hide::default();
+    let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
+    let mut hide = UsageEventFilter::default();
     let mut passed = 0;
     for chunk in std::iter::repeat_n([b'x'; 1000], 100) {
         passed += hide.feed(&mut meter, &chunk).map_or(1000, |out| out.len());

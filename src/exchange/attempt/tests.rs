@@ -3,7 +3,7 @@
 use super::*;
 use crate::exchange::testing::POLICY;
 use crate::fleet::BackendId;
-use crate::routing::fallback_chain::{Origin, Patience};
+use crate::routing::fallback_chain::{Patience, PolicyRef};
 
 /// A request under way: what a host keeps of it between attempts.
 struct Request {
@@ -34,9 +34,9 @@ impl Request {
             first.served_model
         );
         let ids: Vec<BackendId> = chain.iter().copied().map(BackendId).collect();
-        let chain = Chain::new(
+        let chain = FallbackChain::new(
             &policy.registry,
-            Origin::default(),
+            PolicyRef::default(),
             &ids,
             Some(body.len() as u64),
             Patience {
@@ -165,8 +165,8 @@ impl Request {
         }
     }
 
-    fn chain(&self) -> Chain {
-        Chain::parse(self.state(state::CHAIN).unwrap().as_bytes()).unwrap()
+    fn chain(&self) -> FallbackChain {
+        FallbackChain::parse(self.state(state::CHAIN).unwrap().as_bytes()).unwrap()
     }
 
     fn state(&self, key: &str) -> Option<&str> {
@@ -527,8 +527,9 @@ fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked(
     };
     let begun = |tried: u32| {
         let ids = [1, 0].map(BackendId);
-        let origin = Origin::default();
-        let mut chain = Chain::new(&policy.registry, origin, &ids, None, Patience::default());
+        let origin = PolicyRef::default();
+        let mut chain =
+            FallbackChain::new(&policy.registry, origin, &ids, None, Patience::default());
         chain.attempts = tried;
         let mut attempt = Attempt::new();
         attempt.on(

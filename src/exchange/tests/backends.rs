@@ -17,7 +17,7 @@ fn policy() -> String {
 
 fn host(policy: &str) -> Host {
     let mut host = Host::new(policy);
-    host.live = Some(Live::new());
+    host.live = Some(BackendStats::new());
     host
 }
 

@@ -39,7 +39,7 @@ fn answered(host: &mut Host, status: &str) {
 #[test]
 fn it_goes_where_the_request_would_and_uses_nothing() {
     let mut host = Host::new(&policy());
-    host.live = Some(Live::new());
+    host.live = Some(BackendStats::new());
     for status in ["200", "500", "500", "500", "500"] {
         post(&mut host, COUNT, "huge");
         assert_eq!(host.header("x-to"), Some("cluster-gpu"));

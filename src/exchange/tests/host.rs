@@ -18,7 +18,7 @@ pub(super) struct Host {
     pub(super) unreadable: bool,
     /// Envoy's response code details, asked for where an answer is cut off.
     pub(super) details: Option<&'static str>,
-    pub(super) live: Option<Live>,
+    pub(super) live: Option<BackendStats>,
     pub(super) held: bool,
     pub(super) clock_ns: u64,
     pub(super) response_headers: Vec<(&'static str, String)>,

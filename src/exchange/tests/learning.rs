@@ -18,7 +18,7 @@ const FAST: &str = r#"{"version": "7",
 
 fn host() -> Host {
     let mut host = Host::new(FAST);
-    host.live = Some(Live::new());
+    host.live = Some(BackendStats::new());
     host.clock_ns = 1_700_000_000_000 * MS;
     host
 }
@@ -99,7 +99,7 @@ fn backends_that_do_as_they_state_are_never_refused_however_long_their_answers()
                 for _ in 0..40 {
                     assert_eq!(asks(&mut host, stream).as_deref(), Some("a"), "{tokens}");
                     answer(&mut host, stream, tokens, usage, 1);
-                    assert_eq!(seen(&host, "a", stream).slowdown(), 1.0, "{tokens}");
+                    assert_eq!(seen(&host, "a", stream).latency_ratio(), 1.0, "{tokens}");
                 }
             }
         }

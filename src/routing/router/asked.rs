@@ -1,16 +1,16 @@
 //! What a client's `model` stands for, and what becomes of a name that stands for nothing.
 
-use crate::api::request::{Format, Request};
+use crate::api::request::{Api, Request};
 use crate::fleet::ModelId;
-use crate::policy::envelope::Envelope;
+use crate::policy::envelope::RequestAttributes;
 use crate::policy::names;
 use crate::policy::profile::Profile;
-use crate::policy::rules::Ruling;
+use crate::policy::rules::RuleOutcome;
 use crate::policy::{OnUnknownModel, Policy};
 use crate::routing::decision::{Bypass, MODEL_NOT_FOUND, Outcome, Rejection};
 use crate::schema::suggest::quote;
 
-use super::bounds::Standing;
+use super::bounds::BudgetStatus;
 use super::refuse::reject;
 
 /// What a client's `model` stands for.
@@ -41,8 +41,8 @@ impl<'p> Asked<'p> {
     pub fn ruled_profile(
         &self,
         policy: &'p Policy,
-        ruling: &Ruling<'_>,
-        standing: &Standing<'_>,
+        ruling: &RuleOutcome<'_>,
+        standing: &BudgetStatus<'_>,
     ) -> &'p Profile {
         let (Asked::Pinned(_, own) | Asked::Open(own) | Asked::Foreign(own)) = self;
         let downgraded = standing.profile.filter(|_| self.pinned().is_none());
@@ -53,7 +53,7 @@ impl<'p> Asked<'p> {
 }
 
 /// The name that a request asks for: that of its body, else the deployment in its path.
-pub fn name<'a>(request: &'a Request<'_>, envelope: &'a Envelope) -> Option<&'a str> {
+pub fn name<'a>(request: &'a Request<'_>, envelope: &'a RequestAttributes) -> Option<&'a str> {
     let named = request.model.as_deref();
     named.or(envelope.deployment.as_deref())
 }
@@ -62,7 +62,7 @@ pub fn name<'a>(request: &'a Request<'_>, envelope: &'a Envelope) -> Option<&'a 
 pub fn find<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
-    envelope: &Envelope,
+    envelope: &RequestAttributes,
     counts: bool,
 ) -> Result<Asked<'p>, Outcome> {
     let Some(default) = policy.find_profile(&policy.default_profile) else {
@@ -89,13 +89,11 @@ pub fn find<'p>(
 
 /// A choice by `profile`. Vectors of different models cannot be compared, so for embeddings every profile means one model:
 /// that of the policy's first backend that embeds.
-fn open<'p>(policy: &Policy, format: Format, profile: &'p Profile) -> Asked<'p> {
+fn open<'p>(policy: &Policy, format: Api, profile: &'p Profile) -> Asked<'p> {
     let mut backends = policy.registry.backends.iter();
     let first = backends.find(|backend| backend.apis.contains(format.api()));
     match first {
-        Some(backend) if format == Format::OpenAiEmbeddings => {
-            Asked::Pinned(backend.model, profile)
-        }
+        Some(backend) if format == Api::OpenAiEmbeddings => Asked::Pinned(backend.model, profile),
         _ => Asked::Open(profile),
     }
 }
@@ -112,8 +110,8 @@ pub fn unknown(policy: &Policy, name: &str) -> Rejection {
 pub fn pass_on(
     policy: &Policy,
     name: &str,
-    ruling: &Ruling<'_>,
-    standing: &Standing<'_>,
+    ruling: &RuleOutcome<'_>,
+    standing: &BudgetStatus<'_>,
     counts: bool,
 ) -> Outcome {
     let why = match ruling.tags.iter().find(|tag| !default_has(policy, tag)) {

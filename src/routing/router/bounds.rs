@@ -3,7 +3,7 @@
 use crate::fleet::ModelId;
 use crate::policy::Policy;
 use crate::policy::conditions::hash;
-use crate::policy::envelope::{Envelope, Steer};
+use crate::policy::envelope::{RequestAttributes, Steer};
 use crate::policy::traffic::{ModelShare, OnInvalidSteering};
 use crate::routing::decision::Rejection;
 use crate::state::budgets::{Charge, Posting, Spending, end_of_window};
@@ -12,7 +12,7 @@ use crate::state::shares::Shares;
 use super::refuse::reject;
 
 /// The refusal of a wish that makes no sense, where the policy wants one.
-pub fn refuse_steering(policy: &Policy, envelope: &Envelope) -> Option<Rejection> {
+pub fn refuse_steering(policy: &Policy, envelope: &RequestAttributes) -> Option<Rejection> {
     if policy.traffic.on_invalid_steering == OnInvalidSteering::Ignore {
         return None;
     }
@@ -29,7 +29,7 @@ pub fn refuse_steering(policy: &Policy, envelope: &Envelope) -> Option<Rejection
 }
 
 /// How the client's steering was taken, one word each. `ruled` are the models that the rules leave.
-pub fn steering(envelope: &Envelope, pinned: bool, ruled: &[ModelId]) -> Vec<String> {
+pub fn steering(envelope: &RequestAttributes, pinned: bool, ruled: &[ModelId]) -> Vec<String> {
     let steering = &envelope.steering;
     // Who names a model gets it, whatever it is expected to answer; and rules are the operator's.
     let is_heeded = |steer: Steer| match steer {
@@ -70,7 +70,7 @@ pub fn allowed(ruled: &[ModelId], wished: &[ModelId]) -> Result<Vec<ModelId>, ()
 
 /// How the budgets that limit a request stand.
 #[derive(Debug, Default)]
-pub struct Standing<'p> {
+pub struct BudgetStatus<'p> {
     /// Where what the request costs is put.
     pub postings: Vec<Posting>,
     /// The budgets that are spent.
@@ -84,11 +84,11 @@ pub struct Standing<'p> {
 /// How the budgets stand for a request; `now` in seconds since 1970.
 pub fn budgets<'p>(
     policy: &'p Policy,
-    envelope: &Envelope,
+    envelope: &RequestAttributes,
     spending: &Spending,
     now: u64,
-) -> Standing<'p> {
-    let mut standing = Standing::default();
+) -> BudgetStatus<'p> {
+    let mut standing = BudgetStatus::default();
     let budgets = policy.traffic.budgets.iter().enumerate();
     // A request of two tenants is one of each.
     let readings = |nobody: bool| {
@@ -135,7 +135,7 @@ pub fn named(budget: &str) -> String {
 }
 
 /// The charge for a request that is expected to cost so much.
-pub fn charge(standing: &Standing<'_>, usd: f64) -> Charge {
+pub fn charge(standing: &BudgetStatus<'_>, usd: f64) -> Charge {
     let usd = if usd.is_finite() { usd.max(0.0) } else { 0.0 };
     let postings = standing.postings.iter().map(|posting| Posting {
         held: posting.held.min(usd),

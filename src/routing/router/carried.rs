@@ -5,11 +5,13 @@
 //! is guessed: most likely the backend made it that the conversation's earlier turns would have been sent to. Where
 //! requests can fail over, a wrong guess costs an attempt, not an error.
 
-use super::Demand;
+use super::RoutingInput;
 use crate::api::provider_state::StateItem;
 use crate::fleet::BackendId;
 use crate::routing::decision::Foreign;
-use crate::routing::select::{Ask, Incumbent, MAX_FALLBACKS, NoCandidate, Selection, select};
+use crate::routing::select::{
+    Incumbent, MAX_FALLBACKS, NoCandidate, Selection, SelectionRequest, select,
+};
 
 /// What is known of who made the state that a request carries.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,7 +32,7 @@ pub(super) struct Carried<'a> {
 
 impl<'a> Carried<'a> {
     /// What `demand` carries; `None` where it is all the same who gets it.
-    pub(super) fn of(demand: &Demand<'a>) -> Option<Carried<'a>> {
+    pub(super) fn of(demand: &RoutingInput<'a>) -> Option<Carried<'a>> {
         let (policy, request) = (demand.policy, demand.request);
         let state = &request.state;
         let api = request.format.api();
@@ -66,7 +68,7 @@ impl<'a> Carried<'a> {
     }
 
     /// The scope that probably made what nobody knows the maker of.
-    fn guess(&self, demand: &Demand<'_>, incumbent: Option<Incumbent>) -> Option<u32> {
+    fn guess(&self, demand: &RoutingInput<'_>, incumbent: Option<Incumbent>) -> Option<u32> {
         let registry = &demand.policy.registry;
         let incumbent = incumbent.and_then(|one| registry.scope_of(one.backend));
         // Files are sent to a path that nobody decides on.
@@ -82,9 +84,9 @@ impl<'a> Carried<'a> {
     /// Chooses as `choose` does with an ask, but only whom the state allows.
     pub(super) fn choose(
         &self,
-        demand: &Demand<'_>,
-        ask: &mut Ask<'_>,
-        choose: impl Fn(&mut Ask<'_>) -> Result<Selection, NoCandidate>,
+        demand: &RoutingInput<'_>,
+        ask: &mut SelectionRequest<'_>,
+        choose: impl Fn(&mut SelectionRequest<'_>) -> Result<Selection, NoCandidate>,
     ) -> Result<(Selection, Foreign), NoCandidate> {
         let bond = self.bond();
         ask.scope = bond.and_then(|(_, maker)| maker);
@@ -126,7 +128,7 @@ impl<'a> Carried<'a> {
 }
 
 /// Puts backends of other scopes into the chain of a guess: the scopes in turn, each with its best backend that is left.
-fn widen(demand: &Demand<'_>, selection: &mut Selection, everybody: &Selection) {
+fn widen(demand: &RoutingInput<'_>, selection: &mut Selection, everybody: &Selection) {
     let registry = &demand.policy.registry;
     let mut scopes: Vec<(Option<u32>, Vec<BackendId>)> = Vec::new();
     let own = std::iter::once(&selection.chosen.backend).chain(&selection.fallbacks);
@@ -150,9 +152,9 @@ fn widen(demand: &Demand<'_>, selection: &mut Selection, everybody: &Selection) 
 
 /// Chooses for a request that carries nothing.
 pub(super) fn choose_freely(
-    demand: &Demand<'_>,
-    ask: &mut Ask<'_>,
-    choose: impl Fn(&mut Ask<'_>) -> Result<Selection, NoCandidate>,
+    demand: &RoutingInput<'_>,
+    ask: &mut SelectionRequest<'_>,
+    choose: impl Fn(&mut SelectionRequest<'_>) -> Result<Selection, NoCandidate>,
 ) -> Result<(Selection, Foreign), NoCandidate> {
     ask.incumbent = demand.find_incumbent(ask, false);
     Ok((choose(ask)?, Foreign::default()))
@@ -160,8 +162,8 @@ pub(super) fn choose_freely(
 
 /// The choice of `select`, in which shares give way before anybody is refused, or sent where nobody answers.
 pub(super) fn select_within_shares(
-    demand: &Demand<'_>,
-    ask: &mut Ask<'_>,
+    demand: &RoutingInput<'_>,
+    ask: &mut SelectionRequest<'_>,
     is_down: impl Fn(&Selection) -> bool,
 ) -> Result<Selection, NoCandidate> {
     let registry = &demand.policy.registry;
@@ -170,7 +172,7 @@ pub(super) fn select_within_shares(
     if ask.barred.is_empty() || !fails {
         return done;
     }
-    let open = Ask {
+    let open = SelectionRequest {
         barred: &[],
         ..*ask
     };

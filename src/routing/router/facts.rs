@@ -5,8 +5,8 @@ use crate::analysis::prompt::Prompt;
 use crate::analysis::sensitivity::{self, Sensitivity};
 use crate::api::request::{Request, Role};
 use crate::policy::conditions::hash;
-use crate::policy::envelope::Envelope;
-use crate::policy::rules::{Facts, Rule};
+use crate::policy::envelope::RequestAttributes;
+use crate::policy::rules::{Rule, RuleInput};
 use crate::policy::{OnUnknownModel, Policy};
 
 fn asks(policy: &Policy, asks: impl Fn(&Rule) -> bool) -> bool {
@@ -18,9 +18,9 @@ pub fn gather<'a>(
     policy: &'a Policy,
     request: &'a Request<'_>,
     prompt: &'a Prompt<'_>,
-    envelope: &'a Envelope,
-) -> Facts<'a> {
-    Facts {
+    envelope: &'a RequestAttributes,
+) -> RuleInput<'a> {
+    RuleInput {
         classification: None,
         user: request.user.as_deref(),
         other_users: &request.other_users,
@@ -39,7 +39,11 @@ pub fn gather<'a>(
 
 /// The policy's own name of what is asked for, however the client writes it; the name as it is written where the policy has
 /// none.
-fn find_asked<'a>(policy: &'a Policy, request: &'a Request<'_>, envelope: &'a Envelope) -> &'a str {
+fn find_asked<'a>(
+    policy: &'a Policy,
+    request: &'a Request<'_>,
+    envelope: &'a RequestAttributes,
+) -> &'a str {
     let Some(name) = super::asked::name(request, envelope) else {
         return &policy.default_profile;
     };

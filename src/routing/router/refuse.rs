@@ -4,7 +4,7 @@ use crate::api::Capabilities;
 use crate::fleet::ModelId;
 use crate::policy::Policy;
 use crate::policy::profile::Profile;
-use crate::policy::rules::Ruling;
+use crate::policy::rules::RuleOutcome;
 use crate::routing::decision::{Candidate, Ineligible, MODEL_NOT_FOUND, Rejection};
 use crate::schema::suggest::quote;
 
@@ -36,17 +36,17 @@ pub fn refuse(
             "no_eligible_backend",
             format!("no backend that may take the request has the tag `{tag}`"),
         ),
-        Some(Ineligible::LacksApi(api)) => reject(
+        Some(Ineligible::UnsupportedApi(api)) => reject(
             400,
             "unsupported_api",
             format!("no backend of {who} speaks `{}`", api.name()),
         ),
-        Some(Ineligible::NotAllowed | Ineligible::OverShare) => {
+        Some(Ineligible::NotAllowed | Ineligible::ShareExceeded) => {
             let message = "the policy's rules leave no model for this request".to_owned();
             reject(400, "no_eligible_backend", message)
         }
         Some(Ineligible::ForeignState) => bound(policy, bond, candidates),
-        Some(Ineligible::NotTheModel) | None => {
+        Some(Ineligible::ModelMismatch) | None => {
             reject(404, MODEL_NOT_FOUND, format!("{who} has no backend"))
         }
         Some(limit) => reject(
@@ -61,7 +61,7 @@ pub fn refuse(
 }
 
 /// Says which rules leave nothing together, where it is they that do.
-pub fn name_rules(policy: &Policy, ruling: &Ruling<'_>, rejection: &mut Rejection) {
+pub fn name_rules(policy: &Policy, ruling: &RuleOutcome<'_>, rejection: &mut Rejection) {
     if rejection.code != "no_eligible_backend" || ruling.demanding.len() < 2 {
         return;
     }
@@ -137,9 +137,9 @@ fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
 /// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
 fn progress(obstacle: &Ineligible) -> (u8, u32) {
     match obstacle {
-        Ineligible::NotTheModel => (0, 0),
-        Ineligible::LacksApi(_) => (1, 0),
-        Ineligible::NotAllowed | Ineligible::OverShare => (2, 0),
+        Ineligible::ModelMismatch => (0, 0),
+        Ineligible::UnsupportedApi(_) => (1, 0),
+        Ineligible::NotAllowed | Ineligible::ShareExceeded => (2, 0),
         Ineligible::LacksTag(_) => (3, 0),
         Ineligible::LacksCapability(_) => (4, 0),
         Ineligible::ContextWindow { window, .. } => (5, *window),

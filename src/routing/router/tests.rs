@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use super::*;
 use crate::analysis::sensitivity::Sensitivity;
-use crate::policy::rules::Facts;
+use crate::policy::rules::RuleInput;
 use crate::routing::decision::Bypass;
 
 const DEMO: &str = include_str!("../../../envoy/policies/demo.json");
@@ -23,7 +23,7 @@ fn demo() -> Policy {
 }
 
 fn route(policy: &Policy, body: &str) -> Outcome {
-    Router::with_features_only().route(policy, Format::OpenAiChat, body.as_bytes(), true)
+    Router::with_features_only().route(policy, Api::OpenAiChat, body.as_bytes(), true)
 }
 
 /// The decision on a request with these fields beside its one message.
@@ -219,7 +219,7 @@ fn no_number_of_a_client_costs_more_than_the_api_and_the_model_allow() {
         r#"{{"model": "gpt-4.1", "n": 4000000000, "best_of": 4000000000, "prompt": [{}"a"]}}"#,
         r#""a","#.repeat(100_000)
     );
-    let request = crate::api::request::parse(Format::OpenAiCompletions, prompts.as_bytes(), true);
+    let request = crate::api::request::parse(Api::OpenAiCompletions, prompts.as_bytes(), true);
     assert_eq!(request.map(|one| one.choices), Ok(2048));
 }
 
@@ -266,7 +266,7 @@ fn explaining_a_refusal_names_every_candidate() {
     let body = body(
         r#""model": "auto", "logprobs": true, "modalities": ["text", "audio"], "audio": {"voice": "v", "format": "wav"},"#,
     );
-    let request = request::parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+    let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     let (outcome, candidates) = Router::with_features_only().explain(&policy, &request);
     assert!(matches!(outcome, Outcome::Rejected(_)));
     assert_eq!(candidates.len(), policy.registry.backends.len());
@@ -425,7 +425,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
         let policy = ruled(&format!(
             r#"{{"when": {when}, "then": {{"tags": ["on-prem"]}}}}"#
         ));
-        let facts = Facts {
+        let facts = RuleInput {
             classification: Some(&said),
             user: None,
             other_users: &[],
@@ -434,7 +434,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
             asked: "auto",
             sensitive: Sensitivity::NONE,
             pinned: false,
-            envelope: &Envelope::default(),
+            envelope: &RequestAttributes::default(),
             words: &policy.words,
             turns: &[],
             language: None,
@@ -461,7 +461,7 @@ fn rules_add_up_and_the_earlier_wins() {
            {"name": "three", "then": {"min_quality": 0.6, "profile": "auto:fast", "tags": ["on-prem"]}},
            {"name": "four", "then": {"profile": "auto:best"}}"#,
     );
-    let facts = Facts {
+    let facts = RuleInput {
         classification: None,
         user: None,
         other_users: &[],
@@ -470,7 +470,7 @@ fn rules_add_up_and_the_earlier_wins() {
         asked: "auto",
         sensitive: Sensitivity::NONE,
         pinned: false,
-        envelope: &Envelope::default(),
+        envelope: &RequestAttributes::default(),
         words: &policy.words,
         turns: &[],
         language: None,
@@ -484,7 +484,7 @@ fn rules_add_up_and_the_earlier_wins() {
     assert_eq!(ruling.names, ["one", "three"]);
     let pinned = rule(
         &policy.rules,
-        &Facts {
+        &RuleInput {
             pinned: true,
             ..facts
         },

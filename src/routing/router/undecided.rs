@@ -1,7 +1,7 @@
 //! What becomes of a request of an LLM API that nothing could be decided on.
 
 use super::refuse::reject;
-use super::{Circumstances, Router, asked, bounds};
+use super::{RequestInfo, Router, asked, bounds};
 use crate::api::request::InvalidRequest;
 use crate::api::request::unread::{Named, Unread};
 use crate::policy::Policy;
@@ -43,7 +43,7 @@ impl Router {
         policy: &Policy,
         error: &InvalidRequest,
         (body, complete): (&[u8], bool),
-        around: &Circumstances<'_>,
+        around: &RequestInfo<'_>,
     ) -> Outcome {
         let outcome = unreadable(policy, error, body, complete);
         if matches!(outcome, Outcome::Bypassed(_))
@@ -58,7 +58,7 @@ impl Router {
     /// The refusal of a request whose body nothing is known of, by what came beside it: a rule that needs no more than that
     /// refuses it or asks for tags that the default cluster lacks, or its budget is spent. Rules that ask for more are
     /// passed over.
-    pub fn refuse_unread(&self, policy: &Policy, around: &Circumstances<'_>) -> Option<Rejection> {
+    pub fn refuse_unread(&self, policy: &Policy, around: &RequestInfo<'_>) -> Option<Rejection> {
         let envelope = around.envelope;
         let mut rules = policy.rules.iter().filter(|rule| {
             let when = &rule.when;

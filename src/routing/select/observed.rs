@@ -15,7 +15,7 @@ pub(super) fn find(observed: &[Observed], backend: BackendId) -> Observed {
     observed
         .get(backend.0 as usize)
         .copied()
-        .unwrap_or(Observed::NOTHING)
+        .unwrap_or(Observed::UNOBSERVED)
 }
 
 /// The latencies of an answer, in milliseconds.

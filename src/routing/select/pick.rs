@@ -1,14 +1,14 @@
 //! Among the candidates that keep the limits: the best, unless the conversation is better kept where it is, a rule prefers
 //! others, a model is behind its share, or another is to be tried.
 
-use super::{Ask, compare};
+use super::{SelectionRequest, compare};
 use crate::fleet::Registry;
 use crate::routing::decision::{Candidate, Reason};
 
 /// The candidate that is taken and, where it is not simply the best, why; `None` where none is eligible.
 pub(super) fn pick(
     registry: &Registry,
-    ask: &Ask<'_>,
+    ask: &SelectionRequest<'_>,
     candidates: &[Candidate],
 ) -> Option<(Candidate, Option<Reason>)> {
     let able = candidates.iter().filter(|one| one.ineligible.is_none());
@@ -24,7 +24,7 @@ pub(super) fn pick(
 /// Those that a rule prefers; `None` where no rule does, or none is such.
 fn preferred<'c>(
     registry: &Registry,
-    ask: &Ask<'_>,
+    ask: &SelectionRequest<'_>,
     all: &[&'c Candidate],
 ) -> Option<Vec<&'c Candidate>> {
     let mut followed = ask.prefers.iter().map(|preference| {
@@ -45,7 +45,7 @@ fn least<'c>(some: &[&'c Candidate]) -> Option<&'c Candidate> {
 }
 
 fn pick_of<'c>(
-    ask: &Ask<'_>,
+    ask: &SelectionRequest<'_>,
     eligible: &[&'c Candidate],
 ) -> Option<(&'c Candidate, Option<Reason>)> {
     let best = least(eligible)?;

@@ -95,8 +95,8 @@ fn said(difficulty: f32) -> Classification {
     }
 }
 
-fn ask(classification: Option<&Classification>) -> Ask<'_> {
-    Ask {
+fn ask(classification: Option<&Classification>) -> SelectionRequest<'_> {
+    SelectionRequest {
         pinned: None,
         allowed: &[],
         tags: &[],
@@ -210,7 +210,7 @@ fn every_obstacle_is_named() {
     registry.backends[3].tags = vec!["eu".into()];
     let said = said(0.0);
     let mut profile = profile([1.0, 0.0, 0.0], &[], &[]);
-    let why = |profile: &Profile, ask: &Ask<'_>| -> Vec<Option<Ineligible>> {
+    let why = |profile: &Profile, ask: &SelectionRequest<'_>| -> Vec<Option<Ineligible>> {
         let candidates = match select(&registry, profile, ask) {
             Ok(selection) => selection.candidates,
             Err(refused) => refused.candidates,
@@ -240,7 +240,7 @@ fn every_obstacle_is_named() {
 
     let mut pinned = ask(None);
     pinned.pinned = Some(ModelId(0));
-    let other = Some(Ineligible::NotTheModel);
+    let other = Some(Ineligible::ModelMismatch);
     assert_eq!(why(&profile, &pinned), [None, None, other.clone(), other]);
 
     profile.tags = vec!["eu".into()];
@@ -509,7 +509,7 @@ fn conversations_move_from_one_backend_to_another_and_back() {
     // It is still where the request goes when the other one fails.
     assert_eq!(selection.fallbacks, [BackendId(1)]);
     // And where nobody else can take it: no ramp refuses a request.
-    let mut observed = [Observed::NOTHING; 4];
+    let mut observed = [Observed::UNOBSERVED; 4];
     observed[0].down = true;
     let mut ask = ask(None);
     ask.pinned = Some(ModelId(0));
@@ -534,7 +534,7 @@ fn the_median_first_token_can_be_limited() {
     };
     assert_eq!(chosen.candidates[1].ineligible, Some(over));
     // A backend that begins late breaks it too; one that only writes slowly does not.
-    let mut observed = [Observed::NOTHING; 4];
+    let mut observed = [Observed::UNOBSERVED; 4];
     for one in &mut observed {
         one.token_time.median = 9.0;
     }
@@ -554,7 +554,7 @@ fn slow_writing_is_not_put_on_the_first_token_nor_the_reverse() {
     let registry = fleet();
     let fast = profile([0.0, 1.0, 0.0], &[], &Limit::ALL);
     let estimate = |first: f32, token: f32| {
-        let mut observed = [Observed::NOTHING; 4];
+        let mut observed = [Observed::UNOBSERVED; 4];
         observed[0].first_token.median = first;
         observed[0].token_time.median = token;
         let mut ask = ask(None);
@@ -581,7 +581,7 @@ fn slow_writing_is_not_put_on_the_first_token_nor_the_reverse() {
 fn a_cold_start_counts_in_every_latency() {
     let registry = fleet();
     let fast = profile([0.0, 1.0, 0.0], &[], &Limit::ALL);
-    let mut observed = [Observed::NOTHING; 4];
+    let mut observed = [Observed::UNOBSERVED; 4];
     let warm = select(&registry, &fast, &ask(None)).unwrap();
     assert_eq!(warm.chosen.backend, BackendId(1));
     observed[1].cold_start_ms = 8000.0;

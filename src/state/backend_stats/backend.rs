@@ -1,9 +1,9 @@
 //! One backend as one worker sees it: what is under way there, and what that worker saw and others do not know yet.
 
 use super::expected::{Delivery, Expected};
-use super::learned::{Learned, Multiple, Observation, What};
+use super::learned::{Multiple, Observation, SharedStats, What};
 use super::sketch::{Sketch, bucket};
-use super::{Ending, Observed, PROBE_EVERY, Ticket};
+use super::{AttemptOutcome, InFlightId, Observed, PROBE_EVERY};
 
 /// A request counts as late once its first token takes so many times the slowest that is stated.
 const OVERDUE: f32 = 3.0;
@@ -63,7 +63,7 @@ struct Lane {
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) link: u32,
-    pub(super) learned: Learned,
+    pub(super) learned: SharedStats,
     pub(super) pending: Vec<Observation>,
     flights: Vec<InFlight>,
     lanes: [Lane; 2],
@@ -92,7 +92,7 @@ impl Backend {
     pub(super) fn new(link: u32) -> Backend {
         Backend {
             link,
-            learned: Learned::new(),
+            learned: SharedStats::new(),
             pending: Vec::new(),
             flights: Vec::new(),
             lanes: [Lane::default(), Lane::default()],
@@ -128,7 +128,7 @@ impl Backend {
     }
 
     /// Takes over what all workers know.
-    pub(super) fn take(&mut self, learned: &Learned) {
+    pub(super) fn take(&mut self, learned: &SharedStats) {
         for delivery in Delivery::ALL {
             let before = self.learned.health(delivery);
             if learned.health(delivery).was_probed_since(before) {
@@ -148,12 +148,12 @@ impl Backend {
         let health = self.learned.health(delivery).clone();
         let lane = self.lane_mut(delivery);
         lane.unused = lane.unused.saturating_add(1);
-        let is_passed_over = state.down || state.slowdown() > 1.0;
+        let is_passed_over = state.down || state.latency_ratio() > 1.0;
         lane.probes = is_passed_over && may_probe && health.is_due(lane.unused, now_s);
         match lane.probes {
             true => Observed {
                 in_flight: state.in_flight,
-                ..Observed::NOTHING
+                ..Observed::UNOBSERVED
             },
             false => state,
         }
@@ -320,9 +320,9 @@ impl Backend {
     /// A request has ended; says whether that was a failure.
     pub(super) fn ended(
         &mut self,
-        ticket: Ticket,
+        ticket: InFlightId,
         expected: &Expected,
-        ending: Ending,
+        ending: AttemptOutcome,
         now_ns: u64,
     ) -> bool {
         let delivery = expected.delivery;
@@ -330,12 +330,15 @@ impl Backend {
         lane.in_flight = lane.in_flight.saturating_sub(1);
         let place = self.flights.iter().position(|one| one.id == ticket.id);
         let flight = place.map(|place| self.flights.swap_remove(place));
-        if matches!(ending, Ending::Answered(_) | Ending::AnsweredLate) {
+        if matches!(
+            ending,
+            AttemptOutcome::Answered(_) | AttemptOutcome::AnsweredLate
+        ) {
             self.heard(ticket.id, delivery);
         }
         let slow = self.learned.token_time.state().median;
         let what = match ending {
-            Ending::Answered(times) => {
+            AttemptOutcome::Answered(times) => {
                 let (first, token) = expected.judge(&times, slow);
                 if times.first_token_ms.is_none() && delivery == Delivery::Whole {
                     let length = bucket(times.last_ms, LEAST_WHOLE_MS);
@@ -346,23 +349,25 @@ impl Backend {
                     token_time: token.map(Multiple::of),
                 }
             }
-            Ending::AnsweredLate => What::Answer {
+            AttemptOutcome::AnsweredLate => What::Answer {
                 first_token: None,
                 token_time: None,
             },
-            Ending::Failed | Ending::Left { .. } if flight.is_some_and(|one| one.has_failed) => {
+            AttemptOutcome::Failed | AttemptOutcome::Left { .. }
+                if flight.is_some_and(|one| one.has_failed) =>
+            {
                 return true;
             }
-            Ending::Failed => What::Failure,
+            AttemptOutcome::Failed => What::Failure,
             // Of one that was not followed: where others were answered since it was sent, they know better.
-            Ending::Left { after_ms }
+            AttemptOutcome::Left { after_ms }
                 if after_ms > self.leave_ms(expected)
                     && (flight.is_some()
                         || self.learned.health(delivery).answered_s < sent_s(now_ns, after_ms)) =>
             {
                 What::Failure
             }
-            Ending::Left { .. } | Ending::Unknown => return false,
+            AttemptOutcome::Left { .. } | AttemptOutcome::Unknown => return false,
         };
         self.see(delivery, now_ns, what);
         what == What::Failure

@@ -126,7 +126,7 @@ impl Ratio {
 
 /// What all workers know of a backend.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Learned {
+pub(super) struct SharedStats {
     pub(super) first_token: Ratio,
     pub(super) token_time: Ratio,
     /// By kind of request: one may fail where the other works.
@@ -136,9 +136,9 @@ pub(super) struct Learned {
 /// Bytes of one in the shared record.
 pub(super) const LEARNED_BYTES: usize = 2 * (2 * 2 * BUCKETS + 4) + 2 * HEALTH_BYTES;
 
-impl Learned {
-    pub(super) fn new() -> Learned {
-        Learned {
+impl SharedStats {
+    pub(super) fn new() -> SharedStats {
+        SharedStats {
             first_token: Ratio::NONE,
             token_time: Ratio::NONE,
             health: [Health::default(), Health::default()],
@@ -214,13 +214,13 @@ impl Learned {
         }
     }
 
-    /// Reads what [`Learned::write`] wrote; `None` where it is damaged.
-    pub(super) fn read(rest: &[u8]) -> Option<Learned> {
+    /// Reads what [`SharedStats::write`] wrote; `None` where it is damaged.
+    pub(super) fn read(rest: &[u8]) -> Option<SharedStats> {
         let (first_token, rest) = Ratio::read(rest)?;
         let (token_time, rest) = Ratio::read(rest)?;
         let (whole, rest) = Health::read(rest)?;
         let (streamed, _) = Health::read(rest)?;
-        Some(Learned {
+        Some(SharedStats {
             first_token,
             token_time,
             health: [whole, streamed],

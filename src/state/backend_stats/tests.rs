@@ -62,7 +62,7 @@ fn what_does_as_it_states_is_never_taken_for_slow() {
                 let token = 0.9 + 0.2 * world.draw();
                 world.ask(delivery, tokens as u64, &|_| Fate::Answer { first, token });
                 let seen = world.workers[0].look(A, delivery, world.now);
-                assert_eq!(seen.slowdown(), 1.0, "{delivery:?} {longest}");
+                assert_eq!(seen.latency_ratio(), 1.0, "{delivery:?} {longest}");
                 assert!(!seen.down);
                 assert!(seen.first_token.p99 < 3.0 * NOTICED, "{seen:?}");
                 assert!(seen.token_time.p99 < NOTICED * 1.5, "{longest} {seen:?}");
@@ -103,7 +103,7 @@ fn usual_noise_changes_nothing() {
 
 #[test]
 fn three_failures_are_down_and_two_answers_up() {
-    let mut live = Live::new();
+    let mut live = BackendStats::new();
     let streamed = Delivery::Streamed;
     for _ in 0..DOWN_AFTER {
         assert!(!live.look(A, streamed, 1).down);
@@ -118,7 +118,7 @@ fn three_failures_are_down_and_two_answers_up() {
 
 #[test]
 fn what_one_worker_saw_the_other_knows_after_a_merge() {
-    let (mut one, mut other) = (Live::new(), Live::new());
+    let (mut one, mut other) = (BackendStats::new(), BackendStats::new());
     for _ in 0..DOWN_AFTER {
         one.attempted(A, Delivery::Whole, true, SECOND);
     }
@@ -137,7 +137,7 @@ fn what_one_worker_saw_the_other_knows_after_a_merge() {
 #[test]
 fn the_order_of_merges_does_not_matter() {
     let answers = |first: f32, token: f32| {
-        let mut live = Live::new();
+        let mut live = BackendStats::new();
         for n in 0..5_u64 {
             let at = SECOND * (n + 1);
             let expected = expected(Delivery::Streamed);
@@ -147,7 +147,12 @@ fn the_order_of_merges_does_not_matter() {
                 last_ms: 50.0 * first + 200.0 * token,
                 output_tokens: Some(200),
             };
-            live.ended(ticket, &expected, Ending::Answered(times), at + SECOND);
+            live.ended(
+                ticket,
+                &expected,
+                AttemptOutcome::Answered(times),
+                at + SECOND,
+            );
         }
         live
     };
@@ -161,7 +166,7 @@ fn the_order_of_merges_does_not_matter() {
 
 #[test]
 fn everything_is_bounded() {
-    let mut live = Live::new();
+    let mut live = BackendStats::new();
     let expected = expected(Delivery::Streamed);
     for request in 0..20_000_u64 {
         let link = (request % 1_500) as u32;
@@ -169,7 +174,7 @@ fn everything_is_bounded() {
         if let Some(ticket) = ticket
             && request % 3 == 0
         {
-            live.ended(ticket, &expected, Ending::Failed, request);
+            live.ended(ticket, &expected, AttemptOutcome::Failed, request);
         }
     }
     assert_eq!(live.backends.len(), MOST_BACKENDS);
@@ -183,7 +188,7 @@ fn everything_is_bounded() {
 
 #[test]
 fn damaged_records_are_read_as_far_as_they_go() {
-    let mut live = Live::new();
+    let mut live = BackendStats::new();
     live.attempted(A, Delivery::Whole, true, 0);
     let record = live.merge(&[]);
     assert_eq!(decode(&record).len(), 1);

@@ -180,7 +180,7 @@ fn what_cannot_be_paid_or_sent_is_not_sent() {
 
 #[test]
 fn the_forecast_is_the_greater_of_lately_and_usually() {
-    let mut demand = Demand::new(BEGIN);
+    let mut demand = DemandForecast::new(BEGIN);
     for minute in 0..60 {
         demand.count(1, BEGIN + minute * MINUTE);
     }

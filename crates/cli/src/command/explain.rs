@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use pointsman::api::request::{self, Format};
+use pointsman::api::request::{self, Api};
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::routing::explain;
-use pointsman::routing::router::{Circumstances, Router};
+use pointsman::routing::router::{RequestInfo, Router};
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
     let envelope = args.envelope.read(&policy)?;
-    let around = Circumstances::new(&envelope, envelope::now_ns());
+    let around = RequestInfo::new(&envelope, envelope::now_ns());
     let (outcome, candidates) =
         match request::parse_with_state(args.envelope.format()?, &body, true) {
             Ok(request) => router.explain_in(&policy, &request, &around),
@@ -81,14 +81,14 @@ fn body(args: &Args) -> Result<Vec<u8>, Failure> {
 }
 
 /// The smallest request of an API that says this.
-fn of_prompt(format: Format, prompt: &str, model: Option<&str>) -> Value {
+fn of_prompt(format: Api, prompt: &str, model: Option<&str>) -> Value {
     let mut body = match format {
-        Format::OpenAiChat => json!({"messages": [{"role": "user", "content": prompt}]}),
-        Format::AnthropicMessages => {
+        Api::OpenAiChat => json!({"messages": [{"role": "user", "content": prompt}]}),
+        Api::AnthropicMessages => {
             json!({"max_tokens": 1024, "messages": [{"role": "user", "content": prompt}]})
         }
-        Format::OpenAiResponses | Format::OpenAiEmbeddings => json!({"input": prompt}),
-        Format::OpenAiCompletions => json!({"prompt": prompt}),
+        Api::OpenAiResponses | Api::OpenAiEmbeddings => json!({"input": prompt}),
+        Api::OpenAiCompletions => json!({"prompt": prompt}),
     };
     if let (Some(model), Some(fields)) = (model, body.as_object_mut()) {
         fields.insert("model".into(), model.into());

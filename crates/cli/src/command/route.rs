@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pointsman::api::request;
 use pointsman::routing::explain;
-use pointsman::routing::router::{Circumstances, Router};
+use pointsman::routing::router::{RequestInfo, Router};
 use serde_json::json;
 
 use crate::command::explain::status;
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let envelope = args.envelope.read(&policy)?;
     let format = args.envelope.format()?;
-    let around = Circumstances::new(&envelope, envelope::now_ns());
+    let around = RequestInfo::new(&envelope, envelope::now_ns());
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;

@@ -1,9 +1,9 @@
 //! What a request would bring beside its body, as arguments of the commands that decide.
 
 use pointsman::api::path::{ApiPath, Target};
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use pointsman::policy::Policy;
-use pointsman::policy::envelope::{Envelope, RawHeader};
+use pointsman::policy::envelope::{RawHeader, RequestAttributes};
 
 use crate::failure::Failure;
 
@@ -20,8 +20,8 @@ pub struct Beside {
 
 impl Beside {
     /// The API that the path is of.
-    pub fn format(&self) -> Result<Format, Failure> {
-        Format::of_body_at(&self.path).ok_or_else(|| {
+    pub fn format(&self) -> Result<Api, Failure> {
+        Api::of_body_at(&self.path).ok_or_else(|| {
             Failure::Input(format!(
                 "`{}` is the path of no API that is routed",
                 self.path
@@ -30,7 +30,7 @@ impl Beside {
     }
 
     /// What the policy looks at of it.
-    pub fn read(&self, policy: &Policy) -> Result<Envelope, Failure> {
+    pub fn read(&self, policy: &Policy) -> Result<RequestAttributes, Failure> {
         let mut headers = Vec::new();
         for header in &self.headers {
             let Some((name, value)) = header.split_once(':') else {
@@ -52,7 +52,7 @@ pub fn now_ns() -> u64 {
 }
 
 /// What the policy looks at of these headers and this path.
-pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> Envelope {
+pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> RequestAttributes {
     let raw: Vec<RawHeader<'_>> = headers
         .iter()
         .copied()

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use pointsman::api::error_body::error_body;
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Call, Embed};
@@ -29,7 +29,7 @@ pub struct ApiError {
 
 impl ApiError {
     /// The response body, in the words of the API that was called.
-    pub fn to_json(&self, format: Format) -> Bytes {
+    pub fn to_json(&self, format: Api) -> Bytes {
         error_body(format, self.status, self.code, None, &self.message).into()
     }
 }
@@ -82,7 +82,7 @@ impl Answer {
         let mut count = wanted
             .clamp(8, MAX_TOKENS)
             .min(asked.limit.unwrap_or(MAX_TOKENS));
-        let speaks = call != Call::CountTokens && call.format() != Format::OpenAiEmbeddings;
+        let speaks = call != Call::CountTokens && call.format() != Api::OpenAiEmbeddings;
         let tokens = match (&asked.schema, &asked.tool, speaks) {
             (_, _, false) => Vec::new(),
             (Some(schema), None, true) => {
@@ -208,7 +208,7 @@ mod tests {
     use crate::backends::fleet::default_fleet;
     use crate::backends::wire::Events;
 
-    const CHAT: Call = Call::Answer(Format::OpenAiChat);
+    const CHAT: Call = Call::Answer(Api::OpenAiChat);
 
     fn gpu() -> BackendSpec {
         let gpu = default_fleet().unwrap().remove(0);
@@ -278,20 +278,20 @@ mod tests {
 
     #[test]
     fn what_is_streamed_is_the_whole_answer_in_every_api() {
-        use pointsman::api::usage::{Media, Meter};
+        use pointsman::api::usage::{Media, UsageParser};
         let user = serde_json::json!([{"role": "user", "content": "What is larger, 9.9 or 9.11?"}]);
         for (format, body) in [
             (
-                Format::OpenAiChat,
+                Api::OpenAiChat,
                 serde_json::json!({"messages": user, "stream_options": {"include_usage": true}}),
             ),
-            (Format::OpenAiResponses, serde_json::json!({"input": user})),
+            (Api::OpenAiResponses, serde_json::json!({"input": user})),
             (
-                Format::OpenAiCompletions,
+                Api::OpenAiCompletions,
                 serde_json::json!({"prompt": ["a", "b"], "stream_options": {"include_usage": true}}),
             ),
             (
-                Format::AnthropicMessages,
+                Api::AnthropicMessages,
                 serde_json::json!({"messages": user, "max_tokens": 40}),
             ),
         ] {
@@ -299,7 +299,7 @@ mod tests {
             body["stream"] = true.into();
             let answer = answer(Call::Answer(format), body);
             let mut measured = [Media::Json, Media::EventStream].map(|media| {
-                let mut meter = Meter::new(format, media);
+                let mut meter = UsageParser::new(format, media);
                 match media {
                     Media::Json => meter.feed(&answer.whole()),
                     Media::EventStream => meter.feed(streamed(&answer).as_bytes()),
@@ -317,7 +317,7 @@ mod tests {
     fn a_tool_that_is_insisted_on_is_called() {
         let tools = serde_json::json!([{"name": "look", "input_schema": {"type": "object"}}]);
         let answer = answer(
-            Call::Answer(Format::AnthropicMessages),
+            Call::Answer(Api::AnthropicMessages),
             serde_json::json!({"messages": [{"role": "user", "content": "x"}], "max_tokens": 4,
                                "tools": tools, "tool_choice": {"type": "any"}}),
         );
@@ -336,15 +336,15 @@ mod tests {
         let form = serde_json::json!({"type": "json_schema", "name": "City", "schema": schema});
         for (format, body) in [
             (
-                Format::OpenAiChat,
+                Api::OpenAiChat,
                 serde_json::json!({"messages": user, "response_format": {"type": "json_schema", "json_schema": form}}),
             ),
             (
-                Format::OpenAiResponses,
+                Api::OpenAiResponses,
                 serde_json::json!({"input": user, "text": {"format": form}}),
             ),
             (
-                Format::AnthropicMessages,
+                Api::AnthropicMessages,
                 serde_json::json!({"messages": user, "max_tokens": 100, "output_config": {"format": form}}),
             ),
         ] {
@@ -366,7 +366,7 @@ mod tests {
         assert_eq!(counted, Bytes::from_static(b"{\"input_tokens\":7}"));
         let mut body = body;
         body["model"] = "llama-3.1-70b".into();
-        let call = Call::Answer(Format::AnthropicMessages);
+        let call = Call::Answer(Api::AnthropicMessages);
         let error = Answer::to(&gpu(), call, body.to_string().as_bytes(), 0).unwrap_err();
         assert_eq!(error.message, "`max_tokens` is missing");
         let told: Value = serde_json::from_slice(&error.to_json(call.format())).unwrap();
@@ -375,7 +375,7 @@ mod tests {
 
     #[test]
     fn embeddings_are_unit_vectors_the_same_for_the_same_text() {
-        let call = Call::Answer(Format::OpenAiEmbeddings);
+        let call = Call::Answer(Api::OpenAiEmbeddings);
         let body = serde_json::json!({"input": ["a", "b", "a"], "dimensions": 8, "stream": true});
         let answer = answer(call, body);
         assert!(!answer.stream);

@@ -2,7 +2,7 @@
 //!
 //! Text is counted at about four bytes a token, and a few tokens for each message's frame. Images and tools count nothing.
 
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use serde_json::Value;
 
 use super::answer::ApiError;
@@ -12,7 +12,7 @@ use super::timing::seed_of;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// An answer of a model.
-    Answer(Format),
+    Answer(Api),
     /// `POST /v1/messages/count_tokens`: only how long the prompt is.
     CountTokens,
 }
@@ -23,14 +23,14 @@ impl Call {
         if path.ends_with("/v1/messages/count_tokens") {
             return Some(Call::CountTokens);
         }
-        Format::of_path(path).map(Call::Answer)
+        Api::of_path(path).map(Call::Answer)
     }
 
     /// The API whose words are used.
-    pub const fn format(self) -> Format {
+    pub const fn format(self) -> Api {
         match self {
             Call::Answer(format) => format,
-            Call::CountTokens => Format::AnthropicMessages,
+            Call::CountTokens => Api::AnthropicMessages,
         }
     }
 }
@@ -108,7 +108,7 @@ impl Asked {
             return Err(missing(&format!("{field}[0]")));
         }
         let limit = limit(&body, format);
-        if call == Call::Answer(Format::AnthropicMessages) && limit.is_none() {
+        if call == Call::Answer(Api::AnthropicMessages) && limit.is_none() {
             return Err(missing("max_tokens"));
         }
         let flag = |pointer: &str| body.pointer(pointer).and_then(Value::as_bool);
@@ -128,8 +128,8 @@ impl Asked {
             stream: flag("/stream").unwrap_or(false),
             include_usage: flag("/stream_options/include_usage").unwrap_or(false),
             choices: match format {
-                Format::OpenAiChat => choices,
-                Format::OpenAiCompletions => choices * inputs.len(),
+                Api::OpenAiChat => choices,
+                Api::OpenAiCompletions => choices * inputs.len(),
                 _ => 1,
             },
             tool: tool.map(|(name, _)| name),
@@ -147,19 +147,19 @@ fn count(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-fn limit(body: &Value, format: Format) -> Option<usize> {
+fn limit(body: &Value, format: Api) -> Option<usize> {
     let names: &[&str] = match format {
-        Format::OpenAiChat => &["max_completion_tokens", "max_tokens"],
-        Format::OpenAiResponses => &["max_output_tokens"],
+        Api::OpenAiChat => &["max_completion_tokens", "max_tokens"],
+        Api::OpenAiResponses => &["max_output_tokens"],
         _ => &["max_tokens"],
     };
     names.iter().find_map(|name| body.get(name).and_then(count))
 }
 
 /// Each input of a request that has several, as bytes that stand for it.
-fn inputs(prompt: &Value, format: Format) -> Vec<Vec<u8>> {
+fn inputs(prompt: &Value, format: Api) -> Vec<Vec<u8>> {
     let whole = || vec![prompt.to_string().into_bytes()];
-    let has_many = matches!(format, Format::OpenAiCompletions | Format::OpenAiEmbeddings);
+    let has_many = matches!(format, Api::OpenAiCompletions | Api::OpenAiEmbeddings);
     match prompt.as_array() {
         // A list of numbers is one input, as token ids.
         Some(items) if has_many && !items.iter().all(Value::is_number) => items
@@ -171,16 +171,16 @@ fn inputs(prompt: &Value, format: Format) -> Vec<Vec<u8>> {
 }
 
 /// Which tool a request insists on, the first one or the one that it names, and the schema of its arguments.
-fn forced_tool(body: &Value, format: Format) -> Option<(String, Option<Value>)> {
+fn forced_tool(body: &Value, format: Api) -> Option<(String, Option<Value>)> {
     let choice = body.get("tool_choice")?;
     let (any, name_at, schema_at) = match format {
-        Format::OpenAiChat => (
+        Api::OpenAiChat => (
             choice == "required",
             "/function/name",
             "/function/parameters",
         ),
-        Format::OpenAiResponses => (choice == "required", "/name", "/parameters"),
-        Format::AnthropicMessages => (
+        Api::OpenAiResponses => (choice == "required", "/name", "/parameters"),
+        Api::AnthropicMessages => (
             choice.get("type").is_some_and(|kind| kind == "any"),
             "/name",
             "/input_schema",
@@ -200,11 +200,11 @@ fn forced_tool(body: &Value, format: Format) -> Option<(String, Option<Value>)> 
 }
 
 /// The schema that an answer has to keep; `true`, which all values keep, where it only has to be an object.
-fn wanted_schema(body: &Value, format: Format) -> Option<Value> {
+fn wanted_schema(body: &Value, format: Api) -> Option<Value> {
     let (form_at, schema_at) = match format {
-        Format::OpenAiChat => ("/response_format", "/json_schema/schema"),
-        Format::OpenAiResponses => ("/text/format", "/schema"),
-        Format::AnthropicMessages => ("/output_config/format", "/schema"),
+        Api::OpenAiChat => ("/response_format", "/json_schema/schema"),
+        Api::OpenAiResponses => ("/text/format", "/schema"),
+        Api::AnthropicMessages => ("/output_config/format", "/schema"),
         _ => return None,
     };
     // Anthropic's parameter had another name while it was a beta.
@@ -218,14 +218,14 @@ fn wanted_schema(body: &Value, format: Format) -> Option<Value> {
     }
 }
 
-fn prompt_tokens(body: &Value, prompt: &Value, format: Format) -> usize {
+fn prompt_tokens(body: &Value, prompt: &Value, format: Api) -> usize {
     let system = match format {
-        Format::AnthropicMessages => body.get("system"),
-        Format::OpenAiResponses => body.get("instructions"),
+        Api::AnthropicMessages => body.get("system"),
+        Api::OpenAiResponses => body.get("instructions"),
         _ => None,
     };
     let frames = match format {
-        Format::OpenAiCompletions | Format::OpenAiEmbeddings => 0,
+        Api::OpenAiCompletions | Api::OpenAiEmbeddings => 0,
         _ => prompt.as_array().map_or(1, Vec::len),
     };
     let bytes = text_bytes(prompt) + system.map_or(0, text_bytes);

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pointsman::api::error_body::error_event;
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -441,7 +441,7 @@ pub fn json_response(status: u16, body: Bytes) -> Answered {
     response
 }
 
-fn refuse(format: Format, error: &ApiError) -> Answered {
+fn refuse(format: Api, error: &ApiError) -> Answered {
     json_response(error.status, error.to_json(format))
 }
 
@@ -452,7 +452,7 @@ fn asks_for_stream(body: &[u8]) -> bool {
 }
 
 /// An error with a status of 200, as some servers tell it.
-fn error_in_answer(format: Format, streams: bool) -> Answered {
+fn error_in_answer(format: Api, streams: bool) -> Answered {
     let message = "the demo backend fails as it was told to";
     if !streams {
         let error = ApiError {
@@ -490,12 +490,12 @@ fn unknown_url(method: &Method, path: &str) -> Answered {
         message: format!("unknown request URL: {method} {path}"),
     };
     refuse(
-        Call::of_path(path).map_or(Format::OpenAiChat, Call::format),
+        Call::of_path(path).map_or(Api::OpenAiChat, Call::format),
         &error,
     )
 }
 
-fn commanded_status(format: Format, status: u16, retry_after: Option<u32>) -> Answered {
+fn commanded_status(format: Api, status: u16, retry_after: Option<u32>) -> Answered {
     let code = match status {
         429 => "rate_limit_exceeded",
         _ => "server_error",

@@ -4,7 +4,7 @@
 //! otherwise than the core does natively would be a fault worth seeing.
 
 use pointsman::analysis::classifier::Task;
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use pointsman::routing::decision::Outcome;
 use pointsman::routing::router::Router;
 
@@ -31,7 +31,7 @@ pub fn decide(fleet: &Fleet, prompts: &[Prompt], limit: Option<u32>) -> Vec<Opti
         .iter()
         .map(|prompt| {
             let body = prompt.body("auto", limit);
-            match router.route(&fleet.policy, Format::OpenAiChat, &body, true) {
+            match router.route(&fleet.policy, Api::OpenAiChat, &body, true) {
                 Outcome::Routed(decision) => Some(native(fleet, &decision)),
                 Outcome::Bypassed(_) | Outcome::Rejected(_) => None,
             }

@@ -156,7 +156,7 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use pointsman::api::Capabilities;
-    use pointsman::api::request::{self, Format};
+    use pointsman::api::request::{self, Api};
 
     use super::*;
 
@@ -208,7 +208,7 @@ mod tests {
         for prompt in shipped() {
             assert!(!prompt.text().trim().is_empty(), "{}", prompt.id);
             let body = prompt.body("auto", None);
-            let request = request::parse(Format::OpenAiChat, &body, true);
+            let request = request::parse(Api::OpenAiChat, &body, true);
             let request = request.unwrap_or_else(|error| panic!("{}: {error}", prompt.id));
             assert_eq!(request.model.as_deref(), Some("auto"));
             needs = needs.union(request.needs);

@@ -28,7 +28,7 @@ const BODIES: &[&str] = &[
 #[test]
 fn what_is_found_is_what_a_reader_of_the_whole_finds() {
     for body in BODIES {
-        for format in Format::ALL {
+        for format in Api::ALL {
             let Ok(whole) = parse(format, body.as_bytes(), true) else {
                 continue;
             };
@@ -56,7 +56,7 @@ fn what_is_kept_is_bounded() {
     let long = "x".repeat(2000);
     let body = format!(r#"{{"a":"{long}","model":"{long}","user":"u","model":"m"}}"#);
     let found = tail(body.as_bytes(), 100);
-    let request = found.read(Format::OpenAiChat).unwrap();
+    let request = found.read(Api::OpenAiChat).unwrap();
     assert_eq!(request.model.as_deref(), Some("m"));
     assert_eq!(&body[request.model_spans[0].clone()], format!("\"{long}\""));
     assert_eq!(request.user.as_deref(), Some("u"));
@@ -68,13 +68,13 @@ fn what_is_kept_is_bounded() {
     let found = tail(many.as_bytes(), 1000);
     assert!(found.text.len() < MOST_KEPT + 100);
     assert_eq!(
-        found.read(Format::OpenAiChat).unwrap().model.as_deref(),
+        found.read(Api::OpenAiChat).unwrap().model.as_deref(),
         Some("m")
     );
     let models = format!(r#"{{{}"n":1}}"#, r#""model":"m","#.repeat(100_000));
     let found = tail(models.as_bytes(), 1000);
     assert!(found.text.len() < 2000);
-    let error = found.read(Format::OpenAiChat).unwrap_err().to_string();
+    let error = found.read(Api::OpenAiChat).unwrap_err().to_string();
     assert!(
         error.starts_with("model: comes more than 64 times"),
         "{error}"
@@ -95,7 +95,7 @@ fn any_bytes_are_fed() {
     ] {
         for size in [1, 3, 100] {
             let found = tail(body, size);
-            let _ = found.read(Format::OpenAiChat);
+            let _ = found.read(Api::OpenAiChat);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn read_as(format: Format, body: &str) -> Request<'_> {
+fn read_as(format: Api, body: &str) -> Request<'_> {
     parse(format, body.as_bytes(), true).unwrap()
 }
 
@@ -20,7 +20,7 @@ fn spoken<'r>(request: &'r Request<'_>) -> Vec<(Role, Vec<&'r str>)> {
 #[test]
 fn responses_take_a_text_or_items() {
     let request = read_as(
-        Format::OpenAiResponses,
+        Api::OpenAiResponses,
         r#"{"model":"auto","input":"hi","instructions":"be brief","max_output_tokens":7,"stream":true,"safety_identifier":"u"}"#,
     );
     assert_eq!(
@@ -31,7 +31,7 @@ fn responses_take_a_text_or_items() {
     assert_eq!(request.user.as_deref(), Some("u"));
 
     let request = read_as(
-        Format::OpenAiResponses,
+        Api::OpenAiResponses,
         r#"{"input":[
             {"role":"developer","content":"rules"},
             {"type":"message","role":"user","content":[{"type":"input_text","text":"see"},{"type":"input_image","file_id":"f"},{"type":"input_file","file_url":"u"}]},
@@ -70,7 +70,7 @@ fn responses_take_a_text_or_items() {
 #[test]
 fn responses_need_no_input_and_no_effort_is_no_reasoning() {
     let request = read_as(
-        Format::OpenAiResponses,
+        Api::OpenAiResponses,
         r#"{"prompt":{"id":"pmpt_1"},"reasoning":{"effort":"none"},"text":null,"tools":null,"instructions":[{"x":1}]}"#,
     );
     assert!(request.messages.is_empty() && request.needs.is_empty());
@@ -79,7 +79,7 @@ fn responses_need_no_input_and_no_effort_is_no_reasoning() {
 #[test]
 fn completions_take_texts_and_token_ids() {
     let request = read_as(
-        Format::OpenAiCompletions,
+        Api::OpenAiCompletions,
         r#"{"model":"m","prompt":["a",[1,2,3],[4]],"suffix":"z","n":2,"best_of":5,"max_tokens":16,"stream":true,"stream_options":{"include_usage":true}}"#,
     );
     assert_eq!(
@@ -90,16 +90,16 @@ fn completions_take_texts_and_token_ids() {
     assert_eq!((request.token_ids, request.longest_token_ids), (4, 3));
     assert!(request.stream && request.include_usage);
 
-    let request = read_as(Format::OpenAiCompletions, r#"{"prompt":[5,6,7]}"#);
+    let request = read_as(Api::OpenAiCompletions, r#"{"prompt":[5,6,7]}"#);
     assert_eq!((request.inputs, request.token_ids), (1, 3));
-    let request = read_as(Format::OpenAiCompletions, r#"{"prompt":null,"n":null}"#);
+    let request = read_as(Api::OpenAiCompletions, r#"{"prompt":null,"n":null}"#);
     assert_eq!((request.inputs, request.choices), (1, 1));
 }
 
 #[test]
 fn embeddings_write_nothing() {
     let request = read_as(
-        Format::OpenAiEmbeddings,
+        Api::OpenAiEmbeddings,
         r#"{"input":["a","b"],"model":"e","dimensions":64,"user":"u"}"#,
     );
     assert_eq!((request.inputs, request.max_tokens), (2, Some(0)));
@@ -109,7 +109,7 @@ fn embeddings_write_nothing() {
 #[test]
 fn messages_hold_blocks() {
     let request = read_as(
-        Format::AnthropicMessages,
+        Api::AnthropicMessages,
         r#"{"model":"auto","max_tokens":9,"system":[{"type":"text","text":"rules","cache_control":{"type":"ephemeral"}}],
         "messages":[
             {"role":"user","content":"hi"},
@@ -162,7 +162,7 @@ fn documents_that_are_files_need_who_reads_files() {
         (r#"{"type":"text","data":"x"}"#, Capabilities::NONE),
     ] {
         let body = body(source);
-        let request = read_as(Format::AnthropicMessages, &body);
+        let request = read_as(Api::AnthropicMessages, &body);
         assert_eq!(request.needs, needs, "{source}");
         let says = needs == Capabilities::NONE;
         assert_eq!(
@@ -177,26 +177,26 @@ fn documents_that_are_files_need_who_reads_files() {
 fn a_cut_body_tells_what_stands_before_the_cut() {
     let body =
         r#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"first wor"#;
-    let request = parse(Format::OpenAiResponses, body.as_bytes(), false).unwrap();
+    let request = parse(Api::OpenAiResponses, body.as_bytes(), false).unwrap();
     assert_eq!(spoken(&request), [(Role::User, vec!["first wor"])]);
     let body = r#"{"model":"m","messages":[{"content":[{"type":"tool_result","content":"res"#;
-    let request = parse(Format::AnthropicMessages, body.as_bytes(), false).unwrap();
+    let request = parse(Api::AnthropicMessages, body.as_bytes(), false).unwrap();
     assert_eq!(spoken(&request), [(Role::Tool, vec!["res"])]);
 }
 
 #[test]
 fn paths_name_the_apis() {
     for (path, format) in [
-        ("/v1/responses", Format::OpenAiResponses),
+        ("/v1/responses", Api::OpenAiResponses),
         (
             "/openai/v1/responses?api-version=preview",
-            Format::OpenAiResponses,
+            Api::OpenAiResponses,
         ),
-        ("/v1/completions", Format::OpenAiCompletions),
-        ("/v1/embeddings", Format::OpenAiEmbeddings),
-        ("/v1/messages", Format::AnthropicMessages),
-        ("/v1/messages?beta=true", Format::AnthropicMessages),
+        ("/v1/completions", Api::OpenAiCompletions),
+        ("/v1/embeddings", Api::OpenAiEmbeddings),
+        ("/v1/messages", Api::AnthropicMessages),
+        ("/v1/messages?beta=true", Api::AnthropicMessages),
     ] {
-        assert_eq!(Format::of_path(path), Some(format), "{path}");
+        assert_eq!(Api::of_path(path), Some(format), "{path}");
     }
 }

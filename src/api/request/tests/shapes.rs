@@ -10,7 +10,7 @@ fn found<'r>(request: &'r Request<'_>) -> Vec<(Role, &'r str)> {
         .collect()
 }
 
-fn says(format: Format, body: &str, wanted: &str, by: Role) {
+fn says(format: Api, body: &str, wanted: &str, by: Role) {
     let request =
         parse(format, body.as_bytes(), true).unwrap_or_else(|error| panic!("{body}: {error}"));
     assert!(
@@ -91,7 +91,7 @@ const FIELDS: &[&str] = &[
 
 #[test]
 fn no_field_of_any_type_voids_a_request() {
-    for format in Format::ALL {
+    for format in Api::ALL {
         for field in FIELDS {
             for value in VALUES {
                 for body in [
@@ -131,7 +131,7 @@ fn no_field_of_a_message_or_part_voids_a_request() {
         "summary",
         "x",
     ];
-    for format in Format::ALL {
+    for format in Api::ALL {
         for name in names {
             for value in VALUES {
                 for body in [
@@ -155,8 +155,7 @@ fn no_field_of_a_message_or_part_voids_a_request() {
 
 #[test]
 fn values_that_are_clear_count() {
-    let read =
-        |fields: &str| parse(Format::OpenAiChat, with(fields).leak().as_bytes(), true).unwrap();
+    let read = |fields: &str| parse(Api::OpenAiChat, with(fields).leak().as_bytes(), true).unwrap();
     assert_eq!(read(r#""max_tokens":4096.0,"#).max_tokens, Some(4096));
     assert_eq!(read(r#""max_tokens":"256","#).max_tokens, Some(256));
     assert_eq!(read(r#""max_tokens":[1],"#).max_tokens, None);
@@ -187,7 +186,7 @@ fn values_that_are_clear_count() {
     assert_eq!(read(r#""modalities":"audio","#).needs, Capabilities::AUDIO);
     assert!(read(r#""stream_options":{"include_usage":"true"},"#).include_usage);
     let anthropic = parse(
-        Format::AnthropicMessages,
+        Api::AnthropicMessages,
         br#"{"metadata":{"user_id":7}}"#,
         true,
     )
@@ -220,72 +219,72 @@ fn content_in_any_form_is_what_its_author_says() {
     ] {
         for role in [r#""role":"user","#, "", r#""role":"ghost","#] {
             let body = format!(r#"{{"messages":[{{{role}"content":{content}}}]}}"#);
-            says(Format::OpenAiChat, &body, "secret", Role::User);
-            says(Format::AnthropicMessages, &body, "secret", Role::User);
+            says(Api::OpenAiChat, &body, "secret", Role::User);
+            says(Api::AnthropicMessages, &body, "secret", Role::User);
             let body = format!(r#"{{"input":[{{{role}"content":{content}}}]}}"#);
-            says(Format::OpenAiResponses, &body, "secret", Role::User);
+            says(Api::OpenAiResponses, &body, "secret", Role::User);
         }
     }
     let number = r#"{"messages":[{"role":"user","content":4111111111111111}]}"#;
-    says(Format::OpenAiChat, number, "4111111111111111", Role::User);
+    says(Api::OpenAiChat, number, "4111111111111111", Role::User);
 }
 
 #[test]
 fn messages_and_inputs_in_any_form_are_read() {
     for (format, body) in [
-        (Format::OpenAiChat, r#"{"messages":"secret"}"#),
-        (Format::OpenAiChat, r#"{"messages":["secret"]}"#),
+        (Api::OpenAiChat, r#"{"messages":"secret"}"#),
+        (Api::OpenAiChat, r#"{"messages":["secret"]}"#),
         (
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             r#"{"messages":{"role":"user","content":"secret"}}"#,
         ),
         (
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             r#"{"messages":[[{"role":"user","content":"secret"}]]}"#,
         ),
         (
-            Format::OpenAiChat,
+            Api::OpenAiChat,
             r#"{"messages":[{"role":"user","parts":[{"text":"secret"}]}]}"#,
         ),
-        (Format::OpenAiChat, r#"{"messages":[],"prompt":"secret"}"#),
+        (Api::OpenAiChat, r#"{"messages":[],"prompt":"secret"}"#),
         (
-            Format::AnthropicMessages,
+            Api::AnthropicMessages,
             r#"{"messages":{"content":"secret"}}"#,
         ),
-        (Format::OpenAiResponses, r#"{"input":{"content":"secret"}}"#),
-        (Format::OpenAiResponses, r#"{"input":["secret"]}"#),
+        (Api::OpenAiResponses, r#"{"input":{"content":"secret"}}"#),
+        (Api::OpenAiResponses, r#"{"input":["secret"]}"#),
         (
-            Format::OpenAiResponses,
+            Api::OpenAiResponses,
             r#"{"prompt":{"id":"p","variables":{"q":"secret"}}}"#,
         ),
         (
-            Format::OpenAiResponses,
+            Api::OpenAiResponses,
             r#"{"prompt":{"id":"p","variables":{"q":{"type":"input_text","text":"secret"}}}}"#,
         ),
-        (Format::OpenAiCompletions, r#"{"prompt":["a",["secret"]]}"#),
-        (Format::OpenAiCompletions, r#"{"prompt":{"text":"secret"}}"#),
-        (Format::OpenAiCompletions, r#"{"Prompt":"secret"}"#),
+        (Api::OpenAiCompletions, r#"{"prompt":["a",["secret"]]}"#),
+        (Api::OpenAiCompletions, r#"{"prompt":{"text":"secret"}}"#),
+        (Api::OpenAiCompletions, r#"{"Prompt":"secret"}"#),
         (
-            Format::OpenAiEmbeddings,
+            Api::OpenAiEmbeddings,
             r#"{"input":[{"content":[{"type":"text","text":"secret"}]}]}"#,
         ),
     ] {
         says(format, body, "secret", Role::User);
     }
     says(
-        Format::AnthropicMessages,
+        Api::AnthropicMessages,
         r#"{"system":{"text":"secret"}}"#,
         "secret",
         Role::System,
     );
     says(
-        Format::OpenAiResponses,
+        Api::OpenAiResponses,
         r#"{"instructions":[{"type":"message","content":"secret"}]}"#,
         "secret",
         Role::System,
     );
     let predicted = parse(
-        Format::OpenAiChat,
+        Api::OpenAiChat,
         br#"{"prediction":{"type":"content","content":"secret"}}"#,
         true,
     );
@@ -399,7 +398,7 @@ fn every_item_of_responses_is_read() {
         ),
     ] {
         says(
-            Format::OpenAiResponses,
+            Api::OpenAiResponses,
             &format!(r#"{{"input":[{item}]}}"#),
             "secret",
             by,
@@ -423,7 +422,7 @@ fn every_item_of_responses_is_read() {
     ] {
         let body = format!(r#"{{"input":[{item}]}}"#);
         assert!(
-            parse(Format::OpenAiResponses, body.as_bytes(), true).is_ok(),
+            parse(Api::OpenAiResponses, body.as_bytes(), true).is_ok(),
             "{item}"
         );
     }
@@ -533,7 +532,7 @@ fn every_block_of_messages_is_read() {
         (r#"{"type":"hologram","content":"secret"}"#, Role::User),
     ] {
         let body = format!(r#"{{"messages":[{{"role":"user","content":[{block}]}}]}}"#);
-        says(Format::AnthropicMessages, &body, "secret", by);
+        says(Api::AnthropicMessages, &body, "secret", by);
     }
     for block in [
         r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}}"#,
@@ -550,7 +549,7 @@ fn every_block_of_messages_is_read() {
     ] {
         let body = format!(r#"{{"messages":[{{"role":"assistant","content":[{block}]}}]}}"#);
         assert!(
-            parse(Format::AnthropicMessages, body.as_bytes(), true).is_ok(),
+            parse(Api::AnthropicMessages, body.as_bytes(), true).is_ok(),
             "{block}"
         );
     }
@@ -564,7 +563,7 @@ fn a_field_that_no_api_has_is_no_input() {
         format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],"padding":"{padding}"}}"#),
         format!(r#"{{"messages":[{{"role":"user","content":"hi","padding":"{padding}"}}]}}"#),
     ] {
-        let request = parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+        let request = parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
         assert_eq!(request.schema_bytes, 0);
         assert_eq!(request.asides.len(), 1);
     }
@@ -586,7 +585,7 @@ fn encoded_data_is_no_text() {
         format!(r#"{{"type":"hologram","data":"{data}"}}"#),
     ] {
         let body = format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#);
-        for format in [Format::OpenAiChat, Format::AnthropicMessages] {
+        for format in [Api::OpenAiChat, Api::AnthropicMessages] {
             let request = parse(format, body.as_bytes(), true).unwrap();
             assert_eq!(found(&request), [], "{part}");
             assert!(request.schema_bytes < 50, "{part}");

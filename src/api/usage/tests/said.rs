@@ -1,13 +1,13 @@
 //! Errors that are told with a status of 200, answers with nothing in them, and ends that are none.
 
 use super::*;
-use crate::api::request::Format::*;
+use crate::api::request::Api::*;
 use Media::{EventStream, Json};
 
 /// The answer as it is judged, and the same however it is cut.
-fn fault(format: Format, media: Media, body: &str) -> Option<Fault> {
+fn fault(format: Api, media: Media, body: &str) -> Option<Fault> {
     let read = |chunks: &[&[u8]]| {
-        let mut meter = Meter::new(format, media);
+        let mut meter = UsageParser::new(format, media);
         for chunk in chunks {
             meter.feed(chunk);
         }
@@ -287,7 +287,7 @@ fn answers_with_nothing_in_them_are_told_from_those_that_may_be_empty() {
 }
 
 fn underway(choices: u32, events: &[&str]) -> bool {
-    let mut meter = Meter::new(OpenAiChat, EventStream).with_choices(choices);
+    let mut meter = UsageParser::new(OpenAiChat, EventStream).with_choices(choices);
     for event in events {
         meter.feed(format!("data: {event}\n\n").as_bytes());
     }
@@ -317,7 +317,7 @@ fn an_empty_reason_ends_nothing_and_the_first_of_several_choices_does_not_end_th
 #[test]
 fn tokens_of_a_stream_are_its_events_or_its_text_whichever_is_more() {
     let tokens = |events: &[String]| {
-        let mut meter = Meter::new(OpenAiChat, EventStream);
+        let mut meter = UsageParser::new(OpenAiChat, EventStream);
         for event in events {
             meter.feed(format!("data: {event}\n\n").as_bytes());
         }
@@ -329,7 +329,7 @@ fn tokens_of_a_stream_are_its_events_or_its_text_whichever_is_more() {
     assert_eq!(tokens(&vec![part("a"); 50]), Some(50));
     // Eight tokens to the event.
     assert_eq!(tokens(&vec![part(&"word".repeat(8)); 10]), Some(80));
-    let mut meter = Meter::new(OpenAiChat, Json);
+    let mut meter = UsageParser::new(OpenAiChat, Json);
     meter.feed(part("a").as_bytes());
     assert_eq!(meter.streamed_tokens(), None);
 }

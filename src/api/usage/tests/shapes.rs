@@ -1,13 +1,13 @@
 //! Responses in the shapes that the providers document, shortened in text and never in structure, and what they took.
 
-use crate::api::request::Format::{self, *};
+use crate::api::request::Api::{self, *};
 use crate::api::usage::Media::{self, EventStream, Json};
 
 /// Input, cached input, cache write, output, reasoning.
 type Tokens = [u64; 5];
 
 /// Name, format, media, what it took (`None` where it does not say), body.
-pub type Shape = (&'static str, Format, Media, Option<Tokens>, &'static str);
+pub type Shape = (&'static str, Api, Media, Option<Tokens>, &'static str);
 
 pub const SHAPES: &[Shape] = &[
     (

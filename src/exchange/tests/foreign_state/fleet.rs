@@ -10,7 +10,7 @@ use super::super::super::*;
 use super::providers::{Answered, Api, Conversation, Providers, wire};
 use crate::fleet::Backend;
 use crate::fleet::clusters::link;
-use crate::routing::fallback_chain::Chain;
+use crate::routing::fallback_chain::FallbackChain;
 use crate::state::makers;
 use crate::telemetry::state;
 
@@ -22,7 +22,7 @@ const ATTEMPTS: u64 = 6;
 /// One proxy.
 struct Proxy {
     router: Router,
-    live: Live,
+    live: BackendStats,
     /// What it remembers of makers, as it stands in shared data.
     records: HashMap<u64, Vec<u8>>,
 }
@@ -31,7 +31,7 @@ impl Proxy {
     fn new() -> Proxy {
         Proxy {
             router: Router::with_features_only(),
-            live: Live::new(),
+            live: BackendStats::new(),
             records: HashMap::new(),
         }
     }
@@ -300,7 +300,7 @@ impl Fleet {
         let mut made = 0;
         while made < ATTEMPTS {
             made += 1;
-            let first = Chain::parse(&exchange.chain).unwrap().links[0];
+            let first = FallbackChain::parse(&exchange.chain).unwrap().links[0];
             let mut backends = policy.registry.backends.iter();
             let backend = backends.find(|one| link(&one.name) == first).unwrap();
             let body = attempt(&policy, exchange);
@@ -399,7 +399,7 @@ fn attempt(policy: &Policy, exchange: &mut Exchange) -> Vec<u8> {
         policy,
     };
     let mut attempt = Attempt::new();
-    let chain = Chain::parse(&exchange.chain).unwrap();
+    let chain = FallbackChain::parse(&exchange.chain).unwrap();
     let headers = exchange.headers.clone();
     let pairs: Vec<Header<'_>> = headers
         .iter()

@@ -25,10 +25,9 @@ fn key(name: &str) -> u32 {
 
 fn outcome(policy: &Policy, body: &str, known: &[Option<u32>], can_retry: bool) -> Outcome {
     let body = body.replace(r#""auto""#, r#""cheap""#);
-    let request =
-        request::parse_with_state(Format::AnthropicMessages, body.as_bytes(), true).unwrap();
-    let envelope = Envelope::default();
-    let mut around = Circumstances::new(&envelope, 0);
+    let request = request::parse_with_state(Api::AnthropicMessages, body.as_bytes(), true).unwrap();
+    let envelope = RequestAttributes::default();
+    let mut around = RequestInfo::new(&envelope, 0);
     around.makers = Makers { known, can_retry };
     Router::with_features_only().decide_in(policy, &request, &around)
 }

@@ -17,7 +17,7 @@ fn twins(members: &str) -> Policy {
 }
 
 fn run(router: &mut Router, policy: &Policy, body: &str) -> Decision {
-    let request = request::parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
+    let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     match router.decide(policy, &request) {
         Outcome::Routed(decision) => *decision,
         other => panic!("{other:?}"),
@@ -216,16 +216,16 @@ fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
         claim: None,
     });
     let body = said(1);
-    let request = request::parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
-    let envelope = Envelope {
+    let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
+    let envelope = RequestAttributes {
         steering: Steering {
             models: vec![ModelId(1)],
             followed: vec![crate::policy::envelope::Steer::AllowModels],
             ..Steering::default()
         },
-        ..Envelope::default()
+        ..RequestAttributes::default()
     };
-    let around = Circumstances::new(&envelope, 0);
+    let around = RequestInfo::new(&envelope, 0);
     let mut router = Router::with_features_only();
     let (outcome, _) = router.explain_in(&policy, &request, &around);
     let Outcome::Routed(decision) = outcome else {
@@ -306,9 +306,9 @@ fn a_share_gives_way_where_all_others_are_down() {
     assert_eq!(first.fallbacks, [BackendId(0)]);
     let down = Observed {
         down: true,
-        ..Observed::NOTHING
+        ..Observed::UNOBSERVED
     };
-    router.observe(vec![Observed::NOTHING, down]);
+    router.observe(vec![Observed::UNOBSERVED, down]);
     assert_eq!(run(&mut router, &policy, &said(2)).backend, BackendId(0));
 }
 
@@ -317,16 +317,16 @@ fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
     use crate::policy::envelope::Steer;
     let ruled = twins(r#""rules": [{"when": {"user": ["x"]}, "then": {"models": ["a"]}}],"#);
     let steering = |body: &str| {
-        let request = request::parse(Format::OpenAiChat, body.as_bytes(), true).unwrap();
-        let envelope = Envelope {
+        let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
+        let envelope = RequestAttributes {
             steering: Steering {
                 models: vec![ModelId(1)],
                 followed: vec![Steer::MinQuality, Steer::MaxCostUsd, Steer::AllowModels],
                 ..Steering::default()
             },
-            ..Envelope::default()
+            ..RequestAttributes::default()
         };
-        let around = Circumstances::new(&envelope, 0);
+        let around = RequestInfo::new(&envelope, 0);
         match Router::with_features_only()
             .explain_in(&ruled, &request, &around)
             .0

@@ -24,7 +24,12 @@ fn measure(limit: Limit, candidate: &Candidate, best: f32) -> f64 {
 }
 
 /// Whether `backend` can take the request at all.
-fn is_able(registry: &Registry, profile: &Profile, ask: &Ask<'_>, backend: &Backend) -> bool {
+fn is_able(
+    registry: &Registry,
+    profile: &Profile,
+    ask: &SelectionRequest<'_>,
+    backend: &Backend,
+) -> bool {
     let model = &registry.models[backend.model.0 as usize];
     let expected = ask.classification.unwrap().output_tokens as u32;
     let answer = match (ask.pinned, ask.max_tokens) {
@@ -63,7 +68,7 @@ fn solve(
     candidates: &[Candidate],
     able: &[&Candidate],
     profile: &Profile,
-    ask: &Ask<'_>,
+    ask: &SelectionRequest<'_>,
 ) -> Option<(BackendId, Vec<Limit>)> {
     let best = able
         .iter()
@@ -125,7 +130,11 @@ fn solve(
 }
 
 /// Whom exploration, a share or the conversation prefer to the best of those that are left.
-fn choose(candidates: &[Candidate], left: &[&Candidate], ask: &Ask<'_>) -> Option<BackendId> {
+fn choose(
+    candidates: &[Candidate],
+    left: &[&Candidate],
+    ask: &SelectionRequest<'_>,
+) -> Option<BackendId> {
     let best_of = |these: &[&Candidate]| {
         let best = these
             .iter()
@@ -218,7 +227,7 @@ prop_compose! {
     }
 }
 
-/// What an [`Ask`] borrows and holds, drawn.
+/// What an [`SelectionRequest`] borrows and holds, drawn.
 #[derive(Debug, Clone)]
 struct Wish {
     pinned: Option<u32>,
@@ -311,7 +320,7 @@ fn observed(wish: &Wish, backends: usize) -> Vec<Observed> {
         } else {
             LatencyRatio::AS_STATED
         },
-        ..Observed::NOTHING
+        ..Observed::UNOBSERVED
     };
     known.map(one).collect()
 }

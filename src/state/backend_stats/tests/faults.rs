@@ -168,7 +168,7 @@ fn few_meet_a_fault_that_lasts() {
 
 #[test]
 fn who_cannot_go_elsewhere_tries_nobody() {
-    let mut live = Live::new();
+    let mut live = BackendStats::new();
     for _ in 0..DOWN_AFTER {
         live.attempted(A, Delivery::Whole, true, SECOND);
     }

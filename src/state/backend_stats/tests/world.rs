@@ -31,17 +31,17 @@ pub const WELL: Fate = Fate::Answer {
 
 enum Step {
     First,
-    End(Ending),
+    End(AttemptOutcome),
 }
 
 /// One simulation. What is stated: first token after 50 ms, at most 150, then 1,000 tokens a second.
 pub struct World {
-    pub workers: Vec<Live>,
+    pub workers: Vec<BackendStats>,
     record: Vec<u8>,
     merged: Vec<u64>,
     pub now: u64,
     events: BinaryHeap<Reverse<(u64, usize)>>,
-    steps: HashMap<usize, (usize, Ticket, Expected, Step)>,
+    steps: HashMap<usize, (usize, InFlightId, Expected, Step)>,
     decisions: usize,
     next: usize,
     noise: u32,
@@ -67,7 +67,7 @@ pub fn expected(delivery: Delivery) -> Expected {
 impl World {
     pub fn new(workers: usize) -> World {
         World {
-            workers: (0..workers).map(|_| Live::new()).collect(),
+            workers: (0..workers).map(|_| BackendStats::new()).collect(),
             record: Vec::new(),
             merged: vec![0; workers],
             now: 1_700_000_000 * SECOND,
@@ -138,8 +138,9 @@ impl World {
             }
         }
         let view = live.view([A, B].into_iter(), delivery, true, self.now);
-        let cost =
-            |seen: &Observed, ms: f32| ms * seen.slowdown() + if seen.down { 1e9 } else { 0.0 };
+        let cost = |seen: &Observed, ms: f32| {
+            ms * seen.latency_ratio() + if seen.down { 1e9 } else { 0.0 }
+        };
         let link = match cost(&view[0], 500.0) <= cost(&view[1], 600.0) {
             true => A,
             false => B,
@@ -158,13 +159,13 @@ impl World {
             self.steps.insert(id, (worker, ticket, expected, step));
         };
         match fate {
-            Fate::Fail => follow(ms(20.0), Step::End(Ending::Failed)),
+            Fate::Fail => follow(ms(20.0), Step::End(AttemptOutcome::Failed)),
             Fate::Break => {
                 follow(ms(60.0), Step::First);
-                follow(ms(90.0), Step::End(Ending::Failed));
+                follow(ms(90.0), Step::End(AttemptOutcome::Failed));
             }
             Fate::Hang { leaves_s } => {
-                let ending = Ending::Left {
+                let ending = AttemptOutcome::Left {
                     after_ms: leaves_s as f32 * 1e3,
                 };
                 follow(leaves_s * SECOND, Step::End(ending));
@@ -176,7 +177,7 @@ impl World {
                 if streams {
                     follow(ms(first_ms), Step::First);
                 }
-                let ending = Ending::Answered(Times {
+                let ending = AttemptOutcome::Answered(Times {
                     first_token_ms: streams.then_some(first_ms),
                     last_ms,
                     output_tokens: Some(tokens),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pointsman::api::request::{self, Format};
+use pointsman::api::request::{self, Api};
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
-use pointsman::routing::router::{Circumstances, Router};
+use pointsman::routing::router::{RequestInfo, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -109,14 +109,14 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
         }
         _ => return Err("states neither `prompt` nor `body`, or both".to_owned()),
     };
-    let format = Format::of_body_at(&case.path).unwrap_or(Format::OpenAiChat);
+    let format = Api::of_body_at(&case.path).unwrap_or(Api::OpenAiChat);
     let headers: Vec<(&str, &str)> = case
         .headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let envelope = envelope::read(policy, &headers, &case.path);
-    let around = Circumstances::new(&envelope, 0);
+    let around = RequestInfo::new(&envelope, 0);
     let body = body.to_string();
     let outcome = match request::parse_with_state(format, body.as_bytes(), true) {
         Ok(request) => router.explain_in(policy, &request, &around).0,

@@ -6,7 +6,7 @@ mod openai;
 mod responses;
 
 use bytes::Bytes;
-use pointsman::api::request::Format;
+use pointsman::api::request::Api;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -18,10 +18,10 @@ pub fn whole(answer: &Answer) -> Value {
         return json!({"input_tokens": answer.prompt_tokens});
     };
     match format {
-        Format::OpenAiChat | Format::OpenAiCompletions => openai::whole(answer),
-        Format::OpenAiResponses => responses::whole(answer),
-        Format::OpenAiEmbeddings => embeddings::whole(answer),
-        Format::AnthropicMessages => messages::whole(answer),
+        Api::OpenAiChat | Api::OpenAiCompletions => openai::whole(answer),
+        Api::OpenAiResponses => responses::whole(answer),
+        Api::OpenAiEmbeddings => embeddings::whole(answer),
+        Api::AnthropicMessages => messages::whole(answer),
     }
 }
 
@@ -37,8 +37,8 @@ impl Events {
     /// The events that open a stream.
     pub fn opening(&mut self, answer: &Answer) -> Bytes {
         match answer.call.format() {
-            Format::OpenAiResponses => responses::opening(answer, self),
-            Format::AnthropicMessages => messages::opening(answer, self),
+            Api::OpenAiResponses => responses::opening(answer, self),
+            Api::AnthropicMessages => messages::opening(answer, self),
             _ => openai::opening(answer, self),
         }
         self.take()
@@ -48,8 +48,8 @@ impl Events {
     pub fn part(&mut self, answer: &Answer, tokens: &[String]) -> Bytes {
         let text = tokens.concat();
         match answer.call.format() {
-            Format::OpenAiResponses => responses::part(answer, &text, self),
-            Format::AnthropicMessages => messages::part(answer, &text, self),
+            Api::OpenAiResponses => responses::part(answer, &text, self),
+            Api::AnthropicMessages => messages::part(answer, &text, self),
             _ => openai::part(answer, &text, self),
         }
         self.take()
@@ -58,8 +58,8 @@ impl Events {
     /// The events that end a stream.
     pub fn closing(&mut self, answer: &Answer) -> Bytes {
         match answer.call.format() {
-            Format::OpenAiResponses => responses::closing(answer, self),
-            Format::AnthropicMessages => messages::closing(answer, self),
+            Api::OpenAiResponses => responses::closing(answer, self),
+            Api::AnthropicMessages => messages::closing(answer, self),
             _ => openai::closing(answer, self),
         }
         self.take()
