@@ -18,7 +18,8 @@ import figures
 from rows import DOMAINS, TASKS
 
 WEAK, STRONG = "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
-# The share of difficulty that is taken away from a prompt of which nothing is known; `shrink` in src/analysis/classifier/mod.rs.
+# The share of difficulty that is taken away from a prompt of which nothing is known;
+# `shrink` in src/analysis/classifier/mod.rs.
 SHRINK = 0.75
 # Of outcomes, in the order of the tables.
 SOURCES = ["llmrouter9", "mmlu", "mmlu_pro", "reasoning_gym"]

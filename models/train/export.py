@@ -237,7 +237,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
     parser.add_argument("--models", required=True)
-    parser.add_argument("--source", required=True, help="src/analysis/classifier: features.rs is read, fitted.rs is written")
+    parser.add_argument(
+        "--source", required=True, help="src/analysis/classifier: features.rs is read, fitted.rs is written"
+    )
     args = parser.parse_args()
     models = pathlib.Path(args.models)
     saved = np.load(pathlib.Path(args.work) / "model.npz")
