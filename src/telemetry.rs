@@ -1,6 +1,6 @@
 //! Every name by which operators and clients see Pointsman: headers, metrics, filter state. Data only.
 //!
-//! Envoy's wasm metrics carry no labels, so tags stand in the metric's name (`pointsman.bypasses.cause.no_policy`) and
+//! Envoy's wasm metrics carry no labels, so tags stand in the metric's name (`pointsman.request_bypasses.cause.no_policy`) and
 //! [`STATS_TAGS`] holds the regular expressions with which Envoy takes them out again. Nothing here counts or sends.
 
 mod backends;
@@ -140,19 +140,19 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests that were routed by a decision.",
     },
     Family {
-        name: "pointsman.token_counts",
+        name: "pointsman.count_tokens_requests",
         kind: MetricKind::Counter,
         tags: &["model", "backend"],
         help: "Requests to count tokens that went to a backend; they are no decisions, and no metric of cost has them.",
     },
     Family {
-        name: "pointsman.bypasses",
+        name: "pointsman.request_bypasses",
         kind: MetricKind::Counter,
         tags: &["cause"],
         help: "Requests on an LLM path that went to the default cluster undecided.",
     },
     Family {
-        name: "pointsman.near_misses",
+        name: "pointsman.unrecognized_requests",
         kind: MetricKind::Counter,
         tags: &["cause"],
         help: "Requests that are nearly those of an LLM API (`path`, `method`, `websocket`), or whose body is none on a path that could be one's (`body`); what became of them is counted apart, or they went on as they were.",
@@ -182,13 +182,13 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests that another backend answered than the one decided on; the labels name the one that did.",
     },
     Family {
-        name: "pointsman.attempts_failed",
+        name: "pointsman.attempt_failures",
         kind: MetricKind::Counter,
         tags: &["backend"],
         help: "Attempts at a backend that got no answer, one that says that it is unwell (429, 5xx, or an error with status 200), or one with nothing in it.",
     },
     Family {
-        name: "pointsman.answers_broken_off",
+        name: "pointsman.responses_truncated",
         kind: MetricKind::Counter,
         tags: &["backend"],
         help: "Answers that the backend had begun and did not end: the client's stream is cut off, or ends with an error.",
@@ -200,7 +200,7 @@ pub const FAMILIES: &[Family] = &[
         help: "Requests out of which state was taken that the backend could not have read (`foreign_state: drop`).",
     },
     Family {
-        name: "pointsman.state_makers_guessed",
+        name: "pointsman.state_origins_guessed",
         kind: MetricKind::Counter,
         tags: &["backend"],
         help: "Requests that carry state of a maker which this proxy does not know, by the backend that was guessed to read it.",
@@ -212,7 +212,7 @@ pub const FAMILIES: &[Family] = &[
         help: "Minimal requests that were sent to a backend to keep it warm.",
     },
     Family {
-        name: "pointsman.prewarms_failed",
+        name: "pointsman.prewarm_failures",
         kind: MetricKind::Counter,
         tags: &["backend"],
         help: "Those of them that got no answer, or an error.",
@@ -224,7 +224,7 @@ pub const FAMILIES: &[Family] = &[
         help: "What they cost as the policy states it, in billionths of a USD; no other metric of cost has it.",
     },
     Family {
-        name: "pointsman.backend_slowdown_percent",
+        name: "pointsman.backend_latency_percent",
         kind: MetricKind::Gauge,
         tags: &["backend"],
         help: "The median of a backend's last answers in per cent of what is stated, of the time to the first token or of that per token, whichever is worse; 100 where that makes no difference, 0 while streams or answers in one piece of it are down.",
@@ -236,7 +236,7 @@ pub const FAMILIES: &[Family] = &[
         help: "Time from reading the body to having written the decision, in microseconds.",
     },
     Family {
-        name: "pointsman.tasks",
+        name: "pointsman.requests_by_task",
         kind: MetricKind::Counter,
         tags: &["task", "model"],
         help: "Classified requests, by the most probable task and the model that answered.",
@@ -254,19 +254,19 @@ pub const FAMILIES: &[Family] = &[
         help: "Decisions and refusals that a rule of the policy had a part in, or a spent budget (`budget:` and its name).",
     },
     Family {
-        name: "pointsman.failures",
+        name: "pointsman.request_failures",
         kind: MetricKind::Counter,
         tags: &["model", "backend", "accelerator", "profile"],
         help: "Decided requests that were answered with an error, or not at all.",
     },
     Family {
-        name: "pointsman.first_token_ms",
+        name: "pointsman.time_to_first_token_ms",
         kind: MetricKind::Histogram,
         tags: &["model", "backend", "accelerator"],
         help: "Time from reading the request to the first bytes of a streamed answer, in milliseconds.",
     },
     Family {
-        name: "pointsman.response_ms",
+        name: "pointsman.request_duration_ms",
         kind: MetricKind::Histogram,
         tags: &["model", "backend", "accelerator"],
         help: "Time from reading the request to the end of the answer, in milliseconds.",
@@ -320,13 +320,13 @@ pub const FAMILIES: &[Family] = &[
         help: "What ended requests have put on a budget, in billionths of a USD, exact over all workers: what they cost, or an estimate of what was sent and delivered where the answer does not say; `tenant` is what the budget names, `*` included, and `all` where it names none.",
     },
     Family {
-        name: "pointsman.usage_unknown",
+        name: "pointsman.usage_missing",
         kind: MetricKind::Counter,
         tags: &["backend", "cause"],
         help: "Answers that do not say what they took: compressed, of another media type, not stated, cut off.",
     },
     Family {
-        name: "pointsman.classifier_faults",
+        name: "pointsman.classifier_errors",
         kind: MetricKind::Counter,
         tags: &[],
         help: "Decisions made on features alone because the classifier failed; requests without text are none.",
@@ -356,25 +356,25 @@ pub const FAMILIES: &[Family] = &[
         help: "Revision of the policy that the source published last; 0 where it has none.",
     },
     Family {
-        name: "pointsman.policy_published_at_seconds",
+        name: "pointsman.policy_published_timestamp_seconds",
         kind: MetricKind::Gauge,
         tags: &[],
         help: "When the source last published a policy, in seconds since 1970.",
     },
     Family {
-        name: "pointsman.policy_confirmed_at_seconds",
+        name: "pointsman.policy_confirmed_timestamp_seconds",
         kind: MetricKind::Gauge,
         tags: &[],
         help: "When the source last said what is in force, in seconds since 1970: the time since then is the policy's age.",
     },
     Family {
-        name: "pointsman.host_faults",
+        name: "pointsman.host_call_errors",
         kind: MetricKind::Counter,
         tags: &[],
         help: "Host calls that failed where they should not.",
     },
     Family {
-        name: "pointsman.attempts_unknown",
+        name: "pointsman.attempts_unresolved",
         kind: MetricKind::Counter,
         tags: &[],
         help: "Attempts whose backend or body the attempt filter did not know, so that they went on as they were.",
@@ -386,7 +386,7 @@ pub const FAMILIES: &[Family] = &[
         help: "Attempts without the credentials that their backend needs, because the environment variable is not set.",
     },
     Family {
-        name: "pointsman.live_record_bytes",
+        name: "pointsman.shared_stats_bytes",
         kind: MetricKind::Gauge,
         tags: &[],
         help: "Size of the record by which workers share what they observe of the backends.",
@@ -449,25 +449,29 @@ pub const MAX_METRICS: usize = 2048;
 /// Time from reading the body to having written the decision, in microseconds.
 pub const DECISION_US: Metric = plain(MetricKind::Histogram, "pointsman.decision_us");
 /// Decisions made on features alone because the classifier failed.
-pub const CLASSIFIER_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.classifier_faults");
+pub const CLASSIFIER_ERRORS: Metric = plain(MetricKind::Counter, "pointsman.classifier_errors");
 /// Policies that did not compile.
 pub const POLICY_ERRORS: Metric = plain(MetricKind::Counter, "pointsman.policy_errors");
 /// Revision of the policy that the source published last.
 pub const POLICY_REVISION: Metric = plain(MetricKind::Gauge, "pointsman.policy_revision");
 /// When the source last published a policy.
-pub const POLICY_PUBLISHED_AT: Metric =
-    plain(MetricKind::Gauge, "pointsman.policy_published_at_seconds");
+pub const POLICY_PUBLISHED_TIMESTAMP: Metric = plain(
+    MetricKind::Gauge,
+    "pointsman.policy_published_timestamp_seconds",
+);
 /// When the source last said what is in force.
-pub const POLICY_CONFIRMED_AT: Metric =
-    plain(MetricKind::Gauge, "pointsman.policy_confirmed_at_seconds");
+pub const POLICY_CONFIRMED_TIMESTAMP: Metric = plain(
+    MetricKind::Gauge,
+    "pointsman.policy_confirmed_timestamp_seconds",
+);
 /// Host calls that failed where they should not.
-pub const HOST_FAULTS: Metric = plain(MetricKind::Counter, "pointsman.host_faults");
+pub const HOST_CALL_ERRORS: Metric = plain(MetricKind::Counter, "pointsman.host_call_errors");
 /// Attempts that went on as they were.
-pub const ATTEMPTS_UNKNOWN: Metric = plain(MetricKind::Counter, "pointsman.attempts_unknown");
+pub const ATTEMPTS_UNRESOLVED: Metric = plain(MetricKind::Counter, "pointsman.attempts_unresolved");
 /// Attempts without the credentials that their backend needs.
 pub const SECRETS_MISSING: Metric = plain(MetricKind::Counter, "pointsman.secrets_missing");
 /// Size of the record by which workers share what they observe.
-pub const LIVE_RECORD_BYTES: Metric = plain(MetricKind::Gauge, "pointsman.live_record_bytes");
+pub const SHARED_STATS_BYTES: Metric = plain(MetricKind::Gauge, "pointsman.shared_stats_bytes");
 /// Memory of the virtual machines that serve requests.
 pub const LINEAR_MEMORY_BYTES: Metric = plain(MetricKind::Gauge, "pointsman.linear_memory_bytes");
 /// Counts that had no metric left to go to.
@@ -506,9 +510,13 @@ impl Metric {
     }
 
     /// Requests to count tokens that went to a backend.
-    pub fn token_counts(model: &str, backend: &str) -> Metric {
+    pub fn count_tokens_requests(model: &str, backend: &str) -> Metric {
         let tags = [("model", model), ("backend", backend)];
-        Metric::tagged(MetricKind::Counter, "pointsman.token_counts", &tags)
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.count_tokens_requests",
+            &tags,
+        )
     }
 
     /// What [`Metric::decisions`] would have counted; the values are in the order of the family's tags.
@@ -537,18 +545,22 @@ impl Metric {
     }
 
     /// Requests that went to the default cluster undecided.
-    pub fn bypasses(cause: &'static str) -> Metric {
+    pub fn request_bypasses(cause: &'static str) -> Metric {
         Metric::tagged(
             MetricKind::Counter,
-            "pointsman.bypasses",
+            "pointsman.request_bypasses",
             &[("cause", cause)],
         )
     }
 
     /// Requests that are nearly those of an LLM API.
-    pub fn near_misses(cause: &'static str) -> Metric {
+    pub fn unrecognized_requests(cause: &'static str) -> Metric {
         let tags = [("cause", cause)];
-        Metric::tagged(MetricKind::Counter, "pointsman.near_misses", &tags)
+        Metric::tagged(
+            MetricKind::Counter,
+            "pointsman.unrecognized_requests",
+            &tags,
+        )
     }
 
     /// Requests answered with an error.

@@ -123,7 +123,7 @@ fn check(case: &Case, found: &Host) -> Result<(), String> {
     let beside = [
         "pointsman.rule_matches.",
         "pointsman.foreign_state_dropped.",
-        "pointsman.state_makers_guessed.",
+        "pointsman.state_origins_guessed.",
     ];
     counted.retain(|name| !beside.iter().any(|start| name.starts_with(start)));
     same("counted", &counted, &case.counted().into_iter().collect())?;

@@ -79,8 +79,8 @@ impl Unknown {
         match self {
             Unknown::Compressed => "compressed",
             Unknown::MediaType => "media_type",
-            Unknown::NotStated => "not_stated",
-            Unknown::CutOff => "cut_off",
+            Unknown::NotStated => "not_reported",
+            Unknown::CutOff => "truncated",
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::telemetry::{self, Metric, Served, state};
 
 /// Code and message for a client whose answer ends before it is over.
 const CUT_SHORT: (&str, &str) = (
-    "stream_cut_short",
+    "stream_truncated",
     "the backend ended the stream before the answer was over; what came before is all there is",
 );
 
@@ -264,7 +264,7 @@ impl UsageRecorder {
         };
         let Some(bytes) = bytes else {
             // Bytes that were not seen may have said anything.
-            effects.push(Effect::Count(telemetry::HOST_FAULTS));
+            effects.push(Effect::Count(telemetry::HOST_CALL_ERRORS));
             self.answer = Answer::Unread(Unknown::CutOff);
             return;
         };
@@ -327,7 +327,7 @@ impl UsageRecorder {
         set_state(effects, state::RESPONSE_MODEL, &backend.served_model);
         if let Some(first) = self.first_token_ns {
             let took = integer(self.took_ms(first));
-            set_state(effects, state::FIRST_TOKEN_MS, &took);
+            set_state(effects, state::TIME_TO_FIRST_TOKEN_MS, &took);
         }
         self.tell_ending(effects);
         let Some(Ok(usage)) = self.usage() else {
@@ -369,9 +369,9 @@ impl UsageRecorder {
             .fault(self.ended)
             .is_some_and(|one| one != Fault::Empty)
         {
-            set_state(effects, state::ERROR_TYPE, "error_in_answer");
+            set_state(effects, state::ERROR_TYPE, "error_in_response");
         } else if !self.ended {
-            set_state(effects, state::ERROR_TYPE, "answer_not_ended");
+            set_state(effects, state::ERROR_TYPE, "response_incomplete");
         }
     }
 
@@ -429,28 +429,31 @@ impl UsageRecorder {
         self.tell_decision(served.model, effects);
         let estimate = || self.unstated(now_ns).usd(backend, model);
         let Some(usage) = self.usage() else {
-            effects.push(Effect::Count(Metric::failures(&served)));
+            effects.push(Effect::Count(Metric::request_failures(&served)));
             // Nobody is paid for an error.
             if matches!(self.answer, Answer::Error) {
                 return Some(0.0);
             }
-            set_state(effects, state::ERROR_TYPE, "no_answer");
+            set_state(effects, state::ERROR_TYPE, "no_response");
             return Some(estimate());
         };
         if let Some(first) = self.first_token_ns {
             let took = self.took_ms(first);
-            effects.push(Effect::Observe(Metric::first_token_ms(&served), took));
+            effects.push(Effect::Observe(
+                Metric::time_to_first_token_ms(&served),
+                took,
+            ));
         }
         if self.ended {
             let took = self.took_ms(now_ns);
-            effects.push(Effect::Observe(Metric::response_ms(&served), took));
+            effects.push(Effect::Observe(Metric::request_duration_ms(&served), took));
         }
         let unknown = match usage {
             Ok(usage) => return Some(self.pay(&usage, backend, &served, effects)),
             Err(unknown) => unknown,
         };
         let cause = unknown.name();
-        effects.push(Effect::Count(Metric::usage_unknown(served.backend, cause)));
+        effects.push(Effect::Count(Metric::usage_missing(served.backend, cause)));
         Some(if self.is_refusal() { 0.0 } else { estimate() })
     }
 
@@ -500,7 +503,10 @@ impl UsageRecorder {
     /// What the decision was about, beside what was told when it was made; `model` is the one that answered.
     fn tell_decision(&self, model: &str, effects: &mut Vec<Effect>) {
         if let Some(said) = &self.decision.classification {
-            effects.push(Effect::Count(Metric::tasks(said.task.name(), model)));
+            effects.push(Effect::Count(Metric::requests_by_task(
+                said.task.name(),
+                model,
+            )));
             // Logits have no place in a histogram: as how often an average model fails, in per cent.
             let fails = 100.0 / (1.0 + (-said.difficulty).exp());
             effects.push(Effect::Observe(

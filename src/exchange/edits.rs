@@ -32,7 +32,7 @@ pub(super) fn edits(
         }
     }
     if decision.foreign.is_guessed {
-        effects.push(Effect::Count(Metric::state_makers_guessed(&backend.name)));
+        effects.push(Effect::Count(Metric::state_origins_guessed(&backend.name)));
     }
     let model = plan.policy.registry.model(backend.model);
     let answer = decision.answer.zip(model);

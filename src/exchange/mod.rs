@@ -372,14 +372,14 @@ impl Stream {
             return self.dry_run(worker, &plan, bytes, &request, &around, effects);
         }
         if plan.is_foreign(&request) {
-            effects.push(Effect::Count(Metric::near_misses("body")));
+            effects.push(Effect::Count(Metric::unrecognized_requests("body")));
             return self.pass(effects);
         }
         trace::asked(&plan, &request, effects);
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
         let unseen = matches!(&request, Ok(one) if one.may_name_another_model());
         if unseen && !plan.policy.traffic.decide_unseen_model {
-            let (cause, named) = (Cause::model_not_seen(&plan.policy), Unread::NOTHING.named);
+            let (cause, named) = (Cause::model_missing(&plan.policy), Unread::NOTHING.named);
             return self.undecided(&plan, &cause, named, &around, worker, effects);
         }
         let outcome = decide(worker, &plan, &request, bytes, complete, &around);

@@ -73,7 +73,7 @@ fn a_profile_is_classified_and_says_so() {
     let mut host = Host::chat(POLICY, &ask("auto", "hello"));
     assert!(host.header("x-to").unwrap().starts_with("cluster-"));
     // The router of these tests has no classifier: features alone decide, and that is counted.
-    assert!(host.counts().contains(&"pointsman.classifier_faults"));
+    assert!(host.counts().contains(&"pointsman.classifier_errors"));
     let response = host.response();
     let written: Vec<&str> = response.iter().map(|(name, _)| *name).collect();
     let known = header::RESPONSE.iter().map(|(name, _)| *name);
@@ -149,7 +149,10 @@ fn trailers_without_a_body_are_a_body_that_cannot_be_read() {
     host.send_headers(false);
     host.tell(Event::RequestTrailers);
     assert!(!host.held);
-    assert_eq!(host.counts(), ["pointsman.bypasses.cause.invalid_request"]);
+    assert_eq!(
+        host.counts(),
+        ["pointsman.request_bypasses.cause.invalid_request"]
+    );
 }
 
 #[test]
@@ -202,7 +205,10 @@ fn headers_of_ours_are_removed_whatever_the_request_is() {
     assert!(!host.held);
     let left: Vec<&str> = host.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(left, [":method", ":path", "x-other"]);
-    assert_eq!(host.counts(), ["pointsman.bypasses.cause.no_policy"]);
+    assert_eq!(
+        host.counts(),
+        ["pointsman.request_bypasses.cause.no_policy"]
+    );
 
     let mut host = Host::new(POLICY);
     host.begin("POST", "/v1/chat/completions");
@@ -224,7 +230,10 @@ fn a_body_that_cannot_be_read_goes_to_the_default_cluster_untouched() {
             host.header("content-length"),
             Some(body.len().to_string().as_str())
         );
-        assert_eq!(host.counts(), ["pointsman.bypasses.cause.invalid_request"]);
+        assert_eq!(
+            host.counts(),
+            ["pointsman.request_bypasses.cause.invalid_request"]
+        );
         assert_eq!(host.state(state::REASON), Some("bypass_invalid_request"));
         let reason = (header::REASON, "bypass_invalid_request".to_owned());
         assert!(host.response().contains(&reason));
@@ -248,7 +257,10 @@ fn a_post_of_headers_alone_is_a_body_that_cannot_be_read() {
     host.send_headers(true);
     assert!(!host.held);
     assert_eq!(host.header("x-to"), Some("fallback"));
-    assert_eq!(host.counts(), ["pointsman.bypasses.cause.invalid_request"]);
+    assert_eq!(
+        host.counts(),
+        ["pointsman.request_bypasses.cause.invalid_request"]
+    );
 }
 
 #[test]
@@ -357,7 +369,10 @@ fn faults_of_ours_are_bypasses() {
     host.send_chunk(ask("tiny", "hello").as_bytes(), true);
     assert!(!host.held);
     assert_eq!(host.header("x-to"), Some("fallback"));
-    assert_eq!(host.counts(), ["pointsman.bypasses.cause.router_fault"]);
+    assert_eq!(
+        host.counts(),
+        ["pointsman.request_bypasses.cause.router_error"]
+    );
 
     let mut host = Host::new(POLICY);
     host.unreadable = true;
@@ -369,7 +384,7 @@ fn faults_of_ours_are_bypasses() {
     assert_eq!(
         host.counts(),
         [
-            "pointsman.host_faults",
+            "pointsman.host_call_errors",
             "pointsman.rejections.code.body_unreadable"
         ]
     );
@@ -384,8 +399,8 @@ fn faults_of_ours_are_bypasses() {
     assert_eq!(
         host.counts(),
         [
-            "pointsman.host_faults",
-            "pointsman.bypasses.cause.body_unreadable"
+            "pointsman.host_call_errors",
+            "pointsman.request_bypasses.cause.body_unreadable"
         ]
     );
 }

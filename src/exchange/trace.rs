@@ -73,7 +73,7 @@ impl DecisionAnnotations {
     /// The request goes where `decision` says, to have its tokens counted.
     pub fn counting(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
         let (model, backend) = names(policy, decision);
-        effects.push(Effect::Count(Metric::token_counts(model, backend)));
+        effects.push(Effect::Count(Metric::count_tokens_requests(model, backend)));
         self.counts_tokens = true;
         self.decided(policy, decision, effects);
     }
@@ -84,7 +84,7 @@ impl DecisionAnnotations {
         let reason = decision.reason.name();
         let asked = decision.classification.as_ref();
         if asked.is_some_and(|one| one.model_failed) {
-            effects.push(Effect::Count(telemetry::CLASSIFIER_FAULTS));
+            effects.push(Effect::Count(telemetry::CLASSIFIER_ERRORS));
         }
         let difficulty = asked.map(|one| fixed(f64::from(one.difficulty), 3));
         set_state(effects, state::MODEL, model);
@@ -137,7 +137,7 @@ impl DecisionAnnotations {
     ) {
         let mut reason = String::from("bypass_");
         reason.push_str(cause);
-        effects.push(Effect::Count(Metric::bypasses(cause)));
+        effects.push(Effect::Count(Metric::request_bypasses(cause)));
         set_state(effects, state::REASON, &reason);
         if let Some(policy) =
             policy.filter(|policy| policy.decision_headers == DecisionHeaders::Full)

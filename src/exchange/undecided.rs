@@ -24,8 +24,8 @@ pub(super) struct Cause {
 
 impl Cause {
     /// The router failed, or there is none.
-    pub(super) fn router_fault() -> Cause {
-        Cause::ours("router_fault", "the router failed; try again")
+    pub(super) fn router_error() -> Cause {
+        Cause::ours("router_error", "the router failed; try again")
     }
 
     /// The host could not read the body.
@@ -45,15 +45,15 @@ impl Cause {
     }
 
     /// `model` was not in what was read of a longer body.
-    pub(super) fn model_not_seen(policy: &Policy) -> Cause {
+    pub(super) fn model_missing(policy: &Policy) -> Cause {
         let message = format!(
             "`model` was not found in what is read of the body, {} bytes at most; state it before what is long",
             policy.max_scan_bytes.max(policy.max_body_bytes)
         );
-        let mut rejection = router::reject(400, "model_not_seen", message);
+        let mut rejection = router::reject(400, "model_missing", message);
         rejection.param = Some("model".to_owned());
         Cause {
-            name: "model_not_seen",
+            name: "model_missing",
             rejection,
         }
     }
@@ -106,7 +106,7 @@ impl Stream {
         let (hurdle, cause) = (*hurdle, Cause::hurdle(*hurdle, detail));
         let is_near_miss = hurdle != Hurdle::Encoding;
         if is_near_miss {
-            effects.push(Effect::Count(Metric::near_misses(cause.name)));
+            effects.push(Effect::Count(Metric::unrecognized_requests(cause.name)));
         }
         let traffic = &plan.policy.traffic;
         // No body comes before the client has its WebSocket; and nothing says that HTTP would not do as well.
@@ -127,7 +127,7 @@ impl Stream {
         }
         // Only the body could tell whose request it is.
         if !plan.is_certain {
-            effects.push(Effect::Count(Metric::near_misses("body")));
+            effects.push(Effect::Count(Metric::unrecognized_requests("body")));
             return self.pass(effects);
         }
         if ended {
@@ -194,7 +194,7 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         self.phase = Phase::Timing { started_ns: now_ns };
-        effects.push(Effect::Count(telemetry::HOST_FAULTS));
+        effects.push(Effect::Count(telemetry::HOST_CALL_ERRORS));
         let around = plan.circumstances(now_ns);
         let (cause, named) = (Cause::body_unreadable(), Unread::NOTHING.named);
         self.undecided(plan, &cause, named, &around, worker, effects);
@@ -211,7 +211,7 @@ impl Stream {
     ) {
         let name = request.and_then(|one| one.model.as_deref());
         let named = router::named(&plan.policy, name);
-        self.undecided(plan, &Cause::router_fault(), named, around, worker, effects);
+        self.undecided(plan, &Cause::router_error(), named, around, worker, effects);
     }
 
     /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.

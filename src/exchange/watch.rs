@@ -145,7 +145,7 @@ pub fn close(
         let was_reset = details.is_some_and(|text| text.starts_with(BROKEN_OFF));
         let broken_off = was_reset || account.is_cut_short;
         if broken_off && let Some(backend) = account.policy().registry.backend(answered) {
-            effects.push(Effect::Count(Metric::answers_broken_off(&backend.name)));
+            effects.push(Effect::Count(Metric::responses_truncated(&backend.name)));
             if let Some(watch) = &mut account.watch {
                 watch.broken_off = true;
             }
@@ -307,7 +307,7 @@ impl BackendObserver {
     /// Counts an attempt that failed.
     fn tell(&self, id: Option<BackendId>, effects: &mut Vec<Effect>) {
         if let Some(backend) = id.and_then(|id| self.policy.registry.backend(id)) {
-            effects.push(Effect::Count(Metric::attempts_failed(&backend.name)));
+            effects.push(Effect::Count(Metric::attempt_failures(&backend.name)));
         }
     }
 

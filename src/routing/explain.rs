@@ -18,7 +18,7 @@ pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
             let (reason, detail) = match bypass {
                 Bypass::InvalidRequest(detail) => ("invalid_request", detail),
                 Bypass::UnknownModel(detail) => ("unknown_model", detail),
-                Bypass::RouterFault(detail) => ("router_fault", detail),
+                Bypass::RouterFault(detail) => ("router_error", detail),
             };
             json!({
                 "outcome": "bypassed",

@@ -4,13 +4,17 @@ use super::{Metric, MetricKind};
 
 impl Metric {
     /// Attempts at a backend that failed.
-    pub fn attempts_failed(backend: &str) -> Metric {
-        Metric::of_backend(MetricKind::Counter, "pointsman.attempts_failed", backend)
+    pub fn attempt_failures(backend: &str) -> Metric {
+        Metric::of_backend(MetricKind::Counter, "pointsman.attempt_failures", backend)
     }
 
     /// Answers that the backend had begun and did not end.
-    pub fn answers_broken_off(backend: &str) -> Metric {
-        Metric::of_backend(MetricKind::Counter, "pointsman.answers_broken_off", backend)
+    pub fn responses_truncated(backend: &str) -> Metric {
+        Metric::of_backend(
+            MetricKind::Counter,
+            "pointsman.responses_truncated",
+            backend,
+        )
     }
 
     /// Requests out of which state was taken.
@@ -20,8 +24,8 @@ impl Metric {
     }
 
     /// Requests that carry state whose maker was guessed.
-    pub fn state_makers_guessed(backend: &str) -> Metric {
-        let family = "pointsman.state_makers_guessed";
+    pub fn state_origins_guessed(backend: &str) -> Metric {
+        let family = "pointsman.state_origins_guessed";
         Metric::of_backend(MetricKind::Counter, family, backend)
     }
 
@@ -31,8 +35,8 @@ impl Metric {
     }
 
     /// Those of them that failed.
-    pub fn prewarms_failed(backend: &str) -> Metric {
-        Metric::of_backend(MetricKind::Counter, "pointsman.prewarms_failed", backend)
+    pub fn prewarm_failures(backend: &str) -> Metric {
+        Metric::of_backend(MetricKind::Counter, "pointsman.prewarm_failures", backend)
     }
 
     /// What they cost.
@@ -42,8 +46,8 @@ impl Metric {
     }
 
     /// How slow a backend is.
-    pub fn backend_slowdown_percent(backend: &str) -> Metric {
-        let family = "pointsman.backend_slowdown_percent";
+    pub fn backend_latency_percent(backend: &str) -> Metric {
+        let family = "pointsman.backend_latency_percent";
         Metric::of_backend(MetricKind::Gauge, family, backend)
     }
 

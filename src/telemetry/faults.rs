@@ -3,17 +3,17 @@
 //! Prometheus' `increase` sees a change, not a beginning: a counter that came into being with its first fault would hide it.
 
 use super::{
-    ATTEMPTS_UNKNOWN, CLASSIFIER_FAULTS, HOST_FAULTS, METRICS_DROPPED, Metric, POLICY_ERRORS,
-    SECRETS_MISSING,
+    ATTEMPTS_UNRESOLVED, CLASSIFIER_ERRORS, HOST_CALL_ERRORS, METRICS_DROPPED, Metric,
+    POLICY_ERRORS, SECRETS_MISSING,
 };
 
 /// Those that the router counts.
 pub const ROUTER: &[Metric] = &[
-    CLASSIFIER_FAULTS,
-    HOST_FAULTS,
+    CLASSIFIER_ERRORS,
+    HOST_CALL_ERRORS,
     METRICS_DROPPED,
     POLICY_ERRORS,
 ];
 
 /// Those that the filter of each attempt counts.
-pub const ATTEMPT: &[Metric] = &[ATTEMPTS_UNKNOWN, SECRETS_MISSING];
+pub const ATTEMPT: &[Metric] = &[ATTEMPTS_UNRESOLVED, SECRETS_MISSING];

@@ -17,8 +17,8 @@ pub struct Served<'a> {
 
 impl Metric {
     /// Decided requests that were answered with an error, or not at all.
-    pub fn failures(served: &Served<'_>) -> Metric {
-        Metric::served("pointsman.failures", served)
+    pub fn request_failures(served: &Served<'_>) -> Metric {
+        Metric::served("pointsman.request_failures", served)
     }
 
     /// Tokens of requests, the cached ones included, as the answers state them.
@@ -57,25 +57,25 @@ impl Metric {
     }
 
     /// Time to the first bytes of a streamed answer, in milliseconds.
-    pub fn first_token_ms(served: &Served<'_>) -> Metric {
-        Metric::timed("pointsman.first_token_ms", served)
+    pub fn time_to_first_token_ms(served: &Served<'_>) -> Metric {
+        Metric::timed("pointsman.time_to_first_token_ms", served)
     }
 
     /// Time to the end of the answer, in milliseconds.
-    pub fn response_ms(served: &Served<'_>) -> Metric {
-        Metric::timed("pointsman.response_ms", served)
+    pub fn request_duration_ms(served: &Served<'_>) -> Metric {
+        Metric::timed("pointsman.request_duration_ms", served)
     }
 
     /// Answers of a backend that do not say what they took.
-    pub fn usage_unknown(backend: &str, cause: &str) -> Metric {
+    pub fn usage_missing(backend: &str, cause: &str) -> Metric {
         let tags = [("backend", backend), ("cause", cause)];
-        Metric::tagged(MetricKind::Counter, "pointsman.usage_unknown", &tags)
+        Metric::tagged(MetricKind::Counter, "pointsman.usage_missing", &tags)
     }
 
     /// Classified requests, by task and by the model that answered.
-    pub fn tasks(task: &str, model: &str) -> Metric {
+    pub fn requests_by_task(task: &str, model: &str) -> Metric {
         let tags = [("task", task), ("model", model)];
-        Metric::tagged(MetricKind::Counter, "pointsman.tasks", &tags)
+        Metric::tagged(MetricKind::Counter, "pointsman.requests_by_task", &tags)
     }
 
     /// Decisions and refusals that a rule had a part in, or a spent budget.

@@ -23,7 +23,7 @@ pub const COST_USD: &str = "pointsman.cost_usd";
 /// How much less that is than at the baseline, in USD; absent where none is declared.
 pub const SAVED_USD: &str = "pointsman.saved_usd";
 /// Milliseconds from reading the body to the first bytes of a streamed answer.
-pub const FIRST_TOKEN_MS: &str = "pointsman.first_token_ms";
+pub const TIME_TO_FIRST_TOKEN_MS: &str = "pointsman.time_to_first_token_ms";
 /// The version of the policy that was in force.
 pub const POLICY_VERSION: &str = "pointsman.policy_version";
 /// What is asked for, in OpenTelemetry's words: `chat`, `text_completion` or `embeddings`; and `count_tokens`, for which it has none.
@@ -65,7 +65,7 @@ pub const NUMBERS: &[&str] = &[
     ESTIMATED_COST_USD,
     COST_USD,
     SAVED_USD,
-    FIRST_TOKEN_MS,
+    TIME_TO_FIRST_TOKEN_MS,
     INPUT_TOKENS,
     CACHED_INPUT_TOKENS,
     CACHE_WRITE_TOKENS,
@@ -106,7 +106,7 @@ pub const ALL: &[(&str, &str)] = &[
         "How much less that is than at the policy's `baseline`, in USD; negative where it is more.",
     ),
     (
-        FIRST_TOKEN_MS,
+        TIME_TO_FIRST_TOKEN_MS,
         "Milliseconds from reading the request to the first bytes of a streamed answer.",
     ),
     (
@@ -155,7 +155,7 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (
         ERROR_TYPE,
-        "What went wrong; absent where nothing did. The code of a refusal; the status of an error; `no_answer` where none came before the client left, `answer_not_ended` where it left later or the backend broke off; `stream_cut_short` where the backend ended the stream too early; `error_in_answer` where the answer says that it is one.",
+        "What went wrong; absent where nothing did. The code of a refusal; the status of an error; `no_response` where none came before the client left, `response_incomplete` where it left later or the backend broke off; `stream_truncated` where the backend ended the stream too early; `error_in_response` where the answer says that it is one.",
     ),
     (
         SERVER_ADDRESS,

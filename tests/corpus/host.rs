@@ -205,7 +205,7 @@ impl Host {
             }
             Effect::Reply(reply) => self.reply = Some(reply),
             Effect::SetResponseHeader { name, value } => self.response_headers.push((name, value)),
-            Effect::Count(metric) if metric.name != "pointsman.classifier_faults" => {
+            Effect::Count(metric) if metric.name != "pointsman.classifier_errors" => {
                 assert!(
                     self.counted.insert(metric.name.to_string()),
                     "{} counted twice",

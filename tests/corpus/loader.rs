@@ -308,7 +308,8 @@ impl Case {
     /// The counters that should be one higher, by their names without Envoy's `wasmcustom.`, sorted.
     pub fn counted(&self) -> Vec<String> {
         let near_miss = self.expect.near_miss.as_ref();
-        let near_miss = near_miss.map(|cause| format!("pointsman.near_misses.cause.{cause}"));
+        let near_miss =
+            near_miss.map(|cause| format!("pointsman.unrecognized_requests.cause.{cause}"));
         let mut counted: Vec<String> = near_miss
             .into_iter()
             .chain(self.outcome_counted())
@@ -323,7 +324,7 @@ impl Case {
         let said = |value: &Option<String>| value.clone().unwrap_or_default();
         match expect.outcome {
             Outcome::Routed if expect.counts_tokens => Some(format!(
-                "pointsman.token_counts.model.{}.backend.{}",
+                "pointsman.count_tokens_requests.model.{}.backend.{}",
                 said(&expect.model),
                 said(&expect.backend),
             )),
@@ -336,7 +337,10 @@ impl Case {
                 said(&expect.profile),
                 said(&expect.reason),
             )),
-            Outcome::Bypassed => Some(format!("pointsman.bypasses.cause.{}", said(&expect.cause))),
+            Outcome::Bypassed => Some(format!(
+                "pointsman.request_bypasses.cause.{}",
+                said(&expect.cause)
+            )),
             Outcome::Rejected => {
                 let code = expect.error.as_ref().and_then(|error| error.get("code"));
                 let code = code.and_then(Value::as_str).or(expect.code.as_deref());

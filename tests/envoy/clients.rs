@@ -108,10 +108,10 @@ fn every_call(case: &Case, script: &str, base: &str) {
         "the clients were told of {wanted:?} tokens, and {:?} were counted",
         counted()
     );
-    let counts = metrics::sum(&envoy.metrics(), "pointsman_token_counts", &[]);
+    let counts = metrics::sum(&envoy.metrics(), "pointsman_count_tokens_requests", &[]);
     let requests = told["token_counts"].as_f64().unwrap_or(0.0);
     assert!((counts - requests).abs() < f64::EPSILON, "{counts}");
-    let unknown = metrics::sum(&envoy.metrics(), "pointsman_usage_unknown", &[]);
+    let unknown = metrics::sum(&envoy.metrics(), "pointsman_usage_missing", &[]);
     assert!(
         unknown.abs() < f64::EPSILON,
         "{unknown} answers were not read"

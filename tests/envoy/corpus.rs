@@ -120,10 +120,10 @@ fn check(run: &Run, envoy: &Envoy, case: &Case, delivery: Delivery) -> Result<()
 /// What becomes of a request is counted by one of these.
 const COUNTERS: [&str; 6] = [
     "decisions",
-    "token_counts",
+    "count_tokens_requests",
     "shadow_decisions",
-    "bypasses",
-    "near_misses",
+    "request_bypasses",
+    "unrecognized_requests",
     "rejections",
 ];
 

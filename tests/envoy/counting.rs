@@ -49,8 +49,13 @@ fn a_dead_backend_costs_a_retry(case: &Case) {
 
         let samples = envoy.metrics();
         let sum = |name: &str| metrics::sum(&samples, name, &[]) as u64;
-        assert_eq!(sum("pointsman_token_counts"), 2, "{way}");
-        for none in ["decisions", "fallbacks", "failures", "cost_nano_usd"] {
+        assert_eq!(sum("pointsman_count_tokens_requests"), 2, "{way}");
+        for none in [
+            "decisions",
+            "fallbacks",
+            "request_failures",
+            "cost_nano_usd",
+        ] {
             assert_eq!(sum(&format!("pointsman_{none}")), 0, "{way}: {none}");
         }
     }

@@ -178,7 +178,7 @@ fn each_attempt_has_exactly_its_own(case: &Case) {
 }
 
 fn assert_sound(envoy: &Envoy, way: &str) {
-    for name in ["attempts_unknown", "secrets_missing", "host_faults"] {
+    for name in ["attempts_unresolved", "secrets_missing", "host_call_errors"] {
         let name = format!("pointsman_{name}");
         assert_eq!(
             metrics::sum(&envoy.metrics(), &name, &[]),

@@ -268,7 +268,7 @@ fn every_fault(case: &Case) {
         let unknown: u64 = envoy
             .metrics()
             .iter()
-            .filter(|sample| sample.name.contains("pointsman_attempts_unknown"))
+            .filter(|sample| sample.name.contains("pointsman_attempts_unresolved"))
             .map(|sample| sample.value as u64)
             .sum();
         assert_eq!(unknown, 0, "{way}: attempts that the filter did not know");
@@ -394,13 +394,13 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
     let text = response.text();
     assert!(response.complete, "{way}");
     assert!(
-        text.contains("\"code\":\"stream_cut_short\""),
+        text.contains("\"code\":\"stream_truncated\""),
         "{way}: {text}"
     );
     let active = |envoy: &Envoy| envoy.stat("http.llm.downstream_rq_active") == 0;
     assert!(envoy.wait_for(active), "{way}: a request is left over");
     let counted = |envoy: &Envoy| {
-        let broken_off = "pointsman_answers_broken_off";
+        let broken_off = "pointsman_responses_truncated";
         metrics::sum(&envoy.metrics(), broken_off, &[]) == 2.0
     };
     assert!(

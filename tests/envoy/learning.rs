@@ -150,6 +150,6 @@ fn errors_with_status_200_count(case: &Case) {
         until(address, stream, "one", 1);
     }
     let labels = [("backend", "one")];
-    let failed = metrics::sum(&envoy.metrics(), "pointsman_attempts_failed", &labels);
+    let failed = metrics::sum(&envoy.metrics(), "pointsman_attempt_failures", &labels);
     assert!(failed >= 6.0, "{failed}");
 }

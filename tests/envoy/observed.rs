@@ -159,7 +159,7 @@ fn metrics_have_labels(case: &Case) {
     };
     let before = (
         count("decisions", &labels),
-        count("bypasses", &[("cause", "invalid_request")]),
+        count("request_bypasses", &[("cause", "invalid_request")]),
         count("rejections", &[("code", "model_not_found")]),
     );
     for _ in 0..3 {
@@ -173,11 +173,11 @@ fn metrics_have_labels(case: &Case) {
         "{}",
         names(case)
     );
-    assert!(count("bypasses", &[("cause", "invalid_request")]) >= before.1 + 3.0);
+    assert!(count("request_bypasses", &[("cause", "invalid_request")]) >= before.1 + 3.0);
     assert!(count("rejections", &[("code", "model_not_found")]) >= before.2 + 3.0);
     assert!(count("policy_active", &[("version", "1")]) >= 1.0);
     assert_eq!(count("policy_errors", &[]), 0.0);
-    assert_eq!(count("host_faults", &[]), 0.0);
+    assert_eq!(count("host_call_errors", &[]), 0.0);
 }
 
 fn names(case: &Case) -> String {

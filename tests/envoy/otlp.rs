@@ -135,7 +135,8 @@ fn as_rendered_for(case: &Case, version: &str) {
     for stream in [true, false] {
         for record in send(&envoy, &collector, &ask("auto", stream), 200) {
             for (key, _) in state::ALL {
-                let wanted = !absent.contains(key) && (stream || *key != state::FIRST_TOKEN_MS);
+                let wanted =
+                    !absent.contains(key) && (stream || *key != state::TIME_TO_FIRST_TOKEN_MS);
                 assert_eq!(is_known(&record, key), wanted, "{key} in {record:?}");
             }
         }

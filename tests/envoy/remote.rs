@@ -186,7 +186,7 @@ fn hundred_changes_under_load(case: &Case) {
     );
     assert_eq!(polls(&envoy, "accepted"), CHANGES as f64);
     assert_eq!(gauge(&envoy, "policy_revision"), CHANGES as f64);
-    assert_eq!(gauge(&envoy, "host_faults"), 0.0);
+    assert_eq!(gauge(&envoy, "host_call_errors"), 0.0);
     assert_eq!(gauge(&envoy, "policy_errors"), 0.0);
     only_version(&envoy, CHANGES);
     // And where no request comes after the change.
@@ -308,8 +308,8 @@ fn last_good_is_kept(case: &Case) {
 
     source.serve(document(&policy(case, 1)));
     assert!(envoy.wait_for(|envoy| send(envoy) == 1));
-    let confirmed = gauge(&envoy, "policy_confirmed_at_seconds");
-    assert!(confirmed > 1.7e9 && gauge(&envoy, "policy_published_at_seconds") <= confirmed);
+    let confirmed = gauge(&envoy, "policy_confirmed_timestamp_seconds");
+    assert!(confirmed > 1.7e9 && gauge(&envoy, "policy_published_timestamp_seconds") <= confirmed);
     assert!(envoy.wait_for(|envoy| polls(envoy, "unchanged") > 2.0));
     assert!(
         source

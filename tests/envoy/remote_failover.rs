@@ -106,8 +106,8 @@ fn attempts_follow_the_policy(case: &Case) {
         change_under_load(case, &fleet, &envoy, way);
         stranger_is_refused(case, &fleet, &envoy, way);
         let sum = |name: &str| metrics::sum(&envoy.metrics(), name, &[]);
-        assert_eq!(sum("pointsman_attempts_unknown"), 0.0, "{way}");
-        assert_eq!(sum("pointsman_host_faults"), 0.0, "{way}");
+        assert_eq!(sum("pointsman_attempts_unresolved"), 0.0, "{way}");
+        assert_eq!(sum("pointsman_host_call_errors"), 0.0, "{way}");
         assert_eq!(fleet.source.most_at_once(), 1, "{way}");
     }
 }

@@ -58,7 +58,7 @@ fn kept_warm(case: &Case) {
             envoy.wait_for(|_| sent("wanted") == 1.0 && !ours(&hosts[0]).is_empty()),
             "{way}: {} sent, {} failed, {} arrived:\n{}",
             sent("wanted"),
-            count(&envoy, "pointsman_prewarms_failed", "wanted"),
+            count(&envoy, "pointsman_prewarm_failures", "wanted"),
             ours(&hosts[0]).len(),
             pointsman_harness::envoy::tail(&envoy.log())
         );
@@ -97,7 +97,7 @@ fn kept_warm(case: &Case) {
         );
         assert_eq!(sent("wanted"), 1.0, "{way}");
         assert_eq!(
-            count(&envoy, "pointsman_prewarms_failed", "wanted"),
+            count(&envoy, "pointsman_prewarm_failures", "wanted"),
             0.0,
             "{way}"
         );

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use pointsman::telemetry::FAMILIES;
+use pointsman::telemetry::{FAMILIES, MetricKind};
 use pointsman_harness::envoy::Envoy;
 use pointsman_harness::files;
 use pointsman_harness::prometheus::{self, Prometheus};
@@ -73,6 +73,20 @@ fn alerts(prometheus: &Prometheus) -> Vec<(String, String, String)> {
         .collect()
 }
 
+/// Names and expressions of the recording rules, as Prometheus has loaded them.
+fn recorded(prometheus: &Prometheus) -> Vec<(String, String)> {
+    let rules = prometheus.get("/api/v1/rules?type=record").unwrap();
+    let groups = rules["groups"].as_array().unwrap().iter();
+    groups
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .map(|rule| {
+            assert_eq!(rule["health"], "ok", "{rule}");
+            let text = |name: &str| rule[name].as_str().unwrap().to_owned();
+            (text("name"), text("query"))
+        })
+        .collect()
+}
+
 /// The alerts that are not inactive.
 fn raised(prometheus: &Prometheus) -> BTreeSet<String> {
     let raised = alerts(prometheus).into_iter();
@@ -101,14 +115,14 @@ const TROUBLES: [&str; 8] = [
     "PointsmanPolicyRefused",
     "PointsmanRequestsFail",
     "PointsmanUndecided",
-    "PointsmanUsageUnknown",
+    "PointsmanUsageMissing",
 ];
 
 /// Metrics that the dashboard does not show yet, and that this traffic does not count.
 const UNWATCHED: [&str; 4] = [
-    "pointsman.near_misses",
+    "pointsman.unrecognized_requests",
     "pointsman.foreign_state_dropped",
-    "pointsman.state_makers_guessed",
+    "pointsman.state_origins_guessed",
     "pointsman.cache_write_tokens",
 ];
 
@@ -194,6 +208,7 @@ fn every_query_has_an_answer_and_only_troubles_raise_alerts() {
             wrong.push(format!("{name}: {expression}: {faults:?}"));
         }
     }
+    assert!(recorded(&prometheus).len() > 40);
     // So that each documented metric has been seen in Prometheus.
     for family in FAMILIES {
         let metric = family.name.replace('.', "_");
@@ -232,12 +247,12 @@ fn broken_names_are_found(prometheus: &Prometheus) {
             "no metric `pointsman_failurez`",
         ),
         (
-            "sum by (backends) (rate(pointsman_failures[5m])) > 0",
+            "sum by (backends) (rate(pointsman_request_failures[5m])) > 0",
             "no metric has the label `backends`",
         ),
         (
-            "rate(pointsman_failures{modell=\"x\"}[5m])",
-            "`pointsman_failures` has no label `modell`",
+            "rate(pointsman_request_failures{modell=\"x\"}[5m])",
+            "`pointsman_request_failures` has no label `modell`",
         ),
         (
             "rate(pointsman_rejections{code=\"quota\"}[5m]) or up",
@@ -268,12 +283,43 @@ fn promtool(words: &[&str]) -> String {
 #[test]
 fn promtool_takes_configuration_and_rules() {
     promtool(&["check", "config", "envoy/prometheus/prometheus.yml"]);
-    promtool(&[
-        "check",
-        "rules",
-        "--lint-fatal",
-        "envoy/prometheus/alerts.yml",
-    ]);
+    for rules in ["alerts.yml", "recording.yml"] {
+        let file = format!("envoy/prometheus/{rules}");
+        promtool(&["check", "rules", "--lint-fatal", &file]);
+    }
+}
+
+/// On made-up series: billionths become USD, milliseconds and microseconds seconds.
+#[test]
+fn recorded_series_are_in_seconds_and_usd() {
+    promtool(&["test", "rules", "tests/prometheus/recording.test.yml"]);
+}
+
+/// Each counter has a recorded total, each histogram of a time its percentiles in seconds.
+#[test]
+fn every_counter_and_every_time_is_recorded() {
+    let rules: Value = serde_yaml_ng::from_str(&read("envoy/prometheus/recording.yml")).unwrap();
+    let groups = rules["groups"].as_array().unwrap().iter();
+    let names: BTreeSet<&str> = groups
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .map(|rule| rule["record"].as_str().unwrap())
+        .collect();
+    for family in FAMILIES {
+        let name = family.name.replace('.', ":");
+        let wanted = match (family.kind, name.strip_suffix("_nano_usd")) {
+            (MetricKind::Counter, Some(usd)) => format!("{usd}_usd_total"),
+            (MetricKind::Counter, None) => format!("{name}_total"),
+            (MetricKind::Histogram, _) => match name.strip_suffix("_ms") {
+                Some(time) => format!("{time}_seconds:p99_5m"),
+                None if name.ends_with("_us") => {
+                    "pointsman:decision_duration_seconds:p99_5m".into()
+                }
+                None => continue,
+            },
+            (MetricKind::Gauge, _) => continue,
+        };
+        assert!(names.contains(wanted.as_str()), "no rule records {wanted}");
+    }
 }
 
 /// On made-up series: each alert rises where it should, and a series just below its threshold raises none.

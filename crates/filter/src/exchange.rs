@@ -417,7 +417,7 @@ pub fn told<T>(result: Result<T, HostError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(_) => {
-            metrics::count(&telemetry::HOST_FAULTS);
+            metrics::count(&telemetry::HOST_CALL_ERRORS);
             None
         }
     }

@@ -74,7 +74,7 @@ impl Observations {
         let cas = if cas == 0 { ABSENT } else { cas };
         if has_news && hostcalls::set_shared(&self.key, &merged, cas).is_ok() {
             live.merged();
-            metrics::record(&telemetry::LIVE_RECORD_BYTES, merged.len() as u64);
+            metrics::record(&telemetry::SHARED_STATS_BYTES, merged.len() as u64);
         }
         self.tell(policy, &live, now_ns);
     }
@@ -99,7 +99,7 @@ impl Observations {
                 None if percent == 100 => continue,
                 None => told.push((link, percent)),
             }
-            metrics::record(&Metric::backend_slowdown_percent(&backend.name), percent);
+            metrics::record(&Metric::backend_latency_percent(&backend.name), percent);
         }
     }
 }

@@ -166,7 +166,10 @@ impl Poller {
             &telemetry::POLICY_REVISION,
             policy.revision.unwrap_or_default(),
         );
-        metrics::record(&telemetry::POLICY_PUBLISHED_AT, now_ns / NS_PER_SECOND);
+        metrics::record(
+            &telemetry::POLICY_PUBLISHED_TIMESTAMP,
+            now_ns / NS_PER_SECOND,
+        );
         self.log(
             Level::Info,
             &["published version ", &policy.version].concat(),
@@ -186,7 +189,10 @@ impl Poller {
             metrics::add(&telemetry::POLICY_ERRORS, 1);
         }
         if !matches!(verdict, Verdict::Refused(_)) {
-            metrics::record(&telemetry::POLICY_CONFIRMED_AT, now_ns / NS_PER_SECOND);
+            metrics::record(
+                &telemetry::POLICY_CONFIRMED_TIMESTAMP,
+                now_ns / NS_PER_SECOND,
+            );
         }
         let Ok((poll, cas)) = self.record() else {
             return;

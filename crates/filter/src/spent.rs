@@ -64,7 +64,7 @@ pub fn exchange() {
         };
         let spending = router.spending();
         let Some(worker) = number() else {
-            return metrics::count(&telemetry::HOST_FAULTS);
+            return metrics::count(&telemetry::HOST_CALL_ERRORS);
         };
         for _ in 0..TRIES {
             let (record, cas) = match hostcalls::shared(KEY) {
@@ -84,6 +84,6 @@ pub fn exchange() {
                 Err(_) => break,
             }
         }
-        metrics::count(&telemetry::HOST_FAULTS);
+        metrics::count(&telemetry::HOST_CALL_ERRORS);
     });
 }

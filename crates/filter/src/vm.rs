@@ -75,7 +75,7 @@ fn load() -> Router {
         let mut line = String::from("the classifier does not load, features alone decide: ");
         line.push_str(&error.0);
         logger::line(Level::Error, &line);
-        metrics::count(&telemetry::CLASSIFIER_FAULTS);
+        metrics::count(&telemetry::CLASSIFIER_ERRORS);
     }
     router
 }

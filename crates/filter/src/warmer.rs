@@ -60,7 +60,7 @@ impl Warmer {
                 let due = due.into_iter().filter_map(|id| policy.registry.backend(id));
                 due.for_each(|backend| self.send(backend, &policy, published));
             }
-            Err(_) => metrics::count(&telemetry::HOST_FAULTS),
+            Err(_) => metrics::count(&telemetry::HOST_CALL_ERRORS),
         }
     }
 
@@ -79,7 +79,7 @@ impl Warmer {
             Ok(number) => {
                 metrics::count(&Metric::prewarms(&backend.name));
                 // There from the start, so that a change is seen.
-                metrics::add(&Metric::prewarms_failed(&backend.name), 0);
+                metrics::add(&Metric::prewarm_failures(&backend.name), 0);
                 let prewarm = backend.cold.as_ref().and_then(|cold| cold.prewarm.as_ref());
                 let usd = prewarm.map_or(0.0, |prewarm| prewarm.request_usd);
                 let nano_usd = (usd * 1e9).round() as u64;
@@ -89,7 +89,7 @@ impl Warmer {
                 }
             }
             // No such cluster.
-            Err(_) => metrics::count(&Metric::prewarms_failed(&backend.name)),
+            Err(_) => metrics::count(&Metric::prewarm_failures(&backend.name)),
         }
     }
 
@@ -106,7 +106,7 @@ impl Warmer {
         let headers = pairs::decode(&bytes);
         let status = headers.iter().find(|(name, _)| *name == b":status");
         if status.is_none_or(|(_, status)| !status.starts_with(b"2")) {
-            metrics::count(&Metric::prewarms_failed(&backend));
+            metrics::count(&Metric::prewarm_failures(&backend));
         }
         true
     }

@@ -390,7 +390,7 @@ fn an_unknown_backend_gets_the_body_of_the_decision_and_no_credentials() {
     let arrived = request.attempt(None);
     assert_eq!(arrived.model, "org/huge");
     assert_eq!(arrived.key, None);
-    assert_eq!(arrived.counts, ["pointsman.attempts_unknown"]);
+    assert_eq!(arrived.counts, ["pointsman.attempts_unresolved"]);
     let effects = unknown(&[(b"authorization", b"Bearer x"), (b"accept", b"*/*")]);
     assert_eq!(
         effects[1..],

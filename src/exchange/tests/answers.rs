@@ -101,9 +101,9 @@ fn a_plain_answer_is_priced() {
     assert_eq!(added("cost_nano_usd"), Some(20_000));
     assert_eq!(added("baseline_cost_nano_usd"), Some(2_000_000));
     assert!(added("estimated_cost_nano_usd").is_some());
-    assert_eq!(host.added("pointsman.response_ms"), Some(45));
-    assert_eq!(host.added("pointsman.first_token_ms"), None);
-    assert_eq!(host.added("pointsman.usage_unknown"), None);
+    assert_eq!(host.added("pointsman.request_duration_ms"), Some(45));
+    assert_eq!(host.added("pointsman.time_to_first_token_ms"), None);
+    assert_eq!(host.added("pointsman.usage_missing"), None);
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn a_stream_is_priced_and_its_usage_hidden_from_who_did_not_ask() {
     );
     host.done();
     assert_eq!(host.added("pointsman.output_tokens"), Some(500));
-    assert_eq!(host.added("pointsman.first_token_ms"), Some(20));
-    assert_eq!(host.state(state::FIRST_TOKEN_MS), Some("20"));
+    assert_eq!(host.added("pointsman.time_to_first_token_ms"), Some(20));
+    assert_eq!(host.state(state::TIME_TO_FIRST_TOKEN_MS), Some("20"));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_stream_that_is_not_asked_says_nothing_and_is_counted_as_that() {
     let seen = host.answer_with(STREAM, &[EVENTS[0], EVENTS[2]]);
     assert_eq!(seen, [EVENTS[0], EVENTS[2]].concat());
     host.done();
-    let name = "pointsman.usage_unknown.backend.cpu-1.cause.not_stated";
+    let name = "pointsman.usage_missing.backend.cpu-1.cause.not_reported";
     assert_eq!(host.added(name), Some(1));
     assert_eq!(host.added("pointsman.cost"), None);
 }
@@ -188,7 +188,7 @@ fn what_cannot_be_read_is_not_read() {
         let read = |effect: &Effect| matches!(effect, Effect::ReadChunk { .. });
         assert!(!host.effects.iter().any(read));
         host.done();
-        let name = format!("pointsman.usage_unknown.backend.cpu-1.cause.{cause}");
+        let name = format!("pointsman.usage_missing.backend.cpu-1.cause.{cause}");
         assert_eq!(host.added(&name), Some(1));
     }
 }
@@ -204,10 +204,10 @@ fn an_answer_that_breaks_off_is_cut_off() {
     host.come("{\"usage\":{", false);
     host.done();
     assert_eq!(
-        host.added("pointsman.usage_unknown.backend.cpu-1.cause.cut_off"),
+        host.added("pointsman.usage_missing.backend.cpu-1.cause.truncated"),
         Some(1)
     );
-    assert_eq!(host.added("pointsman.response_ms"), None);
+    assert_eq!(host.added("pointsman.request_duration_ms"), None);
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn errors_are_failures_and_cost_nothing() {
         &["{}"],
     );
     host.done();
-    assert_eq!(host.added("pointsman.failures.model.tiny"), Some(1));
-    assert_eq!(host.added("pointsman.usage_unknown"), None);
+    assert_eq!(host.added("pointsman.request_failures.model.tiny"), Some(1));
+    assert_eq!(host.added("pointsman.usage_missing"), None);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn tasks_rules_and_difficulty_are_counted_when_it_is_over() {
     host.answer_with(JSON, &["{}"]);
     host.done();
     assert_eq!(host.added("pointsman.rule_matches.rule.all"), Some(1));
-    assert!(host.added("pointsman.tasks.task.").is_some());
+    assert!(host.added("pointsman.requests_by_task.task.").is_some());
     assert!(
         host.added("pointsman.difficulty_percent")
             .is_some_and(|percent| percent <= 100)
@@ -274,7 +274,7 @@ fn tasks_rules_and_difficulty_are_counted_when_it_is_over() {
 fn a_stream_that_ends_before_its_answer_ends_with_an_error() {
     let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
     let last = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-    let broken = "pointsman.answers_broken_off.backend.cpu-1";
+    let broken = "pointsman.responses_truncated.backend.cpu-1";
     for policy in [
         POLICY.to_owned(),
         policy_with("\"stream_usage\": \"always\""),
@@ -287,12 +287,12 @@ fn a_stream_that_ends_before_its_answer_ends_with_an_error() {
             "{error}"
         );
         assert!(
-            error.ends_with("\"code\":\"stream_cut_short\"}}\n\n"),
+            error.ends_with("\"code\":\"stream_truncated\"}}\n\n"),
             "{error}"
         );
         host.done();
         assert_eq!(host.added(broken), Some(1));
-        let unknown = "pointsman.usage_unknown.backend.cpu-1.cause.cut_off";
+        let unknown = "pointsman.usage_missing.backend.cpu-1.cause.truncated";
         assert_eq!(host.added(unknown), Some(1));
         // The last word may come in the last chunk of all.
         let mut host = Host::chat(&policy, &ask_tiny(true));

@@ -121,7 +121,7 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
         goes_to(&mut host, 1000);
         answer(&mut host, false);
         let counts = host.counts();
-        let broken = counts.contains(&"pointsman.answers_broken_off.backend.gpu-1");
+        let broken = counts.contains(&"pointsman.responses_truncated.backend.gpu-1");
         assert_eq!(broken, failed, "{details:?}: {counts:?}");
         let seen = host
             .live

@@ -48,7 +48,7 @@ fn it_goes_where_the_request_would_and_uses_nothing() {
         assert_eq!(host.state(state::ESTIMATED_COST_USD), None);
         assert_eq!(
             host.counts(),
-            ["pointsman.token_counts.model.huge.backend.gpu-1"]
+            ["pointsman.count_tokens_requests.model.huge.backend.gpu-1"]
         );
         answered(&mut host, status);
         assert_eq!(host.counts(), [""; 0]);
@@ -100,5 +100,8 @@ fn what_the_policy_does_not_know_is_left_to_the_default_cluster() {
     post(&mut host, COUNT, "claude-elsewhere");
     assert_eq!(host.header("x-to"), Some("fallback"));
     assert_eq!(host.body, ask("claude-elsewhere", "hi").as_bytes());
-    assert_eq!(host.counts(), ["pointsman.bypasses.cause.unknown_model"]);
+    assert_eq!(
+        host.counts(),
+        ["pointsman.request_bypasses.cause.unknown_model"]
+    );
 }

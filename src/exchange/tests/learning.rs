@@ -155,7 +155,7 @@ fn errors_and_nothing_with_a_good_status_are_failures_of_that_kind_of_request() 
             host.done();
             let failed = host
                 .counts()
-                .contains(&"pointsman.attempts_failed.backend.a");
+                .contains(&"pointsman.attempt_failures.backend.a");
             assert!(failed, "{body}: {:?}", host.counts());
         }
         assert_eq!(asks(&mut host, streams).as_deref(), Some("b"), "{body}");
@@ -210,7 +210,7 @@ fn a_request_without_text_is_no_fault_of_the_classifier() {
             r#"{{"model":"auto","messages":[{{"role":"user","content":{content}}}],"max_tokens":9}}"#
         );
         let host = Host::chat(FAST, &body);
-        host.counts().contains(&"pointsman.classifier_faults")
+        host.counts().contains(&"pointsman.classifier_errors")
     };
     // The router of these tests has no classifier.
     assert!(count("\"hello\""));

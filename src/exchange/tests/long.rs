@@ -135,10 +135,16 @@ fn what_envoy_cannot_hold_is_let_go_undecided() {
     host.send_headers(false);
     host.send_chunk(&body.as_bytes()[..5000], false);
     assert!(!host.held);
-    assert_eq!(host.counts(), ["pointsman.bypasses.cause.model_not_seen"]);
+    assert_eq!(
+        host.counts(),
+        ["pointsman.request_bypasses.cause.model_missing"]
+    );
     for size in [700, 4096, 5000] {
         let host = send(&policy, &body, size, false);
-        assert_eq!(host.counts(), ["pointsman.bypasses.cause.model_not_seen"]);
+        assert_eq!(
+            host.counts(),
+            ["pointsman.request_bypasses.cause.model_missing"]
+        );
         assert_sent(&host, &body);
     }
     // All of it came at once, so that nothing has to be held.
@@ -202,7 +208,7 @@ fn a_piece_that_cannot_be_read_lets_the_body_go() {
     host.send_chunk(&body.as_bytes()[5000..], true);
     assert!(
         host.counts()
-            .contains(&"pointsman.bypasses.cause.body_unreadable")
+            .contains(&"pointsman.request_bypasses.cause.body_unreadable")
     );
     assert_sent(&host, &body);
 }

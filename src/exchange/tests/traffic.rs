@@ -317,7 +317,7 @@ fn no_request_locks_a_budget_for_others() {
         std::mem::swap(&mut host.stream, &mut other);
         host.clock_ns += 300_000_000;
         host.done();
-        assert_eq!(host.state(state::ERROR_TYPE), Some("no_answer"));
+        assert_eq!(host.state(state::ERROR_TYPE), Some("no_response"));
     }
 }
 

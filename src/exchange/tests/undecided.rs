@@ -49,7 +49,7 @@ fn a_fault_of_ours_lets_nothing_out_that_a_rule_holds_or_a_profile_names() {
         }
         // Clients' SDKs try again by themselves.
         let reply = host.reply().unwrap();
-        assert_eq!((reply.status, reply.details), (503, "router_fault"));
+        assert_eq!((reply.status, reply.details), (503, "router_error"));
         assert!(reply.headers.contains(&("retry-after", "1".to_owned())));
     }
 }
@@ -111,7 +111,7 @@ fn another_method_is_answered_with_the_one_that_is_allowed() {
         assert!(reply.headers.contains(&("allow", "POST".to_owned())));
         assert!(
             host.counts()
-                .contains(&"pointsman.near_misses.cause.method")
+                .contains(&"pointsman.unrecognized_requests.cause.method")
         );
     }
 }

@@ -56,7 +56,7 @@ impl Sample {
             requests,
             resident_bytes: envoy.resident_bytes().unwrap_or_default(),
             linear_memory_bytes: sum("pointsman.linear_memory_bytes"),
-            record_bytes: sum("pointsman.live_record_bytes"),
+            record_bytes: sum("pointsman.shared_stats_bytes"),
             prewarms: sum("pointsman.prewarms."),
             metrics_dropped: sum("pointsman.metrics_dropped"),
         })

@@ -24,12 +24,12 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "read what Envoy logs under `invalid configuration`",
     ),
     (
-        "pointsman.host_faults",
+        "pointsman.host_call_errors",
         "calls of the filter to Envoy failed",
         "report it with Envoy's log",
     ),
     (
-        "pointsman.classifier_faults",
+        "pointsman.classifier_errors",
         "prompts were judged by features alone",
         "report it with Envoy's log",
     ),
@@ -39,7 +39,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "set the environment variable that the backend's `credentials` name, where Envoy is started",
     ),
     (
-        "pointsman.attempts_unknown",
+        "pointsman.attempts_unresolved",
         "attempts went on as they were: their backend or their body was not known",
         "render clusters and filters again from the policy that the router has",
     ),
