@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::schema::document::{self, Node, Value};
 use crate::schema::suggest::{hint, quote};
 use crate::schema::{InvalidPolicy, Problem};
-use crate::telemetry::{Metric, faults, header};
+use crate::telemetry::{Metric, header, metrics};
 use source::ALLOWED_CLUSTERS;
 
 /// What an instance of the module does.
@@ -71,8 +71,8 @@ impl Role {
     /// The counters of faults that a module in this role shows from the start.
     pub fn faults(&self) -> &'static [Metric] {
         match self {
-            Role::Router(_) => faults::ROUTER,
-            Role::Attempt(_) => faults::ATTEMPT,
+            Role::Router(_) => metrics::ROUTER_ERRORS,
+            Role::Attempt(_) => metrics::ATTEMPT_ERRORS,
         }
     }
 }

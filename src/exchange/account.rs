@@ -20,7 +20,7 @@ use crate::policy::Policy;
 use crate::policy::conditions::Pattern;
 use crate::routing::decision::Decision;
 use crate::state::budgets::Charge;
-use crate::telemetry::{self, Metric, Served, state};
+use crate::telemetry::{Metric, Served, state};
 
 /// Code and message for a client whose answer ends before it is over.
 const CUT_SHORT: (&str, &str) = (
@@ -264,7 +264,7 @@ impl UsageRecorder {
         };
         let Some(bytes) = bytes else {
             // Bytes that were not seen may have said anything.
-            effects.push(Effect::Count(telemetry::HOST_CALL_ERRORS));
+            effects.push(Effect::Count(Metric::host_call_errors()));
             self.answer = Answer::Unread(Unknown::CutOff);
             return;
         };
@@ -495,7 +495,8 @@ impl UsageRecorder {
             };
             let tenant = to.tenant.and_then(|place| budget.tenants.get(place));
             let tenant = tenant.map(Pattern::written);
-            let metric = Metric::budget_spent(&budget.name, tenant.as_deref());
+            let metric =
+                Metric::budget_spent_nano_usd(&budget.name, tenant.as_deref().unwrap_or("all"));
             effects.push(Effect::Add(metric, nano(usd)));
         }
     }
@@ -510,7 +511,7 @@ impl UsageRecorder {
             // Logits have no place in a histogram: as how often an average model fails, in per cent.
             let fails = 100.0 / (1.0 + (-said.difficulty).exp());
             effects.push(Effect::Observe(
-                telemetry::DIFFICULTY_PERCENT,
+                Metric::difficulty_percent(),
                 fails.round() as u64,
             ));
         }
@@ -540,13 +541,13 @@ impl UsageRecorder {
         );
         add(Metric::cache_write_tokens(served), usage.cache_write_tokens);
         add(Metric::output_tokens(served), usage.output_tokens);
-        add(Metric::cost(served), nano(cost));
+        add(Metric::cost_nano_usd(served), nano(cost));
         add(
-            Metric::estimated_cost(served),
+            Metric::estimated_cost_nano_usd(served),
             nano(self.decision.estimate.cost_usd),
         );
         if let Some(baseline) = self.baseline_usd(usage) {
-            add(Metric::baseline_cost(served), nano(baseline));
+            add(Metric::baseline_cost_nano_usd(served), nano(baseline));
         }
         cost
     }

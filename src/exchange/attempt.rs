@@ -18,7 +18,7 @@ use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, Registry};
 use crate::policy::Policy;
 use crate::routing::fallback_chain::FallbackChain;
-use crate::telemetry::{self, state};
+use crate::telemetry::{Metric, state};
 
 /// What an attempt's headers say, and what is known beside them.
 struct Seen<'a> {
@@ -219,7 +219,7 @@ impl Attempt {
     ) {
         let registry = &site.policy.registry;
         let Some(backend) = find_tried(&chain, seen.host, site) else {
-            effects.push(Effect::Count(telemetry::ATTEMPTS_UNRESOLVED));
+            effects.push(Effect::Count(Metric::attempts_unresolved()));
             forwarding::strip(seen.headers, registry, effects);
             restate_length(chain.content_length, effects);
             return effects.push(Effect::Continue);
@@ -374,7 +374,7 @@ impl Attempt {
 /// Writes the body anew, of which `start` is at hand and `held` bytes are held.
 fn write(edit: &Edit, splices: Vec<Splice>, start: &[u8], held: usize, effects: &mut Vec<Effect>) {
     if splices.is_empty() {
-        effects.push(Effect::Count(telemetry::ATTEMPTS_UNRESOLVED));
+        effects.push(Effect::Count(Metric::attempts_unresolved()));
         return restate_length(edit.content_length, effects);
     }
     let grown = rewrite::growth(&splices);
@@ -498,7 +498,7 @@ pub fn undecided(headers: &[Header<'_>]) -> Vec<Effect> {
 
 /// The attempt of a request whose policy is not to be had: it goes without what is not every backend's to see.
 pub fn unknown(headers: &[Header<'_>]) -> Vec<Effect> {
-    let mut effects = vec![Effect::Count(telemetry::ATTEMPTS_UNRESOLVED)];
+    let mut effects = vec![Effect::Count(Metric::attempts_unresolved())];
     hide(headers, &mut effects);
     forwarding::strip(headers, &Registry::default(), &mut effects);
     effects.push(Effect::Continue);

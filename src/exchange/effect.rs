@@ -60,7 +60,7 @@ pub enum Effect {
         value: String,
     },
     /// Set a request header to a secret of the host's: nothing here ever holds it. Where there is none, remove the header,
-    /// which may hold a key that is another's, and count [`SECRETS_MISSING`](crate::telemetry::SECRETS_MISSING).
+    /// which may hold a key that is another's, and count [`Metric::secrets_missing`].
     SetCredentials {
         /// Its name.
         header: String,

@@ -50,7 +50,7 @@ use crate::policy::envelope::RequestAttributes;
 use crate::routing::decision::{Bypass, Decision, Outcome};
 use crate::routing::router::{Makers, RequestInfo, Router};
 use crate::state::backend_stats::BackendStats;
-use crate::telemetry::{self, Metric, state};
+use crate::telemetry::{Metric, state};
 use account::UsageRecorder;
 use chains::Asked;
 use deciding::{decide, explain, find_makers, with_state};
@@ -485,7 +485,7 @@ impl Stream {
         if let Phase::Timing { started_ns } = self.phase {
             let micros = now_ns.saturating_sub(started_ns).div_ceil(1000);
             self.trace.decision_us(micros);
-            effects.push(Effect::Observe(telemetry::DECISION_US, micros));
+            effects.push(Effect::Observe(Metric::decision_us(), micros));
             self.phase = Phase::Passed;
         }
         effects.push(Effect::Continue);

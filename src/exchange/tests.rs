@@ -16,7 +16,7 @@ use super::testing::{POLICY, policy_with};
 use super::*;
 use crate::fleet::clusters::{Failover, link};
 use crate::routing::fallback_chain::FallbackChain;
-use crate::telemetry::{header, state};
+use crate::telemetry::{Metric, header, state};
 use host::Host;
 
 fn ask(model: &str, text: &str) -> String {
@@ -46,7 +46,7 @@ fn a_pinned_model_is_routed_and_named_as_its_backend_knows_it() {
     );
     assert!(
         host.effects
-            .contains(&Effect::Observe(telemetry::DECISION_US, 42))
+            .contains(&Effect::Observe(Metric::decision_us(), 42))
     );
     assert_eq!(host.state(state::MODEL), Some("tiny"));
     assert_eq!(host.state(state::BACKEND), Some("cpu-1"));

@@ -11,7 +11,7 @@ use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
 use crate::policy::{DecisionHeaders, Policy};
 use crate::routing::decision::{Decision, Outcome, Rejection};
-use crate::telemetry::{self, Metric, header, state};
+use crate::telemetry::{Metric, header, state};
 
 /// The reason of a request that another backend answered than the one decided on.
 const FALLBACK: &str = "fallback";
@@ -56,12 +56,12 @@ impl DecisionAnnotations {
         let accelerator = policy.registry.backend(decision.backend);
         let accelerator = accelerator.map_or("", |one| one.accelerator.name());
         let reason = decision.reason.name();
-        let tags = [model, backend, accelerator, &decision.profile, reason];
-        effects.push(Effect::Count(if policy.traffic.shadow {
-            Metric::shadow_decisions(tags)
-        } else {
-            Metric::decisions(model, backend, accelerator, &decision.profile, reason)
-        }));
+        let metric = match policy.traffic.shadow {
+            true => Metric::shadow_decisions,
+            false => Metric::decisions,
+        };
+        let metric = metric(model, backend, accelerator, &decision.profile, reason);
+        effects.push(Effect::Count(metric));
         self.decided(policy, decision, effects);
         let cost = fixed(decision.estimate.cost_usd, 9);
         set_state(effects, state::ESTIMATED_COST_USD, &cost);
@@ -84,7 +84,7 @@ impl DecisionAnnotations {
         let reason = decision.reason.name();
         let asked = decision.classification.as_ref();
         if asked.is_some_and(|one| one.model_failed) {
-            effects.push(Effect::Count(telemetry::CLASSIFIER_ERRORS));
+            effects.push(Effect::Count(Metric::classifier_errors()));
         }
         let difficulty = asked.map(|one| fixed(f64::from(one.difficulty), 3));
         set_state(effects, state::MODEL, model);

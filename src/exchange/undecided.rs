@@ -12,7 +12,7 @@ use crate::policy::{Policy, Undecided};
 use crate::routing::decision::{Outcome, Rejection};
 use crate::routing::router::{self, RequestInfo};
 use crate::schema::suggest::quote;
-use crate::telemetry::{self, Metric};
+use crate::telemetry::Metric;
 
 /// Why a request could not be decided on.
 pub(super) struct Cause {
@@ -194,7 +194,7 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         self.phase = Phase::Timing { started_ns: now_ns };
-        effects.push(Effect::Count(telemetry::HOST_CALL_ERRORS));
+        effects.push(Effect::Count(Metric::host_call_errors()));
         let around = plan.circumstances(now_ns);
         let (cause, named) = (Cause::body_unreadable(), Unread::NOTHING.named);
         self.undecided(plan, &cause, named, &around, worker, effects);

@@ -1,9 +1,9 @@
-//! What is documented is what there is.
+//! Metrics name their labels, and the operators' page documents what is declared.
 
 use super::*;
 
 #[test]
-fn a_name_holds_its_tags_in_order() {
+fn a_name_holds_its_labels_in_order() {
     let metric = Metric::decisions("llama-3.1-8b", "gpu-1", "gpu", "auto", "best");
     assert_eq!(
         metric.name,
@@ -11,87 +11,60 @@ fn a_name_holds_its_tags_in_order() {
     );
 }
 
+/// Each of the macro's forms: without labels, with labels, with those of [`Served`].
 #[test]
-fn every_metric_belongs_to_a_documented_family() {
+fn constructors_name_their_family() {
     let served = Served {
         model: "m",
         backend: "b",
-        accelerator: "a",
+        accelerator: "",
         profile: "p",
     };
-    let metrics = [
-        Metric::request_failures(&served),
-        Metric::input_tokens(&served),
-        Metric::cached_input_tokens(&served),
-        Metric::cache_write_tokens(&served),
-        Metric::output_tokens(&served),
-        Metric::cost(&served),
-        Metric::estimated_cost(&served),
-        Metric::baseline_cost(&served),
-        Metric::time_to_first_token_ms(&served),
-        Metric::request_duration_ms(&served),
-        Metric::budget_spent("b", Some("t")),
-        Metric::usage_missing("b", "c"),
-        Metric::requests_by_task("t", "m"),
-        Metric::rule_matches("r"),
-        DIFFICULTY_PERCENT,
-        DECISION_US,
-        CLASSIFIER_ERRORS,
-        POLICY_ERRORS,
-        HOST_CALL_ERRORS,
-        ATTEMPTS_UNRESOLVED,
-        SECRETS_MISSING,
-        METRICS_DROPPED,
-        POLICY_REVISION,
-        POLICY_PUBLISHED_TIMESTAMP,
-        POLICY_CONFIRMED_TIMESTAMP,
-        Metric::policy_polls("accepted"),
-        Metric::decisions("m", "b", "a", "p", "r"),
-        Metric::count_tokens_requests("m", "b"),
-        Metric::unrecognized_requests("path"),
-        Metric::shadow_decisions(["m", "b", "a", "p", "r"]),
-        Metric::shadow_rejections("model_not_found"),
-        Metric::fallbacks("m", "b"),
-        Metric::attempt_failures("b"),
-        Metric::backend_latency_percent("b"),
-        Metric::responses_truncated("b"),
-        Metric::foreign_state_dropped("b"),
-        Metric::state_origins_guessed("b"),
-        Metric::prewarms("b"),
-        Metric::prewarm_failures("b"),
-        Metric::prewarm_cost("b"),
-        SHARED_STATS_BYTES,
-        LINEAR_MEMORY_BYTES,
-        Metric::request_bypasses("no_policy"),
-        Metric::rejections("model_not_found"),
-        Metric::policy_active("7"),
-    ];
-    for metric in &metrics {
-        let family = FAMILIES
-            .iter()
-            .find(|family| {
-                let rest = metric.name.strip_prefix(family.name);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            })
-            .unwrap_or_else(|| panic!("{} has no family", metric.name));
-        assert_eq!(family.kind, metric.kind, "{}", metric.name);
-        for tag in family.tags {
-            assert!(
-                metric.name.contains(&format!(".{tag}.")),
-                "{} lacks {tag}",
-                metric.name
-            );
-        }
+    for (metric, name) in [
+        (Metric::decision_us(), "pointsman.decision_us"),
+        (
+            Metric::usage_missing("b", "truncated"),
+            "pointsman.usage_missing.backend.b.cause.truncated",
+        ),
+        (
+            Metric::request_duration_ms(&served),
+            "pointsman.request_duration_ms.model.m.backend.b.accelerator.none",
+        ),
+        (
+            Metric::cost_nano_usd(&served),
+            "pointsman.cost_nano_usd.model.m.backend.b.accelerator.none.profile.p",
+        ),
+    ] {
+        assert_eq!(metric.name, name);
+        let family = FAMILIES.iter().find(|family| {
+            let rest = name.strip_prefix(family.name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        let family = family.unwrap();
+        assert_eq!(family.kind, metric.kind, "{name}");
+        let labels = name.matches('.').count().div_ceil(2) - 1;
+        assert_eq!(family.labels.len(), labels, "{name}");
     }
-    assert_eq!(metrics.len(), FAMILIES.len());
+}
+
+/// By the start of a name its family is found.
+#[test]
+fn no_family_begins_with_the_name_of_another() {
+    for (at, family) in FAMILIES.iter().enumerate() {
+        let longer = FAMILIES.iter().enumerate().find(|(other, one)| {
+            let rest = one.name.strip_prefix(family.name);
+            *other != at && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        assert_eq!(longer, None, "{}", family.name);
+    }
 }
 
 #[test]
-fn every_tag_has_its_regular_expression() {
-    for tag in FAMILIES.iter().flat_map(|family| family.tags) {
+fn every_label_has_its_regular_expression() {
+    for label in FAMILIES.iter().flat_map(|family| family.labels) {
         assert!(
-            STATS_TAGS.iter().any(|(name, _)| name == tag),
-            "{tag} has none"
+            STATS_TAGS.iter().any(|(name, _)| name == label),
+            "{label} has none"
         );
     }
 }
@@ -116,10 +89,10 @@ fn the_operators_page_lists_what_there_is() {
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",
         };
-        let space = if family.tags.is_empty() { "" } else { " " };
-        let tags = family.tags.join(", ");
+        let space = if family.labels.is_empty() { "" } else { " " };
+        let labels = family.labels.join(", ");
         wanted.push(format!(
-            "| `{}` | {kind} |{space}{tags} | {} |",
+            "| `{}` | {kind} |{space}{labels} | {} |",
             family.name, family.help
         ));
     }
@@ -137,7 +110,7 @@ fn the_operators_page_lists_what_there_is() {
     expect(page, &wanted);
 }
 
-/// What a collector makes numbers of is what is one.
+/// A collector turns exactly the keys with numbers into numbers.
 #[test]
 fn the_operators_page_makes_numbers_of_all_that_are() {
     let page = include_str!("../../docs/operations.md");

@@ -6,7 +6,7 @@ use log::Level;
 use pointsman::api::rewrite::{PrefixEdit, Splice};
 use pointsman::exchange::{self, Effect, Event, Reply, Stream, Worker};
 use pointsman::policy::Policy;
-use pointsman::telemetry;
+use pointsman::telemetry::{self, Metric};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -357,7 +357,7 @@ fn set_credentials(header: &str, prefix: String, env: &str) {
         }
         // Never the client's key, nor another backend's: this one has its own.
         None => {
-            metrics::count(&telemetry::SECRETS_MISSING);
+            metrics::count(&Metric::secrets_missing());
             told(hostcalls::remove_header(
                 Map::RequestHeaders,
                 header.as_bytes(),
@@ -417,7 +417,7 @@ pub fn told<T>(result: Result<T, HostError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(_) => {
-            metrics::count(&telemetry::HOST_CALL_ERRORS);
+            metrics::count(&Metric::host_call_errors());
             None
         }
     }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use pointsman::telemetry::{self, MAX_METRICS, Metric, MetricKind};
+use pointsman::telemetry::{MAX_METRICS, Metric, MetricKind};
 
 use crate::hostcalls;
 
@@ -41,7 +41,7 @@ pub fn define(all: &[Metric]) {
 }
 
 fn dropped() -> Result<(), hostcalls::HostError> {
-    id(&telemetry::METRICS_DROPPED).map_or(Ok(()), |id| hostcalls::increment_metric(id, 1))
+    id(&Metric::metrics_dropped()).map_or(Ok(()), |id| hostcalls::increment_metric(id, 1))
 }
 
 /// The metric's number; `None` where the host refuses it or the VM has as many as it may.
@@ -53,7 +53,7 @@ fn id(metric: &Metric) -> Option<u32> {
             Err(place) => place,
         };
         // The last place is for the metric that says that there are no more.
-        let is_last_resort = *metric == telemetry::METRICS_DROPPED;
+        let is_last_resort = *metric == Metric::metrics_dropped();
         if ids.len() + 1 >= MAX_METRICS && !is_last_resort {
             return None;
         }

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use pointsman::fleet::clusters;
 use pointsman::policy::Policy;
 use pointsman::state::backend_stats::{BackendStats, Delivery};
-use pointsman::telemetry::{self, Metric};
+use pointsman::telemetry::Metric;
 
 use crate::published::ABSENT;
 use crate::{hostcalls, metrics};
@@ -74,7 +74,7 @@ impl Observations {
         let cas = if cas == 0 { ABSENT } else { cas };
         if has_news && hostcalls::set_shared(&self.key, &merged, cas).is_ok() {
             live.merged();
-            metrics::record(&telemetry::SHARED_STATS_BYTES, merged.len() as u64);
+            metrics::record(&Metric::shared_stats_bytes(), merged.len() as u64);
         }
         self.tell(policy, &live, now_ns);
     }

@@ -14,7 +14,7 @@ use pointsman::control::policy_source::{
 };
 use pointsman::exchange;
 use pointsman::policy::Policy;
-use pointsman::telemetry::{self, Metric};
+use pointsman::telemetry::Metric;
 
 use crate::hostcalls::{self, Buffer, HostError, Map};
 use crate::published::{ABSENT, Latest, Published};
@@ -163,11 +163,11 @@ impl Poller {
     ) -> Result<(), HostError> {
         published.replace(latest, text, policy.clone())?;
         metrics::record(
-            &telemetry::POLICY_REVISION,
+            &Metric::policy_revision(),
             policy.revision.unwrap_or_default(),
         );
         metrics::record(
-            &telemetry::POLICY_PUBLISHED_TIMESTAMP,
+            &Metric::policy_published_timestamp_seconds(),
             now_ns / NS_PER_SECOND,
         );
         self.log(
@@ -186,11 +186,11 @@ impl Poller {
         };
         metrics::add(&Metric::policy_polls(result), 1);
         if matches!(verdict, Verdict::Refused(Refusal::Invalid(_))) {
-            metrics::add(&telemetry::POLICY_ERRORS, 1);
+            metrics::add(&Metric::policy_errors(), 1);
         }
         if !matches!(verdict, Verdict::Refused(_)) {
             metrics::record(
-                &telemetry::POLICY_CONFIRMED_TIMESTAMP,
+                &Metric::policy_confirmed_timestamp_seconds(),
                 now_ns / NS_PER_SECOND,
             );
         }

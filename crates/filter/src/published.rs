@@ -17,7 +17,7 @@ use pointsman::control::policy_source::Bounds;
 use pointsman::exchange;
 use pointsman::fleet::clusters::Failover;
 use pointsman::policy::{Policy, Problem};
-use pointsman::telemetry::{self, Metric, header};
+use pointsman::telemetry::{Metric, header};
 
 use crate::hostcalls::{self, HostError};
 use crate::observed::Observations;
@@ -310,5 +310,5 @@ pub fn report(problems: &[Problem]) {
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }
-    metrics::count(&telemetry::POLICY_ERRORS);
+    metrics::count(&Metric::policy_errors());
 }

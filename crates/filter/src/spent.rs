@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use pointsman::telemetry;
+use pointsman::telemetry::Metric;
 
 use crate::hostcalls::{self, HostError};
 use crate::{metrics, vm};
@@ -64,7 +64,7 @@ pub fn exchange() {
         };
         let spending = router.spending();
         let Some(worker) = number() else {
-            return metrics::count(&telemetry::HOST_CALL_ERRORS);
+            return metrics::count(&Metric::host_call_errors());
         };
         for _ in 0..TRIES {
             let (record, cas) = match hostcalls::shared(KEY) {
@@ -84,6 +84,6 @@ pub fn exchange() {
                 Err(_) => break,
             }
         }
-        metrics::count(&telemetry::HOST_CALL_ERRORS);
+        metrics::count(&Metric::host_call_errors());
     });
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use log::Level;
 use pointsman::routing::router::Router;
-use pointsman::telemetry;
+use pointsman::telemetry::Metric;
 
 use crate::{logger, metrics};
 
@@ -35,7 +35,7 @@ pub fn tell_memory() {
         let bytes = memory_bytes();
         let grown = bytes.saturating_sub(TOLD_BYTES.replace(bytes));
         if grown > 0 {
-            metrics::add(&telemetry::LINEAR_MEMORY_BYTES, grown as u64);
+            metrics::add(&Metric::linear_memory_bytes(), grown as u64);
         }
     }
 }
@@ -75,7 +75,7 @@ fn load() -> Router {
         let mut line = String::from("the classifier does not load, features alone decide: ");
         line.push_str(&error.0);
         logger::line(Level::Error, &line);
-        metrics::count(&telemetry::CLASSIFIER_ERRORS);
+        metrics::count(&Metric::classifier_errors());
     }
     router
 }

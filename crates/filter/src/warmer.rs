@@ -12,7 +12,7 @@ use pointsman::exchange::prewarm;
 use pointsman::fleet::{Backend, BackendId};
 use pointsman::policy::Policy;
 use pointsman::routing::fallback_chain::PolicyRef;
-use pointsman::telemetry::{self, Metric};
+use pointsman::telemetry::Metric;
 
 use crate::hostcalls::{self, HostError, Map};
 use crate::published::{ABSENT, Published};
@@ -60,7 +60,7 @@ impl Warmer {
                 let due = due.into_iter().filter_map(|id| policy.registry.backend(id));
                 due.for_each(|backend| self.send(backend, &policy, published));
             }
-            Err(_) => metrics::count(&telemetry::HOST_CALL_ERRORS),
+            Err(_) => metrics::count(&Metric::host_call_errors()),
         }
     }
 
@@ -83,7 +83,7 @@ impl Warmer {
                 let prewarm = backend.cold.as_ref().and_then(|cold| cold.prewarm.as_ref());
                 let usd = prewarm.map_or(0.0, |prewarm| prewarm.request_usd);
                 let nano_usd = (usd * 1e9).round() as u64;
-                metrics::add(&Metric::prewarm_cost(&backend.name), nano_usd);
+                metrics::add(&Metric::prewarm_cost_nano_usd(&backend.name), nano_usd);
                 if let Ok(mut under_way) = self.under_way.try_borrow_mut() {
                     under_way.push((number, backend.name.clone()));
                 }
