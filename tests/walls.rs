@@ -7,10 +7,14 @@
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeSet;
+#[path = "walls/circles.rs"]
+mod circles;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use circles::Modules;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::Visit;
@@ -294,6 +298,47 @@ fn arrows_point_down() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
+/// How many circles each part still has to open; the numbers only fall.
+const CIRCLES_LEFT: &[(&str, usize)] = &[
+    ("src/analysis", 1),
+    ("src/api", 1),
+    ("src/exchange", 3),
+    ("src/fleet", 1),
+    ("src/policy", 1),
+    ("crates/cli/src", 2),
+    ("crates/eval/src", 1),
+    ("crates/filter/src", 2),
+    ("crates/harness/src", 2),
+];
+
+#[test]
+fn modules_form_no_circle() {
+    let mut problems = Vec::new();
+    for name in ["", "cli", "eval", "filter", "harness", "kernels", "lab"] {
+        let folder = match name {
+            "" => "src".to_owned(),
+            name => format!("crates/{name}/src"),
+        };
+        let sources = sources(&folder);
+        assert!(!sources.is_empty(), "no sources in {folder}");
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for circle in Modules::read(&folder, &sources).circles() {
+            let part = match (name, circle.room()) {
+                ("", Some(room)) => format!("{folder}/{room}"),
+                _ => folder.clone(),
+            };
+            found.entry(part).or_default().push(circle.describe());
+        }
+        for (part, circles) in found {
+            let left = CIRCLES_LEFT.iter().find(|(known, _)| *known == part);
+            if circles.len() > left.map_or(0, |(_, left)| *left) {
+                problems.push(format!("{part}: {}", circles.join("\n")));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
 /// The tokens of `source` without its test modules: a test may look at anything.
 fn shipped(source: &Source) -> TokenStream {
     let tests = test_lines(&source.syntax());
@@ -449,9 +494,9 @@ mod the_checks_themselves {
         );
         assert_eq!(
             found("fn f() { crate::state::backend_stats::now() }", 2),
-            ["live"]
+            ["state"]
         );
-        assert_eq!(found("use super::router::Router;", 1), ["routing"]);
+        assert_eq!(found("use super::routing::Router;", 1), ["routing"]);
         assert_eq!(found("use super::sibling;", 2), [""; 0]);
         assert_eq!(found("use super::super::stream;", 2), ["stream"]);
         assert_eq!(
@@ -466,6 +511,63 @@ mod the_checks_themselves {
         assert_eq!(
             found("/// See [`crate::routing::router`].\nfn f() {}", 1),
             [""; 0]
+        );
+    }
+
+    fn circles(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+        let sources: Vec<Source> = files
+            .iter()
+            .map(|(path, text)| Source {
+                path: format!("src/{path}"),
+                text: (*text).into(),
+            })
+            .collect();
+        let circles = Modules::read("src", &sources).circles();
+        circles.iter().map(circles::Circle::names).collect()
+    }
+
+    #[test]
+    fn circles_are_found_through_paths_imports_and_re_exports() {
+        let lib = ("lib.rs", "pub mod a;\npub mod b;\npub use b::Thing;");
+        let down = ("b.rs", "pub struct Thing;");
+        let up = ("b.rs", "use super::a::Other;\npub struct Thing;");
+        for uses in [
+            "use crate::b::Thing;",
+            "use crate::{b::Thing};",
+            "use crate::b;\nfn f() -> b::Thing {}",
+            "fn f() { g!(1, crate::b::Thing); }",
+            "use crate::Thing;",
+            "use super::b::*;",
+            "mod inner { use super::super::b::Thing; }",
+        ] {
+            let file = ("a.rs", uses);
+            assert_eq!(circles(&[lib, file, down]), [[""; 0]; 0], "{uses}");
+            assert_eq!(circles(&[lib, file, up]), [["a", "b"]], "{uses}");
+        }
+        // Deeper down, and by way of the parent.
+        let room = (
+            "b/mod.rs",
+            "mod x;\nmod y;\npub use y::Y;\npub const SIZE: usize = 1;",
+        );
+        let x = ("b/x.rs", "use super::{SIZE, Y};");
+        assert_eq!(
+            circles(&[lib, room, x, ("b/y.rs", "use super::SIZE;")]),
+            [[""; 0]; 0]
+        );
+        let y = ("b/y.rs", "fn f() { super::x::g() }");
+        assert_eq!(circles(&[lib, room, x, y]), [["b::x", "b::y"]]);
+    }
+
+    #[test]
+    fn tests_may_close_a_circle() {
+        let a = ("a.rs", "use crate::b::Thing;");
+        let b = (
+            "b.rs",
+            "#[cfg(test)]\nmod tests { use crate::a; }\n#[cfg(test)]\nmod helpers;",
+        );
+        assert_eq!(
+            circles(&[a, b, ("b/helpers.rs", "use crate::a;")]),
+            [[""; 0]; 0]
         );
     }
 
