@@ -4,55 +4,42 @@ use super::purpose::Intent;
 use super::watch::Asking;
 use super::{Plan, Read, Worker, watch};
 use crate::policy::Policy;
-use crate::routing::decision::{Bypass, Candidate, Outcome};
-use crate::routing::router::{self, RequestInfo};
+use crate::routing::decision::{Bypass, Outcome};
+use crate::routing::router::{self, Commit, RequestInfo};
 use crate::state::backend_stats::Delivery;
 
+/// Decides on a request as its intent wants: only the decision on a request for an answer is recorded.
 pub(super) fn decide(
     worker: &mut Worker<'_>,
     plan: &Plan,
     request: &Read<'_>,
-    body: &[u8],
-    complete: bool,
-    around: &RequestInfo<'_>,
+    (body, complete): (&[u8], bool),
+    info: &RequestInfo<'_>,
 ) -> Outcome {
     let policy = &plan.policy;
-    let is_use = plan.aim == Intent::Answer;
-    watch::observe(worker, policy, around.now_ns, asking(request, is_use));
+    let commit = match plan.aim {
+        Intent::Answer => Commit::Record,
+        Intent::TokenCount | Intent::DryRun => Commit::DryRun,
+    };
+    let observed = watch::observe(worker, policy, info.now_ns, asking(request, commit));
+    let info = RequestInfo {
+        observed: &observed,
+        counts_tokens: plan.aim == Intent::TokenCount,
+        ..*info
+    };
     match (&mut worker.router, request) {
-        (Some(router), Ok(request)) if is_use => router.decide_in(policy, request, around),
-        (Some(router), Ok(request)) => router.find_in(policy, request, around),
+        (Some(router), Ok(request)) => router.decide(policy, request, &info, commit),
         (None, Ok(_)) => Outcome::Bypassed(no_router()),
-        (Some(router), Err(error)) => router.unreadable_in(policy, error, (body, complete), around),
+        (Some(router), Err(error)) => router.unreadable_in(policy, error, (body, complete), &info),
         (None, Err(error)) => router::unreadable(policy, error, body, complete),
     }
 }
 
-/// The same for a dry run, with every candidate.
-pub(super) fn explain(
-    worker: &mut Worker<'_>,
-    policy: &Policy,
-    request: &Read<'_>,
-    body: &[u8],
-    around: &RequestInfo<'_>,
-) -> (Outcome, Vec<Candidate>) {
-    watch::observe(worker, policy, around.now_ns, asking(request, false));
-    match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.explain_in(policy, request, around),
-        (None, Ok(_)) => (Outcome::Bypassed(no_router()), Vec::new()),
-        (Some(router), Err(error)) => {
-            let outcome = router.unreadable_in(policy, error, (body, true), around);
-            (outcome, Vec::new())
-        }
-        (None, Err(error)) => (router::unreadable(policy, error, body, true), Vec::new()),
-    }
-}
-
-fn asking(request: &Read<'_>, decides: bool) -> Asking {
+fn asking(request: &Read<'_>, commit: Commit) -> Asking {
     let request = request.as_ref();
     Asking {
         delivery: Delivery::of(request.is_ok_and(|one| one.stream)),
-        decides,
+        decides: commit == Commit::Record,
         complete: request.is_ok_and(|one| one.complete),
     }
 }

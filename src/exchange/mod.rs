@@ -53,7 +53,7 @@ use crate::state::backend_stats::BackendStats;
 use crate::telemetry::{Metric, state};
 use account::UsageRecorder;
 use chains::Asked;
-use deciding::{decide, explain, find_makers, with_state};
+use deciding::{decide, find_makers, with_state};
 use edits::edits;
 use outbound::Outbound;
 use purpose::{Hurdle, Intent, RequestKind, find, find_purpose, remove_forged, remove_our_headers};
@@ -382,7 +382,7 @@ impl Stream {
             let (cause, named) = (Cause::model_missing(&plan.policy), Unread::NOTHING.named);
             return self.undecided(&plan, &cause, named, &around, worker, effects);
         }
-        let outcome = decide(worker, &plan, &request, bytes, complete, &around);
+        let outcome = decide(worker, &plan, &request, (bytes, complete), &around);
         if plan.policy.traffic.shadow {
             return self.shadow(&plan, &outcome, header, effects);
         }
@@ -454,9 +454,8 @@ impl Stream {
         around: &RequestInfo<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let policy = &plan.policy;
-        let (outcome, candidates) = explain(worker, policy, request, body, around);
-        self.answer(reply::dry_run(policy, &outcome, &candidates), effects);
+        let outcome = decide(worker, plan, request, (body, true), around);
+        self.answer(reply::dry_run(&plan.policy, &outcome), effects);
     }
 
     /// A decided request is on its way: what comes of it is accounted for, and teaches of its backends.

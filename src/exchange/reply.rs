@@ -8,7 +8,7 @@ use crate::api::error_body::error_body;
 use crate::api::path;
 use crate::api::request::Api;
 use crate::policy::Policy;
-use crate::routing::decision::{Candidate, Outcome, Rejection};
+use crate::routing::decision::{Outcome, Rejection};
 use crate::routing::explain;
 use crate::routing::router;
 
@@ -135,13 +135,11 @@ fn anthropic(name: &str) -> Value {
 }
 
 /// `POST /v1/route`: the decision that a request would get, and every candidate with its reason.
-pub fn dry_run(policy: &Policy, outcome: &Outcome, candidates: &[Candidate]) -> Reply {
-    let mut answer = explain::outcome(policy, outcome);
-    if let Value::Object(members) = &mut answer {
-        let candidates = explain::candidates(policy, candidates);
-        members.insert("candidates".to_owned(), candidates);
-    }
-    ok("pointsman_route", &answer)
+pub fn dry_run(policy: &Policy, outcome: &Outcome) -> Reply {
+    ok(
+        "pointsman_route",
+        &explain::with_candidates(policy, outcome),
+    )
 }
 
 fn names(policy: &Policy) -> impl Iterator<Item = (&str, &'static str)> {

@@ -65,15 +65,17 @@ pub struct Asking {
     pub complete: bool,
 }
 
-/// Tells the router what is known of the policy's backends now: nothing where the policy goes by what it states.
-pub fn observe(worker: &mut Worker<'_>, policy: &Policy, now_ns: u64, asking: Asking) {
-    let Some(router) = &mut worker.router else {
-        return;
-    };
+/// What is known of the policy's backends now, in their order: nothing if the policy goes by what it states.
+pub fn observe(
+    worker: &mut Worker<'_>,
+    policy: &Policy,
+    now_ns: u64,
+    asking: Asking,
+) -> Vec<Observed> {
     let backends = &policy.registry.backends;
     let links = backends.iter().map(|backend| clusters::link(&backend.name));
     let Some(live) = worker.live.as_mut().filter(|_| policy.observes) else {
-        return router.observe(Vec::new());
+        return Vec::new();
     };
     let delivery = asking.delivery;
     let mut observed: Vec<Observed> = match asking.decides {
@@ -91,7 +93,7 @@ pub fn observe(worker: &mut Worker<'_>, policy: &Policy, now_ns: u64, asking: As
             one.cold_start_ms = live.cold_start_ms(clusters::link(&backend.name), cold, now_ns);
         }
     }
-    router.observe(observed);
+    observed
 }
 
 /// Tells others that something of the answer came, once.
@@ -187,11 +189,10 @@ impl BackendObserver {
         now_ns: u64,
     ) -> Option<BackendObserver> {
         let live = worker.live.as_mut().filter(|_| policy.observes)?;
-        let known = worker.router.as_ref()?.observed(decision.backend);
         let backend = policy.registry.backend(decision.backend)?;
         let link = clusters::link(&backend.name);
         let (failover, chain) = trace.chain()?;
-        let expected = expect(policy, backend, decision, request, known.cold_start_ms);
+        let expected = expect(policy, backend, decision, request);
         Some(BackendObserver {
             policy: Rc::clone(policy),
             chain: chain.to_vec(),
@@ -349,7 +350,6 @@ fn expect(
     backend: &Backend,
     decision: &Decision,
     request: &Request<'_>,
-    cold_start_ms: f32,
 ) -> Expected {
     let model = policy.registry.model(decision.model);
     let most = model.map_or(u32::MAX, |model| model.max_output_tokens);
@@ -360,7 +360,7 @@ fn expect(
         reasons,
     };
     let delivery = Delivery::of(request.stream);
-    Expected::new(delivery, &backend.latency, cold_start_ms, size)
+    Expected::new(delivery, &backend.latency, decision.cold_start_ms, size)
 }
 
 fn link(policy: &Policy, id: BackendId) -> Option<u32> {

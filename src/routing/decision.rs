@@ -197,6 +197,8 @@ pub struct Decision {
     pub foreign: Foreign,
     /// What was put on the accounts of budgets; empty where none limits the request.
     pub charge: Charge,
+    /// How much of the expected time to the first token is the backend's cold start, in milliseconds.
+    pub cold_start_ms: f32,
     /// Every candidate, in the order of the registry, with its estimate and why it was not eligible.
     pub candidates: Vec<Candidate>,
 }
@@ -214,7 +216,7 @@ pub struct Foreign {
 pub const MODEL_NOT_FOUND: &str = "model_not_found";
 
 /// Why a request is refused, in the words of the API that it speaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rejection {
     /// HTTP status.
     pub status: u16,
@@ -226,6 +228,8 @@ pub struct Rejection {
     pub param: Option<String>,
     /// Names of the policy's rules that had a part in it.
     pub rules: Vec<String>,
+    /// Every candidate, in the order of the registry, with why it was not eligible; empty if none was looked at.
+    pub candidates: Vec<Candidate>,
 }
 
 /// Why a request goes to the default cluster, untouched.
@@ -248,4 +252,15 @@ pub enum Outcome {
     Bypassed(Bypass),
     /// It is answered with an error.
     Rejected(Rejection),
+}
+
+impl Outcome {
+    /// Every candidate, in the order of the registry; empty if none was looked at.
+    pub fn candidates(&self) -> &[Candidate] {
+        match self {
+            Outcome::Routed(decision) => &decision.candidates,
+            Outcome::Rejected(rejection) => &rejection.candidates,
+            Outcome::Bypassed(_) => &[],
+        }
+    }
 }

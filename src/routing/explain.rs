@@ -40,8 +40,18 @@ pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
     }
 }
 
+/// The decision with all of its candidates.
+pub fn with_candidates(policy: &Policy, decided: &Outcome) -> Value {
+    let mut document = outcome(policy, decided);
+    if let Some(members) = document.as_object_mut() {
+        let candidates = candidates(policy, decided.candidates());
+        members.insert("candidates".to_owned(), candidates);
+    }
+    document
+}
+
 /// Every candidate with its estimate and, where it is not eligible, why.
-pub fn candidates(policy: &Policy, candidates: &[Candidate]) -> Value {
+fn candidates(policy: &Policy, candidates: &[Candidate]) -> Value {
     let one = |candidate: &Candidate| {
         json!({
             "backend": backend_name(policy, candidate.backend),

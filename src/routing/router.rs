@@ -13,14 +13,16 @@ mod undecided;
 use crate::analysis::classifier::{self, Classification, Classifier, ClassifierError};
 use crate::analysis::prompt::{Prompt, Turn};
 use crate::api::request::{self, Api, Request};
-use crate::fleet::{AnswerBound, Backend, BackendId, ModelId};
+use crate::fleet::{AnswerBound, Backend, ModelId};
 use crate::policy::Policy;
 use crate::policy::conditions::draw;
 use crate::policy::envelope::RequestAttributes;
 use crate::policy::profile::{Limit, Limits, Profile};
 use crate::policy::rules::{RuleOutcome, rule};
 use crate::routing::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
-use crate::routing::select::{Incumbent, NoCandidate, Selection, SelectionRequest, select};
+use crate::routing::select::{
+    Incumbent, NoCandidate, Selection, SelectionRequest, observed_of, select,
+};
 use crate::state::backend_stats::Observed;
 use crate::state::budgets::{Charge, Spending};
 use crate::state::shares::Shares;
@@ -41,10 +43,18 @@ pub struct Router {
     classifier: Option<Classifier>,
     shares: Shares,
     spending: Spending,
-    observed: Vec<Observed>,
 }
 
-/// What a decision depends on beside policy and body.
+/// Whether a decision is only looked at, or carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// Nothing changes: dry runs, explanations, and requests whose tokens are only counted.
+    DryRun,
+    /// The decision counts for shares and budgets, unless the policy is in shadow mode.
+    Record,
+}
+
+/// What a decision depends on besides the policy and the request's body.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestInfo<'a> {
     /// What came beside the body.
@@ -53,15 +63,22 @@ pub struct RequestInfo<'a> {
     pub now_ns: u64,
     /// Who made the state that the request carries, as far as that is known.
     pub makers: Makers<'a>,
+    /// What was observed of the backends, in the order of the policy; nothing of those behind its end.
+    pub observed: &'a [Observed],
+    /// The request's tokens are only counted. Any backend that has the model may count them, so a model that the policy does
+    /// not have is left to the default cluster, if no rule forbids it.
+    pub counts_tokens: bool,
 }
 
 impl<'a> RequestInfo<'a> {
-    /// Those of a request of which nothing else is known.
-    pub fn new(envelope: &'a RequestAttributes, now_ns: u64) -> RequestInfo<'a> {
+    /// The information about a request of which nothing else is known.
+    pub const fn new(envelope: &'a RequestAttributes, now_ns: u64) -> RequestInfo<'a> {
         RequestInfo {
             envelope,
             now_ns,
-            makers: Makers::default(),
+            makers: Makers::NONE,
+            observed: &[],
+            counts_tokens: false,
         }
     }
 }
@@ -84,6 +101,7 @@ struct RoutingInput<'a> {
     conversation: u64,
     now_ns: u64,
     makers: Makers<'a>,
+    observed: &'a [Observed],
 }
 
 impl RoutingInput<'_> {
@@ -148,7 +166,6 @@ impl Router {
             classifier,
             shares: Shares::default(),
             spending: Spending::default(),
-            observed: Vec::new(),
         }
     }
 
@@ -157,41 +174,28 @@ impl Router {
         Router::with(None)
     }
 
-    /// What decisions are to know of the backends from now on, in the order of the policy. Nothing before the first call.
-    pub fn observe(&mut self, observed: Vec<Observed>) {
-        self.observed = observed;
-    }
-
-    /// What the last decision knew of a backend.
-    pub fn observed(&self, backend: BackendId) -> Observed {
-        let known = self.observed.get(backend.0 as usize).copied();
-        known.unwrap_or(Observed::UNOBSERVED)
-    }
-
-    /// Decides on one request body. `complete` is false where `body` is only the first part of it.
+    /// Reads a request body of which nothing else is known, decides on it and records the decision. `complete` is false if
+    /// `body` is only the first part of the request's.
     pub fn route(&mut self, policy: &Policy, format: Api, body: &[u8], complete: bool) -> Outcome {
+        let envelope = RequestAttributes::default();
+        let info = RequestInfo::new(&envelope, 0);
         match request::parse(format, body, complete) {
-            Ok(request) => self.decide(policy, &request),
+            Ok(request) => self.decide(policy, &request, &info, Commit::Record),
             Err(error) => unreadable(policy, &error, body, complete),
         }
     }
 
-    /// Decides on a request that has been read, of which nothing but its body is known.
-    pub fn decide(&mut self, policy: &Policy, request: &Request<'_>) -> Outcome {
-        let envelope = RequestAttributes::default();
-        let around = RequestInfo::new(&envelope, 0);
-        self.decide_in(policy, request, &around)
-    }
-
-    /// Decides on a request that has been read, and counts the decision for shares and budgets.
-    pub fn decide_in(
+    /// Decides on a request. The outcome holds every candidate with its reason, also if the request is refused.
+    pub fn decide(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
-        around: &RequestInfo<'_>,
+        info: &RequestInfo<'_>,
+        commit: Commit,
     ) -> Outcome {
-        let outcome = self.decide_or_refuse(policy, request, around, false).0;
+        let outcome = self.find_outcome(policy, request, info);
         if let Outcome::Routed(decision) = &outcome
+            && commit == Commit::Record
             && !policy.traffic.shadow
         {
             if decision.reason != Reason::Pinned && !policy.traffic.shares.is_empty() {
@@ -200,42 +204,6 @@ impl Router {
             self.spending.charge(&decision.charge);
         }
         outcome
-    }
-
-    /// Decides as [`Router::decide_in`] would, and counts nothing: for requests whose tokens are only counted, which use
-    /// nothing of the backend. Models that the policy does not have are left to the default cluster, if no rule forbids it.
-    pub fn find_in(
-        &mut self,
-        policy: &Policy,
-        request: &Request<'_>,
-        around: &RequestInfo<'_>,
-    ) -> Outcome {
-        self.decide_or_refuse(policy, request, around, true).0
-    }
-
-    /// Decides on a request that has been read, of which nothing but its body is known, and gives every candidate with its
-    /// reason, where it is refused too.
-    pub fn explain(&mut self, policy: &Policy, request: &Request<'_>) -> (Outcome, Vec<Candidate>) {
-        let envelope = RequestAttributes::default();
-        let around = RequestInfo::new(&envelope, 0);
-        self.explain_in(policy, request, &around)
-    }
-
-    /// The same, knowing what came beside the body. Nothing is counted.
-    pub fn explain_in(
-        &mut self,
-        policy: &Policy,
-        request: &Request<'_>,
-        around: &RequestInfo<'_>,
-    ) -> (Outcome, Vec<Candidate>) {
-        let (outcome, refused) = self.decide_or_refuse(policy, request, around, false);
-        match &outcome {
-            Outcome::Routed(decision) => {
-                let candidates = decision.candidates.clone();
-                (outcome, candidates)
-            }
-            _ => (outcome, refused),
-        }
     }
 
     /// Corrects what a decision has put on the accounts of budgets by what its request did cost, in USD.
@@ -248,22 +216,20 @@ impl Router {
         &mut self.spending
     }
 
-    /// The outcome and, where no candidate could take the request, all of them. `counts`: its tokens are only counted.
-    fn decide_or_refuse(
+    /// What becomes of a request; nothing is recorded.
+    fn find_outcome(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
-        around: &RequestInfo<'_>,
-        counts: bool,
-    ) -> (Outcome, Vec<Candidate>) {
-        let refused = |rejection| (Outcome::Rejected(rejection), Vec::new());
-        let envelope = around.envelope;
+        info: &RequestInfo<'_>,
+    ) -> Outcome {
+        let (envelope, counts) = (info.envelope, info.counts_tokens);
         if let Some(rejection) = bounds::refuse_steering(policy, envelope) {
-            return refused(rejection);
+            return Outcome::Rejected(rejection);
         }
         let asked = match asked::find(policy, request, envelope, counts) {
             Ok(asked) => asked,
-            Err(outcome) => return (outcome, Vec::new()),
+            Err(outcome) => return outcome,
         };
         let pinned = asked.pinned();
         let prompt = Prompt::of(request);
@@ -273,33 +239,33 @@ impl Router {
         facts.pinned = asked.names_model();
         let conversation = facts.conversation;
         let ruling = rule(&policy.rules, &facts);
-        let standing = match self.check_bounds(policy, &ruling, around) {
+        let standing = match self.check_bounds(policy, &ruling, info) {
             Ok(standing) => standing,
-            Err(rejection) => return refused(rejection),
+            Err(rejection) => return Outcome::Rejected(rejection),
         };
         if let Asked::Foreign(_) = asked {
             let name = asked::name(request, envelope).unwrap_or_default();
-            let outcome = asked::pass_on(policy, name, &ruling, &standing, counts);
-            return (outcome, Vec::new());
+            return asked::pass_on(policy, name, &ruling, &standing, counts);
         }
         let profile = asked.ruled_profile(policy, &ruling, &standing);
         let demand = RoutingInput {
             policy,
             request,
             prompt: &prompt,
-            profile: ramped(policy, profile, conversation, around.now_ns),
+            profile: ramped(policy, profile, conversation, info.now_ns),
             pinned,
             ruling: &ruling,
             envelope,
             steps: &steps,
             conversation,
-            now_ns: around.now_ns,
-            makers: around.makers,
+            now_ns: info.now_ns,
+            makers: info.makers,
+            observed: info.observed,
         };
         match self.choose(&demand) {
             Ok((selection, foreign)) => {
                 let decision = decided(selection, foreign, &demand, &standing);
-                (Outcome::Routed(Box::new(decision)), Vec::new())
+                Outcome::Routed(Box::new(decision))
             }
             Err(NoCandidate { candidates }) => refuse_all(&demand, candidates),
         }
@@ -310,15 +276,15 @@ impl Router {
         &self,
         policy: &'p Policy,
         ruling: &RuleOutcome<'_>,
-        around: &RequestInfo<'_>,
+        info: &RequestInfo<'_>,
     ) -> Result<BudgetStatus<'p>, Rejection> {
         if let Some(message) = ruling.reject {
             let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
             rejection.rules = owned(&ruling.names);
             return Err(rejection);
         }
-        let now = around.now_ns / 1_000_000_000;
-        let standing = bounds::budgets(policy, around.envelope, &self.spending, now);
+        let now = info.now_ns / 1_000_000_000;
+        let standing = bounds::budgets(policy, info.envelope, &self.spending, now);
         match standing.refusing {
             Some(budget) => Err(bounds::refuse_spent(budget)),
             None => Ok(standing),
@@ -367,11 +333,11 @@ impl Router {
                 .then(|| bounds::preferred(policy, &self.shares))
                 .flatten(),
             explore: explores.then_some(demand.conversation),
-            observed: &self.observed,
+            observed: demand.observed,
             draw: draw(RAMP_SALT, demand.conversation),
             now_ns: demand.now_ns,
         };
-        let is_down = |one: &Selection| self.observed(one.chosen.backend).down;
+        let is_down = |one: &Selection| observed_of(demand.observed, one.chosen.backend).down;
         let choose =
             |ask: &mut SelectionRequest<'_>| carried::select_within_shares(demand, ask, is_down);
         match Carried::of(demand) {
@@ -428,13 +394,14 @@ fn ramped<'p>(
 }
 
 /// The refusal of what no candidate can take.
-fn refuse_all(demand: &RoutingInput<'_>, candidates: Vec<Candidate>) -> (Outcome, Vec<Candidate>) {
+fn refuse_all(demand: &RoutingInput<'_>, candidates: Vec<Candidate>) -> Outcome {
     let bond = Carried::of(demand).and_then(|one| one.bond());
     let (policy, profile) = (demand.policy, demand.profile);
     let mut rejection = refuse(policy, profile, demand.pinned, bond, &candidates);
     name_rules(policy, demand.ruling, &mut rejection);
     rejection.rules = owned(&demand.ruling.names);
-    (Outcome::Rejected(rejection), candidates)
+    rejection.candidates = candidates;
+    Outcome::Rejected(rejection)
 }
 
 fn decided(
@@ -456,6 +423,7 @@ fn decided(
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
         foreign,
         charge: bounds::charge(standing, selection.chosen.estimate.cost_usd),
+        cold_start_ms: observed_of(demand.observed, selection.chosen.backend).cold_start_ms,
         estimate: selection.chosen.estimate,
         fallbacks: selection.fallbacks,
         classification: demand.steps.last().map(|step| step.said.clone()),

@@ -14,6 +14,8 @@ mod tests;
 
 use std::cmp::Ordering;
 
+pub(super) use observed::find as observed_of;
+
 use crate::analysis::classifier::Classification;
 use crate::api::{Apis, Capabilities};
 use crate::fleet::Estimate;

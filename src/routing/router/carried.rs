@@ -22,6 +22,14 @@ pub struct Makers<'a> {
     pub can_retry: bool,
 }
 
+impl Makers<'_> {
+    /// Nothing is known, and nothing is retried.
+    pub const NONE: Makers<'static> = Makers {
+        known: &[],
+        can_retry: false,
+    };
+}
+
 /// What the state of a request demands of the choice.
 pub(super) struct Carried<'a> {
     items: &'a [StateItem],

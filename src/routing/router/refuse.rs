@@ -165,5 +165,6 @@ pub fn reject(status: u16, code: &'static str, message: String) -> Rejection {
         message,
         param: param.map(str::to_owned),
         rules: Vec::new(),
+        candidates: Vec::new(),
     }
 }

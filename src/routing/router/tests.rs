@@ -26,6 +26,11 @@ fn route(policy: &Policy, body: &str) -> Outcome {
     Router::with_features_only().route(policy, Api::OpenAiChat, body.as_bytes(), true)
 }
 
+/// The outcome of a request, without any effect.
+fn look_at(policy: &Policy, request: &Request<'_>, info: &RequestInfo<'_>) -> Outcome {
+    Router::with_features_only().decide(policy, request, info, Commit::DryRun)
+}
+
 /// The decision on a request with these fields beside its one message.
 fn decision(policy: &Policy, fields: &str) -> Decision {
     match route(policy, &body(fields)) {
@@ -267,8 +272,13 @@ fn explaining_a_refusal_names_every_candidate() {
         r#""model": "auto", "logprobs": true, "modalities": ["text", "audio"], "audio": {"voice": "v", "format": "wav"},"#,
     );
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
-    let (outcome, candidates) = Router::with_features_only().explain(&policy, &request);
+    let outcome = look_at(
+        &policy,
+        &request,
+        &RequestInfo::new(&RequestAttributes::default(), 0),
+    );
     assert!(matches!(outcome, Outcome::Rejected(_)));
+    let candidates = outcome.candidates();
     assert_eq!(candidates.len(), policy.registry.backends.len());
     assert!(candidates.iter().all(|one| one.ineligible.is_some()));
 }

@@ -43,12 +43,12 @@ impl Router {
         policy: &Policy,
         error: &InvalidRequest,
         (body, complete): (&[u8], bool),
-        around: &RequestInfo<'_>,
+        info: &RequestInfo<'_>,
     ) -> Outcome {
         let outcome = unreadable(policy, error, body, complete);
         if matches!(outcome, Outcome::Bypassed(_))
             && !policy.traffic.shadow
-            && let Some(rejection) = self.refuse_unread(policy, around)
+            && let Some(rejection) = self.refuse_unread(policy, info)
         {
             return Outcome::Rejected(rejection);
         }
@@ -58,8 +58,8 @@ impl Router {
     /// The refusal of a request whose body nothing is known of, by what came beside it: a rule that needs no more than that
     /// refuses it or asks for tags that the default cluster lacks, or its budget is spent. Rules that ask for more are
     /// passed over.
-    pub fn refuse_unread(&self, policy: &Policy, around: &RequestInfo<'_>) -> Option<Rejection> {
-        let envelope = around.envelope;
+    pub fn refuse_unread(&self, policy: &Policy, info: &RequestInfo<'_>) -> Option<Rejection> {
+        let envelope = info.envelope;
         let mut rules = policy.rules.iter().filter(|rule| {
             let when = &rule.when;
             !when.asks_body() && when.holds_beside(envelope)
@@ -84,7 +84,7 @@ impl Router {
         if let Some(rejection) = rules.find_map(refusal) {
             return Some(rejection);
         }
-        let now = around.now_ns / 1_000_000_000;
+        let now = info.now_ns / 1_000_000_000;
         let standing = bounds::budgets(policy, envelope, &self.spending, now);
         standing.refusing.map(bounds::refuse_spent)
     }

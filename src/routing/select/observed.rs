@@ -11,7 +11,7 @@ use crate::state::backend_stats::{NOTICED, Observed};
 const GENERATION_P99_SPREAD: f32 = 1.5;
 
 /// What was observed of `backend`; what is stated counts where nothing was.
-pub(super) fn find(observed: &[Observed], backend: BackendId) -> Observed {
+pub(in crate::routing) fn find(observed: &[Observed], backend: BackendId) -> Observed {
     observed
         .get(backend.0 as usize)
         .copied()

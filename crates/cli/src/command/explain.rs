@@ -6,7 +6,7 @@ use pointsman::api::request::{self, Api};
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::routing::explain;
-use pointsman::routing::router::{RequestInfo, Router};
+use pointsman::routing::router::{Commit, RequestInfo, Router};
 
 use serde_json::{Value, json};
 
@@ -47,25 +47,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
     let envelope = args.envelope.read(&policy)?;
-    let around = RequestInfo::new(&envelope, envelope::now_ns());
-    let (outcome, candidates) =
-        match request::parse_with_state(args.envelope.format()?, &body, true) {
-            Ok(request) => router.explain_in(&policy, &request, &around),
-            Err(error) => (
-                router.unreadable_in(&policy, &error, (&body, true), &around),
-                Vec::new(),
-            ),
-        };
+    let info = RequestInfo::new(&envelope, envelope::now_ns());
+    let outcome = match request::parse_with_state(args.envelope.format()?, &body, true) {
+        Ok(request) => router.decide(&policy, &request, &info, Commit::DryRun),
+        Err(error) => router.unreadable_in(&policy, &error, (&body, true), &info),
+    };
     if args.json {
-        let mut document = explain::outcome(&policy, &outcome);
-        if let Some(fields) = document.as_object_mut() {
-            let candidates = explain::candidates(&policy, &candidates);
-            fields.insert("candidates".into(), candidates);
-        }
-        println!("{document:#}");
+        println!("{:#}", explain::with_candidates(&policy, &outcome));
     } else {
         print_outcome(&policy, &outcome);
-        print_candidates(&policy, &candidates, &outcome);
+        print_candidates(&policy, &outcome);
     }
     status(&outcome)
 }
@@ -201,7 +192,8 @@ fn reason(decision: &Decision) -> &'static str {
     }
 }
 
-fn print_candidates(policy: &Policy, candidates: &[Candidate], outcome: &Outcome) {
+fn print_candidates(policy: &Policy, outcome: &Outcome) {
+    let candidates = outcome.candidates();
     if candidates.is_empty() {
         return;
     }

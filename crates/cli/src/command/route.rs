@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pointsman::api::request;
 use pointsman::routing::explain;
-use pointsman::routing::router::{RequestInfo, Router};
+use pointsman::routing::router::{Commit, RequestInfo, Router};
 use serde_json::json;
 
 use crate::command::explain::status;
@@ -36,13 +36,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let envelope = args.envelope.read(&policy)?;
     let format = args.envelope.format()?;
-    let around = RequestInfo::new(&envelope, envelope::now_ns());
+    let info = RequestInfo::new(&envelope, envelope::now_ns());
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;
         let outcome = match request::parse_with_state(format, &body, true) {
-            Ok(request) => router.decide_in(&policy, &request, &around),
-            Err(error) => router.unreadable_in(&policy, &error, (&body, true), &around),
+            Ok(request) => router.decide(&policy, &request, &info, Commit::Record),
+            Err(error) => router.unreadable_in(&policy, &error, (&body, true), &info),
         };
         let mut document = explain::outcome(&policy, &outcome);
         if let Some(fields) = document.as_object_mut() {

@@ -27,9 +27,9 @@ fn outcome(policy: &Policy, body: &str, known: &[Option<u32>], can_retry: bool) 
     let body = body.replace(r#""auto""#, r#""cheap""#);
     let request = request::parse_with_state(Api::AnthropicMessages, body.as_bytes(), true).unwrap();
     let envelope = RequestAttributes::default();
-    let mut around = RequestInfo::new(&envelope, 0);
-    around.makers = Makers { known, can_retry };
-    Router::with_features_only().decide_in(policy, &request, &around)
+    let mut info = RequestInfo::new(&envelope, 0);
+    info.makers = Makers { known, can_retry };
+    look_at(policy, &request, &info)
 }
 
 fn decided(policy: &Policy, body: &str, known: &[Option<u32>], can_retry: bool) -> Decision {

@@ -17,8 +17,17 @@ fn twins(members: &str) -> Policy {
 }
 
 fn run(router: &mut Router, policy: &Policy, body: &str) -> Decision {
+    run_with(
+        router,
+        policy,
+        body,
+        &RequestInfo::new(&RequestAttributes::default(), 0),
+    )
+}
+
+fn run_with(router: &mut Router, policy: &Policy, body: &str, info: &RequestInfo<'_>) -> Decision {
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
-    match router.decide(policy, &request) {
+    match router.decide(policy, &request, info, Commit::Record) {
         Outcome::Routed(decision) => *decision,
         other => panic!("{other:?}"),
     }
@@ -225,9 +234,7 @@ fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
         },
         ..RequestAttributes::default()
     };
-    let around = RequestInfo::new(&envelope, 0);
-    let mut router = Router::with_features_only();
-    let (outcome, _) = router.explain_in(&policy, &request, &around);
+    let outcome = look_at(&policy, &request, &RequestInfo::new(&envelope, 0));
     let Outcome::Routed(decision) = outcome else {
         panic!("{outcome:?}");
     };
@@ -308,8 +315,13 @@ fn a_share_gives_way_where_all_others_are_down() {
         down: true,
         ..Observed::UNOBSERVED
     };
-    router.observe(vec![Observed::UNOBSERVED, down]);
-    assert_eq!(run(&mut router, &policy, &said(2)).backend, BackendId(0));
+    let envelope = RequestAttributes::default();
+    let info = RequestInfo {
+        observed: &[Observed::UNOBSERVED, down],
+        ..RequestInfo::new(&envelope, 0)
+    };
+    let second = run_with(&mut router, &policy, &said(2), &info);
+    assert_eq!(second.backend, BackendId(0));
 }
 
 #[test]
@@ -326,11 +338,7 @@ fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
             },
             ..RequestAttributes::default()
         };
-        let around = RequestInfo::new(&envelope, 0);
-        match Router::with_features_only()
-            .explain_in(&ruled, &request, &around)
-            .0
-        {
+        match look_at(&ruled, &request, &RequestInfo::new(&envelope, 0)) {
             Outcome::Routed(decision) => decision.steering.join(" "),
             other => panic!("{other:?}"),
         }

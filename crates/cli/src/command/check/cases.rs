@@ -6,7 +6,7 @@ use std::path::Path;
 use pointsman::api::request::{self, Api};
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
-use pointsman::routing::router::{RequestInfo, Router};
+use pointsman::routing::router::{Commit, RequestInfo, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -116,11 +116,11 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let envelope = envelope::read(policy, &headers, &case.path);
-    let around = RequestInfo::new(&envelope, 0);
+    let info = RequestInfo::new(&envelope, 0);
     let body = body.to_string();
     let outcome = match request::parse_with_state(format, body.as_bytes(), true) {
-        Ok(request) => router.explain_in(policy, &request, &around).0,
-        Err(error) => router.unreadable_in(policy, &error, (body.as_bytes(), true), &around),
+        Ok(request) => router.decide(policy, &request, &info, Commit::DryRun),
+        Err(error) => router.unreadable_in(policy, &error, (body.as_bytes(), true), &info),
     };
     compare(policy, &case.expect, &outcome)
 }
