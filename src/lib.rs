@@ -13,6 +13,7 @@ pub mod api;
 pub mod control;
 pub mod exchange;
 pub mod fleet;
+pub mod fnv;
 pub mod policy;
 pub mod routing;
 pub mod schema;

@@ -20,6 +20,7 @@ use std::ops::Range;
 use super::json::{Cursor, Kind, ParseError};
 use super::rewrite::Splice;
 use crate::api::request::Api;
+use crate::fnv;
 
 /// How many bytes at the end of a value make its mark. The ends of signatures and ciphertexts differ where their starts
 /// (format, key, model) do not.
@@ -207,10 +208,7 @@ pub fn mark_of(text: &str) -> u64 {
 
 /// The mark of letters and digits, of which the last comes first.
 fn mark(letters: impl Iterator<Item = u8>) -> u64 {
-    // FNV-1a, 64 bits.
-    letters.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    fnv::hash64(letters)
 }
 
 /// The end of a value that comes in pieces, as it is needed for its mark.

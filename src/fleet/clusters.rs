@@ -1,5 +1,7 @@
 //! Names that Envoy knows backends by: the key of a backend in a fallback chain, and the aggregate cluster of a chain.
 
+use crate::fnv;
+
 /// How a request gets to another backend when an attempt fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Failover {
@@ -17,10 +19,7 @@ pub enum Failover {
 
 /// What stands for a backend in a chain: a hash of its name, so that it means the same whatever the policy's order.
 pub fn link(backend: &str) -> u32 {
-    // FNV-1a, 32 bits.
-    backend.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    fnv::hash32(backend.bytes())
 }
 
 /// `link` as it stands in the header, the dot behind it included.

@@ -21,6 +21,7 @@ use super::warming::{check_profile_ramps, compile_cold, compile_profile_ramp, co
 use super::{DecisionHeaders, InvalidPolicy, Policy, Problem};
 use crate::api::{Apis, Capabilities};
 use crate::fleet::{Accelerator, Backend, BackendId, Latency, Model, ModelId, Price, Registry};
+use crate::fnv;
 use crate::schema::document::{self, Node};
 use crate::schema::shape::{Kind, Problems, check, join};
 use crate::schema::suggest::{hint, quote};
@@ -481,7 +482,5 @@ pub(super) fn at_of(node: &Node, name: &str) -> usize {
 
 /// Tells texts apart: FNV-1a, 64 bits, of all of it.
 pub(super) fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    fnv::hash64(text.bytes())
 }

@@ -5,6 +5,7 @@
 
 use super::envelope::RequestAttributes;
 use crate::api::path;
+use crate::fnv;
 
 /// What a text must be: exactly this, or anything that begins so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,13 +137,8 @@ pub fn draw(salt: u64, key: u64) -> f64 {
 
 /// A hash of texts: FNV-1a, 64 bits, of at most 4096 bytes of each. Tells apart; nothing secret rests on it.
 pub fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    for text in texts {
-        text.bytes().take(4096).for_each(&mut add);
-        add(0xff);
-    }
-    hash
+    let ended = |text: &'a str| text.bytes().take(4096).chain([0xff]);
+    fnv::hash64(texts.into_iter().flat_map(ended))
 }
 
 #[cfg(test)]

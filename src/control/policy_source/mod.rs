@@ -14,6 +14,7 @@ pub use bounds::Bounds;
 pub use refusal::Refusal;
 
 use crate::control::signature::{self, PublicKey};
+use crate::fnv;
 use crate::policy::Policy;
 use crate::policy::revision::may_follow;
 
@@ -140,9 +141,5 @@ pub fn check_clusters(policy: &Policy, allowed: &[String]) -> Result<(), Refusal
 
 /// FNV-1a, 64 bits: tells texts apart; nothing secret rests on it.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in bytes {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash
+    fnv::hash64(bytes.iter().copied())
 }

@@ -46,9 +46,7 @@ impl Draws {
 
 /// A seed out of bytes (FNV-1a), so that the same prompt gets an answer of the same length everywhere.
 pub fn seed_of(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    pointsman::fnv::hash64(bytes.iter().copied())
 }
 
 /// Milliseconds of the simulated world as time of this one.
