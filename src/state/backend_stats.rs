@@ -20,6 +20,9 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
+use super::MAX_BACKENDS;
+use super::codec::{Layout, Reader};
+use super::sorted_map::SortedMap;
 use crate::fleet::ScaleToZero;
 use crate::state::scale_to_zero::Warmth;
 use backend::Backend;
@@ -32,8 +35,6 @@ use learned::{LEARNED_BYTES, SharedStats};
 pub const PROBE_EVERY: u32 = 32;
 /// How many times slower than stated a backend must be for that to count.
 pub const NOTICED: f32 = 2.0;
-/// The most backends that are followed.
-pub const MOST_BACKENDS: usize = 1000;
 
 /// How many times longer than stated something takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,8 +108,8 @@ pub enum AttemptOutcome {
 /// Everything that one worker knows.
 #[derive(Debug, Default)]
 pub struct BackendStats {
-    /// Sorted by link.
-    backends: Vec<Backend>,
+    /// By link.
+    backends: SortedMap<u32, Backend>,
     next: u64,
     /// When those that scale to zero were used.
     pub warmth: Warmth,
@@ -138,7 +139,7 @@ impl BackendStats {
         now_ns: u64,
     ) -> Vec<Observed> {
         links
-            .map(|link| match self.find(link) {
+            .map(|link| match self.backends.get_mut(link) {
                 Some(backend) => backend.view(delivery, may_probe, now_ns),
                 None => Observed::UNOBSERVED,
             })
@@ -147,20 +148,21 @@ impl BackendStats {
 
     /// What is known of a backend, without any effect.
     pub fn look(&self, link: u32, delivery: Delivery, now_ns: u64) -> Observed {
-        let known = self.get(link);
+        let known = self.backends.get(link);
         known.map_or(Observed::UNOBSERVED, |one| one.state(delivery, now_ns))
     }
 
     /// Whether requests of any kind pass a backend over because it fails.
     pub fn is_down(&self, link: u32) -> bool {
-        self.get(link)
+        self.backends
+            .get(link)
             .is_some_and(|one| one.learned.is_down_for_any())
     }
 
     /// How much later the first token of a backend comes because it has scaled to zero, in milliseconds. Who lost its traffic
     /// by that is tried again as others are: by what is stated.
     pub fn cold_start_ms(&self, link: u32, cold: &ScaleToZero, now_ns: u64) -> f32 {
-        let known = self.get(link);
+        let known = self.backends.get(link);
         if known.is_some_and(Backend::is_taken_for_warm) || !self.warmth.is_cold(link, cold, now_ns)
         {
             return 0.0;
@@ -178,7 +180,7 @@ impl BackendStats {
 
     /// The first bytes of its answer came.
     pub fn heard(&mut self, ticket: InFlightId, delivery: Delivery) {
-        if let Some(backend) = self.find(ticket.link) {
+        if let Some(backend) = self.backends.get_mut(ticket.link) {
             backend.heard(ticket.id, delivery);
         }
     }
@@ -191,7 +193,7 @@ impl BackendStats {
         ending: AttemptOutcome,
         now_ns: u64,
     ) -> bool {
-        match self.find(ticket.link) {
+        match self.backends.get_mut(ticket.link) {
             Some(backend) => backend.ended(ticket, expected, ending, now_ns),
             None => ending == AttemptOutcome::Failed,
         }
@@ -206,36 +208,28 @@ impl BackendStats {
 
     /// Whether there is anything that other workers do not know yet.
     pub fn has_news(&self) -> bool {
-        self.backends
-            .iter()
-            .any(|backend| !backend.pending.is_empty())
+        let mut backends = self.backends.values();
+        backends.any(|backend| !backend.pending.is_empty())
     }
 
     /// Merges what this worker saw into `record`, which all workers share, and takes over what stands there then. Whoever
     /// fails to write the result has lost nothing: see [`BackendStats::merged`].
     pub fn merge(&mut self, record: &[u8]) -> Vec<u8> {
         let mut shared = decode(record);
-        for backend in &mut self.backends {
-            let place = match shared.binary_search_by_key(&backend.link, |(link, _)| *link) {
-                Ok(place) => place,
-                Err(place) if shared.len() < MOST_BACKENDS => {
-                    shared.insert(place, (backend.link, SharedStats::new()));
-                    place
-                }
-                Err(_) => continue,
-            };
-            if let Some((_, learned)) = shared.get_mut(place) {
+        for (link, backend) in self.backends.iter_mut() {
+            let learned = shared.get_or_insert_with(link, MAX_BACKENDS, SharedStats::new);
+            if let Some(learned) = learned {
                 for seen in &backend.pending {
                     learned.see(seen);
                 }
                 backend.take(learned);
             }
         }
-        for (link, learned) in &shared {
-            if let Err(place) = self.place(*link) {
-                let mut backend = Backend::new(*link);
+        for (link, learned) in shared.iter() {
+            if self.backends.get(link).is_none()
+                && let Some(backend) = self.find_or_add(link)
+            {
                 backend.take(learned);
-                self.backends.insert(place, backend);
             }
         }
         encode(&shared)
@@ -243,61 +237,35 @@ impl BackendStats {
 
     /// The result of [`BackendStats::merge`] was written.
     pub fn merged(&mut self) {
-        for backend in &mut self.backends {
+        for (_, backend) in self.backends.iter_mut() {
             backend.pending.clear();
         }
     }
 
-    /// Where a backend stands, or would stand.
-    fn place(&self, link: u32) -> Result<usize, usize> {
-        self.backends.binary_search_by_key(&link, |one| one.link)
-    }
-
-    fn get(&self, link: u32) -> Option<&Backend> {
-        self.backends.get(self.place(link).ok()?)
-    }
-
-    fn find(&mut self, link: u32) -> Option<&mut Backend> {
-        let place = self.place(link).ok()?;
-        self.backends.get_mut(place)
-    }
-
-    /// The same, made where there is none; `None` where there are too many.
+    /// The backend of `link`, made where there is none; `None` if there are too many.
     fn find_or_add(&mut self, link: u32) -> Option<&mut Backend> {
-        let place = match self.place(link) {
-            Ok(place) => place,
-            Err(_) if self.backends.len() >= MOST_BACKENDS => return None,
-            Err(place) => {
-                self.backends.insert(place, Backend::new(link));
-                place
-            }
-        };
-        self.backends.get_mut(place)
+        self.backends
+            .get_or_insert_with(link, MAX_BACKENDS, Backend::new)
     }
 }
 
-/// Bytes of one backend in the shared record.
-pub const RECORD_BYTES: usize = 4 + LEARNED_BYTES;
+/// An entry: a backend's link and what all workers know of it.
+const LAYOUT: Layout = Layout::new(0x11, 4 + LEARNED_BYTES, MAX_BACKENDS);
 
-fn encode(shared: &[(u32, SharedStats)]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(shared.len() * RECORD_BYTES);
-    for (link, learned) in shared {
-        record.extend_from_slice(&link.to_le_bytes());
+fn encode(shared: &SortedMap<u32, SharedStats>) -> Vec<u8> {
+    let mut record = LAYOUT.writer(shared.len());
+    for (link, learned) in shared.iter() {
+        record.u32(link);
         learned.write(&mut record);
     }
-    record
+    record.finish()
 }
 
-/// Reads a record, sorted by link; what is damaged is left out.
-fn decode(record: &[u8]) -> Vec<(u32, SharedStats)> {
-    let entries = record.chunks_exact(RECORD_BYTES).take(MOST_BACKENDS);
-    let mut shared: Vec<(u32, SharedStats)> = entries.filter_map(decode_one).collect();
-    shared.sort_by_key(|(link, _)| *link);
-    shared.dedup_by_key(|(link, _)| *link);
-    shared
+/// Reads a record; entries with impossible numbers are left out.
+fn decode(record: &[u8]) -> SortedMap<u32, SharedStats> {
+    SortedMap::from_entries(LAYOUT.entries(record).filter_map(read))
 }
 
-fn decode_one(bytes: &[u8]) -> Option<(u32, SharedStats)> {
-    let (link, rest) = bytes.split_first_chunk::<4>()?;
-    Some((u32::from_le_bytes(*link), SharedStats::read(rest)?))
+fn read(mut entry: Reader<'_>) -> Option<(u32, SharedStats)> {
+    Some((entry.u32()?, SharedStats::read(&mut entry)?))
 }

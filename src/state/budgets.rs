@@ -6,14 +6,17 @@
 //! within two ticks. What a worker holds is a statement with a time: of one that fails it is forgotten after
 //! [`HOLD_SECONDS`], because nobody is left to take it back. The record is bytes here: who keeps it is the host's business.
 
+use super::codec::{Layout, Reader};
+use super::sorted_map::SortedMap;
+
 /// The most accounts (a budget and a tenant) that are kept; of more the one with the least in it is forgotten.
 pub const MAX_ACCOUNTS: usize = 4096;
 
 /// For how long a worker is believed to hold what it stated last, in seconds; a living one states it every second.
 pub const HOLD_SECONDS: u64 = 10;
 
-/// Bytes of an entry in a record: key, end of its window, USD, worker, when it was stated. What is spent has no worker.
-const ENTRY: usize = 40;
+/// An entry: key, end of its window, USD, worker, when it was stated. What is spent has no worker.
+const LAYOUT: Layout = Layout::new(0x21, 5 * 8, 2 * MAX_ACCOUNTS);
 
 /// What a decision has put on the accounts; kept until its true cost is known.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -42,13 +45,11 @@ pub struct Posting {
 /// The accounts of a worker.
 #[derive(Debug, Default)]
 pub struct Spending {
-    /// Sorted by key.
-    accounts: Vec<Account>,
+    accounts: SortedMap<u64, Account>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Account {
-    key: u64,
     /// When its window ends, in seconds since 1970.
     end: u64,
     /// What all workers are known to have spent, in USD.
@@ -89,8 +90,7 @@ pub fn end_of_window(now: u64, seconds: u64) -> u64 {
 impl Spending {
     /// What was spent on an account and is held of it in the window that ends at `end`, in USD.
     pub fn spent(&self, key: u64, end: u64) -> f64 {
-        let account = self.find(key).ok();
-        let account = account.and_then(|index| self.accounts.get(index));
+        let account = self.accounts.get(key);
         account.map_or(0.0, |one| if one.end == end { one.sum() } else { 0.0 })
     }
 
@@ -142,15 +142,13 @@ impl Spending {
                 _ => {}
             }
         }
-        for account in self.accounts.iter().filter(|one| one.end > now) {
+        for (key, account) in self.accounts.iter().filter(|(_, one)| one.end > now) {
             if account.untold != 0.0 {
-                all.put(account.key, account.end, |other| {
-                    other.known += account.untold
-                });
+                all.put(key, account.end, |other| other.known += account.untold);
             }
             if account.held > 0.0 {
                 holds.push(Entry {
-                    key: account.key,
+                    key,
                     end: account.end,
                     usd: account.held,
                     worker,
@@ -161,26 +159,22 @@ impl Spending {
         holds.sort_unstable_by(|left, right| right.usd.total_cmp(&left.usd));
         holds.truncate(MAX_ACCOUNTS);
         holds.sort_unstable_by_key(|one| (one.key, one.worker));
-        let spent = all.accounts.iter().map(|account| Entry {
-            key: account.key,
+        let spent = all.accounts.iter().map(|(key, account)| Entry {
+            key,
             end: account.end,
             usd: account.known,
             worker: 0,
             stated_at: 0,
         });
-        let mut bytes = Vec::with_capacity((all.accounts.len() + holds.len()) * ENTRY);
+        let mut record = LAYOUT.writer(all.accounts.len() + holds.len());
         for entry in spent.chain(holds) {
-            for number in [
-                entry.key,
-                entry.end,
-                entry.usd.to_bits(),
-                entry.worker,
-                entry.stated_at,
-            ] {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
+            record.u64(entry.key);
+            record.u64(entry.end);
+            record.f64(entry.usd);
+            record.u64(entry.worker);
+            record.u64(entry.stated_at);
         }
-        bytes
+        record.finish()
     }
 
     /// Takes over a record, which holds what this worker had to tell.
@@ -193,8 +187,8 @@ impl Spending {
                 _ => {}
             });
         }
-        for own in self.accounts.iter().filter(|one| one.holders > 0) {
-            all.put(own.key, own.end, |account| {
+        for (key, own) in self.accounts.iter().filter(|(_, one)| one.holders > 0) {
+            all.put(key, own.end, |account| {
                 account.held = own.held;
                 account.holders = own.holders;
             });
@@ -206,18 +200,12 @@ impl Spending {
     /// is over nothing is done.
     fn put(&mut self, key: u64, end: u64, change: impl FnOnce(&mut Account)) {
         let fresh = Account {
-            key,
             end,
             ..Account::default()
         };
-        let index = match self.find(key) {
-            Ok(index) => index,
-            Err(index) => {
-                self.accounts.insert(index, fresh);
-                index
-            }
-        };
-        if let Some(account) = self.accounts.get_mut(index) {
+        // One more than may stay: which is forgotten is known only when it has its sum.
+        let most = MAX_ACCOUNTS + 1;
+        if let Some(account) = self.accounts.get_or_insert_with(key, most, || fresh) {
             if account.end < end {
                 *account = fresh;
             }
@@ -231,35 +219,29 @@ impl Spending {
     }
 
     fn forget_least(&mut self) {
-        let accounts = self.accounts.iter().enumerate();
+        let accounts = self.accounts.iter();
         let least = accounts.min_by(|(_, left), (_, right)| left.sum().total_cmp(&right.sum()));
-        if let Some((index, _)) = least {
-            self.accounts.remove(index);
+        if let Some((key, _)) = least {
+            self.accounts.remove(key);
         }
-    }
-
-    fn find(&self, key: u64) -> Result<usize, usize> {
-        self.accounts.binary_search_by(|one| one.key.cmp(&key))
     }
 }
 
 /// The entries of a record that hold at `now`; what is no entry is passed over.
 fn entries(record: &[u8], now: u64) -> impl Iterator<Item = Entry> {
-    let (entries, _) = record.as_chunks::<ENTRY>();
-    let number = |entry: &[u8; ENTRY], at: usize| {
-        let bytes = entry.get(at..).and_then(|part| part.first_chunk::<8>());
-        u64::from_le_bytes(bytes.copied().unwrap_or_default())
-    };
-    let entries = entries.iter().map(move |entry| Entry {
-        key: number(entry, 0),
-        end: number(entry, 8),
-        usd: f64::from_bits(number(entry, 16)),
-        worker: number(entry, 24),
-        stated_at: number(entry, 32),
-    });
-    entries.filter(move |one| {
+    LAYOUT.entries(record).filter_map(read).filter(move |one| {
         let stands = one.worker == 0 || now.saturating_sub(one.stated_at) < HOLD_SECONDS;
-        one.end > now && one.usd.is_finite() && stands
+        one.end > now && stands
+    })
+}
+
+fn read(mut entry: Reader<'_>) -> Option<Entry> {
+    Some(Entry {
+        key: entry.u64()?,
+        end: entry.u64()?,
+        usd: entry.f64()?,
+        worker: entry.u64()?,
+        stated_at: entry.u64()?,
     })
 }
 
@@ -434,6 +416,6 @@ mod tests {
             own.spent(2 * MAX_ACCOUNTS as u64 - 1, 60),
             2.0 * MAX_ACCOUNTS as f64
         );
-        assert_eq!(own.tell(&[], 0, 1).len(), MAX_ACCOUNTS * ENTRY);
+        assert_eq!(own.tell(&[], 0, 1).len(), LAYOUT.record_bytes(MAX_ACCOUNTS));
     }
 }

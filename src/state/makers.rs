@@ -3,12 +3,14 @@
 //! A record holds the newest marks of one bucket. Buckets and their sizes are fixed, so nothing grows with traffic; what is
 //! forgotten is guessed.
 
+use super::codec::{Layout, Reader};
+
 /// How many records there are.
 pub const BUCKETS: u64 = 1024;
 /// The most marks of a record.
 pub const MOST: usize = 128;
-/// Bytes of an entry: a mark and the key of a state scope.
-const ENTRY: usize = 12;
+/// An entry: a mark and the key of a state scope.
+const LAYOUT: Layout = Layout::new(0x41, 8 + 4, MOST);
 
 /// The bucket of a mark.
 pub const fn bucket_of(mark: u64) -> u64 {
@@ -17,11 +19,8 @@ pub const fn bucket_of(mark: u64) -> u64 {
 
 /// The key of the scope that made the state of this mark, if `record` knows.
 pub fn find(record: &[u8], mark: u64) -> Option<u32> {
-    let (entries, _) = record.as_chunks::<ENTRY>();
-    entries.iter().find_map(|entry| {
-        let (known, scope) = read(entry)?;
-        (known == mark).then_some(scope)
-    })
+    let mut entries = LAYOUT.entries(record).filter_map(read);
+    entries.find_map(|(known, scope)| (known == mark).then_some(scope))
 }
 
 /// `record` with the maker of this mark as its newest entry; `None` where that stands there already.
@@ -29,23 +28,18 @@ pub fn put(record: &[u8], mark: u64, scope: u32) -> Option<Vec<u8>> {
     if find(record, mark) == Some(scope) {
         return None;
     }
-    let mut after = Vec::with_capacity((record.len() + ENTRY).min(MOST * ENTRY));
-    after.extend_from_slice(&mark.to_le_bytes());
-    after.extend_from_slice(&scope.to_le_bytes());
-    let (entries, _) = record.as_chunks::<ENTRY>();
-    let others = entries
-        .iter()
-        .filter(|entry| read(entry).is_some_and(|(known, _)| known != mark));
-    for entry in others.take(MOST - 1) {
-        after.extend_from_slice(entry);
+    let entries = LAYOUT.entries(record);
+    let mut after = LAYOUT.writer((entries.len() + 1).min(MOST));
+    let others = entries.filter_map(read).filter(|(known, _)| *known != mark);
+    for (mark, scope) in std::iter::once((mark, scope)).chain(others).take(MOST) {
+        after.u64(mark);
+        after.u32(scope);
     }
-    Some(after)
+    Some(after.finish())
 }
 
-fn read(entry: &[u8; ENTRY]) -> Option<(u64, u32)> {
-    let (mark, rest) = entry.split_first_chunk::<8>()?;
-    let (scope, _) = rest.split_first_chunk::<4>()?;
-    Some((u64::from_le_bytes(*mark), u32::from_le_bytes(*scope)))
+fn read(mut entry: Reader<'_>) -> Option<(u64, u32)> {
+    Some((entry.u64()?, entry.u32()?))
 }
 
 #[cfg(test)]
@@ -58,7 +52,7 @@ mod tests {
         for mark in 0..1000 {
             record = put(&record, mark, mark as u32 * 3).unwrap_or(record);
         }
-        assert_eq!(record.len(), MOST * ENTRY);
+        assert_eq!(record.len(), LAYOUT.record_bytes(MOST));
         assert_eq!(find(&record, 999), Some(2997));
         assert_eq!(
             find(&record, 1000 - MOST as u64),

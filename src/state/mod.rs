@@ -5,6 +5,11 @@
 
 pub mod backend_stats;
 pub mod budgets;
+mod codec;
 pub mod makers;
 pub mod scale_to_zero;
 pub mod shares;
+mod sorted_map;
+
+/// The most backends that are followed.
+pub const MAX_BACKENDS: usize = 1000;

@@ -8,11 +8,12 @@
 #[cfg(test)]
 mod tests;
 
+use super::MAX_BACKENDS;
+use super::codec::{Layout, Reader};
+use super::sorted_map::SortedMap;
 use crate::fleet::clusters;
 use crate::fleet::{Backend, BackendId, Prewarm, Registry, ScaleToZero};
 
-/// The most backends that are followed.
-pub const MOST_BACKENDS: usize = 1000;
 /// How fast what was wanted lately is forgotten: to a third after so many seconds.
 const RECENT_S: f64 = 1800.0;
 /// How much a day counts against those before it.
@@ -113,7 +114,6 @@ pub fn is_due(
 /// What all workers know of a backend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Usage {
-    link: u32,
     /// When it was used last, by whomever; both in nanoseconds since 1970.
     used_ns: u64,
     /// When it was sent a minimal request last; 0 if never.
@@ -124,7 +124,6 @@ struct Usage {
 /// What this worker saw since it told the others.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    link: u32,
     used_ns: u64,
     wanted: u32,
 }
@@ -132,10 +131,10 @@ struct Seen {
 /// What one worker knows.
 #[derive(Debug, Default)]
 pub struct Warmth {
-    /// As all workers know it; sorted by link.
-    known: Vec<Usage>,
-    /// Sorted by link.
-    seen: Vec<Seen>,
+    /// As all workers know it, by link.
+    known: SortedMap<u32, Usage>,
+    /// By link.
+    seen: SortedMap<u32, Seen>,
 }
 
 /// What is to be written, and who is due if that succeeds.
@@ -159,35 +158,21 @@ impl Warmth {
     }
 
     fn see(&mut self, link: u32, now_ns: u64, wanted: u32) {
-        let place = match self.seen.binary_search_by(|one| one.link.cmp(&link)) {
-            Ok(place) => place,
-            Err(_) if self.seen.len() >= MOST_BACKENDS => return,
-            Err(place) => {
-                let fresh = Seen {
-                    link,
-                    used_ns: now_ns,
-                    wanted: 0,
-                };
-                self.seen.insert(place, fresh);
-                place
-            }
+        let fresh = || Seen {
+            used_ns: now_ns,
+            wanted: 0,
         };
-        if let Some(seen) = self.seen.get_mut(place) {
+        if let Some(seen) = self.seen.get_or_insert_with(link, MAX_BACKENDS, fresh) {
             seen.used_ns = seen.used_ns.max(now_ns);
             seen.wanted = seen.wanted.saturating_add(wanted);
         }
     }
 
-    fn seen(&self, link: u32) -> Option<&Seen> {
-        let place = self.seen.binary_search_by(|one| one.link.cmp(&link)).ok()?;
-        self.seen.get(place)
-    }
-
     /// Whether a backend has not been used for longer than it stays warm. One of which nothing is known counts as warm: time
     /// begins with the first record that has it.
     pub fn is_cold(&self, link: u32, cold: &ScaleToZero, now_ns: u64) -> bool {
-        let known = find(&self.known, link).map(|one| one.used_ns);
-        let used = known.max(self.seen(link).map(|one| one.used_ns));
+        let known = self.known.get(link).map(|one| one.used_ns);
+        let used = known.max(self.seen.get(link).map(|one| one.used_ns));
         used.is_some_and(|used| {
             now_ns.saturating_sub(used) as f64 / NS_PER_S > f64::from(cold.after_s)
         })
@@ -207,17 +192,16 @@ impl Warmth {
         let (mut after, mut due) = (Vec::new(), Vec::new());
         for (index, backend) in registry.backends.iter().enumerate() {
             let Some(cold) = &backend.cold else { continue };
-            if after.len() >= MOST_BACKENDS {
+            if after.len() >= MAX_BACKENDS {
                 break;
             }
             let link = clusters::link(&backend.name);
-            let mut usage = find(&before, link).copied().unwrap_or(Usage {
-                link,
+            let mut usage = before.get(link).copied().unwrap_or(Usage {
                 used_ns: now_ns,
                 prewarmed_ns: 0,
                 demand: DemandForecast::new(now_ns),
             });
-            if let Some(seen) = self.seen(link) {
+            if let Some(seen) = self.seen.get(link) {
                 usage.used_ns = usage.used_ns.max(seen.used_ns);
                 usage.demand.count(seen.wanted, now_ns);
             } else if usage.demand.counted_ns / NS_PER_HOUR < now_ns / NS_PER_HOUR {
@@ -232,11 +216,10 @@ impl Warmth {
                 usage.prewarmed_ns = now_ns;
                 due.push(BackendId(index as u32));
             }
-            after.push(usage);
+            after.push((link, usage));
         }
-        after.sort_unstable_by_key(|one| one.link);
         Plan {
-            record: encode(&after),
+            record: encode(&SortedMap::from_entries(after)),
             due,
         }
     }
@@ -248,11 +231,6 @@ impl Warmth {
     }
 }
 
-fn find(usages: &[Usage], link: u32) -> Option<&Usage> {
-    let place = usages.binary_search_by(|one| one.link.cmp(&link)).ok()?;
-    usages.get(place)
-}
-
 impl Usage {
     fn is_due(&self, cold: &ScaleToZero, prewarm: &Prewarm, now_ns: u64) -> bool {
         let since_s = |then: u64| now_ns.saturating_sub(then) as f64 / NS_PER_S;
@@ -262,54 +240,41 @@ impl Usage {
     }
 }
 
-/// Bytes of one backend in the record.
-pub const RECORD_BYTES: usize = 4 + 3 * 8 + 4 * (2 + HOURS);
+/// An entry: a backend's link, three times, and the numbers of its demand.
+const LAYOUT: Layout = Layout::new(0x31, 4 + 3 * 8 + 4 * (2 + HOURS), MAX_BACKENDS);
 
-fn encode(usages: &[Usage]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(usages.len() * RECORD_BYTES);
-    for usage in usages {
-        record.extend_from_slice(&usage.link.to_le_bytes());
-        for time in [usage.used_ns, usage.prewarmed_ns, usage.demand.counted_ns] {
-            record.extend_from_slice(&time.to_le_bytes());
-        }
+fn encode(usages: &SortedMap<u32, Usage>) -> Vec<u8> {
+    let mut record = LAYOUT.writer(usages.len());
+    for (link, usage) in usages.iter() {
         let demand = &usage.demand;
-        for number in [demand.recent, demand.hour].iter().chain(&demand.hours) {
-            record.extend_from_slice(&number.to_le_bytes());
+        record.u32(link);
+        record.u64(usage.used_ns);
+        record.u64(usage.prewarmed_ns);
+        record.u64(demand.counted_ns);
+        record.f32(demand.recent);
+        record.f32(demand.hour);
+        for hour in demand.hours {
+            record.f32(hour);
         }
     }
-    record
+    record.finish()
 }
 
-/// Reads a record; what is damaged is left out.
-fn decode(record: &[u8]) -> Vec<Usage> {
-    let entries = record.chunks_exact(RECORD_BYTES).take(MOST_BACKENDS);
-    let mut usages: Vec<Usage> = entries.filter_map(decode_one).collect();
-    usages.sort_unstable_by_key(|one| one.link);
-    usages
+/// Reads a record; entries with impossible numbers are left out.
+fn decode(record: &[u8]) -> SortedMap<u32, Usage> {
+    SortedMap::from_entries(LAYOUT.entries(record).filter_map(read))
 }
 
-fn decode_one(bytes: &[u8]) -> Option<Usage> {
-    let (link, mut rest) = bytes.split_first_chunk::<4>()?;
-    let mut times = [0_u64; 3];
-    for time in &mut times {
-        let (eight, after) = rest.split_first_chunk::<8>()?;
-        *time = u64::from_le_bytes(*eight);
-        rest = after;
-    }
-    let mut numbers = rest
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|four| f32::from_le_bytes(*four));
-    let mut number = || numbers.next().filter(|one| one.is_finite() && *one >= 0.0);
-    let (recent, hour) = (number()?, number()?);
+fn read(mut entry: Reader<'_>) -> Option<(u32, Usage)> {
+    let link = entry.u32()?;
+    let (used_ns, prewarmed_ns, counted_ns) = (entry.u64()?, entry.u64()?, entry.u64()?);
+    let mut decisions = || entry.f32().filter(|number| *number >= 0.0);
+    let (recent, hour) = (decisions()?, decisions()?);
     let mut hours = [0.0; HOURS];
     for usual in &mut hours {
-        *usual = number()?;
+        *usual = decisions()?;
     }
-    let [used_ns, prewarmed_ns, counted_ns] = times;
-    Some(Usage {
-        link: u32::from_le_bytes(*link),
+    let usage = Usage {
         used_ns,
         prewarmed_ns,
         demand: DemandForecast {
@@ -318,5 +283,6 @@ fn decode_one(bytes: &[u8]) -> Option<Usage> {
             hour,
             hours,
         },
-    })
+    };
+    Some((link, usage))
 }

@@ -62,7 +62,6 @@ struct Lane {
 /// One backend.
 #[derive(Debug)]
 pub(super) struct Backend {
-    pub(super) link: u32,
     pub(super) learned: SharedStats,
     pub(super) pending: Vec<Observation>,
     flights: Vec<InFlight>,
@@ -89,9 +88,8 @@ fn seconds(now_ns: u64) -> u32 {
 }
 
 impl Backend {
-    pub(super) fn new(link: u32) -> Backend {
+    pub(super) fn new() -> Backend {
         Backend {
-            link,
             learned: SharedStats::new(),
             pending: Vec::new(),
             flights: Vec::new(),

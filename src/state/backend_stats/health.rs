@@ -1,6 +1,7 @@
 //! Whether a backend answers: what makes it down and up again, and how often one that was passed over is tried.
 
 use super::PROBE_EVERY;
+use crate::state::codec::{Reader, Writer};
 
 /// Failures in a row after which a backend counts as down.
 pub const DOWN_AFTER: u8 = 3;
@@ -130,31 +131,27 @@ impl Health {
         self.probe_s > before.probe_s
     }
 
-    pub(super) fn write(&self, record: &mut Vec<u8>) {
-        record.extend_from_slice(&self.error_rate.to_le_bytes());
-        record.extend_from_slice(&[self.failures, self.answers, self.well, self.probes]);
-        record.push(u8::from(self.down));
-        record.extend_from_slice(&self.answered_s.to_le_bytes());
-        record.extend_from_slice(&self.probe_s.to_le_bytes());
+    pub(super) fn write(&self, record: &mut Writer) {
+        record.f32(self.error_rate);
+        for number in [self.failures, self.answers, self.well, self.probes] {
+            record.u8(number);
+        }
+        record.u8(u8::from(self.down));
+        record.u32(self.answered_s);
+        record.u32(self.probe_s);
     }
 
-    /// Reads what [`Health::write`] wrote, and gives what follows it.
-    pub(super) fn read(rest: &[u8]) -> Option<(Health, &[u8])> {
-        let (rate, rest) = rest.split_first_chunk::<4>()?;
-        let ([failures, answers, well, probes, down], rest) = rest.split_first_chunk::<5>()?;
-        let (answered, rest) = rest.split_first_chunk::<4>()?;
-        let (probe, rest) = rest.split_first_chunk::<4>()?;
-        let rate = f32::from_le_bytes(*rate);
-        let health = Health {
-            error_rate: rate.is_finite().then_some(rate.clamp(0.0, 1.0))?,
-            failures: *failures,
-            answers: *answers,
-            well: *well,
-            probes: *probes,
-            down: *down != 0,
-            answered_s: u32::from_le_bytes(*answered),
-            probe_s: u32::from_le_bytes(*probe),
-        };
-        Some((health, rest))
+    /// Reads what [`Health::write`] wrote; `None` if a number is impossible.
+    pub(super) fn read(entry: &mut Reader<'_>) -> Option<Health> {
+        Some(Health {
+            error_rate: entry.f32()?.clamp(0.0, 1.0),
+            failures: entry.u8()?,
+            answers: entry.u8()?,
+            well: entry.u8()?,
+            probes: entry.u8()?,
+            down: entry.u8()? != 0,
+            answered_s: entry.u32()?,
+            probe_s: entry.u32()?,
+        })
     }
 }

@@ -4,6 +4,7 @@ use super::expected::Delivery;
 use super::health::{HEALTH_BYTES, Health};
 use super::sketch::{BUCKETS, Sketch, bucket};
 use super::{LatencyRatio, NOTICED};
+use crate::state::codec::{Reader, Writer};
 
 /// The least ratio that is told apart.
 const LEAST_RATIO: f32 = 0.1;
@@ -104,23 +105,18 @@ impl Ratio {
         }
     }
 
-    fn write(&self, record: &mut Vec<u8>) {
+    fn write(&self, record: &mut Writer) {
         self.recent.write(record);
         self.long.write(record);
-        record.extend_from_slice(&self.median.to_le_bytes());
+        record.f32(self.median);
     }
 
-    fn read(rest: &[u8]) -> Option<(Ratio, &[u8])> {
-        let (recent, rest) = Sketch::read(rest)?;
-        let (long, rest) = Sketch::read(rest)?;
-        let (median, rest) = rest.split_first_chunk::<4>()?;
-        let median = Some(f32::from_le_bytes(*median)).filter(|median| median.is_finite())?;
-        let ratio = Ratio {
-            recent,
-            long,
-            median: median.max(1.0),
-        };
-        Some((ratio, rest))
+    fn read(entry: &mut Reader<'_>) -> Option<Ratio> {
+        Some(Ratio {
+            recent: Sketch::read(entry)?,
+            long: Sketch::read(entry)?,
+            median: entry.f32()?.max(1.0),
+        })
     }
 }
 
@@ -205,7 +201,7 @@ impl SharedStats {
         self.health.iter().any(|health| health.down)
     }
 
-    pub(super) fn write(&self, record: &mut Vec<u8>) {
+    pub(super) fn write(&self, record: &mut Writer) {
         for ratio in [&self.first_token, &self.token_time] {
             ratio.write(record);
         }
@@ -214,16 +210,12 @@ impl SharedStats {
         }
     }
 
-    /// Reads what [`SharedStats::write`] wrote; `None` where it is damaged.
-    pub(super) fn read(rest: &[u8]) -> Option<SharedStats> {
-        let (first_token, rest) = Ratio::read(rest)?;
-        let (token_time, rest) = Ratio::read(rest)?;
-        let (whole, rest) = Health::read(rest)?;
-        let (streamed, _) = Health::read(rest)?;
+    /// Reads what [`SharedStats::write`] wrote; `None` if a number is impossible.
+    pub(super) fn read(entry: &mut Reader<'_>) -> Option<SharedStats> {
         Some(SharedStats {
-            first_token,
-            token_time,
-            health: [whole, streamed],
+            first_token: Ratio::read(entry)?,
+            token_time: Ratio::read(entry)?,
+            health: [Health::read(entry)?, Health::read(entry)?],
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Counts of values in logarithmic buckets, of which old ones count less and less: quantiles in bounded memory.
 
+use crate::state::codec::{Reader, Writer};
+
 /// The buckets of a sketch.
 pub(super) const BUCKETS: usize = 40;
 /// Twelve to the factor ten: two neighbours differ by a fifth. With these exactly twice as slow as stated is still told from
@@ -54,22 +56,20 @@ impl Sketch {
         0.0
     }
 
-    pub(super) fn write(&self, record: &mut Vec<u8>) {
+    pub(super) fn write(&self, record: &mut Writer) {
         for count in self.counts {
-            record.extend_from_slice(&count.to_le_bytes());
+            record.u16(count);
         }
     }
 
-    /// Reads what [`Sketch::write`] wrote, and gives what follows it.
-    pub(super) fn read(mut rest: &[u8]) -> Option<(Sketch, &[u8])> {
+    /// Reads what [`Sketch::write`] wrote.
+    pub(super) fn read(entry: &mut Reader<'_>) -> Option<Sketch> {
         let mut sketch = Sketch::EMPTY;
         for count in &mut sketch.counts {
-            let (two, after) = rest.split_first_chunk::<2>()?;
-            *count = u16::from_le_bytes(*two);
+            *count = entry.u16()?;
             sketch.total += u32::from(*count);
-            rest = after;
         }
-        Some((sketch, rest))
+        Some(sketch)
     }
 }
 

@@ -220,14 +220,14 @@ fn the_record_is_bounded_and_no_bytes_panic() {
     for link in 0..5000 {
         warmth.wanted(link, BEGIN);
     }
-    assert_eq!(warmth.seen.len(), MOST_BACKENDS);
+    assert_eq!(warmth.seen.len(), MAX_BACKENDS);
     let plan = warmth.plan(&[], &registry, |_| true, BEGIN);
-    assert_eq!(plan.record.len(), MOST_BACKENDS * RECORD_BYTES);
-    assert_eq!(decode(&plan.record).len(), MOST_BACKENDS);
+    assert_eq!(plan.record.len(), LAYOUT.record_bytes(MAX_BACKENDS));
+    assert_eq!(decode(&plan.record).len(), MAX_BACKENDS);
     assert_eq!(encode(&decode(&plan.record)), plan.record);
     warmth.told(&plan.record);
     for byte in [0, 1, 0x7f, 0xff] {
-        for length in 0..RECORD_BYTES * 2 + 3 {
+        for length in 0..LAYOUT.record_bytes(2) + 3 {
             let record = vec![byte; length];
             warmth.told(&record);
             let _ = warmth.plan(&record, &registry, |_| true, u64::MAX);
