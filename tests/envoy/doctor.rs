@@ -1,4 +1,4 @@
-//! `pointsman doctor` asks a running Envoy: nothing to mend as it is shipped, and what is taken out is found.
+//! `pointsman doctor` asks a running Envoy: nothing to fix as it is shipped, and what is taken out is found.
 
 use std::path::Path;
 use std::process::Command;

@@ -480,7 +480,7 @@ fn slow_backend_loses_its_traffic(case: &Case) {
     let slow = shares(address, 200);
     assert!(share(&slow) < 0.05, "{way}: {}", share(&slow));
     all.extend(slow);
-    quick.mend().unwrap();
+    quick.recover().unwrap();
     all.extend(shares(address, 500));
     let back = shares(address, 100);
     assert!(share(&back) > 0.9, "{way}: {}", share(&back));

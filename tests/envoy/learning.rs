@@ -134,7 +134,7 @@ fn silent_streams_leave_and_the_rest_stays(case: &Case) {
     if ways(case).contains(&"per-attempt") {
         assert_eq!(answered_by(address, false, 20), only("one", 20));
     }
-    one.mend().unwrap();
+    one.recover().unwrap();
     until(address, true, "one", 1);
 }
 
@@ -146,7 +146,7 @@ fn errors_with_status_200_count(case: &Case) {
     for (kind, stream) in [("error_in_answer", true), ("empty_answer", false)] {
         one.fault(&json!({"kind": kind, "stream": stream})).unwrap();
         until(address, stream, "two", 8);
-        one.mend().unwrap();
+        one.recover().unwrap();
         until(address, stream, "one", 1);
     }
     let labels = [("backend", "one")];

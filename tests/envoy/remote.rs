@@ -12,7 +12,7 @@ use pointsman_harness::envoy::Envoy;
 use pointsman_harness::files;
 use pointsman_harness::http1::Request;
 use pointsman_harness::metrics;
-use pointsman_harness::policy_source::{Document, Manner, PolicySource};
+use pointsman_harness::policy_source::{Behaviour, Document, PolicySource};
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -301,7 +301,7 @@ fn refusals(log: &str) -> String {
 
 fn last_good_is_kept(case: &Case) {
     let source = PolicySource::start().unwrap();
-    source.behave(Manner::HangUp);
+    source.behave(Behaviour::HangUp);
     let envoy = case.start(&config(case, &source, case.config()));
     assert!(envoy.wait_for(|envoy| polls(envoy, "unreachable") > 0.0));
     assert_eq!(send(&envoy), 0, "the inline policy is the first");
@@ -318,20 +318,20 @@ fn last_good_is_kept(case: &Case) {
             .any(|head| head.contains("if-none-match: \"v1\""))
     );
 
-    for (manner, code) in [
-        (Manner::HangUp, "unreachable"),
-        (Manner::Status(500), "status"),
-        (Manner::Status(301), "status"),
-        (Manner::Silence, "timeout"),
+    for (behaviour, code) in [
+        (Behaviour::HangUp, "unreachable"),
+        (Behaviour::Status(500), "status"),
+        (Behaviour::Status(301), "status"),
+        (Behaviour::Silence, "timeout"),
     ] {
         let before = polls(&envoy, code);
-        source.behave(manner.clone());
+        source.behave(behaviour.clone());
         assert!(
             envoy.wait_for(|envoy| polls(envoy, code) > before),
-            "{manner:?}: {}",
+            "{behaviour:?}: {}",
             refusals(&envoy.log())
         );
-        assert_eq!(send(&envoy), 1, "{manner:?}");
+        assert_eq!(send(&envoy), 1, "{behaviour:?}");
     }
     source.serve(document(&policy(case, 2)));
     assert!(envoy.wait_for(|envoy| send(envoy) == 2));
@@ -347,7 +347,7 @@ fn dead_workers_hold_nobody_up(case: &Case) {
     let envoy = case.start(&config(case, &source, case.config_with(&module)));
     for revision in 1..=3 {
         let asked = source.asked().len();
-        source.behave(Manner::Silence);
+        source.behave(Behaviour::Silence);
         assert!(envoy.wait_for(|_| source.asked().len() > asked));
         let body = ask("llama-3.1-8b", "hi");
         for _ in 0..12 {
@@ -377,7 +377,7 @@ fn an_update_of_the_listener_keeps_it(case: &Case) {
     let config = config(case, &source, case.config());
     let mut envoy = Envoy::start_with_lds(case.version, &config).unwrap();
     assert!(envoy.wait_for(|envoy| send(envoy) == 1));
-    source.behave(Manner::HangUp);
+    source.behave(Behaviour::HangUp);
     let updates = envoy.stat("listener_manager.lds.update_success");
     let marked = config.set_listener(
         "metadata",

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// It ran, but it failed or what was asked for is not met: exit status 1.
-    Unmet(String),
+    Failed(String),
     /// The arguments, or a file that they name, are wrong: exit status 2.
     Input(String),
 }
@@ -16,7 +16,7 @@ impl Failure {
     /// The process's exit status.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Unmet(_) => ExitCode::from(1),
+            Failure::Failed(_) => ExitCode::from(1),
             Failure::Input(_) => ExitCode::from(2),
         }
     }
@@ -26,7 +26,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // A library's error may span lines; the promise is one.
-            Failure::Unmet(text) | Failure::Input(text) => f.write_str(&text.replace('\n', " ")),
+            Failure::Failed(text) | Failure::Input(text) => f.write_str(&text.replace('\n', " ")),
         }
     }
 }
@@ -37,7 +37,7 @@ impl From<pointsman_eval::error::Error> for Failure {
     fn from(error: pointsman_eval::error::Error) -> Failure {
         match error {
             pointsman_eval::error::Error::Input(text) => Failure::Input(text),
-            pointsman_eval::error::Error::Failed(text) => Failure::Unmet(text),
+            pointsman_eval::error::Error::Failed(text) => Failure::Failed(text),
         }
     }
 }

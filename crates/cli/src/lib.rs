@@ -16,12 +16,12 @@ use crate::failure::Failure;
 /// A runtime on the calling thread, for subcommands that talk to sockets and children.
 ///
 /// # Errors
-/// [`Failure::Unmet`] where the system gives it nothing to wait with.
+/// [`Failure::Failed`] where the system gives it nothing to wait with.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    built.map_err(|error| Failure::Unmet(format!("cannot start the event loop: {error}")))
+    built.map_err(|error| Failure::Failed(format!("cannot start the event loop: {error}")))
 }
 
 /// Runs a program and turns its failure into one line on standard error and an exit status.

@@ -7,7 +7,7 @@ use crate::measure::bootstrap::intervals;
 use crate::measure::curve::{Point, aiq, hull, saved};
 use crate::measure::pair::{Curve, Rows};
 use crate::measure::probability::{BINS, Bin, auc, bins, ece};
-use crate::sweep::{Trace, Way};
+use crate::sweep::{Strategy, Trace};
 
 /// How much quality may be lost for the saving that is reported first: 1.2 points.
 pub const LOSS: f64 = 0.012;
@@ -48,7 +48,7 @@ fn with_intervals(count: usize, figures: impl Fn(&[f64]) -> Vec<f64>) -> Vec<Fig
 /// What is pooled of the rows of one or several files for the curves of cost and quality.
 #[derive(Debug, Clone, Default)]
 pub struct Pool {
-    /// What each way makes of the rows, in the order of [`Way::ALL`].
+    /// What each way makes of the rows, in the order of [`Strategy::ALL`].
     pub traces: Vec<Trace>,
     /// Cost and quality of the cheapest model, row by row.
     pub cheapest: Trace,
@@ -84,7 +84,7 @@ impl Pool {
         let ones = vec![1.0; count];
         let ends = self.ends(&ones);
         let flat = with_intervals(count, |weights| self.all(weights));
-        let figures = |at: usize| WayFigures {
+        let figures = |at: usize| StrategyFigures {
             aiq: flat.get(3 * at).copied().unwrap_or(Figure::NONE),
             at_loss: flat.get(3 * at + 1).copied().unwrap_or(Figure::NONE),
             at_kept: flat.get(3 * at + 2).copied().unwrap_or(Figure::NONE),
@@ -92,7 +92,7 @@ impl Pool {
         Curves {
             cheapest: ends.cheapest,
             best: ends.best,
-            ways: (0..self.traces.len()).map(figures).collect(),
+            strategies: (0..self.traces.len()).map(figures).collect(),
             random: figures(self.traces.len()),
             points: self
                 .traces
@@ -132,8 +132,8 @@ impl Pool {
     /// AIQ and the two savings of each way, and of the random mixture.
     fn all(&self, weights: &[f64]) -> Vec<f64> {
         let ends = self.ends(weights);
-        let ways = self.traces.iter().map(|trace| trace.points(weights));
-        let figures = ways.chain([Vec::new()]).flat_map(|points| {
+        let strategies = self.traces.iter().map(|trace| trace.points(weights));
+        let figures = strategies.chain([Vec::new()]).flat_map(|points| {
             // Every policy can send everything to the cheapest or to the best model, or a share of the requests there.
             let hull = hull(points.into_iter().chain([ends.cheapest, ends.best]));
             [
@@ -172,7 +172,7 @@ struct Ends {
 
 /// The figures of one way to choose.
 #[derive(Debug, Clone, Copy)]
-pub struct WayFigures {
+pub struct StrategyFigures {
     /// Average improvement in quality.
     pub aiq: Figure,
     /// Share of the best model's cost that is saved at [`LOSS`].
@@ -188,19 +188,19 @@ pub struct Curves {
     pub cheapest: Point,
     /// Of the best model.
     pub best: Point,
-    /// In the order of [`Way::ALL`].
-    pub ways: Vec<WayFigures>,
+    /// In the order of [`Strategy::ALL`].
+    pub strategies: Vec<StrategyFigures>,
     /// The random mixture of cheapest and best.
-    pub random: WayFigures,
-    /// The points of each way, in the order of [`Way::ALL`].
+    pub random: StrategyFigures,
+    /// The points of each way, in the order of [`Strategy::ALL`].
     pub points: Vec<Vec<Point>>,
 }
 
 impl Curves {
     /// The figures of a way.
-    pub fn of(&self, way: Way) -> Option<&WayFigures> {
-        let at = Way::ALL.iter().position(|one| *one == way)?;
-        self.ways.get(at)
+    pub fn of(&self, strategy: Strategy) -> Option<&StrategyFigures> {
+        let at = Strategy::ALL.iter().position(|one| *one == strategy)?;
+        self.strategies.get(at)
     }
 }
 
@@ -240,7 +240,7 @@ impl PairRows {
     pub fn figures(&self) -> Option<PairFigures> {
         let count = self.score.len();
         let curve = |weights: &[f64]| {
-            Curve::of(&Rows {
+            Curve::new(&Rows {
                 score: &self.score,
                 weak: &self.weak,
                 strong: &self.strong,
@@ -359,7 +359,7 @@ mod tests {
     fn savings_and_aiq_by_hand() {
         let curves = pool().figures();
         assert_eq!((curves.cheapest, curves.best), ([0.1, 0.5], [1.0, 1.0]));
-        let router = curves.ways.first().unwrap();
+        let router = curves.strategies.first().unwrap();
         // At (0.55, 1.0) nothing is lost; 1.2 points less cost 0.012 / 0.5 of the way to (0.1, 0.5) less.
         let cost = 0.55 - 0.012 / 0.5 * 0.45;
         assert!((router.at_loss.value - (1.0 - cost)).abs() < 1e-12);
@@ -381,7 +381,7 @@ mod tests {
         two.append(&one);
         two.append(&Pool::default());
         assert_eq!(two.count(), 4);
-        let value = |pool: &Pool| pool.figures().ways.first().unwrap().at_loss.value;
+        let value = |pool: &Pool| pool.figures().strategies.first().unwrap().at_loss.value;
         assert!((value(&one) - value(&two)).abs() < 1e-12);
     }
 

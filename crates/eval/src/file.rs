@@ -7,14 +7,14 @@ use pointsman::policy::profile::{Limit, Profile};
 
 use crate::benchmarks::Benchmarks;
 use crate::figures::{Calibration, Curves, Forecast, PairFigures, PairRows, Pool, calibration};
-use crate::fleet::{Fleet, Placed};
+use crate::fleet::{AbilitySource, Fleet};
 use crate::gaps::{self, Saved};
 use crate::measure::mean;
-use crate::outcomes::Bad;
+use crate::outcomes::BadLine;
 use crate::pairing::pair;
 use crate::quantile::quantile;
-use crate::seen::Seen;
-use crate::sweep::{Table, Trace, Way, policy_of};
+use crate::scored::ScoredPrompt;
+use crate::sweep::{Strategy, Table, Trace, policy_of};
 
 /// What is the same for all files.
 pub struct Setting<'s> {
@@ -121,7 +121,7 @@ pub struct Report {
     /// Rows that every model of the fleet has an outcome of.
     pub complete: usize,
     /// Lines that are no rows.
-    pub bad: Vec<Bad>,
+    pub bad: Vec<BadLine>,
     /// What the reader has to know.
     pub notes: Vec<String>,
     /// The models.
@@ -162,14 +162,19 @@ impl Report {
 }
 
 /// The report on the rows of a file.
-pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -> Report {
-    let fleet = Fleet::of(rows, setting.policy, setting.benchmarks);
+pub fn report(
+    name: &str,
+    rows: &[ScoredPrompt],
+    bad: Vec<BadLine>,
+    setting: &Setting<'_>,
+) -> Report {
+    let fleet = Fleet::new(rows, setting.policy, setting.benchmarks);
     let mut report = Report {
         name: name.to_owned(),
         count: fleet
-            .made
+            .outcomes
             .iter()
-            .filter(|made| made.iter().any(Option::is_some))
+            .filter(|outcomes| outcomes.iter().any(Option::is_some))
             .count(),
         complete: fleet.complete.len(),
         bad,
@@ -181,13 +186,13 @@ pub fn report(name: &str, rows: &[Seen], bad: Vec<Bad>, setting: &Setting<'_>) -
     report.without = rows.len() - report.count;
     say_strangers(&fleet, &mut report.notes);
     report.forecasts = forecasts(&fleet);
-    report.calibration =
-        (!report.forecasts.is_empty()).then(|| calibration(&report.forecasts, fleet.made.len()));
+    report.calibration = (!report.forecasts.is_empty())
+        .then(|| calibration(&report.forecasts, fleet.outcomes.len()));
     report.labelled = crate::labelled::after_labels(&fleet, rows);
     let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
     let policy = setting.policy.or(made_up.as_ref());
     let mut shares = vec![f64::NAN; fleet.members.len()];
-    if let Some(table) = Table::of(&fleet, rows) {
+    if let Some(table) = Table::try_new(&fleet, rows) {
         let member = |at: usize| {
             let place = table.taken.get(at)?;
             fleet.members.get(*place).map(|member| member.name.clone())
@@ -242,11 +247,12 @@ fn add_costs(
 }
 
 fn say_strangers(fleet: &Fleet, notes: &mut Vec<String>) {
-    let unknown = |placed: &Placed| matches!(placed, Placed::Price | Placed::Average);
+    let unknown =
+        |placed: &AbilitySource| matches!(placed, AbilitySource::Price | AbilitySource::Average);
     let names: Vec<&str> = fleet
         .members
         .iter()
-        .filter(|member| unknown(&member.placed))
+        .filter(|member| unknown(&member.ability_source))
         .map(|member| member.name.as_str())
         .collect();
     if !names.is_empty() {
@@ -259,13 +265,13 @@ fn say_strangers(fleet: &Fleet, notes: &mut Vec<String>) {
 
 fn forecasts(fleet: &Fleet) -> Vec<Forecast> {
     let mut all = Vec::new();
-    for (row, made) in fleet.made.iter().enumerate() {
-        for (model, made) in made.iter().enumerate() {
-            all.extend(made.map(|made| Forecast {
+    for (row, outcomes) in fleet.outcomes.iter().enumerate() {
+        for (model, outcome) in outcomes.iter().enumerate() {
+            all.extend(outcome.map(|outcome| Forecast {
                 row,
                 model,
-                p: made.p,
-                score: made.score,
+                p: outcome.p,
+                score: outcome.score,
             }));
         }
     }
@@ -276,14 +282,14 @@ fn forecasts(fleet: &Fleet) -> Vec<Forecast> {
 pub fn pool(table: &Table<'_>, policy: Option<&Policy>) -> (Pool, Vec<Vec<usize>>) {
     let mut traces = Vec::new();
     let mut own = Vec::new();
-    for way in Way::ALL {
-        if matches!(way, Way::Weights | Way::Floor) && policy.is_none() {
+    for strategy in Strategy::ALL {
+        if matches!(strategy, Strategy::Weights | Strategy::Floor) && policy.is_none() {
             traces.push(Trace::default());
             continue;
         }
-        let choices = table.choices(way, policy);
+        let choices = table.choices(strategy, policy);
         traces.push(trace(table, &choices));
-        if way == Way::Utility {
+        if strategy == Strategy::Utility {
             own = choices;
         }
     }
@@ -307,17 +313,17 @@ pub fn trace(table: &Table<'_>, choices: &[Vec<usize>]) -> Trace {
 
 fn model_lines(fleet: &Fleet, shares: &[f64]) -> Vec<ModelLine> {
     let lines = fleet.members.iter().enumerate().map(|(at, member)| {
-        let of = |value: fn(&crate::fleet::Made) -> f64| {
-            mean(fleet.of_member(at).map(|made| value(&made)))
+        let of = |value: fn(&crate::fleet::ModelOutcome) -> f64| {
+            mean(fleet.outcomes_of(at).map(|outcome| value(&outcome)))
         };
         ModelLine {
             name: member.name.clone(),
-            placed: member.placed.words(),
+            placed: member.ability_source.words(),
             count: member.count,
-            quality: of(|made| made.score),
-            expected: of(|made| made.p),
+            quality: of(|outcome| outcome.score),
+            expected: of(|outcome| outcome.p),
             cost: if member.price.is_some() {
-                of(|made| made.cost)
+                of(|outcome| outcome.cost)
             } else {
                 f64::NAN
             },
@@ -330,24 +336,26 @@ fn model_lines(fleet: &Fleet, shares: &[f64]) -> Vec<ModelLine> {
 }
 
 /// What a row is called in one of the tables of kinds.
-type Label = fn(&Seen) -> &str;
+type Label = fn(&ScoredPrompt) -> &str;
 
 /// The tables of kinds of prompts: by the file's labels and by the classifier's.
 fn groups(table: &Table<'_>, operating: &[usize]) -> Vec<Groups> {
     let labels: [(&'static str, Label); 4] = [
         ("task of the file", |row| &row.task),
         ("domain of the file", |row| &row.domain),
-        ("task as classified", |row| row.said.task.name()),
-        ("domain as classified", |row| row.said.domain.name()),
+        ("task as classified", |row| row.classification.task.name()),
+        ("domain as classified", |row| {
+            row.classification.domain.name()
+        }),
     ];
     let mut all = Vec::new();
     for (by, label) in labels {
         let mut sums: BTreeMap<&str, [f64; 7]> = BTreeMap::new();
-        for ((made, row), choice) in table.rows().zip(operating) {
+        for ((outcomes, row), choice) in table.rows().zip(operating) {
             let (Some(cheap), Some(best), Some(own)) = (
-                made.get(table.cheapest),
-                made.get(table.best),
-                made.get(*choice),
+                outcomes.get(table.cheapest),
+                outcomes.get(table.best),
+                outcomes.get(*choice),
             ) else {
                 continue;
             };
@@ -405,7 +413,7 @@ fn profiles(
     };
     let lines = policy.profiles.iter().enumerate().map(|(index, profile)| {
         let choices: Vec<Option<usize>> = if routed {
-            let place = |row: &Seen| {
+            let place = |row: &ScoredPrompt| {
                 let id = (*row.routed.get(index)?)?;
                 let own = |at: &usize| fleet.members.get(*at).is_some_and(|one| one.id == Some(id));
                 table.taken.iter().position(own)
@@ -433,9 +441,10 @@ fn profile_line(
     let taken: Vec<(f64, f64)> = table
         .rows()
         .zip(choices)
-        .filter_map(|((made, _), choice)| {
-            made.get((*choice)?)
-                .map(|made| (made.cost / unit, made.score))
+        .filter_map(|((outcomes, _), choice)| {
+            outcomes
+                .get((*choice)?)
+                .map(|outcome| (outcome.cost / unit, outcome.score))
         })
         .collect();
     let count = |at: usize| choices.iter().filter(|choice| **choice == Some(at)).count();

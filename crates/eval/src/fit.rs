@@ -23,7 +23,7 @@ const ROUNDS: usize = 40;
 
 /// What one model's logit is for a prompt before calibration.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Before {
+pub struct Prior {
     /// Which model.
     pub model: usize,
     /// Its logit.
@@ -36,9 +36,9 @@ pub struct Observation {
     /// The kind of prompt.
     pub task: Task,
     /// The model, or the first of two.
-    pub model: Before,
+    pub model: Prior,
     /// The other one, where a preference is known instead of a score.
-    pub against: Option<Before>,
+    pub against: Option<Prior>,
     /// The score, or how much the first one was preferred; 0 to 1.
     pub label: f64,
 }
@@ -47,7 +47,7 @@ impl Observation {
     /// The parameters that it touches, and by how much; and its logit without them.
     fn row(&self) -> (Vec<(usize, f64)>, f64) {
         let mut touched = Vec::with_capacity(12);
-        let mut touch = |before: &Before, sign: f64| {
+        let mut touch = |before: &Prior, sign: f64| {
             for block in [0, BLOCK * (1 + before.model)] {
                 touched.push((block, sign * before.logit));
                 touched.push((block + 1, sign));
@@ -266,7 +266,7 @@ mod tests {
     fn scored(model: usize, logit: f64, task: Task, label: f64) -> Observation {
         Observation {
             task,
-            model: Before { model, logit },
+            model: Prior { model, logit },
             against: None,
             label,
         }
@@ -335,11 +335,11 @@ mod tests {
         let seen: Vec<Observation> = (0..100)
             .map(|at| Observation {
                 task: Task::Chat,
-                model: Before {
+                model: Prior {
                     model: 0,
                     logit: 0.0,
                 },
-                against: Some(Before {
+                against: Some(Prior {
                     model: 1,
                     logit: 0.0,
                 }),

@@ -12,14 +12,14 @@ use pointsman::policy::Policy;
 use crate::benchmarks::Benchmarks;
 use crate::measure::mean;
 use crate::outcomes::Outcome;
-use crate::seen::{Seen, find_model};
+use crate::scored::{ScoredPrompt, find_model};
 
 /// By how many standard deviations a model of ten times the price is taken to be better, where nothing else is known of it.
 const SPREAD_PER_DECADE: f64 = 0.8;
 
 /// What places a model.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Placed {
+pub enum AbilitySource {
     /// The policy.
     Policy,
     /// Published scores of the model with this name.
@@ -30,14 +30,14 @@ pub enum Placed {
     Average,
 }
 
-impl Placed {
+impl AbilitySource {
     /// What the report says of it.
     pub fn words(&self) -> String {
         match self {
-            Placed::Policy => "policy".into(),
-            Placed::Published(name) => format!("published scores of {name}"),
-            Placed::Price => "unknown: by its price".into(),
-            Placed::Average => "unknown: average model".into(),
+            AbilitySource::Policy => "policy".into(),
+            AbilitySource::Published(name) => format!("published scores of {name}"),
+            AbilitySource::Price => "unknown: by its price".into(),
+            AbilitySource::Average => "unknown: average model".into(),
         }
     }
 }
@@ -50,7 +50,7 @@ pub struct Member {
     /// Its model in the policy.
     pub id: Option<ModelId>,
     /// What places it.
-    pub placed: Placed,
+    pub ability_source: AbilitySource,
     /// Where it stands.
     pub ability: Ability,
     /// What a million tokens of input and output cost, tokens as the filter estimates them; `None` where nothing tells.
@@ -63,7 +63,7 @@ pub struct Member {
 
 /// What a member made of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Made {
+pub struct ModelOutcome {
     /// How right it was, 0 to 1.
     pub score: f64,
     /// What it cost; 0 where no costs are known.
@@ -80,7 +80,7 @@ pub struct Fleet {
     /// Every model of the file that can be routed to, by name.
     pub members: Vec<Member>,
     /// For every row what each member made of it; `None` where there is no outcome.
-    pub made: Vec<Vec<Option<Made>>>,
+    pub outcomes: Vec<Vec<Option<ModelOutcome>>>,
     /// The rows of which every member that is taken has an outcome.
     pub complete: Vec<usize>,
     /// Whether costs are known at all.
@@ -91,7 +91,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// The fleet of `rows`.
-    pub fn of(rows: &[Seen], policy: Option<&Policy>, benchmarks: &Benchmarks) -> Fleet {
+    pub fn new(rows: &[ScoredPrompt], policy: Option<&Policy>, benchmarks: &Benchmarks) -> Fleet {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, _) in rows.iter().flat_map(|row| &row.outcomes) {
             *counts.entry(name).or_default() += 1;
@@ -119,7 +119,7 @@ impl Fleet {
         }
         let mut fleet = Fleet {
             members,
-            made: Vec::new(),
+            outcomes: Vec::new(),
             complete: Vec::new(),
             has_costs: false,
             notes,
@@ -140,12 +140,12 @@ impl Fleet {
     }
 
     /// What the member at `at` made of every row that it has an outcome of.
-    pub fn of_member(&self, at: usize) -> impl Iterator<Item = Made> + '_ {
-        self.made.iter().filter_map(move |row| *row.get(at)?)
+    pub fn outcomes_of(&self, at: usize) -> impl Iterator<Item = ModelOutcome> + '_ {
+        self.outcomes.iter().filter_map(move |row| *row.get(at)?)
     }
 
     /// Finds what each member's tokens cost: the policy says so, or the least squares over the costs of the file.
-    fn price(&mut self, rows: &[Seen], policy: Option<&Policy>) {
+    fn price(&mut self, rows: &[ScoredPrompt], policy: Option<&Policy>) {
         for member in &mut self.members {
             let stated = member.id.and_then(|id| {
                 let backends = &policy?.registry.backends;
@@ -158,7 +158,7 @@ impl Fleet {
                     let cost = paid(find(row, &member.name)?, row, None)?;
                     Some([
                         f64::from(row.input_tokens),
-                        f64::from(row.said.output_tokens),
+                        f64::from(row.classification.output_tokens),
                         cost * 1e6,
                     ])
                 });
@@ -178,16 +178,15 @@ impl Fleet {
         let known = self
             .members
             .iter()
-            .filter(|one| !matches!(one.placed, Placed::Average));
+            .filter(|one| !matches!(one.ability_source, AbilitySource::Average));
         let anchors: Vec<f64> = known.filter_map(tokens).collect();
         let all: Vec<f64> = self.members.iter().filter_map(tokens).collect();
         let (centre, level) = if anchors.is_empty() {
             (mean(all), 0.0)
         } else {
-            let skills = self
-                .members
-                .iter()
-                .filter(|one| !matches!(one.placed, Placed::Average) && one.price.is_some());
+            let skills = self.members.iter().filter(|one| {
+                !matches!(one.ability_source, AbilitySource::Average) && one.price.is_some()
+            });
             let one = mean(Ability::typical(1.0).skills.map(f64::from))
                 - mean(Ability::typical(0.0).skills.map(f64::from));
             let zero = mean(Ability::typical(0.0).skills.map(f64::from));
@@ -195,38 +194,39 @@ impl Fleet {
             (mean(anchors), (level - zero) / one)
         };
         for member in &mut self.members {
-            if let (Placed::Average, Some(price)) = (&member.placed, tokens(member)) {
+            if let (AbilitySource::Average, Some(price)) = (&member.ability_source, tokens(member))
+            {
                 let spread = level + SPREAD_PER_DECADE * (price - centre);
                 member.ability = Ability::typical(spread.clamp(-2.0, 2.0) as f32);
-                member.placed = Placed::Price;
+                member.ability_source = AbilitySource::Price;
             }
         }
     }
 
     /// What each member made of each row; a cost that is missing is the one expected.
-    fn fill(&mut self, rows: &[Seen], policy: Option<&Policy>) {
+    fn fill(&mut self, rows: &[ScoredPrompt], policy: Option<&Policy>) {
         let mut guessed = 0;
         for row in rows {
-            let made = self.members.iter().map(|member| {
+            let outcomes = self.members.iter().map(|member| {
                 let outcome = find(row, &member.name)?;
                 let expected = member.price.map_or(0.0, |price| {
                     expected(
                         price,
                         f64::from(row.input_tokens),
-                        f64::from(row.said.output_tokens),
+                        f64::from(row.classification.output_tokens),
                     )
                 });
                 let price = policy.and(member.price);
                 let cost = paid(outcome, row, price);
                 guessed += usize::from(cost.is_none() && member.price.is_some());
-                Some(Made {
+                Some(ModelOutcome {
                     score: outcome.score,
                     cost: cost.unwrap_or(expected),
                     expected,
-                    p: f64::from(member.ability.p_correct(&row.said)),
+                    p: f64::from(member.ability.p_correct(&row.classification)),
                 })
             });
-            self.made.push(made.collect());
+            self.outcomes.push(outcomes.collect());
         }
         if guessed > 0 {
             self.notes.push(format!(
@@ -241,11 +241,11 @@ impl Fleet {
         let mut order: Vec<usize> = (0..self.members.len()).collect();
         let count = |at: &usize| self.members.get(*at).map_or(0, |member| member.count);
         order.sort_by_key(|at| std::cmp::Reverse(count(at)));
-        let mut complete: Vec<usize> = (0..self.made.len())
+        let mut complete: Vec<usize> = (0..self.outcomes.len())
             .filter(|row| {
-                self.made
+                self.outcomes
                     .get(*row)
-                    .is_some_and(|made| made.iter().any(Option::is_some))
+                    .is_some_and(|outcomes| outcomes.iter().any(Option::is_some))
             })
             .collect();
         let (mut few, mut free) = (Vec::new(), Vec::new());
@@ -253,7 +253,9 @@ impl Fleet {
         for at in order {
             let has = |row: &usize| {
                 matches!(
-                    self.made.get(*row).and_then(|made| made.get(at)),
+                    self.outcomes
+                        .get(*row)
+                        .and_then(|outcomes| outcomes.get(at)),
                     Some(Some(_))
                 )
             };
@@ -299,15 +301,15 @@ fn member(
     benchmarks: &Benchmarks,
 ) -> Member {
     let stated = id.and_then(|id| policy?.registry.model(id));
-    let (placed, ability) = match (stated, benchmarks.find(name)) {
-        (Some(model), _) => (Placed::Policy, model.ability),
-        (None, Some((known, ability))) => (Placed::Published(known), ability),
-        (None, None) => (Placed::Average, Ability::typical(0.0)),
+    let (ability_source, ability) = match (stated, benchmarks.find(name)) {
+        (Some(model), _) => (AbilitySource::Policy, model.ability),
+        (None, Some((known, ability))) => (AbilitySource::Published(known), ability),
+        (None, None) => (AbilitySource::Average, Ability::typical(0.0)),
     };
     Member {
         name: name.to_owned(),
         id,
-        placed,
+        ability_source,
         ability,
         price: None,
         count,
@@ -315,7 +317,7 @@ fn member(
     }
 }
 
-fn find<'r>(row: &'r Seen, name: &str) -> Option<&'r Outcome> {
+fn find<'r>(row: &'r ScoredPrompt, name: &str) -> Option<&'r Outcome> {
     let at = row
         .outcomes
         .binary_search_by(|(own, _)| own.as_str().cmp(name));
@@ -325,13 +327,13 @@ fn find<'r>(row: &'r Seen, name: &str) -> Option<&'r Outcome> {
 }
 
 /// What an outcome cost: as stated, else its tokens at its own price or at `price`; tokens that are not counted are estimated.
-fn paid(outcome: &Outcome, row: &Seen, price: Option<[f64; 2]>) -> Option<f64> {
+fn paid(outcome: &Outcome, row: &ScoredPrompt, price: Option<[f64; 2]>) -> Option<f64> {
     outcome.cost.or_else(|| {
         let price = outcome.price.or(price)?;
         let input = outcome.input_tokens.unwrap_or(f64::from(row.input_tokens));
         let output = outcome
             .output_tokens
-            .unwrap_or(f64::from(row.said.output_tokens));
+            .unwrap_or(f64::from(row.classification.output_tokens));
         Some(expected(price, input, output))
     })
 }

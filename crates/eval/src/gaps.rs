@@ -9,8 +9,8 @@ use crate::fleet::Fleet;
 use crate::measure::bootstrap::middle;
 use crate::measure::mean;
 use crate::pairing::narrowed;
-use crate::seen::Seen;
-use crate::sweep::{Table, Way};
+use crate::scored::ScoredPrompt;
+use crate::sweep::{Strategy, Table};
 
 /// The most that the cheap model of a pair costs, as a share of the other's cost: above it there is little to save.
 pub const FAR_CHEAPER: f64 = 1.0 / 3.0;
@@ -29,7 +29,7 @@ const COMPARED: [f64; 2] = [3.0, 12.0];
 pub struct Saved {
     /// How many points the cheap model is behind.
     pub gap: f64,
-    /// Share saved by the router's own way ([`Way::Utility`]).
+    /// Share saved by the router's own way ([`Strategy::Utility`]).
     pub router: f64,
     /// By sending a share of the requests, drawn at random, to the cheap one.
     pub random: f64,
@@ -55,7 +55,7 @@ pub struct Class {
 }
 
 /// Every two members of `fleet` of which the better costs at least three times as much.
-pub fn pairs(fleet: &Fleet, rows: &[Seen]) -> Vec<Saved> {
+pub fn pairs(fleet: &Fleet, rows: &[ScoredPrompt]) -> Vec<Saved> {
     let taken = fleet.taken();
     let mut all = Vec::new();
     if !fleet.has_costs {
@@ -69,19 +69,24 @@ pub fn pairs(fleet: &Fleet, rows: &[Seen]) -> Vec<Saved> {
     all
 }
 
-fn saved_between(fleet: &Fleet, rows: &[Seen], first: usize, second: usize) -> Option<Saved> {
+fn saved_between(
+    fleet: &Fleet,
+    rows: &[ScoredPrompt],
+    first: usize,
+    second: usize,
+) -> Option<Saved> {
     let two = narrowed(fleet, first, second);
-    let table = Table::of(&two, rows)?;
+    let table = Table::try_new(&two, rows)?;
     let [cheap, best] = [table.cheapest, table.best].map(|at| table.means.get(at).copied());
     let ([cheap_cost, cheap_score], [best_cost, best_score]) = (cheap?, best?);
     if best_score <= cheap_score || cheap_cost > FAR_CHEAPER * best_cost {
         return None;
     }
     let count = table.rows().count();
-    let saved = |way: Option<Way>| {
+    let saved = |strategy: Option<Strategy>| {
         let pool = Pool {
-            traces: way
-                .map(|way| trace(&table, &table.choices(way, None)))
+            traces: strategy
+                .map(|strategy| trace(&table, &table.choices(strategy, None)))
                 .into_iter()
                 .collect(),
             cheapest: trace(&table, &[vec![table.cheapest; count]]),
@@ -92,9 +97,9 @@ fn saved_between(fleet: &Fleet, rows: &[Seen], first: usize, second: usize) -> O
     };
     Some(Saved {
         gap: 100.0 * (best_score - cheap_score),
-        router: saved(Some(Way::Utility)),
+        router: saved(Some(Strategy::Utility)),
         random: saved(None),
-        oracle: saved(Some(Way::Oracle)),
+        oracle: saved(Some(Strategy::Oracle)),
     })
 }
 
@@ -169,9 +174,9 @@ mod tests {
     fn only_a_far_cheaper_and_weaker_model_makes_a_pair() {
         use crate::benchmarks::Benchmarks;
         use crate::outcomes::Row;
-        use crate::seen::Examiner;
+        use crate::scored::Examiner;
         let mut examiner = Examiner::new(None);
-        let rows: Vec<Seen> = (0..40)
+        let rows: Vec<ScoredPrompt> = (0..40)
             .map(|at| {
                 let (small, large) = (u8::from(at % 5 != 0), u8::from(at % 20 != 0));
                 let line = format!(
@@ -180,7 +185,7 @@ mod tests {
                 examiner.examine(Row::parse(line.as_bytes()).unwrap())
             })
             .collect();
-        let fleet = Fleet::of(&rows, None, &Benchmarks::with(None).unwrap());
+        let fleet = Fleet::new(&rows, None, &Benchmarks::with(None).unwrap());
         let pairs = pairs(&fleet, &rows);
         // small with large; middle costs too much, and small is as good as middle.
         assert_eq!(pairs.len(), 1);

@@ -9,7 +9,7 @@ use crate::gaps::classes;
 use crate::labelled::PROMPTS;
 use crate::measure::curve::{Point, hull};
 use crate::svg::{Mark, Plot, Series, escape, legend};
-use crate::sweep::Way;
+use crate::sweep::Strategy;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -67,7 +67,7 @@ fn section(out: &mut String, report: &Report) {
     reliability_plot(out, report);
     out.push_str("</div>\n");
     if let Some(curves) = &report.curves {
-        ways(out, curves);
+        strategies(out, curves);
     }
     if let Some(pair) = &report.pair {
         pair_table(out, pair);
@@ -96,8 +96,11 @@ fn figure(out: &mut String, title: &str, x: &str, y: &str, series: &[Series]) {
 }
 
 fn cost_plot(out: &mut String, report: &Report, curves: &Curves) {
-    let of = |way: Way| {
-        let at = Way::ALL.iter().position(|one| *one == way).unwrap_or(0);
+    let of = |strategy: Strategy| {
+        let at = Strategy::ALL
+            .iter()
+            .position(|one| *one == strategy)
+            .unwrap_or(0);
         curves.points.get(at).cloned().unwrap_or_default()
     };
     let ends: [Point; 2] = [curves.cheapest, curves.best];
@@ -119,12 +122,17 @@ fn cost_plot(out: &mut String, report: &Report, curves: &Curves) {
             "single models (zero router)",
             "zero",
             Mark::Dashes,
-            &hull(of(Way::Zero)),
+            &hull(of(Strategy::Zero)),
         ),
-        Series::plain("oracle", "oracle", Mark::Line, &hull(of(Way::Oracle))),
-        Series::plain("floor", "floor", Mark::Line, &of(Way::Floor)),
-        Series::plain("weights", "weights", Mark::Line, &of(Way::Weights)),
-        Series::plain("router by utility", "router", Mark::Line, &of(Way::Utility)),
+        Series::plain("oracle", "oracle", Mark::Line, &hull(of(Strategy::Oracle))),
+        Series::plain("floor", "floor", Mark::Line, &of(Strategy::Floor)),
+        Series::plain("weights", "weights", Mark::Line, &of(Strategy::Weights)),
+        Series::plain(
+            "router by utility",
+            "router",
+            Mark::Line,
+            &of(Strategy::Utility),
+        ),
         Series {
             name: "single models".into(),
             colour: "zero",
@@ -174,7 +182,12 @@ fn reliability_plot(out: &mut String, report: &Report) {
         return;
     };
     let bins = calibration.bins.iter().filter(|bin| bin.count > 0.0);
-    let points = bins.map(|bin| ([bin.said, bin.was], format!("{} outcomes", bin.count)));
+    let points = bins.map(|bin| {
+        (
+            [bin.predicted, bin.observed],
+            format!("{} outcomes", bin.count),
+        )
+    });
     let series = [
         Series::plain(
             "calibrated",
@@ -257,10 +270,10 @@ fn table(out: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>
     out.push_str("</table></div>\n");
 }
 
-fn ways(out: &mut String, curves: &Curves) {
-    let lines = Way::ALL
+fn strategies(out: &mut String, curves: &Curves) {
+    let lines = Strategy::ALL
         .into_iter()
-        .filter_map(|way| Some((way.name(), curves.of(way)?)));
+        .filter_map(|strategy| Some((strategy.name(), curves.of(strategy)?)));
     let rows = lines
         .chain([("random", &curves.random)])
         .map(|(name, figures)| {
@@ -274,7 +287,7 @@ fn ways(out: &mut String, curves: &Curves) {
     table(
         out,
         &[
-            "way to choose",
+            "strategy",
             "cost saved at −1.2 points",
             "cost saved at 95 %",
             "AIQ",
@@ -289,7 +302,7 @@ fn pair_table(out: &mut String, pair: &PairReport) {
     let saved = pair
         .curves
         .as_ref()
-        .and_then(|curves| Some((curves.of(Way::Utility)?.at_loss, curves.random.at_loss)));
+        .and_then(|curves| Some((curves.of(Strategy::Utility)?.at_loss, curves.random.at_loss)));
     let row = vec![
         format!("{} → {}", pair.weak, pair.strong),
         figures.count.to_string(),

@@ -2,13 +2,13 @@
 //! measured on the rows that were not drawn. The mean over several draws.
 
 use crate::figures::{Forecast, Pool, auc_within};
-use crate::fit::{Before, Observation, fit};
+use crate::fit::{Observation, Prior, fit};
 use crate::fleet::Fleet;
 use crate::measure::bootstrap::{Random, middle};
 use crate::measure::mean;
 use crate::measure::probability::{bins, ece};
-use crate::seen::Seen;
-use crate::sweep::{Table, Trace, Way};
+use crate::scored::ScoredPrompt;
+use crate::sweep::{Strategy, Table, Trace};
 
 /// How many prompts are labelled.
 pub const PROMPTS: usize = 50;
@@ -29,13 +29,13 @@ pub struct Labelled {
 }
 
 /// The figures; `None` where there are too few rows to draw from and to measure.
-pub fn after_labels(fleet: &Fleet, rows: &[Seen]) -> Option<Labelled> {
-    let usable: Vec<usize> = (0..fleet.made.len())
+pub fn after_labels(fleet: &Fleet, rows: &[ScoredPrompt]) -> Option<Labelled> {
+    let usable: Vec<usize> = (0..fleet.outcomes.len())
         .filter(|row| {
             fleet
-                .made
+                .outcomes
                 .get(*row)
-                .is_some_and(|made| made.iter().any(Option::is_some))
+                .is_some_and(|outcomes| outcomes.iter().any(Option::is_some))
         })
         .collect();
     if usable.len() < 2 * PROMPTS {
@@ -67,12 +67,12 @@ pub fn after_labels(fleet: &Fleet, rows: &[Seen]) -> Option<Labelled> {
 }
 
 /// Calibration error, AUC and saving on `rest` after the labels of `drawn`.
-fn after(fleet: &Fleet, rows: &[Seen], drawn: &[usize], rest: &[usize]) -> [f64; 3] {
+fn after(fleet: &Fleet, rows: &[ScoredPrompt], drawn: &[usize], rest: &[usize]) -> [f64; 3] {
     let observations = observe(fleet, rows, drawn);
     let fitted = fit(&observations, fleet.members.len());
     let mut moved = Fleet {
         members: fleet.members.clone(),
-        made: fleet.made.clone(),
+        outcomes: fleet.outcomes.clone(),
         complete: rest
             .iter()
             .copied()
@@ -86,17 +86,17 @@ fn after(fleet: &Fleet, rows: &[Seen], drawn: &[usize], rest: &[usize]) -> [f64;
     }
     let mut forecasts = Vec::new();
     for row in rest {
-        let (Some(made), Some(seen)) = (moved.made.get_mut(*row), rows.get(*row)) else {
+        let (Some(outcomes), Some(prompt)) = (moved.outcomes.get_mut(*row), rows.get(*row)) else {
             continue;
         };
-        for (model, (made, member)) in made.iter_mut().zip(&moved.members).enumerate() {
-            let Some(made) = made else { continue };
-            made.p = f64::from(member.ability.p_correct(&seen.said));
+        for (model, (outcome, member)) in outcomes.iter_mut().zip(&moved.members).enumerate() {
+            let Some(outcome) = outcome else { continue };
+            outcome.p = f64::from(member.ability.p_correct(&prompt.classification));
             forecasts.push(Forecast {
                 row: *row,
                 model,
-                p: made.p,
-                score: made.score,
+                p: outcome.p,
+                score: outcome.score,
             });
         }
     }
@@ -114,29 +114,29 @@ fn after(fleet: &Fleet, rows: &[Seen], drawn: &[usize], rest: &[usize]) -> [f64;
 }
 
 /// The labels of the rows that were drawn.
-fn observe(fleet: &Fleet, rows: &[Seen], drawn: &[usize]) -> Vec<Observation> {
+fn observe(fleet: &Fleet, rows: &[ScoredPrompt], drawn: &[usize]) -> Vec<Observation> {
     let mut observations = Vec::new();
     for row in drawn {
-        let (Some(made), Some(seen)) = (fleet.made.get(*row), rows.get(*row)) else {
+        let (Some(outcomes), Some(prompt)) = (fleet.outcomes.get(*row), rows.get(*row)) else {
             continue;
         };
-        for (model, (made, member)) in made.iter().zip(&fleet.members).enumerate() {
-            observations.extend(made.map(|made| Observation {
-                task: seen.said.task,
-                model: Before {
+        for (model, (outcome, member)) in outcomes.iter().zip(&fleet.members).enumerate() {
+            observations.extend(outcome.map(|outcome| Observation {
+                task: prompt.classification.task,
+                model: Prior {
                     model,
-                    logit: f64::from(member.ability.logit(&seen.said)),
+                    logit: f64::from(member.ability.logit(&prompt.classification)),
                 },
                 against: None,
-                label: made.score,
+                label: outcome.score,
             }));
         }
     }
     observations
 }
 
-fn saving(fleet: &Fleet, rows: &[Seen]) -> f64 {
-    let Some(table) = Table::of(fleet, rows) else {
+fn saving(fleet: &Fleet, rows: &[ScoredPrompt]) -> f64 {
+    let Some(table) = Table::try_new(fleet, rows) else {
         return f64::NAN;
     };
     let trace = |choices: &[Vec<usize>]| {
@@ -145,7 +145,7 @@ fn saving(fleet: &Fleet, rows: &[Seen]) -> f64 {
     };
     let count = table.rows().count();
     let pool = Pool {
-        traces: vec![trace(&table.choices(Way::Utility, None))],
+        traces: vec![trace(&table.choices(Strategy::Utility, None))],
         cheapest: trace(&[vec![table.cheapest; count]]),
         best: trace(&[vec![table.best; count]]),
         dearest: vec![1.0; count],

@@ -21,7 +21,7 @@ pub mod progress;
 pub mod quantile;
 pub mod report_json;
 pub mod report_text;
-pub mod seen;
+pub mod scored;
 mod svg;
 pub mod sweep;
 pub mod table;

@@ -5,7 +5,7 @@ use crate::file::{PairReport, Report};
 use crate::labelled::Labelled;
 
 /// The pooled report. Each file stays its own deployment; see `figures`.
-pub fn of(reports: &[Report]) -> Report {
+pub fn report(reports: &[Report]) -> Report {
     let mut overall = Report {
         name: "overall".into(),
         has_costs: reports.iter().any(|report| report.has_costs),

@@ -2,8 +2,8 @@
 
 use crate::figures::{PairRows, Pool};
 use crate::file::{PairReport, Setting, pool};
-use crate::fleet::{Fleet, Made, Placed};
-use crate::seen::Seen;
+use crate::fleet::{AbilitySource, Fleet, ModelOutcome};
+use crate::scored::ScoredPrompt;
 use crate::sweep::Table;
 
 /// What the gap between two models' P(correct) counts beside `gain`, which is a z-score: see docs/eval.md.
@@ -12,7 +12,7 @@ const GAP_WEIGHT: f64 = 8.0;
 /// The pair that was asked for, or the cheapest and the best model.
 pub fn pair(
     fleet: &Fleet,
-    rows: &[Seen],
+    rows: &[ScoredPrompt],
     table: &Table<'_>,
     setting: &Setting<'_>,
     notes: &mut Vec<String>,
@@ -32,8 +32,10 @@ pub fn pair(
     };
     let narrowed = narrowed(fleet, weak, strong);
     let (weak_one, strong_one) = (fleet.members.get(weak)?, fleet.members.get(strong)?);
-    let placed = |placed: &Placed| matches!(placed, Placed::Policy | Placed::Published(_));
-    let gap_weight = if placed(&weak_one.placed) && placed(&strong_one.placed) {
+    let is_known = |source: &AbilitySource| {
+        matches!(source, AbilitySource::Policy | AbilitySource::Published(_))
+    };
+    let gap_weight = if is_known(&weak_one.ability_source) && is_known(&strong_one.ability_source) {
         GAP_WEIGHT
     } else {
         0.0
@@ -46,7 +48,7 @@ pub fn pair(
             strong_one.name, weak_one.name
         ));
     }
-    let pair_table = Table::of(&narrowed, rows)?;
+    let pair_table = Table::try_new(&narrowed, rows)?;
     let costs = fleet.has_costs && weak_one.price.is_some() && strong_one.price.is_some();
     let pool = if costs {
         pool(&pair_table, None).0
@@ -107,17 +109,22 @@ fn chosen_pair(
     Some((weak, strong))
 }
 
-fn both(fleet: &Fleet, row: usize, weak: usize, strong: usize) -> Option<(Made, Made)> {
-    let made = fleet.made.get(row)?;
-    Some(((*made.get(weak)?)?, (*made.get(strong)?)?))
+fn both(
+    fleet: &Fleet,
+    row: usize,
+    weak: usize,
+    strong: usize,
+) -> Option<(ModelOutcome, ModelOutcome)> {
+    let outcomes = fleet.outcomes.get(row)?;
+    Some(((*outcomes.get(weak)?)?, (*outcomes.get(strong)?)?))
 }
 
 /// The fleet of the two alone, with the rows that both have an outcome of.
 pub fn narrowed(fleet: &Fleet, weak: usize, strong: usize) -> Fleet {
     let mut narrowed = Fleet {
         members: fleet.members.clone(),
-        made: fleet.made.clone(),
-        complete: (0..fleet.made.len())
+        outcomes: fleet.outcomes.clone(),
+        complete: (0..fleet.outcomes.len())
             .filter(|row| both(fleet, *row, weak, strong).is_some())
             .collect(),
         has_costs: fleet.has_costs,
@@ -130,14 +137,20 @@ pub fn narrowed(fleet: &Fleet, weak: usize, strong: usize) -> Fleet {
 }
 
 /// The rows of the two with what ranks them.
-fn ranked(fleet: &Fleet, rows: &[Seen], weak: usize, strong: usize, gap_weight: f64) -> PairRows {
+fn ranked(
+    fleet: &Fleet,
+    rows: &[ScoredPrompt],
+    weak: usize,
+    strong: usize,
+    gap_weight: f64,
+) -> PairRows {
     let mut ranked = PairRows::default();
     for row in &fleet.complete {
         if let (Some((left, right)), Some(seen)) = (both(fleet, *row, weak, strong), rows.get(*row))
         {
             ranked
                 .score
-                .push(f64::from(seen.said.gain) + gap_weight * (right.p - left.p));
+                .push(f64::from(seen.classification.gain) + gap_weight * (right.p - left.p));
             ranked.weak.push(left.score);
             ranked.strong.push(right.score);
         }

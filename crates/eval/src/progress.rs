@@ -30,7 +30,7 @@ impl Progress {
     }
 
     /// Begins the reading of `total` bytes. Nothing is shown where standard error is no terminal.
-    pub fn of_bytes(what: &str, total: u64) -> Progress {
+    pub fn for_bytes(what: &str, total: u64) -> Progress {
         let progress = Progress {
             what: what.to_owned(),
             done: 0,

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::figures::{Curves, Figure, PairFigures, WayFigures};
+use crate::figures::{Curves, Figure, PairFigures, StrategyFigures};
 use crate::file::{PairReport, Report};
 use crate::gaps::{classes, over_random};
 use crate::labelled::PROMPTS;
 use crate::measure::curve::Point;
-use crate::sweep::Way;
+use crate::sweep::Strategy;
 
 /// The whole document.
 pub fn document(reports: &[Report], overall: &Report) -> Value {
@@ -51,8 +51,8 @@ fn one(report: &Report) -> Value {
     let router = report
         .curves
         .as_ref()
-        .and_then(|curves| curves.of(Way::Utility));
-    way(&mut fields, router);
+        .and_then(|curves| curves.of(Strategy::Utility));
+    strategy(&mut fields, router);
     fields.insert(
         "selection".into(),
         json!("utility: the highest P(correct) − λ · expected cost, λ swept"),
@@ -81,7 +81,7 @@ fn probabilities(fields: &mut Map<String, Value>, report: &Report) {
         let filled = one.bins.iter().filter(|bin| bin.count > 0.0);
         filled
             .map(
-                |bin| json!({"n": bin.count, "expected": number(bin.said), "was": number(bin.was)}),
+                |bin| json!({"n": bin.count, "expected": number(bin.predicted), "was": number(bin.observed)}),
             )
             .collect::<Vec<_>>()
     });
@@ -125,8 +125,8 @@ fn figure(fields: &mut Map<String, Value>, name: &str, figure: Figure) {
     fields.insert(format!("{name}_ci95"), interval);
 }
 
-fn way(fields: &mut Map<String, Value>, figures: Option<&WayFigures>) {
-    let none = WayFigures {
+fn strategy(fields: &mut Map<String, Value>, figures: Option<&StrategyFigures>) {
+    let none = StrategyFigures {
         aiq: Figure::NONE,
         at_loss: Figure::NONE,
         at_kept: Figure::NONE,
@@ -158,8 +158,8 @@ fn pair(pair: &PairReport) -> Value {
     let router = pair
         .curves
         .as_ref()
-        .and_then(|curves| curves.of(Way::Utility));
-    way(&mut fields, router);
+        .and_then(|curves| curves.of(Strategy::Utility));
+    strategy(&mut fields, router);
     let random = pair
         .curves
         .as_ref()
@@ -196,14 +196,14 @@ fn points(points: &[Point]) -> Value {
 
 fn curves(curves: &Curves) -> Value {
     let mut fields = Map::new();
-    for (which, way_points) in Way::ALL.into_iter().zip(&curves.points) {
+    for (which, way_points) in Strategy::ALL.into_iter().zip(&curves.points) {
         let mut own = Map::new();
-        way(&mut own, curves.of(which));
+        strategy(&mut own, curves.of(which));
         own.insert("points".into(), points(way_points));
         fields.insert(which.name().into(), Value::Object(own));
     }
     let mut random = Map::new();
-    way(&mut random, Some(&curves.random));
+    strategy(&mut random, Some(&curves.random));
     fields.insert("random".into(), Value::Object(random));
     fields.insert("always_cheapest".into(), json!(curves.cheapest.map(number)));
     fields.insert("always_best".into(), json!(curves.best.map(number)));

@@ -6,7 +6,7 @@ use crate::figures::{Curves, Figure};
 use crate::file::{PairReport, Report};
 use crate::gaps::{classes, over_random};
 use crate::labelled::PROMPTS;
-use crate::sweep::Way;
+use crate::sweep::Strategy;
 use crate::table::{Side, Table};
 
 /// How many lines of a table of kinds are shown; the JSON has all.
@@ -122,15 +122,15 @@ fn cost_quality(report: &Report, curves: &Curves) -> String {
         ("AIQ", Side::Right),
     ]);
     let names = [
-        (Way::Utility, "router by utility: P − λ · cost"),
-        (Way::Weights, "router by the filter's weights"),
-        (Way::Floor, "router by a floor of quality"),
-        (Way::Zero, "single models (zero router)"),
-        (Way::Oracle, "oracle"),
+        (Strategy::Utility, "router by utility: P − λ · cost"),
+        (Strategy::Weights, "router by the filter's weights"),
+        (Strategy::Floor, "router by a floor of quality"),
+        (Strategy::Zero, "single models (zero router)"),
+        (Strategy::Oracle, "oracle"),
     ];
     let lines = names
         .into_iter()
-        .filter_map(|(way, name)| Some((name, curves.of(way)?)));
+        .filter_map(|(strategy, name)| Some((name, curves.of(strategy)?)));
     for (name, figures) in lines.chain([("random, cheapest and best", &curves.random)]) {
         table.push(vec![
             name.into(),
@@ -175,7 +175,7 @@ fn pair_lines(out: &mut String, pair: &PairReport) {
         shown_percent(cpt80)
     );
     if let Some(curves) = &pair.curves
-        && let Some(router) = curves.of(Way::Utility)
+        && let Some(router) = curves.of(Strategy::Utility)
     {
         let _ = writeln!(
             out,

@@ -69,8 +69,8 @@ impl Plot<'_> {
                 .flat_map(|series| &series.points)
                 .map(|(point, _)| point)
         };
-        let across = Axis::of(all().map(|point| point[0]), LEFT, WIDTH - RIGHT);
-        let up = Axis::of(all().map(|point| point[1]), HEIGHT - BOTTOM, TOP);
+        let across = Axis::from_values(all().map(|point| point[0]), LEFT, WIDTH - RIGHT);
+        let up = Axis::from_values(all().map(|point| point[1]), HEIGHT - BOTTOM, TOP);
         let mut out = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
             escape(self.title)
@@ -211,7 +211,7 @@ struct Axis {
 
 impl Axis {
     /// An axis from `start` to `end` in the picture that shows all of `values`, from one round number to another.
-    fn of(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Axis {
+    fn from_values(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Axis {
         let (low, high) = values
             .filter(|value| value.is_finite())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -254,14 +254,18 @@ mod tests {
 
     #[test]
     fn axes_go_from_round_number_to_round_number() {
-        let axis = Axis::of([0.13, 0.87].into_iter(), 0.0, 100.0);
+        let axis = Axis::from_values([0.13, 0.87].into_iter(), 0.0, 100.0);
         let ticks: Vec<String> = axis.ticks().map(label).collect();
         assert_eq!(ticks, ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(axis.place(0.5), 50.0);
         // Of one value, of none, of what is no number.
-        assert!(Axis::of([2.0].into_iter(), 0.0, 1.0).place(2.0).is_finite());
         assert!(
-            Axis::of([f64::NAN].into_iter(), 0.0, 1.0)
+            Axis::from_values([2.0].into_iter(), 0.0, 1.0)
+                .place(2.0)
+                .is_finite()
+        );
+        assert!(
+            Axis::from_values([f64::NAN].into_iter(), 0.0, 1.0)
                 .place(0.5)
                 .is_finite()
         );

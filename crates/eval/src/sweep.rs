@@ -7,13 +7,13 @@ use pointsman::policy::profile::{Limit, Limits, Profile, Weights};
 use pointsman::routing::select::{SelectionRequest, select};
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, Made};
+use crate::fleet::{Fleet, ModelOutcome};
 use crate::measure::curve::Point;
-use crate::seen::Seen;
+use crate::scored::ScoredPrompt;
 
 /// Ways to choose a model, each with one knob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Strategy {
     /// The highest P(correct) − λ · expected cost.
     Utility,
     /// The filter's own objective: the least weighted sum of the logarithms of cost and lost quality, from all weight on
@@ -27,24 +27,24 @@ pub enum Way {
     Oracle,
 }
 
-impl Way {
+impl Strategy {
     /// Every way, the router's own first.
-    pub const ALL: [Way; 5] = [
-        Way::Utility,
-        Way::Weights,
-        Way::Floor,
-        Way::Zero,
-        Way::Oracle,
+    pub const ALL: [Strategy; 5] = [
+        Strategy::Utility,
+        Strategy::Weights,
+        Strategy::Floor,
+        Strategy::Zero,
+        Strategy::Oracle,
     ];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
-            Way::Utility => "utility",
-            Way::Weights => "weights",
-            Way::Floor => "floor",
-            Way::Zero => "zero",
-            Way::Oracle => "oracle",
+            Strategy::Utility => "utility",
+            Strategy::Weights => "weights",
+            Strategy::Floor => "floor",
+            Strategy::Zero => "zero",
+            Strategy::Oracle => "oracle",
         }
     }
 }
@@ -105,7 +105,7 @@ impl Trace {
 /// The complete rows of a fleet, and its members that are taken.
 pub struct Table<'f> {
     fleet: &'f Fleet,
-    rows: &'f [Seen],
+    rows: &'f [ScoredPrompt],
     /// Places of the members that are taken.
     pub taken: Vec<usize>,
     /// Which of `taken` has the highest mean score (of equals the cheaper), and which costs least (of equals the better).
@@ -118,14 +118,18 @@ pub struct Table<'f> {
 
 impl<'f> Table<'f> {
     /// `None` where there is no complete row.
-    pub fn of(fleet: &'f Fleet, rows: &'f [Seen]) -> Option<Table<'f>> {
+    pub fn try_new(fleet: &'f Fleet, rows: &'f [ScoredPrompt]) -> Option<Table<'f>> {
         let taken = fleet.taken();
         let count = fleet.complete.len() as f64;
         let mut means = vec![[0.0, 0.0]; taken.len()];
-        for made in fleet.complete.iter().map(|row| made(fleet, &taken, *row)) {
-            for (mean, made) in means.iter_mut().zip(made) {
-                mean[0] += made.cost / count;
-                mean[1] += made.score / count;
+        for outcomes in fleet
+            .complete
+            .iter()
+            .map(|row| outcomes_of_row(fleet, &taken, *row))
+        {
+            for (mean, outcome) in means.iter_mut().zip(outcomes) {
+                mean[0] += outcome.cost / count;
+                mean[1] += outcome.score / count;
             }
         }
         let places = || 0..means.len();
@@ -152,38 +156,50 @@ impl<'f> Table<'f> {
     }
 
     /// For each complete row what the models that are taken made of it, and the row.
-    pub fn rows(&self) -> impl Iterator<Item = (Vec<Made>, &'f Seen)> + '_ {
+    pub fn rows(&self) -> impl Iterator<Item = (Vec<ModelOutcome>, &'f ScoredPrompt)> + '_ {
         let complete = self.fleet.complete.iter();
-        complete.filter_map(|row| Some((made(self.fleet, &self.taken, *row), self.rows.get(*row)?)))
+        complete.filter_map(|row| {
+            Some((
+                outcomes_of_row(self.fleet, &self.taken, *row),
+                self.rows.get(*row)?,
+            ))
+        })
     }
 
     /// What `choices[row]` (places in `taken`) make of each row: cost in units, and quality.
     pub fn outcome(&self, choices: &[usize]) -> (Vec<f64>, Vec<f64>) {
         let unit = self.unit();
-        let pairs = self.rows().zip(choices).map(|((made, _), choice)| {
-            made.get(*choice)
-                .map_or((0.0, 0.0), |made| (made.cost / unit, made.score))
+        let pairs = self.rows().zip(choices).map(|((outcomes, _), choice)| {
+            outcomes
+                .get(*choice)
+                .map_or((0.0, 0.0), |outcome| (outcome.cost / unit, outcome.score))
         });
         pairs.unzip()
     }
 
     /// What is chosen for each row at each position of the knob.
-    pub fn choices(&self, way: Way, made_up: Option<&Policy>) -> Vec<Vec<usize>> {
+    pub fn choices(&self, strategy: Strategy, made_up: Option<&Policy>) -> Vec<Vec<usize>> {
         let unit = self.unit();
         (0..STEPS)
-            .map(|step| match way {
-                Way::Utility => self.by(|made, _| made.p - lambda(step) * made.expected / unit),
-                Way::Oracle => self.by(|made, _| made.score - lambda(step) * made.cost / unit),
-                Way::Zero => self.by(|_, mean| mean[1] - lambda(step) * mean[0] / unit),
-                Way::Weights | Way::Floor => self.selected(&profile(way, step), made_up),
+            .map(|step| match strategy {
+                Strategy::Utility => {
+                    self.by(|outcome, _| outcome.p - lambda(step) * outcome.expected / unit)
+                }
+                Strategy::Oracle => {
+                    self.by(|outcome, _| outcome.score - lambda(step) * outcome.cost / unit)
+                }
+                Strategy::Zero => self.by(|_, mean| mean[1] - lambda(step) * mean[0] / unit),
+                Strategy::Weights | Strategy::Floor => {
+                    self.selected(&profile(strategy, step), made_up)
+                }
             })
             .collect()
     }
 
     /// The member with the highest `value` in each row; of equals the cheaper, then the better.
-    fn by(&self, value: impl Fn(&Made, &Point) -> f64) -> Vec<usize> {
-        let choose = |made: Vec<Made>| {
-            let valued = made.iter().zip(&self.means).enumerate();
+    fn by(&self, value: impl Fn(&ModelOutcome, &Point) -> f64) -> Vec<usize> {
+        let choose = |outcomes: Vec<ModelOutcome>| {
+            let valued = outcomes.iter().zip(&self.means).enumerate();
             let best = valued.max_by(|(_, (left, left_mean)), (_, (right, right_mean))| {
                 value(left, left_mean)
                     .total_cmp(&value(right, right_mean))
@@ -192,7 +208,7 @@ impl<'f> Table<'f> {
             });
             best.map_or(0, |(at, _)| at)
         };
-        self.rows().map(|(made, _)| choose(made)).collect()
+        self.rows().map(|(outcomes, _)| choose(outcomes)).collect()
     }
 
     /// What the filter's own selector chooses under `profile` in each row.
@@ -211,8 +227,8 @@ impl<'f> Table<'f> {
                     .or(Some(ModelId(*at as u32)))
             })
             .collect();
-        let choose = |row: &Seen| {
-            let ask = ask(&ids, row.input_tokens, &row.said);
+        let choose = |row: &ScoredPrompt| {
+            let ask = ask(&ids, row.input_tokens, &row.classification);
             let chosen = select(&policy.registry, profile, &ask).ok()?.chosen.model;
             ids.iter().position(|id| *id == chosen)
         };
@@ -222,35 +238,35 @@ impl<'f> Table<'f> {
     }
 }
 
-fn made(fleet: &Fleet, taken: &[usize], row: usize) -> Vec<Made> {
-    let row = fleet.made.get(row);
+fn outcomes_of_row(fleet: &Fleet, taken: &[usize], row: usize) -> Vec<ModelOutcome> {
+    let row = fleet.outcomes.get(row);
     taken.iter().filter_map(|at| *row?.get(*at)?).collect()
 }
 
 fn ask<'a>(
     allowed: &'a [ModelId],
     input_tokens: u32,
-    said: &'a Classification,
+    classification: &'a Classification,
 ) -> SelectionRequest<'a> {
     SelectionRequest {
         allowed,
         input_tokens,
         window_tokens: input_tokens,
-        classification: Some(said),
+        classification: Some(classification),
         ..SelectionRequest::default()
     }
 }
 
 /// The profile that a way is at a position of its knob.
-fn profile(way: Way, step: usize) -> Profile {
+fn profile(strategy: Strategy, step: usize) -> Profile {
     let turned = step as f64 / (STEPS - 1) as f64;
-    let (cost, limits) = if way == Way::Floor {
+    let (cost, limits) = if strategy == Strategy::Floor {
         (1.0, Limits::NONE.with(Limit::MinQuality, 1.0 - turned))
     } else {
         (turned, Limits::NONE)
     };
     Profile {
-        name: way.name().into(),
+        name: strategy.name().into(),
         weights: Weights {
             cost,
             latency: 0.0,

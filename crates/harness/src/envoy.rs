@@ -53,7 +53,7 @@ impl Launch {
     ///
     /// # Errors
     /// Names the command that installs it.
-    pub fn of_version(version: &str) -> Result<Launch, String> {
+    pub fn for_version(version: &str) -> Result<Launch, String> {
         Ok(Launch {
             binary: files::envoy(version)?,
             workers: WORKERS,
@@ -103,7 +103,7 @@ impl Envoy {
     /// # Errors
     /// One text with the end of its log.
     pub fn start(version: &str, config: &Config) -> Result<Envoy, String> {
-        Envoy::launch(&Launch::of_version(version)?, config).map_err(|error| match error {
+        Envoy::launch(&Launch::for_version(version)?, config).map_err(|error| match error {
             StartError::Machine(error) => error,
             StartError::Refused(refused) => format!(
                 "Envoy {version} ended with {:?} instead of starting:\n{}",
@@ -123,7 +123,7 @@ impl Envoy {
             .clone()
             .with_listener_file(directory.path(), "lds.json");
         std::fs::write(directory.path().join("lds.json"), listener).map_err(cannot_write)?;
-        let launch = Launch::of_version(version)?;
+        let launch = Launch::for_version(version)?;
         Envoy::launch_in(&launch, &config, directory).map_err(|error| match error {
             StartError::Machine(error) => error,
             StartError::Refused(refused) => tail(&refused.log),
@@ -135,7 +135,7 @@ impl Envoy {
     /// # Errors
     /// Where it starts after all.
     pub fn refuse(version: &str, config: &Config) -> Result<Refused, String> {
-        match Envoy::launch(&Launch::of_version(version)?, config) {
+        match Envoy::launch(&Launch::for_version(version)?, config) {
             Ok(_) => Err(format!("Envoy {version} took the configuration")),
             Err(StartError::Machine(error)) => Err(error),
             Err(StartError::Refused(refused)) => Ok(refused),

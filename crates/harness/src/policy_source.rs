@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What is answered to the next questions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behaviour {
     /// The document, or 304 to who has it.
     #[default]
     Serve,
@@ -34,7 +34,7 @@ pub struct Document {
 #[derive(Debug, Default)]
 struct State {
     document: Document,
-    manner: Manner,
+    behaviour: Behaviour,
     asked: Vec<String>,
     open: usize,
     most_open: usize,
@@ -81,12 +81,12 @@ impl PolicySource {
     pub fn serve(&self, document: Document) {
         let mut state = lock(&self.state);
         state.document = document;
-        state.manner = Manner::Serve;
+        state.behaviour = Behaviour::Serve;
     }
 
     /// Does this from now on.
-    pub fn behave(&self, manner: Manner) {
-        lock(&self.state).manner = manner;
+    pub fn behave(&self, behaviour: Behaviour) {
+        lock(&self.state).behaviour = behaviour;
     }
 
     /// The heads of all requests so far.
@@ -113,21 +113,21 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn answer(stream: &TcpStream, shared: &Mutex<State>) -> std::io::Result<()> {
-    if lock(shared).manner == Manner::HangUp {
+    if lock(shared).behaviour == Behaviour::HangUp {
         return Ok(());
     }
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut head = String::new();
     let mut reader = BufReader::new(stream);
     while reader.read_line(&mut head)? > 2 {}
-    let (manner, document) = {
+    let (behaviour, document) = {
         let mut state = lock(shared);
         state.asked.push(head.clone());
         state.open += 1;
         state.most_open = state.most_open.max(state.open);
-        (state.manner.clone(), state.document.clone())
+        (state.behaviour.clone(), state.document.clone())
     };
-    let done = write(stream, &head, &manner, &document);
+    let done = write(stream, &head, &behaviour, &document);
     lock(shared).open -= 1;
     done
 }
@@ -135,19 +135,19 @@ fn answer(stream: &TcpStream, shared: &Mutex<State>) -> std::io::Result<()> {
 fn write(
     mut stream: &TcpStream,
     head: &str,
-    manner: &Manner,
+    behaviour: &Behaviour,
     document: &Document,
 ) -> std::io::Result<()> {
     let has_it = document
         .etag
         .as_ref()
         .is_some_and(|etag| head.contains(&format!("if-none-match: {etag}")));
-    let (status, body) = match manner {
-        Manner::Serve if has_it => (304, &b""[..]),
-        Manner::Serve => (200, document.body.as_slice()),
-        Manner::Status(status) => (*status, &b"not a policy"[..]),
-        Manner::HangUp => return Ok(()),
-        Manner::Silence => {
+    let (status, body) = match behaviour {
+        Behaviour::Serve if has_it => (304, &b""[..]),
+        Behaviour::Serve => (200, document.body.as_slice()),
+        Behaviour::Status(status) => (*status, &b"not a policy"[..]),
+        Behaviour::HangUp => return Ok(()),
+        Behaviour::Silence => {
             sleep(Duration::from_secs(3));
             return Ok(());
         }

@@ -38,7 +38,7 @@ fn parse_port(text: &str) -> Result<(String, u16), String> {
 /// Runs the backends until Ctrl-C, or until standard input ends.
 ///
 /// # Errors
-/// [`Failure::Input`] for a document that cannot be read, and for a port of a backend that is not in it; [`Failure::Unmet`]
+/// [`Failure::Input`] for a document that cannot be read, and for a port of a backend that is not in it; [`Failure::Failed`]
 /// where a port is taken.
 pub fn run(args: Args) -> Result<(), Failure> {
     let fleet = match &args.from {
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         time_scale: args.time_scale,
         seed: args.seed,
     };
-    let running = Backends::serve(&fleet, &options).map_err(Failure::Unmet)?;
+    let running = Backends::serve(&fleet, &options).map_err(Failure::Failed)?;
     announce(&fleet, &running)?;
     pointsman_cli::runtime()?.block_on(wait(args.until_stdin_ends))
 }
@@ -83,7 +83,7 @@ fn announce(fleet: &[BackendSpec], running: &Backends) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     writeln!(out, "{}", json!({"backends": backends}))
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::Unmet(error.to_string()))
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 async fn wait(until_stdin_ends: bool) -> Result<(), Failure> {
@@ -98,5 +98,5 @@ async fn wait(until_stdin_ends: bool) -> Result<(), Failure> {
     }
     tokio::signal::ctrl_c()
         .await
-        .map_err(|error| Failure::Unmet(error.to_string()))
+        .map_err(|error| Failure::Failed(error.to_string()))
 }

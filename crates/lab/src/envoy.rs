@@ -34,7 +34,7 @@ pub fn version(binary: &Path) -> Result<String, Failure> {
 /// Starts `binary` with `config` and `workers` worker threads, and waits until it takes requests.
 ///
 /// # Errors
-/// [`Failure::Unmet`] where it does not start; the text ends with the last that Envoy logged.
+/// [`Failure::Failed`] where it does not start; the text ends with the last that Envoy logged.
 pub fn start(binary: &Path, config: &Config, workers: usize) -> Result<Envoy, Failure> {
     let launch = Launch {
         binary: binary.to_owned(),
@@ -42,8 +42,8 @@ pub fn start(binary: &Path, config: &Config, workers: usize) -> Result<Envoy, Fa
         log_level: "warn",
     };
     Envoy::launch(&launch, config).map_err(|error| match error {
-        StartError::Machine(text) => Failure::Unmet(text),
-        StartError::Refused(refused) => Failure::Unmet(format!(
+        StartError::Machine(text) => Failure::Failed(text),
+        StartError::Refused(refused) => Failure::Failed(format!(
             "envoy ended instead of starting: {}",
             refused.last_words()
         )),
@@ -71,7 +71,7 @@ pub fn rendered(
 ) -> Result<Config, Failure> {
     let text = pointsman_cli::command::render::local(policy, version, module, patient)?;
     let config = Config::parse(&text).map_err(|error| {
-        Failure::Unmet(format!("the rendered configuration is not YAML: {error}"))
+        Failure::Failed(format!("the rendered configuration is not YAML: {error}"))
     })?;
     Ok(config.with_ports_from_os())
 }

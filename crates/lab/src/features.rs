@@ -41,11 +41,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     written?;
     output
         .flush()
-        .map_err(|error| Failure::Unmet(format!("`{}`: {error}", args.output.display())))
+        .map_err(|error| Failure::Failed(format!("`{}`: {error}", args.output.display())))
 }
 
 fn write_rows(input: impl BufRead, output: &mut impl Write, path: &Path) -> Result<(), Failure> {
-    let unwritten = |error: std::io::Error| Failure::Unmet(format!("features: {error}"));
+    let unwritten = |error: std::io::Error| Failure::Failed(format!("features: {error}"));
     output.write_all(b"PMF1").map_err(unwritten)?;
     for size in [TOKENS as u32, FEATURES as u32] {
         output.write_all(&size.to_le_bytes()).map_err(unwritten)?;

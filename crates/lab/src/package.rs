@@ -71,7 +71,7 @@ enum Form {
 /// Writes the layout and says what was written.
 ///
 /// # Errors
-/// [`Failure::Input`] for a module or folder that cannot be taken; [`Failure::Unmet`] where writing fails.
+/// [`Failure::Input`] for a module or folder that cannot be taken; [`Failure::Failed`] where writing fails.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let What::Oci(args) = &args.what;
     let module = fs::read(&args.module)
@@ -123,8 +123,8 @@ fn layers(
 ) -> Result<(Vec<Value>, Vec<String>), Failure> {
     Ok(match form {
         Form::Image => {
-            let tar = tar_of(module).map_err(unmet)?;
-            let layer = layout.blob(IMAGE_LAYER, &gzip(&tar).map_err(unmet)?)?;
+            let tar = tar_of(module).map_err(failed)?;
+            let layer = layout.blob(IMAGE_LAYER, &gzip(&tar).map_err(failed)?)?;
             (vec![layer], vec![digest(&tar)])
         }
         Form::Artifact => {
@@ -144,8 +144,8 @@ fn layers(
     })
 }
 
-fn unmet(error: std::io::Error) -> Failure {
-    Failure::Unmet(format!("cannot pack the module: {error}"))
+fn failed(error: std::io::Error) -> Failure {
+    Failure::Failed(format!("cannot pack the module: {error}"))
 }
 
 /// A descriptor with one more field.
@@ -220,14 +220,14 @@ impl<'d> Layout<'d> {
             let _ = fs::remove_dir_all(directory.join("blobs"));
         }
         fs::create_dir_all(directory.join(BLOBS))
-            .map_err(|error| Failure::Unmet(format!("`{}`: {error}", directory.display())))?;
+            .map_err(|error| Failure::Failed(format!("`{}`: {error}", directory.display())))?;
         Ok(layout)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Failure> {
         let file = self.directory.join(path);
         fs::write(&file, bytes)
-            .map_err(|error| Failure::Unmet(format!("`{}`: {error}", file.display())))
+            .map_err(|error| Failure::Failed(format!("`{}`: {error}", file.display())))
     }
 
     /// Writes a blob and gives its descriptor.

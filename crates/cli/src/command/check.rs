@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         println!("{:#}", Value::Array(reports));
     }
-    let unmet = [
+    let failed = [
         (
             invalid,
             "policy would be refused",
@@ -76,15 +76,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (doubtful, "policy has warnings", "policies have warnings"),
         (failed, "case fails", "cases fail"),
     ];
-    let unmet: Vec<String> = unmet
+    let failed: Vec<String> = failed
         .iter()
         .filter(|(count, ..)| *count > 0)
         .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
         .collect();
-    if unmet.is_empty() {
+    if failed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Unmet(unmet.join(", ")))
+        Err(Failure::Failed(failed.join(", ")))
     }
 }
 

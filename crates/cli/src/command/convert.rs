@@ -28,7 +28,7 @@ pub struct Args {
 /// Writes the policy in the other form, if it compiles.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (_, document) = input::read_policy_document(&args.policy)?;
-    let by_name = args.output.as_deref().and_then(Form::of_name);
+    let by_name = args.output.as_deref().and_then(Form::from_name);
     let other = match document.form {
         Form::Json => Form::Yaml,
         Form::Yaml => Form::Json,
@@ -68,10 +68,10 @@ mod tests {
     #[test]
     fn there_and_back_is_the_same_document() {
         let json = "{\"z\": [1, 2.5, -3, true, null, \"on\", \"1.0\", \"ü: #\"], \"a\": {\"n\": {}, \"l\": []}}";
-        let document = Document::of(Form::Json, json.to_owned()).unwrap();
+        let document = Document::parse(Form::Json, json.to_owned()).unwrap();
         let yaml = convert(&document, Form::Yaml).unwrap();
         assert!(yaml.starts_with("z:\n"), "{yaml}");
-        let back = Document::of(Form::Yaml, yaml).unwrap();
+        let back = Document::parse(Form::Yaml, yaml).unwrap();
         let again: Ordered = serde_json::from_str(&back.json).unwrap();
         assert_eq!(again, serde_json::from_str::<Ordered>(json).unwrap());
     }

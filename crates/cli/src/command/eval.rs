@@ -13,7 +13,7 @@ use crate::io::input;
 use pointsman_eval::benchmarks::Benchmarks;
 use pointsman_eval::file::{Report, Setting, report};
 use pointsman_eval::outcomes::{self, Row};
-use pointsman_eval::seen::{Examiner, Seen};
+use pointsman_eval::scored::{Examiner, ScoredPrompt};
 use pointsman_eval::{html, overall, report_json, report_text};
 
 /// How many bad lines of a file are named.
@@ -49,10 +49,10 @@ pub struct Args {
 }
 
 /// One file, read.
-struct FileSeen {
+struct ScoredFile {
     name: String,
-    rows: Vec<Seen>,
-    bad: Vec<outcomes::Bad>,
+    rows: Vec<ScoredPrompt>,
+    bad: Vec<outcomes::BadLine>,
 }
 
 /// Measures and reports.
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .outcomes
         .iter()
         .map(|path| read(path, args.max_rows, policy.as_ref()))
-        .collect::<Result<Vec<FileSeen>, Failure>>()?;
+        .collect::<Result<Vec<ScoredFile>, Failure>>()?;
     let pair = args
         .pair
         .as_deref()
@@ -84,17 +84,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     {
         eprintln!("warning: no row has an outcome of a model of the policy");
     }
-    let overall = overall::of(&reports);
+    let overall = overall::report(&reports);
     write_all(args, &reports, &overall)?;
     if overall.count == 0 {
-        return Err(Failure::Unmet(
+        return Err(Failure::Failed(
             "no row has an outcome: nothing was measured".into(),
         ));
     }
     Ok(())
 }
 
-fn read(path: &Path, most: Option<usize>, policy: Option<&Policy>) -> Result<FileSeen, Failure> {
+fn read(path: &Path, most: Option<usize>, policy: Option<&Policy>) -> Result<ScoredFile, Failure> {
     let contents = outcomes::read(path, most, || {
         let mut examiner = Examiner::new(policy);
         move |row: Row| examiner.examine(row)
@@ -106,7 +106,7 @@ fn read(path: &Path, most: Option<usize>, policy: Option<&Policy>) -> Result<Fil
     if contents.bad.len() > BAD_NAMED {
         eprintln!("{name}: {} more bad lines", contents.bad.len() - BAD_NAMED);
     }
-    Ok(FileSeen {
+    Ok(ScoredFile {
         name,
         rows: contents.rows,
         bad: contents.bad,
@@ -114,7 +114,7 @@ fn read(path: &Path, most: Option<usize>, policy: Option<&Policy>) -> Result<Fil
 }
 
 /// The two models that `pair` names. A name may hold colons itself, so every place to part it is tried.
-fn find_pair(pair: &str, files: &[FileSeen]) -> Result<(String, String), Failure> {
+fn find_pair(pair: &str, files: &[ScoredFile]) -> Result<(String, String), Failure> {
     let rows = files.iter().flat_map(|file| &file.rows);
     let mut names: Vec<&str> = rows
         .flat_map(|row| &row.outcomes)
@@ -183,7 +183,7 @@ fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever reads has enough: `| head`.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        done => done.map_err(|error| Failure::Unmet(format!("cannot write: {error}"))),
+        done => done.map_err(|error| Failure::Failed(format!("cannot write: {error}"))),
     }
 }
 

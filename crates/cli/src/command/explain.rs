@@ -11,7 +11,7 @@ use pointsman::routing::router::{Commit, RequestInfo, Router};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::io::{envelope, input};
+use crate::io::{input, request_args};
 
 /// Exit status: 0 the request is routed; 1 it is refused or passed by; 2 bad input.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    envelope: envelope::Beside,
+    envelope: request_args::RequestArgs,
 }
 
 /// Decides on the body and prints everything that led there.
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
     let envelope = args.envelope.read(&policy)?;
-    let info = RequestInfo::new(&envelope, envelope::now_ns());
+    let info = RequestInfo::new(&envelope, request_args::now_ns());
     let outcome = match request::parse_with_state(args.envelope.format()?, &body, true) {
         Ok(request) => router.decide(&policy, &request, &info, Commit::DryRun),
         Err(error) => router.unreadable_in(&policy, &error, (&body, true), &info),
@@ -91,10 +91,10 @@ fn of_prompt(format: Api, prompt: &str, model: Option<&str>) -> Value {
 pub fn status(outcome: &Outcome) -> Result<(), Failure> {
     match outcome {
         Outcome::Routed(_) => Ok(()),
-        Outcome::Bypassed(_) => Err(Failure::Unmet(
+        Outcome::Bypassed(_) => Err(Failure::Failed(
             "the request is passed by, to the default cluster".into(),
         )),
-        Outcome::Rejected(_) => Err(Failure::Unmet("the request is refused".into())),
+        Outcome::Rejected(_) => Err(Failure::Failed("the request is refused".into())),
     }
 }
 

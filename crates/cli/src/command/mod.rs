@@ -43,7 +43,7 @@ enum Command {
     Convert(convert::Args),
     /// Measure the router on outcomes of real models: quality, cost, calibration
     Eval(eval::Args),
-    /// Look for what is wrong in an Envoy's configuration, and say how to mend it
+    /// Look for what is wrong in an Envoy's configuration, and say how to fix it
     Doctor(doctor::Args),
     /// Show why a request goes where it goes: every candidate with why not
     Explain(explain::Args),

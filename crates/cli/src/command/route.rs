@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::command::explain::status;
 use crate::failure::Failure;
-use crate::io::{envelope, input};
+use crate::io::{input, request_args};
 
 /// Exit status: 0 every request is routed; 1 at least one is refused or passed by; 2 bad input.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(required = true)]
     bodies: Vec<PathBuf>,
     #[command(flatten)]
-    envelope: envelope::Beside,
+    envelope: request_args::RequestArgs,
 }
 
 /// Prints the decision on each body as one line of JSON.
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let envelope = args.envelope.read(&policy)?;
     let format = args.envelope.format()?;
-    let info = RequestInfo::new(&envelope, envelope::now_ns());
+    let info = RequestInfo::new(&envelope, request_args::now_ns());
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;

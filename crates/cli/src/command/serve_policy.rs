@@ -58,14 +58,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
 async fn serve(args: Args) -> Result<(), Failure> {
     check_form(&args.file)?;
     let address = SocketAddr::new(args.address, args.port);
-    let cannot = |error| Failure::Unmet(format!("cannot listen on `{address}`: {error}"));
+    let cannot = |error| Failure::Failed(format!("cannot listen on `{address}`: {error}"));
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let mut out = std::io::stdout();
     let said = json!({"address": address.to_string(), "port": address.port(), "path": args.path});
     writeln!(out, "{said}")
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::Unmet(error.to_string()))?;
+        .map_err(|error| Failure::Failed(error.to_string()))?;
     let until_stdin_ends = args.until_stdin_ends;
     tokio::spawn(accept(listener, Arc::new(args)));
     if until_stdin_ends {
@@ -79,12 +79,12 @@ async fn serve(args: Args) -> Result<(), Failure> {
     }
     tokio::signal::ctrl_c()
         .await
-        .map_err(|error| Failure::Unmet(error.to_string()))
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// A YAML policy has to be readable, and cannot be signed: the signature is of the bytes that proxies get.
 fn check_form(file: &Path) -> Result<(), Failure> {
-    if Form::of_name(file) != Some(Form::Yaml) {
+    if Form::from_name(file) != Some(Form::Yaml) {
         return Ok(());
     }
     input::read_document(file)?;
@@ -101,11 +101,11 @@ fn check_form(file: &Path) -> Result<(), Failure> {
 /// The policy as proxies read it.
 fn served(file: &Path) -> std::io::Result<Vec<u8>> {
     let bytes = std::fs::read(file)?;
-    if Form::of_name(file) != Some(Form::Yaml) {
+    if Form::from_name(file) != Some(Form::Yaml) {
         return Ok(bytes);
     }
     let text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
-    Document::of(Form::Yaml, text)
+    Document::parse(Form::Yaml, text)
         .map(|document| document.json.into_bytes())
         .map_err(|(line, column, problem)| {
             std::io::Error::other(format!("{line}:{column}: {problem}"))

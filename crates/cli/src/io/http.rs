@@ -62,10 +62,10 @@ impl Connection {
     /// Connects to an Envoy's listener.
     ///
     /// # Errors
-    /// [`Failure::Unmet`] where nothing listens there.
+    /// [`Failure::Failed`] where nothing listens there.
     pub async fn to_envoy(listener: SocketAddr) -> Result<Connection, Failure> {
         let opened = Connection::open(listener).await;
-        opened.map_err(|error| Failure::Unmet(format!("cannot connect to Envoy: {error}")))
+        opened.map_err(|error| Failure::Failed(format!("cannot connect to Envoy: {error}")))
     }
 
     /// Whether the other side has closed it.
@@ -92,14 +92,14 @@ impl Connection {
     /// Posts a chat request that has to be answered with 200.
     ///
     /// # Errors
-    /// [`Failure::Unmet`] where it is not.
+    /// [`Failure::Failed`] where it is not.
     pub async fn chat(&mut self, body: Bytes) -> Result<Answer, Failure> {
         match self.post("/v1/chat/completions", body).await {
             Ok(answer) if answer.status == 200 => Ok(answer),
-            Ok(Answer { status, .. }) => Err(Failure::Unmet(format!(
+            Ok(Answer { status, .. }) => Err(Failure::Failed(format!(
                 "a request was answered with {status}"
             ))),
-            Err(error) => Err(Failure::Unmet(format!("a request failed: {error}"))),
+            Err(error) => Err(Failure::Failed(format!("a request failed: {error}"))),
         }
     }
 

@@ -27,11 +27,11 @@ impl SecretKey {
     /// A new one.
     ///
     /// # Errors
-    /// [`Failure::Unmet`] where the system has no random numbers.
+    /// [`Failure::Failed`] where the system has no random numbers.
     pub fn generate() -> Result<SecretKey, Failure> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)
-            .map_err(|error| Failure::Unmet(format!("no random numbers: {error}")))?;
+            .map_err(|error| Failure::Failed(format!("no random numbers: {error}")))?;
         Ok(SecretKey::from_seed(seed))
     }
 

@@ -1,7 +1,7 @@
 //! Files, documents, keys and connections: what the subcommands read and write. It judges nothing.
 
 pub mod document;
-pub mod envelope;
 pub mod http;
 pub mod input;
 pub mod key;
+pub mod request_args;

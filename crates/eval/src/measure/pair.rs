@@ -28,7 +28,7 @@ pub struct Curve {
 impl Curve {
     /// The curve of `rows`: at the edge of each of ten quantile bins, all prompts at or above it go to the strong model;
     /// strictly above it at the last.
-    pub fn of(rows: &Rows<'_>) -> Curve {
+    pub fn new(rows: &Rows<'_>) -> Curve {
         let mut order: Vec<(f64, f64, f64, f64)> = rows
             .score
             .iter()
@@ -135,7 +135,7 @@ mod tests {
 
     fn curve(score: &[f64], weak: &[f64], strong: &[f64]) -> Curve {
         let weights = vec![1.0; score.len()];
-        Curve::of(&Rows {
+        Curve::new(&Rows {
             score,
             weak,
             strong,
@@ -206,7 +206,7 @@ mod tests {
             &[0.0, 1.0, 1.0, 0.0],
             &[1.0, 0.0, 0.0, 1.0],
         );
-        let weighted = Curve::of(&Rows {
+        let weighted = Curve::new(&Rows {
             score: &[1.0, 2.0, 3.0],
             weak: &[0.0, 1.0, 0.0],
             strong: &[1.0, 0.0, 1.0],

@@ -35,9 +35,9 @@ pub struct Bin {
     /// How much it holds.
     pub count: f64,
     /// Mean of what was said.
-    pub said: f64,
+    pub predicted: f64,
     /// Mean of what was so.
-    pub was: f64,
+    pub observed: f64,
 }
 
 /// The bins of `(p, score)` rows.
@@ -47,13 +47,13 @@ pub fn bins(rows: impl IntoIterator<Item = (f64, f64, f64)>) -> [Bin; BINS] {
         let at = ((p * BINS as f64) as usize).min(BINS - 1);
         if let Some(bin) = bins.get_mut(at) {
             bin.count += weight;
-            bin.said += p * weight;
-            bin.was += score * weight;
+            bin.predicted += p * weight;
+            bin.observed += score * weight;
         }
     }
     for bin in bins.iter_mut().filter(|bin| bin.count > 0.0) {
-        bin.said /= bin.count;
-        bin.was /= bin.count;
+        bin.predicted /= bin.count;
+        bin.observed /= bin.count;
     }
     bins
 }
@@ -64,7 +64,7 @@ pub fn ece(bins: &[Bin]) -> f64 {
     let total: f64 = bins.iter().map(|bin| bin.count).sum();
     let off: f64 = bins
         .iter()
-        .map(|bin| bin.count * (bin.said - bin.was).abs())
+        .map(|bin| bin.count * (bin.predicted - bin.observed).abs())
         .sum();
     off / total
 }

@@ -22,7 +22,7 @@ const LONGEST: u64 = 64 << 20;
 
 /// A line that is no row, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bad {
+pub struct BadLine {
     /// The line, from 1.
     pub line: usize,
     /// What is wrong with it.
@@ -35,7 +35,7 @@ pub struct Contents<T> {
     /// What was made of each row, in the order of the file.
     pub rows: Vec<T>,
     /// The lines that are no rows.
-    pub bad: Vec<Bad>,
+    pub bad: Vec<BadLine>,
 }
 
 /// A batch of lines with their numbers.
@@ -55,7 +55,7 @@ pub fn read<T: Send, W: FnMut(Row) -> T>(
     let (mut lines, bytes) = Lines::open(path)?;
     let length = std::fs::metadata(path).map_or(0, |about| about.len());
     let name = path.file_name().unwrap_or(path.as_os_str());
-    let mut progress = Progress::of_bytes(&name.to_string_lossy(), length);
+    let mut progress = Progress::for_bytes(&name.to_string_lossy(), length);
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     let (send, receive) = mpsc::sync_channel::<Batch>(4 * threads);
     let receive = Mutex::new(receive);
@@ -82,7 +82,7 @@ pub fn read<T: Send, W: FnMut(Row) -> T>(
     for (line, one) in made {
         match one {
             Ok(row) => contents.rows.push(row),
-            Err(message) => contents.bad.push(Bad { line, message }),
+            Err(message) => contents.bad.push(BadLine { line, message }),
         }
     }
     contents.bad.extend(failed);
@@ -95,7 +95,7 @@ fn feed(
     most: Option<usize>,
     send: &mpsc::SyncSender<Batch>,
     mut sent: impl FnMut(),
-) -> Option<Bad> {
+) -> Option<BadLine> {
     let mut left = most.unwrap_or(usize::MAX);
     let mut batch = Batch::new();
     let mut failed = None;
@@ -170,7 +170,7 @@ impl Lines {
 }
 
 impl Iterator for Lines {
-    type Item = Result<(usize, Vec<u8>), Bad>;
+    type Item = Result<(usize, Vec<u8>), BadLine>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -183,13 +183,13 @@ impl Iterator for Lines {
                 Ok(read) if read as u64 == LONGEST => {
                     let message =
                         format!("is longer than {LONGEST} bytes: nothing behind it is read");
-                    return Some(Err(Bad { line, message }));
+                    return Some(Err(BadLine { line, message }));
                 }
                 Ok(_) if bytes.trim_ascii().is_empty() => {}
                 Ok(_) => return Some(Ok((line, bytes))),
                 Err(error) => {
                     let message = format!("cannot be read further: {error}");
-                    return Some(Err(Bad { line, message }));
+                    return Some(Err(BadLine { line, message }));
                 }
             }
         }

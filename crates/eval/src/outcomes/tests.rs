@@ -17,7 +17,7 @@ fn zip(text: &str) -> Vec<u8> {
     zip.finish().unwrap()
 }
 
-fn prompts(bytes: &[u8], most: Option<usize>) -> (Vec<String>, Vec<Bad>) {
+fn prompts(bytes: &[u8], most: Option<usize>) -> (Vec<String>, Vec<BadLine>) {
     let file = file(bytes);
     let contents = read(file.path(), most, || |row: Row| row.prompt).unwrap();
     (contents.rows, contents.bad)

@@ -19,7 +19,7 @@ pub enum Call {
 
 impl Call {
     /// What `path` calls, without its query; `None` where it is no path of an LLM API.
-    pub fn of_path(path: &str) -> Option<Call> {
+    pub fn from_path(path: &str) -> Option<Call> {
         if path.ends_with("/v1/messages/count_tokens") {
             return Some(Call::CountTokens);
         }

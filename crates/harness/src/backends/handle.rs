@@ -170,7 +170,7 @@ impl Backend {
     ///
     /// # Errors
     /// Where it does not answer.
-    pub fn mend(&self) -> Result<(), String> {
+    pub fn recover(&self) -> Result<(), String> {
         let mut request = Request::get("/control/faults");
         request.method = "DELETE";
         let response = request.send(self.address);

@@ -116,10 +116,12 @@ impl Server {
         match (&head.method, path.as_str()) {
             (&Method::GET, "/health") => Ok(self.health()),
             (&Method::GET, "/v1/models") => Ok(self.models()),
-            (&Method::POST, path) => match Call::of_path(path).filter(|call| self.speaks(*call)) {
-                Some(call) => self.call(call, &head.headers, &read.body).await,
-                None => Ok(unknown_url(&head.method, path)),
-            },
+            (&Method::POST, path) => {
+                match Call::from_path(path).filter(|call| self.speaks(*call)) {
+                    Some(call) => self.call(call, &head.headers, &read.body).await,
+                    None => Ok(unknown_url(&head.method, path)),
+                }
+            }
             (method, path) => Ok(unknown_url(method, path)),
         }
     }
@@ -153,8 +155,8 @@ impl Server {
         body: &[u8],
     ) -> Result<Answered, Broken> {
         let format = call.format();
-        let (fault, own_error) = self.misfortune(headers, asks_for_stream(body));
-        let hitch = Hitch::of(fault.as_ref());
+        let (fault, own_error) = self.injected_fault(headers, asks_for_stream(body));
+        let effect = FaultEffect::new(fault.as_ref());
         match fault {
             Some(Fault::Status {
                 status,
@@ -180,7 +182,7 @@ impl Server {
             Ok(answer) => answer,
             Err(error) => return Ok(refuse(format, &error)),
         };
-        if hitch.says_nothing {
+        if effect.says_nothing {
             answer.tokens.clear();
             answer.tool = None;
             answer.cut = false;
@@ -188,20 +190,20 @@ impl Server {
         let Some(slot) = self.slot().await else {
             return Ok(commanded_status(format, 429, Some(1)));
         };
-        let pace = self.pace(hitch.slow);
+        let pace = self.pace(effect.slow);
         sleep(pace.first_token).await;
         let writing = Writing {
             answer,
             pace,
-            break_after: hitch.break_after,
-            pause: hitch.pause,
+            break_after: effect.break_after,
+            pause: effect.pause,
             _slot: slot,
         };
         Ok(writing.begin(&self.backend).await)
     }
 
     /// The commanded fault that hits this request, and whether the backend fails by itself.
-    fn misfortune(&self, headers: &HeaderMap, streams: bool) -> (Option<Fault>, bool) {
+    fn injected_fault(&self, headers: &HeaderMap, streams: bool) -> (Option<Fault>, bool) {
         let mut state = self.state();
         let fault = state.faults.strike(headers, streams);
         let own_error =
@@ -251,16 +253,16 @@ struct Pace {
 }
 
 /// How the writing of an answer differs from what it would be without a fault.
-struct Hitch {
+struct FaultEffect {
     break_after: Option<(usize, Break)>,
     pause: Option<(usize, Duration)>,
     slow: f64,
     says_nothing: bool,
 }
 
-impl Hitch {
-    fn of(fault: Option<&Fault>) -> Hitch {
-        let mut hitch = Hitch {
+impl FaultEffect {
+    fn new(fault: Option<&Fault>) -> FaultEffect {
+        let mut effect = FaultEffect {
             break_after: None,
             pause: None,
             slow: 1.0,
@@ -268,19 +270,19 @@ impl Hitch {
         };
         match fault {
             Some(Fault::ResetMidStream { after_tokens }) => {
-                hitch.break_after = Some((*after_tokens, Break::Reset));
+                effect.break_after = Some((*after_tokens, Break::Reset));
             }
             Some(Fault::EndMidStream { after_tokens }) => {
-                hitch.break_after = Some((*after_tokens, Break::End));
+                effect.break_after = Some((*after_tokens, Break::End));
             }
             Some(Fault::PauseMidStream { after_tokens, ms }) => {
-                hitch.pause = Some((*after_tokens, Duration::from_millis(*ms)));
+                effect.pause = Some((*after_tokens, Duration::from_millis(*ms)));
             }
-            Some(Fault::EmptyAnswer) => hitch.says_nothing = true,
-            Some(Fault::Slow { factor }) => hitch.slow = *factor,
+            Some(Fault::EmptyAnswer) => effect.says_nothing = true,
+            Some(Fault::Slow { factor }) => effect.slow = *factor,
             _ => {}
         }
-        hitch
+        effect
     }
 }
 
@@ -490,7 +492,7 @@ fn unknown_url(method: &Method, path: &str) -> Answered {
         message: format!("unknown request URL: {method} {path}"),
     };
     refuse(
-        Call::of_path(path).map_or(Api::OpenAiChat, Call::format),
+        Call::from_path(path).map_or(Api::OpenAiChat, Call::format),
         &error,
     )
 }

@@ -68,7 +68,7 @@ struct Block {
 /// Loads both arms in `pairs` pairs of blocks of this length.
 ///
 /// # Errors
-/// [`Failure::Unmet`] where a request is not answered with 200.
+/// [`Failure::Failed`] where a request is not answered with 200.
 pub async fn measure(
     arms: Arms,
     bytes: usize,
@@ -77,7 +77,7 @@ pub async fn measure(
     block: Duration,
     progress: &mut Progress,
 ) -> Result<Load, Failure> {
-    let body = Bytes::from(body::of_size(bytes));
+    let body = Bytes::from(body::with_size(bytes));
     let mut bare = open(arms.bare, connections).await?;
     let mut filter = open(arms.filter, connections).await?;
     // The first requests pay for buffers and upstream connections.

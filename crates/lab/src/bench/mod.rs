@@ -104,7 +104,7 @@ impl Setup {
 /// Measures, prints the table and writes the JSON.
 ///
 /// # Errors
-/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Unmet`] where Envoy does not start,
+/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Failed`] where Envoy does not start,
 /// a request is not answered with 200, or the JSON cannot be written. Never because of a figure.
 pub fn run(args: &Args) -> Result<(), Failure> {
     envoy::require(&args.envoy, "make setup")?;
@@ -116,7 +116,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let figures = runtime.block_on(measure(args, &setup, module))?;
     print!("{}", report::table(&figures));
     std::fs::write(&args.output, report::json(&figures)).map_err(|error| {
-        Failure::Unmet(format!("cannot write `{}`: {error}", args.output.display()))
+        Failure::Failed(format!("cannot write `{}`: {error}", args.output.display()))
     })?;
     println!("\nwritten to {}", args.output.display());
     Ok(())

@@ -38,7 +38,7 @@ pub struct Start {
 /// Starts each arm `starts` times, in turn.
 ///
 /// # Errors
-/// [`Failure::Unmet`] where Envoy does not start or does not answer with 200.
+/// [`Failure::Failed`] where Envoy does not start or does not answer with 200.
 pub async fn measure(
     setup: &Setup,
     workers: usize,
@@ -55,7 +55,7 @@ pub async fn measure(
             let envoy = setup.start(arm, workers)?;
             let outcome = first_answer_then_some(&envoy).await;
             ready.push(
-                outcome.map_err(|error| Failure::Unmet(format!("a request failed: {error}")))?,
+                outcome.map_err(|error| Failure::Failed(format!("a request failed: {error}")))?,
             );
             resident.push(steady_resident(&envoy).await);
             envoy.stop();
@@ -75,7 +75,7 @@ pub async fn measure(
 
 /// Seconds from the start of the process to the first answer; more requests follow, over several connections.
 async fn first_answer_then_some(envoy: &Envoy) -> Result<f64, Error> {
-    let body = Bytes::from(body::of_size(1_000));
+    let body = Bytes::from(body::with_size(1_000));
     let mut first = None;
     for _ in 0..8 {
         let mut connection = Connection::open(envoy.address()).await?;

@@ -20,10 +20,10 @@ const ANSWER: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":
 /// Starts it; it ends with the process. Returns its address.
 ///
 /// # Errors
-/// [`Failure::Unmet`] where no port can be had.
+/// [`Failure::Failed`] where no port can be had.
 pub fn start() -> Result<SocketAddr, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::Unmet(format!("cannot open the benchmark's upstream: {error}"))
+        Failure::Failed(format!("cannot open the benchmark's upstream: {error}"))
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;

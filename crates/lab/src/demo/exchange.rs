@@ -62,7 +62,7 @@ impl Exchange {
         self.status == 200 && self.error.is_none()
     }
 
-    fn of(answer: &Answer) -> Exchange {
+    fn from_answer(answer: &Answer) -> Exchange {
         let text = |name: &str| answer.header(name).map(str::to_owned);
         let number = |name: &str| answer.header(name)?.parse().ok();
         let (usage, answer_text) = read_body(&answer.body);
@@ -142,7 +142,7 @@ pub async fn send_all(
                     return;
                 };
                 let exchange = match send(&mut connection, address, body).await {
-                    Ok(answer) => Exchange::of(&answer),
+                    Ok(answer) => Exchange::from_answer(&answer),
                     Err(error) => Exchange {
                         error: Some(error.to_string()),
                         ..Exchange::default()

@@ -32,11 +32,11 @@ impl Fleet {
             (None, None) => return Err(Failure::Input("no policy is named".into())),
         };
         source
-            .and_then(Fleet::of)
+            .and_then(Fleet::from_policy)
             .map_err(|error| Failure::Input(format!("`{}`: {error}", name.display())))
     }
 
-    fn of(source: Value) -> Result<Fleet, String> {
+    fn from_policy(source: Value) -> Result<Fleet, String> {
         let policy = Policy::compile(&source.to_string()).map_err(|error| error.to_string())?;
         let big_model = biggest(&policy)
             .ok_or("the policy has no model")?

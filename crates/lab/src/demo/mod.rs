@@ -7,9 +7,9 @@
 mod exchange;
 pub mod fleet;
 mod native;
+mod processes;
 mod prompts;
 mod report;
-mod stage;
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,8 @@ use exchange::Exchange;
 use fleet::Fleet;
 use pointsman_cli::failure::Failure;
 use pointsman_eval::progress::Progress;
+use processes::Processes;
 use prompts::Prompt;
-use stage::Stage;
 
 /// Longest answer asked for where the real LLM runs and the prompt sets no limit: a small model seldom finds an end.
 const REAL_LLM_MAX_TOKENS: u32 = 64;
@@ -80,7 +80,7 @@ impl Args {
 /// Runs the demo until Ctrl-C or SIGTERM, or to its end with `--once`. Whatever it started has ended when it returns.
 ///
 /// # Errors
-/// [`Failure::Input`] where something it needs is missing, with the command that makes it; [`Failure::Unmet`] where
+/// [`Failure::Input`] where something it needs is missing, with the command that makes it; [`Failure::Failed`] where
 /// something does not start, a request is not answered, or it is stopped before its end.
 pub fn run(args: &Args) -> Result<(), Failure> {
     require(&args.envoy, "make setup")?;
@@ -93,22 +93,22 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     pointsman_cli::runtime()?.block_on(direct(args, &fleet, &prompts))
 }
 
-/// Plays the demo on a stage, and clears the stage however it ends.
+/// Plays the demo on a processes, and clears the processes however it ends.
 async fn direct(args: &Args, fleet: &Fleet, prompts: &[Prompt]) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let mut stage = Stage::default();
+    let mut processes = Processes::default();
     let played = tokio::select! {
-        played = play(args, fleet, prompts, &mut stage) => played,
-        () = signals.wait() => Err(Failure::Unmet("stopped before the end".into())),
+        played = play(args, fleet, prompts, &mut processes) => played,
+        () = signals.wait() => Err(Failure::Failed("stopped before the end".into())),
     };
     if played.is_ok() && !args.once {
         signals.wait().await;
         println!();
     }
-    stage.clear();
+    processes.clear();
     match played? {
         0 => Ok(()),
-        failed => Err(Failure::Unmet(format!(
+        failed => Err(Failure::Failed(format!(
             "{failed} of the requests were not answered"
         ))),
     }
@@ -119,22 +119,22 @@ async fn play(
     args: &Args,
     fleet: &Fleet,
     prompts: &[Prompt],
-    stage: &mut Stage,
+    processes: &mut Processes,
 ) -> Result<usize, Failure> {
     let llm = args.real_llm.then_some(args.llm.as_path());
     println!(
         "{}",
         report::opening(fleet, prompts.len(), &args.envoy, llm.is_some())
     );
-    stage.set(fleet, &stage_options(args, llm)).await?;
-    let address = stage.listener()?;
+    processes.set(fleet, &stage_options(args, llm)).await?;
+    let address = processes.listener()?;
 
     let limit = args.real_llm.then_some(REAL_LLM_MAX_TOKENS);
     let auto = send(prompts, "auto", limit, address, args.connections).await;
     let big = send(prompts, &fleet.big_model, limit, address, args.connections).await;
     let native = native::decide(fleet, prompts, limit);
 
-    let act = report::Act {
+    let run = report::DemoRun {
         fleet,
         prompts,
         auto: &auto,
@@ -142,12 +142,17 @@ async fn play(
         native: &native,
         real_llm: args.real_llm,
     };
-    println!("\n{}", report::table(&act));
-    println!("{}", report::totals(&act));
+    println!("\n{}", report::table(&run));
+    println!("{}", report::totals(&run));
     if !args.once {
         println!(
             "{}",
-            report::next(address, stage.admin()?, &fleet.big_model, stage.failing())
+            report::next(
+                address,
+                processes.admin()?,
+                &fleet.big_model,
+                processes.failing()
+            )
         );
     }
     Ok(auto
@@ -157,8 +162,8 @@ async fn play(
         .count())
 }
 
-fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> stage::Options<'a> {
-    stage::Options {
+fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> processes::Options<'a> {
+    processes::Options {
         envoy: &args.envoy,
         config: args.config.as_deref(),
         own_policy: args.policy().is_some(),
@@ -196,7 +201,7 @@ impl Signals {
     fn listen() -> Result<Signals, Failure> {
         let listen = |kind| {
             signal(kind)
-                .map_err(|error| Failure::Unmet(format!("cannot listen for signals: {error}")))
+                .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
         };
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,

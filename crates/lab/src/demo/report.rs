@@ -16,7 +16,7 @@ const PROMPT_WIDTH: usize = 44;
 
 /// Everything that happened.
 #[derive(Clone, Copy)]
-pub struct Act<'a> {
+pub struct DemoRun<'a> {
     /// The policy.
     pub fleet: &'a Fleet,
     /// What was asked.
@@ -49,7 +49,7 @@ pub fn opening(fleet: &Fleet, prompts: usize, envoy: &Path, real_llm: bool) -> S
 }
 
 /// One line for each prompt.
-pub fn table(act: &Act<'_>) -> String {
+pub fn table(run: &DemoRun<'_>) -> String {
     let mut table = Table::new(&[
         ("prompt", Side::Left),
         ("task", Side::Left),
@@ -61,9 +61,9 @@ pub fn table(act: &Act<'_>) -> String {
         ("est. USD/1k req", Side::Right),
         ("ms", Side::Right),
     ]);
-    for ((prompt, exchange), native) in act.prompts.iter().zip(act.auto).zip(act.native) {
+    for ((prompt, exchange), native) in run.prompts.iter().zip(run.auto).zip(run.native) {
         let backend = exchange.backend.as_deref().unwrap_or_default();
-        let accelerator = act
+        let accelerator = run
             .fleet
             .backend(backend)
             .map_or("", |backend| backend.accelerator.name());
@@ -122,19 +122,19 @@ fn totals_of(fleet: &Fleet, exchanges: &[Exchange]) -> Totals {
 }
 
 /// The comparison, who got how much, and what the figures are worth.
-pub fn totals(act: &Act<'_>) -> String {
+pub fn totals(run: &DemoRun<'_>) -> String {
     let (auto, big) = (
-        totals_of(act.fleet, act.auto),
-        totals_of(act.fleet, act.big),
+        totals_of(run.fleet, run.auto),
+        totals_of(run.fleet, run.big),
     );
-    let all = format!("all to {}", act.fleet.big_model);
+    let all = format!("all to {}", run.fleet.big_model);
     let mut table = Table::new(&[
         ("", Side::Left),
         ("auto", Side::Right),
         (&all, Side::Right),
         ("", Side::Right),
     ]);
-    let total = act.prompts.len();
+    let total = run.prompts.len();
     let of = |answered: usize| format!("{answered} of {total}");
     table.push(vec![
         "answered".into(),
@@ -153,7 +153,7 @@ pub fn totals(act: &Act<'_>) -> String {
     line("latency P99", auto.p99, big.p99, &|ms| {
         format!("{ms:.0} ms")
     });
-    if let Some((auto, big)) = qualities(act) {
+    if let Some((auto, big)) = qualities(run) {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         table.push(vec![
             "expected correct".into(),
@@ -164,19 +164,19 @@ pub fn totals(act: &Act<'_>) -> String {
     }
     [
         table.render(),
-        by_backend(act),
-        by_expected(act),
-        remarks(act),
+        by_backend(run),
+        by_expected(run),
+        remarks(run),
     ]
     .join("\n")
 }
 
 /// Mean probability of a right answer: of the chosen backends, and of the biggest model.
-fn qualities(act: &Act<'_>) -> Option<(f64, f64)> {
-    let pairs: Vec<(f64, f64)> = act
+fn qualities(run: &DemoRun<'_>) -> Option<(f64, f64)> {
+    let pairs: Vec<(f64, f64)> = run
         .auto
         .iter()
-        .zip(act.native)
+        .zip(run.native)
         .filter_map(|(exchange, native)| Some((exchange.quality?, native.as_ref()?.big_quality?)))
         .collect();
     let count = pairs.len() as f64;
@@ -186,7 +186,7 @@ fn qualities(act: &Act<'_>) -> Option<(f64, f64)> {
     (!pairs.is_empty()).then(|| (auto / count, big / count))
 }
 
-fn by_backend(act: &Act<'_>) -> String {
+fn by_backend(run: &DemoRun<'_>) -> String {
     let head = [
         ("backend", Side::Left),
         ("on", Side::Left),
@@ -198,14 +198,14 @@ fn by_backend(act: &Act<'_>) -> String {
         ("P99 ms", Side::Right),
     ];
     let mut table = Table::new(&head);
-    let registry = &act.fleet.policy.registry;
+    let registry = &run.fleet.policy.registry;
     for backend in &registry.backends {
-        let here = act
+        let here = run
             .auto
             .iter()
             .filter(|one| one.backend.as_deref() == Some(&backend.name) && one.is_answered());
         let here: Vec<Exchange> = here.cloned().collect();
-        let totals = totals_of(act.fleet, &here);
+        let totals = totals_of(run.fleet, &here);
         let ms = |value: f64| {
             if here.is_empty() {
                 "–".into()
@@ -234,8 +234,8 @@ fn by_backend(act: &Act<'_>) -> String {
     table.render()
 }
 
-fn by_expected(act: &Act<'_>) -> String {
-    let models = &act.fleet.policy.registry.models;
+fn by_expected(run: &DemoRun<'_>) -> String {
+    let models = &run.fleet.policy.registry.models;
     let mut head = vec![("authors expect", Side::Left)];
     head.extend(
         models
@@ -244,10 +244,10 @@ fn by_expected(act: &Act<'_>) -> String {
     );
     let mut table = Table::new(&head);
     for expected in Expected::ALL {
-        let of: Vec<&Exchange> = act
+        let of: Vec<&Exchange> = run
             .prompts
             .iter()
-            .zip(act.auto)
+            .zip(run.auto)
             .filter(|(prompt, _)| prompt.expected == expected)
             .map(|(_, one)| one)
             .collect();
@@ -264,13 +264,13 @@ fn by_expected(act: &Act<'_>) -> String {
 }
 
 /// What is real and what is not, and what does not fit.
-fn remarks(act: &Act<'_>) -> String {
+fn remarks(run: &DemoRun<'_>) -> String {
     let mut lines = vec![
         "Both columns were run: the same prompts through the same Envoy, filter and backends. Cost is the tokens that backends \
          counted at the policy's prices."
             .to_owned(),
     ];
-    lines.push(if act.real_llm {
+    lines.push(if run.real_llm {
         format!(
             "The CPU backend is a real LLM (answers of at most {REAL_LLM_MAX_TOKENS} tokens for all); the other backends' answers and \
              latencies are simulated from the policy."
@@ -279,7 +279,7 @@ fn remarks(act: &Act<'_>) -> String {
         "The backends' answers and latencies are simulated from the policy; decisions and routing are real.".to_owned()
     });
     lines.push("Expected correct is the router's own estimate, not a measurement: nobody graded these answers.".to_owned());
-    let mut decisions: Vec<f64> = act.auto.iter().filter_map(|one| one.decision_us).collect();
+    let mut decisions: Vec<f64> = run.auto.iter().filter_map(|one| one.decision_us).collect();
     if !decisions.is_empty() {
         let (p50, p99) = (
             quantile(&mut decisions, 0.5),
@@ -289,10 +289,10 @@ fn remarks(act: &Act<'_>) -> String {
             "A decision took {p50:.0} µs (P50), {p99:.0} µs (P99) inside Envoy."
         ));
     }
-    let natives = act
+    let natives = run
         .auto
         .iter()
-        .zip(act.native)
+        .zip(run.native)
         .filter_map(|(one, native)| Some((one.backend.as_ref()?, native.as_ref()?)));
     let (mut same, mut compared) = (0, 0);
     for (backend, native) in natives {
@@ -302,29 +302,29 @@ fn remarks(act: &Act<'_>) -> String {
     lines.push(format!(
         "The core run natively, which has seen no answer and so goes by the stated latencies, chooses the same backend for {same} of {compared}."
     ));
-    if !act.native.iter().flatten().all(|native| native.from_model) {
+    if !run.native.iter().flatten().all(|native| native.from_model) {
         lines.push(
             "No classifier model is embedded: decisions come from features alone.".to_owned(),
         );
     }
-    lines.extend(said_by_real_llm(act));
-    lines.extend(failures(act));
+    lines.extend(said_by_real_llm(run));
+    lines.extend(failures(run));
     lines.join("\n") + "\n"
 }
 
 /// One answer of the real LLM, as proof.
-fn said_by_real_llm(act: &Act<'_>) -> Option<String> {
-    if !act.real_llm {
+fn said_by_real_llm(run: &DemoRun<'_>) -> Option<String> {
+    if !run.real_llm {
         return None;
     }
     let on_cpu = |one: &Exchange| {
         let backend = one
             .backend
             .as_deref()
-            .and_then(|name| act.fleet.backend(name));
+            .and_then(|name| run.fleet.backend(name));
         backend.is_some_and(|backend| backend.accelerator == pointsman::fleet::Accelerator::Cpu)
     };
-    let mut pairs = act.prompts.iter().zip(act.auto);
+    let mut pairs = run.prompts.iter().zip(run.auto);
     let (prompt, one) = pairs.find(|(_, one)| one.is_answered() && on_cpu(one))?;
     Some(format!(
         "SmolLM2 on `{}`: {}",
@@ -334,10 +334,10 @@ fn said_by_real_llm(act: &Act<'_>) -> Option<String> {
 }
 
 /// The first few failures of each way.
-fn failures(act: &Act<'_>) -> Vec<String> {
+fn failures(run: &DemoRun<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    for (name, exchanges) in [("auto", act.auto), (act.fleet.big_model.as_str(), act.big)] {
-        let failed = act
+    for (name, exchanges) in [("auto", run.auto), (run.fleet.big_model.as_str(), run.big)] {
+        let failed = run
             .prompts
             .iter()
             .zip(exchanges)

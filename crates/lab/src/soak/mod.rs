@@ -67,7 +67,7 @@ struct Progress {
 /// Sends, samples, prints the table and writes the JSON.
 ///
 /// # Errors
-/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Unmet`] where Envoy does not start, a
+/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Failed`] where Envoy does not start, a
 /// request is not answered with 200, or a bound is not kept.
 pub fn run(args: &Args) -> Result<(), Failure> {
     envoy::require(&args.envoy, "make setup")?;
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let report = runtime.block_on(soak(args, &config))?;
     print!("{}", report.table());
     std::fs::write(&args.output, report.json()).map_err(|error| {
-        Failure::Unmet(format!("cannot write `{}`: {error}", args.output.display()))
+        Failure::Failed(format!("cannot write `{}`: {error}", args.output.display()))
     })?;
     println!("\nwritten to {}", args.output.display());
     report.verdict()

@@ -36,13 +36,13 @@ pub struct Sample {
 impl Sample {
     /// Looks at Envoy.
     pub async fn take(envoy: &Envoy, passed: Duration, requests: u64) -> Result<Sample, Failure> {
-        let unmet = |error| Failure::Unmet(format!("envoy's statistics cannot be read: {error}"));
+        let failed = |error| Failure::Failed(format!("envoy's statistics cannot be read: {error}"));
         let mut admin = Connection::open(envoy.admin_address())
             .await
-            .map_err(unmet)?;
+            .map_err(failed)?;
         let path =
             "/stats?filter=pointsman.(live_record|linear_memory|prewarms%5C.|metrics_dropped)";
-        let answer = admin.get(path).await.map_err(unmet)?;
+        let answer = admin.get(path).await.map_err(failed)?;
         let text = String::from_utf8_lossy(&answer.body);
         let sum = |name: &str| {
             let lines = text.lines().filter_map(|line| line.split_once(": "));
@@ -125,18 +125,18 @@ impl Report {
     /// Whether the bounds are kept.
     ///
     /// # Errors
-    /// [`Failure::Unmet`] that names the one which is not, or what could not be seen.
+    /// [`Failure::Failed`] that names the one which is not, or what could not be seen.
     pub fn verdict(&self) -> Result<(), Failure> {
         let (Some(last), Some(from)) = (self.samples.last(), self.settled()) else {
-            return Err(Failure::Unmet("nothing was sampled".into()));
+            return Err(Failure::Failed("nothing was sampled".into()));
         };
         if last.linear_memory_bytes == 0 || last.record_bytes == 0 {
-            return Err(Failure::Unmet(
+            return Err(Failure::Failed(
                 "the module did not say what memory it has".into(),
             ));
         }
         if last.record_bytes >= MOST_RECORD_BYTES {
-            return Err(Failure::Unmet(format!(
+            return Err(Failure::Failed(format!(
                 "the shared record has {} bytes",
                 last.record_bytes
             )));
@@ -145,7 +145,7 @@ impl Report {
             .linear_memory_bytes
             .saturating_sub(from.linear_memory_bytes);
         if grown > MOST_GROWTH_BYTES {
-            return Err(Failure::Unmet(format!(
+            return Err(Failure::Failed(format!(
                 "the module's memory grew by {grown} bytes after the first quarter"
             )));
         }

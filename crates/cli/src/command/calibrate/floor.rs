@@ -10,7 +10,7 @@ use crate::io::document::{Document, Step};
 use pointsman_eval::benchmarks::Benchmarks;
 use pointsman_eval::fleet::Fleet;
 use pointsman_eval::measure::bootstrap::intervals;
-use pointsman_eval::seen::Seen;
+use pointsman_eval::scored::ScoredPrompt;
 use pointsman_eval::sweep::Table;
 
 /// Floors are tried in steps of one over this.
@@ -90,24 +90,24 @@ pub struct Choice {
     /// The limit's number.
     pub value: f64,
     /// What is expected of it, in lines for people.
-    pub said: Vec<String>,
+    pub report: Vec<String>,
 }
 
 /// Chooses the floor of `profile` for `goal` on `rows`.
 ///
 /// # Errors
-/// [`Failure::Unmet`] where no row can be used or no floor meets the goal; [`Failure::Input`] where `strong` is unknown.
+/// [`Failure::Failed`] where no row can be used or no floor meets the goal; [`Failure::Input`] where `strong` is unknown.
 pub fn choose(
     policy: &Policy,
     profile: &Profile,
-    rows: &[Seen],
+    rows: &[ScoredPrompt],
     goal: Goal,
     kind: Kind,
     strong: Option<&str>,
 ) -> Result<Choice, Failure> {
-    let fleet = Fleet::of(rows, Some(policy), &Benchmarks::default());
-    let table = Table::of(&fleet, rows)
-        .ok_or_else(|| Failure::Unmet("no row has outcomes of the policy's models".into()))?;
+    let fleet = Fleet::new(rows, Some(policy), &Benchmarks::default());
+    let table = Table::try_new(&fleet, rows)
+        .ok_or_else(|| Failure::Failed("no row has outcomes of the policy's models".into()))?;
     let names: Vec<&str> = table
         .taken
         .iter()
@@ -128,7 +128,7 @@ pub fn choose(
             let figures = runs.iter().map(|run| run.figures(&vec![1.0; count]));
             goal.choose(&figures.collect::<Vec<_>>()).is_some()
         };
-        unmet(goal, &all, &obstacle(profile, kind, without))
+        failed(goal, &all, &obstacle(profile, kind, without))
     })?;
     let bounds = intervals(count, |weights| {
         let drawn = figures(weights);
@@ -142,20 +142,20 @@ pub fn choose(
         let [low, high] = bounds.get(at).copied().unwrap_or([f64::NAN; 2]);
         format!("{name} {value:.3} [{low:.3}, {high:.3}]")
     };
-    let mut said = fleet.notes.clone();
-    said.push(format!(
+    let mut report = fleet.notes.clone();
+    report.push(format!(
         "{count} rows; strong model {}",
         names.get(strong).copied().unwrap_or("")
     ));
-    said.push(line(kind.limit().name(), value, 0));
-    said.push(line("share of the strong model", share, 1));
-    said.push(line("cost, of the strong model for all", cost, 2));
-    said.push(line("mean score", quality, 3));
-    said.push(
+    report.push(line(kind.limit().name(), value, 0));
+    report.push(line("share of the strong model", share, 1));
+    report.push(line("cost, of the strong model for all", cost, 2));
+    report.push(line("mean score", quality, 3));
+    report.push(
         "brackets hold 95 % intervals; on new traffic expect about a point of quality beside it"
             .into(),
     );
-    Ok(Choice { value, said })
+    Ok(Choice { value, report })
 }
 
 fn find(name: &str, names: &[&str]) -> Result<usize, Failure> {
@@ -198,7 +198,7 @@ fn obstacle(profile: &Profile, kind: Kind, can_be_met: impl Fn(&Profile) -> bool
     "; no limit of the profile stands in the way: the outcomes of the models themselves do not reach it".to_owned()
 }
 
-fn unmet(goal: Goal, figures: &[[f64; 3]], obstacle: &str) -> Failure {
+fn failed(goal: Goal, figures: &[[f64; 3]], obstacle: &str) -> Failure {
     let most = |at: usize| {
         figures
             .iter()
@@ -213,7 +213,7 @@ fn unmet(goal: Goal, figures: &[[f64; 3]], obstacle: &str) -> Failure {
             .copied()
             .fold(f64::NAN, f64::min)
     };
-    Failure::Unmet(match goal {
+    Failure::Failed(match goal {
         Goal::Quality(wanted) => format!(
             "no floor keeps a mean score of {wanted}: the most is {:.3}{obstacle}",
             most(2)
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
     use crate::io::document::Form;
     use pointsman_eval::outcomes::Row;
-    use pointsman_eval::seen::Examiner;
+    use pointsman_eval::scored::Examiner;
 
     const POLICY: &str = r#"{"models": [
       {"name": "small", "benchmarks": {"mmlu": 0.5}}, {"name": "large", "benchmarks": {"mmlu": 0.88}}],
@@ -325,7 +325,7 @@ mod tests {
      "profiles": {"save": {"weights": {"cost": 1}}}}"#;
 
     /// Forty prompts, half of them plain; the small model is right on those.
-    fn rows() -> Vec<Seen> {
+    fn rows() -> Vec<ScoredPrompt> {
         let mut examiner = Examiner::new(None);
         let hard = "Prove that every finite group of odd order is solvable, and bound the derived length in terms of the number of prime factors";
         (0..40)
@@ -355,29 +355,29 @@ mod tests {
             let choice = choose_for(Goal::StrongShare(0.5), kind).unwrap();
             assert!(
                 choice
-                    .said
+                    .report
                     .iter()
                     .any(|line| line.starts_with("share of the strong model 0.500")),
                 "{:?}",
-                choice.said
+                choice.report
             );
             let choice = choose_for(Goal::Quality(1.0), kind).unwrap();
             assert!(
                 choice
-                    .said
+                    .report
                     .iter()
                     .any(|line| line.starts_with("cost, of the strong model for all 0.550")),
                 "{:?}",
-                choice.said
+                choice.report
             );
             let choice = choose_for(Goal::Cost(0.6), kind).unwrap();
             assert!(
                 choice
-                    .said
+                    .report
                     .iter()
                     .any(|line| line.starts_with("mean score 1.000")),
                 "{:?}",
-                choice.said
+                choice.report
             );
         }
     }
@@ -419,7 +419,7 @@ mod tests {
     #[test]
     fn the_floor_is_written_where_it_belongs() {
         let policy = Policy::compile(POLICY).unwrap();
-        let document = Document::of(Form::Json, POLICY.to_owned()).unwrap();
+        let document = Document::parse(Form::Json, POLICY.to_owned()).unwrap();
         for name in ["save", "auto", "auto:best"] {
             let before = policy.find_profile(name).unwrap();
             let changed = write(&document, before, Kind::MinQuality, 0.625).unwrap();

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::io::document::Document;
 use crate::io::input;
 use pointsman_eval::outcomes::{self, Row};
-use pointsman_eval::seen::{Examiner, Seen};
+use pointsman_eval::scored::{Examiner, ScoredPrompt};
 
 /// Arguments of `pointsman calibrate`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     // What is written has to be a policy: else nothing is.
     Policy::compile(&changed.json)
-        .map_err(|error| Failure::Unmet(format!("the change would break the policy: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("the change would break the policy: {error}")))?;
     input::write(args.output.as_deref(), &changed.text)
 }
 
@@ -98,7 +98,7 @@ fn choose_floor(
     args: &Args,
     policy: &Policy,
     document: &Document,
-    rows: &[Seen],
+    rows: &[ScoredPrompt],
     goal: floor::Goal,
 ) -> Result<Document, Failure> {
     let profile = policy
@@ -112,9 +112,9 @@ fn choose_floor(
         args.limit,
         args.strong.as_deref(),
     )?;
-    for line in &choice.said {
+    for line in &choice.report {
         eprintln!("{line}");
     }
     floor::write(document, profile, args.limit, choice.value)
-        .ok_or_else(|| Failure::Unmet("the policy has no place for the floor".into()))
+        .ok_or_else(|| Failure::Failed("the policy has no place for the floor".into()))
 }

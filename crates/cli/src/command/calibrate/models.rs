@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::io::document::{Document, Step};
-use pointsman_eval::fit::{Before, Observation, fit};
+use pointsman_eval::fit::{Observation, Prior, fit};
 use pointsman_eval::measure::probability::{bins, ece};
-use pointsman_eval::seen::{Seen, find_model};
+use pointsman_eval::scored::{ScoredPrompt, find_model};
 
 /// Fewer prompts than this are said to be few.
 const FEW: usize = 50;
@@ -21,12 +21,12 @@ const FOLDS: usize = 5;
 pub fn fit_models(
     policy: &Policy,
     document: &Document,
-    rows: &[Seen],
+    rows: &[ScoredPrompt],
 ) -> Result<Document, Failure> {
     let observed: Vec<Vec<Observation>> = rows.iter().map(|row| observe(policy, row)).collect();
     let labelled = observed.iter().filter(|one| !one.is_empty()).count();
     if labelled == 0 {
-        return Err(Failure::Unmet(
+        return Err(Failure::Failed(
             "no row has an outcome of a model of the policy".into(),
         ));
     }
@@ -59,7 +59,7 @@ pub fn fit_models(
             Step::Key("calibration"),
         ];
         changed = changed.set(&path, &written(calibration)).ok_or_else(|| {
-            Failure::Unmet(format!(
+            Failure::Failed(format!(
                 "the policy has no place for the calibration of `{}`",
                 model.name
             ))
@@ -69,13 +69,13 @@ pub fn fit_models(
 }
 
 /// What a row says of the policy's models.
-fn observe(policy: &Policy, row: &Seen) -> Vec<Observation> {
+fn observe(policy: &Policy, row: &ScoredPrompt) -> Vec<Observation> {
     let before = |name: &str| {
         let ModelId(id) = find_model(policy, name)?;
         let model = policy.registry.models.get(id as usize)?;
-        Some(Before {
+        Some(Prior {
             model: id as usize,
-            logit: f64::from(model.ability.logit(&row.said)),
+            logit: f64::from(model.ability.logit(&row.classification)),
         })
     };
     let mut all: Vec<Observation> = row
@@ -83,7 +83,7 @@ fn observe(policy: &Policy, row: &Seen) -> Vec<Observation> {
         .iter()
         .filter_map(|(name, outcome)| {
             Some(Observation {
-                task: row.said.task,
+                task: row.classification.task,
                 model: before(name)?,
                 against: None,
                 label: outcome.score,
@@ -93,7 +93,7 @@ fn observe(policy: &Policy, row: &Seen) -> Vec<Observation> {
     let preferred = row.preference.as_ref().and_then(|preference| {
         let [first, second] = &preference.between;
         Some(Observation {
-            task: row.said.task,
+            task: row.classification.task,
             model: before(first)?,
             against: Some(before(second)?),
             label: preference.first,
@@ -179,10 +179,10 @@ mod tests {
     use crate::io::document::Form;
 
     fn document() -> Document {
-        Document::of(Form::Json, POLICY.to_owned()).unwrap()
+        Document::parse(Form::Json, POLICY.to_owned()).unwrap()
     }
     use pointsman_eval::outcomes::Row;
-    use pointsman_eval::seen::Examiner;
+    use pointsman_eval::scored::Examiner;
 
     const POLICY: &str = r#"{
   "models": [
@@ -197,7 +197,7 @@ mod tests {
   ]
 }"#;
 
-    fn rows(lines: impl Iterator<Item = String>) -> Vec<Seen> {
+    fn rows(lines: impl Iterator<Item = String>) -> Vec<ScoredPrompt> {
         let mut examiner = Examiner::new(None);
         lines
             .map(|line| examiner.examine(Row::parse(line.as_bytes()).unwrap()))

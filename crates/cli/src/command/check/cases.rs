@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::io::{envelope, input};
+use crate::io::{input, request_args};
 
 /// One line of a file of cases.
 #[derive(Debug, Deserialize)]
@@ -115,7 +115,7 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let envelope = envelope::read(policy, &headers, &case.path);
+    let envelope = request_args::read(policy, &headers, &case.path);
     let info = RequestInfo::new(&envelope, 0);
     let body = body.to_string();
     let outcome = match request::parse_with_state(format, body.as_bytes(), true) {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Finding;
 use super::checks::{DEFAULT_BUFFER, error, failure_policy, stop_iteration};
-use super::subject::{Attempt, Site, Subject};
+use super::envoy_config::{Attempt, EnvoyConfig, FilterInstance};
 
 /// What mends clusters and filters that do not fit each other.
 const RENDER: &str = "render clusters and filters together: `pointsman render`";
@@ -20,25 +20,25 @@ impl Attempt {
 }
 
 /// Whether a filter that decides finds in the clusters what its configuration counts on.
-pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
-    let Some(plugin) = site.compiled() else {
+pub fn check_filter(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    let Some(plugin) = filter.compiled() else {
         return;
     };
     if let Some(source) = &plugin.source
-        && !subject.clusters.contains(&source.cluster)
+        && !envoy.clusters.contains(&source.cluster)
     {
         findings.push(error(
             "clusters",
-            site.place(&format!("cluster `{}`", source.cluster)),
+            filter.place(&format!("cluster `{}`", source.cluster)),
             "`policy_source` asks it and Envoy does not have it: the policy is never replaced",
-            "add the cluster, or mend `cluster` of `policy_source`",
+            "add the cluster, or fix `cluster` of `policy_source`",
         ));
     }
     if plugin.failover == Failover::Off {
         return;
     }
-    let place = site.place("failover");
-    let is_old = subject
+    let place = filter.place("failover");
+    let is_old = envoy
         .version
         .is_some_and(|version| version < PER_ATTEMPT_SINCE);
     if plugin.failover == Failover::PerAttempt && is_old {
@@ -49,20 +49,20 @@ pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
             "render the configuration for this version: `pointsman render` with `--envoy-version`",
         ));
     }
-    if subject.attempts.is_empty() {
+    if envoy.attempts.is_empty() {
         let problem = "no cluster has the filter of attempts: an attempt at another backend asks it for a model that it does not have";
         findings.push(error("failover", place, problem, RENDER));
         return;
     }
-    for attempt in &subject.attempts {
-        fits(attempt, site, plugin, findings);
+    for attempt in &envoy.attempts {
+        fits(attempt, filter, plugin, findings);
     }
     let mut clusters: Vec<&str> = plugin.policy.clusters().collect();
     clusters.sort_unstable();
     clusters.dedup();
     for cluster in clusters {
-        let is_known = subject.clusters.iter().any(|one| one == cluster);
-        if is_known && !subject.attempts.iter().any(|one| one.cluster == cluster) {
+        let is_known = envoy.clusters.iter().any(|one| one == cluster);
+        if is_known && !envoy.attempts.iter().any(|one| one.cluster == cluster) {
             let problem = format!(
                 "the cluster `{cluster}` has no filter of attempts: what is sent there keeps another backend's model name"
             );
@@ -72,7 +72,7 @@ pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
 }
 
 /// Whether a cluster's filter takes what this one decides.
-fn fits(attempt: &Attempt, site: &Site, plugin: &Plugin, findings: &mut Vec<Finding>) {
+fn fits(attempt: &Attempt, filter: &FilterInstance, plugin: &Plugin, findings: &mut Vec<Finding>) {
     let place = attempt.place();
     if let Some(Ok(Role::Attempt(failover))) = &attempt.plugin
         && *failover != plugin.failover
@@ -86,7 +86,7 @@ fn fits(attempt: &Attempt, site: &Site, plugin: &Plugin, findings: &mut Vec<Find
             .cloned()
             .unwrap_or_default()
     };
-    if id(&attempt.plugin_config) != id(&site.plugin_config) {
+    if id(&attempt.plugin_config) != id(&filter.plugin_config) {
         let problem = "its `vm_id` is not that of the filter that decides, which publishes the policy there: attempts keep the first backend's model name, path and key";
         findings.push(error("failover", place.clone(), problem, RENDER));
     }
@@ -96,15 +96,15 @@ fn fits(attempt: &Attempt, site: &Site, plugin: &Plugin, findings: &mut Vec<Find
         let problem = format!(
             "the cluster holds {limit} bytes of a body, where the policy takes {wanted}: longer ones are answered with 413"
         );
-        let mend =
+        let fix =
             "set `per_connection_buffer_limit_bytes` of the cluster to more than `max_body_bytes`";
-        findings.push(error("buffers", place, &problem, mend));
+        findings.push(error("buffers", place, &problem, fix));
     }
 }
 
 /// The upstream filters by themselves.
-pub fn of_clusters(subject: &Subject, findings: &mut Vec<Finding>) {
-    for attempt in &subject.attempts {
+pub fn check_clusters(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    for attempt in &envoy.attempts {
         let place = attempt.place();
         stop_iteration(&place, &attempt.plugin_config, findings);
         failure_policy(&place, &attempt.plugin_config, findings);
@@ -115,7 +115,7 @@ pub fn of_clusters(subject: &Subject, findings: &mut Vec<Finding>) {
                         "configuration",
                         place.clone(),
                         &problem.to_string(),
-                        "mend the configuration, or render it again",
+                        "fix the configuration, or render it again",
                     ));
                 }
             }

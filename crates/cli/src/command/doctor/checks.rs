@@ -1,4 +1,4 @@
-//! What is looked for. One function a check; each says what is wrong, what it leads to, and how to mend it.
+//! What is looked for. One function a check; each says what is wrong, what it leads to, and how to fix it.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use pointsman::policy::Policy;
 use pointsman::telemetry::{STATS_TAGS, header};
 use serde_json::Value;
 
-use super::subject::{Site, Subject, list, text_of};
-use super::{Finding, Level, attempts, module, reach};
+use super::envoy_config::{EnvoyConfig, FilterInstance, list, text_of};
+use super::{Finding, Level, attempts, endpoints, module};
 
 /// The oldest version that works, and the newest that is tested.
 const VERSIONS: [[u64; 2]; 2] = [[1, 36], [1, 40]];
@@ -56,34 +56,34 @@ const FAULTS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every finding, the errors first.
-pub fn all(subject: &Subject, module_file: Option<&Path>) -> Vec<Finding> {
+pub fn all(envoy: &EnvoyConfig, module_file: Option<&Path>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    version(subject, &mut findings);
-    presence(subject, &mut findings);
-    stats_tags(subject, &mut findings);
-    reach::admin(subject, &mut findings);
-    counters(subject, &mut findings);
-    for site in &subject.sites {
-        let place = site.place("filter");
-        stop_iteration(&place, &site.plugin_config, &mut findings);
-        failure_policy(&place, &site.plugin_config, &mut findings);
-        configuration(site, &mut findings);
-        order(site, &mut findings);
-        hygiene(site, &mut findings);
-        routes(site, &mut findings);
-        buffers(site, subject, &mut findings);
-        clusters(site, subject, &mut findings);
-        local_replies(site, &mut findings);
-        imports(site, subject, module_file, &mut findings);
-        attempts::of_site(site, subject, &mut findings);
-        reach::of_site(site, subject, &mut findings);
+    version(envoy, &mut findings);
+    presence(envoy, &mut findings);
+    stats_tags(envoy, &mut findings);
+    endpoints::admin(envoy, &mut findings);
+    counters(envoy, &mut findings);
+    for filter in &envoy.filters {
+        let place = filter.place("filter");
+        stop_iteration(&place, &filter.plugin_config, &mut findings);
+        failure_policy(&place, &filter.plugin_config, &mut findings);
+        configuration(filter, &mut findings);
+        order(filter, &mut findings);
+        hygiene(filter, &mut findings);
+        routes(filter, &mut findings);
+        buffers(filter, envoy, &mut findings);
+        clusters(filter, envoy, &mut findings);
+        local_replies(filter, &mut findings);
+        imports(filter, envoy, module_file, &mut findings);
+        attempts::check_filter(filter, envoy, &mut findings);
+        endpoints::check_filter(filter, envoy, &mut findings);
     }
-    attempts::of_clusters(subject, &mut findings);
+    attempts::check_clusters(envoy, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings
 }
 
-impl Site {
+impl FilterInstance {
     pub(super) fn place(&self, what: &str) -> String {
         format!("listener `{}`, {what}", self.listener)
     }
@@ -110,25 +110,25 @@ impl Site {
     }
 }
 
-pub(super) fn error(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
+pub(super) fn error(check: &'static str, place: String, problem: &str, fix: &str) -> Finding {
     Finding {
         level: Level::Error,
         check,
         place,
         problem: problem.to_owned(),
-        mend: mend.to_owned(),
+        fix: fix.to_owned(),
     }
 }
 
-pub(super) fn warning(check: &'static str, place: String, problem: &str, mend: &str) -> Finding {
+pub(super) fn warning(check: &'static str, place: String, problem: &str, fix: &str) -> Finding {
     Finding {
         level: Level::Warning,
-        ..error(check, place, problem, mend)
+        ..error(check, place, problem, fix)
     }
 }
 
-fn version(subject: &Subject, findings: &mut Vec<Finding>) {
-    let Some([major, minor, patch]) = subject.version else {
+fn version(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    let Some([major, minor, patch]) = envoy.version else {
         return;
     };
     let place = format!("Envoy {major}.{minor}.{patch}");
@@ -147,8 +147,8 @@ fn version(subject: &Subject, findings: &mut Vec<Finding>) {
     }
 }
 
-fn presence(subject: &Subject, findings: &mut Vec<Finding>) {
-    if subject.sites.is_empty() {
+fn presence(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    if envoy.filters.is_empty() {
         findings.push(error(
             "filter",
             "listeners".into(),
@@ -171,12 +171,12 @@ pub(super) fn stop_iteration(place: &str, config: &Value, findings: &mut Vec<Fin
 }
 
 pub(super) fn failure_policy(place: &str, config: &Value, findings: &mut Vec<Finding>) {
-    let mend = "set `failure_policy: FAIL_RELOAD` and `reload_config: {backoff: {base_interval: 0.010s}}`, and no `fail_open`";
+    let fix = "set `failure_policy: FAIL_RELOAD` and `reload_config: {backoff: {base_interval: 0.010s}}`, and no `fail_open`";
     let place = place.to_owned();
     if config.get("fail_open") == Some(&Value::Bool(true)) {
         let problem =
             "`fail_open`: after one fault the filter is skipped for ever, and nothing says so";
-        findings.push(error("failure_policy", place, problem, mend));
+        findings.push(error("failure_policy", place, problem, fix));
         return;
     }
     match text_of(config, "failure_policy") {
@@ -185,13 +185,13 @@ pub(super) fn failure_policy(place: &str, config: &Value, findings: &mut Vec<Fin
             "failure_policy",
             place.clone(),
             "`FAIL_OPEN`: after one fault the filter is skipped on that worker for ever",
-            mend,
+            fix,
         )),
         _ => findings.push(error(
             "failure_policy",
             place.clone(),
             "no `FAIL_RELOAD`: after one fault the worker answers 503 for ever",
-            mend,
+            fix,
         )),
     }
     let interval = config.pointer("/reload_config/backoff/base_interval");
@@ -211,9 +211,9 @@ fn seconds(text: &str) -> Option<f64> {
     text.strip_suffix('s')?.parse().ok()
 }
 
-fn configuration(site: &Site, findings: &mut Vec<Finding>) {
-    let place = site.place("filter's configuration");
-    match &site.plugin {
+fn configuration(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    let place = filter.place("filter's configuration");
+    match &filter.plugin {
         None => findings.push(error(
             "configuration",
             place,
@@ -227,7 +227,7 @@ fn configuration(site: &Site, findings: &mut Vec<Finding>) {
                     "configuration",
                     place,
                     &problem.to_string(),
-                    "mend the policy; `pointsman check` tells more",
+                    "fix the policy; `pointsman check` tells more",
                 ));
             }
         }
@@ -235,8 +235,8 @@ fn configuration(site: &Site, findings: &mut Vec<Finding>) {
     }
 }
 
-fn order(site: &Site, findings: &mut Vec<Finding>) {
-    let last = list(&site.manager, "/http_filters").last();
+fn order(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    let last = list(&filter.manager, "/http_filters").last();
     let kind = last.and_then(|filter| filter.pointer("/typed_config/@type"));
     let is_router = kind
         .and_then(Value::as_str)
@@ -244,14 +244,14 @@ fn order(site: &Site, findings: &mut Vec<Finding>) {
     if !is_router {
         findings.push(error(
             "order",
-            site.place("http_filters"),
+            filter.place("http_filters"),
             "the last filter is not Envoy's router: decisions lead nowhere",
             "put `envoy.filters.http.router` last",
         ));
     }
-    let before = list(&site.manager, "/http_filters").take(site.position);
-    for filter in before {
-        let name = text_of(filter, "name").unwrap_or_default();
+    let before = list(&filter.manager, "/http_filters").take(filter.position);
+    for other in before {
+        let name = text_of(other, "name").unwrap_or_default();
         if name.contains("buffer") || name.contains("jwt") || name.contains("ext_authz") {
             continue;
         }
@@ -260,7 +260,7 @@ fn order(site: &Site, findings: &mut Vec<Finding>) {
         if name.contains("cache") || compresses {
             findings.push(warning(
                 "order",
-                site.place(&format!("filter `{name}`")),
+                filter.place(&format!("filter `{name}`")),
                 "it sees requests before they are decided",
                 "put it behind the filter, unless that is meant",
             ));
@@ -284,55 +284,55 @@ fn removes(mutation: &Value, name: &str) -> bool {
         || regex.is_some_and(|regex| regex.starts_with("x-pointsman-") && name.starts_with("x-pointsman-"))
 }
 
-fn hygiene(site: &Site, findings: &mut Vec<Finding>) {
-    let name = site.cluster_header();
-    let mutations: Vec<&Value> = list(&site.manager, "/early_header_mutation_extensions")
+fn hygiene(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    let name = filter.cluster_header();
+    let mutations: Vec<&Value> = list(&filter.manager, "/early_header_mutation_extensions")
         .flat_map(|extension| list(extension, "/typed_config/mutations"))
         .collect();
     if !mutations.iter().any(|mutation| removes(mutation, name)) {
         findings.push(error(
             "hygiene",
-            site.place("early_header_mutation_extensions"),
+            filter.place("early_header_mutation_extensions"),
             &format!("`{name}` is not removed before the filters: while the filter is loaded again, a client can name its cluster itself"),
             "remove the headers under `x-pointsman-` there, as in envoy/envoy.yaml",
         ));
     }
-    let removed = site.virtual_hosts().flat_map(|host| {
+    let removed = filter.virtual_hosts().flat_map(|host| {
         let of_host = list(host, "/request_headers_to_remove");
         of_host.chain(
             list(host, "/routes").flat_map(|route| list(route, "/request_headers_to_remove")),
         )
     });
-    let of_all = site
+    let of_all = filter
         .routes
         .iter()
         .flat_map(|routes| list(routes, "/request_headers_to_remove"));
-    if site.routes.is_some() && !removed.chain(of_all).any(|removed| removed == name) {
+    if filter.routes.is_some() && !removed.chain(of_all).any(|removed| removed == name) {
         findings.push(warning(
             "hygiene",
-            site.place("virtual hosts"),
+            filter.place("virtual hosts"),
             &format!("backends see `{name}`: which cluster was chosen"),
             &format!("add `request_headers_to_remove: [{name}]`"),
         ));
     }
 }
 
-fn routes(site: &Site, findings: &mut Vec<Finding>) {
-    if site.routes.is_none() {
+fn routes(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    if filter.routes.is_none() {
         findings.push(warning(
             "routes",
-            site.place("routes"),
+            filter.place("routes"),
             "they come from elsewhere and were not looked at",
             "look at the dump of the running Envoy",
         ));
         return;
     }
-    let all: Vec<&Value> = site
+    let all: Vec<&Value> = filter
         .virtual_hosts()
         .flat_map(|host| list(host, "/routes"))
         .filter_map(|route| route.get("route"))
         .collect();
-    let name = site.cluster_header();
+    let name = filter.cluster_header();
     let by_header = all.iter().any(|route| {
         text_of(route, "cluster_header") == Some(name)
             || route.get("inline_cluster_specifier_plugin").is_some()
@@ -341,7 +341,7 @@ fn routes(site: &Site, findings: &mut Vec<Finding>) {
     if !by_header {
         findings.push(error(
             "routes",
-            site.place("routes"),
+            filter.place("routes"),
             &format!("none goes by `{name}`: decisions are made and not followed"),
             &format!(
                 "add a route that matches requests with `{name}` and has `cluster_header: {name}`"
@@ -354,29 +354,29 @@ fn routes(site: &Site, findings: &mut Vec<Finding>) {
     if by_header && !by_default {
         findings.push(error(
             "routes",
-            site.place("routes"),
+            filter.place("routes"),
             "there is no route for requests without a decision: a fault of the filter becomes an outage",
             "add a route to the default cluster behind the one by header",
         ));
     }
 }
 
-fn buffers(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
-    let Some(policy) = site.policy() else {
+fn buffers(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    let Some(policy) = filter.policy() else {
         return;
     };
     let wanted = policy.max_body_bytes as u64;
-    let mend = format!(
+    let fix = format!(
         "set `per_connection_buffer_limit_bytes` of the listener, and `request_body_buffer_limit` of the virtual host, to more than `max_body_bytes` ({wanted})"
     );
-    let of_hosts = site
+    let of_hosts = filter
         .virtual_hosts()
         .filter_map(|host| host.get("request_body_buffer_limit"))
         .filter_map(Value::as_u64)
         .min();
-    let of_listener = site.connection_buffer.unwrap_or(DEFAULT_BUFFER);
+    let of_listener = filter.connection_buffer.unwrap_or(DEFAULT_BUFFER);
     // Before 1.37 only the listener's limit counts for a filter that waits.
-    let is_old = subject.version.is_some_and(|version| version < [1, 37, 0]);
+    let is_old = envoy.version.is_some_and(|version| version < [1, 37, 0]);
     let limit = match of_hosts {
         Some(of_hosts) if !is_old => of_hosts.max(of_listener),
         _ => of_listener,
@@ -387,15 +387,15 @@ fn buffers(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
         );
         findings.push(error(
             "buffers",
-            site.place("buffer limits"),
+            filter.place("buffer limits"),
             &problem,
-            &mend,
+            &fix,
         ));
     }
 }
 
-fn clusters(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
-    let Some(policy) = site.policy() else {
+fn clusters(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    let Some(policy) = filter.policy() else {
         return;
     };
     let backends = policy.registry.backends.iter();
@@ -404,40 +404,40 @@ fn clusters(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
     named.sort_unstable();
     named.dedup();
     for name in named {
-        if name.is_empty() || subject.clusters.iter().any(|cluster| cluster == name) {
+        if name.is_empty() || envoy.clusters.iter().any(|cluster| cluster == name) {
             continue;
         }
-        let place = site.place(&format!("cluster `{name}`"));
+        let place = filter.place(&format!("cluster `{name}`"));
         let problem =
             "the policy names it and Envoy does not have it: requests for it are answered with 503";
-        let mend = "add the cluster, or mend `cluster` of the backend";
+        let fix = "add the cluster, or fix `cluster` of the backend";
         findings.push(
-            if subject.has_cluster_discovery && subject.counters.is_empty() {
-                warning("clusters", place, problem, mend)
+            if envoy.has_cluster_discovery && envoy.counters.is_empty() {
+                warning("clusters", place, problem, fix)
             } else {
-                error("clusters", place, problem, mend)
+                error("clusters", place, problem, fix)
             },
         );
     }
 }
 
-fn local_replies(site: &Site, findings: &mut Vec<Finding>) {
-    if list(&site.manager, "/local_reply_config/mappers")
+fn local_replies(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    if list(&filter.manager, "/local_reply_config/mappers")
         .next()
         .is_none()
     {
         findings.push(warning(
             "local_replies",
-            site.place("local_reply_config"),
+            filter.place("local_reply_config"),
             "Envoy's own errors (413, 503, 504) are plain text, which clients' SDKs cannot read",
             "map them to JSON, as in envoy/envoy.yaml",
         ));
     }
 }
 
-fn stats_tags(subject: &Subject, findings: &mut Vec<Finding>) {
+fn stats_tags(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     let has = |name: &str, regex: &str| {
-        let mut tags = subject.stats_tags.iter();
+        let mut tags = envoy.stats_tags.iter();
         tags.any(|tag| {
             text_of(tag, "tag_name").is_some_and(|one| one.ends_with(name))
                 && text_of(tag, "regex") == Some(regex)
@@ -458,22 +458,27 @@ fn stats_tags(subject: &Subject, findings: &mut Vec<Finding>) {
     }
 }
 
-fn counters(subject: &Subject, findings: &mut Vec<Finding>) {
-    for (ending, problem, mend) in FAULTS {
-        let of_this = subject
+fn counters(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    for (ending, problem, fix) in FAULTS {
+        let of_this = envoy
             .counters
             .iter()
             .filter(|(name, _)| name.ends_with(ending));
         let sum: u64 = of_this.map(|(_, value)| value).sum();
         if sum > 0 {
             let place = format!("`{ending}` is {sum}");
-            findings.push(warning("counters", place, problem, mend));
+            findings.push(warning("counters", place, problem, fix));
         }
     }
 }
 
-fn imports(site: &Site, subject: &Subject, given: Option<&Path>, findings: &mut Vec<Finding>) {
-    let named = site
+fn imports(
+    filter: &FilterInstance,
+    envoy: &EnvoyConfig,
+    given: Option<&Path>,
+    findings: &mut Vec<Finding>,
+) {
+    let named = filter
         .plugin_config
         .pointer("/vm_config/code/local/filename")
         .and_then(Value::as_str)
@@ -485,17 +490,17 @@ fn imports(site: &Site, subject: &Subject, given: Option<&Path>, findings: &mut 
     let facts = match module::read(file) {
         Ok(facts) => facts,
         Err(problem) => {
-            let mend = "name the file with --module";
+            let fix = "name the file with --module";
             findings.push(warning(
                 "module",
                 place,
                 &format!("cannot be looked at: {problem}"),
-                mend,
+                fix,
             ));
             return;
         }
     };
-    let is_old = subject.version.is_none_or(|version| version < [1, 39, 0]);
+    let is_old = envoy.version.is_none_or(|version| version < [1, 39, 0]);
     if is_old && !facts.too_new.is_empty() {
         let problem = format!(
             "it imports what Envoy before 1.39 does not have: {}",

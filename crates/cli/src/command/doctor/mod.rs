@@ -1,4 +1,4 @@
-//! `pointsman doctor`: what is wrong with an Envoy that runs the filter, or is about to, and how to mend each.
+//! `pointsman doctor`: what is wrong with an Envoy that runs the filter, or is about to, and how to fix each.
 //!
 //! It looks at a running Envoy by its admin interface, at a dump of its configuration, or at a bootstrap file. It changes
 //! nothing. What Envoy itself refuses (`envoy --mode validate`) is not looked for again: these are the settings that Envoy
@@ -6,9 +6,9 @@
 
 mod attempts;
 mod checks;
+mod endpoints;
+mod envoy_config;
 mod module;
-mod reach;
-mod subject;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use subject::Subject;
+use envoy_config::EnvoyConfig;
 
 /// Arguments of `pointsman doctor`.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub enum Level {
     Error,
 }
 
-/// Something to mend.
+/// Something to fix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
@@ -71,31 +71,31 @@ pub struct Finding {
     pub place: String,
     /// What is wrong, and what it leads to.
     pub problem: String,
-    /// How to mend it.
-    pub mend: String,
+    /// How to fix it.
+    pub fix: String,
 }
 
 /// Looks, prints what was found, and says by the exit status whether anything is wrong.
 ///
 /// # Errors
-/// [`Failure::Input`] where there is nothing to look at; [`Failure::Unmet`] where something is wrong.
+/// [`Failure::Input`] where there is nothing to look at; [`Failure::Failed`] where something is wrong.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let subject = match (&args.admin, &args.file) {
-        (Some(admin), _) => crate::runtime()?.block_on(Subject::of_admin(*admin))?,
-        (None, Some(file)) => Subject::of_file(file)?,
+    let envoy = match (&args.admin, &args.file) {
+        (Some(admin), _) => crate::runtime()?.block_on(EnvoyConfig::from_admin(*admin))?,
+        (None, Some(file)) => EnvoyConfig::from_file(file)?,
         (None, None) => return Err(Failure::Input("nothing to look at".into())),
     };
-    let findings = checks::all(&subject, args.module.as_deref());
+    let findings = checks::all(&envoy, args.module.as_deref());
     if args.json {
         println!("{:#}", serde_json::json!({"findings": findings}));
     } else {
-        print(&subject, &findings);
+        print(&envoy, &findings);
     }
     let errors = count(&findings, Level::Error);
     let warnings = count(&findings, Level::Warning);
     if errors > 0 || (args.strict && warnings > 0) {
-        let text = format!("{errors} to mend, {warnings} to look at");
-        return Err(Failure::Unmet(text));
+        let text = format!("{errors} to fix, {warnings} to look at");
+        return Err(Failure::Failed(text));
     }
     Ok(())
 }
@@ -104,8 +104,8 @@ fn count(findings: &[Finding], level: Level) -> usize {
     findings.iter().filter(|one| one.level == level).count()
 }
 
-fn print(subject: &Subject, findings: &[Finding]) {
-    println!("{}", subject.summary());
+fn print(envoy: &EnvoyConfig, findings: &[Finding]) {
+    println!("{}", envoy.summary());
     for finding in findings {
         let level = match finding.level {
             Level::Error => "error",
@@ -113,9 +113,9 @@ fn print(subject: &Subject, findings: &[Finding]) {
         };
         println!("{level}[{}] {}", finding.check, finding.place);
         println!("  {}", finding.problem);
-        println!("  mend: {}", finding.mend);
+        println!("  fix: {}", finding.fix);
     }
     if findings.is_empty() {
-        println!("nothing to mend");
+        println!("nothing to fix");
     }
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::subject::Subject;
+use super::envoy_config::EnvoyConfig;
 use super::{Level, checks};
 
 fn shipped() -> Value {
@@ -16,7 +16,7 @@ const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/t
 fn errors(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
     let mut document = shipped();
     change(&mut document);
-    let findings = checks::all(&Subject::of_document(&document), None);
+    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
     let errors = findings.iter().filter(|one| one.level == Level::Error);
     errors.map(|one| one.check).collect()
 }
@@ -45,10 +45,10 @@ fn remove(document: &mut Value, pointer: &str, name: &str) {
 }
 
 #[test]
-fn the_shipped_configuration_has_nothing_to_mend() {
-    let subject = Subject::of_document(&shipped());
-    assert_eq!(subject.sites.len(), 1);
-    let findings = checks::all(&subject, None);
+fn the_shipped_configuration_has_nothing_to_fix() {
+    let envoy = EnvoyConfig::from_document(&shipped());
+    assert_eq!(envoy.filters.len(), 1);
+    let findings = checks::all(&envoy, None);
     let found: Vec<_> = findings
         .iter()
         .filter(|one| one.check != "module")
@@ -136,7 +136,7 @@ fn limits_below_the_policys_are_found() {
 fn labels_that_are_missing_are_a_warning() {
     let mut document = shipped();
     document["stats_config"] = json!({});
-    let findings = checks::all(&Subject::of_document(&document), None);
+    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
     let found: Vec<_> = findings
         .iter()
         .filter(|one| one.check == "stats_tags")
@@ -162,9 +162,9 @@ fn a_dump_says_the_same_as_the_bootstrap() {
         {"static_clusters": wrapped("clusters", "cluster")},
         {"static_listeners": wrapped("listeners", "listener")},
     ]});
-    let subject = Subject::of_document(&dump);
-    assert_eq!(subject.version, Some([1, 30, 0]));
-    let findings = checks::all(&subject, None);
+    let envoy = EnvoyConfig::from_document(&dump);
+    assert_eq!(envoy.version, Some([1, 30, 0]));
+    let findings = checks::all(&envoy, None);
     let errors: Vec<_> = findings
         .iter()
         .filter(|one| one.level == Level::Error)
@@ -188,7 +188,7 @@ fn with_failover(version: &str, change: impl FnOnce(&mut Value)) -> Vec<String> 
     let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
     // YAML's anchors are resolved: each cluster can be changed by itself.
     change(&mut document);
-    let findings = checks::all(&Subject::of_document(&document), None);
+    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
     let errors = findings.iter().filter(|one| one.level == Level::Error);
     errors
         .map(|one| format!("{}: {}", one.check, one.place))
@@ -196,7 +196,7 @@ fn with_failover(version: &str, change: impl FnOnce(&mut Value)) -> Vec<String> 
 }
 
 #[test]
-fn what_is_rendered_with_failover_has_nothing_to_mend() {
+fn what_is_rendered_with_failover_has_nothing_to_fix() {
     for version in ["1.36", "1.40"] {
         assert_eq!(with_failover(version, |_| ()), [""; 0], "{version}");
     }
@@ -295,7 +295,7 @@ fn a_filter_that_is_found_by_name_is_looked_at() {
         {"static_clusters": document["static_resources"]["clusters"].as_array().unwrap().iter().map(|one| json!({"cluster": one})).collect::<Vec<_>>()},
         {"static_listeners": [{"listener": document["static_resources"]["listeners"][0]}]},
     ]});
-    let findings = checks::all(&Subject::of_document(&dump), None);
+    let findings = checks::all(&EnvoyConfig::from_document(&dump), None);
     let errors: Vec<_> = findings
         .iter()
         .filter(|one| one.level == Level::Error)
@@ -313,7 +313,7 @@ fn a_source_of_policies_without_its_cluster_is_found() {
         .as_array_mut()
         .unwrap();
     clusters.retain(|one| one["name"] != "pointsman-policies");
-    let findings = checks::all(&Subject::of_document(&document), None);
+    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
     let errors: Vec<_> = findings
         .iter()
         .filter(|one| one.level == Level::Error)
@@ -341,7 +341,7 @@ fn found_for(policy: &Value, options: &[&str], change: impl FnOnce(&mut Value)) 
     let text = crate::command::render::rendered(&arguments.concat());
     let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
     change(&mut document);
-    let findings = checks::all(&Subject::of_document(&document), None);
+    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
     let findings = findings.iter().filter(|one| one.check != "module");
     findings
         .map(|one| {
@@ -486,7 +486,7 @@ fn hosts_at_which_nobody_answers_are_told() {
     ]});
     let connect =
         |address: std::net::SocketAddr| (address.port() == 1).then(|| "refused".to_owned());
-    let hosts = super::reach::hosts(&document, &["a".to_owned()], &connect);
+    let hosts = super::endpoints::hosts(&document, &["a".to_owned()], &connect);
     let told: Vec<_> = hosts
         .iter()
         .filter_map(|one| one.problem.as_deref())

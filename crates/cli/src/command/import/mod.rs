@@ -158,7 +158,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     // A policy that we broke must not be written.
     Policy::compile(&changed.json)
-        .map_err(|invalid| Failure::Unmet(format!("the policy would not compile: {invalid}")))?;
+        .map_err(|invalid| Failure::Failed(format!("the policy would not compile: {invalid}")))?;
     let target = args.write.then_some(path.as_path());
     input::write(target, &changed.text)
 }
@@ -250,7 +250,7 @@ fn update(
         }
     }
     match found {
-        0 => Err(Failure::Unmet(
+        0 => Err(Failure::Failed(
             "no backend of the policy has an entry: name one with --backend BACKEND=ENTRY, or a --provider".into(),
         )),
         _ => Ok((document, report)),
@@ -268,7 +268,7 @@ fn change(
         return Ok(None);
     }
     let changed = document.set(path, value).ok_or_else(|| {
-        Failure::Unmet(format!(
+        Failure::Failed(format!(
             "the policy has no place of its own for `{}`: behind an alias, write it out",
             written(path)
         ))

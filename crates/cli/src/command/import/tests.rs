@@ -87,7 +87,7 @@ fn args(form: Form, provider: Option<&str>, backends: &[(&str, &str)]) -> Args {
 }
 
 fn document(text: &str) -> Document {
-    Document::of(crate::io::document::Form::Json, text.to_owned()).unwrap()
+    Document::parse(crate::io::document::Form::Json, text.to_owned()).unwrap()
 }
 
 fn updated(form: Form, text: &str, args: &Args) -> Result<(String, Vec<String>), Failure> {
@@ -285,7 +285,7 @@ fn what_is_no_catalogue_is_refused() {
 #[test]
 fn a_yaml_policy_keeps_its_comments() {
     let yaml = "# mine\nmodels:\n- name: acme-large # ours\nbackends:\n- name: cloud\n  model: acme-large\n  price: {input: 1, output: 2} # USD\n";
-    let document = Document::of(crate::io::document::Form::Yaml, yaml.to_owned()).unwrap();
+    let document = Document::parse(crate::io::document::Form::Yaml, yaml.to_owned()).unwrap();
     let policy = Policy::compile(&document.json).unwrap();
     let catalogue = Catalogue::read(Form::LiteLlm, LITELLM).unwrap();
     let args = args(Form::LiteLlm, None, &[]);

@@ -52,7 +52,7 @@ pub struct Args {
     envoy_version: String,
     /// How requests get to another backend [default: what the Envoy version can do best]
     #[arg(long, value_enum)]
-    failover: Option<Way>,
+    failover: Option<FailoverMode>,
     /// Where Envoy finds the filter; for Istio also where it is fetched, such as oci://registry.example/pointsman:0.1.0
     /// [default: target/pointsman.wasm, or /var/lib/pointsman/plugin.wasm in a mesh]
     #[arg(long, value_name = "FILE")]
@@ -101,7 +101,7 @@ enum Form {
 
 /// How requests get to another backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Way {
+enum FailoverMode {
     /// Not at all: plain clusters
     Off,
     /// By aggregate clusters, one for each chain
@@ -143,14 +143,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// for answers as long as the slowest model on a laptop needs.
 ///
 /// # Errors
-/// As [`run`]; [`Failure::Unmet`] where nothing can be written for a moment.
+/// As [`run`]; [`Failure::Failed`] where nothing can be written for a moment.
 pub fn local(
     policy: &Value,
     envoy_version: &str,
     module: &Path,
     patient: bool,
 ) -> Result<String, Failure> {
-    let failed = |error| Failure::Unmet(format!("cannot write the policy: {error}"));
+    let failed = |error| Failure::Failed(format!("cannot write the policy: {error}"));
     let directory = tempfile::tempdir().map_err(failed)?;
     let file = directory.path().join("policy.json");
     std::fs::write(&file, policy.to_string()).map_err(failed)?;
@@ -231,7 +231,11 @@ fn parse_version(text: &str) -> Result<(u32, u32), Failure> {
     }
 }
 
-fn choose(way: Option<Way>, version: (u32, u32), policy: &Policy) -> Result<Failover, Failure> {
+fn choose(
+    way: Option<FailoverMode>,
+    version: (u32, u32),
+    policy: &Policy,
+) -> Result<Failover, Failure> {
     let backends = policy.registry.backends.len();
     let aggregate = || match pointsman::fleet::clusters::aggregate_links(backends, MOST_AGGREGATES)
     {
@@ -242,13 +246,13 @@ fn choose(way: Option<Way>, version: (u32, u32), policy: &Policy) -> Result<Fail
         links => Ok(Failover::Aggregate { links }),
     };
     match way {
-        Some(Way::Off) => Ok(Failover::Off),
-        Some(Way::Aggregate) => aggregate(),
-        Some(Way::PerAttempt) if version < PER_ATTEMPT_SINCE => Err(Failure::Input(
+        Some(FailoverMode::Off) => Ok(Failover::Off),
+        Some(FailoverMode::Aggregate) => aggregate(),
+        Some(FailoverMode::PerAttempt) if version < PER_ATTEMPT_SINCE => Err(Failure::Input(
             "`--failover per-attempt` needs Envoy 1.39 or newer: say so with `--envoy-version`"
                 .into(),
         )),
-        Some(Way::PerAttempt) => Ok(Failover::PerAttempt),
+        Some(FailoverMode::PerAttempt) => Ok(Failover::PerAttempt),
         None if version >= PER_ATTEMPT_SINCE => Ok(Failover::PerAttempt),
         None => aggregate(),
     }

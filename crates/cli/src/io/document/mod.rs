@@ -32,7 +32,7 @@ pub enum Form {
 
 impl Form {
     /// The form that the name of a file states by its ending: `.json`, `.yaml` or `.yml`.
-    pub fn of_name(path: &Path) -> Option<Form> {
+    pub fn from_name(path: &Path) -> Option<Form> {
         let extension = path.extension()?.to_str()?;
         if extension.eq_ignore_ascii_case("json") {
             return Some(Form::Json);
@@ -45,7 +45,7 @@ impl Form {
 
     /// The form of a text whose file does not state it, as on standard input: JSON begins with a bracket, or with a comment
     /// that does not belong there.
-    fn of_text(text: &str) -> Form {
+    fn guess(text: &str) -> Form {
         let start = text.trim_start_matches('\u{feff}').trim_start();
         match start.starts_with(['{', '[', '/']) {
             true => Form::Json,
@@ -78,15 +78,15 @@ impl Document {
     /// # Errors
     /// The place and the problem of a YAML text that cannot be read.
     pub fn read(path: &Path, text: String) -> Result<Document, Unreadable> {
-        let form = Form::of_name(path).unwrap_or_else(|| Form::of_text(&text));
-        Document::of(form, text)
+        let form = Form::from_name(path).unwrap_or_else(|| Form::guess(&text));
+        Document::parse(form, text)
     }
 
     /// Reads a text of this form.
     ///
     /// # Errors
     /// As [`Document::read`].
-    pub fn of(form: Form, text: String) -> Result<Document, Unreadable> {
+    pub fn parse(form: Form, text: String) -> Result<Document, Unreadable> {
         let (json, places) = match form {
             Form::Json => (text.clone(), yaml::Places::new()),
             Form::Yaml => yaml::read(&text)?,
@@ -118,7 +118,7 @@ impl Document {
             Form::Json => json::set(&self.text, path, &written)?,
             Form::Yaml => yaml_edit::set(&self.text, path, &written)?,
         };
-        let changed = Document::of(self.form, text).ok()?;
+        let changed = Document::parse(self.form, text).ok()?;
         // The text was changed by places. What it means now has to be what was asked for, or nothing was changed.
         let mut wanted: Value = serde_json::from_str(&self.json).ok()?;
         *member(&mut wanted, path)? = value.clone();

@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn yaml_becomes_json_and_keeps_its_places() {
         let text = "# a fleet\nversion: \"1\"\nmodels:\n  - name: a-1\n    context_window: 8192\n  - {name: 'on', tags: [x, 1.5, true, ~]}\n";
-        let document = Document::of(Form::Yaml, text.into()).unwrap();
+        let document = Document::parse(Form::Yaml, text.into()).unwrap();
         assert_eq!(
             document.json,
             r#"{"version":"1","models":[{"name":"a-1","context_window":8192},{"name":"on","tags":["x",1.5,true,null]}]}"#

@@ -19,7 +19,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     let parts = parts(plan)?;
     let tags = json!({"stats_config": parts.stats_tags});
     let tags = serde_yaml_ng::to_string(&tags)
-        .map_err(|error| Failure::Unmet(format!("cannot write YAML: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("cannot write YAML: {error}")))?;
     let mut spec = json!({"bootstrap": {"type": "Merge", "value": tags}});
     if let Some(fields) = spec.as_object_mut()
         && plan.module == MODULE

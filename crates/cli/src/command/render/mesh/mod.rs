@@ -117,7 +117,7 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
     check_module(plan)?;
     let text = envoy::render(plan)?;
     let document: Value = serde_yaml_ng::from_str(&text)
-        .map_err(|error| Failure::Unmet(format!("what was rendered is no YAML: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("what was rendered is no YAML: {error}")))?;
     let at = |pointer: &str| document.pointer(pointer).cloned().unwrap_or_default();
     let list = |value: Value| match value {
         Value::Array(items) => items,
@@ -224,7 +224,7 @@ fn text(
     out.push_str(notes);
     for document in documents {
         let yaml = serde_yaml_ng::to_string(document)
-            .map_err(|error| Failure::Unmet(format!("cannot write YAML: {error}")))?;
+            .map_err(|error| Failure::Failed(format!("cannot write YAML: {error}")))?;
         if documents.len() > 1 {
             out.push_str("---\n");
         }

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 /// Headers and path of the request.
 #[derive(Debug, Default, clap::Args)]
-pub struct Beside {
+pub struct RequestArgs {
     /// A request header that rules, tenants or steering look at; may be given more than once
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -18,7 +18,7 @@ pub struct Beside {
     path: String,
 }
 
-impl Beside {
+impl RequestArgs {
     /// The API that the path is of.
     pub fn format(&self) -> Result<Api, Failure> {
         Api::of_body_at(&self.path).ok_or_else(|| {

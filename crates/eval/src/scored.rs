@@ -18,13 +18,13 @@ use crate::outcomes::{Outcome, Row};
 
 /// A row without its text.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ScoredPrompt {
     /// The file's label of the kind of task; empty where it has none.
     pub task: String,
     /// The file's label of the subject; empty where it has none.
     pub domain: String,
     /// What the classifier says of the prompt.
-    pub said: Classification,
+    pub classification: Classification,
     /// Tokens of the prompt, as the filter estimates them.
     pub input_tokens: u32,
     /// Microseconds that tokens, features and model took.
@@ -82,7 +82,7 @@ impl<'p> Examiner<'p> {
     }
 
     /// What the filter makes of `row`.
-    pub fn examine(&mut self, row: Row) -> Seen {
+    pub fn examine(&mut self, row: Row) -> ScoredPrompt {
         let body = json!({"messages": [{"role": "user", "content": row.prompt}]}).to_string();
         // It is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
         let input_tokens = request::parse(Api::OpenAiChat, body.as_bytes(), true)
@@ -91,17 +91,17 @@ impl<'p> Examiner<'p> {
             text: row.prompt.as_str().into(),
         };
         let start = Instant::now();
-        let said = self
+        let classification = self
             .classifier
             .as_mut()
             .and_then(|classifier| classifier.classify(&turn).ok())
             .unwrap_or_else(|| classifier::from_features(&turn));
         let micros = start.elapsed().as_secs_f64() * 1e6;
         let routed = self.route(&row);
-        Seen {
+        ScoredPrompt {
             task: row.task,
             domain: row.domain,
-            said,
+            classification,
             input_tokens,
             micros,
             outcomes: row.outcomes,

@@ -23,7 +23,7 @@ const LLM_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a child may take to end before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What to set the stage with.
+/// What to set the processes with.
 pub struct Options<'a> {
     /// The Envoy binary.
     pub envoy: &'a Path,
@@ -39,9 +39,9 @@ pub struct Options<'a> {
     pub llm: Option<&'a Path>,
 }
 
-/// Everything that was started. [`Stage::clear`] ends it in order; dropping it kills it.
+/// Everything that was started. [`Processes::clear`] ends it in order; dropping it kills it.
 #[derive(Default)]
-pub struct Stage {
+pub struct Processes {
     envoy: Option<Envoy>,
     backends: Option<Backends>,
     llm: Option<Process>,
@@ -51,14 +51,14 @@ pub struct Stage {
 }
 
 fn failed(what: &str, error: impl std::fmt::Display) -> Failure {
-    Failure::Unmet(format!("{what}: {error}"))
+    Failure::Failed(format!("{what}: {error}"))
 }
 
-impl Stage {
+impl Processes {
     /// Starts everything and waits until it answers.
     ///
     /// # Errors
-    /// [`Failure::Unmet`] where something does not start, with its last words.
+    /// [`Failure::Failed`] where something does not start, with its last words.
     pub async fn set(&mut self, fleet: &Fleet, options: &Options<'_>) -> Result<(), Failure> {
         let directory = tempfile::Builder::new().prefix("pointsman-demo-").tempdir();
         let directory =
@@ -148,12 +148,12 @@ impl Stage {
                     .rev()
                     .find(|line| !line.trim().is_empty())
                     .unwrap_or_default();
-                return Err(Failure::Unmet(format!(
+                return Err(Failure::Failed(format!(
                     "llama.cpp's server ended with {status}: {last}"
                 )));
             }
             if start.elapsed() > LLM_TIMEOUT {
-                return Err(Failure::Unmet(
+                return Err(Failure::Failed(
                     "llama.cpp's server did not answer in time".into(),
                 ));
             }
@@ -171,7 +171,7 @@ impl Stage {
     /// Where Envoy takes requests.
     ///
     /// # Errors
-    /// [`Failure::Unmet`] before [`Stage::set`].
+    /// [`Failure::Failed`] before [`Processes::set`].
     pub fn listener(&self) -> Result<SocketAddr, Failure> {
         self.envoy().map(Envoy::address)
     }
@@ -179,7 +179,7 @@ impl Stage {
     /// Envoy's admin interface.
     ///
     /// # Errors
-    /// [`Failure::Unmet`] before [`Stage::set`].
+    /// [`Failure::Failed`] before [`Processes::set`].
     pub fn admin(&self) -> Result<SocketAddr, Failure> {
         self.envoy().map(Envoy::admin_address)
     }
@@ -187,7 +187,7 @@ impl Stage {
     fn envoy(&self) -> Result<&Envoy, Failure> {
         self.envoy
             .as_ref()
-            .ok_or_else(|| Failure::Unmet("no Envoy is running".into()))
+            .ok_or_else(|| Failure::Failed("no Envoy is running".into()))
     }
 
     /// Ends everything: Envoy first, so that nothing is sent to backends that are gone.

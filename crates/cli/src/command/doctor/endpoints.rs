@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Finding;
 use super::checks::{error, warning};
-use super::subject::{Site, Subject, list, text_of};
+use super::envoy_config::{EnvoyConfig, FilterInstance, list, text_of};
 
 /// Filters that say who a client is.
 const AUTHENTICATORS: [&str; 6] = [
@@ -35,8 +35,8 @@ pub struct Host {
 }
 
 /// Whether anybody who reaches the machine reaches Envoy's admin interface.
-pub fn admin(subject: &Subject, findings: &mut Vec<Finding>) {
-    let socket = subject.admin.pointer("/address/socket_address/address");
+pub fn admin(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    let socket = envoy.admin.pointer("/address/socket_address/address");
     let Some(address) = socket.and_then(Value::as_str) else {
         return;
     };
@@ -54,23 +54,23 @@ pub fn admin(subject: &Subject, findings: &mut Vec<Finding>) {
 }
 
 /// Everything about the backends of a filter that decides.
-pub fn of_site(site: &Site, subject: &Subject, findings: &mut Vec<Finding>) {
-    authentication(site, findings);
-    followed(site, findings);
-    let Some(plugin) = site.compiled() else {
+pub fn check_filter(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+    authentication(filter, findings);
+    followed(filter, findings);
+    let Some(plugin) = filter.compiled() else {
         return;
     };
     for backend in &plugin.policy.registry.backends {
-        let place = site.place(&format!("backend `{}`", backend.name));
+        let place = filter.place(&format!("backend `{}`", backend.name));
         unwritten(backend, plugin, &place, findings);
-        let clusters = subject.cluster_values.iter();
+        let clusters = envoy.cluster_values.iter();
         let mut named = clusters.filter(|one| text_of(one, "name") == Some(&backend.cluster));
         if let (Some(endpoint), Some(cluster)) = (&backend.endpoint, named.next()) {
             tls(endpoint, cluster, &place, findings);
-            called(site, endpoint, &place, findings);
+            called(filter, endpoint, &place, findings);
         }
     }
-    dead(site, plugin, subject, findings);
+    dead(filter, plugin, envoy, findings);
 }
 
 /// What only the filter of attempts writes, where there is none.
@@ -78,11 +78,10 @@ fn unwritten(backend: &Backend, plugin: &Plugin, place: &str, findings: &mut Vec
     if plugin.failover != Failover::Off {
         return;
     }
-    let mend =
-        "render the configuration with failover: `pointsman render` without `--failover off`";
+    let fix = "render the configuration with failover: `pointsman render` without `--failover off`";
     if backend.credentials.is_some() {
         let problem = "its `credentials` are put in by the filter of attempts, and there is none: it is asked without them";
-        findings.push(error("credentials", place.to_owned(), problem, mend));
+        findings.push(error("credentials", place.to_owned(), problem, fix));
     }
     let path = backend
         .endpoint
@@ -92,7 +91,7 @@ fn unwritten(backend: &Backend, plugin: &Plugin, place: &str, findings: &mut Vec
         let problem = format!(
             "the path `{path}` of its endpoint is put in by the filter of attempts, and there is none: it is left out"
         );
-        findings.push(error("endpoint", place.to_owned(), &problem, mend));
+        findings.push(error("endpoint", place.to_owned(), &problem, fix));
     }
 }
 
@@ -106,8 +105,8 @@ fn tls(endpoint: &Endpoint, cluster: &Value, place: &str, findings: &mut Vec<Fin
     let Some(socket) = socket else {
         if matched.is_none() {
             let problem = "its endpoint begins with `https://` and its cluster has no TLS: what is sent there can be read on the way";
-            let mend = "give the cluster a `transport_socket` with TLS, or render it";
-            findings.push(error("tls", place.to_owned(), problem, mend));
+            let fix = "give the cluster a `transport_socket` with TLS, or render it";
+            findings.push(error("tls", place.to_owned(), problem, fix));
         }
         return;
     };
@@ -146,12 +145,12 @@ fn tls(endpoint: &Endpoint, cluster: &Value, place: &str, findings: &mut Vec<Fin
 }
 
 /// Whether a backend that has a name is called by it.
-fn called(site: &Site, endpoint: &Endpoint, place: &str, findings: &mut Vec<Finding>) {
+fn called(filter: &FilterInstance, endpoint: &Endpoint, place: &str, findings: &mut Vec<Finding>) {
     if !endpoint.tls || endpoint.host.parse::<IpAddr>().is_ok() {
         return;
     }
-    let name = site.cluster_header();
-    let by_header = site
+    let name = filter.cluster_header();
+    let by_header = filter
         .virtual_hosts()
         .flat_map(|host| list(host, "/routes"))
         .filter_map(|route| route.get("route"))
@@ -187,38 +186,38 @@ fn follows(route: &Value, name: &str) -> bool {
 }
 
 /// Whether clients are known before a decision is made for them.
-fn authentication(site: &Site, findings: &mut Vec<Finding>) {
-    let after = list(&site.manager, "/http_filters").skip(site.position + 1);
-    let has_tenants = site
+fn authentication(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    let after = list(&filter.manager, "/http_filters").skip(filter.position + 1);
+    let has_tenants = filter
         .compiled()
         .is_some_and(|plugin| plugin.policy.traffic.looks.tenant.is_some());
-    for filter in after {
-        let name = text_of(filter, "name").unwrap_or_default();
+    for other in after {
+        let name = text_of(other, "name").unwrap_or_default();
         if !AUTHENTICATORS.iter().any(|one| name.contains(one)) {
             continue;
         }
-        let place = site.place(&format!("filter `{name}`"));
-        let mend = "put it before the filter: in Envoy Gateway and Istio, insert the filter before the router";
+        let place = filter.place(&format!("filter `{name}`"));
+        let fix = "put it before the filter: in Envoy Gateway and Istio, insert the filter before the router";
         findings.push(match has_tenants {
             true => error(
                 "order",
                 place,
                 "it says who a client is, but after the decision: a client can name its tenant itself",
-                mend,
+                fix,
             ),
             false => warning(
                 "order",
                 place,
                 "requests are read and decided before it has let them in",
-                mend,
+                fix,
             ),
         });
     }
 }
 
 /// Whether every virtual host follows decisions: the filter makes them on all.
-fn followed(site: &Site, findings: &mut Vec<Finding>) {
-    let name = site.cluster_header();
+fn followed(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    let name = filter.cluster_header();
     let routes = |host: &Value| -> Vec<Value> {
         let routes = list(host, "/routes");
         routes
@@ -226,8 +225,10 @@ fn followed(site: &Site, findings: &mut Vec<Finding>) {
             .cloned()
             .collect()
     };
-    let hosts: Vec<(&Value, Vec<Value>)> =
-        site.virtual_hosts().map(|one| (one, routes(one))).collect();
+    let hosts: Vec<(&Value, Vec<Value>)> = filter
+        .virtual_hosts()
+        .map(|one| (one, routes(one)))
+        .collect();
     let is_followed = |routes: &[Value]| routes.iter().any(|route| follows(route, name));
     if !hosts.iter().any(|(_, routes)| is_followed(routes)) {
         // That is said of the routes as a whole.
@@ -239,7 +240,7 @@ fn followed(site: &Site, findings: &mut Vec<Finding>) {
             let host = text_of(host, "name").unwrap_or_default();
             findings.push(warning(
                 "routes",
-                site.place(&format!("virtual host `{host}`")),
+                filter.place(&format!("virtual host `{host}`")),
                 &format!("no route of it goes by `{name}`: what is decided for its requests is not followed"),
                 "give it the same routes, or keep the filter off its paths",
             ));
@@ -248,10 +249,15 @@ fn followed(site: &Site, findings: &mut Vec<Finding>) {
 }
 
 /// Backends at which nobody answers.
-fn dead(site: &Site, plugin: &Plugin, subject: &Subject, findings: &mut Vec<Finding>) {
+fn dead(
+    filter: &FilterInstance,
+    plugin: &Plugin,
+    envoy: &EnvoyConfig,
+    findings: &mut Vec<Finding>,
+) {
     let backends = &plugin.policy.registry.backends;
     let problem_of = |backend: &Backend| {
-        let hosts = subject.hosts.iter();
+        let hosts = envoy.hosts.iter();
         let own: Vec<_> = hosts.filter(|one| one.cluster == backend.cluster).collect();
         let alive = own.iter().any(|host| host.problem.is_none());
         let first = own.first().filter(|_| !alive)?;
@@ -263,14 +269,14 @@ fn dead(site: &Site, plugin: &Plugin, subject: &Subject, findings: &mut Vec<Find
         .collect();
     let all = found.len() == backends.len();
     for (backend, (address, problem)) in found {
-        let place = site.place(&format!("backend `{}`", backend.name));
-        let mend = "start it, or mend `endpoint` and render the configuration again";
+        let place = filter.place(&format!("backend `{}`", backend.name));
+        let fix = "start it, or fix `endpoint` and render the configuration again";
         let is_default = backend.cluster == plugin.policy.default_cluster;
         let hurts = all || is_default || plugin.failover == Failover::Off;
         let text = format!("nobody answers at {address}: {problem}");
         findings.push(match hurts {
-            true => error("backends", place, &text, mend),
-            false => warning("backends", place, &text, mend),
+            true => error("backends", place, &text, fix),
+            false => warning("backends", place, &text, fix),
         });
     }
 }

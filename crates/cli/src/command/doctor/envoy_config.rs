@@ -6,7 +6,7 @@ use std::path::Path;
 use pointsman::control::plugin::{InvalidPlugin, Role};
 use serde_json::Value;
 
-use super::reach;
+use super::endpoints;
 use crate::failure::Failure;
 use crate::io::http::Connection;
 
@@ -29,7 +29,7 @@ fn is_wasm_config(value: &Value) -> bool {
 
 /// An Envoy, as far as it is known.
 #[derive(Debug, Default)]
-pub struct Subject {
+pub struct EnvoyConfig {
     /// Major, minor and patch; `None` where nothing says it.
     pub version: Option<[u64; 3]>,
     /// Names of the clusters.
@@ -39,13 +39,13 @@ pub struct Subject {
     /// `admin` of the bootstrap.
     pub admin: Value,
     /// The hosts of the policies' clusters, of a running Envoy.
-    pub hosts: Vec<reach::Host>,
+    pub hosts: Vec<endpoints::Host>,
     /// Whether clusters may come from elsewhere, so that `clusters` need not be all.
     pub has_cluster_discovery: bool,
     /// `stats_config.stats_tags` of the bootstrap.
     pub stats_tags: Vec<Value>,
     /// Every place where the filter stands before clients' requests.
-    pub sites: Vec<Site>,
+    pub filters: Vec<FilterInstance>,
     /// Every cluster in which it sees to each attempt.
     pub attempts: Vec<Attempt>,
     /// Counters that speak of faults, of a running Envoy.
@@ -54,7 +54,7 @@ pub struct Subject {
 
 /// An HTTP connection manager with the filter.
 #[derive(Debug)]
-pub struct Site {
+pub struct FilterInstance {
     /// The listener's name.
     pub listener: String,
     /// The listener's `per_connection_buffer_limit_bytes`.
@@ -93,25 +93,25 @@ struct Parts<'d> {
     extensions: Vec<&'d Value>,
 }
 
-impl Subject {
+impl EnvoyConfig {
     /// Asks a running Envoy.
     ///
     /// # Errors
     /// [`Failure::Input`] where nobody answers at `admin`, or not as Envoy does.
-    pub async fn of_admin(admin: SocketAddr) -> Result<Subject, Failure> {
+    pub async fn from_admin(admin: SocketAddr) -> Result<EnvoyConfig, Failure> {
         let dump: Value = serde_json::from_slice(&get(admin, "/config_dump").await?)
             .map_err(|error| Failure::Input(format!("the configuration of {admin}: {error}")))?;
-        let mut subject = Subject::of_document(&dump);
+        let mut envoy = EnvoyConfig::from_document(&dump);
         let info: Value =
             serde_json::from_slice(&get(admin, "/server_info").await?).unwrap_or_default();
         // `HASH/1.40.0/Clean/RELEASE/BoringSSL`
         let version = info.get("version").and_then(Value::as_str);
-        subject.version = version
+        envoy.version = version
             .and_then(|text| text.split('/').nth(1))
             .and_then(parse_version)
-            .or(subject.version);
+            .or(envoy.version);
         let stats = get(admin, "/stats?filter=pointsman").await?;
-        subject.counters = String::from_utf8_lossy(&stats)
+        envoy.counters = String::from_utf8_lossy(&stats)
             .lines()
             .filter_map(|line| line.split_once(": "))
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
@@ -121,13 +121,13 @@ impl Subject {
         // Where Envoy runs elsewhere, what is reached from here says nothing of it.
         let is_here = admin.ip().is_loopback();
         let connect = |address| is_here.then(|| refused(address)).flatten();
-        subject.hosts = reach::hosts(&clusters, &subject.policy_clusters(), &connect);
-        Ok(subject)
+        envoy.hosts = endpoints::hosts(&clusters, &envoy.policy_clusters(), &connect);
+        Ok(envoy)
     }
 
     /// The clusters that the filters' policies name.
     fn policy_clusters(&self) -> Vec<String> {
-        let plugins = self.sites.iter().filter_map(Site::compiled);
+        let plugins = self.filters.iter().filter_map(FilterInstance::compiled);
         let named = plugins.flat_map(|plugin| plugin.policy.clusters());
         named.map(str::to_owned).collect()
     }
@@ -136,7 +136,7 @@ impl Subject {
     ///
     /// # Errors
     /// [`Failure::Input`] where it cannot be read or is neither.
-    pub fn of_file(path: &Path) -> Result<Subject, Failure> {
+    pub fn from_file(path: &Path) -> Result<EnvoyConfig, Failure> {
         let text = crate::io::input::read_text(path)?;
         let document: Value = serde_yaml_ng::from_str(&text)
             .map_err(|error| Failure::Input(format!("`{}`: {error}", path.display())))?;
@@ -144,30 +144,30 @@ impl Subject {
             let problem = "is no configuration of Envoy: it has neither `configs` (a dump) nor `static_resources` (a bootstrap)";
             return Err(Failure::Input(format!("`{}` {problem}", path.display())));
         }
-        Ok(Subject::of_document(&document))
+        Ok(EnvoyConfig::from_document(&document))
     }
 
     /// Takes a dump or a bootstrap apart.
-    pub fn of_document(document: &Value) -> Subject {
-        let mut subject = Subject::default();
+    pub fn from_document(document: &Value) -> EnvoyConfig {
+        let mut envoy = EnvoyConfig::default();
         let mut parts = Parts::default();
         match document.get("configs").and_then(Value::as_array) {
             Some(configs) => {
                 for config in configs {
-                    subject.read_dumped(config, &mut parts);
+                    envoy.read_dumped(config, &mut parts);
                 }
             }
             None => {
-                subject.read_bootstrap(document);
+                envoy.read_bootstrap(document);
                 let listeners = list(document, "/static_resources/listeners");
                 parts.listeners.extend(listeners);
-                subject.add_clusters(list(document, "/static_resources/clusters"));
+                envoy.add_clusters(list(document, "/static_resources/clusters"));
             }
         }
         for listener in &parts.listeners {
-            subject.add_sites(listener, &parts);
+            envoy.add_sites(listener, &parts);
         }
-        subject
+        envoy
     }
 
     /// One section of a dump.
@@ -253,7 +253,7 @@ impl Subject {
                 if matches!(&plugin, Some(Ok(Role::Attempt(_)))) {
                     continue;
                 }
-                self.sites.push(Site {
+                self.filters.push(FilterInstance {
                     listener: text_of(listener, "name").unwrap_or("(no name)").to_owned(),
                     connection_buffer: buffer_of(listener),
                     routes: routes_of(manager, &parts.routes).cloned(),
@@ -272,7 +272,11 @@ impl Subject {
             Some([major, minor, patch]) => format!("Envoy {major}.{minor}.{patch}"),
             None => "Envoy of unknown version".to_owned(),
         };
-        let listeners: Vec<&str> = self.sites.iter().map(|site| &*site.listener).collect();
+        let listeners: Vec<&str> = self
+            .filters
+            .iter()
+            .map(|filter| &*filter.listener)
+            .collect();
         match listeners.as_slice() {
             [] => format!("{version}, no listener with the filter"),
             names => format!("{version}, the filter on {}", names.join(", ")),
