@@ -14,6 +14,8 @@ pub struct Model {
     pub context_window: u32,
     /// The most tokens that it writes in one answer.
     pub max_output_tokens: u32,
+    /// Output tokens per token of the visible answer, at least 1; more than 1 where it reasons in hidden tokens.
+    pub reasoning_tokens_factor: f32,
     /// Its skill, from its benchmark scores.
     pub ability: Ability,
 }

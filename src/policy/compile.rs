@@ -172,6 +172,8 @@ fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Model> {
             capabilities,
             context_window,
             max_output_tokens,
+            reasoning_tokens_factor: number_of(node, "reasoning_tokens_factor")
+                .map_or(1.0, |number| number as f32),
             ability: compile_ability(node),
         }
     });

@@ -40,6 +40,11 @@ const POSITIVE_TOKENS: Kind = Kind::Integer {
     min: 1.0,
     max: 100_000_000.0,
 };
+/// A model that thinks writes some times its answer, never less than it.
+const REASONING_TOKENS_FACTOR: Kind = Kind::Number {
+    min: 1.0,
+    max: 100.0,
+};
 pub(super) const FRACTION: Kind = Kind::Number { min: 0.0, max: 1.0 };
 pub(super) const AT_LEAST_ZERO: Kind = Kind::Number {
     min: 0.0,
@@ -245,6 +250,12 @@ pub const MODEL: Shape = Shape {
             POSITIVE_TOKENS,
             "the context window",
             "The most tokens of one answer.",
+        ),
+        optional(
+            "reasoning_tokens_factor",
+            REASONING_TOKENS_FACTOR,
+            "`1`",
+            "Output tokens that the model writes per token of the answer that the client sees: above 1 for a model that reasons in hidden tokens. They are paid for, take time and count towards `max_tokens`.",
         ),
         optional(
             "capabilities",

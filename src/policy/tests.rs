@@ -55,6 +55,7 @@ fn five_lines_are_enough() {
     let model = &policy.registry.models[1];
     assert_eq!(model.context_window, 8192);
     assert_eq!(model.max_output_tokens, 8192);
+    assert_eq!(model.reasoning_tokens_factor, 1.0);
     assert!(model.capabilities.contains(Capabilities::TOOLS));
 }
 

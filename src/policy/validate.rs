@@ -145,6 +145,7 @@ fn stands_in(one: &Model, other: &Model) -> bool {
         && one.capabilities.contains(other.capabilities)
         && one.context_window >= other.context_window
         && one.max_output_tokens >= other.max_output_tokens
+        && one.reasoning_tokens_factor <= other.reasoning_tokens_factor
 }
 
 /// Whether the policy keeps some request from `better` that it leaves to `model`: by a rule, or by a share.

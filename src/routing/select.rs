@@ -321,7 +321,7 @@ fn estimate(
         .unwrap_or(u32::MAX)
         .min(model.max_output_tokens)
         .min(room);
-    let output_tokens = expected_tokens.min(most as f32);
+    let output_tokens = (expected_tokens * model.reasoning_tokens_factor).min(most as f32);
     let observed = observed::find(ask.observed, id);
     let latencies = observed::latencies(&backend.latency, output_tokens, &observed);
     // Several answers to one input are generated side by side: they cost more but take no longer.

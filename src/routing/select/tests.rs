@@ -20,6 +20,7 @@ fn model(name: &str, skill: f32) -> Model {
         capabilities: Capabilities::TOOLS,
         context_window: 8192,
         max_output_tokens: 4096,
+        reasoning_tokens_factor: 1.0,
         ability: Ability {
             skills: [skill; SKILL_COUNT],
             ..Ability::default()
@@ -264,6 +265,38 @@ fn an_expected_answer_that_fits_nowhere_refuses_nothing() {
     ask.input_tokens = 8192;
     ask.window_tokens = 8192;
     assert!(select(&registry, &profile, &ask).is_err());
+}
+
+#[test]
+fn hidden_reasoning_costs_and_takes_time_at_its_model_alone() {
+    let plain = fleet();
+    let mut reasoning = fleet();
+    reasoning.models[1].reasoning_tokens_factor = 5.0;
+    let (said, profile) = (said(0.0), profile([1.0, 0.0, 0.0], &[], &[]));
+    let estimates = |registry: &Registry| -> Vec<Estimate> {
+        let selection = select(registry, &profile, &ask(Some(&said))).unwrap();
+        selection
+            .candidates
+            .iter()
+            .map(|one| one.estimate)
+            .collect()
+    };
+    for (index, (before, after)) in estimates(&plain)
+        .into_iter()
+        .zip(estimates(&reasoning))
+        .enumerate()
+    {
+        if plain.backends[index].model == ModelId(0) {
+            assert_eq!(before, after);
+        } else {
+            assert!(
+                after.cost_usd > 2.0 * before.cost_usd,
+                "{before:?} {after:?}"
+            );
+            assert!(after.latency_p50_ms > 2.0 * before.latency_p50_ms);
+            assert_eq!(after.first_token_p50_ms, before.first_token_p50_ms);
+        }
+    }
 }
 
 #[test]
