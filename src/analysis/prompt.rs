@@ -87,7 +87,7 @@ fn longest_input(request: &Request<'_>) -> u32 {
 }
 
 /// About how many tokens a text is to a tokenizer of a recent model (byte pairs, 100,000 to 200,000 entries).
-fn text_tokens(text: &str) -> f32 {
+pub(super) fn text_tokens(text: &str) -> f32 {
     let mut ascii = 0_u32;
     let mut digits = 0_u32;
     let mut two_byte = 0_u32;
