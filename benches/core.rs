@@ -12,10 +12,11 @@ use pointsman::analysis::classifier::tokenizer::Tokenizer;
 use pointsman::analysis::classifier::{Classification, Classifier, Task};
 use pointsman::analysis::prompt::Prompt;
 use pointsman::analysis::sensitivity::{self, Sensitivity};
-use pointsman::api::request::{Api, parse};
+use pointsman::api::Api;
+use pointsman::api::Capabilities;
+use pointsman::api::request::parse;
 use pointsman::api::rewrite::set_model;
 use pointsman::api::usage::{Media, UsageEventFilter, UsageParser};
-use pointsman::api::{Apis, Capabilities};
 use pointsman::policy::Policy;
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::profile::Limits;
@@ -145,7 +146,7 @@ fn metering(criterion: &mut Criterion) {
         json!({"data": [{"embedding": vec![-0.009_327_292; 1536]}], "usage": {"prompt_tokens": 8}})
             .to_string();
     let delta = b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" planet\"}}\n\n";
-    for (name, format, media, chunk) in [
+    for (name, api, media, chunk) in [
         (
             "event",
             Api::OpenAiChat,
@@ -173,7 +174,7 @@ fn metering(criterion: &mut Criterion) {
     ] {
         group.throughput(Throughput::Bytes(chunk.len() as u64));
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            let mut meter = UsageParser::new(format, media);
+            let mut meter = UsageParser::new(api, media);
             bencher.iter(|| meter.feed(black_box(chunk)));
         });
     }
@@ -251,7 +252,7 @@ fn selecting(criterion: &mut Criterion) {
             assert_eq!(ruling.names.len(), 1);
             let ask = SelectionRequest {
                 pinned: None,
-                api: Apis::OPENAI_CHAT,
+                api: Api::OpenAiChat,
                 allowed: &[],
                 tags: &ruling.tags,
                 barred: &[],

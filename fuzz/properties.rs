@@ -7,8 +7,9 @@ use std::collections::HashSet;
 
 use pointsman::analysis::sensitivity;
 use pointsman::analysis::steps::Counted;
-use pointsman::api::request::tail::Scanner;
-use pointsman::api::request::{Api, InvalidRequest, Request, UsageSlot, parse};
+use pointsman::api::Api;
+use pointsman::api::request::top_level::TopLevelScanner;
+use pointsman::api::request::{InvalidRequest, Request, UsageSlot, parse};
 use pointsman::api::rewrite::{rewrite, set_model};
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::words::WordMatcher;
@@ -20,9 +21,9 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 /// without its text, texts as serde_json decodes them, and information that only grows with the part that is seen.
 pub fn check_reading(body: &[u8]) {
     check_fields(body);
-    for format in Api::ALL {
-        let read = parse(format, body, true);
-        let _ = parse(format, body, false);
+    for api in Api::ALL {
+        let read = parse(api, body, true);
+        let _ = parse(api, body, false);
         match &read {
             Ok(request) => {
                 check_request(body, request);
@@ -76,21 +77,21 @@ pub fn check_scanning(words: &WordMatcher, text: &str) {
 
 /// The short fields of a body are the same however it is cut into pieces, and their places lie in it.
 fn check_fields(body: &[u8]) {
-    for format in Api::ALL {
+    for api in Api::ALL {
         let found = |size: usize| {
-            let mut scanner = Scanner::default();
+            let mut scanner = TopLevelScanner::default();
             body.chunks(size).for_each(|piece| scanner.feed(piece));
             scanner.finish()
         };
         let tails = [1, 5, body.len().max(1)].map(found);
         let mut requests = tails.each_ref().map(|tail| {
-            let mut request = parse(format, b"{}", true).expect("an object");
+            let mut request = parse(api, b"{}", true).expect("an object");
             let joined = request.join(tail);
             joined.map(|()| request)
         });
         let [first, rest @ ..] = &mut requests;
         rest.iter().for_each(|one| assert_eq!(one, &*first));
-        let Ok(whole) = parse(format, body, true) else {
+        let Ok(whole) = parse(api, body, true) else {
             continue;
         };
         // A `model` that comes too often is refused.
@@ -109,18 +110,18 @@ fn check_fields(body: &[u8]) {
 
 /// Makes `model` the model of `body`: the new body reads the same but for the model, and needs no further edit.
 pub fn check_rewriting(body: &[u8], model: &str) {
-    for format in Api::ALL {
-        check_model(format, body, model);
-        check_usage(format, body, model);
+    for api in Api::ALL {
+        check_model(api, body, model);
+        check_usage(api, body, model);
     }
 }
 
-fn check_model(format: Api, body: &[u8], model: &str) {
-    let Ok(request) = parse(format, body, true) else {
+fn check_model(api: Api, body: &[u8], model: &str) {
+    let Ok(request) = parse(api, body, true) else {
         return;
     };
     let after = apply(body, &request, model, false);
-    let again = parse(format, &after, true).expect("the new body reads");
+    let again = parse(api, &after, true).expect("the new body reads");
     assert_eq!(again.model.as_deref(), Some(model));
     assert_eq!(set_model(&after, &again, model), None, "a second edit");
     let expected = Request {
@@ -171,12 +172,12 @@ fn fold(key: &str) -> String {
 }
 
 /// Asks for usage beside the model: nothing but that changes, and it needs no further edit.
-fn check_usage(format: Api, body: &[u8], model: &str) {
-    let Ok(request) = parse(format, body, true) else {
+fn check_usage(api: Api, body: &[u8], model: &str) {
+    let Ok(request) = parse(api, body, true) else {
         return;
     };
     let after = apply(body, &request, model, true);
-    let again = parse(format, &after, true).expect("the new body reads");
+    let again = parse(api, &after, true).expect("the new body reads");
     assert!(again.include_usage || request.usage_slot == Some(UsageSlot::Unknown));
     assert_eq!(rewrite(&after, &again, model, true), None, "a second edit");
     let (Some(mut before), Some(mut after)) = (value(body), value(&after)) else {
@@ -258,7 +259,7 @@ fn check_request(body: &[u8], request: &Request<'_>) {
         let is_seen = strings.contains(text) || is_number || has_repeated_keys(body);
         assert!(is_seen, "a text that is not in the body");
     }
-    if request.format != Api::OpenAiEmbeddings {
+    if request.api != Api::OpenAiEmbeddings {
         check_contents(&value, &texts);
     }
 }
@@ -301,7 +302,7 @@ fn check_parts(body: &[u8], whole: &Request<'_>) {
     let has_data = body.len() > 1_000 || body.windows(4).any(|window| window == b"data");
     let mut seen = 0;
     for end in (0..body.len()).step_by(step) {
-        let part = parse(whole.format, &body[..end], false).expect("a part of a request reads");
+        let part = parse(whole.api, &body[..end], false).expect("a part of a request reads");
         assert!(part.model.is_none() || part.model == whole.model);
         assert!(whole.needs.contains(part.needs));
         assert!(part.tools <= whole.tools && part.images <= whole.images);

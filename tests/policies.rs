@@ -3,7 +3,7 @@
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
 use pointsman::routing::router::Router;

@@ -158,7 +158,7 @@ proptest! {
 
     #[test]
     fn requests_read_as_serde_json_reads_them(body in request()) {
-        prop_assert!(pointsman::api::request::parse(pointsman::api::request::Api::OpenAiChat, body.as_bytes(), true).is_ok(), "{}", body);
+        prop_assert!(pointsman::api::request::parse(pointsman::api::Api::OpenAiChat, body.as_bytes(), true).is_ok(), "{}", body);
         properties::check_reading(body.as_bytes());
     }
 

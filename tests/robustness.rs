@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
 use pointsman::routing::router::Router;

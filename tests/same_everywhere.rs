@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use pointsman::analysis::classifier::Classification;
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
 use pointsman::routing::router::Router;

@@ -1,17 +1,25 @@
-//! Sets of APIs and of capabilities: what a request needs, and what a model or backend offers.
+//! Capabilities: what a request needs, and what a model offers.
 
-/// A set of things that a model can do, or that a request needs.
+/// A set of capabilities.
+///
+/// ```
+/// use pointsman::api::Capabilities;
+///
+/// let offered = Capabilities::TOOLS.union(Capabilities::VISION);
+/// let missing = Capabilities::VISION.union(Capabilities::AUDIO).without(offered);
+/// assert_eq!(missing.names().collect::<Vec<_>>(), ["audio"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Capabilities(u16);
 
 impl Capabilities {
-    /// Nothing in particular.
+    /// The empty set.
     pub const NONE: Capabilities = Capabilities(0);
     /// Calls tools.
     pub const TOOLS: Capabilities = Capabilities(1);
     /// Reads images.
     pub const VISION: Capabilities = Capabilities(1 << 1);
-    /// Hears audio.
+    /// Understands audio.
     pub const AUDIO: Capabilities = Capabilities(1 << 2);
     /// Keeps to `response_format: json_object`.
     pub const JSON_MODE: Capabilities = Capabilities(1 << 3);
@@ -33,19 +41,19 @@ impl Capabilities {
         ("files", Capabilities::FILES),
     ];
 
-    /// Both sets together.
+    /// The union of both sets.
     #[must_use]
     pub const fn union(self, other: Capabilities) -> Capabilities {
         Capabilities(self.0 | other.0)
     }
 
-    /// What is in `self` but not in `other`.
+    /// The capabilities of `self` that `other` lacks.
     #[must_use]
     pub const fn without(self, other: Capabilities) -> Capabilities {
         Capabilities(self.0 & !other.0)
     }
 
-    /// Whether all of `other` is in `self`.
+    /// Whether `self` has all of `other`.
     pub const fn contains(self, other: Capabilities) -> bool {
         self.0 & other.0 == other.0
     }
@@ -60,69 +68,14 @@ impl Capabilities {
         Self::NAMES
             .iter()
             .find(|(known, _)| *known == name)
-            .map(|(_, one)| *one)
+            .map(|(_, capability)| *capability)
     }
 
     /// The names of the set's members, in the order of [`Capabilities::NAMES`].
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
             .iter()
-            .filter(move |(_, one)| self.contains(*one))
+            .filter(move |(_, capability)| self.contains(*capability))
             .map(|(name, _)| *name)
-    }
-}
-
-/// A set of APIs that a backend speaks, or the one that a request speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Apis(u8);
-
-impl Apis {
-    /// None.
-    pub const NONE: Apis = Apis(0);
-    /// OpenAI's Chat Completions.
-    pub const OPENAI_CHAT: Apis = Apis(1);
-    /// OpenAI's Responses.
-    pub const OPENAI_RESPONSES: Apis = Apis(1 << 1);
-    /// OpenAI's Completions.
-    pub const OPENAI_COMPLETIONS: Apis = Apis(1 << 2);
-    /// OpenAI's Embeddings.
-    pub const OPENAI_EMBEDDINGS: Apis = Apis(1 << 3);
-    /// Anthropic's Messages.
-    pub const ANTHROPIC_MESSAGES: Apis = Apis(1 << 4);
-
-    /// Every API with the name that policies use for it.
-    pub const NAMES: [(&'static str, Apis); 5] = [
-        ("openai_chat", Apis::OPENAI_CHAT),
-        ("openai_responses", Apis::OPENAI_RESPONSES),
-        ("openai_completions", Apis::OPENAI_COMPLETIONS),
-        ("openai_embeddings", Apis::OPENAI_EMBEDDINGS),
-        ("anthropic_messages", Apis::ANTHROPIC_MESSAGES),
-    ];
-
-    /// Both sets together.
-    #[must_use]
-    pub const fn union(self, other: Apis) -> Apis {
-        Apis(self.0 | other.0)
-    }
-
-    /// Whether all of `other` is in `self`.
-    pub const fn contains(self, other: Apis) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// The API with this name.
-    pub fn find(name: &str) -> Option<Apis> {
-        Self::NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, one)| *one)
-    }
-
-    /// The name of the one API in the set; of several the first.
-    pub fn name(self) -> &'static str {
-        Self::NAMES
-            .iter()
-            .find(|(_, one)| self.contains(*one))
-            .map_or("none", |(name, _)| *name)
     }
 }

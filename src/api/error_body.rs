@@ -2,7 +2,8 @@
 //!
 //! Built by serde_json from values, never by pasting text. What is said is the caller's: this file knows only the form.
 
-use crate::api::request::{Api, InvalidRequest};
+use crate::api::Api;
+use crate::api::request::InvalidRequest;
 
 #[derive(serde::Serialize)]
 struct OpenAiError<'a> {
@@ -34,14 +35,14 @@ struct AnthropicDetail<'a> {
 /// `code` is the API's machine-readable code (`model_not_found`); `param` is the field that is wrong
 /// (`messages[2].content`), if it is one (Anthropic's errors have neither); `message` is for the client's developer and must not quote the prompt.
 pub fn error_body(
-    format: Api,
+    api: Api,
     status: u16,
     code: &str,
     param: Option<&str>,
     message: &str,
 ) -> Vec<u8> {
     // Strings and options of strings always serialise; an empty body is what is left if that ever changes.
-    if format == Api::AnthropicMessages {
+    if api == Api::AnthropicMessages {
         let body = AnthropicError {
             r#type: "error",
             error: AnthropicDetail {
@@ -63,7 +64,7 @@ pub fn error_body(
 }
 
 /// The same as the event that ends a stream: what clients' SDKs raise in the midst of an answer.
-pub fn error_event(format: Api, code: &str, message: &str) -> Vec<u8> {
+pub fn error_event(api: Api, code: &str, message: &str) -> Vec<u8> {
     #[derive(serde::Serialize)]
     struct ResponsesError<'a> {
         r#type: &'a str,
@@ -71,7 +72,7 @@ pub fn error_event(format: Api, code: &str, message: &str) -> Vec<u8> {
         message: &'a str,
         param: Option<&'a str>,
     }
-    let (name, body) = match format {
+    let (name, body) = match api {
         Api::OpenAiResponses => {
             let body = ResponsesError {
                 r#type: "error",
@@ -83,10 +84,10 @@ pub fn error_event(format: Api, code: &str, message: &str) -> Vec<u8> {
             ("event: error\n", body)
         }
         Api::AnthropicMessages => {
-            let body = error_body(format, 500, code, None, message);
+            let body = error_body(api, 500, code, None, message);
             ("event: error\n", body)
         }
-        _ => ("", error_body(format, 500, code, None, message)),
+        _ => ("", error_body(api, 500, code, None, message)),
     };
     [name.as_bytes(), b"data: ", &body, b"\n\n"].concat()
 }

@@ -3,6 +3,7 @@
 //!
 //! Bytes in, values out. This room knows no model, backend or policy.
 
+mod apis;
 mod capabilities;
 pub mod error_body;
 pub(crate) mod json;
@@ -12,4 +13,5 @@ pub mod request;
 pub mod rewrite;
 pub mod usage;
 
-pub use capabilities::{Apis, Capabilities};
+pub use apis::{Api, Apis};
+pub use capabilities::Capabilities;

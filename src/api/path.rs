@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::api::request::Api;
+use crate::api::Api;
 
 /// What a call does with its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Target {
     /// A call of an API with a body to decide on.
     Call {
         /// The API.
-        format: Api,
+        api: Api,
         /// What it does.
         call: Call,
         /// The deployment that the path names, as Azure writes it: the model that is asked for where the body names none.
@@ -62,15 +62,15 @@ struct Row {
     own: &'static str,
     /// The same without the version, by segments.
     tail: &'static [&'static str],
-    format: Api,
+    api: Api,
     call: Call,
 }
 
-const fn row(own: &'static str, tail: &'static [&'static str], format: Api, call: Call) -> Row {
+const fn row(own: &'static str, tail: &'static [&'static str], api: Api, call: Call) -> Row {
     Row {
         own,
         tail,
-        format,
+        api,
         call,
     }
 }
@@ -250,7 +250,7 @@ impl<'p> ApiPath<'p> {
 impl Row {
     const fn target(&self, deployment: Option<String>, is_certain: bool) -> Target {
         Target::Call {
-            format: self.format,
+            api: self.api,
             call: self.call,
             deployment,
             is_certain,
@@ -270,7 +270,7 @@ fn recognise(whole: &[&str], folded: &[&str]) -> (Target, usize, &'static str) {
             None => (without_version(before), None),
         };
         let is_certain =
-            deployment.is_some() || mounted < before.len() || is_certain(before, row.format);
+            deployment.is_some() || mounted < before.len() || is_certain(before, row.api);
         return (row.target(deployment, is_certain), mounted, row.own);
     }
     let target = models(whole, folded)
@@ -286,10 +286,10 @@ fn without_version(before: &[&str]) -> usize {
     }
 }
 
-/// Whether a call of `format` behind `before`, which has no version, can only be an LLM API's.
-fn is_certain(before: &[&str], format: Api) -> bool {
+/// Whether a call of `api` behind `before`, which has no version, can only be an LLM API's.
+fn is_certain(before: &[&str], api: Api) -> bool {
     let last = before.last();
-    format == Api::OpenAiChat || last.is_none_or(|last| VENDORS.contains(last))
+    api == Api::OpenAiChat || last.is_none_or(|last| VENDORS.contains(last))
 }
 
 /// The deployment that stands at the end of `before`, and how many segments stand before all that names it. A name may hold
@@ -347,10 +347,10 @@ fn near_miss(folded: &[&str]) -> Option<Api> {
         pattern.len() == path.len() && pairs.all(|(wanted, one)| *wanted == "*" || wanted == one)
     };
     let mut undecided = UNDECIDED.iter();
-    if let Some((_, format)) =
+    if let Some((_, api)) =
         undecided.find(|(pattern, _)| fits(pattern, folded) || fits(pattern, behind))
     {
-        return Some(*format);
+        return Some(*api);
     }
     below(folded).or_else(|| misspelt(folded))
 }
@@ -373,11 +373,10 @@ fn below(folded: &[&str]) -> Option<Api> {
             let Some([next, ..]) = rest.strip_prefix(row.tail) else {
                 continue;
             };
-            let is_mounted =
-                without_version(before) < before.len() || is_certain(before, row.format);
+            let is_mounted = without_version(before) < before.len() || is_certain(before, row.api);
             if is_mounted || find_deployment(before, before).is_some() {
                 let is_kept = IDS.iter().any(|id| next.starts_with(id));
-                return (!is_kept).then_some(row.format);
+                return (!is_kept).then_some(row.api);
             }
         }
     }
@@ -409,7 +408,7 @@ fn misspelt(folded: &[&str]) -> Option<Api> {
         let wanted = row.tail.join("/");
         distance(written.as_bytes(), wanted.as_bytes()) <= MOST
     };
-    CALLS.iter().find(is_meant).map(|row| row.format)
+    CALLS.iter().find(is_meant).map(|row| row.api)
 }
 
 /// Levenshtein's distance, in bytes.

@@ -19,15 +19,15 @@ use std::ops::Range;
 
 use super::json::{Cursor, Kind, ParseError};
 use super::rewrite::Splice;
-use crate::api::request::Api;
+use crate::api::Api;
 use crate::fnv;
 
 /// How many bytes at the end of a value make its mark. The ends of signatures and ciphertexts differ where their starts
 /// (format, key, model) do not.
-const MARKED: usize = 64;
+const SUFFIX_LEN: usize = 64;
 
 /// What Google documents in the place of a signature that is not its own.
-const UNSIGNED: &str = "\"skip_thought_signature_validator\"";
+const SIGNATURE_PLACEHOLDER: &str = "\"skip_thought_signature_validator\"";
 
 /// What a request carries of its makers' state, in the order of the body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,10 +75,10 @@ impl StateItem {
 }
 
 impl ProviderState {
-    /// The state in a body of `format`.
-    pub fn find(format: Api, text: &str) -> ProviderState {
+    /// The state in a body of `api`.
+    pub fn find(api: Api, text: &str) -> ProviderState {
         let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-        find::find(format, text, start)
+        find::find(api, text, start)
     }
 
     /// Whether there is none.
@@ -117,12 +117,12 @@ impl ProviderState {
     }
 
     /// The edits that take the items out of `body` that `foreign` names by their index; the spans in order and apart from each
-    /// other. With `stands_in` the body goes to a provider that insists on signatures.
+    /// other. With `needs_signature` the body goes to a provider that insists on signatures.
     pub fn cuts(
         &self,
         body: &[u8],
         foreign: impl Fn(usize) -> bool,
-        stands_in: bool,
+        needs_signature: bool,
     ) -> Vec<Splice> {
         let mut edits: Vec<Splice> = Vec::new();
         let mut gone: Vec<Range<usize>> = Vec::new();
@@ -135,10 +135,10 @@ impl ProviderState {
         for cut in cuts {
             match cut {
                 Cut::Item(span) => gone.push(span.clone()),
-                Cut::Signed { signature, .. } if stands_in => {
+                Cut::Signed { signature, .. } if needs_signature => {
                     edits.push(Splice {
                         span: signature.clone(),
-                        with: UNSIGNED.into(),
+                        with: SIGNATURE_PLACEHOLDER.into(),
                     });
                 }
                 Cut::Member(value) | Cut::Signed { member: value, .. } => {
@@ -202,7 +202,7 @@ fn without(body: &[u8], spans: &[Range<usize>]) -> Vec<Range<usize>> {
 /// The mark of a value that ends with `text`: of its last letters and digits, which no escape changes.
 pub fn mark_of(text: &str) -> u64 {
     let bytes = text.bytes().rev();
-    let letters = bytes.filter(u8::is_ascii_alphanumeric).take(MARKED);
+    let letters = bytes.filter(u8::is_ascii_alphanumeric).take(SUFFIX_LEN);
     mark(letters)
 }
 
@@ -213,31 +213,34 @@ fn mark(letters: impl Iterator<Item = u8>) -> u64 {
 
 /// The end of a value that comes in pieces, as it is needed for its mark.
 #[derive(Debug, Clone)]
-pub(crate) struct Tail {
-    letters: [u8; MARKED],
-    /// How many came; where the next one goes, modulo [`MARKED`].
+pub(crate) struct Suffix {
+    letters: [u8; SUFFIX_LEN],
+    /// How many came; where the next one goes, modulo [`SUFFIX_LEN`].
     count: usize,
 }
 
-impl Default for Tail {
-    fn default() -> Tail {
-        Tail {
-            letters: [0; MARKED],
+impl Default for Suffix {
+    fn default() -> Suffix {
+        Suffix {
+            letters: [0; SUFFIX_LEN],
             count: 0,
         }
     }
 }
 
-impl Tail {
+impl Suffix {
     /// Takes more of the value.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         // Of a long piece only the end counts.
         let letters = bytes.iter().enumerate().rev();
         let letters = letters.filter(|(_, byte)| byte.is_ascii_alphanumeric());
-        let first = letters.take(MARKED).last().map_or(0, |(index, _)| index);
+        let first = letters
+            .take(SUFFIX_LEN)
+            .last()
+            .map_or(0, |(index, _)| index);
         let end = bytes.get(first..).unwrap_or_default();
         for byte in end.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
-            if let Some(slot) = self.letters.get_mut(self.count % MARKED) {
+            if let Some(slot) = self.letters.get_mut(self.count % SUFFIX_LEN) {
                 *slot = *byte;
             }
             self.count += 1;
@@ -246,9 +249,9 @@ impl Tail {
 
     /// The mark of what came so far; `None` where nothing did.
     pub(crate) fn mark(&self) -> Option<u64> {
-        let known = self.count.min(MARKED);
+        let known = self.count.min(SUFFIX_LEN);
         let last = (1..=known).filter_map(|back| {
-            let place = (self.count - back) % MARKED;
+            let place = (self.count - back) % SUFFIX_LEN;
             self.letters.get(place).copied()
         });
         (self.count > 0).then(|| mark(last))
@@ -257,11 +260,11 @@ impl Tail {
 
 /// A value that may be sealed: read for its mark.
 #[derive(Debug, Default)]
-pub(super) struct Seal {
+pub(super) struct SealedValue {
     pub(super) mark: Option<u64>,
 }
 
-impl Seal {
+impl SealedValue {
     /// Reads the value that stands here; only a string that is not empty seals anything.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::String {

@@ -22,26 +22,24 @@
 //! | llama.cpp | `usage`, or `timings` where the stream has none | `cached_tokens`: inside; `cache_n`: beside | | inside |
 //! | embeddings | `usage`; Voyage and Jina state the total alone | | | |
 
-mod brought;
 mod counts;
+mod event_filter;
 mod events;
-mod finish;
-mod found;
-mod hide;
-mod names;
-mod said;
+mod keys;
+mod parsed;
 mod scan;
+mod state_collector;
+mod status;
 
-pub use finish::FinishReasons;
-pub use hide::UsageEventFilter;
-pub use said::Fault;
+pub use event_filter::UsageEventFilter;
+pub use status::{AnswerError, FinishReasons};
 
-use crate::api::request::Api;
-use counts::Habits;
+use crate::api::Api;
+use counts::CountingRules;
 use events::Events;
-use found::Found;
-use said::Said;
+use parsed::ParsedAnswer;
 use scan::Scan;
+use status::AnswerStatus;
 
 /// What an exchange took, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,25 +60,25 @@ pub struct Usage {
 
 /// Why the usage of an answered request is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknown {
+pub enum MissingUsage {
     /// The response is compressed: it is not read.
     Compressed,
     /// It is neither JSON nor a stream of events.
     MediaType,
     /// It came to its end and does not say.
-    NotStated,
+    NotReported,
     /// It broke off before it could say.
-    CutOff,
+    Truncated,
 }
 
-impl Unknown {
+impl MissingUsage {
     /// The name that metrics use.
     pub const fn name(self) -> &'static str {
         match self {
-            Unknown::Compressed => "compressed",
-            Unknown::MediaType => "media_type",
-            Unknown::NotStated => "not_reported",
-            Unknown::CutOff => "truncated",
+            MissingUsage::Compressed => "compressed",
+            MissingUsage::MediaType => "media_type",
+            MissingUsage::NotReported => "not_reported",
+            MissingUsage::Truncated => "truncated",
         }
     }
 }
@@ -99,10 +97,10 @@ impl Media {
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub fn of(content_type: &[u8], content_encoding: Option<&[u8]>) -> Result<Media, Unknown> {
+    pub fn of(content_type: &[u8], content_encoding: Option<&[u8]>) -> Result<Media, MissingUsage> {
         let encoding = content_encoding.unwrap_or_default().trim_ascii();
         if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
-            return Err(Unknown::Compressed);
+            return Err(MissingUsage::Compressed);
         }
         let kind = content_type.split(|byte| *byte == b';').next();
         let kind = kind.unwrap_or_default().trim_ascii();
@@ -111,7 +109,7 @@ impl Media {
         } else if kind.eq_ignore_ascii_case(b"application/json") {
             Ok(Media::Json)
         } else {
-            Err(Unknown::MediaType)
+            Err(MissingUsage::MediaType)
         }
     }
 }
@@ -119,11 +117,11 @@ impl Media {
 /// Reads the usage of one response out of its bytes.
 #[derive(Debug)]
 pub struct UsageParser {
-    format: Api,
+    api: Api,
     media: Media,
     scan: Scan,
     events: Events,
-    found: Found,
+    parsed: ParsedAnswer,
 }
 
 /// An event of a stream has ended.
@@ -136,62 +134,62 @@ pub(crate) struct EventEnd {
 }
 
 impl UsageParser {
-    /// A meter for a response to a request of `format`.
-    pub fn new(format: Api, media: Media) -> UsageParser {
-        let mut found = Found::default();
-        found.habits.cache_beside = format == Api::AnthropicMessages;
+    /// A meter for a response to a request of `api`.
+    pub fn new(api: Api, media: Media) -> UsageParser {
+        let mut parsed = ParsedAnswer::default();
+        parsed.rules.cache_excluded = api == Api::AnthropicMessages;
         UsageParser {
-            format,
+            api,
             media,
             scan: Scan::default(),
             events: Events::default(),
-            found,
+            parsed,
         }
     }
 
     /// The same for a provider whose reasoning may be in nothing but the total of its counts.
     #[must_use]
-    pub fn hiding_thoughts(mut self, hides: bool) -> UsageParser {
-        self.found.habits.hides_thoughts |= hides;
+    pub fn with_hidden_reasoning(mut self, hides: bool) -> UsageParser {
+        self.parsed.rules.hidden_reasoning |= hides;
         self
     }
 
     /// The same for a request that wants so many answers: the end of the first is not the end.
     #[must_use]
     pub fn with_choices(mut self, choices: u32) -> UsageParser {
-        self.found.said = Said::of_choices(choices);
+        self.parsed.status = AnswerStatus::of_choices(choices);
         self
     }
 
     /// The same, looking for state that its maker wants back; see [`UsageParser::take_marks`].
     #[must_use]
     pub fn with_state(mut self) -> UsageParser {
-        self.found.brought.watch(self.format);
+        self.parsed.collector.watch(self.api);
         self
     }
 
     /// The marks of state that came since the last call; see [`crate::api::provider_state`].
     pub fn take_marks(&mut self) -> Vec<u64> {
-        self.found.brought.take()
+        self.parsed.collector.take()
     }
 
     /// Whether there was anything yet: text, reasoning that is shown, or a tool call.
     pub const fn has_content(&self) -> bool {
-        self.found.said.has_content
+        self.parsed.status.has_content
     }
 
     /// About how many tokens a stream has brought, where it does not say: by its events and its text.
     pub fn streamed_tokens(&self) -> Option<u64> {
-        let tokens = self.found.said.streamed_tokens();
+        let tokens = self.parsed.status.streamed_tokens();
         (self.media == Media::EventStream && tokens > 0).then_some(tokens)
     }
 
     /// What is wrong with the answer though its status says that nothing is; `ended` is false where it broke off.
-    pub fn fault(&self, ended: bool) -> Option<Fault> {
-        let speaks = self.format != Api::OpenAiEmbeddings;
-        self.found
-            .said
-            .fault(self.found.counts.output, ended && speaks)
+    pub fn error(&self, ended: bool) -> Option<AnswerError> {
+        let speaks = self.api != Api::OpenAiEmbeddings;
+        self.parsed
+            .status
+            .failure(self.parsed.counts.output, ended && speaks)
     }
 
     /// Takes the next bytes of the response, however they are cut.
@@ -202,65 +200,65 @@ impl UsageParser {
     /// The same, and tells of each event that ends in this chunk.
     pub(crate) fn feed_events(&mut self, chunk: &[u8], ended: &mut dyn FnMut(EventEnd)) {
         match self.media {
-            Media::Json => self.scan.feed(chunk, &mut self.found),
+            Media::Json => self.scan.feed(chunk, &mut self.parsed),
             Media::EventStream => {
                 self.events
-                    .feed(chunk, &mut self.scan, &mut self.found, ended);
+                    .feed(chunk, &mut self.scan, &mut self.parsed, ended);
             }
         }
     }
 
     /// Whether the event that has begun may turn out to say nothing but the usage.
     pub(crate) fn may_be_usage(&self) -> bool {
-        !self.found.has_choices && !self.found.says_more && !self.events.is_comment()
+        !self.parsed.has_choices && !self.parsed.says_more && !self.events.is_comment()
     }
 
     /// Why the answer ended, as far as it was said.
     pub fn finish_reasons(&self) -> FinishReasons {
-        self.found.finish
+        self.parsed.finish
     }
 
     /// Whether the answer that has begun is not over, and the next event would be its next one: where the stream ends here, it
     /// ends too early, and a client that only counts bytes takes it for whole.
     pub fn is_underway(&self) -> bool {
         let between = self.media == Media::EventStream && self.events.is_between();
-        between && self.found.has_begun && !self.found.is_over
+        between && self.parsed.has_begun && !self.parsed.is_over
     }
 
     /// What the response took; `ended` is false where it broke off.
     ///
     /// # Errors
     /// Why that is not known.
-    pub fn finish(&self, ended: bool) -> Result<Usage, Unknown> {
+    pub fn finish(&self, ended: bool) -> Result<Usage, MissingUsage> {
         let whole = ended && (self.media == Media::EventStream || self.scan.is_at_end());
         let unknown = if whole {
-            Unknown::NotStated
+            MissingUsage::NotReported
         } else {
-            Unknown::CutOff
+            MissingUsage::Truncated
         };
-        let mut found = self.found.counts;
-        found.raise(&self.found.steps);
-        if self.format == Api::OpenAiEmbeddings {
+        let mut parsed = self.parsed.counts;
+        parsed.raise(&self.parsed.steps);
+        if self.api == Api::OpenAiEmbeddings {
             // There is no output, whatever the total counts.
-            let input = found.input.or(found.total).ok_or(unknown)?;
+            let input = parsed.input.or(parsed.total).ok_or(unknown)?;
             return Ok(Usage {
                 input_tokens: input,
-                cached_input_tokens: found.cached.or(found.cache_read).unwrap_or(0).min(input),
+                cached_input_tokens: parsed.cached.or(parsed.cache_read).unwrap_or(0).min(input),
                 ..Usage::default()
             });
         }
         let streams = self.media == Media::EventStream;
         // The first event states one token of output or so; only a later one counts the answer.
-        if self.format == Api::AnthropicMessages && streams && !self.found.at_top {
+        if self.api == Api::AnthropicMessages && streams && !self.parsed.at_top {
             return Err(unknown);
         }
-        let timed = Habits {
-            cache_beside: true,
-            ..Habits::default()
+        let timed = CountingRules {
+            cache_excluded: true,
+            ..CountingRules::default()
         };
-        let usage = found.read(self.found.habits);
+        let usage = parsed.read(self.parsed.rules);
         usage
-            .or_else(|| self.found.timings.read(timed))
+            .or_else(|| self.parsed.timings.read(timed))
             .ok_or(unknown)
     }
 }

@@ -12,9 +12,10 @@ use super::trace::{fixed, set_state};
 use super::unstated::Unstated;
 use super::watch::{BackendObserver, Outcome};
 use super::{Effect, Header, Plan};
+use crate::api::Api;
 use crate::api::error_body::error_event;
-use crate::api::request::{Api, Request};
-use crate::api::usage::{Fault, Media, Unknown, Usage, UsageEventFilter, UsageParser};
+use crate::api::request::Request;
+use crate::api::usage::{AnswerError, Media, MissingUsage, Usage, UsageEventFilter, UsageParser};
 use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;
 use crate::policy::conditions::Pattern;
@@ -33,7 +34,7 @@ const CUT_SHORT: (&str, &str) = (
 pub struct UsageRecorder {
     policy: Rc<Policy>,
     decision: Decision,
-    format: Api,
+    api: Api,
     /// How many answers are wanted.
     choices: u32,
     /// The client did not ask for the usage of its stream.
@@ -65,7 +66,7 @@ enum Answer {
     /// It is an error.
     Error,
     /// It does not let itself be read.
-    Unread(Unknown),
+    Unread(MissingUsage),
     /// It is being read.
     Read {
         meter: Box<UsageParser>,
@@ -79,7 +80,7 @@ pub(super) fn asks_for_usage(plan: &Plan, request: &Request<'_>) -> bool {
         && request.stream
         && request.complete
         && !request.include_usage
-        && plan.format.has_stream_options()
+        && plan.api.has_stream_options()
 }
 
 impl UsageRecorder {
@@ -94,7 +95,7 @@ impl UsageRecorder {
         UsageRecorder {
             policy: Rc::clone(&plan.policy),
             decision,
-            format: plan.format,
+            api: plan.api,
             choices: request.choices,
             hides: asks_for_usage(plan, request),
             started_ns: now_ns,
@@ -120,7 +121,7 @@ impl UsageRecorder {
     pub(super) fn outcome(&self) -> Outcome {
         let Answer::Read { meter, .. } = &self.answer else {
             return Outcome {
-                fault: self.is_page.then_some(Fault::Error),
+                fault: self.is_page.then_some(AnswerError::Reported),
                 ..Outcome::default()
             };
         };
@@ -128,7 +129,7 @@ impl UsageRecorder {
         let streamed = meter.streamed_tokens();
         let stated = usage.map(|usage| usage.output_tokens);
         Outcome {
-            fault: meter.fault(self.ended && !self.is_cut_short),
+            fault: meter.error(self.ended && !self.is_cut_short),
             output_tokens: stated.filter(|tokens| *tokens > 0).or(streamed),
             hides_reasoning: usage
                 .is_some_and(|usage| usage.reasoning_tokens > streamed.unwrap_or_default()),
@@ -192,10 +193,10 @@ impl UsageRecorder {
     }
 
     fn meter(&self, media: Media) -> Box<UsageParser> {
-        let meter = UsageParser::new(self.format, media)
+        let meter = UsageParser::new(self.api, media)
             .with_choices(self.choices)
-            .hiding_thoughts(self.is_google());
-        let has_scopes = self.policy.registry.has_scopes(self.format.api());
+            .with_hidden_reasoning(self.is_google());
+        let has_scopes = self.policy.registry.has_scopes(self.api);
         Box::new(match has_scopes {
             true => meter.with_state(),
             false => meter,
@@ -265,7 +266,7 @@ impl UsageRecorder {
         let Some(bytes) = bytes else {
             // Bytes that were not seen may have said anything.
             effects.push(Effect::Count(Metric::host_call_errors()));
-            self.answer = Answer::Unread(Unknown::CutOff);
+            self.answer = Answer::Unread(MissingUsage::Truncated);
             return;
         };
         if *streams {
@@ -304,7 +305,7 @@ impl UsageRecorder {
         {
             self.is_cut_short = true;
             if !self.is_sized {
-                let event = error_event(self.format, CUT_SHORT.0, CUT_SHORT.1);
+                let event = error_event(self.api, CUT_SHORT.0, CUT_SHORT.1);
                 instead.get_or_insert_with(|| chunk.to_vec()).extend(event);
             }
         }
@@ -366,8 +367,8 @@ impl UsageRecorder {
         if self.is_cut_short {
             set_state(effects, state::ERROR_TYPE, CUT_SHORT.0);
         } else if meter
-            .fault(self.ended)
-            .is_some_and(|one| one != Fault::Empty)
+            .error(self.ended)
+            .is_some_and(|one| one != AnswerError::Empty)
         {
             set_state(effects, state::ERROR_TYPE, "error_in_response");
         } else if !self.ended {
@@ -376,7 +377,7 @@ impl UsageRecorder {
     }
 
     /// What the answer took; `None` where there is none to ask.
-    fn usage(&self) -> Option<Result<Usage, Unknown>> {
+    fn usage(&self) -> Option<Result<Usage, MissingUsage>> {
         match &self.answer {
             Answer::None | Answer::Error => None,
             Answer::Unread(unknown) => Some(Err(*unknown)),
@@ -479,7 +480,10 @@ impl UsageRecorder {
         let Answer::Read { meter, .. } = &self.answer else {
             return false;
         };
-        let failed = matches!(meter.fault(self.ended), Some(Fault::Error | Fault::Refused));
+        let failed = matches!(
+            meter.error(self.ended),
+            Some(AnswerError::Reported | AnswerError::ClientError)
+        );
         failed && !meter.has_content()
     }
 

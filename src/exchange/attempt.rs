@@ -11,8 +11,9 @@ use super::forwarding::{self, Withheld};
 use super::purpose::has_our_prefix;
 use super::scan::PIECE;
 use super::{Effect, Header, Reply, decimal, find};
-use crate::api::request::tail::Scanner;
-use crate::api::request::{self, Api, Request};
+use crate::api::Api;
+use crate::api::request::top_level::TopLevelScanner;
+use crate::api::request::{self, Request};
 use crate::api::rewrite::{self, PrefixEdit, Splice};
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, Registry};
@@ -101,7 +102,7 @@ enum Phase {
     /// It is long, and looked through as it comes.
     Scanning {
         edit: Edit,
-        scanner: Box<Scanner>,
+        scanner: Box<TopLevelScanner>,
         held: usize,
         ended: bool,
     },
@@ -113,7 +114,7 @@ struct Edit {
     model: String,
     /// What bounds of the answer that are more are cut down to.
     most_tokens: Option<u32>,
-    format: Api,
+    api: Api,
     content_length: Option<u64>,
     /// What it carries of another state scope is taken out; whether the backend then wants stand-ins for signatures.
     drops: Option<bool>,
@@ -239,16 +240,16 @@ impl Attempt {
         let fits = !drops
             && less.is_none()
             && written_for.is_some_and(|one| one.served_model == backend.served_model);
-        let format = asked.as_deref().and_then(Api::of_body_at);
+        let api = asked.as_deref().and_then(Api::of_body_at);
         if fits && !first {
             // The attempt before may have stated the length of another body.
             restate_length(chain.content_length, effects);
         }
-        let edit = match format {
-            Some(format) if !fits && !seen.end_of_stream => Some(Edit {
+        let edit = match api {
+            Some(api) if !fits && !seen.end_of_stream => Some(Edit {
                 model: backend.served_model.clone(),
                 most_tokens: less,
-                format,
+                api,
                 content_length: chain.content_length,
                 drops: drops.then(|| backend.insists_on_signatures()),
             }),
@@ -314,7 +315,7 @@ impl Attempt {
     fn scan(
         &mut self,
         edit: Edit,
-        scanner: Box<Scanner>,
+        scanner: Box<TopLevelScanner>,
         (held, ended): (usize, bool),
         site: &Site<'_>,
         effects: &mut Vec<Effect>,
@@ -325,7 +326,7 @@ impl Attempt {
             effects.push(Effect::ReadBody { start, size });
         } else if ended || is_done || held >= site.policy.max_scan_bytes {
             let tail = scanner.finish();
-            let mut request = Request::empty(edit.format);
+            let mut request = Request::empty(edit.api);
             let splices = match request.join(&tail) {
                 Ok(()) => edit.splices(b"{", &mut request),
                 Err(_) => Vec::new(),
@@ -347,7 +348,7 @@ impl Attempt {
         match std::mem::take(&mut self.phase) {
             Phase::Reading { edit, held, ended } => {
                 let body = bytes.unwrap_or_default();
-                let splices = match request::parse(edit.format, body, ended) {
+                let splices = match request::parse(edit.api, body, ended) {
                     Ok(mut request) => edit.splices(body, &mut request),
                     Err(_) => Vec::new(),
                 };

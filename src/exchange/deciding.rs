@@ -51,7 +51,7 @@ fn no_router() -> Bypass {
 /// A request with what state its body carries, if the policy has several scopes of it.
 pub(super) fn with_state<'a>(plan: &Plan, body: &'a [u8], request: Read<'a>) -> Read<'a> {
     let mut request = request?;
-    if plan.policy.registry.has_scopes(plan.format.api()) {
+    if plan.policy.registry.has_scopes(plan.api) {
         request.find_state(body);
     }
     Ok(request)
@@ -70,7 +70,7 @@ pub(super) fn find_makers(
         return Vec::new();
     };
     let items = &request.state.items;
-    if items.is_empty() || !policy.registry.has_scopes(request.format.api()) {
+    if items.is_empty() || !policy.registry.has_scopes(request.api) {
         return Vec::new();
     }
     let mut makers = vec![None; items.len()];

@@ -39,10 +39,11 @@ pub use pace::LogRateLimiter;
 pub use reply::Reply;
 pub use trace::printable;
 
+use crate::api::Api;
 use crate::api::path::ApiPath;
-use crate::api::request::tail::Tail;
-use crate::api::request::unread::Unread;
-use crate::api::request::{self, Api, InvalidRequest, Request};
+use crate::api::request::top_level::TopLevelFields;
+use crate::api::request::unparsed::UnparsedBody;
+use crate::api::request::{self, InvalidRequest, Request};
 use crate::api::rewrite::{self, PrefixEdit};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
@@ -103,7 +104,7 @@ enum Phase {
         plan: Plan,
         held: usize,
         ended: bool,
-        seen: Option<Box<Tail>>,
+        seen: Option<Box<TopLevelFields>>,
     },
     /// The first part does not do: the rest is looked through as it comes, for its short fields.
     Scanning(Box<Scan>),
@@ -119,7 +120,7 @@ enum Phase {
 #[derive(Debug)]
 struct Plan {
     policy: Rc<Policy>,
-    format: Api,
+    api: Api,
     aim: Intent,
     content_length: Option<u64>,
     /// How long the client waits.
@@ -137,8 +138,13 @@ struct Plan {
 type Read<'a> = Result<Request<'a>, InvalidRequest>;
 
 /// Reads a body, or its first part with what is known of the rest.
-fn read<'a>(plan: &Plan, bytes: &'a [u8], complete: bool, seen: Option<&'a Tail>) -> Read<'a> {
-    let mut request = request::parse(plan.format, bytes, complete)?;
+fn read<'a>(
+    plan: &Plan,
+    bytes: &'a [u8],
+    complete: bool,
+    seen: Option<&'a TopLevelFields>,
+) -> Read<'a> {
+    let mut request = request::parse(plan.api, bytes, complete)?;
     if let Some(tail) = seen {
         request.join(tail)?;
     }
@@ -250,11 +256,9 @@ impl Stream {
         if let Some(policy) = worker.policy {
             self.outbound = Outbound::new(headers, worker, policy);
         }
-        let (format, aim, hurdle) = match (purpose, worker.policy) {
-            (RequestKind::Llm(format, aim), _) => (format, aim, None),
-            (RequestKind::NearMiss(format, hurdle), Some(_)) => {
-                (format, Intent::Answer, Some(hurdle))
-            }
+        let (api, aim, hurdle) = match (purpose, worker.policy) {
+            (RequestKind::Llm(api, aim), _) => (api, aim, None),
+            (RequestKind::NearMiss(api, hurdle), Some(_)) => (api, Intent::Answer, Some(hurdle)),
             (RequestKind::ModelList, Some(policy)) => {
                 return self.answer(reply::model_list(policy, headers, &sent), effects);
             }
@@ -272,7 +276,7 @@ impl Stream {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
         };
         trace::set_state(effects, state::POLICY_VERSION, &policy.version);
-        let plan = Plan::new(policy, (format, aim, hurdle), headers, (&path, &sent));
+        let plan = Plan::new(policy, (api, aim, hurdle), headers, (&path, &sent));
         if plan.hurdle.is_some() {
             return self.meet_hurdle(plan, end_of_stream, effects);
         }
@@ -379,7 +383,10 @@ impl Stream {
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
         let unseen = matches!(&request, Ok(one) if one.may_name_another_model());
         if unseen && !plan.policy.traffic.decide_unseen_model {
-            let (cause, named) = (Cause::model_missing(&plan.policy), Unread::NOTHING.named);
+            let (cause, named) = (
+                Cause::model_missing(&plan.policy),
+                UnparsedBody::UNKNOWN.named,
+            );
             return self.undecided(&plan, &cause, named, &around, worker, effects);
         }
         let outcome = decide(worker, &plan, &request, (bytes, complete), &around);
@@ -413,7 +420,7 @@ impl Stream {
                 }
             }
             (Outcome::Rejected(rejection), _) => {
-                self.refuse(&plan.policy, plan.format, &rejection, effects);
+                self.refuse(&plan.policy, plan.api, &rejection, effects);
             }
             (Outcome::Bypassed(Bypass::UnknownModel(_)), _) => {
                 self.bypass("unknown_model", Some(&plan.policy), header, effects);

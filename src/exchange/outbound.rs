@@ -5,7 +5,7 @@ use super::attempt::path;
 use super::forwarding::{self, Withheld};
 use super::purpose::{content_length, find};
 use super::{Effect, Header, Worker};
-use crate::api::request::Api;
+use crate::api::Api;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;

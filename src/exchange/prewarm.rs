@@ -6,8 +6,7 @@
 
 use serde_json::json;
 
-use crate::api::Apis;
-use crate::api::request::Api;
+use crate::api::{Api, Apis};
 use crate::fleet::Backend;
 use crate::fleet::clusters;
 use crate::fleet::clusters::Failover;
@@ -36,21 +35,21 @@ pub fn may_call(backend: &Backend, failover: Failover) -> bool {
 
 /// The request that keeps `backend` warm; `origin` is the policy that it is of.
 pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
-    let format = format_of(backend.apis);
-    let body = body(format, &backend.served_model).into_bytes();
+    let api = first_api(backend.apis);
+    let body = body(api, &backend.served_model).into_bytes();
     let authority = match &backend.endpoint {
         Some(endpoint) => endpoint.host.clone(),
         None => backend.cluster.clone(),
     };
     let mut headers = vec![
         (":method", "POST".to_owned()),
-        (":path", path(format).to_owned()),
+        (":path", path(api).to_owned()),
         (":authority", authority),
         ("content-type", "application/json".to_owned()),
         ("content-length", body.len().to_string()),
         ("user-agent", "pointsman-prewarm".to_owned()),
     ];
-    if format == Api::AnthropicMessages {
+    if api == Api::AnthropicMessages {
         headers.push(("anthropic-version", "2023-06-01".to_owned()));
     }
     if failover != Failover::Off {
@@ -81,15 +80,15 @@ pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
 }
 
 /// The API that it is asked in: the first that the backend speaks.
-fn format_of(apis: Apis) -> Api {
+fn first_api(apis: Apis) -> Api {
     Api::ALL
         .into_iter()
-        .find(|format| apis.contains(format.api()))
+        .find(|api| apis.contains(*api))
         .unwrap_or(Api::OpenAiChat)
 }
 
-const fn path(format: Api) -> &'static str {
-    match format {
+const fn path(api: Api) -> &'static str {
+    match api {
         Api::OpenAiChat => "/v1/chat/completions",
         Api::OpenAiResponses => "/v1/responses",
         Api::OpenAiCompletions => "/v1/completions",
@@ -98,9 +97,9 @@ const fn path(format: Api) -> &'static str {
     }
 }
 
-fn body(format: Api, model: &str) -> String {
+fn body(api: Api, model: &str) -> String {
     let messages = json!([{"role": "user", "content": "hi"}]);
-    let body = match format {
+    let body = match api {
         Api::OpenAiChat | Api::AnthropicMessages => {
             json!({"model": model, "messages": messages, "max_tokens": 1})
         }
@@ -130,7 +129,8 @@ mod tests {
 
     #[test]
     fn it_is_a_request_of_the_backends_first_api_for_its_own_model() {
-        for (name, api) in Apis::NAMES {
+        for api in Api::ALL {
+            let name = api.name();
             let call = call(
                 &backend(&format!(r#""apis": ["{name}"]"#)),
                 Failover::Off,
@@ -138,9 +138,8 @@ mod tests {
             );
             assert_eq!(call.cluster, "c");
             let path = &call.headers[1].1;
-            let format = Api::of_path(path).unwrap();
-            assert_eq!(format.api(), api, "{name}");
-            let request = request::parse(format, &call.body, true).unwrap();
+            assert_eq!(Api::of_path(path), Some(api), "{name}");
+            let request = request::parse(api, &call.body, true).unwrap();
             assert_eq!(request.model.as_deref(), Some("org/m"), "{name}");
             assert!(request.max_tokens.is_none_or(|most| most <= 16), "{name}");
             let length = call

@@ -2,9 +2,8 @@
 
 use super::number::parse_whole;
 use super::{Effect, Header};
-use crate::api::Apis;
+use crate::api::Api;
 use crate::api::path::{ApiPath, Call, Target};
-use crate::api::request::Api;
 use crate::policy::Policy;
 use crate::telemetry::header;
 
@@ -51,28 +50,28 @@ pub(super) enum Hurdle {
 fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bool) -> RequestKind {
     let method = find(headers, ":method").unwrap_or_default();
     match (&path.target, method) {
-        (Target::Route, b"POST") => RequestKind::Llm(dry_run_format(query), Intent::DryRun),
-        (Target::Call { format, call, .. }, b"POST") => RequestKind::Llm(
-            *format,
+        (Target::Route, b"POST") => RequestKind::Llm(dry_run_api(query), Intent::DryRun),
+        (Target::Call { api, call, .. }, b"POST") => RequestKind::Llm(
+            *api,
             match call {
                 Call::Answer => Intent::Answer,
                 Call::TokenCount => Intent::TokenCount,
             },
         ),
-        (Target::Call { format, .. } | Target::NearMiss(format), b"GET" | b"CONNECT")
+        (Target::Call { api, .. } | Target::NearMiss(api), b"GET" | b"CONNECT")
             if asks_websocket(headers) =>
         {
-            RequestKind::NearMiss(*format, Hurdle::WebSocket)
+            RequestKind::NearMiss(*api, Hurdle::WebSocket)
         }
         (
             Target::Call {
-                format,
+                api,
                 is_certain: true,
                 ..
             },
             _,
-        ) if has_body => RequestKind::NearMiss(*format, Hurdle::Method),
-        (Target::NearMiss(format), _) if has_body => RequestKind::NearMiss(*format, Hurdle::Path),
+        ) if has_body => RequestKind::NearMiss(*api, Hurdle::Method),
+        (Target::NearMiss(api), _) if has_body => RequestKind::NearMiss(*api, Hurdle::Path),
         (Target::Models, b"GET") => RequestKind::ModelList,
         (Target::Model(name), b"GET") => RequestKind::Model(name.clone()),
         _ => RequestKind::Other,
@@ -118,14 +117,11 @@ fn asks_websocket(headers: &[Header<'_>]) -> bool {
 }
 
 /// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
-fn dry_run_format(query: &str) -> Api {
+fn dry_run_api(query: &str) -> Api {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, _)| *name == "api");
-    let api = named.and_then(|(_, value)| Apis::find(value));
-    let mut formats = Api::ALL.into_iter();
-    formats
-        .find(|format| Some(format.api()) == api)
-        .unwrap_or(Api::OpenAiChat)
+    let api = named.and_then(|(_, value)| Api::find(value));
+    api.unwrap_or(Api::OpenAiChat)
 }
 
 /// The encoding of the body, where it is one that we cannot read.

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::Header;
 use super::purpose::find;
+use crate::api::Api;
 use crate::api::error_body::error_body;
 use crate::api::path;
-use crate::api::request::Api;
 use crate::policy::Policy;
 use crate::routing::decision::{Outcome, Rejection};
 use crate::routing::explain;
@@ -40,9 +40,9 @@ impl Reply {
 }
 
 /// An error in the words of the API that was called.
-pub fn error(format: Api, rejection: &Rejection) -> Reply {
+pub fn error(api: Api, rejection: &Rejection) -> Reply {
     let param = match rejection.code {
-        "context_length_exceeded" => Some(format.prompt_field()),
+        "context_length_exceeded" => Some(api.prompt_field()),
         _ => rejection.param.as_deref(),
     };
     let (status, code) = (rejection.status, rejection.code);
@@ -50,7 +50,7 @@ pub fn error(format: Api, rejection: &Rejection) -> Reply {
         status,
         details: code,
         headers: Vec::new(),
-        body: error_body(format, status, code, param, &rejection.message),
+        body: error_body(api, status, code, param, &rejection.message),
     }
 }
 
@@ -112,11 +112,11 @@ pub fn model(policy: &Policy, wanted: &str, headers: &[Header<'_>]) -> Reply {
         Some((name, _)) if is_anthropic => ok("pointsman_models", &anthropic(name)),
         Some((name, kind)) => ok("pointsman_models", &one(name, kind)),
         None => {
-            let format = match is_anthropic {
+            let api = match is_anthropic {
                 true => Api::AnthropicMessages,
                 false => Api::OpenAiChat,
             };
-            error(format, &router::unknown(policy, wanted))
+            error(api, &router::unknown(policy, wanted))
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Looks for `model` behind the first part of a body that is too long to be read as a whole.
 //!
-//! Envoy holds the body; it is read here piece by piece, and nothing of a piece is kept but what [`Scanner`] keeps. How much
+//! Envoy holds the body; it is read here piece by piece, and nothing of a piece is kept but what [`TopLevelScanner`] keeps. How much
 //! Envoy may hold is its own limit, beyond which it answers 413 itself: the policy's `max_scan_bytes` says how far to go.
 
 use super::{Effect, Phase, Plan, Stream};
-use crate::api::request::tail::Scanner;
+use crate::api::request::top_level::TopLevelScanner;
 use crate::policy::Policy;
 
 /// How many bytes are read at a time.
@@ -14,7 +14,7 @@ pub(super) const PIECE: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) plan: Plan,
-    scanner: Scanner,
+    scanner: TopLevelScanner,
     /// Bytes that are held by now.
     pub(super) held: usize,
     /// Nothing follows them.
@@ -23,7 +23,7 @@ pub(super) struct Scan {
 
 /// Whether all of a body that is longer than `max_body_bytes` is looked through, as far as Envoy holds it: if its model is
 /// not seen yet, and if a second one behind the first could escape a rule or a budget. Else it streams through from here.
-fn looks_further(policy: &Policy, scanner: &Scanner) -> bool {
+fn looks_further(policy: &Policy, scanner: &TopLevelScanner) -> bool {
     !scanner.names_model() || !policy.rules.is_empty() || !policy.traffic.budgets.is_empty()
 }
 
@@ -49,7 +49,7 @@ impl Stream {
         if !ended && !plan.can_hold(held) {
             return Some(plan);
         }
-        let mut scanner = Scanner::default();
+        let mut scanner = TopLevelScanner::default();
         scanner.feed(first);
         if !looks_further(&plan.policy, &scanner) {
             return Some(plan);

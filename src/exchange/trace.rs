@@ -6,7 +6,7 @@ use super::chains::AttemptPlan;
 use super::number::{parse_whole, push_fixed, push_integer};
 use super::purpose::{Intent, find};
 use super::{Effect, Header, Plan, Read};
-use crate::api::request::Api;
+use crate::api::Api;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
 use crate::policy::{DecisionHeaders, Policy};
@@ -30,7 +30,7 @@ pub struct DecisionAnnotations {
 
 /// What is asked for, in OpenTelemetry's words, as access logs and spans print it.
 pub fn asked(plan: &Plan, request: &Read<'_>, effects: &mut Vec<Effect>) {
-    let operation = match plan.format {
+    let operation = match plan.api {
         _ if plan.aim == Intent::TokenCount => "count_tokens",
         Api::OpenAiChat | Api::OpenAiResponses | Api::AnthropicMessages => "chat",
         Api::OpenAiCompletions => "text_completion",
@@ -311,8 +311,8 @@ fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
 }
 
 /// Sets whose API a request speaks, which nobody runs a backend for.
-pub(super) fn set_api(format: Api, effects: &mut Vec<Effect>) {
-    let provider = match format {
+pub(super) fn set_api(api: Api, effects: &mut Vec<Effect>) {
+    let provider = match api {
         Api::AnthropicMessages => "anthropic",
         _ => "openai",
     };

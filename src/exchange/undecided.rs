@@ -5,9 +5,10 @@ use std::rc::Rc;
 use super::chains::{patience_ms, set_cluster};
 use super::purpose::{Hurdle, Intent, content_length, find, find_encoding};
 use super::{Effect, Header, Phase, Plan, Stream, Worker, reply, trace};
+use crate::api::Api;
 use crate::api::path::{ApiPath, Target};
-use crate::api::request::unread::{Named, Unread};
-use crate::api::request::{Api, Request};
+use crate::api::request::Request;
+use crate::api::request::unparsed::{NamedModel, UnparsedBody};
 use crate::policy::{Policy, Undecided};
 use crate::routing::decision::{Outcome, Rejection};
 use crate::routing::router::{self, RequestInfo};
@@ -114,7 +115,7 @@ impl Stream {
             let goes_on = traffic.shadow || plan.policy.undecided == Some(Undecided::Bypass);
             return match goes_on {
                 true => self.pass(effects),
-                false => self.refuse(&plan.policy, plan.format, &cause.rejection, effects),
+                false => self.refuse(&plan.policy, plan.api, &cause.rejection, effects),
             };
         }
         if traffic.shadow && is_near_miss {
@@ -123,7 +124,7 @@ impl Stream {
         // What a near miss is for is seen in its body alone: it may be another application's.
         let (undecided, _) = plan.policy.undecided();
         if undecided == Undecided::Reject && !is_near_miss {
-            return self.refuse(&plan.policy, plan.format, &cause.rejection, effects);
+            return self.refuse(&plan.policy, plan.api, &cause.rejection, effects);
         }
         // Only the body could tell whose request it is.
         if !plan.is_certain {
@@ -157,8 +158,8 @@ impl Stream {
             let around = plan.circumstances(now_ns);
             return self.undecided(plan, &cause, unread.named, &around, worker, effects);
         }
-        if unread.may_ask && plan.policy.refuses_undecided(unread.named) {
-            return self.refuse(&plan.policy, plan.format, &cause.rejection, effects);
+        if unread.may_be_request && plan.policy.refuses_undecided(unread.named) {
+            return self.refuse(&plan.policy, plan.api, &cause.rejection, effects);
         }
         // It never was ours: it goes where its own route leads.
         self.pass(effects);
@@ -169,18 +170,18 @@ impl Stream {
         &mut self,
         plan: &Plan,
         cause: &Cause,
-        named: Named,
+        named: NamedModel,
         around: &RequestInfo<'_>,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let policy = &plan.policy;
         if policy.refuses_undecided(named) {
-            return self.refuse(policy, plan.format, &cause.rejection, effects);
+            return self.refuse(policy, plan.api, &cause.rejection, effects);
         }
         let router = worker.router.as_ref().filter(|_| !policy.traffic.shadow);
         if let Some(rejection) = router.and_then(|one| one.refuse_unread(policy, around)) {
-            return self.refuse(policy, plan.format, &rejection, effects);
+            return self.refuse(policy, plan.api, &rejection, effects);
         }
         self.bypass(cause.name, Some(policy), worker.cluster_header, effects);
     }
@@ -196,7 +197,7 @@ impl Stream {
         self.phase = Phase::Timing { started_ns: now_ns };
         effects.push(Effect::Count(Metric::host_call_errors()));
         let around = plan.circumstances(now_ns);
-        let (cause, named) = (Cause::body_unreadable(), Unread::NOTHING.named);
+        let (cause, named) = (Cause::body_unreadable(), UnparsedBody::UNKNOWN.named);
         self.undecided(plan, &cause, named, &around, worker, effects);
     }
 
@@ -253,16 +254,16 @@ impl Stream {
     pub(super) fn refuse(
         &mut self,
         policy: &Policy,
-        format: Api,
+        api: Api,
         rejection: &Rejection,
         effects: &mut Vec<Effect>,
     ) {
         self.trace.rejected(rejection.code, effects);
-        trace::set_api(format, effects);
+        trace::set_api(api, effects);
         trace::set_rules(&rejection.rules, effects);
         let rules = rejection.rules.iter();
         effects.extend(rules.map(|rule| Effect::Count(Metric::rule_matches(rule))));
-        let mut reply = reply::error(format, rejection);
+        let mut reply = reply::error(api, rejection);
         reply.headers = trace::refused(policy, rejection);
         let helping = match rejection.status {
             405 => Some(("allow", "POST")),
@@ -277,15 +278,15 @@ impl Stream {
 }
 
 /// What can be told of a body that was not read as a request.
-pub(super) fn look(policy: &Policy, body: &[u8], complete: bool) -> Unread {
-    Unread::look(body, complete, |name| policy.names_profile(name))
+pub(super) fn look(policy: &Policy, body: &[u8], complete: bool) -> UnparsedBody {
+    UnparsedBody::scan(body, complete, |name| policy.names_profile(name))
 }
 
 impl Plan {
     /// What is to be done about a request with these headers. `path` is how `sent`, its path, is read.
     pub(super) fn new(
         policy: &Rc<Policy>,
-        (format, aim, hurdle): (Api, Intent, Option<Hurdle>),
+        (api, aim, hurdle): (Api, Intent, Option<Hurdle>),
         headers: &[Header<'_>],
         (path, sent): (&ApiPath<'_>, &str),
     ) -> Plan {
@@ -311,7 +312,7 @@ impl Plan {
         };
         Plan {
             policy: Rc::clone(policy),
-            format,
+            api,
             aim,
             content_length: content_length(headers),
             patience_ms: patience_ms(headers),

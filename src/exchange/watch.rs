@@ -7,7 +7,7 @@ use super::trace::DecisionAnnotations;
 use super::{Effect, Worker};
 use crate::api::Capabilities;
 use crate::api::request::Request;
-use crate::api::usage::Fault;
+use crate::api::usage::AnswerError;
 use crate::fleet::clusters;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
@@ -47,7 +47,7 @@ pub struct BackendObserver {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Outcome {
     /// What is wrong with it though its status says that nothing is.
-    pub fault: Option<Fault>,
+    pub fault: Option<AnswerError>,
     /// Its tokens, where they are known.
     pub output_tokens: Option<u64>,
     /// It was thought about for longer than it shows: what was seen of its beginning says nothing of the first token.
@@ -326,9 +326,9 @@ impl BackendObserver {
             _ if self.broken_off => AttemptOutcome::Failed,
             0 => left,
             200..=299 => match came.outcome.fault {
-                Some(Fault::Error | Fault::Empty) => AttemptOutcome::Failed,
+                Some(AnswerError::Reported | AnswerError::Empty) => AttemptOutcome::Failed,
                 _ if !self.ended => left,
-                Some(Fault::Refused) => AttemptOutcome::AnsweredLate,
+                Some(AnswerError::ClientError) => AttemptOutcome::AnsweredLate,
                 None => AttemptOutcome::Answered(Times {
                     first_token_ms: self
                         .first_ns
@@ -465,9 +465,9 @@ mod tests {
             assert_eq!(down, failed, "{status}");
         }
         for (fault, failed) in [
-            (Fault::Error, true),
-            (Fault::Empty, true),
-            (Fault::Refused, false),
+            (AnswerError::Reported, true),
+            (AnswerError::Empty, true),
+            (AnswerError::ClientError, false),
         ] {
             let outcome = Outcome {
                 fault: Some(fault),

@@ -1,7 +1,7 @@
 //! Every model and backend of a policy, by index and by name.
 
 use super::{Backend, Model};
-use crate::api::Apis;
+use crate::api::Api;
 
 /// Index of a [`Model`] in its [`Registry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +37,7 @@ impl Registry {
     }
 
     /// Whether backends that speak `api` are of several state scopes: only then it matters who made what a request carries.
-    pub fn has_scopes(&self, api: Apis) -> bool {
+    pub fn has_scopes(&self, api: Api) -> bool {
         let asked = |one: &&Backend| one.apis.contains(api);
         let mut keys = self.backends.iter().filter(asked);
         let first = keys.next().map(|one| one.state_scope.key);

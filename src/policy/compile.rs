@@ -19,7 +19,7 @@ use super::timeouts::compile_timeouts;
 use super::validate::validate;
 use super::warming::{check_profile_ramps, compile_cold, compile_profile_ramp, compile_ramp};
 use super::{DecisionHeaders, InvalidPolicy, Policy, Problem};
-use crate::api::{Apis, Capabilities};
+use crate::api::{Api, Apis, Capabilities};
 use crate::fleet::{Accelerator, Backend, BackendId, Latency, Model, ModelId, Price, Registry};
 use crate::fnv;
 use crate::schema::document::{self, Node};
@@ -253,12 +253,13 @@ fn compile_price(node: Option<&Node>) -> Price {
 }
 
 fn compile_apis(node: &Node) -> Apis {
-    node.get("apis").map_or(Apis::OPENAI_CHAT, |list| {
-        list.items()
-            .iter()
-            .filter_map(|item| Apis::find(item.text()?))
-            .fold(Apis::NONE, Apis::union)
-    })
+    node.get("apis")
+        .map_or(Apis::only(Api::OpenAiChat), |list| {
+            list.items()
+                .iter()
+                .filter_map(|item| Api::find(item.text()?))
+                .fold(Apis::NONE, Apis::with)
+        })
 }
 
 fn compile_latency(node: Option<&Node>, backend: usize, problems: &mut Problems<'_>) -> Latency {

@@ -6,7 +6,7 @@
 use super::compile::text_of;
 use super::rules::Rule;
 use super::{Policy, traffic::Traffic};
-use crate::api::request::unread::Named;
+use crate::api::request::unparsed::NamedModel;
 use crate::schema::document::Node;
 use crate::schema::shape::Problems;
 use crate::schema::suggest::quote;
@@ -124,13 +124,13 @@ impl Policy {
     }
 
     /// Whether a request is refused that cannot be decided on and names such a model.
-    pub fn refuses_undecided(&self, named: Named) -> bool {
+    pub fn refuses_undecided(&self, named: NamedModel) -> bool {
         match (self.undecided(), named) {
             ((_, UndecidedReason::Shadow), _) => false,
-            ((Undecided::Reject, _), _) | (_, Named::Profile) => true,
+            ((Undecided::Reject, _), _) | (_, NamedModel::Profile) => true,
             // What cannot be seen may be a profile; who states it accepts that.
-            ((Undecided::Bypass, reason), Named::Unseen) => reason != UndecidedReason::Stated,
-            ((Undecided::Bypass, _), Named::Other) => false,
+            ((Undecided::Bypass, reason), NamedModel::Unknown) => reason != UndecidedReason::Stated,
+            ((Undecided::Bypass, _), NamedModel::Other) => false,
         }
     }
 }

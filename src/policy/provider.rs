@@ -1,7 +1,7 @@
 //! Who runs a backend, in the words of OpenTelemetry's conventions for generative AI (`gen_ai.provider.name`).
 
 use super::compile::text_of;
-use crate::api::Apis;
+use crate::api::{Api, Apis};
 use crate::fleet::Endpoint;
 use crate::schema::document::Node;
 
@@ -60,7 +60,7 @@ fn find(host: &str) -> Option<&'static str> {
 
 /// Whose API it speaks.
 fn family(apis: Apis) -> &'static str {
-    if apis == Apis::ANTHROPIC_MESSAGES {
+    if apis == Apis::only(Api::AnthropicMessages) {
         "anthropic"
     } else {
         "openai"
@@ -99,9 +99,9 @@ mod tests {
 
     #[test]
     fn the_api_names_a_family() {
-        assert_eq!(family(Apis::ANTHROPIC_MESSAGES), "anthropic");
+        assert_eq!(family(Apis::only(Api::AnthropicMessages)), "anthropic");
         assert_eq!(
-            family(Apis::OPENAI_CHAT.union(Apis::ANTHROPIC_MESSAGES)),
+            family(Apis::only(Api::OpenAiChat).with(Api::AnthropicMessages)),
             "openai"
         );
     }

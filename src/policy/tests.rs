@@ -381,7 +381,7 @@ fn no_text_panics() {
 
 #[test]
 fn what_cannot_be_decided_on_is_refused_where_requests_are_restricted() {
-    use crate::api::request::unread::Named::{Other, Profile, Unseen};
+    use crate::api::request::unparsed::NamedModel::{Other, Profile, Unknown};
     let policy = |members: &str| {
         let text = DEMO.replacen('{', &["{", members].concat(), 1);
         Policy::check(&text).unwrap()
@@ -438,7 +438,7 @@ fn what_cannot_be_decided_on_is_refused_where_requests_are_restricted() {
         ),
     ] {
         let (policy, _) = policy(&members);
-        let found = [Other, Unseen, Profile].map(|named| policy.refuses_undecided(named));
+        let found = [Other, Unknown, Profile].map(|named| policy.refuses_undecided(named));
         assert_eq!(found, refused, "{members}");
         assert_eq!(policy.undecided_because(), because, "{members}");
     }

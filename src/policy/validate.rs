@@ -125,7 +125,7 @@ fn dominates(policy: &Policy, one: &Backend, other: &Backend) -> bool {
     };
     (one.model == other.model
         || (stands_in(left, right) && !is_singled_out(policy, one.model, other.model)))
-        && one.apis.contains(other.apis)
+        && one.apis.contains_all(other.apis)
         && one.price.input <= other.price.input
         && one.price.cached_input <= other.price.cached_input
         && one.price.output <= other.price.output

@@ -1,7 +1,7 @@
 //! What was decided for a request, and why. Data only; choosing is `select`'s, ordering the steps `router`'s.
 
 use crate::analysis::classifier::Classification;
-use crate::api::{Apis, Capabilities};
+use crate::api::{Api, Capabilities};
 use crate::fleet::{AnswerBound, BackendId, Estimate, ModelId};
 use crate::state::budgets::Charge;
 
@@ -15,7 +15,7 @@ pub enum Ineligible {
     /// Its model has had its share of the decisions.
     ShareExceeded,
     /// The backend does not speak the request's API.
-    UnsupportedApi(Apis),
+    UnsupportedApi(Api),
     /// The model lacks what the request needs.
     LacksCapability(Capabilities),
     /// Input and answer do not fit.

@@ -12,7 +12,8 @@ mod undecided;
 
 use crate::analysis::classifier::{self, Classification, Classifier, ClassifierError};
 use crate::analysis::prompt::{Prompt, Turn};
-use crate::api::request::{self, Api, Request};
+use crate::api::Api;
+use crate::api::request::{self, Request};
 use crate::fleet::{AnswerBound, Backend, ModelId};
 use crate::policy::Policy;
 use crate::policy::conditions::draw;
@@ -176,10 +177,10 @@ impl Router {
 
     /// Reads a request body of which nothing else is known, decides on it and records the decision. `complete` is false if
     /// `body` is only the first part of the request's.
-    pub fn route(&mut self, policy: &Policy, format: Api, body: &[u8], complete: bool) -> Outcome {
+    pub fn route(&mut self, policy: &Policy, api: Api, body: &[u8], complete: bool) -> Outcome {
         let envelope = RequestAttributes::default();
         let info = RequestInfo::new(&envelope, 0);
-        match request::parse(format, body, complete) {
+        match request::parse(api, body, complete) {
             Ok(request) => self.decide(policy, &request, &info, Commit::Record),
             Err(error) => unreadable(policy, &error, body, complete),
         }
@@ -320,7 +321,7 @@ impl Router {
             scope: None,
             limits,
             needs: request.needs,
-            api: request.format.api(),
+            api: request.api,
             input_tokens: demand.prompt.input_tokens,
             window_tokens: demand.prompt.window_tokens,
             max_tokens: request.max_tokens,
@@ -354,7 +355,7 @@ impl Router {
         prompt: &Prompt<'_>,
         pinned: bool,
     ) -> Vec<Step> {
-        let embeds = request.format == Api::OpenAiEmbeddings;
+        let embeds = request.api == Api::OpenAiEmbeddings;
         if embeds || (pinned && !classifies_pinned(policy)) {
             return Vec::new();
         }

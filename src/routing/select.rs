@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 pub(super) use observed::find as observed_of;
 
 use crate::analysis::classifier::Classification;
-use crate::api::{Apis, Capabilities};
+use crate::api::{Api, Capabilities};
 use crate::fleet::Estimate;
 use crate::fleet::{Backend, BackendId, Model, ModelId, Registry};
 use crate::policy::profile::{LIMIT_COUNT, Limit, Limits, Profile, Weights};
@@ -42,7 +42,7 @@ pub struct SelectionRequest<'a> {
     /// required, quality is not limited and every other limit may give way.
     pub pinned: Option<ModelId>,
     /// The API that the request speaks.
-    pub api: Apis,
+    pub api: Api,
     /// Only these models may answer, if not empty.
     pub allowed: &'a [ModelId],
     /// Tags that a backend must have, beside those of the profile.
@@ -88,7 +88,7 @@ impl Default for SelectionRequest<'_> {
     fn default() -> Self {
         SelectionRequest {
             pinned: None,
-            api: Apis::OPENAI_CHAT,
+            api: Api::OpenAiChat,
             allowed: &[],
             tags: &[],
             barred: &[],

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use loader::{Case, Outcome};
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use pointsman_harness::files;
 use serde_json::Value;
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use pointsman::analysis::classifier::{self, Classification, Classifier};
 use pointsman::analysis::prompt::{Prompt, Turn};
-use pointsman::api::request::{self, Api};
+use pointsman::api::Api;
+use pointsman::api::request;
 use pointsman::fleet::ModelId;
 use pointsman::fleet::ability::known::names::canonical;
 use pointsman::policy::Policy;

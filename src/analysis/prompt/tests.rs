@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::api::request::{Api, parse};
+use crate::api::Api;
+use crate::api::request::parse;
 
 fn input_tokens_of(body: &str) -> u32 {
     Prompt::of(&parse(Api::OpenAiChat, body.as_bytes(), true).unwrap()).input_tokens

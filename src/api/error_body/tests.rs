@@ -30,7 +30,7 @@ fn each_status_has_the_type_that_the_api_gives_it() {
 
 #[test]
 fn an_error_ends_a_stream_in_the_words_of_its_api() {
-    let event = |format| String::from_utf8(error_event(format, "c", "no\nmore")).unwrap();
+    let event = |api| String::from_utf8(error_event(api, "c", "no\nmore")).unwrap();
     assert_eq!(
         event(Api::OpenAiChat),
         "data: {\"error\":{\"message\":\"no\\nmore\",\"type\":\"server_error\",\"param\":null,\"code\":\"c\"}}\n\n"

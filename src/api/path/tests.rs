@@ -2,7 +2,7 @@ use super::*;
 
 fn call(path: &str) -> Option<(Api, Call)> {
     match ApiPath::read(path).target {
-        Target::Call { format, call, .. } => Some((format, call)),
+        Target::Call { api, call, .. } => Some((api, call)),
         _ => None,
     }
 }
@@ -43,7 +43,7 @@ fn every_spelling_of_a_call_is_that_call_and_is_sent_in_one() {
 #[test]
 fn each_api_is_taken_with_and_without_its_version_and_behind_mounts() {
     use Call::{Answer, TokenCount};
-    for (tail, format, does) in [
+    for (tail, api, does) in [
         ("chat/completions", Api::OpenAiChat, Answer),
         ("responses", Api::OpenAiResponses, Answer),
         ("responses/compact", Api::OpenAiResponses, Answer),
@@ -68,7 +68,7 @@ fn each_api_is_taken_with_and_without_its_version_and_behind_mounts() {
         ] {
             for after in ["", "/", "?a=b", ";x?a"] {
                 let path = [before, tail, after].concat();
-                assert_eq!(call(&path), Some((format, does)), "{path}");
+                assert_eq!(call(&path), Some((api, does)), "{path}");
                 let is_certain = matches!(
                     ApiPath::read(&path).target,
                     Target::Call {

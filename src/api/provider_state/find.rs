@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use super::{Cut, ProviderState, Seal, StateItem, search};
+use super::{Cut, ProviderState, SealedValue, StateItem, search};
+use crate::api::Api;
 use crate::api::json::{Cursor, Kind, ParseError};
-use crate::api::request::Api;
 
 /// What is sealed in the results of a provider's own tools.
 const SEALED: &[&str] = &["encrypted_content", "encrypted_index", "encrypted_stdout"];
@@ -16,11 +16,11 @@ const SEALED: &[&str] = &["encrypted_content", "encrypted_index", "encrypted_std
 const SIGNED: &[&str] = &["signature", "data"];
 
 /// The state in the document that starts at `start` of `text`.
-pub(super) fn find(format: Api, text: &str, start: usize) -> ProviderState {
+pub(super) fn find(api: Api, text: &str, start: usize) -> ProviderState {
     let mut cursor = Cursor::new(text, start);
     let mut state = ProviderState::default();
     // A document that is cut off carries what stood before the cut.
-    let _ = match format {
+    let _ = match api {
         Api::AnthropicMessages => anthropic(&mut cursor, &mut state),
         Api::OpenAiResponses => responses(&mut cursor, &mut state),
         Api::OpenAiChat => chat(&mut cursor, &mut state),
@@ -71,7 +71,7 @@ fn word(cursor: &mut Cursor<'_>) -> Result<String, ParseError> {
 
 fn anthropic(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseError> {
     let (mut settled, mut is_budgeted) = (0, false);
-    let mut container = Seal::default();
+    let mut container = SealedValue::default();
     let end = members(cursor, &mut |key, cursor| match key {
         "messages" => items(cursor, &mut |cursor| {
             let message = Message::read(cursor)?;
@@ -114,7 +114,7 @@ struct Message {
     role: String,
     items: Vec<StateItem>,
     /// What stands in it beside its content.
-    beside: Vec<StateItem>,
+    others: Vec<StateItem>,
     parts: usize,
     has_results: bool,
 }
@@ -135,11 +135,11 @@ impl Message {
             "reasoning_details" => message.sealed("`reasoning_details`", cursor),
             "thinking_blocks" => message.sealed("`thinking_blocks`", cursor),
             "audio" => {
-                let mut id = Seal::default();
+                let mut id = SealedValue::default();
                 id.read_id(cursor)?;
                 if id.mark.is_some() {
                     let item = StateItem::new("`audio` of an earlier answer", id.mark, None);
-                    message.beside.push(item);
+                    message.others.push(item);
                 }
                 Ok(())
             }
@@ -151,7 +151,8 @@ impl Message {
     fn part(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         let start = cursor.offset();
         let (mut kind, mut inside) = (String::new(), None);
-        let [mut signature, mut data, mut content, mut file] = [(); 4].map(|()| Seal::default());
+        let [mut signature, mut data, mut content, mut file] =
+            [(); 4].map(|()| SealedValue::default());
         members(cursor, &mut |key, cursor| match key {
             "type" => word(cursor).map(|word| kind = word),
             "signature" => signature.read(cursor),
@@ -194,7 +195,7 @@ impl Message {
             let member = start..cursor.offset();
             let cut = Cut::Signed { member, signature };
             let item = StateItem::new("thought signatures", Some(mark), Some(cut));
-            self.beside.push(item);
+            self.others.push(item);
         }
         Ok(())
     }
@@ -207,7 +208,7 @@ impl Message {
         if let Some((mark, _)) = found.into_iter().next_back() {
             let cut = Cut::Member(start..cursor.offset());
             let item = StateItem::new(what, Some(mark), Some(cut));
-            self.beside.push(item);
+            self.others.push(item);
         }
         Ok(())
     }
@@ -215,12 +216,12 @@ impl Message {
     fn join(self, state: &mut ProviderState) {
         let alone = self.parts == self.items.len();
         state.take(self.items, alone);
-        state.take(self.beside, false);
+        state.take(self.others, false);
     }
 }
 
 fn responses(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseError> {
-    let [mut prompt, mut conversation, mut previous] = [(); 3].map(|()| Seal::default());
+    let [mut prompt, mut conversation, mut previous] = [(); 3].map(|()| SealedValue::default());
     let mut count = 0;
     let end = members(cursor, &mut |key, cursor| match key {
         "input" => items(cursor, &mut |cursor| {
@@ -253,7 +254,7 @@ fn item(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseE
     let start = cursor.offset();
     let mut kind = String::new();
     let mut files = Message::default();
-    let [mut id, mut sealed] = [(); 2].map(|()| Seal::default());
+    let [mut id, mut sealed] = [(); 2].map(|()| SealedValue::default());
     let mut id_span: Range<usize> = 0..0;
     members(cursor, &mut |key, cursor| match key {
         "type" => word(cursor).map(|word| kind = word),

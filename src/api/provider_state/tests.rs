@@ -1,20 +1,23 @@
 //! What is found in bodies, and what is left of them without it.
 
 use super::*;
-use crate::api::request::{Api, parse_with_state as parse};
+use crate::api::Api;
+use crate::api::request::parse_with_state as parse;
 use crate::api::rewrite;
 
 /// What a body carries, each with whether it has to stay.
-fn found(format: Api, body: &str) -> Vec<(&'static str, bool)> {
-    let request = parse(format, body.as_bytes(), true).unwrap();
+fn found(api: Api, body: &str) -> Vec<(&'static str, bool)> {
+    let request = parse(api, body.as_bytes(), true).unwrap();
     let items = request.state.items.iter();
     items.map(|item| (item.what, item.is_fixed())).collect()
 }
 
 /// A body without all that can be taken out of it.
-fn without_state(format: Api, body: &str, stands_in: bool) -> String {
-    let request = parse(format, body.as_bytes(), true).unwrap();
-    let cuts = request.state.cuts(body.as_bytes(), |_| true, stands_in);
+fn without_state(api: Api, body: &str, needs_signature: bool) -> String {
+    let request = parse(api, body.as_bytes(), true).unwrap();
+    let cuts = request
+        .state
+        .cuts(body.as_bytes(), |_| true, needs_signature);
     let Some(edit) = rewrite::PrefixEdit::of(body.as_bytes(), &cuts) else {
         return body.to_owned();
     };
@@ -24,8 +27,8 @@ fn without_state(format: Api, body: &str, stands_in: bool) -> String {
     let text = String::from_utf8(after).unwrap();
     serde_json::from_str::<serde_json::Value>(&text).unwrap();
     // Nothing is left that could be taken out once more.
-    let again = parse(format, text.as_bytes(), true).unwrap();
-    if !stands_in {
+    let again = parse(api, text.as_bytes(), true).unwrap();
+    if !needs_signature {
         assert!(again.state.items.iter().all(StateItem::is_fixed), "{text}");
     }
     text
@@ -203,14 +206,14 @@ fn reasoning_of_gateways_is_taken_out() {
 fn a_mark_is_the_same_however_the_value_comes() {
     let value = "gAAAAABo".to_owned() + &"Zz09-_+/".repeat(40) + "end==";
     for size in [1, 7, 64, 1000] {
-        let mut tail = Tail::default();
-        assert_eq!(tail.mark(), None);
+        let mut suffix = Suffix::default();
+        assert_eq!(suffix.mark(), None);
         for piece in value.as_bytes().chunks(size) {
-            tail.feed(piece);
+            suffix.feed(piece);
         }
-        assert_eq!(tail.mark(), Some(mark_of(&value)), "{size}");
+        assert_eq!(suffix.mark(), Some(mark_of(&value)), "{size}");
     }
-    let mut short = Tail::default();
+    let mut short = Suffix::default();
     short.feed(b"a\\/b");
     assert_eq!(short.mark(), Some(mark_of("a/b")));
     assert_ne!(mark_of("resp_1"), mark_of("resp_2"));

@@ -1,10 +1,35 @@
-//! The numbers of a body that bound its answer, so that one which is more than a model can write can be made less.
+//! Bounds of the answer: how many answers a request can ask for, and the numbers in a body that limit an answer's length.
 //!
-//! Read anew from the body where that is needed, which is seldom: whatever form they are written in and however often.
+//! A request that asks for more than the API allows is the backend's to refuse; estimates, charges and limits use the bounded
+//! number. The length of one answer is bounded by its model: `routing` holds an estimate to the model's `max_output_tokens`
+//! and to the room in its context window.
+//!
+//! The numbers in the body are read again only if one has to be lowered to what the model can write, which is rare.
 
 use std::ops::Range;
 
 use crate::api::json::{Cursor, Kind, ParseError};
+
+/// The most answers to one input (`n`), as OpenAI has it.
+const MAX_CHOICES: u32 = 128;
+
+/// The most drafts of which the best are answered (`best_of`), as OpenAI has it.
+const MAX_BEST_OF: u32 = 20;
+
+/// The most answers to one request, over all its inputs: OpenAI takes that many inputs.
+const MAX_ANSWERS: u32 = 2048;
+
+/// How many answers are written: `n` of them, or `best_of` drafts, to each of `inputs`; never 0.
+pub(super) fn answers(n: Option<u32>, best_of: Option<u32>, inputs: u32) -> u32 {
+    let wanted = n.unwrap_or(1).clamp(1, MAX_CHOICES);
+    let drafts = best_of.unwrap_or(1).clamp(1, MAX_BEST_OF);
+    total(wanted.max(drafts), inputs)
+}
+
+/// How many answers are written to all inputs, with `each` to one.
+pub(super) fn total(each: u32, inputs: u32) -> u32 {
+    each.saturating_mul(inputs.max(1)).min(MAX_ANSWERS)
+}
 
 /// The fields: of the APIs that are routed, each in any case, as lenient servers read them.
 const FIELDS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
@@ -61,4 +86,20 @@ fn read(cursor: &mut Cursor<'_>, found: &mut Vec<WrittenBound>) -> Result<(), Pa
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answers;
+
+    #[test]
+    fn no_number_asks_for_more_than_the_api_allows() {
+        assert_eq!(answers(None, None, 0), 1);
+        assert_eq!(answers(Some(0), Some(0), 1), 1);
+        assert_eq!(answers(Some(3), None, 1), 3);
+        assert_eq!(answers(Some(2), Some(5), 3), 15);
+        assert_eq!(answers(Some(u32::MAX), None, 1), 128);
+        assert_eq!(answers(None, Some(u32::MAX), 1), 20);
+        assert_eq!(answers(Some(u32::MAX), Some(u32::MAX), u32::MAX), 2048);
+    }
 }

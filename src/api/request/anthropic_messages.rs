@@ -13,7 +13,7 @@ use crate::api::json::{Cursor, ParseError};
 /// What the fields said.
 #[derive(Default)]
 struct Messages<'a> {
-    envelope: BodyFields<'a>,
+    fields: BodyFields<'a>,
     conversation: Conversation<'a>,
     system: Content<'a>,
     tools: List,
@@ -57,7 +57,7 @@ impl<'a> Messages<'a> {
                     _ => cursor.skip_value(),
                 })
             }
-            _ => self.envelope.field(key, cursor),
+            _ => self.fields.field(key, cursor),
         }
     }
 
@@ -77,8 +77,8 @@ impl<'a> Messages<'a> {
         request.need(true, self.format.needs);
         request.need(self.reasons, Capabilities::REASONING);
         request.max_tokens = self.max_tokens;
-        self.envelope.name_user("user_id");
-        self.envelope.finish(&mut request, complete);
+        self.fields.name_user("user_id");
+        self.fields.finish(&mut request, complete);
         request
     }
 }

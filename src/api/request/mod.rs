@@ -20,7 +20,6 @@
 
 pub(super) mod answer_bounds;
 mod anthropic_messages;
-mod bounds;
 mod content;
 mod fields;
 mod messages;
@@ -28,92 +27,18 @@ mod names;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
-pub mod tail;
-pub mod unread;
+pub mod top_level;
+pub mod unparsed;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::api::json::{Cursor, MAX_DEPTH, ParseError};
-use crate::api::path::{ApiPath, Call, Target};
 use crate::api::provider_state::ProviderState;
-use crate::api::{Apis, Capabilities};
+use crate::api::{Api, Capabilities};
 pub use answer_bounds::WrittenBound;
 use content::Conversation;
-use tail::Tail;
-
-/// The API that a request speaks, recognised by its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Api {
-    /// `POST /v1/chat/completions` as OpenAI defines it.
-    OpenAiChat,
-    /// `POST /v1/responses` as OpenAI defines it.
-    OpenAiResponses,
-    /// `POST /v1/completions` as OpenAI defines it.
-    OpenAiCompletions,
-    /// `POST /v1/embeddings` as OpenAI defines it.
-    OpenAiEmbeddings,
-    /// `POST /v1/messages` as Anthropic defines it.
-    AnthropicMessages,
-}
-
-impl Api {
-    /// All of them.
-    pub const ALL: [Api; 5] = [
-        Api::OpenAiChat,
-        Api::OpenAiResponses,
-        Api::OpenAiCompletions,
-        Api::OpenAiEmbeddings,
-        Api::AnthropicMessages,
-    ];
-
-    /// The format of the requests that are sent to this path and answered by a model; see [`path`] for how it is read.
-    pub fn of_path(path: &str) -> Option<Api> {
-        Api::of_call(path, Call::Answer)
-    }
-
-    /// The format of the requests whose tokens are counted at this path.
-    pub fn counted_at(path: &str) -> Option<Api> {
-        Api::of_call(path, Call::TokenCount)
-    }
-
-    /// The format of the bodies that are sent to this path: as [`Api::of_path`], or [`Api::counted_at`].
-    pub fn of_body_at(path: &str) -> Option<Api> {
-        Api::of_path(path).or_else(|| Api::counted_at(path))
-    }
-
-    fn of_call(path: &str, wanted: Call) -> Option<Api> {
-        match ApiPath::read(path).target {
-            Target::Call { format, call, .. } if call == wanted => Some(format),
-            _ => None,
-        }
-    }
-
-    /// What a backend must speak to be sent such a request.
-    pub const fn api(self) -> Apis {
-        match self {
-            Api::OpenAiChat => Apis::OPENAI_CHAT,
-            Api::OpenAiResponses => Apis::OPENAI_RESPONSES,
-            Api::OpenAiCompletions => Apis::OPENAI_COMPLETIONS,
-            Api::OpenAiEmbeddings => Apis::OPENAI_EMBEDDINGS,
-            Api::AnthropicMessages => Apis::ANTHROPIC_MESSAGES,
-        }
-    }
-
-    /// Whether its streams end with usage only for who asks by `stream_options.include_usage`.
-    pub const fn has_stream_options(self) -> bool {
-        matches!(self, Api::OpenAiChat | Api::OpenAiCompletions)
-    }
-
-    /// The field that holds what is asked, as error texts name it.
-    pub const fn prompt_field(self) -> &'static str {
-        match self {
-            Api::OpenAiChat | Api::AnthropicMessages => "messages",
-            Api::OpenAiResponses | Api::OpenAiEmbeddings => "input",
-            Api::OpenAiCompletions => "prompt",
-        }
-    }
-}
+use top_level::TopLevelFields;
 
 /// Who speaks in a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +67,7 @@ pub struct Message<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request<'a> {
     /// The API it speaks.
-    pub format: Api,
+    pub api: Api,
     /// The model or profile that it asks for; `None` where the field is missing, or may come after the cut.
     pub model: Option<Cow<'a, str>>,
     /// Other models that it names, where the key comes more than once, in whatever case: a server may read one of them.
@@ -225,14 +150,14 @@ impl<'a> Request<'a> {
     /// Looks through its body, or the first part of it, for what only its maker can read.
     pub fn find_state(&mut self, body: &[u8]) {
         if let Ok(text) = utf8(body, false) {
-            self.state = ProviderState::find(self.format, text);
+            self.state = ProviderState::find(self.api, text);
         }
     }
 
     /// A request that says nothing.
-    pub(crate) fn empty(format: Api) -> Request<'a> {
+    pub(crate) fn empty(api: Api) -> Request<'a> {
         Request {
-            format,
+            api,
             model: None,
             other_models: Vec::new(),
             has_model: false,
@@ -283,7 +208,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// Where such a field is not JSON, or `model` comes too often.
-    pub fn join(&mut self, tail: &'a Tail) -> Result<(), InvalidRequest> {
+    pub fn join(&mut self, tail: &'a TopLevelFields) -> Result<(), InvalidRequest> {
         fn add<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
             for one in more {
                 if !all.contains(&one) {
@@ -291,7 +216,7 @@ impl<'a> Request<'a> {
                 }
             }
         }
-        let short = tail.read(self.format)?;
+        let short = tail.read(self.api)?;
         self.model = short.model;
         self.other_models = short.other_models;
         self.has_model = short.has_model;
@@ -303,7 +228,9 @@ impl<'a> Request<'a> {
         self.max_tokens = self.max_tokens.max(short.max_tokens);
         self.written_bounds = tail.answer_bounds();
         let inputs = if short.inputs > 1 { 1 } else { self.inputs };
-        self.choices = self.choices.max(bounds::total(short.choices, inputs));
+        self.choices = self
+            .choices
+            .max(answer_bounds::total(short.choices, inputs));
         self.tools = self.tools.max(short.tools);
         self.images = self.images.max(short.images);
         self.needs = self.needs.union(short.needs);
@@ -380,21 +307,21 @@ impl std::fmt::Display for InvalidRequest {
 
 impl std::error::Error for InvalidRequest {}
 
-/// Reads `body` as a request of `format`, in one pass that is linear in its length and needs a bounded stack.
+/// Reads `body` as a request of `api`, in one pass that is linear in its length and needs a bounded stack.
 ///
 /// With `complete` false the body is the first part of a longer one: what is cut off counts as absent, and a string that
 /// is cut counts up to the cut if it is text of a message (a name or number that is cut would be another one).
 ///
 /// # Errors
 /// [`InvalidRequest`] where the body is not JSON, or not an object.
-pub fn parse(format: Api, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
+pub fn parse(api: Api, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
     let text = utf8(body, complete)?;
     let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    let request = match format {
+    let request = match api {
         Api::OpenAiChat => openai_chat::read(text, start, complete),
         Api::OpenAiResponses => openai_responses::read(text, start, complete),
         Api::OpenAiCompletions | Api::OpenAiEmbeddings => {
-            openai_completions::read(format, text, start, complete)
+            openai_completions::read(api, text, start, complete)
         }
         Api::AnthropicMessages => anthropic_messages::read(text, start, complete),
     };
@@ -425,11 +352,11 @@ pub fn parse(format: Api, body: &[u8], complete: bool) -> Result<Request<'_>, In
 /// # Errors
 /// As [`parse`].
 pub fn parse_with_state(
-    format: Api,
+    api: Api,
     body: &[u8],
     complete: bool,
 ) -> Result<Request<'_>, InvalidRequest> {
-    let mut request = parse(format, body, complete)?;
+    let mut request = parse(api, body, complete)?;
     request.find_state(body);
     Ok(request)
 }

@@ -7,14 +7,14 @@ use super::content::Conversation;
 use super::fields::{
     BodyFields, List, count, count_bytes, document, entries, kept, list, object, text,
 };
-use super::{Api, Request, bounds, messages};
+use super::{Api, Request, answer_bounds, messages};
 use crate::api::Capabilities;
 use crate::api::json::{Cursor, Kind, ParseError};
 
 /// What the fields said.
 #[derive(Default)]
 struct Chat<'a> {
-    envelope: BodyFields<'a>,
+    fields: BodyFields<'a>,
     conversation: Conversation<'a>,
     tools: List,
     functions: List,
@@ -60,7 +60,7 @@ impl<'a> Chat<'a> {
             }
             "modalities" => self.modalities(cursor),
             "prediction" | "documents" => kept(cursor, &mut self.raw_values, Cursor::skip_value),
-            _ => self.envelope.field(key, cursor),
+            _ => self.fields.field(key, cursor),
         }
     }
 
@@ -88,8 +88,8 @@ impl<'a> Chat<'a> {
         request.need(self.reasons, Capabilities::REASONING);
         request.need(self.speaks, Capabilities::AUDIO);
         request.max_tokens = self.max_tokens;
-        request.choices = bounds::answers(self.choices, None, 1);
-        self.envelope.finish(&mut request, complete);
+        request.choices = answer_bounds::answers(self.choices, None, 1);
+        self.fields.finish(&mut request, complete);
         request
     }
 }

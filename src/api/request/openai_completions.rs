@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::fields::{BodyFields, count, document, entries};
-use super::{Api, Message, Request, Role, bounds};
+use super::{Api, Message, Request, Role, answer_bounds};
 use crate::api::json::{Cursor, Kind, ParseError};
 
 /// What the fields said.
 #[derive(Default)]
 struct Completions<'a> {
-    envelope: BodyFields<'a>,
+    fields: BodyFields<'a>,
     inputs: Inputs<'a>,
     suffix: Vec<Cow<'a, str>>,
     max_tokens: Option<u32>,
@@ -27,7 +27,7 @@ struct Inputs<'a> {
 
 /// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
 pub(super) fn read(
-    format: Api,
+    api: Api,
     text: &str,
     start: usize,
     complete: bool,
@@ -35,14 +35,14 @@ pub(super) fn read(
     let mut completions = Completions::default();
     let mut cursor = Cursor::new(text, start);
     let whole = document(&mut cursor, complete, &mut |key, cursor| {
-        completions.field(format, key, cursor)
+        completions.field(api, key, cursor)
     })?;
-    Ok(completions.finish(format, whole))
+    Ok(completions.finish(api, whole))
 }
 
 impl<'a> Completions<'a> {
-    fn field(&mut self, format: Api, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
-        let embeds = format == Api::OpenAiEmbeddings;
+    fn field(&mut self, api: Api, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
+        let embeds = api == Api::OpenAiEmbeddings;
         match key {
             "input" if embeds => self.inputs.read(cursor),
             "prompt" if !embeds => self.inputs.read(cursor),
@@ -50,12 +50,12 @@ impl<'a> Completions<'a> {
             "max_tokens" if !embeds => count(cursor, &mut self.max_tokens),
             "n" if !embeds => count(cursor, &mut self.choices),
             "best_of" if !embeds => count(cursor, &mut self.best_of),
-            _ => self.envelope.field(key, cursor),
+            _ => self.fields.field(key, cursor),
         }
     }
 
-    fn finish(self, format: Api, complete: bool) -> Request<'a> {
-        let mut request = Request::empty(format);
+    fn finish(self, api: Api, complete: bool) -> Request<'a> {
+        let mut request = Request::empty(api);
         let inputs = self.inputs;
         let turn = |text| Message {
             role: Role::User,
@@ -72,12 +72,12 @@ impl<'a> Completions<'a> {
         request.token_ids = inputs.token_ids;
         request.longest_token_ids = inputs.longest_token_ids;
         // Nothing is written where texts are embedded.
-        request.max_tokens = match format {
+        request.max_tokens = match api {
             Api::OpenAiEmbeddings => Some(0),
             _ => self.max_tokens,
         };
-        request.choices = bounds::answers(self.choices, self.best_of, request.inputs);
-        self.envelope.finish(&mut request, complete);
+        request.choices = answer_bounds::answers(self.choices, self.best_of, request.inputs);
+        self.fields.finish(&mut request, complete);
         request
     }
 }

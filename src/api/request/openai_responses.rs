@@ -14,7 +14,7 @@ use crate::api::json::{Cursor, Kind, ParseError};
 /// What the fields said.
 #[derive(Default)]
 struct Responses<'a> {
-    envelope: BodyFields<'a>,
+    fields: BodyFields<'a>,
     input: Conversation<'a>,
     instructions: Content<'a>,
     tools: List,
@@ -68,7 +68,7 @@ impl<'a> Responses<'a> {
                     Ok(())
                 })
             }
-            _ => self.envelope.field(key, cursor),
+            _ => self.fields.field(key, cursor),
         }
     }
 
@@ -85,7 +85,7 @@ impl<'a> Responses<'a> {
         request.need(true, self.format.needs);
         request.need(self.reasons, Capabilities::REASONING);
         request.max_tokens = self.max_output_tokens;
-        self.envelope.finish(&mut request, complete);
+        self.fields.finish(&mut request, complete);
         request
     }
 }

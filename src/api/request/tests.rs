@@ -87,7 +87,7 @@ fn a_small_request_reads_with_its_defaults() {
         request,
         Request {
             raw_values: Vec::new(),
-            format: Api::OpenAiChat,
+            api: Api::OpenAiChat,
             model: Some("auto".into()),
             other_models: vec![],
             has_model: true,
@@ -211,7 +211,7 @@ fn parts_that_are_no_text_need_what_reads_them() {
             Capabilities::VISION,
         ),
         (
-            r#"{"input_audio":{"data":"AA==","format":"wav"},"type":"input_audio"}"#,
+            r#"{"input_audio":{"data":"AA==","api":"wav"},"type":"input_audio"}"#,
             Capabilities::AUDIO,
         ),
         (

@@ -1,7 +1,8 @@
 //! The edit applied by hand: what is expected of the new body is written out, not computed.
 
 use super::*;
-use crate::api::request::{Api, parse};
+use crate::api::Api;
+use crate::api::request::parse;
 
 const REST: &str =
     r#""messages":[{"role":"user","content":"the \"model\" is: {\"model\":\"x\"}"}]"#;

@@ -10,10 +10,10 @@
 use super::Usage;
 
 /// Counts beyond this are no counts: no request takes a hundred million tokens.
-const MOST: u64 = 100_000_000;
+const MAX_COUNT: u64 = 100_000_000;
 
 /// The most tokens that are taken for thoughts which only the total has; twice what any Gemini model writes.
-const MOST_THOUGHTS: u64 = 131_072;
+const MAX_HIDDEN_REASONING: u64 = 131_072;
 
 /// The counts of an answer. Each is the largest that was stated: within an answer no count shrinks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -38,28 +38,28 @@ pub(super) struct Counts {
 
 /// What holds of an answer by definition, whatever its total.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Habits {
+pub(super) struct CountingRules {
     /// What was read from a cache or put into one is not in the input's count (Anthropic, Bedrock).
-    pub(super) cache_beside: bool,
+    pub(super) cache_excluded: bool,
     /// Reasoning is not in the output's count (Gemini's own API).
-    pub(super) reasoning_beside: bool,
+    pub(super) reasoning_excluded: bool,
     /// Reasoning may be in nothing but the total (Gemini's OpenAI API).
-    pub(super) hides_thoughts: bool,
+    pub(super) hidden_reasoning: bool,
 }
 
 /// Which parts stand beside the count that they are usually in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Reading {
+struct Interpretation {
     read: bool,
     write: bool,
     reasoning: bool,
 }
 
-impl Reading {
+impl Interpretation {
     /// All of them, the likeliest first, where parts are usually inside.
-    const ALL: [Reading; 8] = {
-        const fn reading(read: bool, write: bool, reasoning: bool) -> Reading {
-            Reading {
+    const ALL: [Interpretation; 8] = {
+        const fn reading(read: bool, write: bool, reasoning: bool) -> Interpretation {
+            Interpretation {
                 read,
                 write,
                 reasoning,
@@ -91,7 +91,7 @@ struct Parts {
 
 impl Parts {
     /// What they come to.
-    fn sum(&self, one: Reading) -> u64 {
+    fn sum(&self, one: Interpretation) -> u64 {
         let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
         self.input
             + self.output
@@ -102,22 +102,26 @@ impl Parts {
     }
 
     /// Whether what stands inside has room there.
-    fn fits(&self, one: Reading) -> bool {
+    fn fits(&self, one: Interpretation) -> bool {
         let inside = |beside: bool, tokens: u64| if beside { 0 } else { tokens };
         inside(one.read, self.read) + inside(one.write, self.write) <= self.input
             && inside(one.reasoning, self.reasoning) <= self.output
     }
 
     /// The reading that gives the total; where none does, the likeliest.
-    fn find_reading(&self, habits: Habits, total: Option<u64>) -> Option<Reading> {
-        let holds = |one: &Reading| {
-            (!habits.cache_beside || (one.read && one.write))
-                && (!habits.reasoning_beside || one.reasoning)
-                && (habits.cache_beside || self.fits(*one))
+    fn find_interpretation(
+        &self,
+        rules: CountingRules,
+        total: Option<u64>,
+    ) -> Option<Interpretation> {
+        let holds = |one: &Interpretation| {
+            (!rules.cache_excluded || (one.read && one.write))
+                && (!rules.reasoning_excluded || one.reasoning)
+                && (rules.cache_excluded || self.fits(*one))
         };
-        let readings = || Reading::ALL.into_iter().filter(holds);
-        let exact = total.and_then(|total| readings().find(|one| self.sum(*one) == total));
-        exact.or_else(|| readings().next())
+        let interpretations = || Interpretation::ALL.into_iter().filter(holds);
+        let exact = total.and_then(|total| interpretations().find(|one| self.sum(*one) == total));
+        exact.or_else(|| interpretations().next())
     }
 }
 
@@ -160,30 +164,30 @@ impl Counts {
 
     /// Puts `number` where it is more than what stands there; what is no count is passed over.
     pub(super) fn state(slot: &mut Option<u64>, number: u64) {
-        if number <= MOST {
+        if number <= MAX_COUNT {
             *slot = (*slot).max(Some(number));
         }
     }
 
     /// What all of them mean together; `None` where the input's count or the output's is missing and cannot be told from the
     /// others.
-    pub(super) fn read(&self, habits: Habits) -> Option<Usage> {
-        let parts = self.parts(habits)?;
+    pub(super) fn read(&self, rules: CountingRules) -> Option<Usage> {
+        let parts = self.parts(rules)?;
         let total = self
             .total
             .filter(|total| *total >= parts.input + parts.output);
-        let mut reading = parts.find_reading(habits, total)?;
+        let mut reading = parts.find_interpretation(rules, total)?;
         let excess = total.map_or(0, |total| total.saturating_sub(parts.sum(reading)));
         // A rest of the total that has room for the reasoning has it: nobody who counts it inside leaves such a rest.
         if !reading.reasoning
             && parts.reasoning > 0
             && excess >= parts.reasoning
-            && !habits.hides_thoughts
+            && !rules.hidden_reasoning
         {
             reading.reasoning = true;
         }
-        let thoughts = match habits.hides_thoughts {
-            true => excess.min(MOST_THOUGHTS),
+        let hidden = match rules.hidden_reasoning {
+            true => excess.min(MAX_HIDDEN_REASONING),
             false => 0,
         };
         let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
@@ -195,12 +199,12 @@ impl Counts {
             cached_input_tokens: parts.read,
             cache_write_tokens: parts.write,
             cache_write_1h_tokens: self.cache_write_1h.unwrap_or(0).min(parts.write),
-            output_tokens: parts.output + beside(reading.reasoning, parts.reasoning) + thoughts,
-            reasoning_tokens: parts.reasoning + thoughts,
+            output_tokens: parts.output + beside(reading.reasoning, parts.reasoning) + hidden,
+            reasoning_tokens: parts.reasoning + hidden,
         })
     }
 
-    fn parts(&self, habits: Habits) -> Option<Parts> {
+    fn parts(&self, rules: CountingRules) -> Option<Parts> {
         let part = |slot: Option<u64>| slot.unwrap_or(0);
         let by_age = part(self.cache_write_5m).saturating_add(part(self.cache_write_1h));
         let mut parts = Parts {
@@ -211,12 +215,12 @@ impl Counts {
             reasoning: part(self.reasoning),
             tool_input: part(self.tool_input),
         };
-        (parts.input, parts.output) = self.ends(habits, parts.read, parts.write)?;
+        (parts.input, parts.output) = self.ends(rules, parts.read, parts.write)?;
         // What is told from the total has all its parts inside.
         if self.output.is_none() {
             parts.reasoning = parts.reasoning.min(parts.output);
         }
-        if self.input.is_none() && !habits.cache_beside {
+        if self.input.is_none() && !rules.cache_excluded {
             parts.read = parts.read.min(parts.input);
             parts.write = parts.write.min(parts.input - parts.read);
         }
@@ -224,12 +228,16 @@ impl Counts {
     }
 
     /// The counts of input and output; one that is missing is what the other leaves of the total.
-    fn ends(&self, habits: Habits, read: u64, write: u64) -> Option<(u64, u64)> {
+    fn ends(&self, rules: CountingRules, read: u64, write: u64) -> Option<(u64, u64)> {
         match (self.input, self.output) {
             (Some(input), Some(output)) => Some((input, output)),
             (None, Some(output)) => {
                 let rest = self.total?.checked_sub(output)?;
-                let beside = if habits.cache_beside { read + write } else { 0 };
+                let beside = if rules.cache_excluded {
+                    read + write
+                } else {
+                    0
+                };
                 Some((rest.saturating_sub(beside), output))
             }
             (Some(input), None) if read == 0 && write == 0 => {
@@ -316,7 +324,7 @@ mod tests {
             ([0, 19, 119, 0, 0, 0, 0], [100, 0, 0, 19, 0]),
             ([100, 0, 119, 0, 0, 0, 0], [100, 0, 0, 19, 0]),
         ] {
-            let usage = counts(stated).read(Habits::default()).unwrap();
+            let usage = counts(stated).read(CountingRules::default()).unwrap();
             assert_eq!(tokens(usage), expected, "{stated:?}");
         }
         for stated in [
@@ -324,27 +332,31 @@ mod tests {
             [100, 0, 0, 0, 0, 0, 0],
             [0, 19, 0, 0, 0, 0, 0],
         ] {
-            assert_eq!(counts(stated).read(Habits::default()), None, "{stated:?}");
+            assert_eq!(
+                counts(stated).read(CountingRules::default()),
+                None,
+                "{stated:?}"
+            );
         }
     }
 
     #[test]
     fn definitions_win_over_totals() {
-        let anthropic = Habits {
-            cache_beside: true,
-            ..Habits::default()
+        let anthropic = CountingRules {
+            cache_excluded: true,
+            ..CountingRules::default()
         };
         for total in [0, 603, 2651] {
             let usage = counts([100, 503, total, 0, 1800, 248, 0]).read(anthropic);
             assert_eq!(usage.map(tokens), Some([2148, 1800, 248, 503, 0]));
         }
-        let gemini = Habits {
-            hides_thoughts: true,
-            ..Habits::default()
+        let gemini = CountingRules {
+            hidden_reasoning: true,
+            ..CountingRules::default()
         };
-        let thoughts = |total| counts([7, 12, total, 0, 0, 0, 0]).read(gemini).map(tokens);
-        assert_eq!(thoughts(250), Some([7, 0, 0, 243, 231]));
-        assert_eq!(thoughts(90_000_000), Some([7, 0, 0, 131_084, 131_072]));
+        let hidden = |total| counts([7, 12, total, 0, 0, 0, 0]).read(gemini).map(tokens);
+        assert_eq!(hidden(250), Some([7, 0, 0, 243, 231]));
+        assert_eq!(hidden(90_000_000), Some([7, 0, 0, 131_084, 131_072]));
     }
 
     /// Whatever is stated, the answer is never taken for more than what is stated of it.
@@ -357,7 +369,7 @@ mod tests {
                 for (read, write) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
                     for reasoning in numbers {
                         let stated = [input, output, total, 0, read, write, reasoning];
-                        let Some(usage) = counts(stated).read(Habits::default()) else {
+                        let Some(usage) = counts(stated).read(CountingRules::default()) else {
                             continue;
                         };
                         seen += 1;

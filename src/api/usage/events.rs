@@ -5,7 +5,7 @@
 //! told like an event of its own: nothing that follows can make it anything else.
 
 use super::EventEnd;
-use super::found::Found;
+use super::parsed::ParsedAnswer;
 use super::scan::Scan;
 
 const DATA: &[u8] = b"data:";
@@ -48,7 +48,7 @@ impl Events {
         &mut self,
         chunk: &[u8],
         scan: &mut Scan,
-        found: &mut Found,
+        parsed: &mut ParsedAnswer,
         ended: &mut dyn FnMut(EventEnd),
     ) {
         let mut at = 0;
@@ -61,23 +61,23 @@ impl Events {
             if matches!(byte, b'\n' | b'\r') {
                 at += 1;
                 self.after_cr = byte == b'\r';
-                if self.end_line(scan, found) {
-                    let is_usage = found.end_event();
+                if self.end_line(scan, parsed) {
+                    let is_usage = parsed.end_event();
                     ended(EventEnd { at, is_usage });
                     *scan = Scan::default();
                 }
                 continue;
             }
-            at += self.in_line(byte, chunk.get(at..).unwrap_or_default(), scan, found);
+            at += self.in_line(byte, chunk.get(at..).unwrap_or_default(), scan, parsed);
         }
     }
 
     /// Ends a line and says whether that ends an event.
-    fn end_line(&mut self, scan: &mut Scan, found: &mut Found) -> bool {
+    fn end_line(&mut self, scan: &mut Scan, parsed: &mut ParsedAnswer) -> bool {
         let is_empty = self.place == Place::Field(0);
         let is_comment = self.is_comment();
         if matches!(self.place, Place::Data | Place::BeforeData) {
-            scan.feed(b"\n", found);
+            scan.feed(b"\n", parsed);
         }
         self.place = Place::Field(0);
         self.is_open &= !is_empty;
@@ -95,7 +95,13 @@ impl Events {
     }
 
     /// Takes bytes of a line, the first of which is `byte`, and says how many.
-    fn in_line(&mut self, byte: u8, rest: &[u8], scan: &mut Scan, found: &mut Found) -> usize {
+    fn in_line(
+        &mut self,
+        byte: u8,
+        rest: &[u8],
+        scan: &mut Scan,
+        parsed: &mut ParsedAnswer,
+    ) -> usize {
         if self.mark < MARK.len() {
             if self.place == Place::Field(0) && MARK.get(self.mark) == Some(&byte) {
                 self.mark += 1;
@@ -125,7 +131,7 @@ impl Events {
             }
             Place::BeforeData | Place::Data => {
                 self.place = Place::Data;
-                scan.feed(rest.get(..line).unwrap_or_default(), found);
+                scan.feed(rest.get(..line).unwrap_or_default(), parsed);
                 line
             }
             Place::Comment => line,

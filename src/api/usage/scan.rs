@@ -3,8 +3,8 @@
 //! Lenient: of bytes that are no JSON it makes nothing, or nonsense that no key matches. Keys are compared as they are
 //! written; no server escapes letters in them.
 
-use super::found::Found;
-use super::names::{Key, LAST, LONGEST_KEY, Place, inside, key};
+use super::keys::{Key, LAST, LONGEST_KEY, Place, inside, key};
+use super::parsed::ParsedAnswer;
 use crate::api::json::plain_end;
 
 /// How many levels of a document are told apart; what matters stands above them.
@@ -51,28 +51,28 @@ enum Mode {
 
 impl Scan {
     /// Takes the next bytes of the document.
-    pub(super) fn feed(&mut self, bytes: &[u8], found: &mut Found) {
+    pub(super) fn feed(&mut self, bytes: &[u8], parsed: &mut ParsedAnswer) {
         let mut at = 0;
         while let Some(byte) = bytes.get(at).copied() {
             at = match self.mode {
                 Mode::Between => {
-                    self.between(byte, found);
+                    self.between(byte, parsed);
                     at + 1
                 }
-                Mode::String => self.string(bytes, at, found),
+                Mode::String => self.string(bytes, at, parsed),
                 Mode::KeyName => {
-                    self.key_name(byte, found);
+                    self.key_name(byte, parsed);
                     at + 1
                 }
                 Mode::Name => {
-                    self.name(byte, found);
+                    self.name(byte, parsed);
                     at + 1
                 }
                 Mode::State => {
                     let end = plain_end(bytes, at);
                     let ends = bytes.get(end) == Some(&b'"');
-                    found
-                        .brought
+                    parsed
+                        .collector
                         .feed(bytes.get(at..end).unwrap_or_default(), ends);
                     if ends {
                         self.mode = Mode::Between;
@@ -89,7 +89,7 @@ impl Scan {
                     at + 1
                 }
                 Mode::Number(_) | Mode::Fraction(_) | Mode::NoCount => {
-                    at + self.number(byte, found)
+                    at + self.number(byte, parsed)
                 }
                 Mode::Lost => return,
             };
@@ -109,7 +109,7 @@ impl Scan {
             .unwrap_or_default()
     }
 
-    fn between(&mut self, byte: u8, found: &mut Found) {
+    fn between(&mut self, byte: u8, parsed: &mut ParsedAnswer) {
         match byte {
             b'"' if self.wants_key => {
                 self.wants_key = false;
@@ -117,17 +117,17 @@ impl Scan {
                 self.key = Key::Other;
                 // A key where nothing matters is passed over as any string.
                 self.mode = match self.place() {
-                    Place::Other if !found.brought.is_watched() => Mode::String,
+                    Place::Other if !parsed.collector.is_watched() => Mode::String,
                     _ => Mode::KeyName,
                 };
             }
-            b'"' if found.brought.begins() => self.mode = Mode::State,
-            b'"' => self.begin_text(found),
-            b'{' | b'[' => self.open(byte == b'{', found),
-            b't' | b'f' => self.begin_value(found),
+            b'"' if parsed.collector.begins() => self.mode = Mode::State,
+            b'"' => self.begin_text(parsed),
+            b'{' | b'[' => self.open(byte == b'{', parsed),
+            b't' | b'f' => self.begin_value(parsed),
             b'}' | b']' => {
                 if byte == b'}' && self.place() == Place::Choice {
-                    found.is_over |= found.said.close_choice();
+                    parsed.is_over |= parsed.status.close_choice();
                 }
                 self.depth = self.depth.saturating_sub(1);
                 self.objects >>= 1;
@@ -135,16 +135,16 @@ impl Scan {
                 self.key = Key::Other;
             }
             b',' => {
-                found.brought.ends();
+                parsed.collector.ends();
                 self.wants_key = self.objects & 1 == 1;
                 self.key = Key::Other;
             }
             b'0'..=b'9' => {
-                self.begin_value(found);
+                self.begin_value(parsed);
                 self.mode = Mode::Number(u64::from(byte - b'0'));
             }
             b'-' => {
-                self.begin_value(found);
+                self.begin_value(parsed);
                 self.mode = Mode::NoCount;
             }
             _ => {}
@@ -152,7 +152,7 @@ impl Scan {
     }
 
     /// A value begins that is not `null`.
-    fn begin_value(&self, found: &mut Found) {
+    fn begin_value(&self, parsed: &mut ParsedAnswer) {
         let is_envelope = matches!(
             self.key,
             Key::Envelope
@@ -163,12 +163,12 @@ impl Scan {
                 | Key::Timings
                 | Key::Groq
         );
-        found.says_more |= self.place() == Place::Top && !is_envelope;
+        parsed.says_more |= self.place() == Place::Top && !is_envelope;
     }
 
     /// A string that is no key.
-    fn begin_text(&mut self, found: &mut Found) {
-        self.begin_value(found);
+    fn begin_text(&mut self, parsed: &mut ParsedAnswer) {
+        self.begin_value(parsed);
         self.mode = Mode::String;
         match (self.place(), self.key) {
             (Place::Choice, Key::FinishReason | Key::StopReason)
@@ -192,58 +192,58 @@ impl Scan {
     }
 
     /// The short text is there.
-    fn named(&mut self, found: &mut Found) {
+    fn named(&mut self, parsed: &mut ParsedAnswer) {
         let name = self.name.get(..self.name_len).unwrap_or(&self.name);
         let place = self.place();
         match (place, self.key) {
             (_, Key::FinishReason | Key::StopReason | Key::Reason) => {
-                found.said.finish(name, place == Place::Choice);
+                parsed.status.finish(name, place == Place::Choice);
                 // In a choice that is the client's own text, beside the reason.
                 if (place, self.key) != (Place::Choice, Key::StopReason) {
-                    found.finish.add(name);
+                    parsed.finish.add(name);
                 }
             }
             (_, Key::Model) => {
                 let is_gemini = |part: &[u8]| part.eq_ignore_ascii_case(b"gemini");
-                found.habits.hides_thoughts |= name.windows(6).any(is_gemini);
+                parsed.rules.hidden_reasoning |= name.windows(6).any(is_gemini);
             }
             (Place::Top | Place::Wrap, Key::Status) => {
                 match name {
-                    b"completed" => found.finish.add(b"stop"),
-                    b"failed" => found.finish.add(b"error"),
+                    b"completed" => parsed.finish.add(b"stop"),
+                    b"failed" => parsed.finish.add(b"error"),
                     _ => {}
                 }
                 if place == Place::Top {
-                    found.said.error_name(name);
+                    parsed.status.error_name(name);
                 }
             }
             (Place::Item, Key::Type) if matches!(name, b"message" | b"reasoning") => {}
-            (Place::Item, Key::Type) => found.said.thing(),
+            (Place::Item, Key::Type) => parsed.status.thing(),
             (_, Key::Error) if !name.is_empty() => {
-                found.said.error();
-                found.is_over |= place == Place::Top;
+                parsed.status.error();
+                parsed.is_over |= place == Place::Top;
             }
-            (Place::Top, Key::Object) if name == b"error" => found.said.error(),
+            (Place::Top, Key::Object) if name == b"error" => parsed.status.error(),
             (Place::Top, Key::Type) => {
                 let begins: [&[u8]; 3] = [b"message_", b"content_block_", b"response."];
-                found.has_begun |= begins.iter().any(|start| name.starts_with(start));
-                found.is_over |= LAST.contains(&name);
+                parsed.has_begun |= begins.iter().any(|start| name.starts_with(start));
+                parsed.is_over |= LAST.contains(&name);
                 match name {
-                    b"error" | b"response.failed" => found.said.error(),
-                    _ => found.said.error_name(name),
+                    b"error" | b"response.failed" => parsed.status.error(),
+                    _ => parsed.status.error_name(name),
                 }
             }
-            (_, Key::Type | Key::Code | Key::Status) => found.said.error_name(name),
+            (_, Key::Type | Key::Code | Key::Status) => parsed.status.error_name(name),
             _ => {}
         }
     }
 
-    fn open(&mut self, is_object: bool, found: &mut Found) {
+    fn open(&mut self, is_object: bool, parsed: &mut ParsedAnswer) {
         self.seen = true;
-        self.begin_value(found);
-        found.brought.ends();
+        self.begin_value(parsed);
+        parsed.collector.ends();
         // No event is a list, but for `[DONE]`, which looks like one.
-        found.is_over |= match self.depth {
+        parsed.is_over |= match self.depth {
             0 => !is_object,
             _ => self.place() == Place::Top && self.key == Key::Error,
         };
@@ -254,15 +254,15 @@ impl Scan {
             _ => inside(outer, self.key),
         };
         if is_object && (outer == Place::Calls || (outer == Place::Part && self.key == Key::Call)) {
-            found.said.thing();
+            parsed.status.thing();
         }
         match place {
-            Place::Choices => found.lists_choices = true,
+            Place::Choices => parsed.lists_choices = true,
             Place::Choice => {
-                found.has_choices = true;
-                found.has_begun = true;
+                parsed.has_choices = true;
+                parsed.has_begun = true;
             }
-            Place::TopUsage => found.has_usage = true,
+            Place::TopUsage => parsed.has_usage = true,
             _ => {}
         }
         if self.depth == u128::BITS {
@@ -279,14 +279,14 @@ impl Scan {
     }
 
     /// Passes over a string and says where that comes to.
-    fn string(&mut self, bytes: &[u8], at: usize, found: &mut Found) -> usize {
+    fn string(&mut self, bytes: &[u8], at: usize, parsed: &mut ParsedAnswer) -> usize {
         let end = plain_end(bytes, at);
         if self.in_text {
             let escapes = bytes.get(end) == Some(&b'\\');
             let length = end - at + usize::from(escapes);
             // What stands in blocks and items was brought before, or is said again.
             let counted = !matches!(self.place(), Place::Block | Place::Item);
-            found.said.text(length, counted);
+            parsed.status.text(length, counted);
         }
         match bytes.get(end) {
             Some(b'"') => {
@@ -300,14 +300,14 @@ impl Scan {
         end + 1
     }
 
-    fn key_name(&mut self, byte: u8, found: &mut Found) {
+    fn key_name(&mut self, byte: u8, parsed: &mut ParsedAnswer) {
         match byte {
             b'"' => {
                 let name = self.name.get(..self.name_len).unwrap_or_default();
                 self.key = key(name);
-                found.brought.key(name);
+                parsed.collector.key(name);
                 if self.place() == Place::Error {
-                    found.said.error();
+                    parsed.status.error();
                 }
                 self.mode = Mode::Between;
             }
@@ -316,16 +316,16 @@ impl Scan {
         }
     }
 
-    fn name(&mut self, byte: u8, found: &mut Found) {
+    fn name(&mut self, byte: u8, parsed: &mut ParsedAnswer) {
         match byte {
             b'"' => {
-                self.named(found);
+                self.named(parsed);
                 self.mode = Mode::Between;
             }
             // No name that is known has one.
             b'\\' => {
                 self.push_name(b'\\');
-                self.named(found);
+                self.named(parsed);
                 self.mode = Mode::StringEscape;
             }
             _ => self.push_name(byte),
@@ -340,7 +340,7 @@ impl Scan {
     }
 
     /// Takes a byte of a number, or ends it without the byte; says how many bytes that took. A fraction is dropped.
-    fn number(&mut self, byte: u8, found: &mut Found) -> usize {
+    fn number(&mut self, byte: u8, parsed: &mut ParsedAnswer) -> usize {
         match (self.mode, byte) {
             (Mode::Number(value), b'0'..=b'9') => {
                 let digit = u64::from(byte - b'0');
@@ -358,7 +358,7 @@ impl Scan {
             }
             (Mode::Number(value) | Mode::Fraction(value), _) => {
                 self.mode = Mode::Between;
-                found.take(self.place(), self.key, value);
+                parsed.take(self.place(), self.key, value);
                 0
             }
             _ => {

@@ -1,21 +1,21 @@
 //! What responses took, however they are cut, and what is left of a stream whose usage is hidden.
 
-mod said;
 mod shapes;
+mod status;
 
 use super::*;
 use shapes::SHAPES;
 
-fn measure(format: Api, media: Media, chunks: &[&[u8]]) -> Result<Usage, Unknown> {
-    let mut meter = UsageParser::new(format, media);
+fn measure(api: Api, media: Media, chunks: &[&[u8]]) -> Result<Usage, MissingUsage> {
+    let mut meter = UsageParser::new(api, media);
     for chunk in chunks {
         meter.feed(chunk);
     }
     meter.finish(true)
 }
 
-fn tokens(found: Result<Usage, Unknown>) -> Option<[u64; 5]> {
-    found.ok().map(|usage| {
+fn tokens(parsed: Result<Usage, MissingUsage>) -> Option<[u64; 5]> {
+    parsed.ok().map(|usage| {
         [
             usage.input_tokens,
             usage.cached_input_tokens,
@@ -52,31 +52,27 @@ fn cut<'b>(body: &'b [u8], random: &mut Random) -> Vec<&'b [u8]> {
 
 #[test]
 fn every_shape_is_counted_exactly() {
-    for (name, format, media, expected, body) in SHAPES {
-        let found = measure(*format, *media, &[body.as_bytes()]);
-        assert_eq!(tokens(found), *expected, "{name}");
+    for (name, api, media, expected, body) in SHAPES {
+        let parsed = measure(*api, *media, &[body.as_bytes()]);
+        assert_eq!(tokens(parsed), *expected, "{name}");
     }
 }
 
 #[test]
 fn any_chunking_gives_the_same_usage() {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
-    for (name, format, media, expected, body) in SHAPES {
+    for (name, api, media, expected, body) in SHAPES {
         let single: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
-        assert_eq!(
-            tokens(measure(*format, *media, &single)),
-            *expected,
-            "{name}"
-        );
+        assert_eq!(tokens(measure(*api, *media, &single)), *expected, "{name}");
         for at in 0..=body.len() {
             let (left, right) = body.as_bytes().split_at(at);
-            let found = measure(*format, *media, &[left, right]);
-            assert_eq!(tokens(found), *expected, "{name} cut at {at}");
+            let parsed = measure(*api, *media, &[left, right]);
+            assert_eq!(tokens(parsed), *expected, "{name} cut at {at}");
         }
         for _ in 0..200 {
             let chunks = cut(body.as_bytes(), &mut random);
-            let found = measure(*format, *media, &chunks);
-            assert_eq!(tokens(found), *expected, "{name} cut as {chunks:?}");
+            let parsed = measure(*api, *media, &chunks);
+            assert_eq!(tokens(parsed), *expected, "{name} cut as {chunks:?}");
         }
     }
 }
@@ -85,7 +81,7 @@ fn any_chunking_gives_the_same_usage() {
 fn any_bytes_are_read() {
     let mut random = Random(77);
     for round in 0..20_000 {
-        let (_, format, media, _, body) = SHAPES[round % SHAPES.len()];
+        let (_, api, media, _, body) = SHAPES[round % SHAPES.len()];
         let mut bytes = body.as_bytes().to_vec();
         for _ in 0..random.below(6) {
             let at = random.below(bytes.len() + 1);
@@ -96,9 +92,9 @@ fn any_bytes_are_read() {
             }
         }
         let chunks = cut(&bytes, &mut random);
-        let cut = measure(format, media, &chunks);
-        assert_eq!(cut, measure(format, media, &[&bytes]));
-        let mut meter = UsageParser::new(format, media);
+        let cut = measure(api, media, &chunks);
+        assert_eq!(cut, measure(api, media, &[&bytes]));
+        let mut meter = UsageParser::new(api, media);
         let mut hide = UsageEventFilter::default();
         for chunk in &chunks {
             let _ = hide.feed(&mut meter, chunk);
@@ -111,16 +107,16 @@ fn why_usage_is_unknown_is_said() {
     let body = br#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tok"#;
     assert_eq!(
         measure(Api::OpenAiChat, Media::Json, &[body]),
-        Err(Unknown::CutOff)
+        Err(MissingUsage::Truncated)
     );
     assert_eq!(
         measure(Api::OpenAiChat, Media::Json, &[b"{\"choices\":[]}"]),
-        Err(Unknown::NotStated)
+        Err(MissingUsage::NotReported)
     );
     let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
     meter.feed(b"data: {\"choices\":[{}]}\n\n");
-    assert_eq!(meter.finish(true), Err(Unknown::NotStated));
-    assert_eq!(meter.finish(false), Err(Unknown::CutOff));
+    assert_eq!(meter.finish(true), Err(MissingUsage::NotReported));
+    assert_eq!(meter.finish(false), Err(MissingUsage::Truncated));
 }
 
 #[test]
@@ -134,8 +130,8 @@ fn deep_and_large_documents_are_passed_over() {
     let mut large = br#"{"data":[{"embedding":""#.to_vec();
     large.extend(b"A".repeat(5_000_000));
     large.extend_from_slice(br#""}],"usage":{"prompt_tokens":7,"total_tokens":7}}"#);
-    let found = measure(Api::OpenAiEmbeddings, Media::Json, &[&large]);
-    assert_eq!(tokens(found), Some([7, 0, 0, 0, 0]));
+    let parsed = measure(Api::OpenAiEmbeddings, Media::Json, &[&large]);
+    assert_eq!(tokens(parsed), Some([7, 0, 0, 0, 0]));
 }
 
 #[test]
@@ -150,10 +146,10 @@ fn media_types_are_told_apart() {
     );
     assert_eq!(
         of("application/json", Some("gzip")),
-        Err(Unknown::Compressed)
+        Err(MissingUsage::Compressed)
     );
     for kind in ["application/vnd.amazon.eventstream", "", "text/plain"] {
-        assert_eq!(of(kind, None), Err(Unknown::MediaType), "{kind}");
+        assert_eq!(of(kind, None), Err(MissingUsage::MediaType), "{kind}");
     }
 }
 
@@ -196,8 +192,8 @@ fn without_usage(body: &str) -> String {
 fn only_the_event_that_is_all_usage_is_hidden_however_it_is_cut() {
     let mut random = Random(5);
     let mut removed = 0;
-    for (name, format, media, _, body) in SHAPES {
-        if *media != Media::EventStream || !format.has_stream_options() || body.contains('\r') {
+    for (name, api, media, _, body) in SHAPES {
+        if *media != Media::EventStream || !api.has_stream_options() || body.contains('\r') {
             continue;
         }
         let expected = without_usage(body);
@@ -220,12 +216,12 @@ fn only_the_event_that_is_all_usage_is_hidden_however_it_is_cut() {
 fn a_stream_that_ends_before_its_answer_is_found_out_however_it_is_cut() {
     let mut random = Random(3);
     let mut cut_short = 0;
-    for (name, format, media, _, body) in SHAPES {
+    for (name, api, media, _, body) in SHAPES {
         if *media != Media::EventStream || name.contains("broke off") {
             continue;
         }
         let underway = |chunks: &[&[u8]]| {
-            let mut meter = UsageParser::new(*format, *media);
+            let mut meter = UsageParser::new(*api, *media);
             chunks.iter().for_each(|chunk| meter.feed(chunk));
             meter.is_underway()
         };
@@ -244,9 +240,9 @@ fn a_stream_that_ends_before_its_answer_is_found_out_however_it_is_cut() {
                 "\"type\":\"error\"",
                 "{\"error\":",
             ];
-            let said = last.iter().any(|word| before.contains(word));
+            let status = last.iter().any(|word| before.contains(word));
             let begun = ["\"index\"", "message_start", "response."];
-            let expected = !said && begun.iter().any(|word| before.contains(word));
+            let expected = !status && begun.iter().any(|word| before.contains(word));
             if before.contains("incomplete") || before.contains('\r') {
                 continue;
             }
@@ -263,7 +259,7 @@ fn a_stream_that_ends_before_its_answer_is_found_out_however_it_is_cut() {
 
 #[test]
 fn an_error_in_a_stream_is_its_last_word() {
-    for (format, event) in [
+    for (api, event) in [
         (
             Api::OpenAiChat,
             r#"{"error":{"message":"overloaded","type":"server_error"}}"#,
@@ -275,7 +271,7 @@ fn an_error_in_a_stream_is_its_last_word() {
         ),
         (Api::OpenAiResponses, r#"{"type":"response.failed"}"#),
     ] {
-        let mut meter = UsageParser::new(format, Media::EventStream);
+        let mut meter = UsageParser::new(api, Media::EventStream);
         meter.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"finish_reason\"}}]}\n\n");
         assert!(meter.is_underway());
         meter.feed(format!("data: {event}\n\n").as_bytes());
@@ -316,8 +312,8 @@ fn a_comment_passes_as_it_comes() {
 
 #[test]
 fn what_was_delivered_is_estimated_where_nobody_counts_it() {
-    let seen = |format, body: &str| {
-        let mut meter = UsageParser::new(format, Media::EventStream);
+    let seen = |api, body: &str| {
+        let mut meter = UsageParser::new(api, Media::EventStream);
         meter.feed(body.as_bytes());
         meter.streamed_tokens().unwrap_or(0)
     };
@@ -341,7 +337,7 @@ fn what_was_delivered_is_estimated_where_nobody_counts_it() {
 
 #[test]
 fn why_an_answer_ended_is_said_in_known_words() {
-    for (format, body, expected) in [
+    for (api, body, expected) in [
         (
             Api::OpenAiChat,
             r#"{"choices":[{"finish_reason":"stop","message":{"content":"finish_reason"}},{"finish_reason":"length"}]}"#,
@@ -373,7 +369,7 @@ fn why_an_answer_ended_is_said_in_known_words() {
             Some("stop"),
         ),
     ] {
-        let mut meter = UsageParser::new(format, Media::Json);
+        let mut meter = UsageParser::new(api, Media::Json);
         meter.feed(body.as_bytes());
         assert_eq!(
             meter.finish_reasons().to_text().as_deref(),
@@ -394,5 +390,5 @@ fn little_is_held_back() {
     for chunk in std::iter::repeat_n([b'x'; 1000], 100) {
         passed += hide.feed(&mut meter, &chunk).map_or(1000, |out| out.len());
     }
-    assert!(passed >= 100_000 - hide::MOST_HELD, "{passed}");
+    assert!(passed >= 100_000 - event_filter::MAX_HELD, "{passed}");
 }

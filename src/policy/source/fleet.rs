@@ -9,7 +9,7 @@ use crate::schema::shape::{Kind, Shape};
 /// The names of [`crate::fleet::Accelerator`].
 const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
 
-/// The names of [`crate::api::Apis`].
+/// The names of [`crate::api::Api`].
 const APIS: &[&str] = &[
     "openai_chat",
     "openai_responses",
@@ -177,14 +177,14 @@ pub const FIRST_TOKEN: Shape = Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Apis;
+    use crate::api::Api;
     use crate::fleet::Accelerator;
 
     #[test]
     fn the_names_are_those_of_the_types() {
         let accelerators: Vec<&str> = Accelerator::ALL.iter().map(|one| one.name()).collect();
         assert_eq!(ACCELERATORS, accelerators);
-        let apis: Vec<&str> = Apis::NAMES.iter().map(|(name, _)| *name).collect();
+        let apis: Vec<&str> = Api::ALL.iter().map(|api| api.name()).collect();
         assert_eq!(APIS, apis);
     }
 }

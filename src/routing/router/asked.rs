@@ -1,6 +1,7 @@
 //! What a client's `model` stands for, and what becomes of a name that stands for nothing.
 
-use crate::api::request::{Api, Request};
+use crate::api::Api;
+use crate::api::request::Request;
 use crate::fleet::ModelId;
 use crate::policy::envelope::RequestAttributes;
 use crate::policy::names;
@@ -69,7 +70,7 @@ pub fn find<'p>(
         let fault = "the policy lacks its own default profile".to_owned();
         return Err(Outcome::Bypassed(Bypass::RouterFault(fault)));
     };
-    let open = |profile| open(policy, request.format, profile);
+    let open = |profile| open(policy, request.api, profile);
     let Some(name) = name(request, envelope) else {
         return Ok(open(default));
     };
@@ -89,11 +90,11 @@ pub fn find<'p>(
 
 /// A choice by `profile`. Vectors of different models cannot be compared, so for embeddings every profile means one model:
 /// that of the policy's first backend that embeds.
-fn open<'p>(policy: &Policy, format: Api, profile: &'p Profile) -> Asked<'p> {
+fn open<'p>(policy: &Policy, api: Api, profile: &'p Profile) -> Asked<'p> {
     let mut backends = policy.registry.backends.iter();
-    let first = backends.find(|backend| backend.apis.contains(format.api()));
+    let first = backends.find(|backend| backend.apis.contains(api));
     match first {
-        Some(backend) if format == Api::OpenAiEmbeddings => Asked::Pinned(backend.model, profile),
+        Some(backend) if api == Api::OpenAiEmbeddings => Asked::Pinned(backend.model, profile),
         _ => Asked::Open(profile),
     }
 }

@@ -43,7 +43,7 @@ impl<'a> Carried<'a> {
     pub(super) fn of(demand: &RoutingInput<'a>) -> Option<Carried<'a>> {
         let (policy, request) = (demand.policy, demand.request);
         let state = &request.state;
-        let api = request.format.api();
+        let api = request.api;
         if state.is_empty() || !policy.registry.has_scopes(api) {
             return None;
         }

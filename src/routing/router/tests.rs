@@ -269,7 +269,7 @@ fn nobody_asking_anything_is_the_easiest_prompt() {
 fn explaining_a_refusal_names_every_candidate() {
     let policy = demo();
     let body = body(
-        r#""model": "auto", "logprobs": true, "modalities": ["text", "audio"], "audio": {"voice": "v", "format": "wav"},"#,
+        r#""model": "auto", "logprobs": true, "modalities": ["text", "audio"], "audio": {"voice": "v", "api": "wav"},"#,
     );
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     let outcome = look_at(

@@ -3,7 +3,7 @@
 use super::refuse::reject;
 use super::{RequestInfo, Router, asked, bounds};
 use crate::api::request::InvalidRequest;
-use crate::api::request::unread::{Named, Unread};
+use crate::api::request::unparsed::{NamedModel, UnparsedBody};
 use crate::policy::Policy;
 use crate::policy::rules::Rule;
 use crate::routing::decision::{Bypass, Outcome, Rejection};
@@ -11,7 +11,7 @@ use crate::schema::suggest::quote;
 
 /// What becomes of a body that cannot be read, as the policy wants it. `complete` is false where `body` is only the first part of it.
 pub fn unreadable(policy: &Policy, error: &InvalidRequest, body: &[u8], complete: bool) -> Outcome {
-    let unread = Unread::look(body, complete, |name| policy.names_profile(name));
+    let unread = UnparsedBody::scan(body, complete, |name| policy.names_profile(name));
     let rejection = refuse_unreadable(error);
     if policy.refuses_undecided(unread.named) {
         Outcome::Rejected(rejection)
@@ -28,10 +28,10 @@ fn refuse_unreadable(error: &InvalidRequest) -> Rejection {
 }
 
 /// What a name is to a request that is not decided on.
-pub fn named(policy: &Policy, name: Option<&str>) -> Named {
+pub fn named(policy: &Policy, name: Option<&str>) -> NamedModel {
     match name {
-        Some(name) if policy.names_profile(name) => Named::Profile,
-        _ => Named::Other,
+        Some(name) if policy.names_profile(name) => NamedModel::Profile,
+        _ => NamedModel::Other,
     }
 }
 

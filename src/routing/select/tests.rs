@@ -10,6 +10,7 @@ mod brute_force;
 
 use super::*;
 use crate::analysis::classifier::{Domain, SKILL_COUNT, Task};
+use crate::api::Apis;
 use crate::fleet::ability::Ability;
 use crate::fleet::ramp::Ramp;
 use crate::fleet::{Accelerator, Latency, Price, StateScope, Timeouts};
@@ -31,7 +32,7 @@ fn model(name: &str, skill: f32) -> Model {
 /// A backend whose tokens all cost `usd` per million and which writes `speed` tokens a second.
 fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
     Backend {
-        apis: Apis::OPENAI_CHAT,
+        apis: Apis::only(Api::OpenAiChat),
         name: name.into(),
         cluster: name.into(),
         model: ModelId(model),
@@ -107,7 +108,7 @@ fn ask(classification: Option<&Classification>) -> SelectionRequest<'_> {
         needs: Capabilities::NONE,
         input_tokens: 100,
         window_tokens: 100,
-        api: Apis::OPENAI_CHAT,
+        api: Api::OpenAiChat,
         max_tokens: None,
         choices: 1,
         classification,

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use pointsman::api::request::{self, Api};
+use pointsman::api::Api;
+use pointsman::api::request;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::routing::explain;
@@ -48,7 +49,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let envelope = args.envelope.read(&policy)?;
     let info = RequestInfo::new(&envelope, request_args::now_ns());
-    let outcome = match request::parse_with_state(args.envelope.format()?, &body, true) {
+    let outcome = match request::parse_with_state(args.envelope.api()?, &body, true) {
         Ok(request) => router.decide(&policy, &request, &info, Commit::DryRun),
         Err(error) => router.unreadable_in(&policy, &error, (&body, true), &info),
     };
@@ -65,15 +66,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn body(args: &Args) -> Result<Vec<u8>, Failure> {
     let Some(path) = &args.body else {
         let prompt = args.prompt.as_deref().unwrap_or_default();
-        let body = of_prompt(args.envelope.format()?, prompt, args.model.as_deref());
+        let body = of_prompt(args.envelope.api()?, prompt, args.model.as_deref());
         return Ok(body.to_string().into_bytes());
     };
     input::read(path)
 }
 
 /// The smallest request of an API that says this.
-fn of_prompt(format: Api, prompt: &str, model: Option<&str>) -> Value {
-    let mut body = match format {
+fn of_prompt(api: Api, prompt: &str, model: Option<&str>) -> Value {
+    let mut body = match api {
         Api::OpenAiChat => json!({"messages": [{"role": "user", "content": prompt}]}),
         Api::AnthropicMessages => {
             json!({"max_tokens": 1024, "messages": [{"role": "user", "content": prompt}]})

@@ -35,12 +35,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
     let envelope = args.envelope.read(&policy)?;
-    let format = args.envelope.format()?;
+    let api = args.envelope.api()?;
     let info = RequestInfo::new(&envelope, request_args::now_ns());
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;
-        let outcome = match request::parse_with_state(format, &body, true) {
+        let outcome = match request::parse_with_state(api, &body, true) {
             Ok(request) => router.decide(&policy, &request, &info, Commit::Record),
             Err(error) => router.unreadable_in(&policy, &error, (&body, true), &info),
         };

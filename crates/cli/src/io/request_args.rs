@@ -1,7 +1,7 @@
 //! What a request would bring beside its body, as arguments of the commands that decide.
 
+use pointsman::api::Api;
 use pointsman::api::path::{ApiPath, Target};
-use pointsman::api::request::Api;
 use pointsman::policy::Policy;
 use pointsman::policy::envelope::{RawHeader, RequestAttributes};
 
@@ -20,7 +20,7 @@ pub struct RequestArgs {
 
 impl RequestArgs {
     /// The API that the path is of.
-    pub fn format(&self) -> Result<Api, Failure> {
+    pub fn api(&self) -> Result<Api, Failure> {
         Api::of_body_at(&self.path).ok_or_else(|| {
             Failure::Input(format!(
                 "`{}` is the path of no API that is routed",

@@ -3,8 +3,8 @@
 //! The text says what it is: synthetic, from which backend, under which model name. Nothing here pretends to think.
 
 use bytes::Bytes;
+use pointsman::api::Api;
 use pointsman::api::error_body::error_body;
-use pointsman::api::request::Api;
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Call, Embed};
@@ -29,8 +29,8 @@ pub struct ApiError {
 
 impl ApiError {
     /// The response body, in the words of the API that was called.
-    pub fn to_json(&self, format: Api) -> Bytes {
-        error_body(format, self.status, self.code, None, &self.message).into()
+    pub fn to_json(&self, api: Api) -> Bytes {
+        error_body(api, self.status, self.code, None, &self.message).into()
     }
 }
 
@@ -82,7 +82,7 @@ impl Answer {
         let mut count = wanted
             .clamp(8, MAX_TOKENS)
             .min(asked.limit.unwrap_or(MAX_TOKENS));
-        let speaks = call != Call::CountTokens && call.format() != Api::OpenAiEmbeddings;
+        let speaks = call != Call::CountTokens && call.api() != Api::OpenAiEmbeddings;
         let tokens = match (&asked.schema, &asked.tool, speaks) {
             (_, _, false) => Vec::new(),
             (Some(schema), None, true) => {
@@ -280,7 +280,7 @@ mod tests {
     fn what_is_streamed_is_the_whole_answer_in_every_api() {
         use pointsman::api::usage::{Media, UsageParser};
         let user = serde_json::json!([{"role": "user", "content": "What is larger, 9.9 or 9.11?"}]);
-        for (format, body) in [
+        for (api, body) in [
             (
                 Api::OpenAiChat,
                 serde_json::json!({"messages": user, "stream_options": {"include_usage": true}}),
@@ -297,9 +297,9 @@ mod tests {
         ] {
             let mut body = body;
             body["stream"] = true.into();
-            let answer = answer(Call::Answer(format), body);
+            let answer = answer(Call::Answer(api), body);
             let mut measured = [Media::Json, Media::EventStream].map(|media| {
-                let mut meter = UsageParser::new(format, media);
+                let mut meter = UsageParser::new(api, media);
                 match media {
                     Media::Json => meter.feed(&answer.whole()),
                     Media::EventStream => meter.feed(streamed(&answer).as_bytes()),
@@ -307,7 +307,7 @@ mod tests {
                 meter.finish(true).unwrap()
             });
             let [whole, streamed] = &mut measured;
-            assert_eq!(whole, streamed, "{format:?}");
+            assert_eq!(whole, streamed, "{api:?}");
             assert_eq!(whole.input_tokens as usize, answer.prompt_tokens);
             assert_eq!(whole.output_tokens as usize, answer.output_tokens());
         }
@@ -334,7 +334,7 @@ mod tests {
             serde_json::json!({"type": "object", "properties": {"city": {"type": "string"}}});
         let user = serde_json::json!([{"role": "user", "content": "x"}]);
         let form = serde_json::json!({"type": "json_schema", "name": "City", "schema": schema});
-        for (format, body) in [
+        for (api, body) in [
             (
                 Api::OpenAiChat,
                 serde_json::json!({"messages": user, "response_format": {"type": "json_schema", "json_schema": form}}),
@@ -348,8 +348,8 @@ mod tests {
                 serde_json::json!({"messages": user, "max_tokens": 100, "output_config": {"format": form}}),
             ),
         ] {
-            let text = answer(Call::Answer(format), body).text();
-            assert_eq!(text, "{\"city\":\"synthetic city\"}", "{format:?}");
+            let text = answer(Call::Answer(api), body).text();
+            assert_eq!(text, "{\"city\":\"synthetic city\"}", "{api:?}");
         }
         let tools = serde_json::json!([{"type": "function", "function": {"name": "look", "parameters": schema}}]);
         let body = serde_json::json!({"messages": user, "tools": tools, "tool_choice": "required"});
@@ -369,7 +369,7 @@ mod tests {
         let call = Call::Answer(Api::AnthropicMessages);
         let error = Answer::to(&gpu(), call, body.to_string().as_bytes(), 0).unwrap_err();
         assert_eq!(error.message, "`max_tokens` is missing");
-        let told: Value = serde_json::from_slice(&error.to_json(call.format())).unwrap();
+        let told: Value = serde_json::from_slice(&error.to_json(call.api())).unwrap();
         assert_eq!(told["type"], "error");
     }
 

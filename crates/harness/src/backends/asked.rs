@@ -2,7 +2,7 @@
 //!
 //! Text is counted at about four bytes a token, and a few tokens for each message's frame. Images and tools count nothing.
 
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use serde_json::Value;
 
 use super::answer::ApiError;
@@ -27,9 +27,9 @@ impl Call {
     }
 
     /// The API whose words are used.
-    pub const fn format(self) -> Api {
+    pub const fn api(self) -> Api {
         match self {
-            Call::Answer(format) => format,
+            Call::Answer(api) => api,
             Call::CountTokens => Api::AnthropicMessages,
         }
     }
@@ -100,34 +100,34 @@ impl Asked {
                 message: format!("the model `{model}` does not exist"),
             });
         }
-        let format = call.format();
-        let field = format.prompt_field();
+        let api = call.api();
+        let field = api.prompt_field();
         let prompt = body.get(field).filter(|prompt| !prompt.is_null());
         let prompt = prompt.ok_or_else(|| missing(field))?;
         if prompt.as_array().is_some_and(Vec::is_empty) {
             return Err(missing(&format!("{field}[0]")));
         }
-        let limit = limit(&body, format);
+        let limit = limit(&body, api);
         if call == Call::Answer(Api::AnthropicMessages) && limit.is_none() {
             return Err(missing("max_tokens"));
         }
         let flag = |pointer: &str| body.pointer(pointer).and_then(Value::as_bool);
-        let inputs = inputs(prompt, format);
-        let tool = forced_tool(&body, format);
+        let inputs = inputs(prompt, api);
+        let tool = forced_tool(&body, api);
         let schema = match &tool {
             Some((_, arguments)) => arguments.clone(),
-            None => wanted_schema(&body, format),
+            None => wanted_schema(&body, api),
         };
         let choices = body.get("n").and_then(count).unwrap_or(1).clamp(1, 16);
         Ok(Asked {
             model: model.to_owned(),
             // The length depends on the prompt alone, so that fleets can be compared over the same questions.
             seed: seed_of(&serde_json::to_vec(prompt).unwrap_or_default()),
-            prompt_tokens: prompt_tokens(&body, prompt, format),
+            prompt_tokens: prompt_tokens(&body, prompt, api),
             limit,
             stream: flag("/stream").unwrap_or(false),
             include_usage: flag("/stream_options/include_usage").unwrap_or(false),
-            choices: match format {
+            choices: match api {
                 Api::OpenAiChat => choices,
                 Api::OpenAiCompletions => choices * inputs.len(),
                 _ => 1,
@@ -147,8 +147,8 @@ fn count(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-fn limit(body: &Value, format: Api) -> Option<usize> {
-    let names: &[&str] = match format {
+fn limit(body: &Value, api: Api) -> Option<usize> {
+    let names: &[&str] = match api {
         Api::OpenAiChat => &["max_completion_tokens", "max_tokens"],
         Api::OpenAiResponses => &["max_output_tokens"],
         _ => &["max_tokens"],
@@ -157,9 +157,9 @@ fn limit(body: &Value, format: Api) -> Option<usize> {
 }
 
 /// Each input of a request that has several, as bytes that stand for it.
-fn inputs(prompt: &Value, format: Api) -> Vec<Vec<u8>> {
+fn inputs(prompt: &Value, api: Api) -> Vec<Vec<u8>> {
     let whole = || vec![prompt.to_string().into_bytes()];
-    let has_many = matches!(format, Api::OpenAiCompletions | Api::OpenAiEmbeddings);
+    let has_many = matches!(api, Api::OpenAiCompletions | Api::OpenAiEmbeddings);
     match prompt.as_array() {
         // A list of numbers is one input, as token ids.
         Some(items) if has_many && !items.iter().all(Value::is_number) => items
@@ -171,9 +171,9 @@ fn inputs(prompt: &Value, format: Api) -> Vec<Vec<u8>> {
 }
 
 /// Which tool a request insists on, the first one or the one that it names, and the schema of its arguments.
-fn forced_tool(body: &Value, format: Api) -> Option<(String, Option<Value>)> {
+fn forced_tool(body: &Value, api: Api) -> Option<(String, Option<Value>)> {
     let choice = body.get("tool_choice")?;
-    let (any, name_at, schema_at) = match format {
+    let (any, name_at, schema_at) = match api {
         Api::OpenAiChat => (
             choice == "required",
             "/function/name",
@@ -200,8 +200,8 @@ fn forced_tool(body: &Value, format: Api) -> Option<(String, Option<Value>)> {
 }
 
 /// The schema that an answer has to keep; `true`, which all values keep, where it only has to be an object.
-fn wanted_schema(body: &Value, format: Api) -> Option<Value> {
-    let (form_at, schema_at) = match format {
+fn wanted_schema(body: &Value, api: Api) -> Option<Value> {
+    let (form_at, schema_at) = match api {
         Api::OpenAiChat => ("/response_format", "/json_schema/schema"),
         Api::OpenAiResponses => ("/text/format", "/schema"),
         Api::AnthropicMessages => ("/output_config/format", "/schema"),
@@ -218,13 +218,13 @@ fn wanted_schema(body: &Value, format: Api) -> Option<Value> {
     }
 }
 
-fn prompt_tokens(body: &Value, prompt: &Value, format: Api) -> usize {
-    let system = match format {
+fn prompt_tokens(body: &Value, prompt: &Value, api: Api) -> usize {
+    let system = match api {
         Api::AnthropicMessages => body.get("system"),
         Api::OpenAiResponses => body.get("instructions"),
         _ => None,
     };
-    let frames = match format {
+    let frames = match api {
         Api::OpenAiCompletions | Api::OpenAiEmbeddings => 0,
         _ => prompt.as_array().map_or(1, Vec::len),
     };

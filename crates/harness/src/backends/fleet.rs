@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use pointsman::api::Apis;
+use pointsman::api::{Api, Apis};
 use pointsman::fleet::Accelerator;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -52,15 +52,15 @@ struct FirstTokenSource {
 
 /// What a backend speaks that does not say so.
 const fn chat_only() -> Apis {
-    Apis::OPENAI_CHAT
+    Apis::only(Api::OpenAiChat)
 }
 
 fn apis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Apis, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     names.iter().try_fold(Apis::NONE, |all, name| {
-        let found = Apis::find(name);
+        let found = Api::find(name);
         let found = found.ok_or_else(|| D::Error::custom(format!("unknown API `{name}`")))?;
-        Ok(all.union(found))
+        Ok(all.with(found))
     })
 }
 

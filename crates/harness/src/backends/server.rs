@@ -12,8 +12,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pointsman::api::Api;
 use pointsman::api::error_body::error_event;
-use pointsman::api::request::Api;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -127,7 +127,7 @@ impl Server {
     }
 
     fn speaks(&self, call: Call) -> bool {
-        self.backend.apis.contains(call.format().api())
+        self.backend.apis.contains(call.api())
     }
 
     fn health(&self) -> Answered {
@@ -154,7 +154,7 @@ impl Server {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Answered, Broken> {
-        let format = call.format();
+        let api = call.api();
         let (fault, own_error) = self.injected_fault(headers, asks_for_stream(body));
         let effect = FaultEffect::new(fault.as_ref());
         match fault {
@@ -162,7 +162,7 @@ impl Server {
                 status,
                 retry_after,
             }) => {
-                return Ok(commanded_status(format, status, retry_after));
+                return Ok(commanded_status(api, status, retry_after));
             }
             Some(Fault::ResetBeforeHeaders) => {
                 return Err(io::Error::other("reset as commanded"));
@@ -171,16 +171,16 @@ impl Server {
             Some(Fault::HangAfterHeaders) => return Ok(head_alone()),
             Some(Fault::Delay { ms }) => sleep(Duration::from_millis(ms)).await,
             Some(Fault::ErrorInAnswer) => {
-                return Ok(error_in_answer(format, asks_for_stream(body)));
+                return Ok(error_in_answer(api, asks_for_stream(body)));
             }
             _ => {}
         }
         if own_error {
-            return Ok(commanded_status(format, 500, None));
+            return Ok(commanded_status(api, 500, None));
         }
         let mut answer = match Answer::to(&self.backend, call, body, now()) {
             Ok(answer) => answer,
-            Err(error) => return Ok(refuse(format, &error)),
+            Err(error) => return Ok(refuse(api, &error)),
         };
         if effect.says_nothing {
             answer.tokens.clear();
@@ -188,7 +188,7 @@ impl Server {
             answer.cut = false;
         }
         let Some(slot) = self.slot().await else {
-            return Ok(commanded_status(format, 429, Some(1)));
+            return Ok(commanded_status(api, 429, Some(1)));
         };
         let pace = self.pace(effect.slow);
         sleep(pace.first_token).await;
@@ -443,8 +443,8 @@ pub fn json_response(status: u16, body: Bytes) -> Answered {
     response
 }
 
-fn refuse(format: Api, error: &ApiError) -> Answered {
-    json_response(error.status, error.to_json(format))
+fn refuse(api: Api, error: &ApiError) -> Answered {
+    json_response(error.status, error.to_json(api))
 }
 
 /// Whether a body asks for a stream.
@@ -454,7 +454,7 @@ fn asks_for_stream(body: &[u8]) -> bool {
 }
 
 /// An error with a status of 200, as some servers tell it.
-fn error_in_answer(format: Api, streams: bool) -> Answered {
+fn error_in_answer(api: Api, streams: bool) -> Answered {
     let message = "the demo backend fails as it was told to";
     if !streams {
         let error = ApiError {
@@ -462,9 +462,9 @@ fn error_in_answer(format: Api, streams: bool) -> Answered {
             code: "server_error",
             message: message.to_owned(),
         };
-        return json_response(200, error.to_json(format));
+        return json_response(200, error.to_json(api));
     }
-    let event = error_event(format, "server_error", message);
+    let event = error_event(api, "server_error", message);
     let mut response = Response::new(Either::Left(Full::new(event.into())));
     let kind = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -492,12 +492,12 @@ fn unknown_url(method: &Method, path: &str) -> Answered {
         message: format!("unknown request URL: {method} {path}"),
     };
     refuse(
-        Call::from_path(path).map_or(Api::OpenAiChat, Call::format),
+        Call::from_path(path).map_or(Api::OpenAiChat, Call::api),
         &error,
     )
 }
 
-fn commanded_status(format: Api, status: u16, retry_after: Option<u32>) -> Answered {
+fn commanded_status(api: Api, status: u16, retry_after: Option<u32>) -> Answered {
     let code = match status {
         429 => "rate_limit_exceeded",
         _ => "server_error",
@@ -507,7 +507,7 @@ fn commanded_status(format: Api, status: u16, retry_after: Option<u32>) -> Answe
         code,
         message: "the demo backend fails as it was told to".into(),
     };
-    let mut response = refuse(format, &error);
+    let mut response = refuse(api, &error);
     if let Some(seconds) = retry_after {
         response
             .headers_mut()

@@ -4,7 +4,7 @@
 //! otherwise than the core does natively would be a fault worth seeing.
 
 use pointsman::analysis::classifier::Task;
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use pointsman::routing::decision::Outcome;
 use pointsman::routing::router::Router;
 

@@ -155,8 +155,9 @@ pub fn read(path: &Path) -> Result<Vec<Prompt>, Failure> {
 mod tests {
     use std::collections::{HashMap, HashSet};
 
+    use pointsman::api::Api;
     use pointsman::api::Capabilities;
-    use pointsman::api::request::{self, Api};
+    use pointsman::api::request;
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn read_as(format: Api, body: &str) -> Request<'_> {
-    parse(format, body.as_bytes(), true).unwrap()
+fn read_as(api: Api, body: &str) -> Request<'_> {
+    parse(api, body.as_bytes(), true).unwrap()
 }
 
 fn spoken<'r>(request: &'r Request<'_>) -> Vec<(Role, Vec<&'r str>)> {
@@ -186,7 +186,7 @@ fn a_cut_body_tells_what_stands_before_the_cut() {
 
 #[test]
 fn paths_name_the_apis() {
-    for (path, format) in [
+    for (path, api) in [
         ("/v1/responses", Api::OpenAiResponses),
         (
             "/openai/v1/responses?api-version=preview",
@@ -197,6 +197,6 @@ fn paths_name_the_apis() {
         ("/v1/messages", Api::AnthropicMessages),
         ("/v1/messages?beta=true", Api::AnthropicMessages),
     ] {
-        assert_eq!(Api::of_path(path), Some(format), "{path}");
+        assert_eq!(Api::of_path(path), Some(api), "{path}");
     }
 }

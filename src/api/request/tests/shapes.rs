@@ -10,9 +10,9 @@ fn found<'r>(request: &'r Request<'_>) -> Vec<(Role, &'r str)> {
         .collect()
 }
 
-fn says(format: Api, body: &str, wanted: &str, by: Role) {
+fn says(api: Api, body: &str, wanted: &str, by: Role) {
     let request =
-        parse(format, body.as_bytes(), true).unwrap_or_else(|error| panic!("{body}: {error}"));
+        parse(api, body.as_bytes(), true).unwrap_or_else(|error| panic!("{body}: {error}"));
     assert!(
         found(&request)
             .iter()
@@ -91,7 +91,7 @@ const FIELDS: &[&str] = &[
 
 #[test]
 fn no_field_of_any_type_voids_a_request() {
-    for format in Api::ALL {
+    for api in Api::ALL {
         for field in FIELDS {
             for value in VALUES {
                 for body in [
@@ -100,7 +100,7 @@ fn no_field_of_any_type_voids_a_request() {
                         r#"{{"model":"auto","{field}":{value},"messages":[{{"role":"user","content":"hi"}}]}}"#
                     ),
                 ] {
-                    let request = parse(format, body.as_bytes(), true);
+                    let request = parse(api, body.as_bytes(), true);
                     assert!(request.is_ok(), "{body}: {request:?}");
                     if *field != "model" && body.contains("auto") {
                         assert_eq!(request.unwrap().model.as_deref(), Some("auto"), "{body}");
@@ -131,7 +131,7 @@ fn no_field_of_a_message_or_part_voids_a_request() {
         "summary",
         "x",
     ];
-    for format in Api::ALL {
+    for api in Api::ALL {
         for name in names {
             for value in VALUES {
                 for body in [
@@ -145,7 +145,7 @@ fn no_field_of_a_message_or_part_voids_a_request() {
                         r#"{{"messages":[{value},{{"role":"user","content":{{"{name}":{value}}}}}],"prompt":[{value}]}}"#
                     ),
                 ] {
-                    let request = parse(format, body.as_bytes(), true);
+                    let request = parse(api, body.as_bytes(), true);
                     assert!(request.is_ok(), "{body}: {request:?}");
                 }
             }
@@ -231,7 +231,7 @@ fn content_in_any_form_is_what_its_author_says() {
 
 #[test]
 fn messages_and_inputs_in_any_form_are_read() {
-    for (format, body) in [
+    for (api, body) in [
         (Api::OpenAiChat, r#"{"messages":"secret"}"#),
         (Api::OpenAiChat, r#"{"messages":["secret"]}"#),
         (
@@ -269,7 +269,7 @@ fn messages_and_inputs_in_any_form_are_read() {
             r#"{"input":[{"content":[{"type":"text","text":"secret"}]}]}"#,
         ),
     ] {
-        says(format, body, "secret", Role::User);
+        says(api, body, "secret", Role::User);
     }
     says(
         Api::AnthropicMessages,
@@ -585,8 +585,8 @@ fn encoded_data_is_no_text() {
         format!(r#"{{"type":"hologram","data":"{data}"}}"#),
     ] {
         let body = format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#);
-        for format in [Api::OpenAiChat, Api::AnthropicMessages] {
-            let request = parse(format, body.as_bytes(), true).unwrap();
+        for api in [Api::OpenAiChat, Api::AnthropicMessages] {
+            let request = parse(api, body.as_bytes(), true).unwrap();
             assert_eq!(found(&request), [], "{part}");
             assert!(request.schema_bytes < 50, "{part}");
         }

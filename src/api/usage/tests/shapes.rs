@@ -1,6 +1,6 @@
 //! Responses in the shapes that the providers document, shortened in text and never in structure, and what they took.
 
-use crate::api::request::Api::{self, *};
+use crate::api::Api::{self, *};
 use crate::api::usage::Media::{self, EventStream, Json};
 
 /// Input, cached input, cache write, output, reasoning.

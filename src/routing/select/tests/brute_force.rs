@@ -183,7 +183,7 @@ prop_compose! {
         made.latency.first_token_p50_ms = first;
         made.latency.first_token_p99_ms = first * 3.0;
         made.tags = tags.into_iter().map(str::to_owned).collect();
-        made.apis = if speaks { Apis::OPENAI_CHAT } else { Apis::ANTHROPIC_MESSAGES };
+        made.apis = if speaks { Apis::only(Api::OpenAiChat) } else { Apis::only(Api::AnthropicMessages) };
         made
     }
 }

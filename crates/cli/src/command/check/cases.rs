@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pointsman::api::request::{self, Api};
+use pointsman::api::Api;
+use pointsman::api::request;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Decision, Outcome};
 use pointsman::routing::router::{Commit, RequestInfo, Router};
@@ -109,7 +110,7 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
         }
         _ => return Err("states neither `prompt` nor `body`, or both".to_owned()),
     };
-    let format = Api::of_body_at(&case.path).unwrap_or(Api::OpenAiChat);
+    let api = Api::of_body_at(&case.path).unwrap_or(Api::OpenAiChat);
     let headers: Vec<(&str, &str)> = case
         .headers
         .iter()
@@ -118,7 +119,7 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
     let envelope = request_args::read(policy, &headers, &case.path);
     let info = RequestInfo::new(&envelope, 0);
     let body = body.to_string();
-    let outcome = match request::parse_with_state(format, body.as_bytes(), true) {
+    let outcome = match request::parse_with_state(api, body.as_bytes(), true) {
         Ok(request) => router.decide(policy, &request, &info, Commit::DryRun),
         Err(error) => router.unreadable_in(policy, &error, (body.as_bytes(), true), &info),
     };

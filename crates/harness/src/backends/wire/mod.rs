@@ -6,7 +6,7 @@ mod openai;
 mod responses;
 
 use bytes::Bytes;
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -14,10 +14,10 @@ use super::asked::Call;
 
 /// The whole answer as one document.
 pub fn whole(answer: &Answer) -> Value {
-    let Call::Answer(format) = answer.call else {
+    let Call::Answer(api) = answer.call else {
         return json!({"input_tokens": answer.prompt_tokens});
     };
-    match format {
+    match api {
         Api::OpenAiChat | Api::OpenAiCompletions => openai::whole(answer),
         Api::OpenAiResponses => responses::whole(answer),
         Api::OpenAiEmbeddings => embeddings::whole(answer),
@@ -36,7 +36,7 @@ pub struct Events {
 impl Events {
     /// The events that open a stream.
     pub fn opening(&mut self, answer: &Answer) -> Bytes {
-        match answer.call.format() {
+        match answer.call.api() {
             Api::OpenAiResponses => responses::opening(answer, self),
             Api::AnthropicMessages => messages::opening(answer, self),
             _ => openai::opening(answer, self),
@@ -47,7 +47,7 @@ impl Events {
     /// The events of some tokens that are ready together.
     pub fn part(&mut self, answer: &Answer, tokens: &[String]) -> Bytes {
         let text = tokens.concat();
-        match answer.call.format() {
+        match answer.call.api() {
             Api::OpenAiResponses => responses::part(answer, &text, self),
             Api::AnthropicMessages => messages::part(answer, &text, self),
             _ => openai::part(answer, &text, self),
@@ -57,7 +57,7 @@ impl Events {
 
     /// The events that end a stream.
     pub fn closing(&mut self, answer: &Answer) -> Bytes {
-        match answer.call.format() {
+        match answer.call.api() {
             Api::OpenAiResponses => responses::closing(answer, self),
             Api::AnthropicMessages => messages::closing(answer, self),
             _ => openai::closing(answer, self),

@@ -1,13 +1,13 @@
 //! OpenAI's Chat Completions and Completions, as their servers and those that copy them answer.
 
-use pointsman::api::request::Api;
+use pointsman::api::Api;
 use serde_json::{Value, json};
 
 use super::Events;
 use crate::backends::answer::Answer;
 
 fn is_chat(answer: &Answer) -> bool {
-    answer.call.format() == Api::OpenAiChat
+    answer.call.api() == Api::OpenAiChat
 }
 
 fn usage(answer: &Answer) -> Value {

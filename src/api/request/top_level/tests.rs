@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn tail(body: &[u8], size: usize) -> Tail {
-    let mut scanner = Scanner::default();
+fn tail(body: &[u8], size: usize) -> TopLevelFields {
+    let mut scanner = TopLevelScanner::default();
     for piece in body.chunks(size) {
         scanner.feed(piece);
     }
@@ -28,14 +28,14 @@ const BODIES: &[&str] = &[
 #[test]
 fn what_is_found_is_what_a_reader_of_the_whole_finds() {
     for body in BODIES {
-        for format in Api::ALL {
-            let Ok(whole) = parse(format, body.as_bytes(), true) else {
+        for api in Api::ALL {
+            let Ok(whole) = parse(api, body.as_bytes(), true) else {
                 continue;
             };
             for size in [1, 2, 3, 7, 1000] {
                 let tail = tail(body.as_bytes(), size);
                 assert!(tail.is_complete);
-                let found = tail.read(format).unwrap();
+                let found = tail.read(api).unwrap();
                 assert_eq!(found.model, whole.model, "{body}");
                 assert_eq!(found.other_models, whole.other_models);
                 assert_eq!(found.model_spans, whole.model_spans, "{body}");
@@ -66,7 +66,7 @@ fn what_is_kept_is_bounded() {
         r#""field":"value that is short","#.repeat(10_000)
     );
     let found = tail(many.as_bytes(), 1000);
-    assert!(found.text.len() < MOST_KEPT + 100);
+    assert!(found.text.len() < MAX_KEPT + 100);
     assert_eq!(
         found.read(Api::OpenAiChat).unwrap().model.as_deref(),
         Some("m")

@@ -1,12 +1,12 @@
 //! Takes the event that says nothing but the usage out of a stream whose client did not ask for it.
 //!
 //! Events arrive whole as a rule and pass untouched. Of one that is cut, the part that is there is held back until it is
-//! clear what it is: with its first choice that it passes, with its end that it does not. At most [`MOST_HELD`] bytes.
+//! clear what it is: with its first choice that it passes, with its end that it does not. At most [`MAX_HELD`] bytes.
 
 use super::{EventEnd, UsageParser};
 
 /// The most bytes of an unfinished event that are held back; such an event is many times larger than any that states usage.
-pub const MOST_HELD: usize = 16 * 1024;
+pub const MAX_HELD: usize = 16 * 1024;
 
 /// What is held back of a stream.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl UsageEventFilter {
         }
         out.extend_from_slice(chunk.get(from..).unwrap_or_default());
         let open = out.len() - event;
-        self.passes |= open > MOST_HELD || !meter.may_be_usage();
+        self.passes |= open > MAX_HELD || !meter.may_be_usage();
         if open > 0 && !self.passes {
             self.held = out.split_off(event);
             changed = true;

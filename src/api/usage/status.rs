@@ -5,11 +5,11 @@
 
 /// What is wrong with an answer whose status says that nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum AnswerError {
     /// It is an error, or ends with one.
-    Error,
+    Reported,
     /// It is an error that says that the request is wrong: no fault of the backend.
-    Refused,
+    ClientError,
     /// It has no text, no tool call and no tokens.
     Empty,
 }
@@ -19,7 +19,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// What was read of one answer.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct AnswerStatus {
     /// Whether it has text or a tool call.
     pub(super) has_content: bool,
     /// Bytes of the text that a stream has brought.
@@ -40,12 +40,12 @@ pub(super) struct Said {
     ended: u128,
 }
 
-impl Said {
+impl AnswerStatus {
     /// That of an answer of so many choices.
-    pub(super) fn of_choices(wanted: u32) -> Said {
-        Said {
+    pub(super) fn of_choices(wanted: u32) -> AnswerStatus {
+        AnswerStatus {
             wanted,
-            ..Said::default()
+            ..AnswerStatus::default()
         }
     }
 
@@ -140,14 +140,75 @@ impl Said {
     }
 
     /// What is wrong with it; `tokens` are those of the output, where it says so, and `ended` whether it is all there.
-    pub(super) fn fault(&self, tokens: Option<u64>, ended: bool) -> Option<Fault> {
+    pub(super) fn failure(&self, tokens: Option<u64>, ended: bool) -> Option<AnswerError> {
         if self.is_error {
             return Some(match self.blames_client {
-                true => Fault::Refused,
-                false => Fault::Error,
+                true => AnswerError::ClientError,
+                false => AnswerError::Reported,
             });
         }
         let nothing = !self.has_content && !self.may_be_empty && tokens.unwrap_or(0) == 0;
-        (ended && nothing).then_some(Fault::Empty)
+        (ended && nothing).then_some(AnswerError::Empty)
+    }
+}
+
+/// The reasons that are known, in the words of OpenAI's and Anthropic's APIs.
+const KNOWN: [&str; 15] = [
+    "stop",
+    "length",
+    "tool_calls",
+    "content_filter",
+    "function_call",
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+    "max_output_tokens",
+    "compaction",
+    "error",
+];
+
+/// What any other reason is called.
+const OTHER: &str = "other";
+
+/// The reasons of one answer, each once.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct FinishReasons(u16);
+
+impl FinishReasons {
+    /// Adds the reason of this name.
+    pub(super) fn add(&mut self, name: &[u8]) {
+        // An empty reason is none.
+        if name.is_empty() {
+            return;
+        }
+        let place = KNOWN.iter().position(|known| known.as_bytes() == name);
+        self.0 |= 1 << place.unwrap_or(KNOWN.len());
+    }
+
+    /// Their names, joined by commas; `None` where none was stated.
+    pub fn to_text(self) -> Option<String> {
+        let names = KNOWN.iter().chain([&OTHER]).enumerate();
+        let stated = names.filter(|(place, _)| self.0 & 1 << place != 0);
+        let names: Vec<&str> = stated.map(|(_, name)| *name).collect();
+        (!names.is_empty()).then(|| names.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_named_once_and_unknown_ones_without_their_text() {
+        let mut reasons = FinishReasons::default();
+        assert_eq!(reasons.to_text(), None);
+        for name in ["length", "stop", "length", "eos, the client's text"] {
+            reasons.add(name.as_bytes());
+        }
+        assert_eq!(reasons.to_text().as_deref(), Some("stop,length,other"));
     }
 }

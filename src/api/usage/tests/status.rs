@@ -1,17 +1,17 @@
 //! Errors that are told with a status of 200, answers with nothing in them, and ends that are none.
 
 use super::*;
-use crate::api::request::Api::*;
+use crate::api::Api::*;
 use Media::{EventStream, Json};
 
 /// The answer as it is judged, and the same however it is cut.
-fn fault(format: Api, media: Media, body: &str) -> Option<Fault> {
+fn fault(api: Api, media: Media, body: &str) -> Option<AnswerError> {
     let read = |chunks: &[&[u8]]| {
-        let mut meter = UsageParser::new(format, media);
+        let mut meter = UsageParser::new(api, media);
         for chunk in chunks {
             meter.feed(chunk);
         }
-        meter.fault(true)
+        meter.error(true)
     };
     let whole = read(&[body.as_bytes()]);
     let mut random = Random(body.len() as u64);
@@ -25,19 +25,19 @@ fn fault(format: Api, media: Media, body: &str) -> Option<Fault> {
 
 #[test]
 fn no_shape_of_an_answer_is_a_fault() {
-    for (name, format, media, usage, body) in SHAPES {
-        let found = fault(*format, *media, body);
+    for (name, api, media, usage, body) in SHAPES {
+        let parsed = fault(*api, *media, body);
         // Shapes are shortened: those without any choice and any usage have nothing in them.
         let written = usage.is_none_or(|[_, _, _, output, _]| output > 0);
         if written && (body.contains("content") || usage.is_some()) {
-            assert_eq!(found, None, "{name}");
+            assert_eq!(parsed, None, "{name}");
         }
     }
 }
 
 #[test]
 fn errors_with_a_good_status_are_errors() {
-    for (format, media, body) in [
+    for (api, media, body) in [
         (
             OpenAiChat,
             Json,
@@ -108,13 +108,17 @@ fn errors_with_a_good_status_are_errors() {
         (OpenAiCompletions, Json, r#"{"error":{"message":"x"}}"#),
         (OpenAiEmbeddings, Json, r#"{"error":{"message":"x"}}"#),
     ] {
-        assert_eq!(fault(format, media, body), Some(Fault::Error), "{body}");
+        assert_eq!(
+            fault(api, media, body),
+            Some(AnswerError::Reported),
+            "{body}"
+        );
     }
 }
 
 #[test]
 fn an_error_that_blames_the_request_is_none_of_the_backend() {
-    for (format, media, body) in [
+    for (api, media, body) in [
         (
             OpenAiChat,
             Json,
@@ -146,7 +150,11 @@ fn an_error_that_blames_the_request_is_none_of_the_backend() {
             r#"{"error":{"message":"x","code":"404"}}"#,
         ),
     ] {
-        assert_eq!(fault(format, media, body), Some(Fault::Refused), "{body}");
+        assert_eq!(
+            fault(api, media, body),
+            Some(AnswerError::ClientError),
+            "{body}"
+        );
     }
 }
 
@@ -189,8 +197,8 @@ fn answers_with_nothing_in_them_are_told_from_those_that_may_be_empty() {
             r#"{"choices":[{"text":"","finish_reason":"stop"}]}"#,
         ),
     ];
-    for (format, media, body) in empty {
-        assert_eq!(fault(format, media, body), Some(Fault::Empty), "{body}");
+    for (api, media, body) in empty {
+        assert_eq!(fault(api, media, body), Some(AnswerError::Empty), "{body}");
     }
     let fine = [
         (
@@ -281,8 +289,8 @@ fn answers_with_nothing_in_them_are_told_from_those_that_may_be_empty() {
             r#"{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":2}}"#,
         ),
     ];
-    for (format, media, body) in fine {
-        assert_eq!(fault(format, media, body), None, "{body}");
+    for (api, media, body) in fine {
+        assert_eq!(fault(api, media, body), None, "{body}");
     }
 }
 

@@ -9,60 +9,63 @@ use std::borrow::Cow;
 
 /// What a body that could not be read names as its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Named {
+pub enum NamedModel {
     /// A profile, in one place at least.
     Profile,
     /// Something else, or nothing: all of the text was seen.
     Other,
     /// It cannot be told: the text is encoded, cut off, or no text.
-    Unseen,
+    Unknown,
 }
 
 /// What is told of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unread {
+pub struct UnparsedBody {
     /// What it names as its model.
-    pub named: Named,
+    pub named: NamedModel,
     /// Whether it may be a request to a model: it names one, or has a field that holds what is asked.
-    pub may_ask: bool,
+    pub may_be_request: bool,
 }
 
-impl Unread {
+impl UnparsedBody {
     /// A body of which nothing was seen.
-    pub const NOTHING: Unread = Unread {
-        named: Named::Unseen,
-        may_ask: true,
+    pub const UNKNOWN: UnparsedBody = UnparsedBody {
+        named: NamedModel::Unknown,
+        may_be_request: true,
     };
 
     /// Looks through `body`, whose end may be missing where `complete` is false. `is_profile` is asked with names as they
     /// are written.
-    pub fn look(body: &[u8], complete: bool, is_profile: impl Fn(&str) -> bool) -> Unread {
+    pub fn scan(body: &[u8], complete: bool, is_profile: impl Fn(&str) -> bool) -> UnparsedBody {
         if !is_text(body) {
-            return Unread::NOTHING;
+            return UnparsedBody::UNKNOWN;
         }
         let text = String::from_utf8_lossy(body);
         let text = unescape(&text);
-        let mut may_ask = !complete || ASKING.iter().any(|field| text.contains(field));
+        let mut may_be_request = !complete || ASKING.iter().any(|field| text.contains(field));
         let mut named = if complete {
-            Named::Other
+            NamedModel::Other
         } else {
-            Named::Unseen
+            NamedModel::Unknown
         };
         let mut rest: &str = &text;
         while let Some(at) = find_model(rest) {
             rest = rest.get(at + MODEL.len()..).unwrap_or_default();
-            may_ask = true;
+            may_be_request = true;
             let value = rest.trim_start_matches(|letter: char| {
                 letter.is_whitespace() || "\"'\\:=[{,".contains(letter)
             });
             let name = name_at_start(value);
             let before_comma = name.split(',').next().unwrap_or(name);
             if is_profile(name) || is_profile(before_comma.trim_end()) {
-                named = Named::Profile;
+                named = NamedModel::Profile;
                 break;
             }
         }
-        Unread { named, may_ask }
+        UnparsedBody {
+            named,
+            may_be_request,
+        }
     }
 }
 
@@ -162,8 +165,8 @@ fn unescape(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn look(body: &[u8], complete: bool) -> Unread {
-        Unread::look(body, complete, |name| {
+    fn scan(body: &[u8], complete: bool) -> UnparsedBody {
+        UnparsedBody::scan(body, complete, |name| {
             name.eq_ignore_ascii_case("auto") || name == "my profile"
         })
     }
@@ -185,11 +188,19 @@ mod tests {
             r#"{"model":"my profile"}"#,
             "{\"model\":\"auto\",\"messages\":\"\u{fffd}\"",
         ] {
-            assert_eq!(look(body.as_bytes(), true).named, Named::Profile, "{body}");
-            assert_eq!(look(body.as_bytes(), false).named, Named::Profile, "{body}");
+            assert_eq!(
+                scan(body.as_bytes(), true).named,
+                NamedModel::Profile,
+                "{body}"
+            );
+            assert_eq!(
+                scan(body.as_bytes(), false).named,
+                NamedModel::Profile,
+                "{body}"
+            );
         }
         let latin = b"{\"model\":\"auto\",\"messages\":\"\xfcber\"}";
-        assert_eq!(look(latin, true).named, Named::Profile);
+        assert_eq!(scan(latin, true).named, NamedModel::Profile);
     }
 
     #[test]
@@ -204,8 +215,16 @@ mod tests {
             "",
             "{}",
         ] {
-            assert_eq!(look(body.as_bytes(), true).named, Named::Other, "{body}");
-            assert_eq!(look(body.as_bytes(), false).named, Named::Unseen, "{body}");
+            assert_eq!(
+                scan(body.as_bytes(), true).named,
+                NamedModel::Other,
+                "{body}"
+            );
+            assert_eq!(
+                scan(body.as_bytes(), false).named,
+                NamedModel::Unknown,
+                "{body}"
+            );
         }
         for body in [
             &b"\x1f\x8b\x08\x00\x00"[..],
@@ -214,13 +233,13 @@ mod tests {
             b"\x28\xb5\x2f\xfd\x04",
             b"\x8b\x0c\x80\xa1\xb2\xff\x91\x03",
         ] {
-            assert_eq!(look(body, true), Unread::NOTHING, "{body:?}");
+            assert_eq!(scan(body, true), UnparsedBody::UNKNOWN, "{body:?}");
         }
     }
 
     #[test]
     fn what_may_ask_a_model_is_told_from_what_does_not() {
-        for (body, may_ask) in [
+        for (body, may_be_request) in [
             (r#"{"metadata":{"a":"b"}}"#, false),
             ("{}", false),
             ("", false),
@@ -229,18 +248,22 @@ mod tests {
             (r#"{"model":"x"}"#, true),
             (r#"{"input":"x"}"#, true),
         ] {
-            assert_eq!(look(body.as_bytes(), true).may_ask, may_ask, "{body}");
+            assert_eq!(
+                scan(body.as_bytes(), true).may_be_request,
+                may_be_request,
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn it_is_linear_and_never_panics() {
         let long = "\"model\":\\u00".repeat(20_000);
-        look(long.as_bytes(), true);
+        scan(long.as_bytes(), true);
         for cut in 0..64 {
-            look(&long.as_bytes()[..cut], false);
+            scan(&long.as_bytes()[..cut], false);
             let odd = "ä\\u00e4model\u{1F600}".as_bytes();
-            look(&odd[..cut.min(odd.len())], true);
+            scan(&odd[..cut.min(odd.len())], true);
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Found by the keys that it stands under, at any depth, and kept as marks only: those by which
 //! [`crate::api::provider_state`] knows it again in a later request.
 
-use crate::api::provider_state::Tail;
-use crate::api::request::Api;
+use crate::api::Api;
+use crate::api::provider_state::Suffix;
 
 /// The most marks that are told apart within one answer: ids come again with every event of a stream.
-const MOST_SEEN: usize = 64;
+const MAX_SEEN: usize = 64;
 
 /// How ids begin that are asked for again outside OpenAI's responses: of containers, and of audio.
 const IDS: [&[u8]; 3] = [b"container_", b"cntr_", b"audio_"];
@@ -15,21 +15,21 @@ const LONGEST_START: usize = 10;
 
 /// What state stands under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum StateKind {
     Sealed,
     Id,
 }
 
 /// The state of one answer.
 #[derive(Debug, Default)]
-pub(super) struct Brought {
+pub(super) struct StateCollector {
     /// The format of the answer; `None` where nobody wants to know.
-    format: Option<Api>,
+    api: Option<Api>,
     /// What the next value is, if it is a string.
-    next: Option<What>,
+    next: Option<StateKind>,
     /// What the string is that is being read.
-    what: Option<What>,
-    tail: Tail,
+    what: Option<StateKind>,
+    suffix: Suffix,
     start: [u8; LONGEST_START],
     start_len: usize,
     seen: Vec<u64>,
@@ -37,24 +37,24 @@ pub(super) struct Brought {
     taken: usize,
 }
 
-impl Brought {
-    pub(super) fn watch(&mut self, format: Api) {
-        self.format = Some(format);
+impl StateCollector {
+    pub(super) fn watch(&mut self, api: Api) {
+        self.api = Some(api);
     }
 
     pub(super) fn is_watched(&self) -> bool {
-        self.format.is_some()
+        self.api.is_some()
     }
 
     /// A key was read.
     pub(super) fn key(&mut self, name: &[u8]) {
-        if self.format.is_none() {
+        if self.api.is_none() {
             return;
         }
         self.next = match name {
             b"signature" | b"thought_signature" | b"data" | b"encrypted_content"
-            | b"encrypted_index" => Some(What::Sealed),
-            b"id" => Some(What::Id),
+            | b"encrypted_index" => Some(StateKind::Sealed),
+            b"id" => Some(StateKind::Id),
             _ => None,
         };
     }
@@ -67,7 +67,7 @@ impl Brought {
     /// A string begins that is no key: whether it is to be fed.
     pub(super) fn begins(&mut self) -> bool {
         self.what = self.next.take();
-        self.tail = Tail::default();
+        self.suffix = Suffix::default();
         self.start_len = 0;
         self.what.is_some()
     }
@@ -79,7 +79,7 @@ impl Brought {
             *slot = *byte;
             self.start_len += 1;
         }
-        self.tail.feed(bytes);
+        self.suffix.feed(bytes);
         if is_end {
             self.note();
         }
@@ -87,16 +87,16 @@ impl Brought {
 
     fn note(&mut self) {
         let start = self.start.get(..self.start_len).unwrap_or_default();
-        let counts = self.what == Some(What::Sealed)
-            || self.format == Some(Api::OpenAiResponses)
+        let counts = self.what == Some(StateKind::Sealed)
+            || self.api == Some(Api::OpenAiResponses)
             || IDS.iter().any(|id| start.starts_with(id));
-        let Some(mark) = self.tail.mark().filter(|_| counts) else {
+        let Some(mark) = self.suffix.mark().filter(|_| counts) else {
             return;
         };
         if self.seen.contains(&mark) {
             return;
         }
-        if self.seen.len() >= MOST_SEEN && self.taken > 0 {
+        if self.seen.len() >= MAX_SEEN && self.taken > 0 {
             self.seen.remove(0);
             self.taken -= 1;
         }

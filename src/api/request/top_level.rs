@@ -1,7 +1,7 @@
 //! The small fields of a body that is too long to be read as a whole: its `model` may stand behind megabytes of messages.
 //!
-//! [`Scanner`] is fed the body piece by piece and keeps nothing of it but the fields of its top level that are short, and
-//! where they stand; what it keeps is bounded. [`Tail`] is a small document of these fields, which is read like any other
+//! [`TopLevelScanner`] is fed the body piece by piece and keeps nothing of it but the fields of its top level that are short, and
+//! where they stand; what it keeps is bounded. [`TopLevelFields`] is a small document of these fields, which is read like any other
 //! body, so that there is one reading of every field. Grammar is not checked, beyond what it takes to find fields.
 
 use std::ops::Range;
@@ -12,20 +12,20 @@ use super::{Api, InvalidRequest, Request, UsageSlot, parse};
 use crate::api::json::{Cursor, plain_end};
 
 /// The longest value that is kept.
-const LONGEST_VALUE: usize = 1024;
+const MAX_VALUE: usize = 1024;
 
 /// The longest key that is kept: the longest that is looked for, every letter of it escaped.
-const LONGEST_KEY: usize = 256;
+const MAX_KEY: usize = 256;
 
 /// The most bytes of fields that are kept, less those of `model`.
-const MOST_KEPT: usize = 16 * 1024;
+const MAX_KEPT: usize = 16 * 1024;
 
 /// The most values of `model` that are kept; more are no request of anybody's.
-const MOST_MODELS: usize = 64;
+const MAX_MODELS: usize = 64;
 
 /// Looks through a body for the short fields of its top level.
 #[derive(Debug, Default)]
-pub struct Scanner {
+pub struct TopLevelScanner {
     /// How many bytes were fed.
     fed: usize,
     /// How many objects and arrays are open.
@@ -33,9 +33,9 @@ pub struct Scanner {
     in_string: bool,
     is_escaped: bool,
     place: Place,
-    key: Kept,
-    value: Kept,
-    found: Tail,
+    key: Captured,
+    value: Captured,
+    found: TopLevelFields,
 }
 
 /// Where in the top level the scanner stands.
@@ -56,7 +56,7 @@ enum Place {
 
 /// A key or a value while it is read.
 #[derive(Debug, Default)]
-struct Kept {
+struct Captured {
     /// Its first bytes, as many as are kept.
     bytes: Vec<u8>,
     /// Where it begins; `None` before it does.
@@ -67,10 +67,10 @@ struct Kept {
 
 /// The short fields of a body's top level.
 #[derive(Debug)]
-pub struct Tail {
+pub struct TopLevelFields {
     /// They, as a document; its end is still to come before the scanner is finished.
     text: Vec<u8>,
-    places: Vec<Spot>,
+    places: Vec<FieldPosition>,
     /// How many of them are a `model`.
     models: usize,
     /// Whether the end of the document was seen.
@@ -79,16 +79,16 @@ pub struct Tail {
 
 /// Where the value of a field stands.
 #[derive(Debug)]
-struct Spot {
+struct FieldPosition {
     /// In the tail's text.
     at: usize,
     /// In the body; a long one has a placeholder in the tail.
     span: Range<usize>,
 }
 
-impl Default for Tail {
-    fn default() -> Tail {
-        Tail {
+impl Default for TopLevelFields {
+    fn default() -> TopLevelFields {
+        TopLevelFields {
             text: b"{".to_vec(),
             places: Vec::new(),
             models: 0,
@@ -97,27 +97,27 @@ impl Default for Tail {
     }
 }
 
-impl Tail {
-    /// Reads the fields as a request of `format`, its places those of the body.
+impl TopLevelFields {
+    /// Reads the fields as a request of `api`, its places those of the body.
     ///
     /// # Errors
     /// Where a field is not JSON, or `model` comes too often.
-    pub(super) fn read(&self, format: Api) -> Result<Request<'_>, InvalidRequest> {
-        if self.models > MOST_MODELS {
+    pub(super) fn read(&self, api: Api) -> Result<Request<'_>, InvalidRequest> {
+        if self.models > MAX_MODELS {
             return Err(InvalidRequest::WrongShape {
                 at: "model".into(),
-                offset: self.places.last().map_or(0, |spot| spot.span.start),
-                problem: format!("comes more than {MOST_MODELS} times"),
+                offset: self.places.last().map_or(0, |position| position.span.start),
+                problem: format!("comes more than {MAX_MODELS} times"),
             });
         }
-        let mut request = parse(format, &self.text, true).map_err(|error| self.in_body(error))?;
+        let mut request = parse(api, &self.text, true).map_err(|error| self.in_body(error))?;
         for span in &mut request.model_spans {
-            let spot = self.spot(span.start);
-            *span = spot.map_or(0..0, |spot| spot.span.clone());
+            let position = self.position(span.start);
+            *span = position.map_or(0..0, |position| position.span.clone());
         }
         let moved = |at: usize| {
-            let spot = self.spot(at)?;
-            Some(spot.span.start + (at - spot.at))
+            let position = self.position(at)?;
+            Some(position.span.start + (at - position.at))
         };
         let moved_range = |range: &Range<usize>| Some(moved(range.start)?..moved(range.end)?);
         request.usage_slot = match request.usage_slot.take() {
@@ -134,9 +134,9 @@ impl Tail {
     /// The numbers among them that bound an answer, where they stand in the body.
     pub(super) fn answer_bounds(&self) -> Vec<WrittenBound> {
         let mut bounds = answer_bounds::find(&self.text, 0);
-        bounds.retain_mut(|one| match self.spot(one.span.start) {
-            Some(spot) => {
-                one.span = spot.span.clone();
+        bounds.retain_mut(|one| match self.position(one.span.start) {
+            Some(position) => {
+                one.span = position.span.clone();
                 true
             }
             None => false,
@@ -145,8 +145,8 @@ impl Tail {
     }
 
     /// The field whose value holds the byte `at` of the text.
-    fn spot(&self, at: usize) -> Option<&Spot> {
-        let behind = self.places.partition_point(|spot| spot.at <= at);
+    fn position(&self, at: usize) -> Option<&FieldPosition> {
+        let behind = self.places.partition_point(|position| position.at <= at);
         self.places.get(behind.checked_sub(1)?)
     }
 
@@ -154,7 +154,9 @@ impl Tail {
     fn in_body(&self, error: InvalidRequest) -> InvalidRequest {
         match error {
             InvalidRequest::NotJson { offset, problem } => InvalidRequest::NotJson {
-                offset: self.spot(offset).map_or(0, |spot| spot.span.start),
+                offset: self
+                    .position(offset)
+                    .map_or(0, |position| position.span.start),
                 problem,
             },
             other => other,
@@ -162,7 +164,7 @@ impl Tail {
     }
 }
 
-impl Kept {
+impl Captured {
     fn clear(&mut self) {
         self.bytes.clear();
         self.start = None;
@@ -184,7 +186,7 @@ impl Kept {
     }
 }
 
-impl Scanner {
+impl TopLevelScanner {
     /// How many bytes of the body were fed: where the next piece begins.
     pub fn fed(&self) -> usize {
         self.fed
@@ -214,7 +216,7 @@ impl Scanner {
     }
 
     /// What was found, once the body is over or no more of it is to be looked at.
-    pub fn finish(mut self) -> Tail {
+    pub fn finish(mut self) -> TopLevelFields {
         self.found.text.push(b'}');
         self.found
     }
@@ -252,8 +254,8 @@ impl Scanner {
     fn keep(&mut self, bytes: &[u8], from: usize) {
         let at = self.fed + from;
         match self.place {
-            Place::Key => self.key.add(bytes, at, LONGEST_KEY),
-            Place::Value => self.value.add(bytes, at, LONGEST_VALUE),
+            Place::Key => self.key.add(bytes, at, MAX_KEY),
+            Place::Value => self.value.add(bytes, at, MAX_VALUE),
             _ => {}
         }
     }
@@ -281,7 +283,7 @@ impl Scanner {
             }
             (b',' | b'}', _) if self.depth == 1 => {
                 self.field();
-                let is_over = byte == b'}' || self.found.models > MOST_MODELS;
+                let is_over = byte == b'}' || self.found.models > MAX_MODELS;
                 self.place = if is_over { Place::End } else { Place::Key };
                 self.found.is_complete |= byte == b'}';
                 return at + 1;
@@ -304,19 +306,19 @@ impl Scanner {
             return;
         };
         let (key, value) = (&self.key.bytes, &self.value.bytes);
-        if key.len() > LONGEST_KEY {
+        if key.len() > MAX_KEY {
             return;
         }
         let is_model = is_model(key);
-        let is_short = value.len() <= LONGEST_VALUE;
+        let is_short = value.len() <= MAX_VALUE;
         let found = &mut self.found;
-        let is_full = found.text.len() + key.len() + value.len() > MOST_KEPT;
+        let is_full = found.text.len() + key.len() + value.len() > MAX_KEPT;
         if is_model {
             found.models += 1;
         } else if !is_short || is_full {
             return;
         }
-        if found.models > MOST_MODELS {
+        if found.models > MAX_MODELS {
             return;
         }
         if found.text.len() > 1 {
@@ -324,7 +326,7 @@ impl Scanner {
         }
         found.text.extend_from_slice(key);
         found.text.push(b':');
-        found.places.push(Spot {
+        found.places.push(FieldPosition {
             at: found.text.len(),
             span: start..self.value.end,
         });

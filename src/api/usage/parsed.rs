@@ -1,20 +1,19 @@
 //! What a response has said so far.
 
-use super::brought::Brought;
-use super::counts::{Counts, Habits};
-use super::finish::FinishReasons;
-use super::names::{Key, Place};
-use super::said::Said;
+use super::counts::{CountingRules, Counts};
+use super::keys::{Key, Place};
+use super::state_collector::StateCollector;
+use super::status::{AnswerStatus, FinishReasons};
 
 /// What a response says, as far as it matters.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ParsedAnswer {
     /// The counts of tokens, over all documents.
     pub(super) counts: Counts,
     /// Those of llama.cpp's timings, which stand in streams that state no usage.
     pub(super) timings: Counts,
     /// What the names of the counts mean by definition.
-    pub(super) habits: Habits,
+    pub(super) rules: CountingRules,
     /// The sum of the steps that this document lists (Anthropic's compaction).
     pub(super) steps: Counts,
     /// Whether output was stated at the top of a document.
@@ -24,9 +23,9 @@ pub(super) struct Found {
     /// Whether it was said that the answer is over, well or not.
     pub(super) is_over: bool,
     /// What it says beside its tokens.
-    pub(super) said: Said,
+    pub(super) status: AnswerStatus,
     /// State that its maker wants back.
-    pub(super) brought: Brought,
+    pub(super) collector: StateCollector,
     /// Why the answer ended, as far as it was said.
     pub(super) finish: FinishReasons,
     /// Whether this document has a choice that is one.
@@ -39,12 +38,12 @@ pub(super) struct Found {
     pub(super) has_usage: bool,
 }
 
-impl Found {
+impl ParsedAnswer {
     /// Ends an event and says whether it said nothing but the usage.
     pub(super) fn end_event(&mut self) -> bool {
         let only = self.has_usage && self.lists_choices && !self.has_choices && !self.says_more;
         self.end_document();
-        self.said.end_event();
+        self.status.end_event();
         self.has_usage = false;
         self.lists_choices = false;
         self.has_choices = false;
@@ -61,9 +60,9 @@ impl Found {
     /// Takes `number`, which stands under `key` of what is at `place`.
     pub(super) fn take(&mut self, place: Place, key: Key, number: u64) {
         let counts = match place {
-            Place::Choice if key == Key::Index => return self.said.choice_index(number),
+            Place::Choice if key == Key::Index => return self.status.choice_index(number),
             Place::Top | Place::Error if matches!(key, Key::Code | Key::Status) => {
-                return self.said.error_code(number);
+                return self.status.error_code(number);
             }
             Place::Usage | Place::TopUsage | Place::Metrics | Place::Metadata => &mut self.counts,
             Place::InputDetails | Place::OutputDetails | Place::CacheCreation => &mut self.counts,
@@ -82,8 +81,8 @@ impl Found {
         };
         Counts::state(slot, number);
         self.at_top |= place == Place::TopUsage && key == Key::Output;
-        self.habits.cache_beside |= key == Key::BedrockCache;
-        self.habits.reasoning_beside |= key == Key::Thoughts;
+        self.rules.cache_excluded |= key == Key::BedrockCache;
+        self.rules.reasoning_excluded |= key == Key::Thoughts;
     }
 }
 
