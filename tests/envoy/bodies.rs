@@ -37,9 +37,9 @@ fn one_chunk(case: &Case) {
     for (asked, backend, served) in SERVED {
         let body = ask(asked, "What is the capital of France?");
         let done = case.chat(&body);
-        assert_eq!(done.told("model"), Some(asked));
-        assert_eq!(done.told("backend"), Some(backend));
-        assert_eq!(done.told("reason"), Some("pinned"));
+        assert_eq!(done.reported("model"), Some(asked));
+        assert_eq!(done.reported("backend"), Some(backend));
+        assert_eq!(done.reported("reason"), Some("pinned"));
         if asked == served {
             done.assert_untouched(backend, &body);
         } else {
@@ -119,7 +119,7 @@ fn empty(case: &Case) {
     for pieces in [Pieces::One, Pieces::Chunked(1)] {
         let done = case.send(Request::post(CHAT, b"").pieces(pieces));
         done.assert_untouched("gpu", b"");
-        assert_eq!(done.told("reason"), Some("bypass_invalid_request"));
+        assert_eq!(done.reported("reason"), Some("bypass_invalid_request"));
         assert_eq!(done.status(), 400, "the backend's own answer");
     }
     let id = case.id();
@@ -184,7 +184,7 @@ fn not_a_request(case: &Case) {
     for body in bodies {
         let done = case.chat(body);
         assert_eq!(
-            done.told("reason"),
+            done.reported("reason"),
             Some("bypass_invalid_request"),
             "{body:.40?}"
         );
@@ -194,14 +194,14 @@ fn not_a_request(case: &Case) {
             "the backend's own answer"
         );
     }
-    // What these name cannot be seen: it may be a profile, which must not leave.
+    // The model of these bodies cannot be read: it may be a profile, which must not leave.
     let unseen: [&[u8]; 2] = [
         b"\x00\x01\xff\xfe\x80binary\r\n\r\nGET / HTTP/1.1",
         b"{\"model\":\"auto\",\"messages\":[",
     ];
     for body in unseen {
         let done = case.chat(body);
-        assert_eq!(done.told("reason"), Some("invalid_json"), "{body:.40?}");
+        assert_eq!(done.reported("reason"), Some("invalid_json"), "{body:.40?}");
         assert_eq!(done.status(), 400);
         assert!(done.received.is_empty());
     }

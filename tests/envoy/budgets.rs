@@ -51,7 +51,7 @@ fn known_to_every_worker(case: &Case) {
         if done.status() == 429 {
             let error = &done.response.json()["error"];
             assert_eq!(error["code"], "insufficient_quota");
-            assert_eq!(done.told("rule"), Some("budget:tiny"));
+            assert_eq!(done.reported("rule"), Some("budget:tiny"));
             assert!(done.received.is_empty());
         }
         done.status()
@@ -131,12 +131,12 @@ fn bound_holds_under_load(case: &Case) {
     assert!(over <= most + CLIENTS, "{over} over, {most} in two ticks");
     let labels = [("budget", "load"), ("tenant", "acme")];
     let name = "pointsman_budget_spent_nano_usd";
-    let told = metrics::sum(&envoy.metrics(), name, &labels);
+    let reported = metrics::sum(&envoy.metrics(), name, &labels);
     let sum: f64 = answered.iter().map(|(_, cost)| cost * 1e9).sum();
     // Each request is rounded to a billionth of a USD.
     assert!(
-        (told - sum).abs() <= answered.len() as f64,
-        "{told} told, {sum} spent"
+        (reported - sum).abs() <= answered.len() as f64,
+        "{reported} reported, {sum} spent"
     );
 }
 
@@ -178,7 +178,7 @@ fn who_leaves_gives_back_what_was_held(case: &Case) {
     assert_eq!(late.status, 200, "{}", late.text());
     assert!(served(), "locked after they have left");
     let spent = metrics::sum(&envoy.metrics(), "pointsman_budget_spent_nano_usd", &[]);
-    // What the stated speed could have written of so many answers until they left, and no more.
+    // At most the tokens that the stated speed could have written until the clients left.
     assert!(spent < 0.05 * 1e9 / 2.0, "{spent} of a budget of 50000000");
 }
 
@@ -197,7 +197,7 @@ fn a_call_of_an_sdk_has_a_cost(case: &Case) {
     assert_eq!(done.only().1.header("accept-encoding"), None);
     let counted = case.envoy().wait_for(|_| before("cost_nano_usd") > cost);
     assert!(counted, "{}", case.envoy().log());
-    // What is not decided passes as it came.
+    // An undecided request passes unchanged.
     let done =
         case.send(Request::post("/v1/audio/speech", &body).header("accept-encoding", b"gzip"));
     assert_eq!(done.only().1.header("accept-encoding"), Some("gzip"));
@@ -211,12 +211,15 @@ fn send(address: std::net::SocketAddr, body: &[u8]) -> Response {
 /// USD per token, of the prompt and of the answer, at the first backend of a model.
 fn price_of(policy: &Value, model: &str) -> (f64, f64) {
     let backends = policy["backends"].as_array().unwrap();
-    let backend = backends.iter().find(|one| one["model"] == model).unwrap();
+    let backend = backends
+        .iter()
+        .find(|backend| backend["model"] == model)
+        .unwrap();
     let price = |name: &str| backend["price"][name].as_f64().unwrap() / 1e6;
     (price("input"), price("output"))
 }
 
-/// What an answer cost, by the usage that it states.
+/// The cost of an answer, by the usage that it states.
 fn cost_of(response: &Response, price: (f64, f64)) -> f64 {
     let answer = response.json();
     let tokens = |name: &str| answer["usage"][name].as_f64().unwrap();

@@ -95,9 +95,9 @@ fn every_call(case: &Case, script: &str, base: &str) {
         );
     let envoy = case.start(&config);
     let url = format!("http://{}{base}", envoy.address());
-    let told: Value = serde_json::from_str(&run(script, &[&url, &test])).unwrap();
+    let reported: Value = serde_json::from_str(&run(script, &[&url, &test])).unwrap();
 
-    let wanted = ["input", "output"].map(|kind| told[kind].as_u64().unwrap());
+    let wanted = ["input", "output"].map(|kind| reported[kind].as_u64().unwrap());
     let counted = || {
         let samples = envoy.metrics();
         ["pointsman_input_tokens", "pointsman_output_tokens"]
@@ -105,11 +105,11 @@ fn every_call(case: &Case, script: &str, base: &str) {
     };
     assert!(
         envoy.wait_for(|_| counted() == wanted),
-        "the clients were told of {wanted:?} tokens, and {:?} were counted",
+        "the clients were reported of {wanted:?} tokens, and {:?} were counted",
         counted()
     );
     let counts = metrics::sum(&envoy.metrics(), "pointsman_count_tokens_requests", &[]);
-    let requests = told["token_counts"].as_f64().unwrap_or(0.0);
+    let requests = reported["token_counts"].as_f64().unwrap_or(0.0);
     assert!((counts - requests).abs() < f64::EPSILON, "{counts}");
     let unknown = metrics::sum(&envoy.metrics(), "pointsman_usage_missing", &[]);
     assert!(

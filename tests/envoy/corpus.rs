@@ -117,7 +117,7 @@ fn check(run: &Run, envoy: &Envoy, case: &Case, delivery: Delivery) -> Result<()
     }
 }
 
-/// What becomes of a request is counted by one of these.
+/// One of these metrics counts each request.
 const COUNTERS: [&str; 6] = [
     "decisions",
     "count_tokens_requests",
@@ -127,7 +127,7 @@ const COUNTERS: [&str; 6] = [
     "rejections",
 ];
 
-/// What the module counted of requests, by name without `wasmcustom.`.
+/// The module's counts of requests, by name without `wasmcustom.`.
 fn counters(envoy: &Envoy) -> BTreeMap<String, u64> {
     let text = envoy.admin("/stats?filter=pointsman").unwrap().text();
     text.lines()
@@ -227,7 +227,7 @@ fn check_arrival(case: &Case, found: &Exchange) -> Result<(), String> {
 
 fn check_told(case: &Case, found: &Exchange) -> Result<(), String> {
     let wanted = case.response_headers();
-    let told: BTreeMap<&str, &str> = found
+    let reported: BTreeMap<&str, &str> = found
         .response
         .headers
         .iter()
@@ -235,7 +235,7 @@ fn check_told(case: &Case, found: &Exchange) -> Result<(), String> {
         .filter(|(name, _)| name.starts_with("x-pointsman-"))
         .filter(|(name, _)| !matches!(*name, "x-pointsman-decision-us" | "x-pointsman-attempts"))
         .collect();
-    let names: Vec<&str> = told.keys().copied().collect();
+    let names: Vec<&str> = reported.keys().copied().collect();
     same(
         "names of response headers",
         &names,
@@ -243,10 +243,10 @@ fn check_told(case: &Case, found: &Exchange) -> Result<(), String> {
     )?;
     for (name, wanted) in wanted {
         match wanted {
-            HeaderValue::Exactly(value) => same(name, &told[name], &value.as_str())?,
+            HeaderValue::Exactly(value) => same(name, &reported[name], &value.as_str())?,
             HeaderValue::Number => {
-                let number = told[name].parse::<f64>();
-                number.map_err(|_| format!("{name} is {}", told[name]))?;
+                let number = reported[name].parse::<f64>();
+                number.map_err(|_| format!("{name} is {}", reported[name]))?;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What reaches a backend besides its request: its own credentials or the client's, and nothing that says who anybody is. And
+//! The headers that reach a backend: its own credentials or the client's, and nothing that identifies anybody. And
 //! what reaches a client under our names: what we say.
 
 use pointsman_harness::config::Config;
@@ -35,7 +35,7 @@ pub fn secret(index: usize) -> String {
     std::env::var(KEYS[index]).unwrap()
 }
 
-/// What the client sends, all of which is somebody's secret or address.
+/// Headers of the client, all of which hold a secret or an address.
 pub const CLIENT: [(&str, &str); 6] = [
     ("authorization", "Bearer client-1"),
     ("x-api-key", "client-2"),
@@ -73,7 +73,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     owned
 }
 
-/// What arrives at the sink of this name.
+/// The requests that arrive at the sink of this name.
 pub fn expected(sink: &str) -> Vec<(String, String)> {
     match sink {
         "a" => pairs(&[("x-api-key", &secret(0))]),

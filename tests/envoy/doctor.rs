@@ -28,11 +28,13 @@ fn examine(case: &Case, envoy: &Envoy) -> (Option<i32>, Vec<String>) {
         .arg(case.module())
         .output()
         .unwrap();
-    let told: Value = serde_json::from_slice(&output.stdout)
+    let reported: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let findings = told["findings"].as_array().unwrap();
-    let errors = findings.iter().filter(|one| one["level"] == "error");
-    let names = errors.map(|one| one["check"].as_str().unwrap().to_owned());
+    let findings = reported["findings"].as_array().unwrap();
+    let errors = findings
+        .iter()
+        .filter(|finding| finding["level"] == "error");
+    let names = errors.map(|name| name["check"].as_str().unwrap().to_owned());
     (output.status.code(), names.collect())
 }
 

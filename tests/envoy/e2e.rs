@@ -1,6 +1,6 @@
 //! Everything that only a real Envoy can prove, on the oldest and the newest supported one, with two workers each.
 //!
-//! What runs is what is shipped: `envoy/envoy.yaml` and `target/pointsman.wasm`. Each test is named `VERSION::what`; so
+//! The tests run the shipped `envoy/envoy.yaml` and `target/pointsman.wasm`. Each test is named `VERSION::name`; so
 //! `cargo test -p pointsman-cli --test envoy 1.40.0` runs those of one version. What is decided is tested natively; here it
 //! counts what arrives at the backends and at the client. A missing Envoy or module is a failure that names its command.
 

@@ -38,8 +38,8 @@ fn runs(case: &Case, file: &Path) {
         .arg(case.module())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {stderr}");
     let mut text = String::from_utf8(output.stdout).unwrap();
     // Other tests may have the ports: then the backends are at others.
     let policy: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();

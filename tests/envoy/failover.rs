@@ -28,7 +28,7 @@ pub const TESTS: &[Test] = &[
 
 /// How long an attempt may be silent here, in seconds.
 const SILENCE: &str = "2";
-/// The same as options of `pointsman render`.
+/// That limit as options of `pointsman render`.
 pub const PATIENCE: [&str; 4] = [
     "--first-token-timeout",
     SILENCE,
@@ -135,7 +135,7 @@ fn send_all(
             .map(|_| scope.spawn(|| send(address, test, &ask("auto:cheap", "hi"))))
             .collect();
         meanwhile();
-        sent.into_iter().map(|one| one.join().unwrap()).collect()
+        sent.into_iter().map(|item| item.join().unwrap()).collect()
     })
 }
 
@@ -217,7 +217,7 @@ fn kill_under_load(case: &Case, envoy: &Envoy, hosts: &mut [Host; 3], way: &str)
             response.text()
         );
     }
-    // The same in the words of the other API.
+    // The request in the other API.
     let response = Request::post("/v1/messages", &ask("auto:cheap", "hi"))
         .send(address)
         .unwrap();
@@ -314,7 +314,7 @@ fn one_fault(case: &Case, envoy: &Envoy, fault: &Value, stream: bool, failing: u
         let seen: Vec<&str> = received.headers().map(|(name, _)| name).collect();
         let hidden = seen
             .iter()
-            .find(|one| one.starts_with("x-pointsman-") || one.starts_with("x-envoy-"));
+            .find(|item| item.starts_with("x-pointsman-") || item.starts_with("x-envoy-"));
         assert_eq!(hidden, None, "{what}: {name} sees it");
     }
 }
@@ -410,7 +410,7 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
     );
 }
 
-/// What may not leave the house does not leave it to fail over either, whatever is left of the house.
+/// Prompts that may not leave the house do not leave it to fail over either, even if nothing is left of the house.
 fn sensitive_prompts_stay(case: &Case) {
     let mut policy = shared_policy(case);
     let inside = ["gpu", "cpu"];

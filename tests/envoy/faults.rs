@@ -110,5 +110,5 @@ fn dead_backend(case: &Case) {
     assert_eq!(done.status(), 503);
     assert_json_error(&done.response, "server_error");
     // The retries of the route are counted and told.
-    assert_eq!(done.told("attempts"), Some("3"));
+    assert_eq!(done.reported("attempts"), Some("3"));
 }

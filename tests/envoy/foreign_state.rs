@@ -16,7 +16,7 @@ use crate::world::Case;
 
 pub const TESTS: &[Test] = &[("foreign_state::stays_with_its_maker", stays_with_its_maker)];
 
-/// What all providers have seen.
+/// The public part of the conversation.
 #[derive(Default)]
 struct Seen {
     count: AtomicU32,
@@ -152,7 +152,7 @@ fn stays_with_its_maker(case: &Case) {
             let signed = format!("\"signature\":\"{scope}/");
             conversations
                 .iter()
-                .filter(|one| one[1].to_string().contains(&signed))
+                .filter(|item| item[1].to_string().contains(&signed))
                 .count()
         };
         assert!(

@@ -1,4 +1,4 @@
-//! What clients must not be able to do: name the cluster, forge our headers, break us with odd bytes. And what goes by us.
+//! Clients must not name the cluster, forge our headers or break the filter with odd bytes. And requests that pass by the filter.
 
 use pointsman_harness::envoy::Envoy;
 use pointsman_harness::files;
@@ -78,7 +78,7 @@ fn other_paths_pass(case: &Case) {
         let body = ask("llama-3.1-8b", "x");
         let done = case.send(Request::post(path, &body));
         done.assert_untouched("gpu", &body);
-        assert_eq!(done.told("model"), None);
+        assert_eq!(done.reported("model"), None);
     }
 }
 
@@ -104,8 +104,8 @@ fn forged_headers_change_nothing(case: &Case) {
     let done = case.send(forged(Request::post(CHAT, &body)));
     done.assert_rewritten("lpu", &body, "llama-3.1-8b", "llama-3.1-8b-instant");
     assert_nothing_of_ours_arrived(&done);
-    assert_eq!(done.told("model"), Some("llama-3.1-8b"));
-    assert_eq!(done.told("attempts"), Some("1"));
+    assert_eq!(done.reported("model"), Some("llama-3.1-8b"));
+    assert_eq!(done.reported("attempts"), Some("1"));
 
     let done = case.send(forged(Request::post(CHAT, b"{")));
     done.assert_untouched("gpu", b"{");
@@ -116,7 +116,7 @@ fn forged_headers_change_nothing(case: &Case) {
     assert_nothing_of_ours_arrived(&done);
 }
 
-/// What a filter that is skipped would leave of the configuration: the default route, and no way around it.
+/// The configuration without the filter, as if it were skipped: the default route, and no way around it.
 fn forged_headers_without_the_filter(case: &Case) {
     let envoy = case.start(&case.config().without_module());
     let body = ask("meta-llama/Llama-3.1-70B-Instruct", "hi");
@@ -186,5 +186,5 @@ fn unknown_model_is_refused(case: &Case) {
     }
     // A name that a backend serves is known.
     let done = case.chat(&ask("llama-3.1-8b-instant", "hi"));
-    assert_eq!(done.told("model"), Some("llama-3.1-8b"));
+    assert_eq!(done.reported("model"), Some("llama-3.1-8b"));
 }

@@ -1,4 +1,4 @@
-//! What is learned of backends from their answers: long ones make nobody slow, silence and errors with status 200 are failures,
+//! Learning from backends' answers: long ones make no backend slow, silence and errors with status 200 are failures,
 //! and streams and answers in one piece fail apart.
 
 use std::collections::BTreeMap;

@@ -37,7 +37,7 @@ fn documents(text: &str) -> Vec<Value> {
 }
 
 fn of_kind<'d>(documents: &'d [Value], kind: &str) -> &'d Value {
-    let mut found = documents.iter().filter(|one| one["kind"] == kind);
+    let mut found = documents.iter().filter(|document| document["kind"] == kind);
     found.next().unwrap_or_else(|| panic!("there is no {kind}"))
 }
 
@@ -89,7 +89,7 @@ fn bootstrap(listener: &Value, clusters: &[Value]) -> Value {
     })
 }
 
-/// What Istio makes: a cluster for each service, the policy's among them.
+/// A configuration as Istio generates it: a cluster for each service, the policy's among them.
 fn of_istio(case: &Case, port: u16, routes: &str, host: &str) -> Value {
     let policy = policy("envoy/istio/policy.json");
     let backends = policy["backends"].as_array().unwrap();
@@ -131,16 +131,16 @@ fn set_modules(value: &mut Value, module: &Value, count: &mut usize) {
             }
             members
                 .values_mut()
-                .for_each(|one| set_modules(one, module, count));
+                .for_each(|member| set_modules(member, module, count));
         }
         Value::Array(items) => items
             .iter_mut()
-            .for_each(|one| set_modules(one, module, count)),
+            .for_each(|item| set_modules(item, module, count)),
         _ => {}
     }
 }
 
-/// It decides, follows its decisions, keeps clients from deciding, falls back, counts with labels; and doctor finds nothing.
+/// The filter decides, follows its decisions, keeps clients from deciding, falls back, counts with labels; and doctor finds nothing.
 fn assert_routes(case: &Case, envoy: &Envoy) {
     for (asked, backend, served) in [
         ("llama-3.1-8b", "lpu", "llama-3.1-8b-instant"),
@@ -153,14 +153,14 @@ fn assert_routes(case: &Case, envoy: &Envoy) {
         let (arrived_at, received) = done.only();
         assert_eq!(arrived_at, backend);
         assert_eq!(received.json()["model"], served);
-        assert_eq!(done.told("backend"), Some(backend));
-        assert_eq!(done.told("attempts"), Some("1"));
+        assert_eq!(done.reported("backend"), Some(backend));
+        assert_eq!(done.reported("attempts"), Some("1"));
         assert_eq!(received.header("x-pointsman-cluster"), None);
     }
     let done = case.send_to(envoy.address(), Request::post(CHAT, &ask("auto", "hi")));
     assert_eq!(done.status(), 200);
-    assert_eq!(done.told("profile"), Some("auto"));
-    // What is nothing of ours takes the mesh's own route.
+    assert_eq!(done.reported("profile"), Some("auto"));
+    // Other requests take the mesh's own route.
     let done = case.send_to(envoy.address(), Request::get("/health"));
     assert_eq!((done.status(), done.only().0), (200, "gpu"));
 
@@ -176,8 +176,8 @@ fn assert_routes(case: &Case, envoy: &Envoy) {
         .arg(envoy.admin_address().to_string())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{reported}");
 }
 
 fn istio_gateway(case: &Case) {
@@ -197,8 +197,8 @@ fn istio_tells_a_collector(case: &Case) {
         .current_dir(files::root())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let filter = &documents(&String::from_utf8(output.stdout).unwrap())[0];
     let mut patched = of_istio(case, 8080, "http.8080", "llm.example.com:80");
     mesh::apply_envoy_filter(&mut patched, filter, "GATEWAY").unwrap();
@@ -230,7 +230,7 @@ fn istio_sidecar(case: &Case) {
     assert_routes(case, &start(case, patched));
 }
 
-/// What Envoy Gateway makes of `envoy/gateway/gateway.yaml`, patched by `documents`, its clusters being the tests' backends.
+/// The configuration that Envoy Gateway generates from `envoy/gateway/gateway.yaml`, patched by `documents`, with the tests' backends as clusters.
 fn of_envoy_gateway(case: &Case, documents: &[Value]) -> Value {
     let route = "httproute/default/llm/rule/0";
     let listener = json!({
@@ -240,7 +240,7 @@ fn of_envoy_gateway(case: &Case, documents: &[Value]) -> Value {
     });
     let gpu = case.backends().get("gpu").unwrap().address;
     let mut patched = bootstrap(&listener, &[cluster(route, gpu)]);
-    // What authenticates clients stands before the router, as Envoy Gateway puts it there.
+    // The filter that authenticates clients stands before the router, as Envoy Gateway puts it there.
     let manager = "/static_resources/listeners/0/default_filter_chain/filters/0/typed_config";
     let filters = format!("{manager}/http_filters");
     let authenticates = json!({
@@ -255,7 +255,7 @@ fn of_envoy_gateway(case: &Case, documents: &[Value]) -> Value {
     list.insert(1, authenticates);
     mesh::apply_patch_policy(&mut patched, of_kind(documents, "EnvoyPatchPolicy")).unwrap();
     let list = patched.pointer(&filters).unwrap().as_array().unwrap();
-    let place = |name: &str| list.iter().position(|one| one["name"] == name).unwrap();
+    let place = |name: &str| list.iter().position(|item| item["name"] == name).unwrap();
     assert!(place("envoy.filters.http.jwt_authn") < place("pointsman"));
     assert!(place("pointsman") < place("envoy.filters.http.router"));
     // Every virtual host follows decisions, not only the first.

@@ -1,4 +1,4 @@
-//! What operators see: response headers that tell the truth, metrics with labels, access-log fields, both workers at work.
+//! Observability: response headers that tell the truth, metrics with labels, access-log fields, both workers at work.
 
 use std::collections::BTreeSet;
 
@@ -52,22 +52,24 @@ fn decisions_are_carried_out(case: &Case) {
             let (arrived_at, received) = done.only();
             let backend = case.backends().get(arrived_at).unwrap().clone();
             done.assert_rewritten(arrived_at, &body, profile, &backend.model);
-            assert_eq!(done.told("backend"), Some(arrived_at));
-            assert_eq!(done.told("profile"), Some(profile));
-            assert_eq!(done.told("schema-version"), Some("1"));
-            assert_eq!(done.told("attempts"), Some("1"));
+            assert_eq!(done.reported("backend"), Some(arrived_at));
+            assert_eq!(done.reported("profile"), Some(profile));
+            assert_eq!(done.reported("schema-version"), Some("1"));
+            assert_eq!(done.reported("attempts"), Some("1"));
             assert_eq!(
                 received.json()["model"].as_str(),
                 Some(backend.model.as_str())
             );
             for number in ["difficulty", "quality", "estimated-cost-usd", "decision-us"] {
-                let value = done.told(number).unwrap_or_else(|| panic!("no {number}"));
+                let value = done
+                    .reported(number)
+                    .unwrap_or_else(|| panic!("no {number}"));
                 assert!(
                     value.parse::<f64>().is_ok_and(f64::is_finite),
                     "{number}: {value}"
                 );
             }
-            let quality: f64 = done.told("quality").unwrap().parse().unwrap();
+            let quality: f64 = done.reported("quality").unwrap().parse().unwrap();
             assert!((0.0..=1.0).contains(&quality), "{quality}");
         }
     }
@@ -77,8 +79,12 @@ fn both_workers_decide_alike(case: &Case) {
     let body = ask("auto", PROMPTS[3]);
     let decide = || {
         let done = case.chat(&body);
-        let told = |name| done.told(name).map(str::to_owned);
-        (told("backend"), told("difficulty"), told("quality"))
+        let reported = |name| done.reported(name).map(str::to_owned);
+        (
+            reported("backend"),
+            reported("difficulty"),
+            reported("quality"),
+        )
     };
     let first = decide();
     for _ in 0..30 {
@@ -234,15 +240,15 @@ fn dry_run_agrees(case: &Case) {
         assert_eq!(dry.status(), 200, "{}", dry.response.text());
         assert!(dry.received.is_empty(), "a dry run sends nothing");
         let done = case.chat(&body);
-        let said = dry.response.json();
-        let text = said.to_string();
-        let backend = done.told("backend").unwrap();
+        let message = dry.response.json();
+        let text = message.to_string();
+        let backend = done.reported("backend").unwrap();
         assert!(
             text.contains(&format!("\"backend\":\"{backend}\"")),
             "{text}"
         );
         assert_eq!(
-            said["candidates"].as_array().map(Vec::len),
+            message["candidates"].as_array().map(Vec::len),
             Some(4),
             "{text}"
         );
@@ -260,5 +266,5 @@ fn streams_pass(case: &Case) {
     let text = done.response.text();
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     assert!(text.contains("\"usage\":{"), "{text}");
-    assert_eq!(done.told("backend"), Some("lpu"));
+    assert_eq!(done.reported("backend"), Some("lpu"));
 }

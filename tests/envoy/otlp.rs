@@ -1,4 +1,4 @@
-//! What an OpenTelemetry collector gets of a request, as `pointsman render --otlp` writes the configuration.
+//! The records that an OpenTelemetry collector receives of a request, as `pointsman render --otlp` writes the configuration.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -40,8 +40,8 @@ fn render(case: &Case, version: &str, collector: &Collector) -> Config {
         .arg(case.module())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let config = Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap();
     // Spans are sent one by one, not after five seconds.
     let at_once = json!({"tracing.opentelemetry.min_flush_spans": 1});
@@ -115,7 +115,7 @@ fn is_known(record: &Record, key: &str) -> bool {
 }
 
 fn gets_logs_and_spans(case: &Case) {
-    // What is rendered for the oldest has to run on all of them.
+    // A configuration for the oldest Envoy has to run on all of them.
     for version in BTreeSet::from(["1.36.2", case.version]) {
         as_rendered_for(case, version);
     }
@@ -143,7 +143,7 @@ fn as_rendered_for(case: &Case, version: &str) {
     }
 
     let [log, span] = send(&envoy, &collector, &ask("llama-3.1-8b", true), 200);
-    let told = [
+    let reported = [
         (state::MODEL, "llama-3.1-8b"),
         (state::BACKEND, "lpu"),
         (state::PROFILE, "auto"),
@@ -162,7 +162,7 @@ fn as_rendered_for(case: &Case, version: &str) {
         state::ESTIMATED_COST_USD,
     ];
     for record in [&log, &span] {
-        check(record, &told, &counts);
+        check(record, &reported, &counts);
     }
     for key in counts {
         assert_eq!(log.attribute(key), span.attribute(key), "{key}");
@@ -177,12 +177,12 @@ fn as_rendered_for(case: &Case, version: &str) {
     assert_eq!(log.trace, span.trace);
 
     for record in send_as(&envoy, &collector, "evil", &ask("auto", true), 403) {
-        let told = [
+        let reported = [
             (state::TENANT, "evil"),
             (state::RULE, "closed"),
             (state::ERROR_TYPE, "rejected_by_policy"),
         ];
-        check(&record, &told, &[]);
+        check(&record, &reported, &[]);
     }
 
     let refused = [
@@ -192,7 +192,7 @@ fn as_rendered_for(case: &Case, version: &str) {
     ];
     for record in send(&envoy, &collector, &ask("bandicoot", true), 404) {
         check(&record, &refused, &[]);
-        // What the policy does not name is a client's text: it may be anything.
+        // A name that the policy does not hold is a client's text: it may be anything.
         for key in [state::MODEL, state::REQUEST_MODEL] {
             assert!(!is_known(&record, key), "{key} in {record:?}");
         }

@@ -57,7 +57,7 @@ fn invalid_at_start(case: &Case) {
     }
     assert!(
         refused.log.contains("max_body_bytes"),
-        "what was meant is not said"
+        "what was meant is not message"
     );
     assert!(!refused.log.contains("panicked"), "{}", refused.log);
 }
@@ -94,7 +94,7 @@ fn update_reaches_every_worker(case: &Case) {
     let before = case.config().set_policy("version", json!("before"));
     let mut replaced = case.replaceable(&before);
     assert_eq!(everywhere(case, &replaced.envoy), ["lpu"]);
-    // The same model moves to another cluster, so that who still has the old policy is seen.
+    // The model moves to another cluster, so that a worker with the old policy is seen.
     let after = case
         .config()
         .set_policy("version", json!("after"))

@@ -122,10 +122,10 @@ fn only_version(envoy: &Envoy, revision: u64) {
         let samples = envoy.metrics();
         let all = samples
             .iter()
-            .filter(|one| one.name == "pointsman_policy_active");
-        let active = all.filter(|one| one.value > 0.0);
+            .filter(|sample| sample.name == "pointsman_policy_active");
+        let active = all.filter(|item| item.value > 0.0);
         active
-            .filter_map(|one| Some(one.label("version")?.to_owned()))
+            .filter_map(|item| Some(item.label("version")?.to_owned()))
             .collect()
     };
     let alone = envoy.wait_for(|envoy| active(envoy) == [version.as_str()]);
@@ -145,7 +145,7 @@ fn hundred_changes_under_load(case: &Case) {
     std::thread::scope(|scope| {
         let load = || {
             while !done.load(Ordering::SeqCst) {
-                // Who has seen a policy in force will not be served by an older one, whichever worker serves.
+                // A client that has seen a policy in force is never served by an older one, whichever worker serves.
                 let floor = seen.load(Ordering::SeqCst);
                 let begun = Instant::now();
                 let revision = send(&envoy);

@@ -1,4 +1,4 @@
-//! What passes between client, Envoy, filter and backend is nobody else's: backends outside see nothing of the client's way
+//! Confidentiality between client, Envoy, filter and backend: backends outside see nothing of the client's way
 //! here, none speaks for the router, and bodies are read whatever they are packed in.
 
 use std::io::{Read as _, Write as _};

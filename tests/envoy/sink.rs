@@ -55,12 +55,12 @@ impl Sink {
         Sink { address, came }
     }
 
-    /// What came with this value of `x-test-id`, in its order.
+    /// The requests with this value of `x-test-id`, in their order.
     pub fn came(&self, id: &str) -> Vec<Came> {
         let came = self.came.lock().unwrap();
         let mine = came
             .iter()
-            .filter(|one| one.header("x-test-id") == Some(id));
+            .filter(|item| item.header("x-test-id") == Some(id));
         mine.cloned().collect()
     }
 }
@@ -92,7 +92,7 @@ fn serve(name: &str, stream: &TcpStream, kept: &Mutex<Vec<Came>>) -> Option<()> 
     reader.read_exact(&mut came.body).ok()?;
     let fails = came
         .header(FAIL)
-        .is_some_and(|all| all.split(',').any(|one| one == name));
+        .is_some_and(|all| all.split(',').any(|item| item == name));
     kept.lock().unwrap().push(came);
     let (status, body) = match fails {
         true => ("503 Service Unavailable", "{}"),

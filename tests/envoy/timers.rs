@@ -41,14 +41,14 @@ fn hosts(limits: &Value) -> [Host; 2] {
 fn start(case: &Case, hosts: &[Host], way: &str) -> Envoy {
     let policy = json!({
         "models": [model("small", 0.6)],
-        // What one test does to a backend is not to move another's decisions.
+        // One test's faults must not move another's decisions.
         "latencies": "stated",
         "backends": hosts.iter().map(|host| host.policy.clone()).collect::<Vec<_>>(),
     });
     case.start(&render(case, &policy, way, &[]))
 }
 
-/// What `pointsman render` writes, no limit stated on the command line.
+/// The configuration that `pointsman render` writes, no limit stated on the command line.
 pub fn render(case: &Case, policy: &Value, way: &str, options: &[&str]) -> Config {
     Config::parse(&render_text(case, policy, way, options)).unwrap()
 }
@@ -209,7 +209,7 @@ fn nobody_is_asked_twice(case: &Case) {
             (status(503), 1),
             (status(429), 1),
             (busy(30), 1),
-            // It says itself that a moment's patience helps.
+            // The backend asks for a moment's patience.
             (busy(1), 2),
         ] {
             let sent = send(

@@ -62,7 +62,7 @@ fn kept_warm(case: &Case) {
             ours(&hosts[0]).len(),
             pointsman_harness::envoy::tail(&envoy.log())
         );
-        // It is cold again a second later, and all three that tick find it so; but the money is spent.
+        // The backend is cold again a second later, and all three that tick find it so; but the money is spent.
         let estimate = || {
             let dry = Request::post("/v1/route", &body)
                 .send(envoy.address())

@@ -1,4 +1,4 @@
-//! What the tests share: one set of backends, one Envoy a version with the shipped configuration, one more whose listener
+//! State that the tests share: one set of backends, one Envoy a version with the shipped configuration, one more whose listener
 //! tests replace. Each starts when the first test asks for it.
 
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ impl Replaceable {
     }
 }
 
-/// What a test is given.
+/// The context of a test.
 pub struct Case {
     pub version: &'static str,
     name: String,
@@ -120,7 +120,7 @@ impl Case {
         self.config_with(&self.module())
     }
 
-    /// The same with another module.
+    /// The shipped configuration with another module.
     pub fn config_with(&self, module: &Path) -> Config {
         Config::shipped(module)
             .unwrap_or_else(|error| panic!("{error}"))
@@ -181,7 +181,7 @@ impl Case {
         self.exchange(&id, response)
     }
 
-    /// What arrived under this id.
+    /// The requests that arrived under this id.
     pub fn exchange(&self, id: &str, response: Response) -> Exchange {
         Exchange {
             response,
@@ -233,7 +233,7 @@ impl Exchange {
     }
 
     /// A response header of ours, `x-pointsman-NAME`.
-    pub fn told(&self, name: &str) -> Option<&str> {
+    pub fn reported(&self, name: &str) -> Option<&str> {
         self.response.header(&format!("x-pointsman-{name}"))
     }
 
@@ -256,7 +256,7 @@ impl Exchange {
         self.assert_framed();
     }
 
-    /// What arrived is `body`, untouched, at `backend`.
+    /// Asserts that `body` arrived untouched at `backend`.
     pub fn assert_untouched(&self, backend: &str, body: &[u8]) {
         let (arrived_at, received) = self.only();
         assert_eq!(arrived_at, backend);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// Why a subcommand did not do what was asked. The text is one line, lower case, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It ran, but it failed or what was asked for is not met: exit status 1.
+    /// The command ran but failed, or the goal is not met: exit status 1.
     Failed(String),
     /// The arguments, or a file that they name, are wrong: exit status 2.
     Input(String),

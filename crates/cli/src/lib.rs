@@ -3,7 +3,7 @@
 //! Exit status of every subcommand: 0 it did what was asked; 1 it ran, but failed or what was asked is not met;
 //! 2 bad usage or input. An error is one line on standard error. `pointsman-lab` renders configurations and fails by the same code.
 //!
-//! It decides nothing itself: what a request's way is, the core says.
+//! The library decides nothing itself: the core routes requests.
 
 pub mod command;
 pub mod failure;
@@ -36,10 +36,10 @@ pub fn main_of(run: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// What a shell says of a program that a closed pipe has ended.
+/// The exit status of a program that a closed pipe has ended.
 const CLOSED_PIPE: i32 = 128 + 13;
 
-/// Whoever reads what is printed may go, as behind `| head`: no fault, and nothing to print a trace of.
+/// Ends without a trace if the reader of standard output is gone, as with `| head`.
 fn end_quietly_on_closed_output() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -44,10 +44,14 @@ fn every_example_holds_its_cases() {
     let mut arguments = vec!["check", "--cases", "--strict"];
     arguments.extend(paths.iter().map(String::as_str));
     let output = run(&arguments);
-    let told = text(&output);
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    assert_eq!(told.matches(" cases hold").count(), paths.len(), "{told}");
-    assert!(!told.contains(" 0 of 0 cases"), "{told}");
+    let reported = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{reported}");
+    assert_eq!(
+        reported.matches(" cases hold").count(),
+        paths.len(),
+        "{reported}"
+    );
+    assert!(!reported.contains(" 0 of 0 cases"), "{reported}");
 }
 
 fn file(folder: &Path, name: &str, text: &str) -> String {
@@ -81,16 +85,16 @@ fn yaml_is_read_and_its_places_are_told() {
     let bad = file(folder.path(), "bad.yml", &spoilt.replace("0.69", "69"));
     let output = run(&["check", &bad]);
     assert_eq!(output.status.code(), Some(1));
-    let told = text(&output);
+    let reported = text(&output);
     assert!(
-        told.contains(":3:38: error: models[0].benchmarks.mmlu: `69` is out of range"),
-        "{told}"
+        reported.contains(":3:38: error: models[0].benchmarks.mmlu: `69` is out of range"),
+        "{reported}"
     );
     assert!(
-        told.contains(
+        reported.contains(
             ":12:12: error: backends[1].model: unknown model `lage`; did you mean `large`?"
         ),
-        "{told}"
+        "{reported}"
     );
     let broken = file(folder.path(), "broken.yaml", "models: [1\nbackends: 2");
     let output = run(&["check", &broken]);
@@ -109,14 +113,14 @@ fn a_case_that_fails_says_what_is_wrong() {
     );
     file(folder.path(), "p.cases.jsonl", cases);
     let output = run(&["check", "--cases", &policy]);
-    let told = text(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let reported = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{reported}");
     assert!(
-        told.contains("case in line 3 fails: wrong: model is `small`, not `large`"),
-        "{told}"
+        reported.contains("case in line 3 fails: wrong: model is `small`, not `large`"),
+        "{reported}"
     );
-    assert!(told.contains("2 of 3 cases hold"), "{told}");
-    assert!(told.contains("error: 1 case fails"), "{told}");
+    assert!(reported.contains("2 of 3 cases hold"), "{reported}");
+    assert!(reported.contains("error: 1 case fails"), "{reported}");
     let json = run(&["check", "--cases", "--json", &policy]);
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(report[0]["cases"]["count"], 3);
@@ -139,7 +143,7 @@ fn a_case_that_fails_says_what_is_wrong() {
 #[test]
 fn warnings_fail_only_where_that_is_asked() {
     let folder = tempfile::tempdir().unwrap();
-    // The same model in all but name, and cheaper.
+    // An equal model under another name, and cheaper.
     let doubtful = YAML
         .replace("mmlu: 0.69", "mmlu: 0.86")
         .replace("input: 0.23", "input: 0.01")
@@ -173,8 +177,8 @@ fn headers_reach_the_decision() {
         "x-priority: batch-1",
         &body,
     ]);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["profile"], "auto:cheap", "{told}");
+    let reported: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(reported["profile"], "auto:cheap", "{reported}");
     let output = run(&["route", "--policy", policy, "--header", "nonsense", &body]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 }

@@ -70,16 +70,16 @@ fn explain(case: &Case, folder: &Path) -> (Option<i32>, Value) {
     }
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let told = serde_json::from_str(&text).unwrap_or_else(|error| {
+    let reported = serde_json::from_str(&text).unwrap_or_else(|error| {
         let stderr = String::from_utf8_lossy(&output.stderr);
         panic!("{}: {error}: {text}{stderr}", case.name)
     });
-    (output.status.code(), told)
+    (output.status.code(), reported)
 }
 
-/// What is wrong, if anything is.
+/// The problem, if there is one.
 fn check(case: &Case, folder: &Path) -> Result<(), String> {
-    let (status, told) = explain(case, folder);
+    let (status, reported) = explain(case, folder);
     let same = |what: &str, found: &Value, wanted: Option<&str>| match wanted {
         Some(wanted) if found.as_str() != Some(wanted) => {
             Err(format!("{what} is {found} where `{wanted}` is expected"))
@@ -92,14 +92,14 @@ fn check(case: &Case, folder: &Path) -> Result<(), String> {
         Outcome::Bypassed => ("bypassed", 1),
         _ => ("rejected", 1),
     };
-    same("outcome", &told["outcome"], Some(outcome))?;
+    same("outcome", &reported["outcome"], Some(outcome))?;
     if status != Some(wanted_status) {
         return Err(format!("exit status {status:?}"));
     }
-    same("model", &told["model"], expect.model.as_deref())?;
-    same("backend", &told["backend"], expect.backend.as_deref())?;
-    same("profile", &told["profile"], expect.profile.as_deref())?;
-    same("reason", &told["reason"], expect.reason.as_deref())
+    same("model", &reported["model"], expect.model.as_deref())?;
+    same("backend", &reported["backend"], expect.backend.as_deref())?;
+    same("profile", &reported["profile"], expect.profile.as_deref())?;
+    same("reason", &reported["reason"], expect.reason.as_deref())
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn is_of(kind: &str, value: &Value) -> bool {
     }
 }
 
-/// What is wrong with a value, each with its place.
+/// The problems of a value, each with its place.
 fn problems(shape: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
     let kinds: Vec<&str> = match &shape["type"] {
         Value::String(kind) => vec![kind],
@@ -140,7 +140,7 @@ fn problems(shape: &Value, value: &Value, place: &str, found: &mut Vec<String>) 
     }
 }
 
-/// What is wrong with an object of Kubernetes.
+/// The problems of a Kubernetes object.
 fn wrong(kinds: &BTreeMap<String, Value>, object: &Value) -> Vec<String> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let (Some(version), Some(kind)) = (text("/apiVersion"), text("/kind")) else {
@@ -273,7 +273,7 @@ fn the_names_agree() {
         .unwrap();
     assert!(clusters.contains(&format!("outbound|{port}||{called}")));
     let objects = documents("envoy/istio/backends.yaml");
-    let spec = |kind: &str| &objects.iter().find(|one| one["kind"] == kind).unwrap()["spec"];
+    let spec = |kind: &str| &objects.iter().find(|item| item["kind"] == kind).unwrap()["spec"];
     let outside = spec("VirtualService")["hosts"][0].as_str().unwrap();
     assert_eq!(spec("Gateway")["servers"][0]["hosts"][0], outside);
     let port = &spec("Gateway")["servers"][0]["port"]["number"];
@@ -285,7 +285,10 @@ fn the_names_agree() {
     // The gateway, and what patches it and brings it the module.
     let patch = documents("envoy/gateway/patch.yaml");
     let gateway = documents("envoy/gateway/gateway.yaml");
-    let gateway = gateway.iter().find(|one| one["kind"] == "Gateway").unwrap();
+    let gateway = gateway
+        .iter()
+        .find(|item| item["kind"] == "Gateway")
+        .unwrap();
     assert_eq!(
         patch[1]["spec"]["targetRef"]["name"],
         gateway["metadata"]["name"]
@@ -305,7 +308,7 @@ fn the_names_agree() {
         assert!(!operation.contains("virtual_hosts/0"), "{operation}");
     }
 
-    // What kustomize puts together is there.
+    // Every file that kustomize puts together exists.
     let kustomization = &documents("envoy/istio/kustomization.yaml")[0];
     let names = kustomization["resources"].as_array().unwrap().iter();
     let names = names.chain(
@@ -326,14 +329,14 @@ fn the_names_agree() {
 
 #[test]
 fn what_a_mesh_cannot_do_is_refused() {
-    let said = |arguments: &[&str]| {
+    let message = |arguments: &[&str]| {
         let output = pointsman(&files::root(), &[&["render"], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
     let policy = "envoy/istio/policy.json";
     let remote = ["--module", "oci://registry.example/pointsman:1"];
-    let told = said(&[
+    let reported = message(&[
         "envoy-gateway",
         "envoy/gateway/policy.json",
         "--failover",
@@ -342,10 +345,10 @@ fn what_a_mesh_cannot_do_is_refused() {
         remote[1],
     ]);
     assert_eq!(
-        told,
+        reported,
         "error: `oci://registry.example/pointsman:1` is no file: only Istio fetches a module, and only with `--failover off`\n"
     );
-    let told = said(&[
+    let reported = message(&[
         "istio",
         policy,
         "--envoy-version",
@@ -353,10 +356,16 @@ fn what_a_mesh_cannot_do_is_refused() {
         remote[0],
         remote[1],
     ]);
-    assert!(told.contains("only with `--failover off`"), "{told}");
-    let told = said(&["istio", policy, "--failover", "off", "--context", "sidecar"]);
-    assert!(told.starts_with("error: say by `--virtual-host`"), "{told}");
-    let told = said(&[
+    assert!(
+        reported.contains("only with `--failover off`"),
+        "{reported}"
+    );
+    let reported = message(&["istio", policy, "--failover", "off", "--context", "sidecar"]);
+    assert!(
+        reported.starts_with("error: say by `--virtual-host`"),
+        "{reported}"
+    );
+    let reported = message(&[
         "istio",
         policy,
         "--failover",
@@ -365,10 +374,10 @@ fn what_a_mesh_cannot_do_is_refused() {
         "gateway",
     ]);
     assert_eq!(
-        told,
+        reported,
         "error: `gateway` is no label, such as `istio=ingressgateway`\n"
     );
-    // What only the filter of attempts does is not dropped without a word.
+    // Settings that need the filter of attempts are not dropped silently.
     let directory = tempfile::tempdir().unwrap();
     let changed = |backend: Value| {
         let mut document: Value = serde_json::from_str(&read(policy)).unwrap();
@@ -380,14 +389,14 @@ fn what_a_mesh_cannot_do_is_refused() {
     };
     let keyed = changed(json!({"credentials": {"env": "KEY"}}));
     for form in ["istio", "envoy-gateway"] {
-        let told = said(&[form, &keyed, "--failover", "off"]);
+        let reported = message(&[form, &keyed, "--failover", "off"]);
         assert!(
-            told.contains(
+            reported.contains(
                 "backend `serverless` has `credentials`, which the filter of attempts puts in"
             ),
-            "{told}"
+            "{reported}"
         );
-        assert!(told.contains("`--envoy-version 1.39`"), "{told}");
+        assert!(reported.contains("`--envoy-version 1.39`"), "{reported}");
     }
     let pathed =
         changed(json!({"credentials": null, "endpoint": "https://api.provider.example/openai/v1"}));
@@ -395,31 +404,31 @@ fn what_a_mesh_cannot_do_is_refused() {
         .unwrap()
         .replace("\"credentials\":null,", "");
     fs::write(&pathed, text).unwrap();
-    let told = said(&["istio", &pathed, "--failover", "off"]);
+    let reported = message(&["istio", &pathed, "--failover", "off"]);
     assert!(
-        told.contains("an endpoint with the path `/openai/v1`"),
-        "{told}"
+        reported.contains("an endpoint with the path `/openai/v1`"),
+        "{reported}"
     );
     let limited = changed(json!({"timeouts": {"total_ms": 60_000}}));
-    let told = said(&["istio", &limited, "--failover", "off"]);
+    let reported = message(&["istio", &limited, "--failover", "off"]);
     assert!(
-        told.contains("`timeouts.total_ms`, and its cluster is the mesh's"),
-        "{told}"
+        reported.contains("`timeouts.total_ms`, and its cluster is the mesh's"),
+        "{reported}"
     );
     // Endpoints of the mesh have no names that a chain could know them by.
-    let told = said(&["istio", policy]);
+    let reported = message(&["istio", policy]);
     assert!(
-        told.contains("an aggregate cannot tell which backend"),
-        "{told}"
+        reported.contains("an aggregate cannot tell which backend"),
+        "{reported}"
     );
-    let told = said(&[
+    let reported = message(&[
         "envoy-gateway",
         "envoy/gateway/policy.json",
         "--otlp",
         "127.0.0.1:4317",
     ]);
     assert_eq!(
-        told,
+        reported,
         "error: `--otlp` is for `render envoy` and `istio`: Envoy Gateway takes telemetry from its `EnvoyProxy` alone\n"
     );
 }
@@ -445,21 +454,21 @@ fn clusters_of_one_name_are_refused() {
     policy(["a", "b", "a+b"]);
     let refused = render(&[]);
     assert_eq!(refused.status.code(), Some(2));
-    let told = String::from_utf8(refused.stderr).unwrap();
+    let reported = String::from_utf8(refused.stderr).unwrap();
     assert!(
-        told.starts_with(
+        reported.starts_with(
             "error: two clusters would be called `a+b`: one is an aggregate of `a` and `b`"
         ),
-        "{told}"
+        "{reported}"
     );
     // Newer Envoys need no aggregates.
     assert!(render(&["--envoy-version", "1.40"]).status.success());
     let checked = pointsman(&files::root(), &["check", path]);
-    let told = String::from_utf8(checked.stdout).unwrap();
-    assert!(told.contains("backends[2].cluster: for Envoy before 1.39 the aggregate of `a` and `b` is called `a+b` as well"), "{told}");
+    let reported = String::from_utf8(checked.stdout).unwrap();
+    assert!(reported.contains("backends[2].cluster: for Envoy before 1.39 the aggregate of `a` and `b` is called `a+b` as well"), "{reported}");
     policy(["a", "b", "pointsman-otlp"]);
-    let told = String::from_utf8(render(&[]).stderr).unwrap();
-    assert!(told.contains("is one of Pointsman's own"), "{told}");
+    let reported = String::from_utf8(render(&[]).stderr).unwrap();
+    assert!(reported.contains("is one of Pointsman's own"), "{reported}");
     policy(["a", "b", " c"]);
     let checked = pointsman(&files::root(), &["check", path]);
     assert_eq!(checked.status.code(), Some(1));

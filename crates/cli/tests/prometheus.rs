@@ -1,4 +1,4 @@
-//! What people watch it with: the dashboard's queries and the alert rules, by a real Prometheus that asks a real Envoy with
+//! The dashboard's queries and the alert rules, by a real Prometheus that scrapes a real Envoy with
 //! traffic of every kind.
 //!
 //! Calm traffic raises no alert. Then backends fail, bodies are broken, a budget is spent and the policy's source goes wrong:
@@ -96,17 +96,17 @@ fn raised(prometheus: &Prometheus) -> BTreeSet<String> {
         .collect()
 }
 
-/// What the machine's load decides here.
+/// Alerts that depend on the machine's load.
 const TIMES: [&str; 3] = [
     "PointsmanBackendSlow",
     "PointsmanDecisionsSlow",
     "PointsmanFirstTokenSlow",
 ];
 
-/// What may rise with troubles, by how soon the workers hear of a failing backend.
+/// Alerts that may fire under faults, depending on how soon the workers hear of a failing backend.
 const CHANCE: [&str; 2] = ["PointsmanCostAboveEstimate", "PointsmanFallbacks"];
 
-/// What the traffic's troubles must raise.
+/// Alerts that the faults must fire.
 const TROUBLES: [&str; 8] = [
     "PointsmanAttemptsFail",
     "PointsmanBackendDown",
@@ -192,7 +192,7 @@ fn every_query_has_an_answer_and_only_troubles_raise_alerts() {
     for Query { panel, expression } in &queries {
         let mut faults = names::unknown(&prometheus, expression);
         match prometheus.query(expression) {
-            Ok(series) if series.iter().any(|one| one.value.is_finite()) => {}
+            Ok(series) if series.iter().any(|series| series.value.is_finite()) => {}
             Ok(series) => faults.push(format!("no data: {series:?}")),
             Err(error) => faults.push(error),
         }
@@ -200,7 +200,7 @@ fn every_query_has_an_answer_and_only_troubles_raise_alerts() {
             wrong.push(format!("{panel}: {expression}: {faults:?}"));
         }
     }
-    let mut watched: Vec<String> = queries.into_iter().map(|one| one.expression).collect();
+    let mut watched: Vec<String> = queries.into_iter().map(|item| item.expression).collect();
     for (name, expression, _) in alerts(&prometheus) {
         watched.push(expression.clone());
         let faults = names::unknown(&prometheus, &expression);
@@ -212,7 +212,7 @@ fn every_query_has_an_answer_and_only_troubles_raise_alerts() {
     // So that each documented metric has been seen in Prometheus.
     for family in FAMILIES {
         let metric = family.name.replace('.', "_");
-        let is_watched = watched.iter().any(|one| one.contains(&metric));
+        let is_watched = watched.iter().any(|item| item.contains(&metric));
         if !is_watched && !UNWATCHED.contains(&family.name) {
             wrong.push(format!("nobody looks at {metric}"));
         }
@@ -261,7 +261,7 @@ fn broken_names_are_found(prometheus: &Prometheus) {
     ] {
         let found = names::unknown(prometheus, expression);
         assert!(
-            found.iter().any(|one| one == fault),
+            found.iter().any(|item| item == fault),
             "{expression}: {found:?}"
         );
     }
@@ -371,7 +371,7 @@ fn the_dashboard_is_provisioned_whole() {
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     let variables: Vec<&str> = variables
         .iter()
-        .map(|one| one["name"].as_str().unwrap())
+        .map(|item| item["name"].as_str().unwrap())
         .collect();
     assert_eq!(variables, ["datasource", "instance"]);
     let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
@@ -392,7 +392,7 @@ fn the_dashboard_is_provisioned_whole() {
     }
 }
 
-/// What to do at each alert is in the operators' page, and at no other.
+/// The operators' page, and no other, says what to do at each alert.
 #[test]
 fn the_operators_page_knows_every_alert() {
     let rules: Value = serde_yaml_ng::from_str(&read("envoy/prometheus/alerts.yml")).unwrap();

@@ -21,7 +21,7 @@ use pointsman_harness::http1::{Request, Response};
 
 use repository::pointsman;
 
-fn told(output: &Output) -> (Option<i32>, String) {
+fn reported(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout[..], &output.stderr].concat();
     (output.status.code(), String::from_utf8(text).unwrap())
 }
@@ -32,11 +32,11 @@ fn signed() -> (tempfile::TempDir, String) {
     let policy = files::root().join("envoy/policies/quickstart.json");
     fs::copy(policy, folder.path().join("policy.json")).unwrap();
     let made = pointsman(folder.path(), &["keygen", "key.pem"]);
-    assert!(made.status.success(), "{}", told(&made).1);
+    assert!(made.status.success(), "{}", reported(&made).1);
     let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
     let done = pointsman(folder.path(), &["sign", "--key", "key.pem", "policy.json"]);
     let line = format!("policy.json.sig: signed by {key}\n");
-    assert_eq!(told(&done), (Some(0), line));
+    assert_eq!(reported(&done), (Some(0), line));
     (folder, key)
 }
 
@@ -44,7 +44,7 @@ fn signed() -> (tempfile::TempDir, String) {
 fn what_is_signed_checks_and_what_was_changed_does_not() {
     let (folder, key) = signed();
     let check = |key: &str| {
-        told(&pointsman(
+        reported(&pointsman(
             folder.path(),
             &["check", "--public-key", key, "policy.json"],
         ))
@@ -71,7 +71,7 @@ fn what_would_be_refused_is_not_signed() {
     let (folder, _) = signed();
     fs::write(folder.path().join("broken.json"), "{\"models\": []}").unwrap();
     let sign = |words: &[&str]| {
-        told(&pointsman(
+        reported(&pointsman(
             folder.path(),
             &[&["sign", "--key"], words].concat(),
         ))
@@ -91,7 +91,7 @@ fn what_would_be_refused_is_not_signed() {
             "error: `policy.json` is no ed25519 secret key in PEM\n"
         )
     );
-    let again = told(&pointsman(folder.path(), &["keygen", "key.pem"]));
+    let again = reported(&pointsman(folder.path(), &["keygen", "key.pem"]));
     assert_eq!(again.0, Some(2), "a key was overwritten");
 }
 

@@ -70,7 +70,7 @@ fn every_envoy_configuration_loads_into_the_oldest_and_the_newest_envoy() {
     }
 }
 
-/// What `pointsman render` writes.
+/// The text that `pointsman render` writes.
 fn render(arguments: &[&str]) -> String {
     printed(&[&["render"], arguments].concat())
 }
@@ -113,14 +113,14 @@ fn older_envoys_get_aggregates_and_are_told_why() {
             .output()
             .unwrap()
     };
-    let said = |arguments: &[&str]| String::from_utf8(run(arguments).stderr).unwrap();
-    let note = said(&[QUICKSTART]);
+    let message = |arguments: &[&str]| String::from_utf8(run(arguments).stderr).unwrap();
+    let note = message(&[QUICKSTART]);
     assert!(
         note.starts_with("note: for Envoy 1.36: 60 aggregate clusters"),
         "{note}"
     );
-    assert_eq!(said(&[QUICKSTART, "--envoy-version", "1.39"]), "");
-    let refused = said(&[QUICKSTART, "--failover", "per-attempt"]);
+    assert_eq!(message(&[QUICKSTART, "--envoy-version", "1.39"]), "");
+    let refused = message(&[QUICKSTART, "--failover", "per-attempt"]);
     assert_eq!(
         refused,
         "error: `--failover per-attempt` needs Envoy 1.39 or newer: say so with `--envoy-version`\n"
@@ -194,7 +194,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What follows `start` wherever it stands, with it, as far as `is_name` goes.
+/// Every name that begins with `start`, as far as `is_name` goes.
 fn named<'t>(text: &'t str, start: &str, is_name: fn(char) -> bool) -> Vec<&'t str> {
     let places = text.match_indices(start);
     places

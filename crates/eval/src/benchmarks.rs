@@ -27,7 +27,7 @@ struct Model {
 /// Published scores by model.
 #[derive(Debug, Default)]
 pub struct Benchmarks {
-    /// What was added, by plain name: it counts before what is embedded.
+    /// Added scores, by plain name: they take precedence over the embedded ones.
     added: BTreeMap<String, (String, Ability)>,
 }
 
@@ -115,11 +115,11 @@ mod tests {
 
     #[test]
     fn bad_scores_are_named() {
-        let said = |text| with(text).unwrap_err().to_string();
+        let message = |text| with(text).unwrap_err().to_string();
         let text = r#"{"models": [{"name": "a", "scores": {"mmmu": 0.5}}]}"#;
-        assert!(said(text).contains("`a`: unknown benchmark `mmmu` (known: gpqa,"));
+        assert!(message(text).contains("`a`: unknown benchmark `mmmu` (known: gpqa,"));
         let text = r#"{"models": [{"name": "a", "scores": {"mmlu": 50}}]}"#;
-        assert!(said(text).contains("`a`: `mmlu` is 50, not 0 to 1"));
-        assert!(said("{}").contains("missing field `models`"));
+        assert!(message(text).contains("`a`: `mmlu` is 50, not 0 to 1"));
+        assert!(message("{}").contains("missing field `models`"));
     }
 }

@@ -16,7 +16,7 @@ pub const KEPT: f64 = 0.95;
 /// Fewer outcomes of a model than this say nothing of how well it is ranked.
 const LEAST_RANKED: usize = 30;
 
-/// A figure with its 95 % interval; NaN where it cannot be said.
+/// A figure with its 95 % interval; NaN if it cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure {
     /// The figure.
@@ -26,7 +26,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// What cannot be said.
+    /// A figure that cannot be computed.
     pub const NONE: Figure = Figure {
         value: f64::NAN,
         interval: [f64::NAN; 2],
@@ -45,10 +45,10 @@ fn with_intervals(count: usize, figures: impl Fn(&[f64]) -> Vec<f64>) -> Vec<Fig
         .collect()
 }
 
-/// What is pooled of the rows of one or several files for the curves of cost and quality.
+/// Rows of one or several files, pooled for the curves of cost and quality.
 #[derive(Debug, Clone, Default)]
 pub struct Pool {
-    /// What each way makes of the rows, in the order of [`Strategy::ALL`].
+    /// Cost and quality of the rows under each strategy, in the order of [`Strategy::ALL`].
     pub traces: Vec<Trace>,
     /// Cost and quality of the cheapest model, row by row.
     pub cheapest: Trace,
@@ -177,7 +177,7 @@ pub struct StrategyFigures {
     pub aiq: Figure,
     /// Share of the best model's cost that is saved at [`LOSS`].
     pub at_loss: Figure,
-    /// The same at [`KEPT`] of its quality.
+    /// Savings at [`KEPT`] of its quality.
     pub at_kept: Figure,
 }
 
@@ -199,7 +199,7 @@ pub struct Curves {
 impl Curves {
     /// The figures of a way.
     pub fn of(&self, strategy: Strategy) -> Option<&StrategyFigures> {
-        let at = Strategy::ALL.iter().position(|one| *one == strategy)?;
+        let at = Strategy::ALL.iter().position(|item| *item == strategy)?;
         self.strategies.get(at)
     }
 }
@@ -207,7 +207,7 @@ impl Curves {
 /// The rows of a pair.
 #[derive(Debug, Clone, Default)]
 pub struct PairRows {
-    /// What ranks them.
+    /// The score that ranks them.
     pub score: Vec<f64>,
     /// The weak model's scores.
     pub weak: Vec<f64>,
@@ -261,7 +261,7 @@ impl PairRows {
     }
 }
 
-/// What was expected of a model in a row, and what was so.
+/// The expected and the observed score of a model in a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Forecast {
     /// Which row; rows are drawn whole.
@@ -287,7 +287,11 @@ pub struct Calibration {
 
 /// The AUC within each model of `forecasts`, averaged by the numbers of outcomes; models with fewer than thirty do not count.
 pub fn auc_within(forecasts: &[Forecast], weights: &[f64]) -> f64 {
-    let models = forecasts.iter().map(|one| one.model + 1).max().unwrap_or(0);
+    let models = forecasts
+        .iter()
+        .map(|forecast| forecast.model + 1)
+        .max()
+        .unwrap_or(0);
     let mut by_model = vec![(Vec::new(), Vec::new()); models];
     for one in forecasts {
         if let Some((rows, own)) = by_model.get_mut(one.model) {
@@ -312,11 +316,11 @@ pub fn auc_within(forecasts: &[Forecast], weights: &[f64]) -> f64 {
 /// The figures of `forecasts` over `rows` rows.
 pub fn calibration(forecasts: &[Forecast], rows: usize) -> Calibration {
     let bins_of = |weights: &[f64]| {
-        let weighted = forecasts.iter().map(|one| {
+        let weighted = forecasts.iter().map(|forecast| {
             (
-                one.p,
-                one.score,
-                weights.get(one.row).copied().unwrap_or(0.0),
+                forecast.p,
+                forecast.score,
+                weights.get(forecast.row).copied().unwrap_or(0.0),
             )
         });
         bins(weighted)

@@ -16,7 +16,7 @@ use crate::quantile::quantile;
 use crate::scored::ScoredPrompt;
 use crate::sweep::{Strategy, Table, Trace, policy_of};
 
-/// What is the same for all files.
+/// Settings that all files share.
 pub struct Setting<'s> {
     /// The policy, if one was given.
     pub policy: Option<&'s Policy>,
@@ -31,7 +31,7 @@ pub struct Setting<'s> {
 pub struct ModelLine {
     /// The model.
     pub name: String,
-    /// What places it.
+    /// The source of its ability.
     pub placed: String,
     /// How many outcomes it has.
     pub count: usize,
@@ -73,7 +73,7 @@ pub struct Groups {
     pub lines: Vec<GroupLine>,
 }
 
-/// What a profile makes of the complete rows.
+/// Cost, quality and shares of a profile on the complete rows.
 #[derive(Debug, Clone)]
 pub struct ProfileLine {
     /// The profile.
@@ -97,7 +97,7 @@ pub struct PairReport {
     pub weak: String,
     /// The strong model.
     pub strong: String,
-    /// What ranks the prompts.
+    /// The score that ranks the prompts.
     pub scorer: String,
     /// The figures.
     pub figures: PairFigures,
@@ -105,7 +105,7 @@ pub struct PairReport {
     pub curves: Option<Curves>,
     /// The rows, to be pooled.
     pub rows: PairRows,
-    /// The same for its curves.
+    /// The rows of its curves, to be pooled.
     pub pool: Pool,
 }
 
@@ -122,7 +122,7 @@ pub struct Report {
     pub complete: usize,
     /// Lines that are no rows.
     pub bad: Vec<BadLine>,
-    /// What the reader has to know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
     /// The models.
     pub models: Vec<ModelLine>,
@@ -138,11 +138,11 @@ pub struct Report {
     pub pair: Option<PairReport>,
     /// How good the probabilities are.
     pub calibration: Option<Calibration>,
-    /// The same after labelled prompts.
+    /// Calibration after labelled prompts.
     pub labelled: Option<crate::labelled::Labelled>,
-    /// What each profile makes of the rows.
+    /// Each profile's cost and quality on the rows.
     pub profiles: Vec<ProfileLine>,
-    /// What routing between every two models of which one costs far less saves.
+    /// Savings of routing between every two models of which one costs far less.
     pub pairs: Vec<Saved>,
     /// Kinds of prompts.
     pub groups: Vec<Groups>,
@@ -226,7 +226,7 @@ pub fn report(
     report
 }
 
-/// Adds what is said of cost and quality; gives what the router chooses at its operating point.
+/// Adds the figures of cost and quality; gives the router's choices at its operating point.
 fn add_costs(
     report: &mut Report,
     fleet: &Fleet,
@@ -278,7 +278,7 @@ fn forecasts(fleet: &Fleet) -> Vec<Forecast> {
     all
 }
 
-/// What is pooled of a table, and the router's own choices.
+/// The pool of a table, and the router's own choices.
 pub fn pool(table: &Table<'_>, policy: Option<&Policy>) -> (Pool, Vec<Vec<usize>>) {
     let mut traces = Vec::new();
     let mut own = Vec::new();
@@ -335,7 +335,7 @@ fn model_lines(fleet: &Fleet, shares: &[f64]) -> Vec<ModelLine> {
     lines
 }
 
-/// What a row is called in one of the tables of kinds.
+/// The label of a row in one of the tables of kinds.
 type Label = fn(&ScoredPrompt) -> &str;
 
 /// The tables of kinds of prompts: by the file's labels and by the classifier's.
@@ -401,7 +401,7 @@ fn groups(table: &Table<'_>, operating: &[usize]) -> Vec<Groups> {
     all
 }
 
-/// What every profile of the policy (or every built-in one) makes of the complete rows.
+/// Cost and quality of every profile of the policy (or every built-in one) on the complete rows.
 fn profiles(
     fleet: &Fleet,
     table: &Table<'_>,
@@ -415,7 +415,12 @@ fn profiles(
         let choices: Vec<Option<usize>> = if routed {
             let place = |row: &ScoredPrompt| {
                 let id = (*row.routed.get(index)?)?;
-                let own = |at: &usize| fleet.members.get(*at).is_some_and(|one| one.id == Some(id));
+                let own = |at: &usize| {
+                    fleet
+                        .members
+                        .get(*at)
+                        .is_some_and(|member| member.id == Some(id))
+                };
                 table.taken.iter().position(own)
             };
             table.rows().map(|(_, row)| place(row)).collect()
@@ -465,8 +470,8 @@ fn profile_line(
     ProfileLine {
         name: profile.name.clone(),
         selection: selection(profile),
-        cost: mean(taken.iter().map(|one| one.0)),
-        quality: mean(taken.iter().map(|one| one.1)),
+        cost: mean(taken.iter().map(|outcome| outcome.0)),
+        quality: mean(taken.iter().map(|outcome| outcome.1)),
         refused: 1.0 - taken.len() as f64 / total,
         shares,
     }

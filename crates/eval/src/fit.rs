@@ -21,7 +21,7 @@ const TASKS: usize = Task::ALL.len();
 const BLOCK: usize = 2 + TASKS;
 const ROUNDS: usize = 40;
 
-/// What one model's logit is for a prompt before calibration.
+/// One model's logit for a prompt before calibration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prior {
     /// Which model.
@@ -69,9 +69,9 @@ pub fn fit(observations: &[Observation], models: usize) -> Vec<Calibration> {
     let prior: Vec<f64> = (0..size).map(precision).collect();
     let rows: Vec<Row> = observations
         .iter()
-        .map(|one| {
-            let (touched, logit) = one.row();
-            (touched, logit, one.label)
+        .map(|item| {
+            let (touched, logit) = item.row();
+            (touched, logit, item.label)
         })
         .collect();
     let mut found = vec![0.0; size];
@@ -303,7 +303,7 @@ mod tests {
         let p = |model: usize| 1.0 / (1.0 + (-found[model].apply(0.0, Task::Code)).exp());
         assert!((p(0) - 0.5).abs() < 0.03, "{}", p(0));
         assert!((p(1) - 0.1).abs() < 0.04, "{}", p(1));
-        // What was seen of one task says less of another.
+        // Observations of one task say less of another.
         let other = found[1].apply(0.0, Task::Math);
         assert!(other < -0.3 && other > found[1].apply(0.0, Task::Code));
     }

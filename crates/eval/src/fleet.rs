@@ -17,7 +17,7 @@ use crate::scored::{ScoredPrompt, find_model};
 /// By how many standard deviations a model of ten times the price is taken to be better, where nothing else is known of it.
 const SPREAD_PER_DECADE: f64 = 0.8;
 
-/// What places a model.
+/// The source of a model's ability.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AbilitySource {
     /// The policy.
@@ -31,7 +31,7 @@ pub enum AbilitySource {
 }
 
 impl AbilitySource {
-    /// What the report says of it.
+    /// Its description in reports.
     pub fn words(&self) -> String {
         match self {
             AbilitySource::Policy => "policy".into(),
@@ -49,11 +49,11 @@ pub struct Member {
     pub name: String,
     /// Its model in the policy.
     pub id: Option<ModelId>,
-    /// What places it.
+    /// The source of its ability.
     pub ability_source: AbilitySource,
     /// Where it stands.
     pub ability: Ability,
-    /// What a million tokens of input and output cost, tokens as the filter estimates them; `None` where nothing tells.
+    /// Cost of a million tokens of input and output, tokens as the filter estimates them; `None` if nothing tells.
     pub price: Option<[f64; 2]>,
     /// How many rows have an outcome of it.
     pub count: usize,
@@ -61,16 +61,16 @@ pub struct Member {
     pub taken: bool,
 }
 
-/// What a member made of a row.
+/// The outcome of a member in a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelOutcome {
     /// How right it was, 0 to 1.
     pub score: f64,
-    /// What it cost; 0 where no costs are known.
+    /// Its cost; 0 if no costs are known.
     pub cost: f64,
-    /// What the filter expects it to cost.
+    /// The cost that the filter expects.
     pub expected: f64,
-    /// What the filter expects of its score.
+    /// The score that the filter expects.
     pub p: f64,
 }
 
@@ -85,7 +85,7 @@ pub struct Fleet {
     pub complete: Vec<usize>,
     /// Whether costs are known at all.
     pub has_costs: bool,
-    /// What a reader of the report has to know.
+    /// Notes for the reader of the report.
     pub notes: Vec<String>,
 }
 
@@ -101,7 +101,9 @@ impl Fleet {
         let mut strangers = Vec::new();
         for (name, count) in counts {
             let id = policy.and_then(|policy| find_model(policy, name));
-            let twice = members.iter().find(|one| id.is_some() && one.id == id);
+            let twice = members
+                .iter()
+                .find(|member| id.is_some() && member.id == id);
             match (policy, id, twice) {
                 (Some(_), None, _) => strangers.push(name),
                 (_, _, Some(first)) => notes.push(format!(
@@ -139,7 +141,7 @@ impl Fleet {
             .collect()
     }
 
-    /// What the member at `at` made of every row that it has an outcome of.
+    /// The outcomes of the member at `at`, in every row that has one.
     pub fn outcomes_of(&self, at: usize) -> impl Iterator<Item = ModelOutcome> + '_ {
         self.outcomes.iter().filter_map(move |row| *row.get(at)?)
     }
@@ -178,19 +180,19 @@ impl Fleet {
         let known = self
             .members
             .iter()
-            .filter(|one| !matches!(one.ability_source, AbilitySource::Average));
+            .filter(|member| !matches!(member.ability_source, AbilitySource::Average));
         let anchors: Vec<f64> = known.filter_map(tokens).collect();
         let all: Vec<f64> = self.members.iter().filter_map(tokens).collect();
         let (centre, level) = if anchors.is_empty() {
             (mean(all), 0.0)
         } else {
-            let skills = self.members.iter().filter(|one| {
-                !matches!(one.ability_source, AbilitySource::Average) && one.price.is_some()
+            let skills = self.members.iter().filter(|member| {
+                !matches!(member.ability_source, AbilitySource::Average) && member.price.is_some()
             });
             let one = mean(Ability::typical(1.0).skills.map(f64::from))
                 - mean(Ability::typical(0.0).skills.map(f64::from));
             let zero = mean(Ability::typical(0.0).skills.map(f64::from));
-            let level = mean(skills.map(|one| mean(one.ability.skills.map(f64::from))));
+            let level = mean(skills.map(|item| mean(item.ability.skills.map(f64::from))));
             (mean(anchors), (level - zero) / one)
         };
         for member in &mut self.members {
@@ -203,7 +205,7 @@ impl Fleet {
         }
     }
 
-    /// What each member made of each row; a cost that is missing is the one expected.
+    /// Fills in the outcome of each member in each row; a missing cost is the expected one.
     fn fill(&mut self, rows: &[ScoredPrompt], policy: Option<&Policy>) {
         let mut guessed = 0;
         for row in rows {
@@ -288,7 +290,7 @@ impl Fleet {
         }
         if !self.has_costs && !self.members.is_empty() {
             self.notes
-                .push("no costs are known: nothing is said of cost".into());
+                .push("no costs are known: the report has no figures of cost".into());
         }
     }
 }
@@ -326,7 +328,7 @@ fn find<'r>(row: &'r ScoredPrompt, name: &str) -> Option<&'r Outcome> {
         .map(|(_, outcome)| outcome)
 }
 
-/// What an outcome cost: as stated, else its tokens at its own price or at `price`; tokens that are not counted are estimated.
+/// The cost of an outcome: as stated, else its tokens at its own price or at `price`; tokens that are not counted are estimated.
 fn paid(outcome: &Outcome, row: &ScoredPrompt, price: Option<[f64; 2]>) -> Option<f64> {
     outcome.cost.or_else(|| {
         let price = outcome.price.or(price)?;

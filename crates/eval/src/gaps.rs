@@ -1,4 +1,4 @@
-//! What routing between two models saves, over every two of a file of which one costs far less: by how far the cheap one is behind.
+//! Savings of routing between two models, over every two of a file of which one costs far less: by how far the cheap one is behind.
 //!
 //! A saving means little without the gap that it was made over: between equal models everything can be saved, and where the cheap
 //! one is ten points behind hardly anything. So this stands beside the figures of the one pair and of the whole fleet.
@@ -24,7 +24,7 @@ const CLASSES: [(&str, f64); 4] = [
 /// Gaps, in points, over which the saving is compared with that of random mixing: below, random mixing saves most of it too.
 const COMPARED: [f64; 2] = [3.0, 12.0];
 
-/// What was saved between two models at −1.2 points against the dear one alone.
+/// Savings between two models at −1.2 points against the dear one alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Saved {
     /// How many points the cheap model is behind.
@@ -110,7 +110,7 @@ pub fn classes(pairs: &[Saved]) -> Vec<Class> {
     for (behind, to) in CLASSES {
         let own: Vec<&Saved> = pairs
             .iter()
-            .filter(|one| one.gap > from && one.gap <= to)
+            .filter(|pair| pair.gap > from && pair.gap <= to)
             .collect();
         from = to;
         if own.is_empty() {
@@ -119,10 +119,10 @@ pub fn classes(pairs: &[Saved]) -> Vec<Class> {
         all.push(Class {
             behind,
             count: own.len(),
-            router: mean(own.iter().map(|one| one.router)),
-            router_range: middle(own.iter().map(|one| one.router).collect(), 0.8),
-            random: mean(own.iter().map(|one| one.random)),
-            oracle: mean(own.iter().map(|one| one.oracle)),
+            router: mean(own.iter().map(|item| item.router)),
+            router_range: middle(own.iter().map(|item| item.router).collect(), 0.8),
+            random: mean(own.iter().map(|item| item.random)),
+            oracle: mean(own.iter().map(|item| item.oracle)),
         });
     }
     all
@@ -131,8 +131,12 @@ pub fn classes(pairs: &[Saved]) -> Vec<Class> {
 /// How many times as much the router saves as random mixing, over pairs whose gap is 3 to 12 points; NaN where there is none.
 pub fn over_random(pairs: &[Saved]) -> f64 {
     let [from, to] = COMPARED;
-    let own = || pairs.iter().filter(|one| one.gap > from && one.gap <= to);
-    own().map(|one| one.router).sum::<f64>() / own().map(|one| one.random).sum::<f64>()
+    let own = || {
+        pairs
+            .iter()
+            .filter(|pair| pair.gap > from && pair.gap <= to)
+    };
+    own().map(|item| item.router).sum::<f64>() / own().map(|item| item.random).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -152,8 +156,11 @@ mod tests {
     #[test]
     fn pairs_are_classed_by_their_gap() {
         let classes = classes(&[saved(1.0, 0.5), saved(3.0, 0.7), saved(9.0, 0.1)]);
-        let said: Vec<(&str, usize)> = classes.iter().map(|one| (one.behind, one.count)).collect();
-        assert_eq!(said, [("0 to 3", 2), ("over 8", 1)]);
+        let message: Vec<(&str, usize)> = classes
+            .iter()
+            .map(|class| (class.behind, class.count))
+            .collect();
+        assert_eq!(message, [("0 to 3", 2), ("over 8", 1)]);
         assert!((classes[0].router - 0.6).abs() < 1e-12);
         assert!(classes[0].router_range[0] > 0.5 && classes[0].router_range[1] < 0.7);
     }

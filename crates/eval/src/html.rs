@@ -99,7 +99,7 @@ fn cost_plot(out: &mut String, report: &Report, curves: &Curves) {
     let of = |strategy: Strategy| {
         let at = Strategy::ALL
             .iter()
-            .position(|one| *one == strategy)
+            .position(|item| *item == strategy)
             .unwrap_or(0);
         curves.points.get(at).cloned().unwrap_or_default()
     };
@@ -115,7 +115,7 @@ fn cost_plot(out: &mut String, report: &Report, curves: &Curves) {
     let profiles = report
         .profiles
         .iter()
-        .map(|one| ([one.cost, one.quality], one.name.clone()));
+        .map(|profile| ([profile.cost, profile.quality], profile.name.clone()));
     let mut series = vec![
         Series::plain("random, cheapest and best", "random", Mark::Dashes, &ends),
         Series::plain(
@@ -331,7 +331,7 @@ fn pair_table(out: &mut String, pair: &PairReport) {
     );
 }
 
-/// What many pairs save, by the gap between the two.
+/// Savings of many pairs, by the gap between the two.
 fn gap_table(out: &mut String, report: &Report) {
     let rows = classes(&report.pairs).into_iter().map(|class| {
         let [low, high] = class.router_range;

@@ -1,4 +1,4 @@
-//! What fifty labelled prompts of a file would do for the rest of it: drawn at random, fitted as `pointsman calibrate` does,
+//! The effect of fifty labelled prompts of a file on the rest of it: drawn at random, fitted as `pointsman calibrate` does,
 //! measured on the rows that were not drawn. The mean over several draws.
 
 use crate::figures::{Forecast, Pool, auc_within};
@@ -100,7 +100,11 @@ fn after(fleet: &Fleet, rows: &[ScoredPrompt], drawn: &[usize], rest: &[usize]) 
             });
         }
     }
-    let all = bins(forecasts.iter().map(|one| (one.p, one.score, 1.0)));
+    let all = bins(
+        forecasts
+            .iter()
+            .map(|forecast| (forecast.p, forecast.score, 1.0)),
+    );
     let saving = if fleet.has_costs {
         saving(&moved, rows)
     } else {

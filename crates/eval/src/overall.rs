@@ -21,10 +21,10 @@ pub fn report(reports: &[Report]) -> Report {
         overall.pairs.extend(&report.pairs);
         overall
             .forecasts
-            .extend(report.forecasts.iter().map(|one| Forecast {
-                row: one.row + rows,
-                model: one.model + models,
-                ..*one
+            .extend(report.forecasts.iter().map(|forecast| Forecast {
+                row: forecast.row + rows,
+                model: forecast.model + models,
+                ..*forecast
             }));
         rows += report.micros.len();
         models += report.models.len();
@@ -49,20 +49,23 @@ fn labelled(reports: &[Report]) -> Option<Labelled> {
         .filter_map(|report| Some((report.count as f64, report.labelled?)))
         .collect();
     let mean = |value: &dyn Fn(&Labelled) -> f64| {
-        let said = some
+        let message = some
             .iter()
             .map(|(count, one)| (*count, value(one)))
             .filter(|(_, value)| value.is_finite());
-        let (sum, total) = said.fold((0.0, 0.0), |(sum, total), (count, value)| {
+        let (sum, total) = message.fold((0.0, 0.0), |(sum, total), (count, value)| {
             (sum + count * value, total + count)
         });
         sum / total
     };
     (!some.is_empty()).then(|| Labelled {
-        ece: mean(&|one| one.ece),
-        ece_range: [mean(&|one| one.ece_range[0]), mean(&|one| one.ece_range[1])],
-        auc: mean(&|one| one.auc),
-        at_loss: mean(&|one| one.at_loss),
+        ece: mean(&|item| item.ece),
+        ece_range: [
+            mean(&|item| item.ece_range[0]),
+            mean(&|item| item.ece_range[1]),
+        ],
+        auc: mean(&|item| item.auc),
+        at_loss: mean(&|item| item.at_loss),
     })
 }
 

@@ -6,7 +6,7 @@ use crate::fleet::{AbilitySource, Fleet, ModelOutcome};
 use crate::scored::ScoredPrompt;
 use crate::sweep::Table;
 
-/// What the gap between two models' P(correct) counts beside `gain`, which is a z-score: see docs/eval.md.
+/// Weight of the gap between two models' P(correct) beside `gain`, which is a z-score: see docs/eval.md.
 const GAP_WEIGHT: f64 = 8.0;
 
 /// The pair that was asked for, or the cheapest and the best model.

@@ -11,7 +11,7 @@ pub struct Progress {
     done: u64,
     total: u64,
     in_place: bool,
-    /// What `done` and `total` count is bytes: shown as a share, and on terminals alone.
+    /// `done` and `total` count bytes: shown as a share, and on terminals alone.
     bytes: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The report as JSON. What cannot be said is `null`; every figure's interval stands beside it as `…_ci95`.
+//! The report as JSON. A figure that cannot be computed is `null`; every figure's interval stands beside it as `…_ci95`.
 
 use serde_json::{Map, Value, json};
 
@@ -70,15 +70,15 @@ fn probabilities(fields: &mut Map<String, Value>, report: &Report) {
     figure(
         fields,
         "auc",
-        calibration.map_or(Figure::NONE, |one| one.auc),
+        calibration.map_or(Figure::NONE, |calibration| calibration.auc),
     );
     figure(
         fields,
         "ece",
-        calibration.map_or(Figure::NONE, |one| one.ece),
+        calibration.map_or(Figure::NONE, |calibration| calibration.ece),
     );
-    let bins = calibration.map(|one| {
-        let filled = one.bins.iter().filter(|bin| bin.count > 0.0);
+    let bins = calibration.map(|calibration| {
+        let filled = calibration.bins.iter().filter(|bin| bin.count > 0.0);
         filled
             .map(
                 |bin| json!({"n": bin.count, "expected": number(bin.predicted), "was": number(bin.observed)}),
@@ -86,13 +86,13 @@ fn probabilities(fields: &mut Map<String, Value>, report: &Report) {
             .collect::<Vec<_>>()
     });
     fields.insert("reliability".into(), json!(bins));
-    let labelled = report.labelled.map(|one| {
+    let labelled = report.labelled.map(|labelled| {
         json!({
             "prompts": PROMPTS,
-            "ece": number(one.ece),
-            "ece_range80": one.ece_range.map(number),
-            "auc": number(one.auc),
-            "savings_at_minus_1_2": number(one.at_loss),
+            "ece": number(labelled.ece),
+            "ece_range80": labelled.ece_range.map(number),
+            "auc": number(labelled.auc),
+            "savings_at_minus_1_2": number(labelled.at_loss),
         })
     });
     fields.insert("after_labels".into(), json!(labelled));

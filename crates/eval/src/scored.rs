@@ -1,4 +1,4 @@
-//! What the filter makes of each row: the classification of its prompt, how long that took and, where a policy is given, which
+//! Scores each row as the filter would: the classification of its prompt, how long that took and, if a policy is given, which
 //! model every profile of it sends the prompt to. The classifier and the router are the core's own.
 
 use std::collections::HashMap;
@@ -24,13 +24,13 @@ pub struct ScoredPrompt {
     pub task: String,
     /// The file's label of the subject; empty where it has none.
     pub domain: String,
-    /// What the classifier says of the prompt.
+    /// The classification of the prompt.
     pub classification: Classification,
     /// Tokens of the prompt, as the filter estimates them.
     pub input_tokens: u32,
     /// Microseconds that tokens, features and model took.
     pub micros: f64,
-    /// What models made of it, by name.
+    /// Outcomes of models, by name.
     pub outcomes: Vec<(String, Outcome)>,
     /// Which of two models was preferred.
     pub preference: Option<crate::outcomes::row::Preference>,
@@ -42,7 +42,10 @@ pub struct ScoredPrompt {
 pub fn find_model(policy: &Policy, name: &str) -> Option<ModelId> {
     let registry = &policy.registry;
     let served = |same: &dyn Fn(&str) -> bool| {
-        let backend = registry.backends.iter().find(|one| same(&one.served_model));
+        let backend = registry
+            .backends
+            .iter()
+            .find(|backend| same(&backend.served_model));
         backend.map(|backend| backend.model)
     };
     let plain = canonical(name);
@@ -50,7 +53,7 @@ pub fn find_model(policy: &Policy, name: &str) -> Option<ModelId> {
         let at = registry
             .models
             .iter()
-            .position(|one| canonical(&one.name) == plain);
+            .position(|model| canonical(&model.name) == plain);
         at.map(|at| ModelId(at as u32))
     };
     registry
@@ -82,10 +85,10 @@ impl<'p> Examiner<'p> {
         }
     }
 
-    /// What the filter makes of `row`.
+    /// Scores `row` as the filter would.
     pub fn examine(&mut self, row: Row) -> ScoredPrompt {
         let body = json!({"messages": [{"role": "user", "content": row.prompt}]}).to_string();
-        // It is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
+        // The body is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
         let input_tokens = request::parse(Api::OpenAiChat, body.as_bytes(), true)
             .map_or(0, |request| Prompt::of(&request).input_tokens);
         let turn = Turn {
@@ -111,7 +114,7 @@ impl<'p> Examiner<'p> {
         }
     }
 
-    /// What each profile chooses among the models that have an outcome for `row`.
+    /// The choice of each profile among the models that have an outcome for `row`.
     fn route(&mut self, row: &Row) -> Vec<Option<ModelId>> {
         let Some(policy) = self.policy else {
             return Vec::new();

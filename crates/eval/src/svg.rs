@@ -25,7 +25,7 @@ pub enum Mark {
 /// Points that belong together.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// What they are.
+    /// Their name.
     pub name: String,
     /// Name of the page's colour.
     pub colour: &'static str,
@@ -50,7 +50,7 @@ impl Series {
 /// A plot with two axes.
 #[derive(Debug)]
 pub struct Plot<'a> {
-    /// What the plot shows, for those who cannot see it.
+    /// A description of the plot, for those who cannot see it.
     pub title: &'a str,
     /// Under the horizontal axis.
     pub x: &'a str,

@@ -1,4 +1,4 @@
-//! What a fleet would have made of the rows under each way of choosing, as its knob turns from quality to cost.
+//! Cost and quality of a fleet on the rows under each strategy, as the strategy's knob turns from quality to cost.
 
 use pointsman::analysis::classifier::Classification;
 use pointsman::fleet::ModelId;
@@ -23,7 +23,7 @@ pub enum Strategy {
     Floor,
     /// One model for everything, as RouterBench's zero router: the highest mean score − λ · mean cost.
     Zero,
-    /// What is best in hindsight: the highest score − λ · cost.
+    /// The best choice in hindsight: the highest score − λ · cost.
     Oracle,
 }
 
@@ -166,7 +166,7 @@ impl<'f> Table<'f> {
         })
     }
 
-    /// What `choices[row]` (places in `taken`) make of each row: cost in units, and quality.
+    /// Cost (in units) and quality of each row under `choices[row]`, which are places in `taken`.
     pub fn outcome(&self, choices: &[usize]) -> (Vec<f64>, Vec<f64>) {
         let unit = self.unit();
         let pairs = self.rows().zip(choices).map(|((outcomes, _), choice)| {
@@ -177,7 +177,7 @@ impl<'f> Table<'f> {
         pairs.unzip()
     }
 
-    /// What is chosen for each row at each position of the knob.
+    /// The choice for each row at each position of the knob.
     pub fn choices(&self, strategy: Strategy, made_up: Option<&Policy>) -> Vec<Vec<usize>> {
         let unit = self.unit();
         (0..STEPS)
@@ -211,7 +211,7 @@ impl<'f> Table<'f> {
         self.rows().map(|(outcomes, _)| choose(outcomes)).collect()
     }
 
-    /// What the filter's own selector chooses under `profile` in each row.
+    /// The choice of the filter's own selector under `profile` for each row.
     pub fn selected(&self, profile: &Profile, policy: Option<&Policy>) -> Vec<usize> {
         let Some(policy) = policy else {
             return vec![0; self.fleet.complete.len()];

@@ -49,7 +49,7 @@ impl Config {
             .map_err(|error| error.to_string())
     }
 
-    /// The same with the ports of the admin interface and of every listener chosen by the operating system, on the loopback
+    /// The configuration with the ports of the admin interface and of every listener chosen by the operating system, on the loopback
     /// address.
     #[must_use]
     pub fn with_ports_from_os(mut self) -> Config {
@@ -65,7 +65,7 @@ impl Config {
         self
     }
 
-    /// The same with the module loaded from this file, wherever the configuration names one.
+    /// The configuration with the module loaded from this file, wherever the configuration names one.
     #[must_use]
     pub fn with_module(mut self, module: &Path) -> Config {
         visit(&mut self.0, &mut |value| {
@@ -78,7 +78,7 @@ impl Config {
         self
     }
 
-    /// The same without an access log: a line for each of a million requests is a gigabyte.
+    /// The configuration without an access log: a line for each of a million requests is a gigabyte.
     #[must_use]
     pub fn without_access_log(mut self) -> Config {
         visit(&mut self.0, &mut |value| {
@@ -89,7 +89,7 @@ impl Config {
         self
     }
 
-    /// The same with each cluster for which `endpoint` knows an address sent to that one, in the clear.
+    /// The configuration with each cluster for which `endpoint` knows an address sent to that one, in the clear.
     #[must_use]
     pub fn with_endpoints(mut self, endpoint: impl Fn(&str) -> Option<SocketAddr>) -> Config {
         for cluster in self.list_mut("/static_resources/clusters") {
@@ -107,7 +107,7 @@ impl Config {
         self
     }
 
-    /// The same with every plain route to this cluster.
+    /// The configuration with every plain route to this cluster.
     #[must_use]
     pub fn with_default_cluster(mut self, name: &str) -> Config {
         visit(&mut self.0, &mut |value| {
@@ -123,7 +123,7 @@ impl Config {
         list.into_iter().flatten()
     }
 
-    /// The same with `value` in place of what is at `pointer`; where nothing is, it is added to its parent.
+    /// The configuration with `value` in place of what is at `pointer`; where nothing is, it is added to its parent.
     ///
     /// # Panics
     /// Where the parent is not there: the test names a place that the shipped file no longer has.
@@ -146,12 +146,12 @@ impl Config {
         self
     }
 
-    /// What is at `pointer`.
+    /// The value at `pointer`.
     pub fn get(&self, pointer: &str) -> Option<&Value> {
         self.0.pointer(pointer)
     }
 
-    /// The same with a field of the module's plugin configuration set, such as `vm_config/vm_id`.
+    /// The configuration with a field of the module's plugin configuration set, such as `vm_config/vm_id`.
     #[must_use]
     pub fn set_plugin(self, path: &str, value: Value) -> Config {
         let plugin = self.plugin();
@@ -170,19 +170,19 @@ impl Config {
         }
     }
 
-    /// The same with a field of the HTTP connection manager set.
+    /// The configuration with a field of the HTTP connection manager set.
     #[must_use]
     pub fn set_manager(self, path: &str, value: Value) -> Config {
         self.set(&format!("{MANAGER}/{path}"), value)
     }
 
-    /// The same with a field of the listener set.
+    /// The configuration with a field of the listener set.
     #[must_use]
     pub fn set_listener(self, path: &str, value: Value) -> Config {
         self.set(&format!("{LISTENER}/{path}"), value)
     }
 
-    /// The same with a field of the policy set, such as `backends/0/cluster`.
+    /// The configuration with a field of the policy set, such as `backends/0/cluster`.
     #[must_use]
     pub fn set_policy(self, path: &str, value: Value) -> Config {
         let plugin = self.plugin_configuration();
@@ -190,7 +190,7 @@ impl Config {
         self.with_plugin_configuration(&changed.0)
     }
 
-    /// The same with another policy.
+    /// The configuration with another policy.
     #[must_use]
     pub fn with_policy(self, policy: Value) -> Config {
         let plugin = self.plugin_configuration();
@@ -224,7 +224,7 @@ impl Config {
         found
     }
 
-    /// The same with another configuration of the module.
+    /// The configuration with another configuration of the module.
     #[must_use]
     pub fn with_plugin_configuration(self, configuration: &Value) -> Config {
         let text = format!("{configuration:#}");
@@ -232,7 +232,7 @@ impl Config {
         self.set_plugin("configuration", any)
     }
 
-    /// The same without the module: Envoy with its default route alone.
+    /// The configuration without the module: Envoy with its default route alone.
     #[must_use]
     pub fn without_module(mut self) -> Config {
         visit(&mut self.0, &mut |value| {
@@ -243,7 +243,7 @@ impl Config {
         self
     }
 
-    /// The same with exactly these clusters, each with one endpoint.
+    /// The configuration with exactly these clusters, each with one endpoint.
     #[must_use]
     pub fn with_clusters<'a>(
         self,
@@ -256,7 +256,7 @@ impl Config {
         self.set("/static_resources/clusters", Value::Array(clusters))
     }
 
-    /// The same with the listener taken from the file `name` in `directory` (by LDS, watched) instead of standing in the
+    /// The configuration with the listener taken from the file `name` in `directory` (by LDS, watched) instead of standing in the
     /// bootstrap; and that file's contents.
     #[must_use]
     pub fn with_listener_file(mut self, directory: &Path, name: &str) -> (Config, String) {

@@ -113,7 +113,7 @@ impl Envoy {
         })
     }
 
-    /// The same with the listener in the file `lds.json` of its directory, where [`Envoy::push_listener`] replaces it.
+    /// Starts an Envoy with the listener in the file `lds.json` of its directory, where [`Envoy::push_listener`] replaces it.
     ///
     /// # Errors
     /// One text with the end of its log.
@@ -142,7 +142,7 @@ impl Envoy {
         }
     }
 
-    /// What `--mode validate` says: the exit status and everything it logged.
+    /// Runs `--mode validate`: the exit status and everything it logged.
     ///
     /// # Errors
     /// Where it cannot be run.
@@ -317,7 +317,7 @@ impl Envoy {
         false
     }
 
-    /// What it logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.directory.path().join("envoy.log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that sends exactly the bytes it is told to, in the pieces it is told to.
+//! An HTTP/1.1 client that sends exactly the given bytes, in the given pieces.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Between the pieces of a body, so that they arrive as such.
 const PAUSE: Duration = Duration::from_millis(15);
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
     /// HTTP status.

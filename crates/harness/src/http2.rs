@@ -1,4 +1,4 @@
-//! An HTTP/2 client without encryption that sends a body in the pieces and with the trailers it is told to.
+//! An HTTP/2 client without encryption that sends a body in the given pieces and with the given trailers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::http1::Response;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends a request with `pieces` as its body to `path` on a connection of its own, `trailers` after them. A server that has
-/// answered before it was told everything is not told the rest.
+/// answered before it received everything does not get the rest.
 ///
 /// # Errors
 /// One line where there is no whole response within the time limit.

@@ -1,8 +1,8 @@
 //! Drives a real Envoy, simulated backends and odd clients, for the tests and for `pointsman-lab`. Development only.
 //!
-//! What runs is what is shipped: the configuration is `envoy/envoy.yaml` with other ports and endpoints, the module is
+//! The tests run the shipped parts: the configuration is `envoy/envoy.yaml` with other ports and endpoints, the module is
 //! `target/pointsman.wasm`, the backends are simulated in this process. It decides and asserts nothing; that is the tests'.
-//! What is missing on the machine is an error that names the command which installs it.
+//! If something is missing on the machine, the error names the command that installs it.
 
 pub mod backends;
 pub mod child;

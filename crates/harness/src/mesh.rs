@@ -1,4 +1,4 @@
-//! What Istio and Envoy Gateway make of their patches: applied to a configuration of the kind that they generate.
+//! Applies patches as Istio and Envoy Gateway do, to a configuration of the kind that they generate.
 //!
 //! Only the operations that `pointsman render` writes, as the two document them; any other one is an error, and so is a patch
 //! that finds nothing to change. It stands in for a control plane, which needs a cluster.
@@ -32,7 +32,9 @@ pub fn apply_envoy_filter(
     on_managers(bootstrap, &Value::Null, &mut |manager| {
         for filter in list(manager, "/typed_config/http_filters") {
             let discovered = filter.get("config_discovery").is_some();
-            let found = resources.iter().find(|one| one["name"] == filter["name"]);
+            let found = resources
+                .iter()
+                .find(|resource| resource["name"] == filter["name"]);
             if let Some(resource) = found.filter(|_| discovered) {
                 *filter = resource.clone();
             }
@@ -65,7 +67,7 @@ fn apply(
             let before = text(before).unwrap_or_default();
             on_managers(bootstrap, patch, &mut |manager| {
                 let filters = list(manager, "/typed_config/http_filters");
-                let at = filters.iter().position(|one| one["name"] == before);
+                let at = filters.iter().position(|filter| filter["name"] == before);
                 at.map_or(0, |at| {
                     filters.insert(at, value.clone());
                     1
@@ -87,8 +89,8 @@ fn apply(
         ("CLUSTER", "MERGE") => {
             let name = text("/match/cluster/name").unwrap_or_default();
             let clusters = list(bootstrap, "/static_resources/clusters").iter_mut();
-            let found = clusters.filter(|one| one["name"] == name);
-            found.map(|one| merge(one, &value)).count()
+            let found = clusters.filter(|cluster| cluster["name"] == name);
+            found.map(|item| merge(item, &value)).count()
         }
         ("EXTENSION_CONFIG", "ADD") => {
             resources.push(value);
@@ -228,16 +230,16 @@ fn resource<'b>(bootstrap: &'b mut Value, kind: &str, name: &str) -> Option<&'b 
     match kind {
         "Listener" => list(bootstrap, "/static_resources/listeners")
             .iter_mut()
-            .find(|one| one["name"] == name),
+            .find(|listener| listener["name"] == name),
         "Cluster" => list(bootstrap, "/static_resources/clusters")
             .iter_mut()
-            .find(|one| one["name"] == name),
+            .find(|cluster| cluster["name"] == name),
         "RouteConfiguration" => list(bootstrap, "/static_resources/listeners")
             .iter_mut()
-            .filter_map(|one| {
-                one.pointer_mut("/default_filter_chain/filters/0/typed_config/route_config")
+            .filter_map(|listener| {
+                listener.pointer_mut("/default_filter_chain/filters/0/typed_config/route_config")
             })
-            .find(|one| one["name"] == name),
+            .find(|filter| filter["name"] == name),
         _ => None,
     }
 }

@@ -64,10 +64,12 @@ impl Collector {
         self.address
     }
 
-    /// What it was sent so far by services whose name holds `service`.
+    /// Everything that services whose name holds `service` have sent so far.
     pub fn received(&self, service: &str) -> Vec<Record> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = received.iter().filter(|one| one.service.contains(service));
+        let found = received
+            .iter()
+            .filter(|request| request.service.contains(service));
         found.cloned().collect()
     }
 }
@@ -207,7 +209,7 @@ mod tests {
         let found = records("Logs", &message);
         assert_eq!(found.len(), 1);
         assert_eq!(
-            found.first().map(|one| one.attributes.clone()),
+            found.first().map(|item| item.attributes.clone()),
             Some(vec![("a".to_owned(), "bc".to_owned())])
         );
     }

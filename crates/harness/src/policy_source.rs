@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
-/// What is answered to the next questions.
+/// How the server answers the next questions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Behaviour {
     /// The document, or 304 to who has it.

@@ -1,6 +1,6 @@
 //! A child process that ends when its handle is dropped, and when this process ends in any other way.
 //!
-//! It is started from a thread that never ends: Envoy asks Linux to be ended with its parent, and Linux takes the parent for
+//! The child is started from a thread that never ends: Envoy asks Linux to be ended with its parent, and Linux takes the parent for
 //! the *thread* that started it. A test's thread ends when no test is left for it; an Envoy that it started and others still
 //! use would be ended under their hands.
 

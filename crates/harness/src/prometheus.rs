@@ -86,10 +86,10 @@ impl Prometheus {
         let end = Instant::now() + START;
         while Instant::now() < end {
             let log = self.log();
-            let told = log
+            let reported = log
                 .lines()
                 .find_map(|line| line.split_once("msg=\"Listening on\" address="));
-            if let Some(address) = told.and_then(|(_, address)| address.trim().parse().ok()) {
+            if let Some(address) = reported.and_then(|(_, address)| address.trim().parse().ok()) {
                 self.address = address;
                 let ready = Request::get("/-/ready").send(address);
                 if ready.is_ok_and(|response| response.status == 200) {
@@ -112,7 +112,7 @@ impl Prometheus {
         self.address
     }
 
-    /// What it logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
@@ -120,7 +120,7 @@ impl Prometheus {
     /// The `data` of an answer of its API.
     ///
     /// # Errors
-    /// What it says is wrong.
+    /// The error that Prometheus states.
     pub fn get(&self, path: &str) -> Result<Value, String> {
         let response = Request::get(path)
             .send(self.address)
@@ -133,7 +133,7 @@ impl Prometheus {
         }
     }
 
-    /// What an expression says now.
+    /// The present value of an expression.
     ///
     /// # Errors
     /// Where it is none.
@@ -152,9 +152,9 @@ impl Prometheus {
                 value: number(result.get(1)),
             }]);
         }
-        let series = result.iter().map(|one| Series {
-            labels: one.get("metric").cloned().unwrap_or_default(),
-            value: number(one.pointer("/value/1")),
+        let series = result.iter().map(|series| Series {
+            labels: series.get("metric").cloned().unwrap_or_default(),
+            value: number(series.pointer("/value/1")),
         });
         Ok(series.collect())
     }
@@ -162,7 +162,7 @@ impl Prometheus {
     /// The sum of what an expression says now; 0 where it says nothing.
     pub fn sum(&self, expression: &str) -> f64 {
         let series = self.query(expression).unwrap_or_default();
-        series.iter().map(|one| one.value).sum()
+        series.iter().map(|series| series.value).sum()
     }
 
     /// Waits until `condition` holds; false where it does not within 30 seconds.

@@ -19,7 +19,7 @@
 use pointsman::analysis::classifier::onnx::{FEATURES, OUTPUTS, OnnxModel, TOKENS};
 use tract_onnx::prelude::*;
 
-/// What issue and card promise between any two runtimes.
+/// The difference that the model card allows between any two runtimes.
 const TOLERANCE: f32 = 1e-4;
 
 #[derive(serde::Deserialize)]
@@ -120,8 +120,8 @@ fn onnxruntime_and_the_embedded_graph_agree_on_the_whole_validation_split() {
         .args(files)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    println!("{message}");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{errors}");
+    assert!(output.status.success(), "{message}{errors}");
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use pointsman_cli::failure::Failure;
 
-/// What the repository of Pointsman runs: demo, measurements, training features, packaging.
+/// Commands that Pointsman's repository runs: demo, measurements, training features, packaging.
 #[derive(Debug, Parser)]
 #[command(
     name = "pointsman-lab",

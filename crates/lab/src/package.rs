@@ -183,7 +183,7 @@ fn tar_of(module: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    // 255: the operating system is not said.
+    // 255: the operating system is not stated.
     let mut encoder = GzBuilder::new()
         .mtime(0)
         .operating_system(255)

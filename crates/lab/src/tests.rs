@@ -118,7 +118,7 @@ fn row(argument: &Arg) -> String {
     }
     let mut meaning = argument.get_help().unwrap().to_string();
     let possible = argument.get_possible_values();
-    let possible: Vec<&str> = possible.iter().map(|one| one.get_name()).collect();
+    let possible: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
     if takes_value && !possible.is_empty() {
         write!(meaning, ": `{}`", possible.join("`, `")).unwrap();
     }
@@ -133,7 +133,7 @@ fn row(argument: &Arg) -> String {
     let default: Vec<_> = argument
         .get_default_values()
         .iter()
-        .map(|one| one.to_string_lossy())
+        .map(|value| value.to_string_lossy())
         .collect();
     let without = match default.is_empty() {
         false if takes_value => format!("`{}`", default.join("`, `")),
@@ -222,7 +222,7 @@ fn words(code: &str) -> Vec<String> {
     found
 }
 
-/// What is wrong with a command, if anything.
+/// The problem of a command, if it has one.
 fn fault(shown: &Shown) -> Option<String> {
     // `istio|envoy-gateway` are two commands.
     if let Some(place) = shown.words.iter().position(|word| word.contains('|')) {
@@ -237,7 +237,7 @@ fn fault(shown: &Shown) -> Option<String> {
     let programs = programs().into_iter();
     let command = programs
         .map(|program| program.command)
-        .find(|one| one.get_name() == name);
+        .find(|item| item.get_name() == name);
     let error = command.unwrap().try_get_matches_from(&shown.words).err()?;
     let is_placeholder = |word: &str| word.bytes().all(|byte| !byte.is_ascii_lowercase());
     let about_placeholder = shown.words.iter().any(|word| {
@@ -317,7 +317,9 @@ fn every_option_in_the_documents_is_one_of_ours() {
     let mut known: BTreeSet<String> = FOREIGN.map(str::to_owned).into();
     for program in programs() {
         let commands = program.command.get_subcommands();
-        for command in commands.flat_map(|one| std::iter::once(one).chain(one.get_subcommands())) {
+        for command in
+            commands.flat_map(|command| std::iter::once(command).chain(command.get_subcommands()))
+        {
             let longs = command.get_arguments().filter_map(Arg::get_long);
             known.extend(longs.map(|long| format!("--{long}")));
         }

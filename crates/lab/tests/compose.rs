@@ -72,7 +72,7 @@ impl Compose {
         list.into_iter().flatten().map(split).collect()
     }
 
-    /// What a path in a container is on this side.
+    /// The path on this side of a path in a container.
     fn outside(&self, service: &str, path: &str) -> PathBuf {
         let mounts = self.mounts(service);
         let found = mounts.iter().find_map(|(source, target)| {
@@ -89,7 +89,10 @@ impl Compose {
     /// Where Envoy's cluster of this name points, which has to be the loopback address.
     fn port_of(&self, cluster: &str) -> u64 {
         let clusters = self.bootstrap["static_resources"]["clusters"].as_array();
-        let found = clusters.unwrap().iter().find(|one| one["name"] == cluster);
+        let found = clusters
+            .unwrap()
+            .iter()
+            .find(|item| item["name"] == cluster);
         let socket = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
         let socket = found.unwrap().pointer(socket).unwrap();
         assert_eq!(socket["address"], "127.0.0.1");
@@ -106,7 +109,9 @@ impl Compose {
             .as_array()
             .unwrap()
             .iter();
-        let ours = filters.find(|one| one["name"] == "pointsman").unwrap();
+        let ours = filters
+            .find(|filter| filter["name"] == "pointsman")
+            .unwrap();
         let text = ours.pointer("/typed_config/config/configuration/value");
         let text = text.unwrap().as_str().unwrap();
         Plugin::compile(text.as_bytes()).unwrap()
@@ -305,14 +310,14 @@ fn backends_listen_where_envoys_clusters_point() {
         .registry
         .backends
         .iter()
-        .map(|one| one.accelerator.name())
+        .map(|backend| backend.accelerator.name())
         .collect();
     assert_eq!(accelerators, ["cpu", "gpu", "lpu", "serverless"].into());
     let wanted = policy
         .registry
         .backends
         .iter()
-        .map(|one| (one.name.clone(), compose.port_of(&one.cluster)));
+        .map(|backend| (backend.name.clone(), compose.port_of(&backend.cluster)));
     assert_eq!(given, wanted.collect());
 
     let free: Vec<String> = words
@@ -327,7 +332,9 @@ fn backends_listen_where_envoys_clusters_point() {
         .as_array()
         .unwrap()
         .iter();
-    let started: BTreeSet<&str> = started.map(|one| one["name"].as_str().unwrap()).collect();
+    let started: BTreeSet<&str> = started
+        .map(|backend| backend["name"].as_str().unwrap())
+        .collect();
     assert_eq!(
         started,
         given.iter().map(|(name, _)| name.as_str()).collect()

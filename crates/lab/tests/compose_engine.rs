@@ -23,7 +23,7 @@ use pointsman_harness::http1::Request;
 use pointsman_harness::prometheus;
 use serde_json::json;
 
-/// What a command prints, where it succeeds.
+/// The output of a command that succeeds.
 fn run(program: &str, words: &[&str]) -> Result<String, String> {
     let output = Command::new(program)
         .args(words)
@@ -83,7 +83,7 @@ fn stand_in(image: &str, programs: &[&Path], files: &[(&str, PathBuf)], entrypoi
     ]);
 }
 
-/// What a shell finds under this name.
+/// The program that a shell finds under this name.
 fn found(name: &str) -> PathBuf {
     let path = run("sh", &["-c", &format!("command -v {name}")]);
     fs::canonicalize(

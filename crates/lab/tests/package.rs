@@ -40,8 +40,8 @@ fn packed(more: &[&str]) -> (tempfile::TempDir, Output) {
     let file = directory.path().join("module.wasm");
     fs::write(&file, module()).unwrap();
     let output = package(&directory.path().join("oci"), &file, more);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     (directory, output)
 }
 
@@ -139,7 +139,7 @@ fn an_image_has_the_module_as_plugin_wasm() {
     assert_eq!(files.keys().collect::<Vec<_>>(), ["plugin.wasm"]);
     assert!(files["plugin.wasm"] == module());
 
-    // What it prints is what it may be pinned to.
+    // The printed digest is the one to pin.
     let index: Value =
         serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -210,24 +210,27 @@ fn the_same_module_gives_the_same_bytes_also_over_an_older_layout() {
 fn what_is_no_module_and_folders_of_others_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("module.wasm");
-    let said = |output: Output| {
+    let stderr = |output: Output| {
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
     fs::write(&file, "no module").unwrap();
-    let told = said(package(&directory.path().join("oci"), &file, &[]));
-    assert!(told.ends_with("is no WebAssembly module\n"), "{told}");
+    let reported = stderr(package(&directory.path().join("oci"), &file, &[]));
+    assert!(
+        reported.ends_with("is no WebAssembly module\n"),
+        "{reported}"
+    );
     fs::write(&file, module()).unwrap();
-    let told = said(package(directory.path(), &file, &[]));
-    assert!(told.contains("holds other things"), "{told}");
+    let reported = stderr(package(directory.path(), &file, &[]));
+    assert!(reported.contains("holds other things"), "{reported}");
     assert!(file.exists());
-    let told = said(package(
+    let reported = stderr(package(
         &directory.path().join("oci"),
         &file,
         &["--platform", "wasm"],
     ));
     assert_eq!(
-        told,
+        reported,
         "error: `wasm` is no platform, such as `linux/amd64`\n"
     );
 }

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::io::document::Document;
 use crate::io::input;
 
-/// What stands for the cases beside a policy.
+/// The value of --cases for the file beside each policy.
 const BESIDE: &str = "NAME.cases.jsonl";
 
 /// Exit status: 0 every policy compiles and every case holds; 1 at least one would be refused; 2 a file cannot be read.
@@ -40,7 +40,7 @@ pub struct Args {
     json: bool,
 }
 
-/// What came of one policy.
+/// The result of one policy.
 struct Checked {
     name: String,
     compiled: Result<(Policy, Vec<Problem>), Vec<Problem>>,
@@ -135,7 +135,7 @@ fn print_checked(checked: &Checked) {
     }
 }
 
-/// Like a proxy, which reads nothing of a document that is not signed: then that is all that is said of it.
+/// Like a proxy, which reads nothing of a document that is not signed: the missing signature is then its only problem.
 fn check_signature(path: &Path, text: &str, keys: &[PublicKey]) -> Result<(), InvalidPolicy> {
     if keys.is_empty() {
         return Ok(());
@@ -167,7 +167,7 @@ fn summary(policy: &Policy) -> String {
     )
 }
 
-/// What becomes of requests that cannot be decided on, and why.
+/// How requests that cannot be decided on are treated, and why.
 fn undecided(policy: &Policy) -> String {
     let (then, reason) = policy.undecided();
     let then = match (then, reason) {

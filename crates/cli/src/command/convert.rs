@@ -17,7 +17,7 @@ use crate::io::input;
 pub struct Args {
     /// The policy, JSON or YAML; `-` is standard input
     policy: PathBuf,
-    /// What to write [default: what the ending of --output says, else the other form]
+    /// The form to write [default: what the ending of --output says, else the other form]
     #[arg(long, value_enum)]
     to: Option<Form>,
     /// Where to write it; without it standard output

@@ -1,7 +1,7 @@
 //! `pointsman eval`: how well the router does on outcomes of real models. Runs the filter's own classifier and selector over
 //! outcome files and reports quality against cost, the share of the gap recovered between two models, and calibration.
 //!
-//! It trains and changes nothing. What each figure means: docs/eval.md.
+//! Trains and changes nothing. docs/eval.md describes each figure.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -181,7 +181,7 @@ fn write_all(args: &Args, reports: &[Report], overall: &Report) -> Result<(), Fa
 
 fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has enough: `| head`.
+        // The reader has enough, as with `| head`.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.map_err(|error| Failure::Failed(format!("cannot write: {error}"))),
     }

@@ -26,10 +26,10 @@ pub struct Args {
     /// The body of a request; `-` is standard input
     #[arg(required_unless_present = "prompt", conflicts_with = "prompt")]
     body: Option<PathBuf>,
-    /// What a user says, in place of a body: a request is made of it
+    /// A user's prompt, from which a request is made, in place of a body
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
-    /// What the client asks for with --prompt: a profile or a model [default: the policy's default profile]
+    /// The profile or model that the client names, with --prompt [default: the policy's default profile]
     #[arg(long, value_name = "NAME", requires = "prompt")]
     model: Option<String>,
     /// Print one JSON document instead of lines for people
@@ -88,7 +88,7 @@ fn of_prompt(api: Api, prompt: &str, model: Option<&str>) -> Value {
     body
 }
 
-/// What the exit status says of an outcome.
+/// The exit status of an outcome.
 pub fn status(outcome: &Outcome) -> Result<(), Failure> {
     match outcome {
         Outcome::Routed(_) => Ok(()),
@@ -147,16 +147,16 @@ fn print_decision(policy: &Policy, decision: &Decision) {
     if !decision.relaxed.is_empty() {
         println!("gave way   {}", decision.relaxed.join(", "));
     }
-    if let Some(said) = &decision.classification {
+    if let Some(message) = &decision.classification {
         println!(
             "prompt     {} ({:.0} %), {} ({:.0} %), difficulty {:.2}, about {:.0} tokens out{}",
-            said.task.name(),
-            said.task_probability * 100.0,
-            said.domain.name(),
-            said.domain_probability * 100.0,
-            said.difficulty,
-            said.output_tokens,
-            if said.from_model {
+            message.task.name(),
+            message.task_probability * 100.0,
+            message.domain.name(),
+            message.domain_probability * 100.0,
+            message.difficulty,
+            message.output_tokens,
+            if message.from_model {
                 ""
             } else {
                 ", from features alone"
@@ -201,7 +201,7 @@ fn print_candidates(policy: &Policy, outcome: &Outcome) {
     let name = |candidate: &Candidate| backend_name(policy, candidate.backend);
     let widest = candidates
         .iter()
-        .map(|one| name(one).chars().count())
+        .map(|candidate| name(candidate).chars().count())
         .chain([7])
         .max()
         .unwrap_or(7);

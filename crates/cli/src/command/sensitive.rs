@@ -31,7 +31,7 @@ struct Row {
     prompt: String,
 }
 
-/// What was found where.
+/// The findings and their places.
 #[derive(Default)]
 struct Report {
     prompts: u64,

@@ -1,6 +1,6 @@
 //! `pointsman serve-policy`: the file of a policy over HTTP, as `policy_source` of the plugin's configuration asks for it.
 //!
-//! With the signature that stands beside it and an entity tag, so that a proxy which has it is told so in a few bytes. It
+//! With the signature that stands beside it and an entity tag, so that a proxy which has it gets an answer of a few bytes. It
 //! reads the files anew for each request: to change the policy of every proxy, replace them. YAML is served as the JSON that it
 //! means. It checks nothing else; proxies do.
 //! No TLS: it is for the loopback interface, or behind a proxy that adds it.
@@ -62,8 +62,9 @@ async fn serve(args: Args) -> Result<(), Failure> {
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let mut out = std::io::stdout();
-    let said = json!({"address": address.to_string(), "port": address.port(), "path": args.path});
-    writeln!(out, "{said}")
+    let message =
+        json!({"address": address.to_string(), "port": address.port(), "path": args.path});
+    writeln!(out, "{message}")
         .and_then(|()| out.flush())
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let until_stdin_ends = args.until_stdin_ends;
@@ -161,7 +162,7 @@ fn document(file: &Path, known: Option<&HeaderValue>) -> std::io::Result<Answer>
     let tag = format!("\"{:016x}{signed:016x}\"", fingerprint(&body));
     let has_it = known
         .and_then(|known| known.to_str().ok())
-        .is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
+        .is_some_and(|known| known.split(',').any(|known| known.trim() == tag));
     let mut response = Response::new(Full::new(match has_it {
         true => Bytes::new(),
         false => Bytes::from(body),

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::failure::Failure;
 
-/// What can go wrong while a request is sent or its answer read; shown as text only.
+/// An error while a request is sent or its answer read; shown as text only.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// An answer, read to its end.
@@ -54,7 +54,7 @@ impl Connection {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, driver) = handshake(TokioIo::new(stream)).await?;
-        // It ends with the connection; what went wrong is seen by the request.
+        // The task ends with the connection; the request reports its error.
         tokio::spawn(driver);
         Ok(Connection { sender, address })
     }

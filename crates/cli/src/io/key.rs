@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
-/// What stands before the 32 bytes of an ed25519 key.
+/// The bytes before the 32 bytes of an ed25519 key.
 const PKCS8: [u8; 16] = [
     0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
 ];
@@ -77,7 +77,7 @@ impl SecretKey {
             .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", path.display())))
     }
 
-    /// What others check its signatures with.
+    /// The public key that verifies its signatures.
     pub fn public(&self) -> PublicKey {
         PublicKey::from_bytes(*self.pair.pk)
     }

@@ -1,4 +1,4 @@
-//! What a request would bring beside its body, as arguments of the commands that decide.
+//! Headers and path of a request, as arguments of the commands that decide.
 
 use pointsman::api::Api;
 use pointsman::api::path::{ApiPath, Target};
@@ -29,7 +29,7 @@ impl RequestArgs {
         })
     }
 
-    /// What the policy looks at of it.
+    /// The attributes of the request that the policy matches.
     pub fn read(&self, policy: &Policy) -> Result<RequestAttributes, Failure> {
         let mut headers = Vec::new();
         for header in &self.headers {
@@ -51,7 +51,7 @@ pub fn now_ns() -> u64 {
     })
 }
 
-/// What the policy looks at of these headers and this path.
+/// The attributes of these headers and this path that the policy matches.
 pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> RequestAttributes {
     let raw: Vec<RawHeader<'_>> = headers
         .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pointsman_harness::prometheus::Prometheus;
 
-/// What an expression names.
+/// The metrics that an expression names.
 #[derive(Debug, Default, PartialEq)]
 pub struct Names {
     /// Metrics with their selectors as written, such as `up` and `{job="x"}`.
@@ -95,7 +95,7 @@ fn parse(expression: &str) -> Names {
                     let list = rest.trim_start_matches('(').split(')').next().unwrap();
                     names
                         .grouped
-                        .extend(list.split(',').map(|one| one.trim().to_owned()));
+                        .extend(list.split(',').map(|item| item.trim().to_owned()));
                     rest = &rest[rest.find(')').unwrap()..];
                 } else if !KEYWORDS.contains(&word)
                     && !rest.starts_with('(')

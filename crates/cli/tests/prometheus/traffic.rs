@@ -86,9 +86,9 @@ impl World {
 
     /// Requests as they should be.
     pub fn calm(&self) {
-        let told = json!({"stream": true, "stream_options": {"include_usage": true}});
+        let reported = json!({"stream": true, "stream_options": {"include_usage": true}});
         for model in ["auto", "auto:cheap", "small", "large", "cached"] {
-            for fields in [json!({}), told.clone()] {
+            for fields in [json!({}), reported.clone()] {
                 let response = self.send(model, "Prove that 7 is prime.", fields, None);
                 assert_eq!(response.status, 200, "{model}: {}", response.text());
             }
@@ -194,7 +194,7 @@ fn policy() -> Value {
     })
 }
 
-/// What `pointsman render` writes for an Envoy.
+/// The configuration that `pointsman render` writes for an Envoy.
 pub fn render(policy: &Path, version: &str) -> Config {
     let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(["render", "envoy"])
@@ -204,12 +204,12 @@ pub fn render(policy: &Path, version: &str) -> Config {
         .arg(files::module().unwrap_or_else(|error| panic!("{error}")))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     Config::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
-/// The same with a source of policies that it is asked for four times a second.
+/// The configuration with a policy source that is polled four times a second.
 fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
     let config = render(policy, files::ENVOY_VERSIONS[1]);
     let mut plugin = config.plugin_configuration();
@@ -245,7 +245,7 @@ fn caching() -> Value {
     json!({
         "name": "serverless", "model": "cached", "accelerator": "serverless", "endpoint": format!("http://{address}"),
         "price": {"input": 2.5, "cached_input": 1.25, "output": 10},
-        // It is kept warm once it was used, at most once a second.
+        // The backend is kept warm once it was used, at most once a second.
         "cold_after": 1, "prewarm": {"max_usd_per_hour": 3.6, "request_usd": 0.001, "probability": 0},
     })
 }

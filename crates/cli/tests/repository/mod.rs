@@ -16,11 +16,11 @@ pub fn pointsman(folder: &Path, words: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What it prints where it ends well, run at the root.
+/// The output of a successful run at the root.
 pub fn printed(words: &[&str]) -> String {
     let output = pointsman(&files::root(), words);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -34,7 +34,7 @@ pub fn auc(rows: &[(f64, f64)], weights: &[f64]) -> f64 {
 pub struct Bin {
     /// How much it holds.
     pub count: f64,
-    /// Mean of what was said.
+    /// Mean predicted probability.
     pub predicted: f64,
     /// Mean of what was so.
     pub observed: f64,
@@ -58,7 +58,7 @@ pub fn bins(rows: impl IntoIterator<Item = (f64, f64, f64)>) -> [Bin; BINS] {
     bins
 }
 
-/// Expected calibration error (Naeini, Cooper and Hauskrecht, 2015): the mean distance between what was said and what was so,
+/// Expected calibration error (Naeini, Cooper and Hauskrecht, 2015): the mean distance between prediction and observation,
 /// over [`BINS`] bins of equal width. NaN of nothing.
 pub fn ece(bins: &[Bin]) -> f64 {
     let total: f64 = bins.iter().map(|bin| bin.count).sum();

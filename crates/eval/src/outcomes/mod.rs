@@ -25,14 +25,14 @@ const LONGEST: u64 = 64 << 20;
 pub struct BadLine {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The problem.
     pub message: String,
 }
 
-/// What a file held.
+/// Contents of a file.
 #[derive(Debug)]
 pub struct Contents<T> {
-    /// What was made of each row, in the order of the file.
+    /// The result for each row, in the order of the file.
     pub rows: Vec<T>,
     /// The lines that are no rows.
     pub bad: Vec<BadLine>,
@@ -153,7 +153,7 @@ impl Lines {
             file,
             bytes: Arc::clone(&bytes),
         });
-        // What a file is its first bytes say, whatever its name.
+        // The first bytes of a file state its form, whatever its name.
         let zipped = counted
             .fill_buf()
             .map_err(unreadable)?

@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value};
 
-/// What one model made of a prompt.
+/// The outcome of one model for a prompt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     /// How right it was, 0 to 1.
     pub score: f64,
-    /// What it cost, in USD or any other unit that all models share.
+    /// Its cost, in USD or any other unit that all models share.
     pub cost: Option<f64>,
     /// Tokens of the prompt, as the model counts them.
     pub input_tokens: Option<f64>,
@@ -30,7 +30,7 @@ pub struct Preference {
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// What was asked.
+    /// The prompt.
     pub prompt: String,
     /// The file's own label of the kind of task; empty where it has none.
     pub task: String,
@@ -46,7 +46,7 @@ impl Row {
     /// Reads a line.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// The problem, in words.
     pub fn parse(line: &[u8]) -> Result<Row, String> {
         let value: Value =
             serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;

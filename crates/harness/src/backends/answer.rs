@@ -37,11 +37,11 @@ impl ApiError {
 /// A request that is accepted, and the answer that it gets.
 #[derive(Debug)]
 pub struct Answer {
-    /// What was called.
+    /// The call.
     pub call: Call,
     /// Seconds since 1970.
     pub created: u64,
-    /// What is unique in the ids of this exchange.
+    /// The unique part of this exchange's ids.
     pub id: String,
     /// The name that was asked for.
     pub model: String,
@@ -124,7 +124,7 @@ impl Answer {
         self.tokens.len() * self.choices
     }
 
-    /// What the exchange costs at this backend's prices, in USD.
+    /// The cost of the exchange at this backend's prices, in USD.
     pub fn cost_usd(&self, backend: &BackendSpec) -> f64 {
         (self.prompt_tokens as f64 * backend.input_price
             + self.output_tokens() as f64 * backend.output_price)
@@ -147,7 +147,7 @@ pub fn to_bytes(value: &Value) -> Bytes {
     value.to_string().into()
 }
 
-/// Who answers, and that nobody thought about it.
+/// States the answering backend, and that the answer is synthetic.
 fn sentence(backend: &BackendSpec) -> String {
     format!(
         "This is a synthetic answer of the demo backend {} ({}), which serves the name {}. No language model wrote it.",
@@ -369,8 +369,8 @@ mod tests {
         let call = Call::Answer(Api::AnthropicMessages);
         let error = Answer::to(&gpu(), call, body.to_string().as_bytes(), 0).unwrap_err();
         assert_eq!(error.message, "`max_tokens` is missing");
-        let told: Value = serde_json::from_slice(&error.to_json(call.api())).unwrap();
-        assert_eq!(told["type"], "error");
+        let reported: Value = serde_json::from_slice(&error.to_json(call.api())).unwrap();
+        assert_eq!(reported["type"], "error");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a request asks for, whatever API it speaks: read leniently, as servers do.
+//! The demands of a request, whatever API it speaks: read leniently, as servers do.
 //!
 //! Text is counted at about four bytes a token, and a few tokens for each message's frame. Images and tools count nothing.
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::ApiError;
 use super::timing::seed_of;
 
-/// What is called.
+/// A call of an LLM API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// An answer of a model.
@@ -18,7 +18,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What `path` calls, without its query; `None` where it is no path of an LLM API.
+    /// The call of `path`, without its query; `None` if it is not a path of an LLM API.
     pub fn from_path(path: &str) -> Option<Call> {
         if path.ends_with("/v1/messages/count_tokens") {
             return Some(Call::CountTokens);
@@ -35,12 +35,12 @@ impl Call {
     }
 }
 
-/// What a request asks for.
+/// The demands of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
     /// The model's name.
     pub model: String,
-    /// The same for the same prompt.
+    /// Equal for equal prompts.
     pub seed: u64,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
@@ -54,7 +54,7 @@ pub struct Asked {
     pub choices: usize,
     /// The tool that has to be called.
     pub tool: Option<String>,
-    /// What a JSON answer, or the arguments of the tool, have to keep: a JSON Schema.
+    /// The JSON Schema of the answer, or of the tool's arguments.
     pub schema: Option<Value>,
     /// How inputs are to be embedded.
     pub embed: Embed,

@@ -3,11 +3,11 @@
 use hyper::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong.
+/// The fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// It answers with this status and an OpenAI-style error at once.
+    /// Answers with this status and an OpenAI-style error at once.
     Status {
         /// The HTTP status.
         status: u16,
@@ -15,25 +15,25 @@ pub enum Fault {
         #[serde(default)]
         retry_after: Option<u32>,
     },
-    /// It closes the connection without an answer.
+    /// Closes the connection without an answer.
     ResetBeforeHeaders,
-    /// It never answers.
+    /// Never answers.
     Hang,
-    /// It sends the head of a streamed answer at once, and then nothing.
+    /// Sends the head of a streamed answer at once, and then nothing.
     HangAfterHeaders,
-    /// It closes the connection after this many tokens of the answer.
+    /// Closes the connection after this many tokens of the answer.
     ResetMidStream {
         /// Tokens that are sent before.
         #[serde(default)]
         after_tokens: usize,
     },
-    /// It ends the stream after this many tokens as if that were all of the answer.
+    /// Ends the stream after this many tokens as if that were all of the answer.
     EndMidStream {
         /// Tokens that are sent before.
         #[serde(default)]
         after_tokens: usize,
     },
-    /// It is silent for this long after so many tokens of the answer, and then goes on.
+    /// Stays silent for this long after so many tokens of the answer, and then goes on.
     PauseMidStream {
         /// Tokens that are sent before.
         #[serde(default)]
@@ -41,14 +41,14 @@ pub enum Fault {
         /// Milliseconds of this world, whatever the time scale.
         ms: u64,
     },
-    /// It is silent for this long before it answers.
+    /// Stays silent for this long before it answers.
     Delay {
         /// Milliseconds of this world, whatever the time scale.
         ms: u64,
     },
-    /// It answers with status 200 and an error, as the whole document or as the first event of the stream.
+    /// Answers with status 200 and an error, as the whole document or as the first event of the stream.
     ErrorInAnswer,
-    /// It answers with status 200 and nothing in it.
+    /// Answers with status 200 and nothing in it.
     EmptyAnswer,
     /// Everything takes this many times as long.
     Slow {
@@ -60,7 +60,7 @@ pub enum Fault {
 /// A commanded fault and the requests that it hits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Command {
-    /// What goes wrong.
+    /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
     /// How many requests it hits before it is over; without end if absent.

@@ -1,6 +1,6 @@
-//! What the demo backends are: read from the `backends` of a policy, or of any document of that shape.
+//! Reads the simulated backends from the `backends` of a policy, or of any document of that shape.
 //!
-//! It reads leniently, since checking a policy is the compiler's work (`pointsman check`); what is not stated comes from
+//! Reading is lenient, since `pointsman check` checks policies; values that are not stated come from
 //! the accelerator.
 
 use std::collections::HashSet;
@@ -50,7 +50,7 @@ struct FirstTokenSource {
     p99: Option<f64>,
 }
 
-/// What a backend speaks that does not say so.
+/// The APIs of a backend that states none.
 const fn chat_only() -> Apis {
     Apis::only(Api::OpenAiChat)
 }
@@ -70,11 +70,13 @@ const fn gpu() -> Accelerator {
 
 fn accelerator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Accelerator, D::Error> {
     let name = String::deserialize(deserializer)?;
-    let found = Accelerator::ALL.into_iter().find(|one| one.name() == name);
+    let found = Accelerator::ALL
+        .into_iter()
+        .find(|item| item.name() == name);
     found.ok_or_else(|| D::Error::custom(format!("unknown accelerator `{name}`")))
 }
 
-/// What no policy states, as it is nothing that a router could know.
+/// Behaviour that no policy states, since no router could know it.
 #[derive(Debug, Default, Deserialize)]
 struct SimulateSource {
     slots: Option<usize>,
@@ -101,13 +103,13 @@ const USUAL_ANSWER: AnswerTokens = AnswerTokens {
     p99: 1_600.0,
 };
 
-/// What a backend does with a request while all its slots are taken.
+/// How a backend treats a request while all its slots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
-    /// It waits for a slot.
+    /// The request waits for a slot.
     Queue,
-    /// It is refused with 429 and `retry-after`.
+    /// The request is refused with 429 and `retry-after`.
     Reject,
 }
 
@@ -120,7 +122,7 @@ pub struct BackendSpec {
     pub served_model: String,
     /// The port on this machine where the policy looks for it; `None` where it looks elsewhere, or nowhere.
     pub port: Option<u16>,
-    /// What it speaks.
+    /// Its APIs.
     pub apis: Apis,
     /// The hardware that it plays.
     pub accelerator: Accelerator,
@@ -136,7 +138,7 @@ pub struct BackendSpec {
     pub tokens_per_second: f64,
     /// How many answers it writes at a time.
     pub slots: usize,
-    /// What happens when there is no slot left.
+    /// Treatment of requests when no slot is left.
     pub when_full: WhenFull,
     /// Milliseconds added to the first request after `idle_ms` without one; 0 where nothing scales to zero.
     pub cold_start_ms: f64,
@@ -148,7 +150,7 @@ pub struct BackendSpec {
     pub answer_tokens: AnswerTokens,
 }
 
-/// What an accelerator is like where the document does not say.
+/// Defaults of an accelerator.
 struct Habits {
     first_token_p50_ms: f64,
     first_token_p99_ms: f64,

@@ -31,7 +31,7 @@ pub struct Backend {
     pub model: String,
 }
 
-/// What a backend was sent.
+/// A request that a backend received.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// The whole record: method, path, headers, whether it was complete.
@@ -72,7 +72,7 @@ impl Backends {
         Backends::start_at(policy, 0.0)
     }
 
-    /// The same, a second of theirs taking `time_scale` seconds.
+    /// Starts the backends, a second of theirs taking `time_scale` seconds.
     ///
     /// # Errors
     /// Where they do not start.
@@ -135,7 +135,7 @@ impl Backends {
         self.backends.iter().find(|backend| backend.name == name)
     }
 
-    /// What each was sent with `x-test-id: test`, with the backend's name.
+    /// The requests with `x-test-id: test` that each backend received, with the backend's name.
     ///
     /// # Errors
     /// Where a backend does not answer.
@@ -177,7 +177,7 @@ impl Backend {
         response.map(drop).map_err(|error| error.to_string())
     }
 
-    /// What it was sent with `x-test-id: test`.
+    /// The requests with `x-test-id: test` that it received.
     ///
     /// # Errors
     /// Where it does not answer.

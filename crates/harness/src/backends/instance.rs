@@ -1,6 +1,6 @@
 //! A value that keeps a JSON Schema, for answers to requests that demand one: the smallest that says that it is synthetic.
 //!
-//! It knows what clients' libraries write for types of theirs (Pydantic, Zod): types, `required`, `enum`, `const`, `$ref`,
+//! Supports the schemas that clients' libraries (Pydantic, Zod) write: types, `required`, `enum`, `const`, `$ref`,
 //! unions, bounds, common formats. Of `pattern`, `not` and conditions it knows nothing.
 
 use serde_json::{Map, Value, json};
@@ -50,7 +50,7 @@ fn of(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
     }
 }
 
-/// What a schema is of; of several types the first.
+/// The type of a schema; the first of several.
 fn kind(schema: &Value) -> &str {
     let stated = match schema.get("type") {
         Some(Value::Array(kinds)) => kinds.first().and_then(Value::as_str),

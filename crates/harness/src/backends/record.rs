@@ -1,4 +1,4 @@
-//! What a backend was sent, kept for assertions: the newest requests, bounded in number and bytes.
+//! Requests that a backend received, kept for assertions: the newest ones, bounded in number and bytes.
 
 use std::collections::VecDeque;
 

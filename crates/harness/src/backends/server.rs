@@ -44,11 +44,11 @@ pub struct Server {
     state: Mutex<State>,
 }
 
-/// What changes while it runs.
+/// State that changes while the backend runs.
 pub struct State {
-    /// What goes wrong at present.
+    /// The faults in force.
     pub faults: Faults,
-    /// What arrived.
+    /// The requests that arrived.
     pub record: Record,
     draws: Draws,
     last_request: Option<Instant>,
@@ -70,7 +70,7 @@ impl Server {
         })
     }
 
-    /// What changes while it runs, locked: never held across an await.
+    /// The changing state, locked: never held across an await.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -455,7 +455,7 @@ fn asks_for_stream(body: &[u8]) -> bool {
 
 /// An error with a status of 200, as some servers tell it.
 fn error_in_answer(api: Api, streams: bool) -> Answered {
-    let message = "the demo backend fails as it was told to";
+    let message = "the demo backend fails on command";
     if !streams {
         let error = ApiError {
             status: 500,
@@ -505,7 +505,7 @@ fn commanded_status(api: Api, status: u16, retry_after: Option<u32>) -> Answered
     let error = ApiError {
         status,
         code,
-        message: "the demo backend fails as it was told to".into(),
+        message: "the demo backend fails on command".into(),
     };
     let mut response = refuse(api, &error);
     if let Some(seconds) = retry_after {

@@ -46,13 +46,13 @@ pub struct Load {
     pub bare: Latency,
     /// With it.
     pub filter: Latency,
-    /// What the filter adds to the median, in milliseconds: the median over pairs of neighbouring blocks.
+    /// The filter's addition to the median, in milliseconds: the median over pairs of neighbouring blocks.
     pub added_p50_ms: f64,
-    /// What it adds to the 99th percentile, in milliseconds: the median over the same pairs.
+    /// Its addition to the 99th percentile, in milliseconds: the median over the same pairs.
     pub added_p99_ms: f64,
-    /// The same between neighbouring blocks of the bare arm alone: what is left to chance.
+    /// The difference between neighbouring blocks of the bare arm alone: noise.
     pub noise_p50_ms: f64,
-    /// The same for the 99th percentile.
+    /// The noise of the 99th percentile.
     pub noise_p99_ms: f64,
     /// Throughput with the filter over throughput without, the median over pairs of neighbouring blocks.
     pub throughput_ratio: f64,

@@ -68,7 +68,7 @@ pub enum Arm {
     Filter,
 }
 
-/// What both parts of the benchmark need.
+/// State that both parts of the benchmark share.
 pub struct Setup {
     envoy: PathBuf,
     bare: Config,

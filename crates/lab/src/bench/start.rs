@@ -27,11 +27,11 @@ pub struct Start {
     pub workers: usize,
     /// From the start of the process to the first answer, in seconds, without the filter.
     pub bare_ready_s: f64,
-    /// The same with the filter.
+    /// With the filter.
     pub filter_ready_s: f64,
     /// Resident bytes after some requests, without the filter.
     pub bare_resident: f64,
-    /// The same with the filter.
+    /// With the filter.
     pub filter_resident: f64,
 }
 

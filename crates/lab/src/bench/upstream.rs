@@ -1,6 +1,6 @@
-//! What both Envoys forward to: a server on the loopback address that answers every request at once with the same bytes.
+//! The upstream of both Envoys: a server on the loopback address that answers every request at once with the same bytes.
 //!
-//! It runs on a thread of its own, with its own runtime, so that it and the load never wait for each other's tasks.
+//! The server runs on a thread of its own, with its own runtime, so that it and the load never wait for each other's tasks.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

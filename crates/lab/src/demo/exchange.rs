@@ -29,12 +29,12 @@ pub struct Usage {
     pub completion_tokens: u64,
 }
 
-/// What became of one request.
+/// The result of one request.
 #[derive(Debug, Clone, Default)]
 pub struct Exchange {
     /// The answer's HTTP status; 0 where the connection broke.
     pub status: u16,
-    /// What went wrong, where something did.
+    /// The error, if there was one.
     pub error: Option<String>,
     /// From the first byte sent to the last byte of the answer.
     pub took: Duration,
@@ -50,7 +50,7 @@ pub struct Exchange {
     pub estimated_cost: Option<f64>,
     /// See `difficulty`; microseconds.
     pub decision_us: Option<f64>,
-    /// What the backend counted.
+    /// The backend's own count.
     pub usage: Option<Usage>,
     /// The answer's text, as far as it is text.
     pub text: String,
@@ -94,13 +94,13 @@ fn read_body(body: &[u8]) -> (Option<Usage>, String) {
     let events = text
         .lines()
         .filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?).ok());
-    let (mut usage, mut said) = (None, String::new());
+    let (mut usage, mut message) = (None, String::new());
     for document in whole.into_iter().chain(events) {
         if let Some(counted) = document.get("usage").filter(|usage| usage.is_object()) {
             usage = Usage::deserialize(counted).ok();
         }
         for place in ["/choices/0/message/content", "/choices/0/delta/content"] {
-            said.push_str(
+            message.push_str(
                 document
                     .pointer(place)
                     .and_then(Value::as_str)
@@ -108,7 +108,7 @@ fn read_body(body: &[u8]) -> (Option<Usage>, String) {
             );
         }
     }
-    (usage, said)
+    (usage, message)
 }
 
 fn error_message(body: &[u8]) -> String {

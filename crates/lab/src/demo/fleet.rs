@@ -1,4 +1,4 @@
-//! What the demo knows of the backends: the policy in Envoy's configuration, compiled.
+//! The backends of the demo: the policy in Envoy's configuration, compiled.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use pointsman_cli::failure::Failure;
 pub struct Fleet {
     /// The compiled policy.
     pub policy: Policy,
-    /// The same as it is written.
+    /// The policy as it is written.
     pub source: Value,
     /// Name of the biggest model.
     pub big_model: String,
@@ -64,7 +64,7 @@ impl Fleet {
             .find(|backend| backend.name == name)
     }
 
-    /// What a backend charges for this usage, in USD.
+    /// The charge of a backend for this usage, in USD.
     pub fn cost(&self, backend: &str, usage: Usage) -> Option<f64> {
         let price = self.backend(backend)?.price;
         Some(

@@ -1,6 +1,6 @@
 //! `pointsman-lab demo`: real prompts through a real Envoy, and what they would have cost at the biggest model.
 //!
-//! It starts the backends and an Envoy as `pointsman render` configures it for the policy, failover included, sends every
+//! Starts the backends and an Envoy as `pointsman render` configures it for the policy, failover included, sends every
 //! prompt with `model: auto` and once more pinned to the biggest model, and shows both. Routing and decisions are real. The
 //! backends' answers and latencies are simulated from the policy, except for the real LLM of `--real-llm`; the output says so.
 

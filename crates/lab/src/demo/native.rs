@@ -1,4 +1,4 @@
-//! The same decisions once more, by the same core natively: the classifier's task for the table, and a check of the module.
+//! Decides every prompt natively by the same core: for the task in the table, and as a check of the module.
 //!
 //! The filter tells its choice in headers, but not every class that the classifier named; and a module that decided
 //! otherwise than the core does natively would be a fault worth seeing.
@@ -11,16 +11,16 @@ use pointsman::routing::router::Router;
 use super::fleet::Fleet;
 use super::prompts::Prompt;
 
-/// What the core decides on one prompt.
+/// The core's decision on one prompt.
 #[derive(Debug, Clone)]
 pub struct Native {
     /// Name of the chosen backend.
     pub backend: String,
-    /// What the classifier takes the prompt for.
+    /// The task that the classifier sees.
     pub task: Option<Task>,
     /// Probability, 0 to 1, that the biggest model's best backend would answer right.
     pub big_quality: Option<f64>,
-    /// Whether the model said so, and not only the features.
+    /// Whether the model classified it, and not only the features.
     pub from_model: bool,
 }
 

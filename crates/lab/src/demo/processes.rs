@@ -1,4 +1,4 @@
-//! What runs while the demo plays: simulated backends, a real LLM if asked for, and Envoy. Each a child with its own id.
+//! Processes of the demo: simulated backends, a real LLM if asked for, and Envoy.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +23,7 @@ const LLM_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a child may take to end before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What to set the processes with.
+/// Settings of the processes.
 pub struct Options<'a> {
     /// The Envoy binary.
     pub envoy: &'a Path,
@@ -162,7 +162,7 @@ impl Processes {
         Ok(address)
     }
 
-    /// A backend that can be told to fail, and where it listens; `None` where nobody takes over from it.
+    /// A backend that fails on command, and its address; `None` if no other takes over from it.
     pub fn failing(&self) -> Option<(&str, SocketAddr)> {
         let (name, address) = self.failing.as_ref()?;
         Some((name, *address))
@@ -226,7 +226,7 @@ fn shipped(
     })
 }
 
-/// What `pointsman render` writes for the fleet's policy, its backends where they were started.
+/// The configuration that `pointsman render` writes for the fleet's policy, its backends where they were started.
 fn rendered(
     fleet: &Fleet,
     options: &Options<'_>,
@@ -262,7 +262,7 @@ fn simulated(
     let is_simulated =
         |one: &&Backend| options.llm.is_none() || one.accelerator != Accelerator::Cpu;
     let mut backends = fleet.policy.registry.backends.iter().filter(is_simulated);
-    let backend = backends.find(|one| one.accelerator == Accelerator::Gpu)?;
+    let backend = backends.find(|backend| backend.accelerator == Accelerator::Gpu)?;
     Some((backend.name.clone(), *addresses.get(&backend.name)?))
 }
 

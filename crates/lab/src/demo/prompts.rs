@@ -51,7 +51,7 @@ pub struct Prompt {
     pub id: String,
     /// The kind of work that it asks for, as its authors see it.
     pub task: Task,
-    /// What it is about.
+    /// Its subject.
     pub domain: Domain,
     /// How hard it is.
     pub expected: Expected,

@@ -1,4 +1,4 @@
-//! What the demo prints: every prompt with its way, then `auto` against everything to the biggest model.
+//! The output of the demo: every prompt with its route, then `auto` against everything to the biggest model.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,19 +19,19 @@ const PROMPT_WIDTH: usize = 44;
 pub struct DemoRun<'a> {
     /// The policy.
     pub fleet: &'a Fleet,
-    /// What was asked.
+    /// The prompt.
     pub prompts: &'a [Prompt],
-    /// What came of it with `model: auto`, in the same order.
+    /// The results with `model: auto`, in the same order.
     pub auto: &'a [Exchange],
-    /// What came of it pinned to the biggest model.
+    /// The results of prompts pinned to the biggest model.
     pub big: &'a [Exchange],
-    /// What the core decides natively.
+    /// The core's native decisions.
     pub native: &'a [Option<Native>],
     /// Whether the CPU backend was the real LLM.
     pub real_llm: bool,
 }
 
-/// What is about to happen.
+/// The lines before the first request.
 pub fn opening(fleet: &Fleet, prompts: usize, envoy: &Path, real_llm: bool) -> String {
     let registry = &fleet.policy.registry;
     let cpu = if real_llm {
@@ -200,10 +200,9 @@ fn by_backend(run: &DemoRun<'_>) -> String {
     let mut table = Table::new(&head);
     let registry = &run.fleet.policy.registry;
     for backend in &registry.backends {
-        let here = run
-            .auto
-            .iter()
-            .filter(|one| one.backend.as_deref() == Some(&backend.name) && one.is_answered());
+        let here = run.auto.iter().filter(|exchange| {
+            exchange.backend.as_deref() == Some(&backend.name) && exchange.is_answered()
+        });
         let here: Vec<Exchange> = here.cloned().collect();
         let totals = totals_of(run.fleet, &here);
         let ms = |value: f64| {
@@ -215,7 +214,7 @@ fn by_backend(run: &DemoRun<'_>) -> String {
         };
         let out: u64 = here
             .iter()
-            .filter_map(|one| Some(one.usage?.completion_tokens))
+            .filter_map(|item| Some(item.usage?.completion_tokens))
             .sum();
         table.push(vec![
             backend.name.clone(),
@@ -254,7 +253,7 @@ fn by_expected(run: &DemoRun<'_>) -> String {
         let mut row = vec![expected.name().to_owned()];
         row.extend(models.iter().map(|model| {
             of.iter()
-                .filter(|one| one.model.as_deref() == Some(&model.name))
+                .filter(|item| item.model.as_deref() == Some(&model.name))
                 .count()
                 .to_string()
         }));
@@ -263,7 +262,7 @@ fn by_expected(run: &DemoRun<'_>) -> String {
     table.render()
 }
 
-/// What is real and what is not, and what does not fit.
+/// Remarks on what is real, what is simulated, and what does not fit.
 fn remarks(run: &DemoRun<'_>) -> String {
     let mut lines = vec![
         "Both columns were run: the same prompts through the same Envoy, filter and backends. Cost is the tokens that backends \
@@ -279,7 +278,11 @@ fn remarks(run: &DemoRun<'_>) -> String {
         "The backends' answers and latencies are simulated from the policy; decisions and routing are real.".to_owned()
     });
     lines.push("Expected correct is the router's own estimate, not a measurement: nobody graded these answers.".to_owned());
-    let mut decisions: Vec<f64> = run.auto.iter().filter_map(|one| one.decision_us).collect();
+    let mut decisions: Vec<f64> = run
+        .auto
+        .iter()
+        .filter_map(|exchange| exchange.decision_us)
+        .collect();
     if !decisions.is_empty() {
         let (p50, p99) = (
             quantile(&mut decisions, 0.5),
@@ -355,7 +358,7 @@ fn failures(run: &DemoRun<'_>) -> Vec<String> {
     lines
 }
 
-/// What to try while it keeps running. `failing` is a backend that can be told to fail.
+/// Suggestions while the demo keeps running. `failing` is a backend that fails on command.
 pub fn next(
     listener: SocketAddr,
     admin: SocketAddr,

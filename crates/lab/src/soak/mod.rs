@@ -2,7 +2,7 @@
 //! configured for a fleet of its own as `pointsman render` does it, failover included, and a server on the loopback address that
 //! answers at once.
 //!
-//! It samples what Envoy has resident, what the module's virtual machines have (their memory never shrinks, so growth is seen
+//! Samples Envoy's resident memory, that of the module's virtual machines (their memory never shrinks, so growth is seen
 //! for certain), and the size of the record that workers share. It never fails because of time: only where one of the last two
 //! is over its bound, or a request is not answered with 200.
 
@@ -55,7 +55,7 @@ pub struct Args {
     output: PathBuf,
 }
 
-/// What the connections have in common.
+/// State that the connections share.
 #[derive(Debug, Default)]
 struct Progress {
     /// Requests that were begun; the number of each is its conversation.
@@ -103,7 +103,7 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
     loop {
         tokio::time::sleep(pause).await;
         if let Some(done) = senders.try_join_next() {
-            // Only a fault ends one before it is told to.
+            // Only a fault ends a sender before it is stopped.
             failed = done.unwrap_or(Ok(())).err();
         }
         let answered = progress.answered.load(Ordering::Relaxed);
@@ -130,7 +130,7 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
     }
 }
 
-/// One request after the other until it is told to stop, each a conversation of its own.
+/// One request after the other until it is stopped, each a conversation of its own.
 async fn send(mut connection: Connection, progress: Arc<Progress>) -> Result<(), Failure> {
     while !progress.stop.load(Ordering::Relaxed) {
         let number = progress.begun.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What was sampled, as lines, a table and JSON, and whether it keeps its bounds.
+//! The samples as lines, a table and JSON, and whether they keep their bounds.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ const MOST_RECORD_BYTES: u64 = 1_000_000;
 /// a heap takes that is a little fragmented.
 const MOST_GROWTH_BYTES: u64 = 2 * 1024 * 1024;
 
-/// What was seen at one time.
+/// One sample.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Sample {
     /// Seconds since the first request.
     seconds: f64,
     /// Requests answered by then.
     requests: u64,
-    /// What Envoy has resident, in bytes; 0 where the system does not tell.
+    /// Envoy's resident memory, in bytes; 0 if the system does not tell.
     resident_bytes: u64,
     /// Memory of the module's virtual machines, in bytes.
     linear_memory_bytes: u64,

@@ -43,7 +43,7 @@ impl Kind {
     }
 }
 
-/// What the floor is for.
+/// The goal of the floor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Goal {
     /// The share of requests that go to the strong model.
@@ -89,7 +89,7 @@ impl Goal {
 pub struct Choice {
     /// The limit's number.
     pub value: f64,
-    /// What is expected of it, in lines for people.
+    /// The expected result, in lines for people.
     pub report: Vec<String>,
 }
 
@@ -167,7 +167,7 @@ fn find(name: &str, names: &[&str]) -> Result<usize, Failure> {
     })
 }
 
-/// What makes a goal impossible: the limits of the profile without any one of which `can_be_met` holds, or none of them.
+/// The limits that make a goal impossible: those of the profile without any one of which `can_be_met` holds, or none of them.
 fn obstacle(profile: &Profile, kind: Kind, can_be_met: impl Fn(&Profile) -> bool) -> String {
     let others = || {
         let stated = profile.limits.stated();
@@ -202,14 +202,14 @@ fn failed(goal: Goal, figures: &[[f64; 3]], obstacle: &str) -> Failure {
     let most = |at: usize| {
         figures
             .iter()
-            .filter_map(|one| one.get(at))
+            .filter_map(|item| item.get(at))
             .copied()
             .fold(f64::NAN, f64::max)
     };
     let least = |at: usize| {
         figures
             .iter()
-            .filter_map(|one| one.get(at))
+            .filter_map(|item| item.get(at))
             .copied()
             .fold(f64::NAN, f64::min)
     };
@@ -226,7 +226,7 @@ fn failed(goal: Goal, figures: &[[f64; 3]], obstacle: &str) -> Failure {
     })
 }
 
-/// What one floor makes of the rows.
+/// The result of one floor on the rows.
 struct Run {
     strong: Vec<f64>,
     cost: Vec<f64>,

@@ -2,7 +2,7 @@
 //! answer right; with one it chooses the floor of a profile. It prints the policy with the change, in the form in which it is
 //! written, every other byte as it was.
 //!
-//! What it does is documented in docs/calibrate.md.
+//! docs/calibrate.md describes the method.
 
 mod floor;
 mod models;
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Some(goal) => choose_floor(args, &policy, &document, &rows, goal)?,
         None => models::fit_models(&policy, &document, &rows)?,
     };
-    // What is written has to be a policy: else nothing is.
+    // Nothing is written that is not a policy.
     Policy::compile(&changed.json)
         .map_err(|error| Failure::Failed(format!("the change would break the policy: {error}")))?;
     input::write(args.output.as_deref(), &changed.text)

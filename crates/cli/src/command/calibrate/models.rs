@@ -1,4 +1,4 @@
-//! What each model of a policy is expected to answer right, fitted to labelled prompts and written beside its name.
+//! Each model's expected share of right answers, fitted to labelled prompts and written beside its name.
 
 use pointsman::analysis::classifier::Task;
 use pointsman::fleet::ModelId;
@@ -12,7 +12,7 @@ use pointsman_eval::fit::{Observation, Prior, fit};
 use pointsman_eval::measure::probability::{bins, ece};
 use pointsman_eval::scored::{ScoredPrompt, find_model};
 
-/// Fewer prompts than this are said to be few.
+/// Fewer prompts than this get a warning.
 const FEW: usize = 50;
 /// Parts that take turns in being left out, to say how well the fit does on prompts that it has not seen.
 const FOLDS: usize = 5;
@@ -24,7 +24,10 @@ pub fn fit_models(
     rows: &[ScoredPrompt],
 ) -> Result<Document, Failure> {
     let observed: Vec<Vec<Observation>> = rows.iter().map(|row| observe(policy, row)).collect();
-    let labelled = observed.iter().filter(|one| !one.is_empty()).count();
+    let labelled = observed
+        .iter()
+        .filter(|labelled| !labelled.is_empty())
+        .count();
     if labelled == 0 {
         return Err(Failure::Failed(
             "no row has an outcome of a model of the policy".into(),
@@ -68,7 +71,7 @@ pub fn fit_models(
     Ok(changed)
 }
 
-/// What a row says of the policy's models.
+/// The observations of a row on the policy's models.
 fn observe(policy: &Policy, row: &ScoredPrompt) -> Vec<Observation> {
     let before = |name: &str| {
         let ModelId(id) = find_model(policy, name)?;
@@ -99,9 +102,9 @@ fn observe(policy: &Policy, row: &ScoredPrompt) -> Vec<Observation> {
             label: preference.first,
         })
     });
-    all.extend(preferred.filter(|one| {
-        one.against
-            .is_none_or(|other| other.model != one.model.model)
+    all.extend(preferred.filter(|item| {
+        item.against
+            .is_none_or(|other| other.model != item.model.model)
     }));
     all
 }
@@ -121,7 +124,7 @@ fn report(observed: &[Vec<Observation>], models: usize, labelled: usize) {
                 .collect::<Vec<Observation>>()
         };
         let fitted = fit(&part(false), models);
-        for one in part(true).iter().filter(|one| one.against.is_none()) {
+        for one in part(true).iter().filter(|item| item.against.is_none()) {
             let Some(calibration) = fitted.get(one.model.model) else {
                 continue;
             };

@@ -18,11 +18,11 @@ use crate::io::{input, request_args};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// What the case shows.
+    /// The name of the case.
     name: String,
-    /// What the user says; a request is made of it and of `model`.
+    /// The user's prompt; a request is made of it and of `model`.
     prompt: Option<String>,
-    /// What the client asks for; the default profile where it is left out.
+    /// The model or profile that the client names; the default profile if it is left out.
     model: Option<String>,
     /// The body of a request, in place of `prompt` and `model`.
     body: Option<Value>,
@@ -32,11 +32,11 @@ struct Case {
     /// The request's path.
     #[serde(default = "chat")]
     path: String,
-    /// What shall become of it.
+    /// The expected outcome.
     expect: Expect,
 }
 
-/// What shall become of a request; what is left out may be anything.
+/// The expected outcome of a request; omitted fields may be anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expect {
@@ -62,7 +62,7 @@ fn chat() -> String {
     "/v1/chat/completions".to_owned()
 }
 
-/// What came of a file of cases.
+/// The results of a file of cases.
 pub struct Report {
     /// How many there were.
     pub count: usize,
@@ -152,10 +152,10 @@ fn compare(policy: &Policy, expect: &Expect, outcome: &Outcome) -> Result<(), St
 
 fn compare_decision(policy: &Policy, expect: &Expect, decision: &Decision) -> Result<(), String> {
     let registry = &policy.registry;
-    let model = registry.model(decision.model).map_or("", |one| &one.name);
+    let model = registry.model(decision.model).map_or("", |item| &item.name);
     let backend = registry
         .backend(decision.backend)
-        .map_or("", |one| &one.name);
+        .map_or("", |item| &item.name);
     same("model", model, &expect.model)?;
     same("backend", backend, &expect.backend)?;
     same("profile", &decision.profile, &expect.profile)?;
@@ -169,7 +169,10 @@ fn compare_decision(policy: &Policy, expect: &Expect, decision: &Decision) -> Re
     }
     for tag in expect.tags.iter().flatten() {
         for id in decision.fallbacks.iter().chain([&decision.backend]) {
-            if let Some(backend) = registry.backend(*id).filter(|one| !one.tags.contains(tag)) {
+            if let Some(backend) = registry
+                .backend(*id)
+                .filter(|item| !item.tags.contains(tag))
+            {
                 return Err(format!(
                     "may go to `{}`, which has no tag `{tag}`",
                     backend.name

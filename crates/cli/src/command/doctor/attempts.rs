@@ -1,4 +1,4 @@
-//! What is looked for where requests fail over: the filters of the clusters, and whether they fit what decides.
+//! Checks of failover: the filters of the clusters, and whether they fit the deciding filter.
 
 use pointsman::control::plugin::{Plugin, Role};
 use pointsman::fleet::clusters::Failover;
@@ -8,7 +8,7 @@ use super::Finding;
 use super::checks::{DEFAULT_BUFFER, error, failure_policy, stop_iteration};
 use super::envoy_config::{Attempt, EnvoyConfig, FilterInstance};
 
-/// What mends clusters and filters that do not fit each other.
+/// The fix for clusters and filters that do not fit each other.
 const RENDER: &str = "render clusters and filters together: `pointsman render`";
 /// The first version that picks the cluster of each attempt.
 const PER_ATTEMPT_SINCE: [u64; 3] = [1, 39, 0];
@@ -61,8 +61,13 @@ pub fn check_filter(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut
     clusters.sort_unstable();
     clusters.dedup();
     for cluster in clusters {
-        let is_known = envoy.clusters.iter().any(|one| one == cluster);
-        if is_known && !envoy.attempts.iter().any(|one| one.cluster == cluster) {
+        let is_known = envoy.clusters.iter().any(|item| item == cluster);
+        if is_known
+            && !envoy
+                .attempts
+                .iter()
+                .any(|attempt| attempt.cluster == cluster)
+        {
             let problem = format!(
                 "the cluster `{cluster}` has no filter of attempts: what is sent there keeps another backend's model name"
             );

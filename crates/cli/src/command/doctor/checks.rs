@@ -1,4 +1,4 @@
-//! What is looked for. One function a check; each says what is wrong, what it leads to, and how to fix it.
+//! The checks, one function each. Each says what is wrong, what it leads to, and how to fix it.
 
 use std::path::Path;
 
@@ -439,7 +439,7 @@ fn stats_tags(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     let has = |name: &str, regex: &str| {
         let mut tags = envoy.stats_tags.iter();
         tags.any(|tag| {
-            text_of(tag, "tag_name").is_some_and(|one| one.ends_with(name))
+            text_of(tag, "tag_name").is_some_and(|item| item.ends_with(name))
                 && text_of(tag, "regex") == Some(regex)
         })
     };

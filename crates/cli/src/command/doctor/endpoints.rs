@@ -1,4 +1,4 @@
-//! What is looked for between the filter and the backends: whether each is there, is asked as itself, and is who it says;
+//! Checks between the filter and the backends: whether each is there, is addressed by its own name, and proves its identity;
 //! and what else than backends is in reach.
 
 use std::net::{IpAddr, SocketAddr};
@@ -64,7 +64,7 @@ pub fn check_filter(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut
         let place = filter.place(&format!("backend `{}`", backend.name));
         unwritten(backend, plugin, &place, findings);
         let clusters = envoy.cluster_values.iter();
-        let mut named = clusters.filter(|one| text_of(one, "name") == Some(&backend.cluster));
+        let mut named = clusters.filter(|item| text_of(item, "name") == Some(&backend.cluster));
         if let (Some(endpoint), Some(cluster)) = (&backend.endpoint, named.next()) {
             tls(endpoint, cluster, &place, findings);
             called(filter, endpoint, &place, findings);
@@ -73,7 +73,7 @@ pub fn check_filter(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut
     dead(filter, plugin, envoy, findings);
 }
 
-/// What only the filter of attempts writes, where there is none.
+/// Settings that only the filter of attempts writes, if there is none.
 fn unwritten(backend: &Backend, plugin: &Plugin, place: &str, findings: &mut Vec<Finding>) {
     if plugin.failover != Failover::Off {
         return;
@@ -86,7 +86,7 @@ fn unwritten(backend: &Backend, plugin: &Plugin, place: &str, findings: &mut Vec
     let path = backend
         .endpoint
         .as_ref()
-        .map_or("", |one| one.path.as_str());
+        .map_or("", |item| item.path.as_str());
     if !path.is_empty() && path != "/v1" {
         let problem = format!(
             "the path `{path}` of its endpoint is put in by the filter of attempts, and there is none: it is left out"
@@ -122,11 +122,11 @@ fn tls(endpoint: &Endpoint, cluster: &Value, place: &str, findings: &mut Vec<Fin
     let is_discovered = discovered
         .iter()
         .any(|name| socket.pointer(&format!("{common}/{name}")).is_some());
-    let authorities = direct.or(combined).and_then(|one| one.get("trusted_ca"));
+    let authorities = direct.or(combined).and_then(|item| item.get("trusted_ca"));
     let system = direct
         .or(combined)
-        .and_then(|one| one.get("system_root_certs"));
-    let file = authorities.and_then(|one| text_of(one, "filename"));
+        .and_then(|item| item.get("system_root_certs"));
+    let file = authorities.and_then(|item| text_of(item, "filename"));
     if authorities.is_none() && system.is_none() && !is_discovered {
         findings.push(error(
             "ca",
@@ -193,7 +193,7 @@ fn authentication(filter: &FilterInstance, findings: &mut Vec<Finding>) {
         .is_some_and(|plugin| plugin.policy.traffic.looks.tenant.is_some());
     for other in after {
         let name = text_of(other, "name").unwrap_or_default();
-        if !AUTHENTICATORS.iter().any(|one| name.contains(one)) {
+        if !AUTHENTICATORS.iter().any(|known| name.contains(known)) {
             continue;
         }
         let place = filter.place(&format!("filter `{name}`"));
@@ -227,11 +227,11 @@ fn followed(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     };
     let hosts: Vec<(&Value, Vec<Value>)> = filter
         .virtual_hosts()
-        .map(|one| (one, routes(one)))
+        .map(|host| (host, routes(host)))
         .collect();
     let is_followed = |routes: &[Value]| routes.iter().any(|route| follows(route, name));
     if !hosts.iter().any(|(_, routes)| is_followed(routes)) {
-        // That is said of the routes as a whole.
+        // Another check covers the routes as a whole.
         return;
     }
     for (host, routes) in hosts {
@@ -258,7 +258,9 @@ fn dead(
     let backends = &plugin.policy.registry.backends;
     let problem_of = |backend: &Backend| {
         let hosts = envoy.hosts.iter();
-        let own: Vec<_> = hosts.filter(|one| one.cluster == backend.cluster).collect();
+        let own: Vec<_> = hosts
+            .filter(|host| host.cluster == backend.cluster)
+            .collect();
         let alive = own.iter().any(|host| host.problem.is_none());
         let first = own.first().filter(|_| !alive)?;
         Some((first.address.clone(), first.problem.clone()?))
@@ -291,7 +293,7 @@ pub fn hosts(
     let mut found = Vec::new();
     for status in list(document, "/cluster_statuses") {
         let name = text_of(status, "name").unwrap_or_default();
-        if !clusters.iter().any(|one| one == name) {
+        if !clusters.iter().any(|cluster| cluster == name) {
             continue;
         }
         for host in list(status, "/host_statuses") {

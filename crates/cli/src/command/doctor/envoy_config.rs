@@ -1,4 +1,4 @@
-//! What there is to look at: the parts of an Envoy's configuration that matter to the filter, from wherever they come.
+//! The parts of an Envoy's configuration that matter to the filter, from wherever they come.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -84,7 +84,7 @@ pub struct Attempt {
     pub plugin: Option<Result<Role, InvalidPlugin>>,
 }
 
-/// What is collected of a document before it is put together.
+/// Parts of a document before they are put together.
 #[derive(Default)]
 struct Parts<'d> {
     listeners: Vec<&'d Value>,
@@ -245,7 +245,7 @@ impl EnvoyConfig {
         for manager in managers {
             for (position, filter) in list(manager, "/http_filters").enumerate() {
                 let mut known = parts.extensions.iter();
-                let named = known.find(|one| one.get("name") == filter.get("name"));
+                let named = known.find(|known| known.get("name") == filter.get("name"));
                 let discovered = filter.get("config_discovery").and(named);
                 let Some((plugin_config, plugin)) = ours(discovered.unwrap_or(&filter)) else {
                     continue;
@@ -266,7 +266,7 @@ impl EnvoyConfig {
         }
     }
 
-    /// What was looked at, as a line.
+    /// The examined parts, as a line.
     pub fn summary(&self) -> String {
         let version = match self.version {
             Some([major, minor, patch]) => format!("Envoy {major}.{minor}.{patch}"),
@@ -299,7 +299,9 @@ fn buffer_of(value: &Value) -> Option<u64> {
 
 /// The `PluginConfig` of a filter that is ours, and its configuration compiled.
 fn ours(filter: &Value) -> Option<(Value, Option<Result<Role, InvalidPlugin>>)> {
-    let config = filter.get("typed_config").filter(|one| is_wasm_config(one));
+    let config = filter
+        .get("typed_config")
+        .filter(|config| is_wasm_config(config));
     let plugin_config = config?.get("config").cloned().unwrap_or_default();
     let text = plugin_config
         .get("configuration")
@@ -316,7 +318,7 @@ fn routes_of<'d>(manager: &'d Value, routes: &[&'d Value]) -> Option<&'d Value> 
     let named = manager.pointer("/rds/route_config_name");
     manager.get("route_config").or_else(|| {
         let mut known = routes.iter().copied();
-        known.find(|one| named.is_some() && one.get("name") == named)
+        known.find(|known| named.is_some() && known.get("name") == named)
     })
 }
 

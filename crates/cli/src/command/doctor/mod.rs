@@ -1,6 +1,6 @@
 //! `pointsman doctor`: what is wrong with an Envoy that runs the filter, or is about to, and how to fix each.
 //!
-//! It looks at a running Envoy by its admin interface, at a dump of its configuration, or at a bootstrap file. It changes
+//! Reads a running Envoy by its admin interface, a dump of its configuration, or a bootstrap file. It changes
 //! nothing. What Envoy itself refuses (`envoy --mode validate`) is not looked for again: these are the settings that Envoy
 //! takes and that hurt later.
 
@@ -69,7 +69,7 @@ pub struct Finding {
     pub check: &'static str,
     /// Where it is.
     pub place: String,
-    /// What is wrong, and what it leads to.
+    /// The problem, and its consequence.
     pub problem: String,
     /// How to fix it.
     pub fix: String,
@@ -101,7 +101,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn count(findings: &[Finding], level: Level) -> usize {
-    findings.iter().filter(|one| one.level == level).count()
+    findings
+        .iter()
+        .filter(|finding| finding.level == level)
+        .count()
 }
 
 fn print(envoy: &EnvoyConfig, findings: &[Finding]) {

@@ -1,10 +1,10 @@
-//! What a module asks of its host: its imports, held against what Envoy has.
+//! Compares the imports of a module with the functions that Envoy has.
 
 use std::path::Path;
 
 use wasmparser::{Parser, Payload, TypeRef};
 
-/// What Envoy 1.36 to 1.38 have of WASI; later ones have more. `tools/check_module.py` has the same list.
+/// The WASI functions of Envoy 1.36 to 1.38; later ones have more. `tools/check_module.py` has the same list.
 const WASI: &[&str] = &[
     "args_get",
     "args_sizes_get",
@@ -26,7 +26,7 @@ const WASI: &[&str] = &[
     "sched_yield",
 ];
 
-/// What there is to say of a module.
+/// The findings on a module.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Imports of WASI that Envoy before 1.39 does not have.
@@ -38,7 +38,7 @@ pub struct Facts {
 /// Reads the module at `path`.
 ///
 /// # Errors
-/// What is wrong with the file, as a line.
+/// The problem of the file, as a line.
 pub fn read(path: &Path) -> Result<Facts, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let mut facts = Facts::default();

@@ -17,8 +17,10 @@ fn errors(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
     let mut document = shipped();
     change(&mut document);
     let findings = checks::all(&EnvoyConfig::from_document(&document), None);
-    let errors = findings.iter().filter(|one| one.level == Level::Error);
-    errors.map(|one| one.check).collect()
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Error);
+    errors.map(|item| item.check).collect()
 }
 
 fn at<'d>(document: &'d mut Value, pointer: &str) -> &'d mut Value {
@@ -32,7 +34,9 @@ fn at<'d>(document: &'d mut Value, pointer: &str) -> &'d mut Value {
 fn ours(document: &Value) -> String {
     let filters = document.pointer(&format!("{MANAGER}/http_filters"));
     let mut filters = filters.unwrap().as_array().unwrap().iter();
-    let at = filters.position(|one| one["name"] == "pointsman").unwrap();
+    let at = filters
+        .position(|filter| filter["name"] == "pointsman")
+        .unwrap();
     format!("/http_filters/{at}")
 }
 
@@ -51,7 +55,7 @@ fn the_shipped_configuration_has_nothing_to_fix() {
     let findings = checks::all(&envoy, None);
     let found: Vec<_> = findings
         .iter()
-        .filter(|one| one.check != "module")
+        .filter(|finding| finding.check != "module")
         .collect();
     assert!(found.is_empty(), "{found:#?}");
 }
@@ -92,7 +96,7 @@ fn each_fault_is_found() {
     assert_eq!(
         errors(|all| {
             let filters = at(all, "/http_filters").as_array_mut().unwrap();
-            filters.retain(|one| one["name"] != "pointsman");
+            filters.retain(|filter| filter["name"] != "pointsman");
         }),
         ["filter"]
     );
@@ -139,7 +143,7 @@ fn labels_that_are_missing_are_a_warning() {
     let findings = checks::all(&EnvoyConfig::from_document(&document), None);
     let found: Vec<_> = findings
         .iter()
-        .filter(|one| one.check == "stats_tags")
+        .filter(|finding| finding.check == "stats_tags")
         .collect();
     assert!(
         matches!(found.as_slice(), [one] if one.level == Level::Warning),
@@ -167,7 +171,7 @@ fn a_dump_says_the_same_as_the_bootstrap() {
     let findings = checks::all(&envoy, None);
     let errors: Vec<_> = findings
         .iter()
-        .filter(|one| one.level == Level::Error)
+        .filter(|finding| finding.level == Level::Error)
         .collect();
     assert!(
         matches!(errors.as_slice(), [one] if one.check == "version"),
@@ -189,9 +193,11 @@ fn with_failover(version: &str, change: impl FnOnce(&mut Value)) -> Vec<String> 
     // YAML's anchors are resolved: each cluster can be changed by itself.
     change(&mut document);
     let findings = checks::all(&EnvoyConfig::from_document(&document), None);
-    let errors = findings.iter().filter(|one| one.level == Level::Error);
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Error);
     errors
-        .map(|one| format!("{}: {}", one.check, one.place))
+        .map(|item| format!("{}: {}", item.check, item.place))
         .collect()
 }
 
@@ -255,7 +261,7 @@ fn faults_of_failover_are_found() {
             part(all, "/configuration/value", json!(text))
         })
     };
-    // It follows chains in no way, is given a policy of its own, and is no attempt's at all.
+    // The filter follows no chain, has a policy of its own, and is not an attempt's filter.
     assert_eq!(
         configured(r#"{"role": "attempt"}"#),
         ["failover: cluster `lpu`, upstream filter"]
@@ -292,14 +298,14 @@ fn a_filter_that_is_found_by_name_is_looked_at() {
     let dump = json!({"configs": [
         {"bootstrap": {"stats_config": document["stats_config"]}},
         {"ecds_filters": [{"ecds_filter": {"name": "pointsman", "typed_config": config}}]},
-        {"static_clusters": document["static_resources"]["clusters"].as_array().unwrap().iter().map(|one| json!({"cluster": one})).collect::<Vec<_>>()},
+        {"static_clusters": document["static_resources"]["clusters"].as_array().unwrap().iter().map(|item| json!({"cluster": item})).collect::<Vec<_>>()},
         {"static_listeners": [{"listener": document["static_resources"]["listeners"][0]}]},
     ]});
     let findings = checks::all(&EnvoyConfig::from_document(&dump), None);
     let errors: Vec<_> = findings
         .iter()
-        .filter(|one| one.level == Level::Error)
-        .map(|one| one.check)
+        .filter(|finding| finding.level == Level::Error)
+        .map(|finding| finding.check)
         .collect();
     assert_eq!(errors, ["failure_policy"]);
 }
@@ -312,17 +318,17 @@ fn a_source_of_policies_without_its_cluster_is_found() {
     let clusters = document["static_resources"]["clusters"]
         .as_array_mut()
         .unwrap();
-    clusters.retain(|one| one["name"] != "pointsman-policies");
+    clusters.retain(|cluster| cluster["name"] != "pointsman-policies");
     let findings = checks::all(&EnvoyConfig::from_document(&document), None);
     let errors: Vec<_> = findings
         .iter()
-        .filter(|one| one.level == Level::Error)
-        .map(|one| one.place.as_str())
+        .filter(|finding| finding.level == Level::Error)
+        .map(|finding| finding.place.as_str())
         .collect();
     assert_eq!(errors, ["listener `llm`, cluster `pointsman-policies`"]);
 }
 
-/// What is found in a configuration that is rendered for this policy, after `change`: check, level and place.
+/// The findings in a configuration that is rendered for this policy, after `change`: check, level and place.
 fn found_for(policy: &Value, options: &[&str], change: impl FnOnce(&mut Value)) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.json");
@@ -342,14 +348,14 @@ fn found_for(policy: &Value, options: &[&str], change: impl FnOnce(&mut Value)) 
     let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
     change(&mut document);
     let findings = checks::all(&EnvoyConfig::from_document(&document), None);
-    let findings = findings.iter().filter(|one| one.check != "module");
+    let findings = findings.iter().filter(|finding| finding.check != "module");
     findings
-        .map(|one| {
-            let level = match one.level {
+        .map(|finding| {
+            let level = match finding.level {
                 Level::Error => "error",
                 Level::Warning => "warning",
             };
-            format!("{level}[{}] {}", one.check, one.place)
+            format!("{level}[{}] {}", finding.check, finding.place)
         })
         .collect()
 }
@@ -487,12 +493,12 @@ fn hosts_at_which_nobody_answers_are_told() {
     let connect =
         |address: std::net::SocketAddr| (address.port() == 1).then(|| "refused".to_owned());
     let hosts = super::endpoints::hosts(&document, &["a".to_owned()], &connect);
-    let told: Vec<_> = hosts
+    let reported: Vec<_> = hosts
         .iter()
-        .filter_map(|one| one.problem.as_deref())
+        .filter_map(|host| host.problem.as_deref())
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             "refused",
             "its health check fails",

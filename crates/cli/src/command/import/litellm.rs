@@ -40,7 +40,7 @@ pub(super) fn read(members: &Map<String, Value>, catalogue: &mut Catalogue) {
             catalogue.mistakes.push(line);
             continue;
         };
-        // It documents the fields, with texts for numbers.
+        // This entry documents the fields, with texts for numbers.
         if name == "sample_spec" {
             continue;
         }

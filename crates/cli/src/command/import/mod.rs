@@ -1,6 +1,6 @@
 //! `pointsman import`: prices, context windows and capabilities out of public catalogues, into a policy or as pieces of one.
 //!
-//! What a catalogue says replaces what the policy says, except capabilities: these are only added, since a catalogue is silent
+//! A catalogue's values replace the policy's, except capabilities: these are only added, since a catalogue is silent
 //! on many. Backends whose names no entry has are left alone, so that hardware of one's own keeps its own price. The policy's
 //! text keeps its order and its lines; only values change.
 
@@ -68,7 +68,7 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), entry.to_owned()))
 }
 
-/// What a catalogue knows of one model at one provider. Prices in USD per 1,000,000 tokens.
+/// A catalogue's entry of one model at one provider. Prices in USD per 1,000,000 tokens.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Entry {
     provider: String,
@@ -86,7 +86,7 @@ struct Entry {
 struct Catalogue {
     /// By name: as it stands there, or for models.dev `PROVIDER/MODEL`.
     entries: BTreeMap<String, Entry>,
-    /// What was left out: entries that are no language models or have no prices by token.
+    /// The number of omitted entries: those that are not language models or have no prices by token.
     skipped: usize,
     /// Fields that nobody here knows.
     ignored_fields: usize,
@@ -212,7 +212,12 @@ fn update(
 ) -> Result<(Document, Vec<String>), Failure> {
     let (mut document, mut report, mut found) = (document.clone(), Vec::new(), 0);
     for (name, entry) in &args.backends {
-        if !policy.registry.backends.iter().any(|one| one.name == *name) {
+        if !policy
+            .registry
+            .backends
+            .iter()
+            .any(|backend| backend.name == *name)
+        {
             return Err(Failure::Input(format!(
                 "the policy has no backend `{name}`"
             )));
@@ -282,7 +287,7 @@ fn change(
 fn same(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Array(old), Value::Array(new)) => {
-            old.len() == new.len() && old.iter().all(|one| new.contains(one))
+            old.len() == new.len() && old.iter().all(|item| new.contains(item))
         }
         _ => equal(old, new),
     }

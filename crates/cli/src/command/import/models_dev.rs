@@ -62,7 +62,7 @@ fn unknown(fields: &Map<String, Value>, known: &[&str]) -> usize {
 
 fn has(fields: &Map<String, Value>, direction: &str, modality: &str) -> Option<bool> {
     let list = inner(fields, "modalities")?.get(direction)?.as_array()?;
-    Some(list.iter().any(|one| one == modality))
+    Some(list.iter().any(|item| item == modality))
 }
 
 fn writes_text(fields: &Map<String, Value>) -> bool {
@@ -85,7 +85,7 @@ fn entry(provider: &str, fields: &Map<String, Value>) -> Result<Entry, String> {
     };
     let flag = |name: &str| fields.get(name).and_then(Value::as_bool) == Some(true);
     let reads = |modality| has(fields, "input", modality) == Some(true);
-    let said = [
+    let message = [
         (flag("tool_call"), Capabilities::TOOLS),
         (
             flag("structured_output"),
@@ -96,7 +96,7 @@ fn entry(provider: &str, fields: &Map<String, Value>) -> Result<Entry, String> {
         (reads("audio"), Capabilities::AUDIO),
         (reads("pdf"), Capabilities::FILES),
     ];
-    let capabilities = said.into_iter().filter(|(said, _)| *said);
+    let capabilities = message.into_iter().filter(|(message, _)| *message);
     Ok(Entry {
         provider: provider.to_owned(),
         context_window: tokens("context")?,

@@ -124,7 +124,7 @@ fn tls(endpoint: &Endpoint, ca: &str) -> String {
     )
 }
 
-/// What every cluster of a chain has: written once, referred to afterwards.
+/// Members of every cluster of a chain: written once, referred to afterwards.
 fn shared(plan: &Plan<'_>, backend: &Backend, first: bool) -> String {
     if !first {
         let shared = "per_connection_buffer_limit_bytes: 16777216\noutlier_detection: *outliers\ncircuit_breakers: *limits\n";
@@ -146,7 +146,7 @@ fn shared(plan: &Plan<'_>, backend: &Backend, first: bool) -> String {
     )
 }
 
-/// What is said of HTTP to one backend: the longest time of an answer, and the filters of attempts.
+/// HTTP options of one backend: the longest time of an answer, and the filters of attempts.
 fn options(backend: &Backend, filters: &str) -> String {
     let total = backend.timeouts.total_ms.map_or(String::new(), |limit| {
         let limit = seconds(f64::from(limit) / 1000.0);

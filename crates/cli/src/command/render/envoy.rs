@@ -112,7 +112,7 @@ const ENCODINGS: [(&str, &str, &str); 3] = [
     ("zstd", "zstd", "Zstd"),
 ];
 
-/// The filters that read compressed bodies, as YAML list items. Answers are left as they are, and nobody is told to compress.
+/// The filters that read compressed bodies, as YAML list items. Answers are left as they are, and no client is asked to compress.
 fn decompressors() -> String {
     let one = |(encoding, library, message): &(&str, &str, &str)| {
         format!(
@@ -156,7 +156,12 @@ pub fn failover_members(failover: Failover) -> String {
 /// cluster, and a router that keeps backends warm must not meet the attempts' filter inside its own call.
 fn shares_vm(plan: &Plan<'_>) -> bool {
     let mut backends = plan.policy.registry.backends.iter();
-    let prewarms = backends.any(|one| one.cold.as_ref().is_some_and(|cold| cold.prewarm.is_some()));
+    let prewarms = backends.any(|backend| {
+        backend
+            .cold
+            .as_ref()
+            .is_some_and(|cold| cold.prewarm.is_some())
+    });
     plan.failover == Failover::PerAttempt && !prewarms
 }
 

@@ -1,4 +1,4 @@
-//! What cannot be rendered so that it works: refused with what to do instead, before anything is written.
+//! Refuses policies that cannot be rendered so that they work, with what to do instead, before anything is written.
 
 use pointsman::fleet::clusters;
 use pointsman::fleet::clusters::Failover;
@@ -36,7 +36,7 @@ fn twins(plan: &Plan<'_>) -> Option<String> {
             same_link || (same_cluster && (aggregate || elsewhere))
         })?;
         Some(format!(
-            "backends `{}` and `{}` cannot be told apart in a chain: give them clusters and names of their own",
+            "backends `{}` and `{}` cannot be distinguished in a chain: give them clusters and names of their own",
             twin.name, backend.name
         ))
     })
@@ -54,9 +54,9 @@ fn collision(plan: &Plan<'_>) -> Option<String> {
         return None;
     };
     let backends = plan.policy.registry.backends.iter();
-    let clusters: Vec<&str> = backends.map(|one| one.cluster.as_str()).collect();
+    let clusters: Vec<&str> = backends.map(|backend| backend.cluster.as_str()).collect();
     clusters::aggregate_collision(&clusters, links).map(|(name, chain)| {
-        let chain: Vec<String> = chain.iter().map(|one| format!("`{one}`")).collect();
+        let chain: Vec<String> = chain.iter().map(|item| format!("`{item}`")).collect();
         format!(
             "two clusters would be called `{name}`: one is an aggregate of {}; name clusters without `+`, or render for Envoy 1.39 or newer, \
              which needs no aggregates (`--envoy-version 1.39`)",
@@ -65,7 +65,7 @@ fn collision(plan: &Plan<'_>) -> Option<String> {
     })
 }
 
-/// What only the filter of attempts can do, where there is none.
+/// Settings that need the filter of attempts, if there is none.
 fn without_attempts(plan: &Plan<'_>) -> Option<String> {
     if plan.failover != Failover::Off {
         return None;
@@ -96,16 +96,17 @@ fn without_attempts(plan: &Plan<'_>) -> Option<String> {
     })
 }
 
-/// What only a cluster of our own can do, where the mesh has it already.
+/// Settings that need a cluster of our own, if the mesh has the cluster already.
 fn without_endpoint(plan: &Plan<'_>) -> Option<String> {
     let backends = plan.policy.registry.backends.iter();
-    let mut known = backends.filter(|one| one.endpoint.is_none() && plan.failover == Failover::Off);
+    let mut known =
+        backends.filter(|backend| backend.endpoint.is_none() && plan.failover == Failover::Off);
     known
-        .find(|one| one.timeouts.total_ms.is_some())
-        .map(|one| {
+        .find(|known| known.timeouts.total_ms.is_some())
+        .map(|known| {
             format!(
                 "backend `{}` has `timeouts.total_ms`, and its cluster is the mesh's: say where it is (`endpoint`), or have the mesh limit it",
-                one.name
+                known.name
             )
         })
 }

@@ -1,6 +1,6 @@
 //! `pointsman render`: what Envoy, Istio or Envoy Gateway need for a policy: clusters, routes, filters.
 //!
-//! The same policy gives the same text. What a mesh brings itself (listeners, endpoints it discovers) stays outside; what
+//! Rendering is deterministic. Parts that a mesh brings itself (listeners, endpoints it discovers) stay outside; parts that
 //! belongs together for failover (clusters, route, retries, upstream filter) is written together.
 
 mod clusters;
@@ -36,7 +36,7 @@ const MODULE: &str = "target/pointsman.wasm";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// How long a patient client waits, in seconds.
 const PATIENCE_S: &str = "300";
-/// What is supported.
+/// The oldest supported Envoy.
 const OLDEST: (u32, u32) = (1, 36);
 
 /// Arguments of `pointsman render`.
@@ -66,7 +66,7 @@ pub struct Args {
     /// Where newer policies come from while requests are served, such as http://127.0.0.1:8100/policy.json
     #[arg(long, value_name = "URL")]
     policy_source: Option<String>,
-    /// Who may sign these; several may be named
+    /// A key that may sign these; several may be named
     #[arg(long = "public-key", value_name = "KEY", value_parser = crate::command::sign::parse_public_key, requires = "policy_source")]
     public_keys: Vec<PublicKey>,
     /// How long an attempt may be silent where the answer is streamed [default: each backend's `timeouts`]
@@ -110,7 +110,7 @@ enum FailoverMode {
     PerAttempt,
 }
 
-/// What is rendered, every choice made.
+/// The plan of a rendering, every choice made.
 struct Plan<'a> {
     policy: &'a Policy,
     /// The policy as JSON text.
@@ -164,7 +164,7 @@ pub fn local(
     render(&parsed(&words)?).map(|(text, _)| text)
 }
 
-/// What was asked for, and what was chosen for the operator.
+/// The rendered text, and a note on what was chosen for the operator.
 fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
     let (policy, document) = input::read_policy_document(&args.policy)?;
     let source = match document.form {
@@ -200,7 +200,7 @@ fn render(args: &Args) -> Result<(String, Option<String>), Failure> {
     Ok((text, note(&plan)))
 }
 
-/// What these arguments render, for tests of what is done with it.
+/// Renders these arguments, for tests of other commands.
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub fn rendered(arguments: &[&str]) -> String {

@@ -1,4 +1,4 @@
-//! What OpenTelemetry gets: a log record and a span of each request, both with the attributes of `gen_ai.*` and ours.
+//! OpenTelemetry: a log record and a span of each request, both with the attributes of `gen_ai.*` and ours.
 //!
 //! From Envoy 1.37 on a span's tags can be what the filter has set (filter state); on 1.36 only what stands in the request's
 //! metadata, which wasm cannot write: a Lua filter carries it over.
@@ -105,7 +105,7 @@ pub fn tracing(plan: &Plan<'_>) -> String {
 
 /// The filter that fills the tags where Envoy cannot, as a YAML list item; nothing without `--otlp`.
 ///
-/// It goes before the module, so that it sees answers after it; what an answer took is known once its last piece came.
+/// The filter goes before the module, so that it sees answers after the module; an answer's usage is known once its last piece came.
 pub fn filter(plan: &Plan<'_>) -> String {
     if plan.args.otlp.is_none() || fills_tags(plan) {
         return String::new();

@@ -28,7 +28,7 @@ const MOST_RETRIES: usize = 5;
 /// Paths, as a regular expression, whose APIs are also spoken by WebSocket.
 const WEB_SOCKET_PATHS: &str = "(?i)/(.*/)?(responses|realtime)/?";
 
-/// What tells a hosted provider about the client and the network between.
+/// Headers that tell a hosted provider about the client and the network between.
 const OF_CLIENTS: [&str; 14] = [
     "forwarded",
     "x-forwarded-for",
@@ -135,14 +135,19 @@ pub fn forged_headers() -> String {
 /// Whether a backend may be somebody else's: it is reached by TLS, or nothing says where it is.
 fn has_strangers(plan: &Plan<'_>) -> bool {
     let mut backends = plan.policy.registry.backends.iter();
-    backends.any(|one| one.endpoint.as_ref().is_none_or(|endpoint| endpoint.tls))
+    backends.any(|backend| {
+        backend
+            .endpoint
+            .as_ref()
+            .is_none_or(|endpoint| endpoint.tls)
+    })
 }
 
 /// Whether a backend has a name, by which it wants to be called.
 fn has_names(plan: &Plan<'_>) -> bool {
     let mut endpoints = plan.policy.registry.backends.iter();
-    endpoints.any(|one| {
-        let endpoint = one.endpoint.as_ref();
+    endpoints.any(|item| {
+        let endpoint = item.endpoint.as_ref();
         endpoint.is_some_and(|endpoint| endpoint.host.parse::<IpAddr>().is_err())
     })
 }
@@ -151,13 +156,15 @@ fn has_names(plan: &Plan<'_>) -> bool {
 fn pauses(plan: &Plan<'_>) -> Vec<f64> {
     let backends = plan.policy.registry.backends.iter();
     backends
-        .map(|one| f64::from(one.timeouts.pause_ms) / 1000.0)
+        .map(|backend| f64::from(backend.timeouts.pause_ms) / 1000.0)
         .collect()
 }
 
 fn kinds(plan: &Plan<'_>) -> Vec<Kind> {
     let backends = plan.policy.registry.backends.iter();
-    let pauses: BTreeSet<u64> = backends.map(|one| one.timeouts.pause_ms as u64).collect();
+    let pauses: BTreeSet<u64> = backends
+        .map(|backend| backend.timeouts.pause_ms as u64)
+        .collect();
     let streams = pauses.into_iter().map(Some);
     streams
         .chain([None])
@@ -168,7 +175,9 @@ fn kinds(plan: &Plan<'_>) -> Vec<Kind> {
 /// The longest silence of such a request, in seconds.
 fn idle(plan: &Plan<'_>, kind: &Kind) -> f64 {
     let backends = &plan.policy.registry.backends;
-    let limits = backends.iter().map(|one| one.timeouts.first_token_ms);
+    let limits = backends
+        .iter()
+        .map(|backend| backend.timeouts.first_token_ms);
     let stated = f64::from(limits.fold(1.0, f32::max)) / 1000.0;
     let first_byte = plan.limits.map_or(stated, |(streams, _)| streams);
     let Some(pause_ms) = kind.pause_ms else {

@@ -48,7 +48,7 @@ fn insert(text: &str, at: usize, parts: &[Part], rest: &[Step<'_>], value: &str)
             text.get(at + 1..)?
         ));
     };
-    // What stands before the last member stands before the new one too: a space, or a line's end and its indent.
+    // The new member gets the white space of the last one: a space, or a line's end and its indent.
     let before = text.get(..last.start)?;
     let space = before.get(before.trim_end().len()..)?;
     let space = if parts.len() == 1 && space.is_empty() {
@@ -72,7 +72,7 @@ struct Part {
     value: Range<usize>,
 }
 
-/// What the object or list at `at` holds.
+/// The members or items of the object or list at `at`.
 fn parts(text: &str, at: usize) -> Option<Vec<Part>> {
     let named = match text.as_bytes().get(at)? {
         b'{' => true,

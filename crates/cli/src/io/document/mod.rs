@@ -54,7 +54,7 @@ impl Form {
     }
 }
 
-/// What is wrong with a text that cannot be read: line and column, from 1, and the problem.
+/// Why a text cannot be read: line and column, from 1, and the problem.
 pub type Unreadable = (u32, u32, String);
 
 /// A document: the text as it was written, and the JSON text that it means.
@@ -215,7 +215,7 @@ mod tests {
             assert_eq!(
                 document
                     .set(&[Key("a"), Item(1)], &json!(1))
-                    .map(|one| one.text),
+                    .map(|item| item.text),
                 None
             );
         }

@@ -174,7 +174,7 @@ impl Reader {
     }
 }
 
-/// What a merge key takes.
+/// The error of a merge key with another value.
 const MERGES: &str = "`<<` takes an object or a list of objects";
 
 /// The members of a mapping that has ended. Those that it merges come last, and only where it has none of that name.

@@ -60,10 +60,11 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        let told = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|s| base64(s.as_bytes()));
+        let reported =
+            ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|s| base64(s.as_bytes()));
         let wanted = [
             "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
         ];
-        assert_eq!(told, wanted);
+        assert_eq!(reported, wanted);
     }
 }

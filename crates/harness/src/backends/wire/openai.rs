@@ -27,7 +27,7 @@ fn finish_reason(answer: &Answer) -> &'static str {
     }
 }
 
-/// What every document and every event has.
+/// Members of every document and every event.
 fn envelope(answer: &Answer, chunk: bool, choices: Vec<Value>) -> Value {
     let (prefix, object) = match (is_chat(answer), chunk) {
         (true, false) => ("chatcmpl", "chat.completion"),
@@ -48,7 +48,7 @@ pub(super) fn whole(answer: &Answer) -> Value {
     let choice = |index: usize| {
         let mut choice =
             json!({"index": index, "logprobs": null, "finish_reason": finish_reason(answer)});
-        let (name, said) = match &answer.tool {
+        let (name, message) = match &answer.tool {
             _ if !is_chat(answer) => ("text", json!(answer.text())),
             None => (
                 "message",
@@ -63,7 +63,7 @@ pub(super) fn whole(answer: &Answer) -> Value {
             ),
         };
         if let Some(members) = choice.as_object_mut() {
-            members.insert(name.into(), said);
+            members.insert(name.into(), message);
         }
         choice
     };

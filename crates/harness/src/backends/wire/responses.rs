@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Events;
 use crate::backends::answer::Answer;
 
-/// The one item of the output, with `text` said so far.
+/// The one item of the output, with `text` written so far.
 fn item(answer: &Answer, text: &str, status: &str) -> Value {
     match &answer.tool {
         None => {

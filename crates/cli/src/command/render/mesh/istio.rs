@@ -9,7 +9,7 @@ use crate::failure::Failure;
 const HTTP_MANAGER: &str = "envoy.filters.network.http_connection_manager";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
-/// What is patched: which proxies, and which of their listeners and virtual hosts.
+/// The patched proxies, with their listeners and virtual hosts.
 struct Scope<'a> {
     context: &'static str,
     virtual_host: Option<&'a str>,
@@ -20,7 +20,7 @@ struct Scope<'a> {
 /// The `EnvoyFilter`.
 ///
 /// # Errors
-/// As [`parts`], and [`Failure::Input`] where it is not said what sidecars are to route.
+/// As [`parts`], and [`Failure::Input`] if no argument names what sidecars are to route.
 pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     let names = &plan.args.names;
     let virtual_host = names.virtual_host.as_deref();

@@ -1,4 +1,4 @@
-//! What a mesh needs: the parts of the static configuration as patches of the configuration that the mesh makes.
+//! Configuration for a mesh: the parts of the static configuration as patches of the configuration that the mesh makes.
 //!
 //! Istio's `WasmPlugin` and Envoy Gateway's `EnvoyExtensionPolicy` cannot say `allow_on_headers_stop_iteration`, without which
 //! requests hang; so it is an `EnvoyFilter` and an `EnvoyPatchPolicy`.
@@ -57,7 +57,7 @@ enum Context {
     Sidecar,
 }
 
-/// What the mesh's connection managers get of ours.
+/// Our patches of the mesh's connection managers.
 const OF_MANAGER: [&str; 6] = [
     "@type",
     "early_header_mutation_extensions",
@@ -66,7 +66,7 @@ const OF_MANAGER: [&str; 6] = [
     "merge_slashes",
     "path_with_escaped_slashes_action",
 ];
-/// What its virtual hosts get.
+/// Our patches of its virtual hosts.
 const OF_HOST: [&str; 4] = [
     "request_body_buffer_limit",
     "include_attempt_count_in_response",
@@ -74,7 +74,7 @@ const OF_HOST: [&str; 4] = [
     "response_headers_to_remove",
 ];
 
-/// Where Envoy finds the module if nothing else is said.
+/// Where Envoy finds the module by default.
 pub const MODULE: &str = "/var/lib/pointsman/plugin.wasm";
 
 /// The static configuration's parts, anchors resolved.
@@ -88,9 +88,9 @@ struct Parts {
     /// The routes of decided requests, in order.
     routes: Vec<Value>,
     clusters: Vec<Value>,
-    /// What the connection manager has beside filters and routes.
+    /// Members of the connection manager other than filters and routes.
     manager: Value,
-    /// What the virtual host has beside routes.
+    /// Members of the virtual host other than routes.
     host: Value,
     stats_tags: Value,
     buffer: Value,
@@ -109,7 +109,7 @@ fn check_module(plan: &Plan<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is to stand in the configuration that the mesh makes.
+/// The parts that belong into the configuration that the mesh makes.
 ///
 /// # Errors
 /// As [`envoy::render`], and [`Failure::Input`] for a module that the mesh cannot bring.
@@ -171,7 +171,7 @@ fn split<'f>(filters: &'f [Value], name: &str) -> (&'f [Value], &'f [Value]) {
     filters.split_at(at)
 }
 
-/// What tells a collector of requests, out of a whole connection manager: tracing, and the one log that the mesh lacks.
+/// The parts of a connection manager that report requests to a collector: tracing, and the one log that the mesh lacks.
 fn telemetry(manager: &Value) -> [(String, Value); 2] {
     let logs = manager.get("access_log").and_then(Value::as_array);
     let logs = logs.into_iter().flatten();
