@@ -14,6 +14,7 @@ use crate::control::policy_source::{self, fingerprint};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::schema::document::{self, Node, Value};
+use crate::schema::shape::unknown_field;
 use crate::schema::suggest::{hint, quote};
 use crate::schema::{InvalidPolicy, Problem};
 use crate::telemetry::{Metric, header, metrics};
@@ -198,7 +199,7 @@ impl Source<'_> {
             let name = member.name.as_str();
             let mut before = members.iter().take(index);
             if !known.contains(&name) {
-                let message = format!("unknown field {}{}", quote(name), hint(name, &known));
+                let message = unknown_field(&source::PLUGIN, name);
                 found.push((member.at, name.to_owned(), message));
             } else if before.any(|other| other.name == name) {
                 found.push((member.at, name.to_owned(), "stands here twice".to_owned()));

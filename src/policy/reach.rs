@@ -6,7 +6,7 @@
 use super::compile::{at_of, text_of};
 use crate::fleet::{Backend, ClientHeaders, Credentials, Endpoint, StateScope};
 use crate::schema::document::Node;
-use crate::schema::shape::{Field, Kind, Problems, Shape};
+use crate::schema::shape::{Field, Kind, Problems, Shape, optional, required};
 use crate::schema::suggest::quote;
 
 /// `credentials` of a backend.
@@ -14,67 +14,60 @@ pub const CREDENTIALS: Shape = Shape {
     name: "credentials",
     doc: "What proves to a backend who is asking. It is put into each attempt at this backend and taken out again before another backend is tried. The secret itself is never in a policy.",
     fields: &[
-        Field {
-            name: "header",
-            kind: Kind::Text,
-            default: Some("`authorization`"),
-            doc: "The request header that carries it, lower case.",
-        },
-        Field {
-            name: "prefix",
-            kind: Kind::Text,
-            default: Some("`Bearer ` where the header is `authorization`, else nothing"),
-            doc: "What stands in the header before the secret.",
-        },
-        Field {
-            name: "env",
-            kind: Kind::Text,
-            default: None,
-            doc: "The environment variable of Envoy that holds the secret.",
-        },
-        Field {
-            name: "other_paths",
-            kind: Kind::List {
+        optional(
+            "header",
+            Kind::Text,
+            "`authorization`",
+            "The request header that carries it, lower case.",
+        ),
+        optional(
+            "prefix",
+            Kind::Text,
+            "`Bearer ` where the header is `authorization`, else nothing",
+            "What stands in the header before the secret.",
+        ),
+        required(
+            "env",
+            Kind::Text,
+            "The environment variable of Envoy that holds the secret.",
+        ),
+        optional(
+            "other_paths",
+            Kind::List {
                 of: &Kind::Text,
                 min: 0,
             },
-            default: Some(
-                "none: other paths, such as those of files, are not opened to every client",
-            ),
-            doc: "How paths begin, such as `/v1/audio/`, for whose requests it is put in as well where they go to this backend as the default cluster. Those of the APIs that are routed need not be named.",
-        },
+            "none: other paths, such as those of files, are not opened to every client",
+            "How paths begin, such as `/v1/audio/`, for whose requests it is put in as well where they go to this backend as the default cluster. Those of the APIs that are routed need not be named.",
+        ),
     ],
 };
 
 const PASS_OR_STRIP: Kind = Kind::Choice(&["pass", "strip"]);
 
 /// `client_credentials` of a backend.
-pub const CLIENT_CREDENTIALS_FIELD: Field = Field {
-    name: "client_credentials",
-    kind: PASS_OR_STRIP,
-    default: Some(
-        "`strip` where it has `credentials`; else `pass`, unless backends without `credentials` belong to more than one party: each host with `https` is one, and all others together are one",
-    ),
-    doc: "Whether it sees the credentials that the client sent: `authorization`, `x-api-key`, `cookie` and the like.",
-};
+pub const CLIENT_CREDENTIALS_FIELD: Field = optional(
+    "client_credentials",
+    PASS_OR_STRIP,
+    "`strip` where it has `credentials`; else `pass`, unless backends without `credentials` belong to more than one party: each host with `https` is one, and all others together are one",
+    "Whether it sees the credentials that the client sent: `authorization`, `x-api-key`, `cookie` and the like.",
+);
 
 /// `client_address` of a backend.
-pub const CLIENT_ADDRESS_FIELD: Field = Field {
-    name: "client_address",
-    kind: PASS_OR_STRIP,
-    default: Some("`strip` where it has `credentials` or an `endpoint`, else `pass`"),
-    doc: "Whether it sees who and where the client is: `x-forwarded-*`, `x-envoy-*` and the like.",
-};
+pub const CLIENT_ADDRESS_FIELD: Field = optional(
+    "client_address",
+    PASS_OR_STRIP,
+    "`strip` where it has `credentials` or an `endpoint`, else `pass`",
+    "Whether it sees who and where the client is: `x-forwarded-*`, `x-envoy-*` and the like.",
+);
 
 /// `state_scope` of a backend.
-pub(super) const STATE_SCOPE_FIELD: Field = Field {
-    name: "state_scope",
-    kind: Kind::Text,
-    default: Some(
-        "host, port and `credentials.env` of the backend's endpoint, or its cluster if it states no endpoint",
-    ),
-    doc: "The backends of one scope can read what each other's models wrote for themselves: signed thinking, encrypted reasoning, stored responses. A conversation that carries such state goes only to backends of the scope that made it.",
-};
+pub(super) const STATE_SCOPE_FIELD: Field = optional(
+    "state_scope",
+    Kind::Text,
+    "host, port and `credentials.env` of the backend's endpoint, or its cluster if it states no endpoint",
+    "The backends of one scope can read what each other's models wrote for themselves: signed thinking, encrypted reasoning, stored responses. A conversation that carries such state goes only to backends of the scope that made it.",
+);
 
 /// Headers that carry what a request is; a secret in one of them would break it.
 const RESERVED: [&str; 7] = [

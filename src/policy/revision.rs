@@ -4,18 +4,18 @@
 
 use std::fmt;
 
-use crate::schema::shape::{Field, Kind};
+use crate::schema::shape::{Field, Kind, optional};
 
 /// The field of the policy.
-pub(super) const FIELD: Field = Field {
-    name: "revision",
-    kind: Kind::Integer {
+pub(super) const FIELD: Field = optional(
+    "revision",
+    Kind::Integer {
         min: 0.0,
         max: 9_007_199_254_740_991.0,
     },
-    default: Some("none"),
-    doc: "Where this policy stands among its author's: once one with a revision is in force, a source replaces it only by one with a higher revision, so that an old document cannot be played back. To go back, give the old document a new revision. Seconds since 1970 will do.",
-};
+    "none",
+    "Where this policy stands among its author's: once one with a revision is in force, a source replaces it only by one with a higher revision, so that an old document cannot be played back. To go back, give the old document a new revision. Seconds since 1970 will do.",
+);
 
 /// A policy that must not follow the one in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

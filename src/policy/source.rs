@@ -11,30 +11,7 @@ use super::source_calibration;
 use super::source_rules::RULE;
 use super::source_traffic as traffic;
 use crate::fleet::ability::BENCHMARKS;
-use crate::schema::shape::{Field, Kind, Shape};
-
-pub(super) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
-    Field {
-        name,
-        kind,
-        default: None,
-        doc,
-    }
-}
-
-pub(super) const fn optional(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    doc: &'static str,
-) -> Field {
-    Field {
-        name,
-        kind,
-        default: Some(default),
-        doc,
-    }
-}
+use crate::schema::shape::{Kind, Shape, optional, required};
 
 const POSITIVE_TOKENS: Kind = Kind::Integer {
     min: 1.0,

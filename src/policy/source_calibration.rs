@@ -1,7 +1,7 @@
 //! `calibration` of a model, as it is written: what its fields are and mean. See `ability::calibration`.
 
-use super::source::{TASKS, optional};
-use crate::schema::shape::{Kind, Shape};
+use super::source::TASKS;
+use crate::schema::shape::{Kind, Shape, optional};
 
 /// Logits beyond these say that a model is always or never right.
 const LOGITS: Kind = Kind::Number {

@@ -1,8 +1,8 @@
 //! The tables of rules: when a request is such, then it goes so. Beside `source`, which has those of the fleet and profiles.
 
-use super::source::{DIFFICULTY, DOMAINS, FRACTION, SENSITIVE, TASKS, optional, required};
+use super::source::{DIFFICULTY, DOMAINS, FRACTION, SENSITIVE, TASKS};
 use crate::analysis::language::Language;
-use crate::schema::shape::{Kind, Shape};
+use crate::schema::shape::{Kind, Shape, optional, required};
 
 /// The names of [`super::conditions::By`].
 const SHARE_BY: &[&str] = &["user", "tenant", "conversation"];

@@ -1,8 +1,8 @@
 //! The tables of what concerns all traffic: tenants, steering, shadow mode, exploration, stickiness, shares and budgets.
 //! Beside `source`, which puts them into the whole.
 
-use super::source::{AT_LEAST_ZERO, FRACTION, optional, required};
-use crate::schema::shape::{Field, Kind, Shape};
+use super::source::{AT_LEAST_ZERO, FRACTION};
+use crate::schema::shape::{Field, Kind, Shape, optional, required};
 
 /// The names of [`super::envelope::Steer`].
 pub(super) const STEERS: &[&str] = &[

@@ -4,10 +4,9 @@
 //! `pointsman render` writes those that Envoy only takes from its configuration.
 
 use super::compile::{at_of, number_of};
-use super::source::optional;
 use crate::fleet::{Latency, Timeouts};
 use crate::schema::document::Node;
-use crate::schema::shape::{Kind, Problems, Shape};
+use crate::schema::shape::{Kind, Problems, Shape, optional};
 
 /// From a millisecond to a day: beyond it a limit is surely in the wrong unit.
 const LIMIT_MS: Kind = Kind::Number {

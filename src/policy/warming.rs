@@ -3,11 +3,11 @@
 
 use super::compile::{at_of, number_of, text_of, unknown};
 use super::profile::Profile;
-use super::source::{AT_LEAST_ZERO, FRACTION, MILLISECONDS, optional, required};
+use super::source::{AT_LEAST_ZERO, FRACTION, MILLISECONDS};
 use crate::fleet::ramp::Ramp;
 use crate::fleet::{Prewarm, ScaleToZero};
 use crate::schema::document::Node;
-use crate::schema::shape::{Field, Kind, Problems, Shape, join};
+use crate::schema::shape::{Field, Kind, Problems, Shape, join, optional, required};
 use crate::schema::suggest::quote;
 
 /// Up to a week: beyond it nothing scales to zero.

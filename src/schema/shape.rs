@@ -23,12 +23,79 @@ pub struct Shape {
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// What may stand there.
+    /// Its permitted values.
     pub kind: Kind,
-    /// What holds where it is left out, in words; `None` where it must be there.
+    /// The effect of leaving it out, in words; `None` if it is required.
     pub default: Option<&'static str>,
-    /// What it means.
+    /// Its meaning.
     pub doc: &'static str,
+    /// Its earlier name, for the error that meets documents which still use that.
+    pub former_name: Option<&'static str>,
+    /// Earlier values and their present names.
+    pub former_values: &'static [(&'static str, &'static str)],
+}
+
+/// A field that every object of its shape must have.
+pub const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        default: None,
+        doc,
+        former_name: None,
+        former_values: &[],
+    }
+}
+
+/// A field that may be left out; `default` says in words what holds then.
+pub const fn optional(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Field {
+    Field {
+        default: Some(default),
+        ..required(name, kind, doc)
+    }
+}
+
+impl Field {
+    /// The same field, known to have been called `name` before.
+    pub const fn formerly(self, name: &'static str) -> Field {
+        Field {
+            former_name: Some(name),
+            ..self
+        }
+    }
+
+    /// The same field, known to have had these values before, each with its present name.
+    pub const fn formerly_with(self, values: &'static [(&'static str, &'static str)]) -> Field {
+        Field {
+            former_values: values,
+            ..self
+        }
+    }
+
+    /// Adds a problem if `node` is an earlier value of this field; `false` if it is not.
+    fn refuse_former(&self, node: &Node, path: &str, problems: &mut Problems<'_>) -> bool {
+        let mut values = self.former_values.iter();
+        let former = values.find(|(old, _)| node.text() == Some(*old));
+        if let Some((old, new)) = former {
+            problems.add(node.at, path, format!("`{old}` is called `{new}` now"));
+        }
+        former.is_some()
+    }
+}
+
+/// The problem of a field that `shape` does not have.
+pub(crate) fn unknown_field(shape: &Shape, name: &str) -> String {
+    let mut fields = shape.fields.iter();
+    if let Some(field) = fields.find(|field| field.former_name == Some(name)) {
+        return format!("`{name}` is called `{}` now", field.name);
+    }
+    let known: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
+    format!("unknown field {}{}", quote(name), hint(name, &known))
 }
 
 /// What may stand in a place.
@@ -69,9 +136,6 @@ pub enum Kind {
         keys: &'static [&'static str],
     },
 }
-
-/// Fields that had another name, and which they are now.
-const FORMER: &[(&str, &str)] = &[("on_invalid_request", "undecided")];
 
 impl Kind {
     fn expected(&self) -> &'static str {
@@ -201,20 +265,14 @@ fn check_object(shape: &Shape, node: &Node, path: &str, problems: &mut Problems<
     for (index, member) in node.members().iter().enumerate() {
         let at = join(path, &member.name);
         let Some(field) = shape.fields.iter().find(|field| field.name == member.name) else {
-            let known: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
-            let former = FORMER
-                .iter()
-                .find(|(before, now)| *before == member.name && known.contains(now));
-            let meant = match former {
-                Some((_, now)) => format!("; it is called `{now}` now"),
-                None => hint(&member.name, &known),
-            };
-            let message = format!("unknown field {}{meant}", quote(&member.name));
+            let message = unknown_field(shape, &member.name);
             problems.add(member.at, at, message);
             continue;
         };
         check_once(node, index, &at, problems);
-        check(&field.kind, &member.value, &at, problems);
+        if !field.refuse_former(&member.value, &at, problems) {
+            check(&field.kind, &member.value, &at, problems);
+        }
     }
     for field in shape.fields {
         if field.default.is_none() && node.get(field.name).is_none() {

@@ -3,7 +3,7 @@
 //! Like `policy::source`, and made into the same kinds of documentation.
 
 use crate::policy::source::POLICY;
-use crate::schema::shape::{Field, Kind, Shape};
+use crate::schema::shape::{Field, Kind, Shape, optional, required};
 
 /// How long a source waits between questions where it does not say, in milliseconds.
 pub const DEFAULT_INTERVAL_MS: u32 = 10_000;
@@ -22,111 +22,103 @@ pub const PLUGIN: Shape = Shape {
     name: "plugin configuration",
     doc: "What Envoy hands to the module.",
     fields: &[
-        Field {
-            name: "role",
-            kind: Kind::Choice(&["router", "attempt"]),
-            default: Some("`router`"),
-            doc: "What this instance does: `router` is the downstream filter that decides where each request goes, `attempt` the upstream filter that puts what belongs to the backend into each attempt.",
-        },
-        Field {
-            name: "cluster_header",
-            kind: Kind::Text,
-            default: Some("`x-pointsman-cluster`"),
-            doc: "The request header that names the upstream cluster, in lower case; the routes and the early header mutation name it too.",
-        },
-        Field {
-            name: "failover",
-            kind: Kind::Choice(&["off", "aggregate", "per_attempt"]),
-            default: Some("`off`"),
-            doc: "How a request gets to another backend when an attempt fails; it has to fit Envoy's clusters and routes.",
-        },
-        Field {
-            name: "links",
-            kind: Kind::Integer { min: 1.0, max: 9.0 },
-            default: Some("none"),
-            doc: "With `aggregate`: the most backends of a chain.",
-        },
-        Field {
-            name: "policy",
-            kind: Kind::Object(&POLICY),
-            default: Some(
-                "an error for a router; attempts have none, they go by what the router publishes",
-            ),
-            doc: "The policy that holds from the start.",
-        },
-        Field {
-            name: "policy_source",
-            kind: Kind::Object(&SOURCE),
-            default: Some("none: the policy above is the only one"),
-            doc: "Where newer policies come from while requests are served. The `endpoint`, `credentials`, `client_credentials`, `client_address` and `state_scope` of a backend are those of `policy`: others are refused, and where they are left out, these hold. With `failover` they may name the backends of `policy` only, each in its cluster, without it also others in clusters of `policy`; all else may change.",
-        },
+        optional(
+            "role",
+            Kind::Choice(&["router", "attempt"]),
+            "`router`",
+            "What this instance does: `router` is the downstream filter that decides where each request goes, `attempt` the upstream filter that puts what belongs to the backend into each attempt.",
+        ),
+        optional(
+            "cluster_header",
+            Kind::Text,
+            "`x-pointsman-cluster`",
+            "The request header that names the upstream cluster, in lower case; the routes and the early header mutation name it too.",
+        ),
+        optional(
+            "failover",
+            Kind::Choice(&["off", "aggregate", "per_attempt"]),
+            "`off`",
+            "How a request gets to another backend when an attempt fails; it has to fit Envoy's clusters and routes.",
+        ),
+        optional(
+            "links",
+            Kind::Integer { min: 1.0, max: 9.0 },
+            "none",
+            "With `aggregate`: the most backends of a chain.",
+        ),
+        optional(
+            "policy",
+            Kind::Object(&POLICY),
+            "an error for a router; attempts have none, they go by what the router publishes",
+            "The policy that holds from the start.",
+        ),
+        optional(
+            "policy_source",
+            Kind::Object(&SOURCE),
+            "none: the policy above is the only one",
+            "Where newer policies come from while requests are served. The `endpoint`, `credentials`, `client_credentials`, `client_address` and `state_scope` of a backend are those of `policy`: others are refused, and where they are left out, these hold. With `failover` they may name the backends of `policy` only, each in its cluster, without it also others in clusters of `policy`; all else may change.",
+        ),
         ALLOWED_CLUSTERS,
     ],
 };
 
 /// `allowed_clusters` of the configuration.
-pub const ALLOWED_CLUSTERS: Field = Field {
-    name: "allowed_clusters",
-    kind: NAMES,
-    default: Some("with a `policy_source` the clusters that `policy` names, without one any"),
-    doc: "The Envoy clusters that requests can ever be sent to, whatever a policy says. A policy that names another is refused.",
-};
+pub const ALLOWED_CLUSTERS: Field = optional(
+    "allowed_clusters",
+    NAMES,
+    "with a `policy_source` the clusters that `policy` names, without one any",
+    "The Envoy clusters that requests can ever be sent to, whatever a policy says. A policy that names another is refused.",
+);
 
 /// `policy_source` of the configuration.
 pub const SOURCE: Shape = Shape {
     name: "policy source",
     doc: "An HTTP server with a policy as JSON. One worker at a time asks it; what it has takes effect in all workers before their next request. Whatever is wrong with an answer, the policy in force stays.",
     fields: &[
-        Field {
-            name: "cluster",
-            kind: Kind::Text,
-            default: None,
-            doc: "The Envoy cluster that is asked.",
-        },
-        Field {
-            name: "path",
-            kind: Kind::Text,
-            default: None,
-            doc: "Path and query of the document, such as `/policy.json`.",
-        },
-        Field {
-            name: "authority",
-            kind: Kind::Text,
-            default: Some("the cluster's name"),
-            doc: "The host that the request names.",
-        },
-        Field {
-            name: "interval_ms",
-            kind: Kind::Integer {
+        required("cluster", Kind::Text, "The Envoy cluster that is asked."),
+        required(
+            "path",
+            Kind::Text,
+            "Path and query of the document, such as `/policy.json`.",
+        ),
+        optional(
+            "authority",
+            Kind::Text,
+            "the cluster's name",
+            "The host that the request names.",
+        ),
+        optional(
+            "interval_ms",
+            Kind::Integer {
                 min: 100.0,
                 max: 86_400_000.0,
             },
-            default: Some("`10000`"),
-            doc: "Milliseconds from one answer to the next question. A source that fails is asked after twice that, then four times, up to five minutes.",
-        },
-        Field {
-            name: "timeout_ms",
-            kind: Kind::Integer {
+            "`10000`",
+            "Milliseconds from one answer to the next question. A source that fails is asked after twice that, then four times, up to five minutes.",
+        ),
+        optional(
+            "timeout_ms",
+            Kind::Integer {
                 min: 10.0,
                 max: 60_000.0,
             },
-            default: Some("`5000`"),
-            doc: "Milliseconds that an answer may take.",
-        },
-        Field {
-            name: "max_bytes",
-            kind: Kind::Integer {
+            "`5000`",
+            "Milliseconds that an answer may take.",
+        ),
+        optional(
+            "max_bytes",
+            Kind::Integer {
                 min: 1024.0,
                 max: 16_777_216.0,
             },
-            default: Some("`1048576`"),
-            doc: "The longest document that is read.",
-        },
-        Field {
-            name: "public_keys",
-            kind: NAMES,
-            default: Some("none: documents need no signature"),
-            doc: "ed25519 keys in base64, as `pointsman keygen` prints them. A document must carry the signature of one of them in the response header `x-pointsman-signature`.",
-        },
+            "`1048576`",
+            "The longest document that is read.",
+        ),
+        optional(
+            "public_keys",
+            NAMES,
+            "none: documents need no signature",
+            "ed25519 keys in base64, as `pointsman keygen` prints them. A document must carry the signature of one of them in the response header `x-pointsman-signature`.",
+        ),
     ],
 };

@@ -1,10 +1,10 @@
 //! Backends as they are written: what they speak, what they cost, how fast they are.
 
-use super::{AT_LEAST_ZERO, MILLISECONDS, optional, required};
+use super::{AT_LEAST_ZERO, MILLISECONDS};
 use crate::policy::reach::{self, CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS};
 use crate::policy::timeouts::TIMEOUTS;
 use crate::policy::warming;
-use crate::schema::shape::{Kind, Shape};
+use crate::schema::shape::{Kind, Shape, optional, required};
 
 /// The names of [`crate::fleet::Accelerator`].
 const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
