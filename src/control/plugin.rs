@@ -99,7 +99,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// The fields that an attempt has.
-const OF_ATTEMPTS: &[&str] = &["role", "failover", "links"];
+const OF_ATTEMPTS: &[&str] = &["role", "failover", "max_chain_length"];
 
 /// The compiled configuration of a router.
 #[derive(Debug, Clone, PartialEq)]
@@ -300,7 +300,8 @@ impl Source<'_> {
             ("per_attempt", _) => return Some(Failover::PerAttempt),
             ("aggregate", Some(links)) => return Some(Failover::Aggregate { links }),
             ("aggregate", None) => {
-                "`aggregate` needs `links`, the most backends of a chain, from 1 to 9".to_owned()
+                "`aggregate` needs `max_chain_length`, the most backends of a chain, from 1 to 9"
+                    .to_owned()
             }
             _ => format!(
                 "unknown failover {}{}",
@@ -314,7 +315,7 @@ impl Source<'_> {
 
     /// The most links of a chain, where that is a whole number from 1 to 9.
     fn links(&self) -> Option<usize> {
-        let number = self.root.get("links")?.number()?;
+        let number = self.root.get("max_chain_length")?.number()?;
         (number.fract() == 0.0 && (1.0..=9.0).contains(&number)).then_some(number as usize)
     }
 
@@ -399,7 +400,7 @@ mod tests {
             [
                 "rol: unknown field `rol`; did you mean `role`?",
                 "cluster_header: stands here twice",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, links, policy, policy_source, allowed_clusters",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters",
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "policy: is missing",
             ]
@@ -432,7 +433,7 @@ mod tests {
             let text = format!("{{{members}, \"policy\": {policy}}}");
             Plugin::compile(text.as_bytes()).unwrap().failover
         };
-        let aggregate = r#""failover": "aggregate", "links": 3"#;
+        let aggregate = r#""failover": "aggregate", "max_chain_length": 3"#;
         assert_eq!(failover(aggregate), Failover::Aggregate { links: 3 });
         assert_eq!(
             failover(r#""failover": "per_attempt""#),
@@ -447,8 +448,19 @@ mod tests {
     }
 
     #[test]
+    fn former_names_are_answered_with_the_present_ones() {
+        let policy = crate::exchange::testing::POLICY;
+        assert_eq!(
+            problems(&format!(
+                r#"{{"failover": "aggregate", "max_chain_length": 2, "links": 2, "policy": {policy}}}"#
+            )),
+            ["links: `links` is called `max_chain_length` now"]
+        );
+    }
+
+    #[test]
     fn an_attempt_has_nothing_but_its_way_of_failing_over() {
-        let text = r#"{"role": "attempt", "failover": "aggregate", "links": 3}"#;
+        let text = r#"{"role": "attempt", "failover": "aggregate", "max_chain_length": 3}"#;
         assert_eq!(
             Role::compile(text.as_bytes()),
             Ok(Role::Attempt(Failover::Aggregate { links: 3 }))

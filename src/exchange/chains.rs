@@ -183,7 +183,7 @@ fn set_timers<'a>(
     let (mut first_byte, mut pause) = (1.0_f32, 1.0_f32);
     for backend in tried {
         let limits = &backend.timeouts;
-        pause = pause.max(limits.pause_ms);
+        pause = pause.max(limits.idle_ms);
         first_byte = first_byte.max(match request.stream {
             true => limits.first_token_ms,
             false => limits.whole_ms(&backend.latency, tokens),

@@ -382,7 +382,7 @@ impl Stream {
         trace::asked(&plan, &request, effects);
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
         let unseen = matches!(&request, Ok(one) if one.may_name_another_model());
-        if unseen && !plan.policy.traffic.decide_unseen_model {
+        if unseen && !plan.policy.traffic.decide_missing_model {
             let (cause, named) = (
                 Cause::model_missing(&plan.policy),
                 UnparsedBody::UNKNOWN.named,

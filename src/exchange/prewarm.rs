@@ -121,7 +121,7 @@ mod tests {
 
     fn backend(members: &str) -> Backend {
         let text = format!(
-            r#"{{"models": [{{"name": "m"}}], "backends": [{{"name": "b", "cluster": "c", "model": "m", "serves": "org/m",
+            r#"{{"models": [{{"name": "m"}}], "backends": [{{"name": "b", "cluster": "c", "model": "m", "served_model": "org/m",
             "price": {{"input": 1, "output": 1}}, {members}}}]}}"#
         );
         Policy::compile(&text).unwrap().registry.backends.remove(0)

@@ -11,11 +11,11 @@ pub(crate) const POLICY: &str = r#"{
     {"name": "huge", "context_window": 100000, "max_output_tokens": 1000, "benchmarks": {"mmlu": 0.9}}
   ],
   "backends": [
-    {"name": "cpu-1", "cluster": "cluster-cpu", "model": "tiny", "serves": "tiny-q4", "accelerator": "cpu",
+    {"name": "cpu-1", "cluster": "cluster-cpu", "model": "tiny", "served_model": "tiny-q4", "accelerator": "cpu",
      "price": {"input": 0.01, "output": 0.02}, "tags": ["local"]},
-    {"name": "gpu-1", "cluster": "cluster-gpu", "model": "huge", "serves": "org/huge", "accelerator": "gpu",
+    {"name": "gpu-1", "cluster": "cluster-gpu", "model": "huge", "served_model": "org/huge", "accelerator": "gpu",
      "price": {"input": 1.0, "output": 2.0}},
-    {"name": "lpu-1", "cluster": "cluster-lpu", "model": "huge", "serves": "huge", "accelerator": "lpu",
+    {"name": "lpu-1", "cluster": "cluster-lpu", "model": "huge", "served_model": "huge", "accelerator": "lpu",
      "price": {"input": 1.5, "output": 3.0}}
   ]
 }"#;

@@ -99,8 +99,8 @@ fn a_profile_is_classified_and_says_so() {
 #[test]
 fn the_rules_that_applied_are_named() {
     let rules = r#""rules": [
-        {"name": "first", "when": {"asked": ["tiny"]}, "then": {"tags": ["local"]}},
-        {"name": "never", "when": {"asked": ["huge"]}, "then": {"tags": ["local"]}}]"#;
+        {"name": "first", "when": {"requested_model": ["tiny"]}, "then": {"tags": ["local"]}},
+        {"name": "never", "when": {"requested_model": ["huge"]}, "then": {"tags": ["local"]}}]"#;
     let mut host = Host::chat(&policy_with(rules), &ask("tiny", "hello"));
     let rule = (header::RULE, "first".to_owned());
     assert!(host.response().contains(&rule));
@@ -242,7 +242,10 @@ fn a_body_that_cannot_be_read_goes_to_the_default_cluster_untouched() {
 
 #[test]
 fn a_body_that_cannot_be_read_is_refused_where_the_policy_says_so() {
-    let host = Host::chat(&policy_with(r#""undecided": "reject""#), "[\"messages\"]");
+    let host = Host::chat(
+        &policy_with(r#""on_undecided": "reject""#),
+        "[\"messages\"]",
+    );
     let reply = host.reply().unwrap();
     assert_eq!((reply.status, reply.details), (400, "invalid_request"));
     assert_eq!(host.reply_json()["error"]["type"], "invalid_request_error");
@@ -324,7 +327,7 @@ fn a_compressed_body_is_refused_unless_the_policy_passes_it_on() {
         ("", true),
     ] {
         for (stated, passes) in [("bypass", true), ("reject", false)] {
-            let mut host = Host::new(&policy_with(&format!(r#""undecided": "{stated}""#)));
+            let mut host = Host::new(&policy_with(&format!(r#""on_undecided": "{stated}""#)));
             host.begin("POST", "/v1/chat/completions");
             host.set("content-encoding", encoding);
             host.send_headers(false);
@@ -389,7 +392,7 @@ fn faults_of_ours_are_bypasses() {
         ]
     );
 
-    let mut host = Host::new(&policy_with(r#""undecided": "bypass""#));
+    let mut host = Host::new(&policy_with(r#""on_undecided": "bypass""#));
     host.unreadable = true;
     host.begin("POST", "/v1/chat/completions");
     host.send_headers(false);

@@ -92,16 +92,16 @@ pub struct Timeouts {
     /// To the first byte of a streamed answer.
     pub first_token_ms: f32,
     /// To an answer in one piece; `None` where that depends on how long it may be.
-    pub answer_ms: Option<f32>,
+    pub response_ms: Option<f32>,
     /// Between two parts of an answer.
-    pub pause_ms: f32,
+    pub idle_ms: f32,
     /// To the end of an answer; `None` where it may take as long as it likes.
     pub total_ms: Option<f32>,
 }
 
 impl Timeouts {
     /// The longest pause within an answer where nothing is stated: thinking takes minutes.
-    pub const PAUSE_MS: f32 = 300_000.0;
+    pub const IDLE_MS: f32 = 300_000.0;
     /// The length of an answer where the request does not bound it.
     pub const LONG_ANSWER_TOKENS: u32 = 4096;
 
@@ -114,7 +114,7 @@ impl Timeouts {
     /// The limit on an answer in one piece, of up to so many tokens.
     pub fn whole_ms(&self, latency: &Latency, tokens: u32) -> f32 {
         let generation_ms = 1500.0 * tokens as f32 / latency.tokens_per_second;
-        self.answer_ms
+        self.response_ms
             .unwrap_or((self.first_token_ms + generation_ms).max(60_000.0))
     }
 }

@@ -10,7 +10,7 @@ pub struct Ramp {
     /// When it begins, in seconds since 1970.
     pub start_s: u64,
     /// How long it takes, in seconds.
-    pub over_s: f64,
+    pub duration_s: f64,
     /// The share before, 0 to 1.
     pub from: f64,
     /// The share afterwards, 0 to 1.
@@ -21,7 +21,7 @@ impl Ramp {
     /// The share at this time, in nanoseconds since 1970.
     pub fn share(&self, now_ns: u64) -> f64 {
         let passed_s = now_ns as f64 / 1e9 - self.start_s as f64;
-        let done = (passed_s / self.over_s.max(1e-3)).clamp(0.0, 1.0);
+        let done = (passed_s / self.duration_s.max(1e-3)).clamp(0.0, 1.0);
         self.from + (self.to - self.from) * done
     }
 
@@ -43,7 +43,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
     const UP: Ramp = Ramp {
         start_s: 1000,
-        over_s: 100.0,
+        duration_s: 100.0,
         from: 0.0,
         to: 1.0,
     };

@@ -107,7 +107,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
         },
         baseline,
         always_stream_usage: text_of(root, "stream_usage") == Some("always"),
-        observes: text_of(root, "latencies") != Some("stated"),
+        observes: text_of(root, "latency_source") != Some("declared"),
         max_body_bytes: bytes_of(root, "max_body_bytes", DEFAULT_MAX_BODY_BYTES),
         max_scan_bytes: bytes_of(root, "max_scan_bytes", DEFAULT_MAX_SCAN_BYTES),
         registry: Registry { models, backends },
@@ -216,7 +216,9 @@ fn compile_backends(root: &Node, models: &[Model], problems: &mut Problems<'_>) 
             name: name.to_owned(),
             cluster: cluster.to_owned(),
             model: ModelId(model.unwrap_or_default() as u32),
-            served_model: text_of(node, "serves").unwrap_or(model_name).to_owned(),
+            served_model: text_of(node, "served_model")
+                .unwrap_or(model_name)
+                .to_owned(),
             accelerator: text_of(node, "accelerator")
                 .and_then(Accelerator::find)
                 .unwrap_or(Accelerator::Gpu),

@@ -71,7 +71,14 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
         .map(|model| model.name.as_str())
         .chain(known.profiles.iter().map(|profile| profile.name.as_str()));
     let names: Vec<&str> = names.collect();
-    check_names(node, "asked", "model or profile", path, &names, problems);
+    check_names(
+        node,
+        "requested_model",
+        "model or profile",
+        path,
+        &names,
+        problems,
+    );
     When {
         tasks: texts(node, "task").filter_map(Task::find).collect(),
         domains: texts(node, "domain").filter_map(Domain::find).collect(),
@@ -79,7 +86,7 @@ fn compile_when(node: &Node, path: &str, known: &Known<'_>, problems: &mut Probl
         min_difficulty: min_difficulty.map(|number| number as f32),
         max_difficulty: max_difficulty.map(|number| number as f32),
         users: compile_patterns(items_of(node, "user"), &join(path, "user"), problems),
-        asked: texts(node, "asked").map(str::to_owned).collect(),
+        asked: texts(node, "requested_model").map(str::to_owned).collect(),
         sensitive: texts(node, "sensitive")
             .filter_map(Sensitivity::find)
             .fold(Sensitivity::NONE, Sensitivity::union),

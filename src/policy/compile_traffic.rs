@@ -55,14 +55,14 @@ pub(super) fn compile_traffic(
             OnInvalidSteering::Ignore
         },
         shadow: text_of(root, "mode") == Some("shadow"),
-        explore: number_of(root, "explore").unwrap_or_default(),
+        exploration_rate: number_of(root, "exploration_rate").unwrap_or_default(),
         stickiness: number_of(root, "stickiness").unwrap_or_default(),
         drops_foreign_state: text_of(root, "foreign_state") == Some("drop"),
         shares: compile_shares(root, problems),
         budgets: compile_budgets(root, known, problems),
         route_endpoint: text_of(root, "route_endpoint") == Some("on"),
         models_endpoint: text_of(root, "models_endpoint") != Some("off"),
-        decide_unseen_model: text_of(root, "on_unseen_model") == Some("decide"),
+        decide_missing_model: text_of(root, "on_missing_model") == Some("decide"),
         fingerprint: fingerprint(text),
     }
 }

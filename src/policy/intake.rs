@@ -1,7 +1,7 @@
 //! What becomes of requests that the policy cannot decide on, and of those for models that it does not have.
 //!
 //! One rule: what looks like a request of an LLM API and cannot be decided on is not passed on as if it had been. Who says
-//! `undecided: bypass` wants it passed on all the same, and even then no profile's name leaves the house.
+//! `on_undecided: bypass` wants it passed on all the same, and even then no profile's name leaves the house.
 
 use super::compile::text_of;
 use super::rules::Rule;
@@ -47,9 +47,9 @@ pub enum UndecidedReason {
     Unrestricted,
 }
 
-/// What `undecided` says.
+/// What `on_undecided` says.
 pub(super) fn compile_undecided(root: &Node) -> Option<Undecided> {
-    match text_of(root, "undecided")? {
+    match text_of(root, "on_undecided")? {
         "bypass" => Some(Undecided::Bypass),
         "reject" => Some(Undecided::Reject),
         _ => None,
@@ -73,14 +73,14 @@ pub(super) fn check_undecided(policy: &Policy, root: &Node, warnings: &mut Probl
     };
     let (stated, reason) = policy.undecided();
     if let (Some(node), Undecided::Bypass, UndecidedReason::Stated) =
-        (root.get("undecided"), stated, reason)
+        (root.get("on_undecided"), stated, reason)
         && by_itself.undecided().0 == Undecided::Reject
     {
         let message = format!(
             "{}, and what cannot be decided on goes past that",
             by_itself.undecided_because()
         );
-        warnings.add(node.at, "undecided", message);
+        warnings.add(node.at, "on_undecided", message);
     }
 }
 

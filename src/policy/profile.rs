@@ -29,7 +29,7 @@ pub enum Limit {
     /// Cost of the request.
     MaxCostUsd,
     /// Quality relative to the best candidate.
-    WithinOfBest,
+    MaxQualityLoss,
     /// Absolute quality.
     MinQuality,
 }
@@ -45,7 +45,7 @@ impl Limit {
         Limit::MaxP50Ms,
         Limit::MaxP99Ms,
         Limit::MaxCostUsd,
-        Limit::WithinOfBest,
+        Limit::MaxQualityLoss,
         Limit::MinQuality,
     ];
 
@@ -57,14 +57,14 @@ impl Limit {
             Limit::MaxP50Ms => "max_p50_ms",
             Limit::MaxP99Ms => "max_p99_ms",
             Limit::MaxCostUsd => "max_cost_usd",
-            Limit::WithinOfBest => "within_of_best",
+            Limit::MaxQualityLoss => "max_quality_loss",
             Limit::MinQuality => "min_quality",
         }
     }
 
     /// Whether it limits quality, which is unknown where the classifier is not asked.
     pub const fn is_of_quality(self) -> bool {
-        matches!(self, Limit::WithinOfBest | Limit::MinQuality)
+        matches!(self, Limit::MaxQualityLoss | Limit::MinQuality)
     }
 
     /// What the limit bounds, turned so that less is better and a candidate keeps the limit if its measure is at most
@@ -77,7 +77,7 @@ impl Limit {
             Limit::MaxP50Ms => f64::from(estimate.latency_p50_ms),
             Limit::MaxP99Ms => f64::from(estimate.latency_p99_ms),
             Limit::MaxCostUsd => estimate.cost_usd,
-            Limit::WithinOfBest => 1.0 - quality / f64::from(best_quality).max(1e-6),
+            Limit::MaxQualityLoss => 1.0 - quality / f64::from(best_quality).max(1e-6),
             Limit::MinQuality => -quality,
         }
     }
@@ -157,7 +157,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    fn built_in(name: &str, [cost, latency, quality]: [f64; 3], within_of_best: f64) -> Profile {
+    fn built_in(name: &str, [cost, latency, quality]: [f64; 3], max_quality_loss: f64) -> Profile {
         Profile {
             name: name.into(),
             weights: Weights {
@@ -165,7 +165,7 @@ impl Profile {
                 latency,
                 quality,
             },
-            limits: Limits::NONE.with(Limit::WithinOfBest, within_of_best),
+            limits: Limits::NONE.with(Limit::MaxQualityLoss, max_quality_loss),
             relax: Limit::ALL.to_vec(),
             tags: Vec::new(),
             ramp: None,

@@ -51,7 +51,7 @@ pub(super) const LIMIT_NAMES: &[&str] = &[
     "max_p50_ms",
     "max_p99_ms",
     "max_cost_usd",
-    "within_of_best",
+    "max_quality_loss",
     "min_quality",
 ];
 
@@ -124,11 +124,11 @@ pub const POLICY: Shape = Shape {
             "How much of a decision clients see in response headers.",
         ),
         optional(
-            "latencies",
-            Kind::Choice(&["observed", "stated"]),
+            "latency_source",
+            Kind::Choice(&["observed", "declared"]),
             "`observed`",
-            "What decisions go by: `observed` corrects the stated latencies by what the backends' answers take, and passes over backends that fail; `stated` does neither.",
-        ),
+            "What decisions go by: `observed` corrects the stated latencies by what the backends' answers take, and passes over backends that fail; `declared` does neither.",
+        ).formerly(&["latencies"]).formerly_with(&[("stated", "declared")]),
         optional(
             "max_body_bytes",
             Kind::Integer {
@@ -155,10 +155,10 @@ pub const POLICY: Shape = Shape {
         ),
         optional(
             "stream_usage",
-            Kind::Choice(&["as_asked", "always"]),
-            "`as_asked`",
+            Kind::Choice(&["on_request", "always"]),
+            "`on_request`",
             "Whether streams of OpenAI's chat and completions APIs tell their usage: only where the client asks by `stream_options.include_usage`, or always, so that each is priced; who did not ask is not shown the event that tells it.",
-        ),
+        ).formerly_with(&[("as_asked", "on_request")]),
         required(
             "models",
             Kind::List {
@@ -289,7 +289,7 @@ pub const PROFILE: Shape = Shape {
             },
             "every limit, in the order of the table of limits",
             "Which limits give way, first one first, where no candidate keeps all of them, each no further than needed. A limit that is not listed never gives way: the request is refused.",
-        ),
+        ).formerly_with(&[("within_of_best", "max_quality_loss")]),
         optional(
             "tags",
             Kind::List {
@@ -365,11 +365,11 @@ pub const LIMITS: Shape = Shape {
             "The most that a request may be expected to cost, in USD.",
         ),
         optional(
-            "within_of_best",
+            "max_quality_loss",
             FRACTION,
             "no limit",
             "How much less probable a correct answer may be than from the best candidate, as a fraction of the best: 0.05 gives up one correct answer in twenty.",
-        ),
+        ).formerly(&["within_of_best"]),
         optional(
             "min_quality",
             FRACTION,

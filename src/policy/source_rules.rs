@@ -79,14 +79,14 @@ pub const WHEN: Shape = Shape {
             "The end user that the client names in `user` or `safety_identifier`. A `*` at the end stands for anything.",
         ),
         optional(
-            "asked",
+            "requested_model",
             Kind::List {
                 of: &Kind::Text,
                 min: 1,
             },
             "anything",
             "The model or profile that the client asked for; the default profile where it asked for none.",
-        ),
+        ).formerly(&["asked"]),
         optional(
             "sensitive",
             Kind::List {

@@ -40,17 +40,17 @@ pub(super) const STEERING_FIELD: Field = optional(
 
 pub(super) const MODE_FIELD: Field = optional(
     "mode",
-    Kind::Choice(&["act", "shadow"]),
-    "`act`",
+    Kind::Choice(&["enforce", "shadow"]),
+    "`enforce`",
     "`shadow` decides and reports (headers, metrics, access logs) but does not act: requests go to the default cluster untouched. A request that names a model is then decided as if it had named the default profile, so that what would change is seen.",
-);
+).formerly_with(&[("act", "enforce")]);
 
 pub(super) const EXPLORE_FIELD: Field = optional(
-    "explore",
+    "exploration_rate",
     FRACTION,
     "`0`",
     "The share of conversations, drawn by a stable hash, that go to another candidate which keeps every limit, so that something is learned of it.",
-);
+).formerly(&["explore"]);
 
 pub(super) const STICKINESS_FIELD: Field = optional(
     "stickiness",
@@ -94,18 +94,18 @@ pub(super) const MODELS_ENDPOINT_FIELD: Field = optional(
 );
 
 pub(super) const UNSEEN_MODEL_FIELD: Field = optional(
-    "on_unseen_model",
+    "on_missing_model",
     Kind::Choice(&["bypass", "decide"]),
     "`bypass`",
     "What happens to a body whose `model` was not seen, because it is longer than `max_scan_bytes`: `bypass` sends it to the default cluster, `decide` chooses by the default profile. Its `model` is then not rewritten, so every backend must take any name.",
-);
+).formerly(&["on_unseen_model"]);
 
 pub(super) const UNDECIDED_FIELD: Field = optional(
-    "undecided",
+    "on_undecided",
     Kind::Choice(&["bypass", "reject"]),
     "`reject` where a rule refuses requests or bounds their models or tags, or a budget is stated; else `bypass`, but for bodies that may name a profile",
     "What happens to a request of an LLM API that cannot be decided on (a body that is compressed or cannot be read, a path or method that is nearly right, a fault of ours): `bypass` sends it to the default cluster untouched, `reject` answers with an error in the words of the API. A body that names a profile is refused even so. `mode: shadow` always passes it on. `pointsman check` says what holds.",
-);
+).formerly(&["undecided", "on_invalid_request"]);
 
 pub(super) const UNKNOWN_MODEL_FIELD: Field = optional(
     "on_unknown_model",

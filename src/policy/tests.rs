@@ -106,7 +106,7 @@ fn profiles_start_from_the_built_in_ones() {
     assert_eq!(mine.relax, [Limit::MaxP99Ms]);
     let best = policy.find_profile("auto:best").unwrap();
     assert_eq!(best.weights.quality, 1.0);
-    assert_eq!(best.limits.get(Limit::WithinOfBest), Some(0.02));
+    assert_eq!(best.limits.get(Limit::MaxQualityLoss), Some(0.02));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
     let text = r#"{
   "versoin": "1",
   "default_profile": "autoo",
-  "undecided": "ignore",
+  "on_undecided": "ignore",
   "max_body_bytes": 10.5,
   "models": [
     {"name": "llama", "context_window": 0, "capabilities": ["tool", 3], "benchmarks": {"mmlu": 73, "mmul": 0.5}},
@@ -133,7 +133,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
     let expected = [
         "2:3 versoin: unknown field `versoin`; did you mean `version`?",
         "3:22 default_profile: unknown profile `autoo`; did you mean `auto`?",
-        "4:16 undecided: unknown value `ignore`; known: bypass, reject",
+        "4:19 on_undecided: unknown value `ignore`; known: bypass, reject",
         "5:21 max_body_bytes: expected a whole number, found `10.5`",
         "7:41 models[0].context_window: `0` is out of range: expected 1 to 100000000",
         "7:61 models[0].capabilities[0]: unknown value `tool`; did you mean `tools`?",
@@ -230,7 +230,7 @@ fn with_rules(rules: &str) -> String {
 #[test]
 fn rules_compile() {
     let text = with_rules(
-        r#"{"name": "code", "when": {"task": ["code"], "min_confidence": 0.6, "min_difficulty": -1, "max_difficulty": 2, "user": ["u"], "asked": ["auto"], "sensitive": ["email", "card"]},
+        r#"{"name": "code", "when": {"task": ["code"], "min_confidence": 0.6, "min_difficulty": -1, "max_difficulty": 2, "user": ["u"], "requested_model": ["auto"], "sensitive": ["email", "card"]},
             "then": {"models": ["llama-3.3-70b"], "tags": ["on-prem"], "min_quality": 0.5, "profile": "auto:best"}},
            {"then": {"reject": "closed"}}"#,
     );
@@ -254,7 +254,7 @@ fn rules_compile() {
 #[test]
 fn wrong_rules_are_all_reported() {
     let text = with_rules(
-        r#"{"name": "a", "when": {"task": ["coding"], "domain": [], "min_difficulty": 3, "max_difficulty": 1, "asked": ["autoo"]}, "then": {}},
+        r#"{"name": "a", "when": {"task": ["coding"], "domain": [], "min_difficulty": 3, "max_difficulty": 1, "requested_model": ["autoo"]}, "then": {}},
 {"name": "a", "when": {"sensitive": ["mail"]}, "then": {"models": ["llama-3.3-7b"], "tags": ["on-perm"], "profile": "auto:bst", "min_quality": 2}},
 {"wen": {}}"#,
     );
@@ -262,8 +262,8 @@ fn wrong_rules_are_all_reported() {
         "1:34 rules[0].when: never holds: `min_difficulty` 3 is more than `max_difficulty` 1",
         "1:44 rules[0].when.task[0]: unknown value `coding`; known: chat, knowledge_qa, math, reasoning, code, creative_writing, summarization, translation, rewriting, extraction, classification",
         "1:65 rules[0].when.domain: is empty: at least one is needed",
-        "1:121 rules[0].when.asked[0]: unknown model or profile `autoo`; did you mean `auto`?",
-        "1:140 rules[0].then: says nothing: state at least one consequence",
+        "1:131 rules[0].when.requested_model[0]: unknown model or profile `autoo`; did you mean `auto`?",
+        "1:150 rules[0].then: says nothing: state at least one consequence",
         "2:10 rules[1].name: `a` is already the name of rules[0]",
         "2:38 rules[1].when.sensitive[0]: unknown value `mail`; did you mean `email`?",
         "2:68 rules[1].then.models[0]: unknown model `llama-3.3-7b`; did you mean `llama-3.3-70b`?",
@@ -358,12 +358,7 @@ fn the_schema_says_what_the_checks_check() {
 #[test]
 #[cfg(not(target_family = "wasm"))]
 fn the_reference_is_up_to_date() {
-    let written = include_str!("../../docs/policy.md");
-    assert_eq!(
-        written,
-        publish::markdown(),
-        "run `pointsman schema --markdown > docs/policy.md`"
-    );
+    crate::schema::testing::assert_written("docs/policy.md", &publish::markdown());
 }
 
 #[test]
@@ -422,12 +417,12 @@ fn what_cannot_be_decided_on_is_refused_where_requests_are_restricted() {
             "the budget `b` limits requests",
         ),
         (
-            r#""undecided": "reject","#.to_owned(),
+            r#""on_undecided": "reject","#.to_owned(),
             [true; 3],
             "the policy states it",
         ),
         (
-            r#""undecided": "bypass","#.to_owned(),
+            r#""on_undecided": "bypass","#.to_owned(),
             [false, false, true],
             "the policy states it",
         ),
@@ -442,19 +437,108 @@ fn what_cannot_be_decided_on_is_refused_where_requests_are_restricted() {
         assert_eq!(found, refused, "{members}");
         assert_eq!(policy.undecided_because(), because, "{members}");
     }
-    let (_, warnings) = policy(&format!(r#"{budget}"undecided": "bypass","#));
+    let (_, warnings) = policy(&format!(r#"{budget}"on_undecided": "bypass","#));
     let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    let wanted =
-        "undecided: the budget `b` limits requests, and what cannot be decided on goes past that";
+    let wanted = "on_undecided: the budget `b` limits requests, and what cannot be decided on goes past that";
     assert!(told.iter().any(|one| one == wanted), "{told:?}");
 }
 
 #[test]
-fn the_former_name_of_a_field_is_answered_with_its_name() {
-    let text = DEMO.replacen('{', r#"{"on_invalid_request": "reject","#, 1);
-    let error = Policy::compile(&text).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "on_invalid_request: unknown field `on_invalid_request`; it is called `undecided` now"
-    );
+fn former_names_are_answered_with_the_present_ones() {
+    let backend = |member: &str| {
+        let price = r#""price": {"input": 1, "output": 1}"#;
+        format!(
+            r#"{{"models": [{{"name": "m"}}], "backends": [{{"name": "b", "model": "m", {price}, {member}}}]}}"#
+        )
+    };
+    let policy = |member: &str| MINIMAL.replacen('{', &format!("{{{member}, "), 1);
+    let ramp = r#""start": "2026-03-01T09:00:00Z""#;
+    for (text, at, expected) in [
+        (
+            policy(r#""on_invalid_request": "reject""#),
+            "on_invalid_request",
+            "`on_invalid_request` is called `on_undecided` now",
+        ),
+        (
+            policy(r#""undecided": "reject""#),
+            "undecided",
+            "`undecided` is called `on_undecided` now",
+        ),
+        (
+            policy(r#""latencies": "stated""#),
+            "latencies",
+            "`latencies` is called `latency_source` now",
+        ),
+        (
+            policy(r#""latency_source": "stated""#),
+            "latency_source",
+            "`stated` is called `declared` now",
+        ),
+        (
+            policy(r#""stream_usage": "as_asked""#),
+            "stream_usage",
+            "`as_asked` is called `on_request` now",
+        ),
+        (
+            policy(r#""mode": "act""#),
+            "mode",
+            "`act` is called `enforce` now",
+        ),
+        (
+            policy(r#""explore": 0.1"#),
+            "explore",
+            "`explore` is called `exploration_rate` now",
+        ),
+        (
+            policy(r#""on_unseen_model": "decide""#),
+            "on_unseen_model",
+            "`on_unseen_model` is called `on_missing_model` now",
+        ),
+        (
+            policy(r#""profiles": {"p": {"limits": {"within_of_best": 0.1}}}"#),
+            "profiles.p.limits.within_of_best",
+            "`within_of_best` is called `max_quality_loss` now",
+        ),
+        (
+            policy(r#""profiles": {"p": {"relax": ["within_of_best"]}}"#),
+            "profiles.p.relax[0]",
+            "`within_of_best` is called `max_quality_loss` now",
+        ),
+        (
+            policy(r#""rules": [{"when": {"asked": ["auto"]}, "then": {"reject": "no"}}]"#),
+            "rules[0].when.asked",
+            "`asked` is called `requested_model` now",
+        ),
+        (
+            backend(r#""serves": "x""#),
+            "backends[0].serves",
+            "`serves` is called `served_model` now",
+        ),
+        (
+            backend(r#""cold_after": 60"#),
+            "backends[0].cold_after",
+            "`cold_after` is called `scale_to_zero_after_s` now",
+        ),
+        (
+            backend(r#""timeouts": {"answer_ms": 60}"#),
+            "backends[0].timeouts.answer_ms",
+            "`answer_ms` is called `response_ms` now",
+        ),
+        (
+            backend(r#""timeouts": {"pause_ms": 60}"#),
+            "backends[0].timeouts.pause_ms",
+            "`pause_ms` is called `idle_ms` now",
+        ),
+        (
+            backend(&format!(
+                r#""ramp": {{{ramp}, "over_s": 60, "duration_s": 60}}"#
+            )),
+            "backends[0].ramp.over_s",
+            "`over_s` is called `duration_s` now",
+        ),
+    ] {
+        let invalid = Policy::compile(&text).unwrap_err();
+        let found: Vec<String> = invalid.problems.iter().map(Problem::to_string).collect();
+        assert_eq!(found, [format!("{at}: {expected}")]);
+    }
 }

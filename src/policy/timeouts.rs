@@ -26,17 +26,17 @@ pub const TIMEOUTS: Shape = Shape {
             "The longest time to the first byte of a streamed answer; then the next backend is tried.",
         ),
         optional(
-            "answer_ms",
+            "response_ms",
             LIMIT_MS,
             "`first_token_ms`, and one and a half times as long as the tokens take that the request allows (4096 where it does not say), at least `60000`",
             "The longest time to an answer that comes in one piece; then the next backend is tried.",
-        ),
+        ).formerly(&["answer_ms"]),
         optional(
-            "pause_ms",
+            "idle_ms",
             LIMIT_MS,
             "`300000`",
             "The longest pause within an answer: a model that thinks sends nothing for minutes. Longer ones end the stream.",
-        ),
+        ).formerly(&["pause_ms"]),
         optional(
             "total_ms",
             LIMIT_MS,
@@ -58,12 +58,12 @@ pub(super) fn compile_timeouts(
     let limits = Timeouts {
         first_token_ms: number("first_token_ms")
             .map_or_else(|| Timeouts::usual_first_token_ms(latency), |ms| ms as f32),
-        answer_ms: number("answer_ms").map(|ms| ms as f32),
-        pause_ms: number("pause_ms").map_or(Timeouts::PAUSE_MS, |ms| ms as f32),
+        response_ms: number("response_ms").map(|ms| ms as f32),
+        idle_ms: number("idle_ms").map_or(Timeouts::IDLE_MS, |ms| ms as f32),
         total_ms: number("total_ms").map(|ms| ms as f32),
     };
     let total = limits.total_ms.unwrap_or(f32::INFINITY);
-    for name in ["first_token_ms", "answer_ms"] {
+    for name in ["first_token_ms", "response_ms"] {
         if let Some(stated) = number(name)
             && let Some(node) = timeouts
             && stated as f32 > total

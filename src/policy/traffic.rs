@@ -71,7 +71,7 @@ pub struct Traffic {
     /// Decides and reports, but does not act.
     pub shadow: bool,
     /// The share of conversations that go to another candidate, 0 to 1.
-    pub explore: f64,
+    pub exploration_rate: f64,
     /// By how much another backend's objective must be less for a conversation to move.
     pub stickiness: f64,
     /// Whether state that only its maker can read is taken out of bodies for others.
@@ -85,7 +85,7 @@ pub struct Traffic {
     /// Whether `GET /v1/models` is answered.
     pub models_endpoint: bool,
     /// Whether a request whose `model` was not seen is decided on.
-    pub decide_unseen_model: bool,
+    pub decide_missing_model: bool,
     /// Tells policies apart, so that what was counted under one does not count under another.
     pub fingerprint: u64,
 }

@@ -174,7 +174,7 @@ fn least(limit: Limit, backend: &Backend) -> Option<f64> {
             let input = backend.price.input.min(backend.price.cached_input);
             Some((input + backend.price.output) / 1e6)
         }
-        Limit::MinQuality | Limit::WithinOfBest => None,
+        Limit::MinQuality | Limit::MaxQualityLoss => None,
     }
 }
 

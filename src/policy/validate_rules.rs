@@ -234,6 +234,6 @@ fn check_strength(
 
 /// Whether it is all the same to a profile how good a model is.
 fn is_blind(profile: &Profile) -> bool {
-    let limited = [Limit::WithinOfBest, Limit::MinQuality];
+    let limited = [Limit::MaxQualityLoss, Limit::MinQuality];
     profile.weights.quality <= 0.0 && limited.iter().all(|one| profile.limits.get(*one).is_none())
 }

@@ -22,11 +22,11 @@ const RAMP_SECONDS: Kind = Kind::Number {
 };
 
 pub(super) const COLD_AFTER_FIELD: Field = optional(
-    "cold_after",
+    "scale_to_zero_after_s",
     SECONDS,
     "it never scales to zero",
     "After how many seconds without a request it has scaled to zero, so that the next one waits for a cold start.",
-);
+).formerly(&["cold_after"]);
 
 pub(super) const COLD_START_FIELD: Field = optional(
     "cold_start_ms",
@@ -39,7 +39,7 @@ pub(super) const PREWARM_FIELD: Field = optional(
     "prewarm",
     Kind::Object(&PREWARM),
     "nobody keeps it warm",
-    "Whether it is kept warm, and at what cost. Needs `cold_after`.",
+    "Whether it is kept warm, and at what cost. Needs `scale_to_zero_after_s`.",
 );
 
 pub(super) const RAMP_FIELD: Field = optional(
@@ -62,15 +62,16 @@ const START: Field = required(
     "When it begins: a time in UTC such as `2026-03-01T09:00:00Z`.",
 );
 const OVER: Field = required(
-    "over_s",
+    "duration_s",
     RAMP_SECONDS,
     "Over how many seconds the share moves, evenly.",
-);
+)
+.formerly(&["over_s"]);
 
 /// `prewarm` of a backend.
 pub const PREWARM: Shape = Shape {
     name: "prewarm",
-    doc: "A minimal request (one word of its own model, one token of answer, never anything of a user) is sent once the backend has been idle for longer than `cold_after`, if the forecast says that it will be needed before it would be cold again, and the money is there. The forecast is how often decisions chose it, lately and at this time of day over the last days. One worker of the proxy sends it.",
+    doc: "A minimal request (one word of its own model, one token of answer, never anything of a user) is sent once the backend has been idle for longer than `scale_to_zero_after_s`, if the forecast says that it will be needed before it would be cold again, and the money is there. The forecast is how often decisions chose it, lately and at this time of day over the last days. One worker of the proxy sends it.",
     fields: &[
         required(
             "max_usd_per_hour",
@@ -119,17 +120,17 @@ pub const PROFILE_RAMP: Shape = Shape {
     ],
 };
 
-/// Compiles `cold_after`, `cold_start_ms` and `prewarm` of the backend at `index`.
+/// Compiles `scale_to_zero_after_s`, `cold_start_ms` and `prewarm` of the backend at `index`.
 pub(super) fn compile_cold(
     node: &Node,
     index: usize,
     problems: &mut Problems<'_>,
 ) -> Option<ScaleToZero> {
-    let Some(after_s) = number_of(node, "cold_after") else {
+    let Some(after_s) = number_of(node, "scale_to_zero_after_s") else {
         for name in ["prewarm", "cold_start_ms"] {
-            if node.get(name).is_some() && node.get("cold_after").is_none() {
+            if node.get(name).is_some() && node.get("scale_to_zero_after_s").is_none() {
                 let at = format!("backends[{index}].{name}");
-                let message = "it is never cold: state `cold_after`, the seconds without a request after which it is";
+                let message = "it is never cold: state `scale_to_zero_after_s`, the seconds without a request after which it is";
                 problems.add(at_of(node, name), at, message);
             }
         }
@@ -197,7 +198,7 @@ pub(super) fn check_profile_ramps(profiles: &[Profile], root: &Node, problems: &
     }
 }
 
-/// `start` and `over_s`, from 0 to 1.
+/// `start` and `duration_s`, from 0 to 1.
 fn compile_times(node: &Node, path: &str, problems: &mut Problems<'_>) -> Option<Ramp> {
     let written = text_of(node, "start").filter(|text| !text.is_empty())?;
     let Some(start_s) = parse_time(written) else {
@@ -210,7 +211,7 @@ fn compile_times(node: &Node, path: &str, problems: &mut Problems<'_>) -> Option
     };
     Some(Ramp {
         start_s,
-        over_s: number_of(node, "over_s")?,
+        duration_s: number_of(node, "duration_s")?,
         from: 0.0,
         to: 1.0,
     })
@@ -301,8 +302,8 @@ mod tests {
     #[test]
     fn what_is_not_stated_has_its_default() {
         let text = r#"{"models": [{"name": "m"}], "backends": [{"name": "b", "model": "m",
-            "price": {"input": 2, "output": 3}, "cold_after": 300, "prewarm": {"max_usd_per_hour": 0.1},
-            "ramp": {"start": "2026-03-01T09:00:00Z", "over_s": 60}}]}"#;
+            "price": {"input": 2, "output": 3}, "scale_to_zero_after_s": 300, "prewarm": {"max_usd_per_hour": 0.1},
+            "ramp": {"start": "2026-03-01T09:00:00Z", "duration_s": 60}}]}"#;
         let backend = Policy::compile(text).unwrap().registry.backends.remove(0);
         let cold = backend.cold.unwrap();
         assert_eq!((cold.after_s, cold.start_ms), (300.0, 0.0));
@@ -310,7 +311,7 @@ mod tests {
         assert_eq!(prewarm.request_usd, 16.0 * 5.0 / 1e6);
         assert_eq!(prewarm.probability, 0.5);
         let ramp = backend.ramp.unwrap();
-        assert_eq!((ramp.from, ramp.to, ramp.over_s), (0.0, 1.0, 60.0));
+        assert_eq!((ramp.from, ramp.to, ramp.duration_s), (0.0, 1.0, 60.0));
     }
 
     #[test]
@@ -318,18 +319,18 @@ mod tests {
         assert_eq!(
             problems(r#""prewarm": {"max_usd_per_hour": 1}"#, ""),
             [
-                "backends[0].prewarm: it is never cold: state `cold_after`, the seconds without a request after which it is"
+                "backends[0].prewarm: it is never cold: state `scale_to_zero_after_s`, the seconds without a request after which it is"
             ]
         );
         assert_eq!(
-            problems(r#""ramp": {"start": "tomorrow", "over_s": 60}"#, ""),
+            problems(r#""ramp": {"start": "tomorrow", "duration_s": 60}"#, ""),
             [
                 "backends[0].ramp.start: `tomorrow` is not a time in UTC such as `2026-03-01T09:00:00Z`"
             ]
         );
         let ramp = |from: &str| {
             format!(
-                r#"{{"ramp": {{"from": "{from}", "start": "2026-03-01T09:00:00Z", "over_s": 60}}}}"#
+                r#"{{"ramp": {{"from": "{from}", "start": "2026-03-01T09:00:00Z", "duration_s": 60}}}}"#
             )
         };
         let x = |from: &str| format!(r#""x": {}"#, ramp(from));

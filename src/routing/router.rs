@@ -310,7 +310,7 @@ impl Router {
         let limits = floor.map_or(steering.limits, |(limit, written)| {
             steering.limits.and(&Limits::NONE.with(limit, written))
         });
-        let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.explore;
+        let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.exploration_rate;
         // A model that is behind its share gets conversations that begin, not turns of others.
         let begins = demand.prompt.turns.len() < 2 && conversation::answered_at(request).is_none();
         let mut ask = SelectionRequest {

@@ -518,7 +518,7 @@ impl<'a> Constraints<'a> {
             Limit::MaxP50Ms => over_latency("p50"),
             Limit::MaxP99Ms => over_latency("p99"),
             Limit::MaxCostUsd => Ineligible::OverCost { limit_usd: bound },
-            Limit::WithinOfBest => Ineligible::BelowQuality {
+            Limit::MaxQualityLoss => Ineligible::BelowQuality {
                 limit: self.best_quality * (1.0 - bound) as f32,
             },
             Limit::MinQuality => Ineligible::BelowQuality {

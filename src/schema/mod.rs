@@ -6,6 +6,8 @@
 pub(crate) mod document;
 pub mod shape;
 pub(crate) mod suggest;
+#[cfg(all(test, not(target_family = "wasm")))]
+pub(crate) mod testing;
 
 /// One problem of a policy document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

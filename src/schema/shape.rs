@@ -29,8 +29,8 @@ pub struct Field {
     pub default: Option<&'static str>,
     /// Its meaning.
     pub doc: &'static str,
-    /// Its earlier name, for the error that meets documents which still use that.
-    pub former_name: Option<&'static str>,
+    /// Its earlier names, for the error that meets documents which still use them.
+    pub former_names: &'static [&'static str],
     /// Earlier values and their present names.
     pub former_values: &'static [(&'static str, &'static str)],
 }
@@ -42,7 +42,7 @@ pub const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Fiel
         kind,
         default: None,
         doc,
-        former_name: None,
+        former_names: &[],
         former_values: &[],
     }
 }
@@ -61,10 +61,10 @@ pub const fn optional(
 }
 
 impl Field {
-    /// The same field, known to have been called `name` before.
-    pub const fn formerly(self, name: &'static str) -> Field {
+    /// The same field, known by these names before.
+    pub const fn formerly(self, names: &'static [&'static str]) -> Field {
         Field {
-            former_name: Some(name),
+            former_names: names,
             ..self
         }
     }
@@ -76,22 +76,12 @@ impl Field {
             ..self
         }
     }
-
-    /// Adds a problem if `node` is an earlier value of this field; `false` if it is not.
-    fn refuse_former(&self, node: &Node, path: &str, problems: &mut Problems<'_>) -> bool {
-        let mut values = self.former_values.iter();
-        let former = values.find(|(old, _)| node.text() == Some(*old));
-        if let Some((old, new)) = former {
-            problems.add(node.at, path, format!("`{old}` is called `{new}` now"));
-        }
-        former.is_some()
-    }
 }
 
 /// The problem of a field that `shape` does not have.
 pub(crate) fn unknown_field(shape: &Shape, name: &str) -> String {
     let mut fields = shape.fields.iter();
-    if let Some(field) = fields.find(|field| field.former_name == Some(name)) {
+    if let Some(field) = fields.find(|field| field.former_names.contains(&name)) {
         return format!("`{name}` is called `{}` now", field.name);
     }
     let known: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
@@ -192,6 +182,16 @@ impl<'t> Problems<'t> {
 
 /// Checks `node`, which stands at `path`, and adds what is wrong with its form.
 pub(crate) fn check(kind: &Kind, node: &Node, path: &str, problems: &mut Problems<'_>) {
+    check_value(kind, &[], node, path, problems);
+}
+
+fn check_value(
+    kind: &Kind,
+    former_values: &[(&str, &str)],
+    node: &Node,
+    path: &str,
+    problems: &mut Problems<'_>,
+) {
     match (kind, &node.value) {
         (Kind::Text, Value::Text(text)) => {
             if text.is_empty() {
@@ -200,7 +200,11 @@ pub(crate) fn check(kind: &Kind, node: &Node, path: &str, problems: &mut Problem
         }
         (Kind::Choice(known), Value::Text(text)) => {
             if !known.contains(&text.as_str()) {
-                let message = format!("unknown value {}{}", quote(text), hint(text, known));
+                let mut former = former_values.iter();
+                let message = match former.find(|(old, _)| old == text) {
+                    Some((old, new)) => format!("`{old}` is called `{new}` now"),
+                    None => format!("unknown value {}{}", quote(text), hint(text, known)),
+                };
                 problems.add(node.at, path, message);
             }
         }
@@ -220,7 +224,13 @@ pub(crate) fn check(kind: &Kind, node: &Node, path: &str, problems: &mut Problem
                 problems.add(node.at, path, "is empty: at least one is needed");
             }
             for (index, item) in items.iter().enumerate() {
-                check(of, item, &format!("{path}[{index}]"), problems);
+                check_value(
+                    of,
+                    former_values,
+                    item,
+                    &format!("{path}[{index}]"),
+                    problems,
+                );
             }
         }
         (Kind::Object(shape), Value::Object(_)) => check_object(shape, node, path, problems),
@@ -270,9 +280,13 @@ fn check_object(shape: &Shape, node: &Node, path: &str, problems: &mut Problems<
             continue;
         };
         check_once(node, index, &at, problems);
-        if !field.refuse_former(&member.value, &at, problems) {
-            check(&field.kind, &member.value, &at, problems);
-        }
+        check_value(
+            &field.kind,
+            field.former_values,
+            &member.value,
+            &at,
+            problems,
+        );
     }
     for field in shape.fields {
         if field.default.is_none() && node.get(field.name).is_none() {

@@ -100,7 +100,7 @@ impl Fleet {
         let backends = NAMES.iter().zip(&self.sinks).map(|(name, sink)| {
             json!({
                 "name": name, "cluster": format!("sink-{name}"), "model": format!("model-{name}"),
-                "serves": format!("served-{name}"), "price": {"input": 1, "output": 1},
+                "served_model": format!("served-{name}"), "price": {"input": 1, "output": 1},
                 "endpoint": format!("http://{}", sink.address),
             })
         });
@@ -109,7 +109,7 @@ impl Fleet {
             json!({"header": "x-api-key", "env": KEYS[0], "other_paths": ["/v1/audio/"]});
         backends[1]["credentials"] = json!({"env": KEYS[1]});
         json!({
-            "latencies": "stated", "default_cluster": "sink-a",
+            "latency_source": "declared", "default_cluster": "sink-a",
             "models": NAMES.map(|name| model(&format!("model-{name}"), 0.6)),
             "backends": backends,
         })

@@ -87,7 +87,7 @@ pub struct Host {
 impl Host {
     pub fn start(name: &'static str, model_name: &str, price: f64) -> Host {
         let backend = json!({
-            "name": name, "model": model_name, "serves": format!("{model_name}@{name}"),
+            "name": name, "model": model_name, "served_model": format!("{model_name}@{name}"),
             "price": {"input": price, "output": price},
             "apis": ["openai_chat", "anthropic_messages"],
             "simulate": {"slots": 1000},
@@ -456,7 +456,7 @@ fn slow_backend_loses_its_traffic(case: &Case) {
     let backend = |name: &'static str, first_token: u32| {
         let latency = json!({"first_token_ms": {"p50": first_token, "p99": first_token + 10}, "tokens_per_second": 1000});
         let backend = json!({
-            "name": name, "model": "small", "serves": name, "latency": latency,
+            "name": name, "model": "small", "served_model": name, "latency": latency,
             "price": {"input": 0.1, "output": 0.1}, "simulate": {"slots": 1000},
         });
         Host::of(name, backend, 1.0)

@@ -140,7 +140,7 @@ fn stays_with_its_maker(case: &Case) {
                    "endpoint": format!("http://{}", provider(scope, &seen)), "price": {"input": price, "output": price}})
         };
         let policy = json!({
-            "explore": 0.4, "latencies": "stated",
+            "exploration_rate": 0.4, "latency_source": "declared",
             "models": [model("opus", 0.9)],
             "backends": [backend("a1", "alpha", 1.0), backend("b1", "beta", 1.1), backend("a2", "alpha", 1.2), backend("b2", "beta", 1.3)],
         });

@@ -31,7 +31,7 @@ pub const TESTS: &[Test] = &[
 fn fleet(answer_tokens: f64, time_scale: f64) -> ([Host; 2], Value) {
     let host = |name: &'static str, price: f64| {
         let backend = json!({
-            "name": name, "model": "small", "serves": name, "price": {"input": price, "output": price},
+            "name": name, "model": "small", "served_model": name, "price": {"input": price, "output": price},
             "latency": {"first_token_ms": {"p50": 50}, "tokens_per_second": 1000},
             "simulate": {"slots": 1000, "answer_tokens": {"p50": answer_tokens, "p99": answer_tokens}},
         });

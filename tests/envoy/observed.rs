@@ -114,12 +114,12 @@ fn every_documented_header_is_shown(case: &Case) {
     let mut replaced = case.replaceable(&config);
     let body = ask("auto", "Prove that 7 is prime.");
     let mut shown = BTreeSet::new();
-    for mode in ["act", "shadow"] {
+    for mode in ["enforce", "shadow"] {
         replaced.push(&config.clone().set_policy("mode", json!(mode)));
         let request = Request::post(CHAT, &body).header("x-pointsman-min-quality", b"0.2");
         let response = request.send(replaced.envoy.address()).unwrap();
         // In shadow mode the default backend gets what it does not serve.
-        let wanted = if mode == "act" { 200 } else { 404 };
+        let wanted = if mode == "enforce" { 200 } else { 404 };
         assert_eq!(response.status, wanted, "{}", response.text());
         let names = response.headers.into_iter().map(|(name, _)| name);
         shown.extend(names.filter(|name| name.starts_with(header::PREFIX)));

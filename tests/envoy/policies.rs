@@ -136,7 +136,7 @@ fn invalid_update_changes_nothing(case: &Case) {
 }
 
 fn invalid_requests_can_be_refused(case: &Case) {
-    let config = case.config().set_policy("undecided", json!("reject"));
+    let config = case.config().set_policy("on_undecided", json!("reject"));
     let replaced = case.replaceable(&config);
     for body in [&b"{"[..], b"", b"[]"] {
         let done = case.send_to(replaced.envoy.address(), Request::post(CHAT, body));

@@ -53,7 +53,7 @@ fn policy(case: &Case, revision: u64) -> Value {
     policy["revision"] = json!(revision);
     let (cluster, serves) = place(revision);
     policy["backends"][1]["cluster"] = json!(cluster);
-    policy["backends"][1]["serves"] = json!(serves);
+    policy["backends"][1]["served_model"] = json!(serves);
     policy
 }
 

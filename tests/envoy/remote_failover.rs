@@ -50,7 +50,7 @@ impl Fleet {
         {
             let usd = [0.1, 0.2, 0.3][index];
             backend["model"] = json!("small");
-            backend["serves"] = json!(format!("{}-r{revision}", NAMES[index]));
+            backend["served_model"] = json!(format!("{}-r{revision}", NAMES[index]));
             backend["price"] = json!({"input": usd, "output": usd});
             if revision % 2 == 1 {
                 let fields = backend.as_object_mut().unwrap();

@@ -82,7 +82,7 @@ fn policy(addresses: &[SocketAddr]) -> Value {
                "price": {"input": index + 1, "output": index + 1}})
     });
     json!({
-        "models": [model("m", 0.6)], "decision_headers": "minimal", "undecided": "reject",
+        "models": [model("m", 0.6)], "decision_headers": "minimal", "on_undecided": "reject",
         "backends": backends.collect::<Vec<_>>(),
     })
 }

@@ -42,7 +42,7 @@ fn start(case: &Case, hosts: &[Host], way: &str) -> Envoy {
     let policy = json!({
         "models": [model("small", 0.6)],
         // One test's faults must not move another's decisions.
-        "latencies": "stated",
+        "latency_source": "declared",
         "backends": hosts.iter().map(|host| host.policy.clone()).collect::<Vec<_>>(),
     });
     case.start(&render(case, &policy, way, &[]))
@@ -144,7 +144,7 @@ fn a_pause_is_no_end(case: &Case) {
     }
     // A stated limit holds.
     let way = ways(case).last().unwrap();
-    let hosts = hosts(&json!({"first_token_ms": 500, "pause_ms": 1000}));
+    let hosts = hosts(&json!({"first_token_ms": 500, "idle_ms": 1000}));
     let envoy = start(case, &hosts, way);
     let sent = send(case, &envoy, &hosts, &[pause], true);
     assert_eq!(sent.response.status, 200);
@@ -158,7 +158,7 @@ fn a_pause_is_no_end(case: &Case) {
 fn silence_moves_on(case: &Case) {
     let hang = json!({"kind": "hang"});
     for way in ways(case) {
-        let hosts = hosts(&json!({"first_token_ms": 700, "answer_ms": 700}));
+        let hosts = hosts(&json!({"first_token_ms": 700, "response_ms": 700}));
         let envoy = start(case, &hosts, way);
         for stream in [true, false] {
             let sent = send(case, &envoy, &hosts, std::slice::from_ref(&hang), stream);
@@ -182,7 +182,7 @@ fn silence_moves_on(case: &Case) {
 fn alone_has_all(case: &Case) {
     let late = json!({"kind": "delay", "ms": 3000});
     for way in ways(case) {
-        let hosts = hosts(&json!({"first_token_ms": 300, "answer_ms": 300}));
+        let hosts = hosts(&json!({"first_token_ms": 300, "response_ms": 300}));
         let envoy = start(case, &hosts[..1], way);
         for stream in [true, false] {
             let sent = send(

@@ -25,10 +25,10 @@ fn kept_warm(case: &Case) {
             Host::of(
                 name,
                 json!({
-                    "name": name, "model": "small", "serves": format!("small@{name}"), "accelerator": "serverless",
+                    "name": name, "model": "small", "served_model": format!("small@{name}"), "accelerator": "serverless",
                     "price": {"input": price, "output": price},
                     "credentials": {"header": "x-key", "env": KEY},
-                    "cold_after": 1, "cold_start_ms": 5000,
+                    "scale_to_zero_after_s": 1, "cold_start_ms": 5000,
                     // Two an hour: the second would come half an hour after the first.
                     "prewarm": {"max_usd_per_hour": 2, "request_usd": 1, "probability": 0.0001},
                     "simulate": {"slots": 1000, "cold_start_ms": 0},
@@ -133,13 +133,13 @@ fn ramps(case: &Case) {
     let policy = |share: f64, from: f64| {
         let backend = |name: &str, price: f64, from: f64, to: f64| {
             json!({
-                "name": name, "model": "small", "serves": case.backends().get(name).unwrap().model,
+                "name": name, "model": "small", "served_model": case.backends().get(name).unwrap().model,
                 "price": {"input": price, "output": price},
-                "ramp": {"from": from, "to": to, "start": "2020-01-01T00:00:00Z", "over_s": 60},
+                "ramp": {"from": from, "to": to, "start": "2020-01-01T00:00:00Z", "duration_s": 60},
             })
         };
         json!({
-            "latencies": "stated",
+            "latency_source": "declared",
             "version": format!("{share} from {from}"),
             "models": [model("small", 0.6)],
             "backends": [backend("gpu", 0.1, 1.0 - from, 1.0 - share), backend("lpu", 5.0, from, share)],

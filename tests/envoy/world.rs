@@ -126,7 +126,7 @@ impl Case {
             .unwrap_or_else(|error| panic!("{error}"))
             .with_clusters(self.backends().clusters())
             // Tests share backends and command faults: what one of them does to a backend must not move another's decisions.
-            .set_policy("latencies", json!("stated"))
+            .set_policy("latency_source", json!("declared"))
     }
 
     /// The Envoy with the shipped configuration that all tests of this version share.

@@ -49,10 +49,6 @@ mod tests {
     #[test]
     #[cfg(not(target_family = "wasm"))]
     fn the_reference_is_up_to_date() {
-        assert_eq!(
-            include_str!("../../../docs/plugin.md"),
-            markdown(),
-            "run `pointsman schema --plugin --markdown > docs/plugin.md`"
-        );
+        crate::schema::testing::assert_written("docs/plugin.md", &markdown());
     }
 }

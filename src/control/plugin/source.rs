@@ -41,11 +41,12 @@ pub const PLUGIN: Shape = Shape {
             "How a request gets to another backend when an attempt fails; it has to fit Envoy's clusters and routes.",
         ),
         optional(
-            "links",
+            "max_chain_length",
             Kind::Integer { min: 1.0, max: 9.0 },
             "none",
             "With `aggregate`: the most backends of a chain.",
-        ),
+        )
+        .formerly(&["links"]),
         optional(
             "policy",
             Kind::Object(&POLICY),

@@ -9,8 +9,8 @@ const S: u64 = 1_000_000_000;
 /// `gpu-1`, the better of the two that serve `huge`, scales to zero.
 fn policy() -> String {
     POLICY.replacen(
-        r#""serves": "org/huge","#,
-        r#""serves": "org/huge", "cold_after": 60, "cold_start_ms": 600000, "prewarm": {"max_usd_per_hour": 1},"#,
+        r#""served_model": "org/huge","#,
+        r#""served_model": "org/huge", "scale_to_zero_after_s": 60, "cold_start_ms": 600000, "prewarm": {"max_usd_per_hour": 1},"#,
         1,
     )
 }
@@ -88,7 +88,7 @@ fn a_cold_backend_is_passed_over_until_it_is_tried_again() {
 
 #[test]
 fn what_is_stated_alone_counts_where_the_policy_says_so() {
-    let stated = policy().replacen('{', r#"{"latencies": "stated","#, 1);
+    let stated = policy().replacen('{', r#"{"latency_source": "declared","#, 1);
     let mut host = host(&stated);
     assert_eq!(goes_to(&mut host, 1000), "cluster-gpu");
     answer(&mut host, true);
@@ -142,7 +142,7 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
 fn a_profile_takes_over_from_another_conversation_by_conversation() {
     let members = r#""profiles": {
         "old": {"tags": ["local"]},
-        "auto": {"weights": {"quality": 1}, "ramp": {"from": "old", "start": "1970-01-01T01:00:00Z", "over_s": 3600}}}"#;
+        "auto": {"weights": {"quality": 1}, "ramp": {"from": "old", "start": "1970-01-01T01:00:00Z", "duration_s": 3600}}}"#;
     let mut host = host(&policy_with(members));
     let mut profile = |conversation: usize, at_s: u64| {
         host.stream = Stream::new();

@@ -9,7 +9,7 @@ use providers::Api;
 
 /// Two providers for each API, with several backends each; most models are served by both of them.
 const POLICY: &str = r#"{
-  "stickiness": 0.05, "explore": 0.1,
+  "stickiness": 0.05, "exploration_rate": 0.1,
   "models": [
     {"name": "opus", "capabilities": ["tools", "reasoning"], "context_window": 200000, "benchmarks": {"mmlu": 0.9}, "max_share": 0.6},
     {"name": "haiku", "capabilities": ["tools", "reasoning"], "context_window": 200000, "benchmarks": {"mmlu": 0.7}, "min_share": 0.2},
@@ -21,26 +21,26 @@ const POLICY: &str = r#"{
     {"name": "anthropic-1b", "model": "opus", "apis": ["anthropic_messages"], "endpoint": "https://api.anthropic.com", "price": {"input": 5, "output": 25}},
     {"name": "anthropic-2", "model": "haiku", "apis": ["anthropic_messages"], "endpoint": "https://api.anthropic.com", "price": {"input": 1, "output": 5}},
     {"name": "anthropic-2b", "model": "haiku", "apis": ["anthropic_messages"], "endpoint": "https://api.anthropic.com", "price": {"input": 1, "output": 5}},
-    {"name": "bedrock-1", "model": "opus", "apis": ["anthropic_messages"], "serves": "eu.opus", "endpoint": "https://bedrock.eu.example", "price": {"input": 5, "output": 25}},
-    {"name": "bedrock-1b", "model": "opus", "apis": ["anthropic_messages"], "serves": "eu.opus", "endpoint": "https://bedrock.eu.example", "price": {"input": 5, "output": 25}},
-    {"name": "bedrock-2", "model": "haiku", "apis": ["anthropic_messages"], "serves": "eu.haiku", "endpoint": "https://bedrock.eu.example", "price": {"input": 1, "output": 5.1}},
-    {"name": "bedrock-2b", "model": "haiku", "apis": ["anthropic_messages"], "serves": "eu.haiku", "endpoint": "https://bedrock.eu.example", "price": {"input": 1, "output": 5.1}},
+    {"name": "bedrock-1", "model": "opus", "apis": ["anthropic_messages"], "served_model": "eu.opus", "endpoint": "https://bedrock.eu.example", "price": {"input": 5, "output": 25}},
+    {"name": "bedrock-1b", "model": "opus", "apis": ["anthropic_messages"], "served_model": "eu.opus", "endpoint": "https://bedrock.eu.example", "price": {"input": 5, "output": 25}},
+    {"name": "bedrock-2", "model": "haiku", "apis": ["anthropic_messages"], "served_model": "eu.haiku", "endpoint": "https://bedrock.eu.example", "price": {"input": 1, "output": 5.1}},
+    {"name": "bedrock-2b", "model": "haiku", "apis": ["anthropic_messages"], "served_model": "eu.haiku", "endpoint": "https://bedrock.eu.example", "price": {"input": 1, "output": 5.1}},
     {"name": "openai-1", "model": "gpt", "apis": ["openai_responses"], "endpoint": "https://api.openai.com", "price": {"input": 2, "output": 10}},
     {"name": "openai-1b", "model": "gpt", "apis": ["openai_responses"], "endpoint": "https://api.openai.com", "price": {"input": 2, "output": 10}},
-    {"name": "openai-2", "model": "haiku", "serves": "gpt-mini", "apis": ["openai_responses"], "endpoint": "https://api.openai.com", "price": {"input": 0.5, "output": 2}},
-    {"name": "openai-2b", "model": "haiku", "serves": "gpt-mini", "apis": ["openai_responses"], "endpoint": "https://api.openai.com", "price": {"input": 0.5, "output": 2}},
+    {"name": "openai-2", "model": "haiku", "served_model": "gpt-mini", "apis": ["openai_responses"], "endpoint": "https://api.openai.com", "price": {"input": 0.5, "output": 2}},
+    {"name": "openai-2b", "model": "haiku", "served_model": "gpt-mini", "apis": ["openai_responses"], "endpoint": "https://api.openai.com", "price": {"input": 0.5, "output": 2}},
     {"name": "azure-1", "model": "gpt", "apis": ["openai_responses"], "endpoint": "https://one.azure.example", "price": {"input": 2, "output": 10.1}},
     {"name": "azure-1b", "model": "gpt", "apis": ["openai_responses"], "endpoint": "https://one.azure.example", "price": {"input": 2, "output": 10.1}},
     {"name": "azure-2", "model": "gpt", "apis": ["openai_responses"], "endpoint": "https://one.azure.example", "price": {"input": 1.9, "output": 10.1}},
     {"name": "azure-2b", "model": "gpt", "apis": ["openai_responses"], "endpoint": "https://one.azure.example", "price": {"input": 1.9, "output": 10.1}},
     {"name": "google-1", "model": "gemini", "apis": ["openai_chat"], "endpoint": "https://generativelanguage.googleapis.com/v1beta/openai", "price": {"input": 2, "output": 10}},
     {"name": "google-1b", "model": "gemini", "apis": ["openai_chat"], "endpoint": "https://generativelanguage.googleapis.com/v1beta/openai", "price": {"input": 2, "output": 10}},
-    {"name": "google-2", "model": "gemini", "serves": "gemini-pro", "apis": ["openai_chat"], "endpoint": "https://generativelanguage.googleapis.com/v1beta/openai", "price": {"input": 2.1, "output": 10}},
-    {"name": "google-2b", "model": "gemini", "serves": "gemini-pro", "apis": ["openai_chat"], "endpoint": "https://generativelanguage.googleapis.com/v1beta/openai", "price": {"input": 2.1, "output": 10}},
+    {"name": "google-2", "model": "gemini", "served_model": "gemini-pro", "apis": ["openai_chat"], "endpoint": "https://generativelanguage.googleapis.com/v1beta/openai", "price": {"input": 2.1, "output": 10}},
+    {"name": "google-2b", "model": "gemini", "served_model": "gemini-pro", "apis": ["openai_chat"], "endpoint": "https://generativelanguage.googleapis.com/v1beta/openai", "price": {"input": 2.1, "output": 10}},
     {"name": "vertex-1", "model": "gemini", "apis": ["openai_chat"], "endpoint": "https://eu-aiplatform.googleapis.com/v1/projects/p", "price": {"input": 2, "output": 10.2}},
     {"name": "vertex-1b", "model": "gemini", "apis": ["openai_chat"], "endpoint": "https://eu-aiplatform.googleapis.com/v1/projects/p", "price": {"input": 2, "output": 10.2}},
-    {"name": "vertex-2", "model": "haiku", "serves": "flash", "apis": ["openai_chat"], "endpoint": "https://eu-aiplatform.googleapis.com/v1/projects/p", "price": {"input": 0.4, "output": 2}},
-    {"name": "vertex-2b", "model": "haiku", "serves": "flash", "apis": ["openai_chat"], "endpoint": "https://eu-aiplatform.googleapis.com/v1/projects/p", "price": {"input": 0.4, "output": 2}}
+    {"name": "vertex-2", "model": "haiku", "served_model": "flash", "apis": ["openai_chat"], "endpoint": "https://eu-aiplatform.googleapis.com/v1/projects/p", "price": {"input": 0.4, "output": 2}},
+    {"name": "vertex-2b", "model": "haiku", "served_model": "flash", "apis": ["openai_chat"], "endpoint": "https://eu-aiplatform.googleapis.com/v1/projects/p", "price": {"input": 0.4, "output": 2}}
   ]
 }"#;
 

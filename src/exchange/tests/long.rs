@@ -126,7 +126,7 @@ fn without_rules_a_body_whose_model_is_seen_streams_through() {
 
 #[test]
 fn what_envoy_cannot_hold_is_let_go_undecided() {
-    let policy = policy_with(r#""undecided": "bypass", "max_scan_bytes": 8000"#);
+    let policy = policy_with(r#""on_undecided": "bypass", "max_scan_bytes": 8000"#);
     let body = long("", 30_000, r#","model":"huge""#);
     // A stated length is known from the first: the body is never held beyond the first part.
     let mut host = Host::new(&policy);
@@ -198,7 +198,7 @@ fn numbers_across_the_end_of_the_first_part_are_cut_down_once() {
 
 #[test]
 fn a_piece_that_cannot_be_read_lets_the_body_go() {
-    let mut host = Host::new(&policy_with(r#""undecided": "bypass""#));
+    let mut host = Host::new(&policy_with(r#""on_undecided": "bypass""#));
     host.begin("POST", "/v1/chat/completions");
     host.send_headers(false);
     let body = long("", 9_000, r#","model":"tiny""#);

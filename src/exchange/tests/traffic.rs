@@ -200,7 +200,7 @@ fn a_model_behind_the_limit_is_decided_on_where_the_policy_says_so_and_left_as_i
     assert!(last > 4096);
     for (mode, cluster) in [("bypass", "fallback"), ("decide", "cluster-lpu")] {
         let members = format!(
-            r#""undecided": "bypass", "max_scan_bytes": 4096, "on_unseen_model": "{mode}", "default_profile": "quick", "profiles": {{"quick": {{"weights": {{"latency": 1, "cost": 0.001}}, "tags": []}}}}"#
+            r#""on_undecided": "bypass", "max_scan_bytes": 4096, "on_missing_model": "{mode}", "default_profile": "quick", "profiles": {{"quick": {{"weights": {{"latency": 1, "cost": 0.001}}, "tags": []}}}}"#
         );
         let policy = policy_with(&members).replacen(r#""price": {"input": 1.5"#, r#""latency": {"first_token_ms": {"p50": 1}, "tokens_per_second": 9999}, "price": {"input": 1.5"#, 1);
         let mut host = Host::new(&policy);

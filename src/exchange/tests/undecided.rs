@@ -2,7 +2,7 @@
 
 use super::*;
 
-const NO_RULE: &str = r#""undecided": "bypass""#;
+const NO_RULE: &str = r#""on_undecided": "bypass""#;
 const RULE: &str = r#""rules": [{"name": "local", "when": {"sensitive": ["email"]}, "then": {"tags": ["local"]}}]"#;
 
 fn send(policy: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Host {

@@ -14,9 +14,9 @@ fn policy(extra: &str) -> Policy {
         ],
         "backends": [
             {{"name": "a", "model": "gpt-4o", "accelerator": "serverless", "price": {{"input": 1, "output": 1}}}},
-            {{"name": "b", "model": "llama-8b", "serves": "meta-llama/Llama-3.1-8B-Instruct", "accelerator": "gpu", "price": {{"input": 1, "output": 1}}}},
-            {{"name": "c", "model": "twin-a", "serves": "default", "accelerator": "gpu", "price": {{"input": 1, "output": 1}}}},
-            {{"name": "d", "model": "twin-b", "serves": "default", "accelerator": "gpu", "price": {{"input": 1, "output": 1}}}}
+            {{"name": "b", "model": "llama-8b", "served_model": "meta-llama/Llama-3.1-8B-Instruct", "accelerator": "gpu", "price": {{"input": 1, "output": 1}}}},
+            {{"name": "c", "model": "twin-a", "served_model": "default", "accelerator": "gpu", "price": {{"input": 1, "output": 1}}}},
+            {{"name": "d", "model": "twin-b", "served_model": "default", "accelerator": "gpu", "price": {{"input": 1, "output": 1}}}}
         ]}}"#
     );
     Policy::compile(&text).unwrap()

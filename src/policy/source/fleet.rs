@@ -32,11 +32,12 @@ pub const BACKEND: Shape = Shape {
         ),
         required("model", Kind::Text, "The name of the model that it serves."),
         optional(
-            "serves",
+            "served_model",
             Kind::Text,
             "the model's name",
             "The name under which this deployment knows the model; written into the request.",
-        ),
+        )
+        .formerly(&["serves"]),
         optional(
             "accelerator",
             Kind::Choice(ACCELERATORS),

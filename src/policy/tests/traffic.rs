@@ -24,8 +24,8 @@ fn it_compiles() {
     let text = policy(
         r#""tenant": {"header": "x-jwt-payload", "claim": "org.id"},
         "steering": {"allow": ["allow_models", "min_quality"], "on_invalid": "reject"},
-        "mode": "shadow", "explore": 0.02, "stickiness": 0.1, "route_endpoint": "on", "models_endpoint": "off",
-        "on_unseen_model": "decide",
+        "mode": "shadow", "exploration_rate": 0.02, "stickiness": 0.1, "route_endpoint": "on", "models_endpoint": "off",
+        "on_missing_model": "decide",
         "budgets": [{"name": "day", "usd": 5, "per": "day", "tenant": ["acme"], "profile": "auto:cheap"}],
         "rules": [{"when": {"header": {"x-b": ["1"], "x-a": ["2*"]}, "path": ["/v1/*"], "share": 0.5}, "then": {"profile": "auto:best"}}],"#,
         &MODELS.replacen('{', r#"{"max_share": 0.4, "min_share": 0.1, "#, 1),
@@ -43,8 +43,8 @@ fn it_compiles() {
         (tenant.header.as_str(), tenant.claim.as_deref()),
         ("x-jwt-payload", Some("org.id"))
     );
-    assert_eq!((traffic.explore, traffic.stickiness), (0.02, 0.1));
-    assert!(traffic.route_endpoint && !traffic.models_endpoint && traffic.decide_unseen_model);
+    assert_eq!((traffic.exploration_rate, traffic.stickiness), (0.02, 0.1));
+    assert!(traffic.route_endpoint && !traffic.models_endpoint && traffic.decide_missing_model);
     assert_eq!(traffic.shares.len(), 1);
     assert_eq!(
         (traffic.shares[0].most, traffic.shares[0].least),
@@ -54,7 +54,7 @@ fn it_compiles() {
 
     let plain = Policy::compile(&policy("", MODELS)).unwrap().traffic;
     assert!(plain.looks.is_empty() && !plain.shadow && plain.models_endpoint);
-    assert!(!plain.route_endpoint && !plain.decide_unseen_model);
+    assert!(!plain.route_endpoint && !plain.decide_missing_model);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn every_problem_is_reported_with_its_place() {
     );
     let expected = [
         "1:25 steering.allow[0]: unknown value `min_qality`; did you mean `min_quality`?",
-        "2:9 mode: unknown value `dry`; known: act, shadow",
+        "2:9 mode: unknown value `dry`; known: enforce, shadow",
         "3:44 budgets[0].per: unknown value `year`; known: minute, hour, day, week, month",
         "3:62 budgets[0].tenant: the policy does not say where the tenant stands: state `tenant`",
         "4:12 budgets[1].name: `x` is already the name of budgets[0]",
@@ -135,7 +135,7 @@ fn what_rules_and_budgets_never_get_to_is_a_warning() {
   {"name": "floor", "when": {"task": ["code", "math"]}, "then": {"min_quality": 0.7, "tags": ["eu"]}},
   {"name": "lower", "when": {"task": ["code"]}, "then": {"min_quality": 0.6, "tags": ["eu"]}},
   {"name": "higher", "when": {"task": ["code"]}, "then": {"min_quality": 0.8}},
-  {"name": "named", "when": {"asked": ["a"]}, "then": {"models": ["a"], "profile": "auto:best", "min_quality": 0.9, "tags": ["eu"]}},
+  {"name": "named", "when": {"requested_model": ["a"]}, "then": {"models": ["a"], "profile": "auto:best", "min_quality": 0.9, "tags": ["eu"]}},
   {"name": "hard", "when": {"min_difficulty": 1, "user": ["x"]}, "then": {"profile": "blind"}},
   {"name": "held", "when": {"min_difficulty": 1, "user": ["y"]}, "then": {"profile": "blind", "min_quality": 0.5}},
   {"name": "sure", "when": {"user": ["z"]}, "then": {"min_quality": 1}},
@@ -149,9 +149,9 @@ fn what_rules_and_budgets_never_get_to_is_a_warning() {
         "6:46 profiles.none.limits: no backend can keep all of them: every request is refused",
         "9:73 rules[1].then.min_quality: never counts: `floor` has no lower floor and matches whenever this rule does",
         "9:86 rules[1].then.tags: never counts: `floor` demands them too and matches whenever this rule does",
-        "11:66 rules[3].then.models: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
-        "11:84 rules[3].then.profile: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
-        "11:112 rules[3].then.min_quality: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
+        "11:76 rules[3].then.models: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
+        "11:94 rules[3].then.profile: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
+        "11:122 rules[3].then.min_quality: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
         "12:86 rules[4].then.profile: sends hard prompts to weak models: `blind` neither weighs quality nor limits it",
         "14:69 rules[6].then.min_quality: no model can keep it: it gives way in every request, or none is served",
         "15:53 rules[7].then: no backend has all that it asks for: every such request is refused",

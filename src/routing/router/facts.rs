@@ -92,7 +92,7 @@ fn find_language(policy: &Policy, prompt: &Prompt<'_>) -> Option<Language> {
 
 /// A hash of the conversation up to its first user message, which stays the same as it grows.
 fn find_conversation(policy: &Policy, request: &Request<'_>) -> u64 {
-    let draws = policy.traffic.explore > 0.0 || policy.has_ramps();
+    let draws = policy.traffic.exploration_rate > 0.0 || policy.has_ramps();
     if !draws && !asks(policy, |rule| rule.when.asks_conversation()) {
         return 0;
     }

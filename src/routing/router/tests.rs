@@ -231,7 +231,7 @@ fn no_number_of_a_client_costs_more_than_the_api_and_the_model_allow() {
 #[test]
 fn a_body_that_is_no_request_goes_by_or_is_refused_as_the_policy_says() {
     let bypass = demo();
-    let reject = Policy::compile(&DEMO.replacen('{', r#"{"undecided": "reject","#, 1));
+    let reject = Policy::compile(&DEMO.replacen('{', r#"{"on_undecided": "reject","#, 1));
     let reject = reject.unwrap();
     for body in ["", "{", "[]", "\u{0}\u{1}", r#"{"messages": 1]"#] {
         let is_bypassed = matches!(
@@ -388,7 +388,7 @@ fn sensitive_prompts_stay_at_home_even_when_pinned_and_in_the_chain() {
 #[test]
 fn a_rule_can_refuse() {
     let policy = ruled(
-        r#"{"when": {"asked": ["auto:best", "gpt-4.1"]}, "then": {"reject": "not before noon"}}"#,
+        r#"{"when": {"requested_model": ["auto:best", "gpt-4.1"]}, "then": {"reject": "not before noon"}}"#,
     );
     for model in ["auto:best", "gpt-4.1"] {
         let rejection = rejection(&policy, &format!(r#""model": "{model}","#));

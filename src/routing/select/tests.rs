@@ -47,8 +47,8 @@ fn backend(name: &str, model: u32, usd: f64, speed: f32) -> Backend {
         },
         timeouts: Timeouts {
             first_token_ms: 10_000.0,
-            answer_ms: None,
-            pause_ms: Timeouts::PAUSE_MS,
+            response_ms: None,
+            idle_ms: Timeouts::IDLE_MS,
             total_ms: None,
         },
         latency: Latency {
@@ -504,7 +504,7 @@ fn conversations_move_from_one_backend_to_another_and_back() {
     let mut registry = fleet();
     let up = Ramp {
         start_s: 100,
-        over_s: 100.0,
+        duration_s: 100.0,
         from: 0.0,
         to: 1.0,
     };

@@ -15,7 +15,7 @@ fn registry(prewarm: &str) -> Registry {
     let text = format!(
         r#"{{"models": [{{"name": "m"}}], "backends": [
           {{"name": "always", "model": "m", "price": {{"input": 1, "output": 1}}}},
-          {{"name": "zero", "model": "m", "price": {{"input": 1, "output": 1}}, "cold_after": 300, "cold_start_ms": 8000,
+          {{"name": "zero", "model": "m", "price": {{"input": 1, "output": 1}}, "scale_to_zero_after_s": 300, "cold_start_ms": 8000,
             "prewarm": {prewarm}}}]}}"#
     );
     Policy::compile(&text).unwrap().registry
@@ -207,7 +207,7 @@ fn the_record_is_bounded_and_no_bytes_panic() {
     let backends: Vec<String> = (0..1500)
         .map(|n| {
             format!(
-                r#"{{"name": "b{n}", "model": "m", "price": {{"input": 0, "output": 0}}, "cold_after": 60, "prewarm": {{"max_usd_per_hour": 1}}}}"#
+                r#"{{"name": "b{n}", "model": "m", "price": {{"input": 0, "output": 0}}, "scale_to_zero_after_s": 60, "prewarm": {{"max_usd_per_hour": 1}}}}"#
             )
         })
         .collect();

@@ -190,7 +190,7 @@ fn report(checked: &Checked) -> Value {
             "policy": checked.name,
             "ok": true,
             "version": policy.version,
-            "undecided": match policy.undecided().0 {
+            "on_undecided": match policy.undecided().0 {
                 Undecided::Reject => "reject",
                 Undecided::Bypass => "bypass",
             },

@@ -50,7 +50,7 @@ impl World {
             source,
             policy,
         };
-        world.publish(1, "act");
+        world.publish(1, "enforce");
         world
     }
 
@@ -118,7 +118,7 @@ impl World {
             let shown = self.send("auto", prompt, json!({}), None);
             assert_eq!(shown.header("x-pointsman-mode"), Some("shadow"));
         }
-        self.publish(3, "act");
+        self.publish(3, "enforce");
         self.source.serve(Document {
             body: b"{\"models\": []}".to_vec(),
             ..Document::default()
@@ -179,7 +179,7 @@ fn policy() -> Value {
     let mut gpu = backend("gpu", "large", 0.6);
     gpu["apis"] = json!(["openai_chat", "anthropic_messages"]);
     json!({
-        "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached", "undecided": "bypass",
+        "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached", "on_undecided": "bypass",
         "tenant": {"header": "x-tenant"},
         "budgets": [
             {"name": "tiny", "usd": 0.000_000_000_1, "per": "month", "tenant": ["poor"]},
@@ -246,7 +246,7 @@ fn caching() -> Value {
         "name": "serverless", "model": "cached", "accelerator": "serverless", "endpoint": format!("http://{address}"),
         "price": {"input": 2.5, "cached_input": 1.25, "output": 10},
         // The backend is kept warm once it was used, at most once a second.
-        "cold_after": 1, "prewarm": {"max_usd_per_hour": 3.6, "request_usd": 0.001, "probability": 0},
+        "scale_to_zero_after_s": 1, "prewarm": {"max_usd_per_hour": 3.6, "request_usd": 0.001, "probability": 0},
     })
 }
 

@@ -19,7 +19,7 @@ const DEFAULT_FLEET: &str = include_str!("fleet.json");
 struct BackendSource {
     name: String,
     model: String,
-    serves: Option<String>,
+    served_model: Option<String>,
     #[serde(default = "chat_only", deserialize_with = "apis")]
     apis: Apis,
     #[serde(default = "gpu", deserialize_with = "accelerator")]
@@ -212,7 +212,7 @@ impl BackendSource {
             None => (habits.first_token_p50_ms, habits.first_token_p99_ms),
         };
         BackendSpec {
-            served_model: self.serves.unwrap_or(self.model),
+            served_model: self.served_model.unwrap_or(self.model),
             port: self.endpoint.as_deref().and_then(port_here),
             name: self.name,
             apis: self.apis,
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn what_is_not_stated_comes_from_the_accelerator() {
         let fleet = parse(
-            "backends:\n- {name: a, model: m, accelerator: serverless}\n- {name: b, model: m, serves: m-q4, \
+            "backends:\n- {name: a, model: m, accelerator: serverless}\n- {name: b, model: m, served_model: m-q4, \
              accelerator: cpu, latency: {first_token_ms: {p50: 9}, tokens_per_second: 5}}",
         )
         .unwrap();

@@ -32,7 +32,7 @@ pub fn policy(backends: u32, address: SocketAddr) -> Value {
                 "latency": {"first_token_ms": {"p50": 200}, "tokens_per_second": 60 + number % 11},
             });
             if let Some(fields) = backend.as_object_mut().filter(|_| number % 10 == 0) {
-                fields.insert("cold_after".into(), json!(60));
+                fields.insert("scale_to_zero_after_s".into(), json!(60));
                 fields.insert("cold_start_ms".into(), json!(3000));
                 fields.insert("prewarm".into(), json!({"max_usd_per_hour": 0.001}));
             }
@@ -40,7 +40,7 @@ pub fn policy(backends: u32, address: SocketAddr) -> Value {
         })
         .collect();
     json!({
-        "version": "soak", "explore": 0.9,
+        "version": "soak", "exploration_rate": 0.9,
         "profiles": {"auto": {"weights": {"cost": 1}, "limits": {}}},
         "models": all_models, "backends": all_backends,
     })

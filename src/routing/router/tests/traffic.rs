@@ -86,7 +86,7 @@ fn no_model_gets_more_than_its_share_and_some_get_their_least() {
 
 #[test]
 fn a_share_of_conversations_explores_and_stays_where_it_is() {
-    let policy = twins(r#""explore": 0.1,"#);
+    let policy = twins(r#""exploration_rate": 0.1,"#);
     let mut router = Router::with_features_only();
     let mut explored = 0;
     for number in 0..1000 {

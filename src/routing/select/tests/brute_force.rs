@@ -12,7 +12,7 @@ fn measure(limit: Limit, candidate: &Candidate, best: f32) -> f64 {
     let estimate = &candidate.estimate;
     match limit {
         Limit::MinQuality => -f64::from(estimate.quality.unwrap()),
-        Limit::WithinOfBest => {
+        Limit::MaxQualityLoss => {
             1.0 - f64::from(estimate.quality.unwrap()) / f64::from(best).max(1e-6)
         }
         Limit::MaxCostUsd => estimate.cost_usd,
@@ -204,7 +204,7 @@ prop_compose! {
             (Limit::MaxP99Ms, p99),
             (Limit::MaxFirstTokenP99Ms, first),
             (Limit::MaxFirstTokenP50Ms, median),
-            (Limit::WithinOfBest, within),
+            (Limit::MaxQualityLoss, within),
             (Limit::MinQuality, floor),
         ]
         .into_iter()

@@ -21,15 +21,15 @@ const STEPS: usize = 200;
 pub enum Kind {
     /// An absolute one: `min_quality`
     MinQuality,
-    /// One relative to the best candidate: `within_of_best`
-    WithinOfBest,
+    /// One relative to the best candidate: `max_quality_loss`
+    MaxQualityLoss,
 }
 
 impl Kind {
     fn limit(self) -> Limit {
         match self {
             Kind::MinQuality => Limit::MinQuality,
-            Kind::WithinOfBest => Limit::WithinOfBest,
+            Kind::MaxQualityLoss => Limit::MaxQualityLoss,
         }
     }
 
@@ -38,7 +38,7 @@ impl Kind {
         let strict = step as f64 / STEPS as f64;
         match self {
             Kind::MinQuality => strict,
-            Kind::WithinOfBest => 1.0 - strict,
+            Kind::MaxQualityLoss => 1.0 - strict,
         }
     }
 }
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_floor_parts_easy_from_hard() {
-        for kind in [Kind::MinQuality, Kind::WithinOfBest] {
+        for kind in [Kind::MinQuality, Kind::MaxQualityLoss] {
             let choice = choose_for(Goal::StrongShare(0.5), kind).unwrap();
             assert!(
                 choice
@@ -396,7 +396,7 @@ mod tests {
     fn the_limit_that_makes_a_wish_impossible_is_named() {
         let policy = Policy::compile(POLICY).unwrap();
         let profile = policy.find_profile("save").unwrap();
-        let limits = profile.limits.with(Limit::WithinOfBest, 0.0);
+        let limits = profile.limits.with(Limit::MaxQualityLoss, 0.0);
         let strict = Profile {
             limits: limits.with(Limit::MaxP99Ms, 86_000_000.0),
             ..profile.clone()
@@ -411,7 +411,7 @@ mod tests {
         );
         let text = error.unwrap_err().to_string();
         assert!(
-            text.ends_with("; `within_of_best: 0` of the profile `save` stands in the way"),
+            text.ends_with("; `max_quality_loss: 0` of the profile `save` stands in the way"),
             "{text}"
         );
     }

@@ -62,13 +62,13 @@ const POLICY: &str = r#"{
     }
   ],
   "backends": [
-    {"name": "cloud", "model": "large", "serves": "acme-large", "accelerator": "serverless",
+    {"name": "cloud", "model": "large", "served_model": "acme-large", "accelerator": "serverless",
       "price": {
         "input": 2.50,
         "output": 15.0
       }},
     {"name": "quick", "model": "acme-small", "accelerator": "lpu", "price": {"input": 1, "output": 2}},
-    {"name": "own", "model": "large", "serves": "org/large", "price": {"input": 0.7, "output": 0.9}}
+    {"name": "own", "model": "large", "served_model": "org/large", "price": {"input": 0.7, "output": 0.9}}
   ]
 }
 "#;

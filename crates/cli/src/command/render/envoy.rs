@@ -147,7 +147,7 @@ pub fn failover_members(failover: Failover) -> String {
         Failover::Off => String::new(),
         Failover::PerAttempt => "\"failover\": \"per_attempt\",".to_owned(),
         Failover::Aggregate { links } => {
-            format!("\"failover\": \"aggregate\",\n\"links\": {links},")
+            format!("\"failover\": \"aggregate\",\n\"max_chain_length\": {links},")
         }
     }
 }

@@ -49,7 +49,7 @@ const OF_CLIENTS: [&str; 14] = [
 /// A kind of decided requests, which one route takes.
 struct Kind {
     /// The longest pause within its answers, in milliseconds; `None` where they come in one piece.
-    pause_ms: Option<u64>,
+    idle_ms: Option<u64>,
     /// Whether one backend alone can take them.
     alone: bool,
 }
@@ -156,19 +156,19 @@ fn has_names(plan: &Plan<'_>) -> bool {
 fn pauses(plan: &Plan<'_>) -> Vec<f64> {
     let backends = plan.policy.registry.backends.iter();
     backends
-        .map(|backend| f64::from(backend.timeouts.pause_ms) / 1000.0)
+        .map(|backend| f64::from(backend.timeouts.idle_ms) / 1000.0)
         .collect()
 }
 
 fn kinds(plan: &Plan<'_>) -> Vec<Kind> {
     let backends = plan.policy.registry.backends.iter();
     let pauses: BTreeSet<u64> = backends
-        .map(|backend| backend.timeouts.pause_ms as u64)
+        .map(|backend| backend.timeouts.idle_ms as u64)
         .collect();
     let streams = pauses.into_iter().map(Some);
     streams
         .chain([None])
-        .flat_map(|pause_ms| [true, false].map(|alone| Kind { pause_ms, alone }))
+        .flat_map(|idle_ms| [true, false].map(|alone| Kind { idle_ms, alone }))
         .collect()
 }
 
@@ -180,15 +180,15 @@ fn idle(plan: &Plan<'_>, kind: &Kind) -> f64 {
         .map(|backend| backend.timeouts.first_token_ms);
     let stated = f64::from(limits.fold(1.0, f32::max)) / 1000.0;
     let first_byte = plan.limits.map_or(stated, |(streams, _)| streams);
-    let Some(pause_ms) = kind.pause_ms else {
+    let Some(idle_ms) = kind.idle_ms else {
         return LONGEST_S;
     };
-    let pause = pause_ms as f64 / 1000.0;
+    let pause = idle_ms as f64 / 1000.0;
     if !kind.alone {
         return pause + first_byte * retries(plan) as f64;
     }
     // A stated pause is the operator's own limit; without one the client's patience is.
-    let usual = pause_ms == Timeouts::PAUSE_MS as u64;
+    let usual = idle_ms == Timeouts::IDLE_MS as u64;
     pause.max(if usual { PATIENCE_S } else { first_byte })
 }
 
@@ -206,9 +206,9 @@ fn decided(plan: &Plan<'_>, kind: &Kind, named: &mut bool) -> String {
         ),
         false => format!("{{name: {}, present_match: true}}", header::CHAIN),
     };
-    let streams = kind.pause_ms.map_or(String::new(), |pause_ms| {
+    let streams = kind.idle_ms.map_or(String::new(), |idle_ms| {
         let name = header::STREAM;
-        format!(", {{name: {name}, string_match: {{exact: \"{pause_ms}\"}}}}")
+        format!(", {{name: {name}, string_match: {{exact: \"{idle_ms}\"}}}}")
     });
     let mut route = String::new();
     match plan.failover {
@@ -258,7 +258,7 @@ fn others(plan: &Plan<'_>, kind: &Kind) -> String {
             .to_owned(),
     };
     let first_byte = plan.limits.map_or(String::new(), |(streams, answers)| {
-        let limit = kind.pause_ms.map_or(answers, |_| streams);
+        let limit = kind.idle_ms.map_or(answers, |_| streams);
         format!("per_try_timeout: {}\n", seconds(limit))
     });
     format!(
