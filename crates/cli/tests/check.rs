@@ -96,6 +96,10 @@ fn yaml_is_read_and_its_places_are_told() {
         ),
         "{reported}"
     );
+    assert!(
+        reported.contains("12 |     model: lage\n   |            ^^^^\n"),
+        "{reported}"
+    );
     let broken = file(folder.path(), "broken.yaml", "models: [1\nbackends: 2");
     let output = run(&["check", &broken]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));

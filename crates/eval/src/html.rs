@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
-use crate::figures::{Curves, Figure};
+use crate::figures::Curves;
 use crate::file::{PairReport, Report};
+use crate::format::{percent, plain, shown};
 use crate::gaps::classes;
 use crate::labelled::PROMPTS;
 use crate::measure::curve::{Point, hull};
@@ -227,31 +228,6 @@ fn reliability_plot(out: &mut String, report: &Report) {
         out.push('.');
     }
     out.push_str("</p>\n");
-}
-
-fn percent(value: f64) -> String {
-    if value.is_finite() {
-        format!("{:.1} %", 100.0 * value)
-    } else {
-        "–".into()
-    }
-}
-
-fn plain(value: f64) -> String {
-    if value.is_finite() {
-        format!("{value:.3}")
-    } else {
-        "–".into()
-    }
-}
-
-fn shown(figure: Figure) -> String {
-    let [low, high] = figure.interval;
-    if figure.value.is_finite() {
-        format!("{:.3} [{low:.3}, {high:.3}]", figure.value)
-    } else {
-        "–".into()
-    }
 }
 
 fn table(out: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {

@@ -10,6 +10,7 @@ mod figures;
 pub mod file;
 pub mod fit;
 pub mod fleet;
+mod format;
 mod gaps;
 pub mod html;
 mod labelled;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::figures::{Curves, Figure};
+use crate::figures::Curves;
 use crate::file::{PairReport, Report};
+use crate::format::{percent, plain, shown, shown_percent};
 use crate::gaps::{classes, over_random};
 use crate::labelled::PROMPTS;
 use crate::sweep::Strategy;
@@ -72,46 +73,6 @@ fn one(out: &mut String, report: &Report) {
     models(out, report);
     profiles(out, report);
     groups(out, report);
-}
-
-fn percent(value: f64) -> String {
-    if value.is_finite() {
-        format!("{:.1} %", 100.0 * value)
-    } else {
-        "–".into()
-    }
-}
-
-fn plain(value: f64) -> String {
-    if value.is_finite() {
-        format!("{value:.3}")
-    } else {
-        "–".into()
-    }
-}
-
-/// A figure with its interval.
-fn shown(figure: Figure) -> String {
-    let [low, high] = figure.interval;
-    if figure.value.is_finite() {
-        format!("{:.3} [{low:.3}, {high:.3}]", figure.value)
-    } else {
-        "–".into()
-    }
-}
-
-fn shown_percent(figure: Figure) -> String {
-    let [low, high] = figure.interval;
-    if figure.value.is_finite() {
-        format!(
-            "{:.1} % [{:.1}, {:.1}]",
-            100.0 * figure.value,
-            100.0 * low,
-            100.0 * high
-        )
-    } else {
-        "–".into()
-    }
 }
 
 fn cost_quality(report: &Report, curves: &Curves) -> String {

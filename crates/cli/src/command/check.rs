@@ -1,9 +1,11 @@
 //! `pointsman check`: every error and every warning of a policy at once, each with its line and column.
 
 mod cases;
+mod snippet;
 
 use std::path::{Path, PathBuf};
 
+use annotate_snippets::Level;
 use pointsman::control::signature::PublicKey;
 use pointsman::policy::{InvalidPolicy, Policy, Problem, Undecided, UndecidedReason};
 use serde_json::{Value, json};
@@ -43,6 +45,8 @@ pub struct Args {
 /// The result of one policy.
 struct Checked {
     name: String,
+    /// The text whose lines are shown, if any are.
+    text: Option<String>,
     compiled: Result<(Policy, Vec<Problem>), Vec<Problem>>,
     cases: Option<cases::Report>,
 }
@@ -90,7 +94,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn check(args: &Args, path: &Path) -> Result<Checked, Failure> {
     let document = input::read_document(path)?;
-    let compiled = check_signature(path, &document.text, &args.public_keys)
+    let verified = check_signature(path, &document.text, &args.public_keys);
+    // A document without a valid signature is not read, so no line of it is shown.
+    let text = verified.is_ok().then(|| document.text.clone());
+    let compiled = verified
         .and_then(|()| Policy::check(&document.json))
         .map(|(policy, warnings)| (policy, placed(&document, warnings)))
         .map_err(|error| placed(&document, error.problems));
@@ -103,6 +110,7 @@ fn check(args: &Args, path: &Path) -> Result<Checked, Failure> {
     };
     Ok(Checked {
         name: path.display().to_string(),
+        text,
         compiled,
         cases,
     })
@@ -120,11 +128,11 @@ fn print_checked(checked: &Checked) {
     let name = &checked.name;
     match &checked.compiled {
         Ok((policy, warnings)) => {
-            print(name, "warning", warnings);
+            print(checked, "warning", Level::WARNING, warnings);
             println!("{name}: ok: {}", summary(policy));
             println!("{name}: {}", undecided(policy));
         }
-        Err(problems) => print(name, "error", problems),
+        Err(problems) => print(checked, "error", Level::ERROR, problems),
     }
     if let Some(cases) = &checked.cases {
         for (line, wrong) in &cases.failed {
@@ -150,10 +158,15 @@ fn check_signature(path: &Path, text: &str, keys: &[PublicKey]) -> Result<(), In
     })
 }
 
-fn print(name: &str, severity: &str, problems: &[Problem]) {
+fn print(checked: &Checked, severity: &str, level: Level<'static>, problems: &[Problem]) {
+    let name = &checked.name;
     for problem in problems {
         let (line, column) = (problem.line, problem.column);
         println!("{name}:{line}:{column}: {severity}: {problem}");
+        let text = checked.text.as_deref();
+        if let Some(source) = text.and_then(|text| snippet::render(text, problem, level.clone())) {
+            println!("{source}");
+        }
     }
 }
 
