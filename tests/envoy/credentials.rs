@@ -235,7 +235,7 @@ fn what_is_not_decided_has_them_too(case: &Case) {
     let none: Vec<(String, String)> = Vec::new();
     for way in ["off"].iter().chain(ways(case)) {
         let envoy = case.start(&config(case, &fleet.policy(), way));
-        // A body that is no request: it goes to the default cluster, whose backend has a key.
+        // A body that is not a request: it goes to the default cluster, whose backend has a key.
         let id = case.id();
         send(
             &envoy,

@@ -169,7 +169,7 @@ fn silence_moves_on(case: &Case) {
             let range = Duration::from_millis(650)..Duration::from_millis(3000);
             assert!(range.contains(&sent.took), "{what}: {:?}", sent.took);
         }
-        // A head is no answer: many servers send it before they have a token.
+        // A head is not an answer: many servers send it before they have a token.
         let head = json!({"kind": "hang_after_headers"});
         let sent = send(case, &envoy, &hosts, &[head], true);
         sent.assert_whole(way);

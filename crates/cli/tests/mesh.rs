@@ -144,7 +144,7 @@ fn problems(shape: &Value, value: &Value, place: &str, found: &mut Vec<String>) 
 fn wrong(kinds: &BTreeMap<String, Value>, object: &Value) -> Vec<String> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let (Some(version), Some(kind)) = (text("/apiVersion"), text("/kind")) else {
-        return vec!["it is no object of Kubernetes".into()];
+        return vec!["it is not an object of Kubernetes".into()];
     };
     let mut found = Vec::new();
     let name = text("/metadata/name").unwrap_or_default();
@@ -155,7 +155,7 @@ fn wrong(kinds: &BTreeMap<String, Value>, object: &Value) -> Vec<String> {
     }
     match kinds.get(&format!("{version} {kind}")) {
         Some(shape) => problems(shape, &object["spec"], "spec", &mut found),
-        None => found.push(format!("{version} {kind} is no kind that is known")),
+        None => found.push(format!("{version} {kind} is not a kind that is known")),
     }
     found
 }
@@ -202,11 +202,11 @@ fn mistakes_in_objects_are_found() {
             "/spec/configPatches/0/match/listener",
             json!({"portNumber": "80"})
         ),
-        "spec.configPatches[0].match.listener.portNumber is no integer"
+        "spec.configPatches[0].match.listener.portNumber is not an integer"
     );
     assert_eq!(
         spoilt("/spec/workloadSelector", json!(["istio"])),
-        "spec.workloadSelector is no object"
+        "spec.workloadSelector is not an object"
     );
     assert!(
         spoilt(
@@ -346,7 +346,7 @@ fn what_a_mesh_cannot_do_is_refused() {
     ]);
     assert_eq!(
         reported,
-        "error: `oci://registry.example/pointsman:1` is no file: only Istio fetches a module, and only with `--failover off`\n"
+        "error: `oci://registry.example/pointsman:1` is not a file: only Istio fetches a module, and only with `--failover off`\n"
     );
     let reported = message(&[
         "istio",
@@ -375,7 +375,7 @@ fn what_a_mesh_cannot_do_is_refused() {
     ]);
     assert_eq!(
         reported,
-        "error: `gateway` is no label, such as `istio=ingressgateway`\n"
+        "error: `gateway` is not a label, such as `istio=ingressgateway`\n"
     );
     // Settings that need the filter of attempts are not dropped silently.
     let directory = tempfile::tempdir().unwrap();

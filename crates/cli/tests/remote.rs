@@ -88,7 +88,7 @@ fn what_would_be_refused_is_not_signed() {
         (status, text.as_str()),
         (
             Some(2),
-            "error: `policy.json` is no ed25519 secret key in PEM\n"
+            "error: `policy.json` is not an ed25519 secret key in PEM\n"
         )
     );
     let again = reported(&pointsman(folder.path(), &["keygen", "key.pem"]));

@@ -120,7 +120,7 @@ pub struct Report {
     pub without: usize,
     /// Rows that every model of the fleet has an outcome of.
     pub complete: usize,
-    /// Lines that are no rows.
+    /// Lines that are not rows.
     pub bad: Vec<BadLine>,
     /// Notes for the reader.
     pub notes: Vec<String>,

@@ -258,7 +258,7 @@ mod tests {
         let ticks: Vec<String> = axis.ticks().map(label).collect();
         assert_eq!(ticks, ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(axis.place(0.5), 50.0);
-        // Of one value, of none, of what is no number.
+        // Of one value, of none, of what is not a number.
         assert!(
             Axis::from_values([2.0].into_iter(), 0.0, 1.0)
                 .place(2.0)

@@ -174,7 +174,7 @@ fn list<'v>(value: &'v mut Value, pointer: &str) -> &'v mut Vec<Value> {
 
 #[expect(clippy::panic, reason = "what was just made a list is one")]
 fn unreachable(pointer: &str) -> ! {
-    panic!("{pointer} is no list")
+    panic!("{pointer} is not a list")
 }
 
 /// Changes every listener that a patch matches and counts the changes.

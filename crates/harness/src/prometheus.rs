@@ -30,7 +30,7 @@ pub struct Prometheus {
 pub struct Series {
     /// The labels, `__name__` among them where there is one.
     pub labels: Value,
-    /// The value; may be no number.
+    /// The value; may be NaN.
     pub value: f64,
 }
 

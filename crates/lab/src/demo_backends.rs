@@ -31,7 +31,9 @@ pub struct Args {
 
 fn parse_port(text: &str) -> Result<(String, u16), String> {
     let (name, port) = text.rsplit_once('=').ok_or("expected BACKEND=PORT")?;
-    let port = port.parse().map_err(|_| format!("`{port}` is no port"))?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("`{port}` is not a port"))?;
     Ok((name.to_owned(), port))
 }
 

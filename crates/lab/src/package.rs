@@ -81,7 +81,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::Input(format!("`{name}` is no WebAssembly module")));
     }
     let Some((os, architecture)) = args.platform.split_once('/') else {
-        let problem = format!("`{}` is no platform, such as `linux/amd64`", args.platform);
+        let problem = format!(
+            "`{}` is not a platform, such as `linux/amd64`",
+            args.platform
+        );
         return Err(Failure::Input(problem));
     };
     let mut layout = Layout::begin(&args.directory)?;

@@ -211,7 +211,7 @@ fn words(code: &str) -> Vec<String> {
             break;
         }
         let word = word.trim_matches(['[', ']', '\'', '"', ',', ';']);
-        // "And more" is no word, but may stand for a value.
+        // "And more" is not a word, but may stand for a value.
         let stands_for_value = found
             .last()
             .is_some_and(|last: &String| last.starts_with("--"));

@@ -231,6 +231,6 @@ fn what_is_no_module_and_folders_of_others_are_refused() {
     ));
     assert_eq!(
         reported,
-        "error: `wasm` is no platform, such as `linux/amd64`\n"
+        "error: `wasm` is not a platform, such as `linux/amd64`\n"
     );
 }

@@ -173,7 +173,7 @@ fn document(file: &Path, known: Option<&HeaderValue>) -> std::io::Result<Answer>
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    let other = |_| std::io::Error::other("its signature is no header value");
+    let other = |_| std::io::Error::other("its signature is not a header value");
     headers.insert(ETAG, HeaderValue::from_str(&tag).map_err(other)?);
     if let Some(signature) = signature {
         let value = HeaderValue::from_str(signature).map_err(other)?;

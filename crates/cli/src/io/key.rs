@@ -49,7 +49,7 @@ impl SecretKey {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::Input(format!("cannot read `{name}`: {error}")))?;
         SecretKey::parse(&text)
-            .ok_or_else(|| Failure::Input(format!("`{name}` is no ed25519 secret key in PEM")))
+            .ok_or_else(|| Failure::Input(format!("`{name}` is not an ed25519 secret key in PEM")))
     }
 
     fn parse(text: &str) -> Option<SecretKey> {
@@ -121,10 +121,10 @@ mod tests {
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        std::fs::write(&path, "secret that is no key").unwrap();
+        std::fs::write(&path, "secret that is not a key").unwrap();
         let error = SecretKey::read(&path).err().unwrap().to_string();
         assert!(
-            error.ends_with("is no ed25519 secret key in PEM"),
+            error.ends_with("is not an ed25519 secret key in PEM"),
             "{error}"
         );
     }

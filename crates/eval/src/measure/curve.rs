@@ -7,7 +7,7 @@
 pub type Point = [f64; 2];
 
 /// The upper left corners of `points`: from the cheapest on, each dearer, better and gaining less per cost than the one before.
-/// Points that are no numbers are left out.
+/// Points that are not numbers are left out.
 pub fn hull(points: impl IntoIterator<Item = Point>) -> Vec<Point> {
     let mut sorted: Vec<Point> = points
         .into_iter()

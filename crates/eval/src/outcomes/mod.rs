@@ -20,7 +20,7 @@ const BATCH: usize = 32;
 /// The longest line that is read, in bytes: a prompt of a million tokens has 4 MB.
 const LONGEST: u64 = 64 << 20;
 
-/// A line that is no row, and why.
+/// A line that is not a row, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
     /// The line, from 1.
@@ -34,7 +34,7 @@ pub struct BadLine {
 pub struct Contents<T> {
     /// The result for each row, in the order of the file.
     pub rows: Vec<T>,
-    /// The lines that are no rows.
+    /// The lines that are not rows.
     pub bad: Vec<BadLine>,
 }
 

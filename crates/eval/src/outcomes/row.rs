@@ -51,11 +51,11 @@ impl Row {
         let value: Value =
             serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
         let Value::Object(fields) = value else {
-            return Err("is no JSON object".into());
+            return Err("is not a JSON object".into());
         };
         let prompt = match fields.get("prompt") {
             Some(Value::String(prompt)) => prompt.clone(),
-            Some(_) => return Err("`prompt` is no string".into()),
+            Some(_) => return Err("`prompt` is not a string".into()),
             None => return Err("has no `prompt`".into()),
         };
         let label = |names: &[&str]| {
@@ -76,7 +76,7 @@ fn outcomes(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, Strin
     let models = match fields.get("models") {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Object(models)) => models,
-        Some(_) => return Err("`models` is no object".into()),
+        Some(_) => return Err("`models` is not an object".into()),
     };
     let mut outcomes = Vec::with_capacity(models.len());
     for (name, value) in models {
@@ -99,7 +99,7 @@ fn outcome(value: &Value) -> Result<Option<Outcome>, String> {
     let score = match score {
         Value::Null => return Ok(None),
         Value::Bool(right) => f64::from(u8::from(*right)),
-        other => other.as_f64().ok_or("`score` is no number")?,
+        other => other.as_f64().ok_or("`score` is not a number")?,
     };
     if !(0.0..=1.0).contains(&score) {
         return Err(format!("`score` is {score}, not 0 to 1"));
@@ -126,7 +126,7 @@ fn amount(value: Option<&Value>, name: &str) -> Result<Option<f64>, String> {
         None | Some(Value::Null) => return Ok(None),
         Some(value) => value
             .as_f64()
-            .ok_or_else(|| format!("`{name}` is no number"))?,
+            .ok_or_else(|| format!("`{name}` is not a number"))?,
     };
     if number < 0.0 {
         return Err(format!("`{name}` is {number}: less than 0"));

@@ -56,9 +56,9 @@ fn bad_lines_are_named_and_the_rest_is_read() {
     assert_eq!(
         found[1..4],
         [
-            (4, "is no JSON object"),
+            (4, "is not a JSON object"),
             (5, "has no `prompt`"),
-            (6, "`prompt` is no string")
+            (6, "`prompt` is not a string")
         ]
     );
     assert_eq!(found[4].0, 7);
@@ -116,13 +116,13 @@ fn impossible_outcomes_are_named() {
         ),
         (
             r#"{"a": {"score": "1"}}"#,
-            "`models.a`: `score` is no number",
+            "`models.a`: `score` is not a number",
         ),
         (
             r#"{"a": {"score": 1, "cost": -1}}"#,
             "`models.a`: `cost` is -1: less than 0",
         ),
-        (r#"[1]"#, "`models` is no object"),
+        (r#"[1]"#, "`models` is not an object"),
     ] {
         let line = format!(r#"{{"prompt": "p", "models": {models}}}"#);
         assert_eq!(parse(&line).unwrap_err(), message);

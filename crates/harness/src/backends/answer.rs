@@ -67,7 +67,7 @@ impl Answer {
     /// Reads `body` as `backend` does: it takes only the model name that it serves, as vLLM does.
     ///
     /// # Errors
-    /// 400 for a body that is no request of the API, 404 for another model's name.
+    /// 400 for a body that is not a request of the API, 404 for another model's name.
     pub fn to(
         backend: &BackendSpec,
         call: Call,

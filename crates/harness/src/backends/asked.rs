@@ -84,12 +84,12 @@ impl Asked {
     /// Reads `body` as a server does that knows the model `served` and no other.
     ///
     /// # Errors
-    /// 400 for a body that is no such request, 404 for another model's name.
+    /// 400 for a body that is not such request, 404 for another model's name.
     pub fn read(call: Call, served: &str, body: &[u8]) -> Result<Asked, ApiError> {
         let body: Value = serde_json::from_slice(body).map_err(|error| ApiError {
             status: 400,
             code: "invalid_json",
-            message: format!("the body is no request: {error}"),
+            message: format!("the body is not a request: {error}"),
         })?;
         let model = body.get("model").and_then(Value::as_str);
         let model = model.ok_or_else(|| missing("model"))?;

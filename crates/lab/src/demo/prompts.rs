@@ -85,7 +85,7 @@ impl Prompt {
             return Err("`request.model` is set by the demo".into());
         }
         if !request.get("messages").is_some_and(Value::is_array) {
-            return Err("`request.messages` is no list".into());
+            return Err("`request.messages` is not a list".into());
         }
         Ok(Prompt {
             task: Task::find(&source.task)
@@ -232,7 +232,7 @@ mod tests {
         );
         assert_eq!(
             parse(&line(r#""request":{"messages":1}"#)),
-            "`request.messages` is no list"
+            "`request.messages` is not a list"
         );
         assert_eq!(
             parse(&line(r#""request":{"model":"x"}"#)),

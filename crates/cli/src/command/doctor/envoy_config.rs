@@ -141,7 +141,7 @@ impl EnvoyConfig {
         let document: Value = serde_yaml_ng::from_str(&text)
             .map_err(|error| Failure::Input(format!("`{}`: {error}", path.display())))?;
         if document.get("configs").is_none() && document.get("static_resources").is_none() {
-            let problem = "is no configuration of Envoy: it has neither `configs` (a dump) nor `static_resources` (a bootstrap)";
+            let problem = "is not a configuration of Envoy: it has neither `configs` (a dump) nor `static_resources` (a bootstrap)";
             return Err(Failure::Input(format!("`{}` {problem}", path.display())));
         }
         Ok(EnvoyConfig::from_document(&document))

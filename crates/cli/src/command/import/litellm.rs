@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Catalogue, Entry, per_million};
 
-/// Entries of other modes (images, embeddings, speech, …) are no chat models.
+/// Entries of other modes (images, embeddings, speech, …) are not chat models.
 const MODES: [&str; 3] = ["chat", "completion", "responses"];
 
 const FLAGS: [(&str, Capabilities); 6] = [

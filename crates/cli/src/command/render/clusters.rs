@@ -39,7 +39,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     }
     if plan.args.form == Form::Envoy && !seen.contains(&plan.policy.default_cluster.as_str()) {
         return Err(Failure::Input(format!(
-            "the default cluster `{}` is no backend's",
+            "the default cluster `{}` belongs to no backend",
             plan.policy.default_cluster
         )));
     }
@@ -109,7 +109,7 @@ fn of_mesh(plan: &Plan<'_>, backend: &Backend, first: bool) -> Result<String, Fa
 
 fn tls(endpoint: &Endpoint, ca: &str) -> String {
     let host = json!(endpoint.host).to_string();
-    // An address is no name: it is not sent as one, and stands in certificates in a place of its own.
+    // An address is not a name: it is not sent as one, and stands in certificates in a place of its own.
     let (sni, kind) = match endpoint.host.parse::<IpAddr>() {
         Ok(_) => (String::new(), "IP_ADDRESS"),
         Err(_) => (format!("      sni: {host}\n"), "DNS"),

@@ -14,7 +14,7 @@ const TEMPLATE: &str = include_str!("envoy.yaml");
 pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     let Some((host, port)) = plan.args.listen.rsplit_once(':') else {
         return Err(Failure::Input(format!(
-            "`{}` is no address, such as `127.0.0.1:10000`",
+            "`{}` is not an address, such as `127.0.0.1:10000`",
             plan.args.listen
         )));
     };

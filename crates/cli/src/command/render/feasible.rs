@@ -6,7 +6,7 @@ use pointsman::fleet::clusters::Failover;
 use super::{Form, Plan};
 use crate::failure::Failure;
 
-/// The clusters that are no backend's.
+/// The clusters that belong to no backend.
 const OURS: [&str; 2] = ["pointsman-policies", "pointsman-otlp"];
 
 /// Whether Envoy can do what the policy and the arguments ask for.

@@ -226,7 +226,7 @@ fn parse_version(text: &str) -> Result<(u32, u32), Failure> {
             "Envoy `{text}` is not supported: 1.36 is the oldest"
         ))),
         None => Err(Failure::Input(format!(
-            "`{text}` is no version of Envoy, such as `1.36` or `1.40.0`"
+            "`{text}` is not a version of Envoy, such as `1.36` or `1.40.0`"
         ))),
     }
 }

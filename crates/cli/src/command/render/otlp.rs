@@ -150,7 +150,7 @@ fn fills_tags(plan: &Plan<'_>) -> bool {
 /// The collector's cluster as a YAML list item; nothing without `--otlp`.
 ///
 /// # Errors
-/// [`Failure::Input`] where the collector is no address, or Envoy Gateway is rendered for: its patches replace lists as a
+/// [`Failure::Input`] where the collector is not an address, or Envoy Gateway is rendered for: its patches replace lists as a
 /// whole, the gateway's own access logs among them.
 pub fn cluster(plan: &Plan<'_>) -> Result<String, Failure> {
     let Some(collector) = &plan.args.otlp else {
@@ -165,7 +165,7 @@ pub fn cluster(plan: &Plan<'_>) -> Result<String, Failure> {
     let parts = parts.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) else {
         return Err(Failure::Input(format!(
-            "`{collector}` is no address of a collector, such as `127.0.0.1:4317`"
+            "`{collector}` is not an address of a collector, such as `127.0.0.1:4317`"
         )));
     };
     let kind = match host.parse::<IpAddr>() {

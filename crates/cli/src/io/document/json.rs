@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::Step;
 
-/// `text` with `value` (JSON) at `path`. `None` where the path leads through something that is no object or list, or to an item
+/// `text` with `value` (JSON) at `path`. `None` where the path leads through something that is not an object or list, or to an item
 /// that there is not.
 pub fn set(text: &str, path: &[Step<'_>], value: &str) -> Option<String> {
     let mut at = skip_space(text, 0);

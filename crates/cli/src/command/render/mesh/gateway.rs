@@ -59,7 +59,7 @@ fn options(names: &Names) -> Result<Vec<(&str, &str)>, Failure> {
         .filter(|host| host.contains('\''))
     {
         return Err(Failure::Input(format!(
-            "`{host}` is no name of a virtual host"
+            "`{host}` is not the name of a virtual host"
         )));
     }
     let mut options = Vec::new();

@@ -51,7 +51,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     let namespace = names.namespace.as_deref().unwrap_or(usual.0);
     let selector = names.selector.as_deref().unwrap_or(usual.1);
     let Some((label, value)) = selector.split_once('=') else {
-        let problem = format!("`{selector}` is no label, such as `istio=ingressgateway`");
+        let problem = format!("`{selector}` is not a label, such as `istio=ingressgateway`");
         return Err(Failure::Input(problem));
     };
     let document = json!({

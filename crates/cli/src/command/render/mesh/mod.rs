@@ -102,7 +102,7 @@ fn check_module(plan: &Plan<'_>) -> Result<(), Failure> {
         && (plan.args.form != Form::Istio || plan.failover != Failover::Off)
     {
         return Err(Failure::Input(format!(
-            "`{}` is no file: only Istio fetches a module, and only with `--failover off`",
+            "`{}` is not a file: only Istio fetches a module, and only with `--failover off`",
             plan.module
         )));
     }
