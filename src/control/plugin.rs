@@ -291,14 +291,16 @@ impl Source<'_> {
     }
 
     fn failover(&mut self) -> Option<Failover> {
-        let links = self.links();
+        let max_chain_length = self.max_chain_length();
         let Some((at, name)) = self.text_of("failover")? else {
             return Some(Failover::Off);
         };
-        let message = match (name.as_str(), links) {
+        let message = match (name.as_str(), max_chain_length) {
             ("off", _) => return Some(Failover::Off),
             ("per_attempt", _) => return Some(Failover::PerAttempt),
-            ("aggregate", Some(links)) => return Some(Failover::Aggregate { links }),
+            ("aggregate", Some(max_chain_length)) => {
+                return Some(Failover::Aggregate { max_chain_length });
+            }
             ("aggregate", None) => {
                 "`aggregate` needs `max_chain_length`, the most backends of a chain, from 1 to 9"
                     .to_owned()
@@ -313,8 +315,8 @@ impl Source<'_> {
         None
     }
 
-    /// The most links of a chain, where that is a whole number from 1 to 9.
-    fn links(&self) -> Option<usize> {
+    /// The most max_chain_length of a chain, where that is a whole number from 1 to 9.
+    fn max_chain_length(&self) -> Option<usize> {
         let number = self.root.get("max_chain_length")?.number()?;
         (number.fract() == 0.0 && (1.0..=9.0).contains(&number)).then_some(number as usize)
     }
@@ -434,7 +436,12 @@ mod tests {
             Plugin::compile(text.as_bytes()).unwrap().failover
         };
         let aggregate = r#""failover": "aggregate", "max_chain_length": 3"#;
-        assert_eq!(failover(aggregate), Failover::Aggregate { links: 3 });
+        assert_eq!(
+            failover(aggregate),
+            Failover::Aggregate {
+                max_chain_length: 3
+            }
+        );
         assert_eq!(
             failover(r#""failover": "per_attempt""#),
             Failover::PerAttempt
@@ -452,9 +459,9 @@ mod tests {
         let policy = crate::exchange::testing::POLICY;
         assert_eq!(
             problems(&format!(
-                r#"{{"failover": "aggregate", "max_chain_length": 2, "links": 2, "policy": {policy}}}"#
+                r#"{{"failover": "aggregate", "max_chain_length": 2, "max_chain_length": 2, "policy": {policy}}}"#
             )),
-            ["links: `links` is called `max_chain_length` now"]
+            ["max_chain_length: `max_chain_length` is called `max_chain_length` now"]
         );
     }
 
@@ -463,7 +470,9 @@ mod tests {
         let text = r#"{"role": "attempt", "failover": "aggregate", "max_chain_length": 3}"#;
         assert_eq!(
             Role::compile(text.as_bytes()),
-            Ok(Role::Attempt(Failover::Aggregate { links: 3 }))
+            Ok(Role::Attempt(Failover::Aggregate {
+                max_chain_length: 3
+            }))
         );
         assert_eq!(
             problems(text),

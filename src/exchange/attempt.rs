@@ -518,7 +518,7 @@ fn find_link(backends: &[Backend], link: Option<u32>) -> Option<&Backend> {
     let link = link?;
     backends
         .iter()
-        .find(|backend| crate::fleet::clusters::link(&backend.name) == link)
+        .find(|backend| crate::fleet::clusters::backend_key(&backend.name) == link)
 }
 
 fn keep(key: &'static str, value: String, effects: &mut Vec<Effect>) {

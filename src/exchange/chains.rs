@@ -113,7 +113,7 @@ pub fn name(
     let registry = &policy.registry;
     let most = match worker.failover {
         Failover::Off => 1,
-        Failover::Aggregate { links } => links,
+        Failover::Aggregate { max_chain_length } => max_chain_length,
         Failover::PerAttempt => usize::MAX,
     };
     let mut backends = vec![decision.backend];

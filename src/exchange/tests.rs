@@ -14,7 +14,7 @@ mod undecided;
 
 use super::testing::{POLICY, policy_with};
 use super::*;
-use crate::fleet::clusters::{Failover, link};
+use crate::fleet::clusters::{Failover, backend_key};
 use crate::routing::fallback_chain::FallbackChain;
 use crate::telemetry::{Metric, header, state};
 use host::Host;
@@ -560,7 +560,7 @@ fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
     assert_eq!(host.header(header::CHAIN), Some("2"));
     assert_eq!(host.header("x-envoy-max-retries"), Some("1"));
     // Pinned: the other backend of the same model, and no other model.
-    assert_eq!(chain.links, [link("gpu-1"), link("lpu-1")]);
+    assert_eq!(chain.links, [backend_key("gpu-1"), backend_key("lpu-1")]);
     let length = host.header("content-length").unwrap();
     assert_eq!(chain.content_length, length.parse().ok());
     let response = host.response();
@@ -578,7 +578,9 @@ fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
 #[test]
 fn an_aggregate_is_named_by_its_clusters_and_its_host_tells() {
     let mut host = Host::new(POLICY);
-    host.failover = Failover::Aggregate { links: 2 };
+    host.failover = Failover::Aggregate {
+        max_chain_length: 2,
+    };
     host.begin("POST", "/v1/chat/completions");
     host.send_headers(false);
     host.send_chunk(ask("huge", "hello").as_bytes(), true);

@@ -73,7 +73,9 @@ pub fn observe(
     asking: Asking,
 ) -> Vec<Observed> {
     let backends = &policy.registry.backends;
-    let links = backends.iter().map(|backend| clusters::link(&backend.name));
+    let links = backends
+        .iter()
+        .map(|backend| clusters::backend_key(&backend.name));
     let Some(live) = worker.live.as_mut().filter(|_| policy.observes) else {
         return Vec::new();
     };
@@ -90,7 +92,8 @@ pub fn observe(
     };
     for (one, backend) in observed.iter_mut().zip(backends) {
         if let Some(cold) = &backend.cold {
-            one.cold_start_ms = live.cold_start_ms(clusters::link(&backend.name), cold, now_ns);
+            one.cold_start_ms =
+                live.cold_start_ms(clusters::backend_key(&backend.name), cold, now_ns);
         }
     }
     observed
@@ -119,7 +122,7 @@ pub fn keep_warm(
     if let Some(live) = &mut worker.live
         && let Some(backend) = backend.filter(|one| one.cold.is_some())
     {
-        let link = clusters::link(&backend.name);
+        let link = clusters::backend_key(&backend.name);
         match wanted {
             true => live.warmth.wanted(link, now_ns),
             false => live.warmth.used(link, now_ns),
@@ -190,7 +193,7 @@ impl BackendObserver {
     ) -> Option<BackendObserver> {
         let live = worker.live.as_mut().filter(|_| policy.observes)?;
         let backend = policy.registry.backend(decision.backend)?;
-        let link = clusters::link(&backend.name);
+        let link = clusters::backend_key(&backend.name);
         let (failover, chain) = trace.chain()?;
         let expected = expect(policy, backend, decision, request);
         Some(BackendObserver {
@@ -364,7 +367,7 @@ fn expect(
 }
 
 fn link(policy: &Policy, id: BackendId) -> Option<u32> {
-    Some(clusters::link(&policy.registry.backend(id)?.name))
+    Some(clusters::backend_key(&policy.registry.backend(id)?.name))
 }
 
 #[cfg(test)]
@@ -409,7 +412,7 @@ mod tests {
     };
 
     fn look(live: &BackendStats, name: &str) -> Observed {
-        live.look(clusters::link(name), Delivery::Streamed, 2 * SECOND)
+        live.look(clusters::backend_key(name), Delivery::Streamed, 2 * SECOND)
     }
 
     fn came(at_ns: u64, attempts: u64, answered: Option<u32>, outcome: Outcome) -> Came {

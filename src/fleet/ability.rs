@@ -1,22 +1,21 @@
-//! How good a model is at what a prompt demands: benchmark scores → ability; ability × classification → P(correct).
+//! Ability of a model: from its benchmark scores, and with a classified prompt the probability of a correct answer.
 //!
 //! Abilities live outside the classifier's weights, so a model is added by its public scores alone. Scores of different
-//! benchmarks go together; what a model lacks is inferred from what it has, by the correlations that training fitted over
-//! `models/benchmarks.json`. Models whose outcomes were seen in training are known by name as well ([`Ability::of_known`]).
+//! benchmarks correlate: a missing score is inferred from the others, by the correlations that training fitted over
+//! `models/benchmarks.json`. For models whose outcomes training saw there are fitted abilities ([`Ability::fitted`]).
+//! [`Calibration`] shifts a model's probabilities by the operator's own labelled prompts.
 
-pub mod calibration;
-pub mod known;
+pub mod published_scores;
 pub mod spelling;
 
 use crate::analysis::classifier::{
-    Classification, SKILL_COUNT, TRAIT_COUNT, fitted, known_models, neighbours,
+    Classification, SKILL_COUNT, TRAIT_COUNT, Task, fitted, known_models, neighbours,
 };
-use calibration::Calibration;
 
 /// The skill dimensions, in the order of [`Ability::skills`] and of [`Classification::demand`].
 pub const SKILLS: [&str; SKILL_COUNT] = ["knowledge", "math", "reasoning", "code", "instruction"];
 
-/// How many benchmarks are known.
+/// Number of benchmarks.
 const COUNT: usize = 7;
 
 /// The benchmarks that [`Ability::from_benchmarks`] knows, sorted by name.
@@ -35,31 +34,39 @@ pub const BENCHMARKS: &[&str] = &[
 pub struct Ability {
     /// One value per entry of [`SKILLS`].
     pub skills: [f32; SKILL_COUNT],
-    /// What the operator's own labelled prompts add to them.
+    /// Correction by the operator's own labelled prompts.
     pub calibration: Calibration,
-    /// What measured outcomes say beyond skills, against [`Classification::traits`]; of a model placed by its scores, what they say
-    /// of known models near it, and 0 where nothing is near.
-    pub traits: [f32; TRAIT_COUNT],
+    /// Latent factors from measured outcomes, against those of the prompt; of a model placed by its scores, those of the
+    /// fitted models near it, and 0 if none is near.
+    pub latent_factors: [f32; TRAIT_COUNT],
 }
 
 impl Ability {
-    /// The ability that training fitted to the measured outcomes of the model with this name, if it saw any; the names are
-    /// those of the outcome data and of `models/benchmarks.json`, in any case, with or without the vendor in front.
-    pub fn of_known(name: &str) -> Option<Ability> {
+    /// The ability that training fitted to the measured outcomes of the model with this name, if it saw any. Names are those of
+    /// the outcome data and of `models/benchmarks.json`, in any case, with or without a vendor in front.
+    pub fn fitted(name: &str) -> Option<Ability> {
         let bare = name.rsplit('/').next().unwrap_or(name);
         let mut known = known_models::KNOWN_MODELS.iter();
         let (_, skills, traits) = known.find(|(known, ..)| known.eq_ignore_ascii_case(bare))?;
         Some(Ability {
             skills: *skills,
-            traits: *traits,
+            latent_factors: *traits,
             calibration: Calibration::NEUTRAL,
         })
     }
 
     /// Places a model by its public benchmark scores, each 0 to 1; names as in `models/benchmarks.json`.
     ///
-    /// What is missing is inferred from what is there; no score at all gives the ability of an average model. Names that
-    /// are not known are ignored here: `policy::compile` reports them. Of a name given twice the last counts.
+    /// Missing scores are inferred from the others; without any score the ability is that of an average model. Unknown names
+    /// are ignored here: `policy` reports them. Of a name given twice the last counts.
+    ///
+    /// ```
+    /// use pointsman::fleet::Ability;
+    ///
+    /// let strong = Ability::from_benchmarks([("mmlu", 0.88), ("math", 0.77)]);
+    /// let weak = Ability::from_benchmarks([("mmlu", 0.55)]);
+    /// assert!(strong.skills.iter().zip(&weak.skills).all(|(strong, weak)| strong > weak));
+    /// ```
     pub fn from_benchmarks<'a>(scores: impl IntoIterator<Item = (&'a str, f32)>) -> Ability {
         let mut known = [None; COUNT];
         for (name, score) in scores {
@@ -73,19 +80,18 @@ impl Ability {
         }
         let standard = complete(standardise(known));
         Ability {
-            traits: traits_near(&standard),
-            ..Ability::of_standard(standard)
+            latent_factors: nearby_latent_factors(&standard),
+            ..Ability::from_standard_scores(standard)
         }
     }
 
-    /// A model that is `spread` standard deviations above the average one in every benchmark: for a model of which nothing is
-    /// published.
+    /// A model that is `spread` standard deviations above average in every benchmark: for a model without published scores.
     pub fn typical(spread: f32) -> Ability {
-        Ability::of_standard([spread; COUNT])
+        Ability::from_standard_scores([spread; COUNT])
     }
 
     /// From scores in standard deviations from the average model, none missing.
-    fn of_standard(standard: [f32; COUNT]) -> Ability {
+    fn from_standard_scores(standard: [f32; COUNT]) -> Ability {
         let mut skills = [0.0; SKILL_COUNT];
         for (input, weights) in standard.iter().chain(&[1.0]).zip(&fitted::SKILL_MAP) {
             for (skill, weight) in skills.iter_mut().zip(weights) {
@@ -95,7 +101,7 @@ impl Ability {
         Ability {
             skills,
             calibration: Calibration::NEUTRAL,
-            traits: [0.0; TRAIT_COUNT],
+            latent_factors: [0.0; TRAIT_COUNT],
         }
     }
 
@@ -110,17 +116,55 @@ impl Ability {
     /// The logit of that probability before calibration: how far ability exceeds difficulty.
     pub fn logit(&self, classification: &Classification) -> f32 {
         let skills = self.skills.iter().zip(&classification.demand);
-        let traits = self.traits.iter().zip(&classification.traits);
-        let reach: f32 = skills.chain(traits).map(|(own, asked)| own * asked).sum();
+        let latent = self.latent_factors.iter().zip(&classification.traits);
+        let reach: f32 = skills.chain(latent).map(|(own, asked)| own * asked).sum();
         reach - classification.difficulty
     }
 }
 
-/// The traits of the models whose outcomes were seen, each weighted by how near its scores are; shrunk towards 0 where none is near.
+/// Number of tasks.
+const TASK_COUNT: usize = Task::ALL.len();
+
+/// Correction of a model's logit of a correct answer, which `pointsman calibrate` fits to labelled prompts and the policy states.
 ///
-/// Models of one make and time fail alike, in ways that no score tells: of models left out of training this ranks answers better than
-/// no traits do (`models/README.md`).
-fn traits_near(standard: &[f32; COUNT]) -> [f32; TRAIT_COUNT] {
+/// Public scores place a model on the average prompt of public benchmarks; an operator's prompts differ. With a calibration
+/// P(correct) = σ(scale · logit + offset + offset of the task).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calibration {
+    /// Factor on the logit: less than 1 if the classifier is overconfident.
+    pub scale: f32,
+    /// Added for every prompt, in logits.
+    pub offset: f32,
+    /// Added for prompts of one task, in logits, in the order of [`Task::ALL`].
+    pub tasks: [f32; TASK_COUNT],
+}
+
+impl Calibration {
+    /// The calibration that changes nothing.
+    pub const NEUTRAL: Calibration = Calibration {
+        scale: 1.0,
+        offset: 0.0,
+        tasks: [0.0; TASK_COUNT],
+    };
+
+    /// The corrected logit of a correct answer to a prompt of `task`.
+    pub fn apply(&self, logit: f32, task: Task) -> f32 {
+        let own = self.tasks.get(task as usize).copied().unwrap_or(0.0);
+        self.scale * logit + self.offset + own
+    }
+}
+
+impl Default for Calibration {
+    fn default() -> Calibration {
+        Calibration::NEUTRAL
+    }
+}
+
+/// Mean of the fitted models' latent factors, weighted by the nearness of their scores; shrunk towards 0 if none is near.
+///
+/// Models of one maker and time fail alike, in ways that no score shows: on models that were left out of training this ranks
+/// answers better than no latent factors do (`models/README.md`).
+fn nearby_latent_factors(standard: &[f32; COUNT]) -> [f32; TRAIT_COUNT] {
     let mut traits = [0.0; TRAIT_COUNT];
     let mut all = fitted::NOTHING;
     for (scores, own) in &neighbours::NEIGHBOURS {
@@ -148,7 +192,7 @@ fn standardise(scores: [Option<f32>; COUNT]) -> [Option<f32>; COUNT] {
     out
 }
 
-/// What is missing becomes its conditional expectation given what is there: C_mo · (C_oo + noise)⁻¹ · z_o.
+/// Replaces missing scores by their conditional expectation given the others: C_mo · (C_oo + noise)⁻¹ · z_o.
 fn complete(z: [Option<f32>; COUNT]) -> [f32; COUNT] {
     let weights = solve(z);
     let mut out = [0.0; COUNT];
@@ -159,7 +203,7 @@ fn complete(z: [Option<f32>; COUNT]) -> [f32; COUNT] {
     out
 }
 
-/// (C_oo + noise)⁻¹ · z_o, with 0 for what is missing: Gauss–Seidel, which converges because the matrix is symmetric and
+/// (C_oo + noise)⁻¹ · z_o, with 0 for missing scores: Gauss–Seidel, which converges because the matrix is symmetric and
 /// positive definite. Sixty-four rounds over at most 7 unknowns, once per model and policy.
 fn solve(z: [Option<f32>; COUNT]) -> [f32; COUNT] {
     let mut weights = [0.0_f32; COUNT];

@@ -1,4 +1,4 @@
-//! A backend: one deployment of a model, how it is reached, its price and its declared latency.
+//! A backend: one deployment of a model with its endpoint, credentials, prices, declared latency and timeouts.
 
 use super::ModelId;
 use super::ramp::Ramp;
@@ -8,18 +8,18 @@ use crate::api::usage::Usage;
 /// The kind of hardware that a backend runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Accelerator {
-    /// Graphics processors.
+    /// Graphics processing units.
     Gpu,
-    /// Plain processors.
+    /// General-purpose processors.
     Cpu,
     /// Language processing units (deterministic inference chips).
     Lpu,
-    /// Somebody else's hardware, paid per token or per second, possibly scaled to zero.
+    /// A provider's hardware, paid per token or per second, possibly scaled to zero.
     Serverless,
 }
 
 impl Accelerator {
-    /// All of them.
+    /// All accelerators.
     pub const ALL: [Accelerator; 4] = [
         Accelerator::Gpu,
         Accelerator::Cpu,
@@ -29,7 +29,9 @@ impl Accelerator {
 
     /// The accelerator with this name.
     pub fn find(name: &str) -> Option<Accelerator> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|accelerator| accelerator.name() == name)
     }
 
     /// The name that policies, metrics and headers use.
@@ -43,16 +45,16 @@ impl Accelerator {
     }
 }
 
-/// What tokens cost at a backend, in USD per 1,000,000 tokens.
+/// Prices of a backend's tokens, in USD per 1,000,000 tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Price {
     /// Input tokens.
     pub input: f64,
-    /// Input tokens that the backend had cached; equal to `input` where it has no cache price.
+    /// Input tokens read from the backend's cache; equal to `input` if they have no price of their own.
     pub cached_input: f64,
-    /// Input tokens that the backend put into its cache; equal to `input` where it has no price for that.
+    /// Input tokens written to the backend's cache; equal to `input` if they have no price of their own.
     pub cache_write: f64,
-    /// Those of them that it keeps for an hour; equal to `cache_write` where that has no price of its own.
+    /// Input tokens written to the cache for an hour; equal to `cache_write` if they have no price of their own.
     pub cache_write_1h: f64,
     /// Output tokens.
     pub output: f64,
@@ -60,6 +62,15 @@ pub struct Price {
 
 impl Price {
     /// Cost of this usage, in USD.
+    ///
+    /// ```
+    /// use pointsman::{api::usage::Usage, fleet::Price};
+    ///
+    /// let price = Price { input: 2.0, cached_input: 0.5, cache_write: 2.5, cache_write_1h: 4.0, output: 10.0 };
+    /// let usage = Usage { input_tokens: 1000, cached_input_tokens: 400, output_tokens: 100, ..Usage::default() };
+    /// // 600 fresh input tokens, 400 cached ones, 100 output tokens.
+    /// assert!((price.cost_usd(&usage) - (0.0012 + 0.0002 + 0.001)).abs() < 1e-12);
+    /// ```
     pub fn cost_usd(&self, usage: &Usage) -> f64 {
         let fresh = usage
             .input_tokens
@@ -75,7 +86,7 @@ impl Price {
     }
 }
 
-/// How fast a backend answers, as stated by the operator.
+/// Latency of a backend as the operator declares it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
     /// Median time to the first token, in milliseconds.
@@ -86,32 +97,32 @@ pub struct Latency {
     pub tokens_per_second: f32,
 }
 
-/// How long a backend may keep silent before it is given up, in milliseconds.
+/// Timeouts of a backend, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timeouts {
     /// To the first byte of a streamed answer.
     pub first_token_ms: f32,
-    /// To an answer in one piece; `None` where that depends on how long it may be.
+    /// To an answer in one piece; `None` if it depends on the answer's length.
     pub response_ms: Option<f32>,
     /// Between two parts of an answer.
     pub idle_ms: f32,
-    /// To the end of an answer; `None` where it may take as long as it likes.
+    /// To the end of an answer; `None` for no limit.
     pub total_ms: Option<f32>,
 }
 
 impl Timeouts {
-    /// The longest pause within an answer where nothing is stated: thinking takes minutes.
+    /// Default of the pause within an answer: reasoning takes minutes.
     pub const IDLE_MS: f32 = 300_000.0;
-    /// The length of an answer where the request does not bound it.
+    /// Assumed length of an answer that the request does not bound.
     pub const LONG_ANSWER_TOKENS: u32 = 4096;
 
-    /// The limit on the first byte of a stream where none is stated: four times what is rare already, so that a slow answer is
-    /// not taken for none.
+    /// Default timeout of a stream's first byte: four times the 99th percentile, at least 10 s, so that a slow answer is not taken
+    /// for none.
     pub fn usual_first_token_ms(latency: &Latency) -> f32 {
         (latency.first_token_p99_ms * 4.0).max(10_000.0)
     }
 
-    /// The limit on an answer in one piece, of up to so many tokens.
+    /// Timeout of an answer in one piece of up to `tokens` tokens.
     pub fn whole_ms(&self, latency: &Latency, tokens: u32) -> f32 {
         let generation_ms = 1500.0 * tokens as f32 / latency.tokens_per_second;
         self.response_ms
@@ -124,50 +135,50 @@ impl Timeouts {
 pub struct Backend {
     /// Its name in the policy, in metrics and in headers.
     pub name: String,
-    /// The Envoy cluster that requests for it go to.
+    /// Its Envoy cluster.
     pub cluster: String,
     /// The model that it serves.
     pub model: ModelId,
-    /// The name under which this deployment knows the model: what is written into the body.
+    /// The deployment's own name for the model, which is written into the body.
     pub served_model: String,
-    /// What it runs on.
+    /// The accelerator that it runs on.
     pub accelerator: Accelerator,
-    /// What it costs.
+    /// Its prices.
     pub price: Price,
-    /// How fast it is.
+    /// Its declared latency.
     pub latency: Latency,
-    /// How long it may keep silent.
+    /// Its timeouts.
     pub timeouts: Timeouts,
     /// The APIs that it speaks.
     pub apis: Apis,
     /// The operator's tags, such as `on-prem` or `eu`, sorted.
     pub tags: Vec<String>,
-    /// Who runs it, in OpenTelemetry's words.
+    /// The provider that runs it, by OpenTelemetry's names.
     pub provider: String,
-    /// Where it is, if the policy says so.
+    /// Its endpoint, if the policy states one.
     pub endpoint: Option<Endpoint>,
-    /// A path that answers 200 while it is well.
+    /// Path of its health check, which answers 200 while it is healthy.
     pub health: Option<String>,
-    /// What proves to it who is asking; `None` where the client's own headers do, or nothing.
+    /// Credentials for it; `None` if it needs none or gets the client's own.
     pub credentials: Option<Credentials>,
-    /// Which of the client's own headers it sees.
+    /// The client's headers that it may see.
     pub client: ClientHeaders,
-    /// How it scales to zero; `None` where it never does.
+    /// How it scales to zero; `None` if it never does.
     pub cold: Option<ScaleToZero>,
-    /// Which share of the conversations may go to it; `None` where all may.
+    /// Share of the conversations that may go to it; `None` for all.
     pub ramp: Option<Ramp>,
-    /// Who else can read what it wrote for itself.
+    /// The backends that can read the provider state in its answers.
     pub state_scope: StateScope,
 }
 
-/// The backends that can read what one of them wrote for itself: signed thinking, encrypted reasoning, stored responses.
+/// A set of backends that can read each other's provider state: signed thinking, encrypted reasoning, stored responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateScope {
     /// The scope's name.
     pub name: String,
-    /// A hash of the name, which stands for it where makers of state are remembered.
+    /// Hash of the name, kept in its place for the state of each conversation.
     pub key: u32,
-    /// Whether the policy says so itself.
+    /// Whether the policy states the scope itself.
     pub is_stated: bool,
 }
 
@@ -187,8 +198,8 @@ impl StateScope {
 }
 
 impl Backend {
-    /// Whether it refuses calls of tools without the signature of its own model, and takes a stand-in for those of others:
-    /// Gemini, behind OpenAI's API.
+    /// Whether it rejects tool calls without a signature and accepts a placeholder for the signature of another model: Gemini
+    /// behind OpenAI's API.
     pub fn insists_on_signatures(&self) -> bool {
         let endpoint = self.endpoint.as_ref();
         endpoint.is_some_and(|one| one.host.ends_with("googleapis.com"))
@@ -198,38 +209,38 @@ impl Backend {
 /// How a backend scales to zero.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScaleToZero {
-    /// After how many seconds without a request it is cold.
+    /// Seconds without a request after which it is cold.
     pub after_s: f32,
-    /// How much later its first token then comes, in milliseconds.
+    /// Additional time to its first token when it is cold, in milliseconds.
     pub start_ms: f32,
-    /// Whether it is kept warm, and at what cost.
+    /// How it is kept warm, if it is.
     pub prewarm: Option<Prewarm>,
 }
 
 /// How a backend is kept warm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prewarm {
-    /// The most that it may cost in any hour, in USD.
+    /// Maximum cost in any hour, in USD.
     pub max_usd_per_hour: f64,
-    /// What one request costs, in USD.
+    /// Cost of one prewarm request, in USD.
     pub request_usd: f64,
-    /// How probable it must be that the backend is needed before it would be cold again, 0 to 1.
+    /// Minimum probability, 0 to 1, that the backend is needed before it would be cold again.
     pub probability: f64,
 }
 
 impl Prewarm {
-    /// Tokens of the prompt, its frame included, and of the answer of one request; its cost if the policy declares none.
+    /// Assumed input and output tokens of one prewarm request, for its cost if the policy declares none.
     pub const TOKENS: (f64, f64) = (16.0, 16.0);
 
-    /// The most requests in any hour, a whole number; `None` where they cost nothing.
+    /// Maximum number of requests in any hour, a whole number; `None` if they cost nothing.
     pub fn most_per_hour(&self) -> Option<f64> {
-        // A hair more, so that 0.3 is three times 0.1.
+        // Rounding must not lose one: 0.3 / 0.1 is just below 3.
         (self.request_usd > 0.0)
             .then(|| (self.max_usd_per_hour / self.request_usd * (1.0 + 1e-9)).floor())
     }
 }
 
-/// Where a backend is.
+/// Address of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Whether it speaks TLS.
@@ -238,29 +249,29 @@ pub struct Endpoint {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// What goes before the path of each request: empty, or `/` and what follows it, without a `/` at the end.
+    /// Prefix of each request's path: empty, or beginning with `/` and not ending with one.
     pub path: String,
 }
 
-/// A header that carries a secret. The secret itself is nowhere in the core.
+/// A header that carries a secret. The core never holds the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Name of the header, lower case.
     pub header: String,
-    /// What stands in it before the secret.
+    /// Text before the secret.
     pub prefix: String,
-    /// The environment variable that holds the secret.
+    /// Environment variable that holds the secret.
     pub env: String,
-    /// How paths begin, besides those of the APIs that are routed, for whose requests it is put in too.
+    /// Prefixes of further paths, besides those of the routed APIs, whose requests get the header.
     pub other_paths: Vec<String>,
 }
 
 impl Credentials {
-    /// Whether a request of no API that is routed gets them, by its path and query.
+    /// Whether a request outside the routed APIs gets them, by its path and query.
     pub fn open_path(&self, path: &str) -> bool {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let lower = path.to_ascii_lowercase();
-        // Whatever the server behind makes of it, it must not lead out of what is opened.
+        // However the server reads the path, it must not lead out of the prefix.
         let is_plain = !["//", "/.", "%2e", "%2f", "%5c", "\\", ";"]
             .iter()
             .any(|part| lower.contains(part));
@@ -272,16 +283,16 @@ impl Credentials {
     }
 }
 
-/// Which of the client's own headers a backend sees.
+/// The client's headers that a backend may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClientHeaders {
     /// The client's credentials.
     pub credentials: bool,
-    /// Who and where the client is, and what Envoy is.
+    /// The client's address, and what identifies Envoy.
     pub address: bool,
-    /// Whether the policy itself says what of `credentials`.
+    /// Whether the policy states `credentials`.
     pub credentials_stated: bool,
-    /// Whether the policy itself says what of `address`.
+    /// Whether the policy states `address`.
     pub address_stated: bool,
 }
 

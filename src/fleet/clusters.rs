@@ -1,36 +1,40 @@
-//! Names that Envoy knows backends by: the key of a backend in a fallback chain, and the aggregate cluster of a chain.
+//! Names of backends in Envoy's configuration: the key of a backend in a fallback chain, and a chain's aggregate cluster.
 
 use crate::fnv;
 
 /// How a request gets to another backend when an attempt fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Failover {
-    /// Not at all, or as the cluster does by itself.
+    /// Not at all, except for retries within the cluster.
     #[default]
     Off,
-    /// The chain is asked for by name: Envoy has an aggregate cluster for every chain of up to this many links.
+    /// Envoy has an aggregate cluster for every chain of up to this length, and the request names it.
     Aggregate {
-        /// The most links of a chain.
-        links: usize,
+        /// Maximum number of backends in a chain.
+        max_chain_length: usize,
     },
-    /// Envoy picks the cluster of each attempt by the chain's header: 1.39 or newer.
+    /// Envoy picks the cluster of each attempt by the chain's header; from Envoy 1.39 on.
     PerAttempt,
 }
 
-/// What stands for a backend in a chain: a hash of its name, so that it means the same whatever the policy's order.
-pub fn link(backend: &str) -> u32 {
+/// Key of a backend in a chain: a hash of its name, so that it does not depend on the policy's order.
+pub fn backend_key(backend: &str) -> u32 {
     fnv::hash32(backend.bytes())
 }
 
-/// `link` as it stands in the header, the dot behind it included.
-pub fn written(link: u32) -> String {
+/// A key as the header holds it, with the dot that follows.
+pub fn key_text(key: u32) -> String {
     let mut text = String::with_capacity(9);
-    push_link(&mut text, link);
+    push_key(&mut text, key);
     text.push('.');
     text
 }
 
-/// The name of the aggregate cluster for these clusters in this order; one alone is itself.
+/// Name of the aggregate cluster of these clusters in this order; of a single cluster its own name.
+///
+/// ```
+/// assert_eq!(pointsman::fleet::clusters::aggregate_name(["gpu", "cpu"]), "gpu+cpu");
+/// ```
 pub fn aggregate_name<'a>(clusters: impl IntoIterator<Item = &'a str>) -> String {
     let mut name = String::new();
     for cluster in clusters {
@@ -42,25 +46,25 @@ pub fn aggregate_name<'a>(clusters: impl IntoIterator<Item = &'a str>) -> String
     name
 }
 
-/// The most links of a chain for which every chain has an aggregate cluster, without more than `most` of these.
-pub fn aggregate_links(backends: usize, most: usize) -> usize {
-    let (mut links, mut chains, mut total) = (1, backends, 0_usize);
-    while links < backends {
-        chains = chains.saturating_mul(backends - links);
+/// Maximum chain length such that every chain has an aggregate cluster and there are at most `most` of these.
+pub fn max_chain_length(backends: usize, most: usize) -> usize {
+    let (mut length, mut chains, mut total) = (1, backends, 0_usize);
+    while length < backends {
+        chains = chains.saturating_mul(backends - length);
         total = total.saturating_add(chains);
         if total > most {
             break;
         }
-        links += 1;
+        length += 1;
     }
-    links
+    length
 }
 
-/// Every chain of two to `links` of these clusters, each in order: there is an aggregate cluster for each.
-pub fn aggregates<'a>(clusters: &[&'a str], links: usize) -> Vec<Vec<&'a str>> {
+/// Every chain of two to `max_chain_length` of these clusters: there is an aggregate cluster for each.
+pub fn aggregates<'a>(clusters: &[&'a str], max_chain_length: usize) -> Vec<Vec<&'a str>> {
     let mut all = Vec::new();
     let mut last: Vec<Vec<&str>> = clusters.iter().map(|cluster| vec![*cluster]).collect();
-    for _ in 1..links {
+    for _ in 1..max_chain_length {
         let mut next = Vec::new();
         for chain in &last {
             for cluster in clusters.iter().filter(|one| !chain.contains(one)) {
@@ -75,29 +79,31 @@ pub fn aggregates<'a>(clusters: &[&'a str], links: usize) -> Vec<Vec<&'a str>> {
     all
 }
 
-/// The first name that two of these clusters and of their aggregates have in common, and the aggregate that has it.
+/// The first name that an aggregate shares with a cluster or another aggregate, and that aggregate.
 pub fn aggregate_collision<'a>(
     clusters: &[&'a str],
-    links: usize,
+    max_chain_length: usize,
 ) -> Option<(String, Vec<&'a str>)> {
-    // Only a member's own sign can make one name look like another.
+    // Only a `+` in a cluster's own name can make two names alike.
     if !clusters.iter().any(|cluster| cluster.contains('+')) {
         return None;
     }
     let mut names: Vec<String> = clusters.iter().map(|one| (*one).to_owned()).collect();
-    aggregates(clusters, links).into_iter().find_map(|chain| {
-        let name = aggregate_name(chain.iter().copied());
-        if names.contains(&name) {
-            return Some((name, chain));
-        }
-        names.push(name);
-        None
-    })
+    aggregates(clusters, max_chain_length)
+        .into_iter()
+        .find_map(|chain| {
+            let name = aggregate_name(chain.iter().copied());
+            if names.contains(&name) {
+                return Some((name, chain));
+            }
+            names.push(name);
+            None
+        })
 }
 
-pub(crate) fn push_link(text: &mut String, link: u32) {
+pub(crate) fn push_key(text: &mut String, key: u32) {
     for shift in (0..8).rev() {
-        let digit = (link >> (shift * 4)) & 15;
+        let digit = (key >> (shift * 4)) & 15;
         text.push(char::from_digit(digit, 16).unwrap_or('0'));
     }
 }
@@ -109,11 +115,11 @@ mod tests {
 
     #[test]
     fn aggregates_are_bounded() {
-        assert_eq!(aggregate_links(1, 160), 1);
-        assert_eq!(aggregate_links(4, 160), 4);
-        assert_eq!(aggregate_links(6, 160), 3);
-        assert_eq!(aggregate_links(12, 160), 2);
-        assert_eq!(aggregate_links(40, 160), 1);
+        assert_eq!(max_chain_length(1, 160), 1);
+        assert_eq!(max_chain_length(4, 160), 4);
+        assert_eq!(max_chain_length(6, 160), 3);
+        assert_eq!(max_chain_length(12, 160), 2);
+        assert_eq!(max_chain_length(40, 160), 1);
         assert_eq!(aggregate_name(["a", "b"]), "a+b");
     }
 }

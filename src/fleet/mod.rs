@@ -1,11 +1,11 @@
-//! The fleet: models with their abilities, the backends that serve them, prices, latencies, accelerators, clusters.
+//! The fleet: models with their abilities, and the backends that serve them with prices, latencies, accelerators, clusters.
 //!
-//! Data and look-ups. No choice is made here, and nothing that is observed is kept here.
+//! Data and look-ups, compiled from a policy. This room uses `api` for APIs and capabilities, and `analysis` for what an
+//! ability is measured against. It makes no choice and keeps no observation: that is the work of `routing` and `state`.
 
 pub mod ability;
 mod backend;
 pub mod clusters;
-mod estimate;
 mod model;
 pub mod ramp;
 mod registry;
@@ -15,6 +15,5 @@ pub use backend::{
     Accelerator, Backend, ClientHeaders, Credentials, Endpoint, Latency, Prewarm, Price,
     ScaleToZero, StateScope, Timeouts,
 };
-pub use estimate::Estimate;
-pub use model::{AnswerBound, Model};
+pub use model::{AnswerBound, Estimate, Model};
 pub use registry::{BackendId, ModelId, Registry};

@@ -1,4 +1,4 @@
-//! A model: a logical LLM with its abilities and limits.
+//! A model, a logical LLM with its ability and limits; and the estimate of one request at one of its backends.
 
 use super::Ability;
 use crate::api::Capabilities;
@@ -10,30 +10,47 @@ pub struct Model {
     pub name: String,
     /// What it can do.
     pub capabilities: Capabilities,
-    /// The most tokens of input and output together.
+    /// Maximum number of input and output tokens together.
     pub context_window: u32,
-    /// The most tokens that it writes in one answer.
+    /// Maximum number of tokens in one answer.
     pub max_output_tokens: u32,
     /// Output tokens per token of the visible answer, at least 1; more than 1 where it reasons in hidden tokens.
     pub reasoning_tokens_factor: f32,
-    /// Its skill, from its benchmark scores.
+    /// Its ability, from benchmark scores or measured outcomes.
     pub ability: Ability,
 }
 
-/// How long an answer may be.
+/// Bounds of an answer's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerBound {
-    /// The most tokens of the answer.
+    /// Maximum number of tokens in the answer.
     pub most_tokens: u32,
-    /// Tokens of the input that have to fit into the context window with it, estimated.
+    /// Estimated input tokens that share the context window with the answer.
     pub window_tokens: u32,
 }
 
 impl AnswerBound {
-    /// The most tokens that `model` can write, where that is less.
+    /// Maximum number of tokens that `model` can write, if that is less.
     pub fn less_of(self, model: &Model) -> Option<u32> {
         let room = model.context_window.saturating_sub(self.window_tokens);
         let most = model.max_output_tokens.min(room).max(1);
         (most < self.most_tokens).then_some(most)
     }
+}
+
+/// Expected quality, cost and latency of one request at one backend.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Probability of a correct answer, 0 to 1; `None` if the classifier was not asked.
+    pub quality: Option<f32>,
+    /// Price of the whole exchange, in USD.
+    pub cost_usd: f64,
+    /// Median time to the whole answer, in milliseconds.
+    pub latency_p50_ms: f32,
+    /// 99th percentile of the time to the whole answer, in milliseconds.
+    pub latency_p99_ms: f32,
+    /// Median time to the first token, in milliseconds.
+    pub first_token_p50_ms: f32,
+    /// 99th percentile of the time to the first token, in milliseconds.
+    pub first_token_p99_ms: f32,
 }

@@ -1,15 +1,15 @@
-//! How traffic moves gradually: a share of the conversations that grows or shrinks between two points in time.
+//! Ramps: a share of the conversations that grows or shrinks between two points in time.
 //!
-//! Stateless: a conversation is a number from 0 to 1 that stays the same, so it changes sides once and any proxy of a fleet
-//! decides alike. A share that shrinks lets go first of whom one that grows takes first: two ramps of the same times and
+//! Stateless: each conversation has a fixed number from 0 to 1, so it changes sides once, and all proxies of a fleet decide
+//! alike. The conversations that a growing share takes first leave a shrinking share first: two ramps over the same time in
 //! opposite directions always add up to one.
 
 /// A share over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ramp {
-    /// When it begins, in seconds since 1970.
+    /// Start, in seconds since 1970.
     pub start_s: u64,
-    /// How long it takes, in seconds.
+    /// Duration, in seconds.
     pub duration_s: f64,
     /// The share before, 0 to 1.
     pub from: f64,
@@ -18,14 +18,14 @@ pub struct Ramp {
 }
 
 impl Ramp {
-    /// The share at this time, in nanoseconds since 1970.
+    /// The share at `now_ns`, in nanoseconds since 1970.
     pub fn share(&self, now_ns: u64) -> f64 {
         let passed_s = now_ns as f64 / 1e9 - self.start_s as f64;
         let done = (passed_s / self.duration_s.max(1e-3)).clamp(0.0, 1.0);
         self.from + (self.to - self.from) * done
     }
 
-    /// Whether a conversation is in the share; `draw` is its number, from 0 up to but without 1.
+    /// Whether a conversation is in the share; `draw` is its number, at least 0 and below 1.
     pub fn holds(&self, draw: f64, now_ns: u64) -> bool {
         let share = self.share(now_ns);
         if self.from <= self.to {

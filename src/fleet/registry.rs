@@ -1,4 +1,4 @@
-//! Every model and backend of a policy, by index and by name.
+//! All models and backends of a policy, by index and by name.
 
 use super::{Backend, Model};
 use crate::api::Api;
@@ -36,12 +36,13 @@ impl Registry {
         self.backend(id).map(|backend| backend.state_scope.key)
     }
 
-    /// Whether backends that speak `api` are of several state scopes: only then it matters who made what a request carries.
+    /// Whether the backends that speak `api` have several state scopes: only then the origin of a request's provider state
+    /// matters.
     pub fn has_scopes(&self, api: Api) -> bool {
-        let asked = |one: &&Backend| one.apis.contains(api);
-        let mut keys = self.backends.iter().filter(asked);
-        let first = keys.next().map(|one| one.state_scope.key);
-        keys.any(|one| Some(one.state_scope.key) != first)
+        let speaks = |backend: &&Backend| backend.apis.contains(api);
+        let mut backends = self.backends.iter().filter(speaks);
+        let first = backends.next().map(|backend| backend.state_scope.key);
+        backends.any(|backend| Some(backend.state_scope.key) != first)
     }
 
     /// The index of the model with this name.

@@ -3,8 +3,8 @@
 use super::compile::number_of;
 use crate::analysis::classifier::Task;
 use crate::fleet::ability::Ability;
-use crate::fleet::ability::calibration::Calibration;
-use crate::fleet::ability::known::Known;
+use crate::fleet::ability::Calibration;
+use crate::fleet::ability::published_scores::PublishedModel;
 use crate::schema::document::Node;
 
 /// The ability of the model that `node` describes.
@@ -25,10 +25,10 @@ pub(super) fn compile_ability(node: &Node) -> Ability {
 
 /// The model of `models/benchmarks.json` whose scores count because the policy states none at all (an empty object states that
 /// there are none).
-pub(super) fn find_published(node: &Node) -> Option<Known> {
+pub(super) fn find_published(node: &Node) -> Option<PublishedModel> {
     match node.get("benchmarks") {
         Some(_) => None,
-        None => Known::find(node.get("name")?.text()?),
+        None => PublishedModel::find(node.get("name")?.text()?),
     }
 }
 

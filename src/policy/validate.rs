@@ -141,7 +141,7 @@ fn stands_in(one: &Model, other: &Model) -> bool {
     // What outcomes say beside skills bears on each prompt otherwise, so only the same says nothing.
     skills.clone().all(|(left, right)| left >= right)
         && one.ability.calibration == other.ability.calibration
-        && one.ability.traits == other.ability.traits
+        && one.ability.latent_factors == other.ability.latent_factors
         && one.capabilities.contains(other.capabilities)
         && one.context_window >= other.context_window
         && one.max_output_tokens >= other.max_output_tokens

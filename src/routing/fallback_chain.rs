@@ -10,7 +10,7 @@
 //! backend's own credentials are put in, 2 where headers of the client are kept for later attempts. Behind them may stand how
 //! many tokens of answer the body allows and how many its input has, where the former is cut down for models that write less.
 
-use crate::fleet::clusters::{link, push_link};
+use crate::fleet::clusters::{backend_key, push_key};
 use crate::fleet::{AnswerBound, Backend, BackendId, Registry};
 
 /// A chain under way.
@@ -88,7 +88,7 @@ impl FallbackChain {
         let links: Vec<u32> = backends
             .iter()
             .filter_map(|id| registry.backend(*id))
-            .map(|backend| link(&backend.name))
+            .map(|backend| backend_key(&backend.name))
             .collect();
         FallbackChain {
             written_for: links.first().copied().unwrap_or_default(),
@@ -109,11 +109,11 @@ impl FallbackChain {
     pub fn to_text(&self) -> String {
         let mut text = String::with_capacity(self.links.len() * 9 + 64);
         for link in &self.links {
-            push_link(&mut text, *link);
+            push_key(&mut text, *link);
             text.push('.');
         }
         text.push(';');
-        push_link(&mut text, self.written_for);
+        push_key(&mut text, self.written_for);
         for number in [u64::from(self.attempts), self.path_prefix as u64] {
             text.push(';');
             push_decimal(&mut text, number);
@@ -127,10 +127,10 @@ impl FallbackChain {
             None => text.push('-'),
         }
         text.push(';');
-        push_link(&mut text, self.origin.policy);
+        push_key(&mut text, self.origin.policy);
         text.push(';');
         for half in [self.origin.plugin >> 32, self.origin.plugin] {
-            push_link(&mut text, half as u32);
+            push_key(&mut text, half as u32);
         }
         for number in [self.patience.until_ns, u64::from(self.patience.tokens)] {
             text.push(';');
@@ -217,13 +217,13 @@ fn push_decimal(text: &mut String, number: u64) {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 mod tests {
     use super::*;
-    use crate::fleet::clusters::written;
+    use crate::fleet::clusters::key_text;
 
     #[test]
     fn what_is_written_is_read() {
         let mut chain = FallbackChain {
-            links: vec![link("gpu"), 0, 0xffff_ffff],
-            written_for: link("gpu"),
+            links: vec![backend_key("gpu"), 0, 0xffff_ffff],
+            written_for: backend_key("gpu"),
             attempts: 3,
             path_prefix: 7,
             replaces_version: true,
@@ -244,7 +244,7 @@ mod tests {
             FallbackChain::parse(chain.to_text().as_bytes()).unwrap(),
             chain
         );
-        assert!(chain.to_text().starts_with(&written(link("gpu"))));
+        assert!(chain.to_text().starts_with(&key_text(backend_key("gpu"))));
         chain.content_length = Some(u64::MAX);
         (chain.own_credentials, chain.withholds) = (false, true);
         chain.answer = Some(AnswerBound {
@@ -252,7 +252,7 @@ mod tests {
             window_tokens: 17,
         });
         chain.rotate();
-        assert_eq!(chain.links, [0, 0xffff_ffff, link("gpu")]);
+        assert_eq!(chain.links, [0, 0xffff_ffff, backend_key("gpu")]);
         let text = chain.to_text();
         assert_eq!(FallbackChain::parse(text.as_bytes()).unwrap(), chain);
         assert_eq!(PolicyRef::of(text.as_bytes()), Some(chain.origin));

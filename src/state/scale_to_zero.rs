@@ -195,7 +195,7 @@ impl Warmth {
             if after.len() >= MAX_BACKENDS {
                 break;
             }
-            let link = clusters::link(&backend.name);
+            let link = clusters::backend_key(&backend.name);
             let mut usage = before.get(link).copied().unwrap_or(Usage {
                 used_ns: now_ns,
                 prewarmed_ns: 0,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pointsman::fleet::ability::known::{Known, names::canonical};
+use pointsman::fleet::ability::published_scores::{PublishedModel, names::canonical};
 use pointsman::fleet::ability::{Ability, BENCHMARKS};
 use serde::Deserialize;
 
@@ -80,12 +80,12 @@ impl Benchmarks {
         let added = self.added.get(&canonical(name)).cloned();
         let known = || {
             Some((
-                Known::find(name)?.name.to_owned(),
-                Known::find(name)?.ability(),
+                PublishedModel::find(name)?.name.to_owned(),
+                PublishedModel::find(name)?.ability(),
             ))
         };
         // Some models without published scores were seen in training.
-        let seen = || Some((name.to_owned(), Ability::of_known(name)?));
+        let seen = || Some((name.to_owned(), Ability::fitted(name)?));
         added.or_else(known).or_else(seen)
     }
 }

@@ -5,7 +5,7 @@
 //! them shared by all models and each model's own. A preference says the same of the difference of two models' logits.
 
 use pointsman::analysis::classifier::Task;
-use pointsman::fleet::ability::calibration::Calibration;
+use pointsman::fleet::ability::Calibration;
 
 /// Standard deviations that the parameters have before a prompt is seen. Chosen among a few on benchmarks
 /// taken one at a time: docs/calibrate.md.

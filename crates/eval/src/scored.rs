@@ -9,7 +9,7 @@ use pointsman::analysis::prompt::{Prompt, Turn};
 use pointsman::api::Api;
 use pointsman::api::request;
 use pointsman::fleet::ModelId;
-use pointsman::fleet::ability::known::names::canonical;
+use pointsman::fleet::ability::published_scores::names::canonical;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::Outcome as Decided;
 use pointsman::routing::router::Router;

@@ -85,7 +85,7 @@ impl Observations {
             return;
         };
         for backend in &policy.registry.backends {
-            let link = clusters::link(&backend.name);
+            let link = clusters::backend_key(&backend.name);
             let state = live.look(link, Delivery::Streamed, now_ns);
             let percent = match live.is_down(link) {
                 true => 0,

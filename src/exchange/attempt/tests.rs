@@ -224,7 +224,9 @@ fn the_model_of_a_long_body_is_found_wherever_it_stands() {
 
 #[test]
 fn an_aggregates_host_says_which_backend_is_tried() {
-    let failover = Failover::Aggregate { links: 2 };
+    let failover = Failover::Aggregate {
+        max_chain_length: 2,
+    };
     let mut request = Request::new(&[], &[1, 0], failover);
     // The first cluster of the aggregate is known to be dead: the first attempt is at the second.
     assert_eq!(request.attempt(Some("cpu-1")).model, "tiny-q4");

@@ -1,7 +1,7 @@
 //! What an exchange teaches of its backend, and how backends that scale to zero and ramps bear on decisions.
 
 use super::*;
-use crate::fleet::clusters::link;
+use crate::fleet::clusters::backend_key;
 use crate::state::backend_stats::Delivery;
 
 const S: u64 = 1_000_000_000;
@@ -123,11 +123,11 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
         let counts = host.counts();
         let broken = counts.contains(&"pointsman.responses_truncated.backend.gpu-1");
         assert_eq!(broken, failed, "{details:?}: {counts:?}");
-        let seen = host
-            .live
-            .as_ref()
-            .unwrap()
-            .look(link("gpu-1"), Delivery::Whole, host.clock_ns);
+        let seen =
+            host.live
+                .as_ref()
+                .unwrap()
+                .look(backend_key("gpu-1"), Delivery::Whole, host.clock_ns);
         assert_eq!(seen.error_rate > 0.0, failed, "{details:?}");
         assert_eq!(seen.in_flight, 0);
     }

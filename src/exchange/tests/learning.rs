@@ -1,7 +1,7 @@
 //! What answers teach of their backends, end to end through the state machine, on simulated time.
 
 use super::*;
-use crate::fleet::clusters::link;
+use crate::fleet::clusters::backend_key;
 use crate::state::backend_stats::{Delivery, Observed};
 
 const MS: u64 = 1_000_000;
@@ -87,7 +87,7 @@ fn answer(host: &mut Host, stream: bool, tokens: u64, usage: bool, slower: u64) 
 
 fn seen(host: &Host, backend: &str, stream: bool) -> Observed {
     let live = host.live.as_ref().unwrap();
-    live.look(link(backend), Delivery::of(stream), host.clock_ns)
+    live.look(backend_key(backend), Delivery::of(stream), host.clock_ns)
 }
 
 #[test]
@@ -161,7 +161,12 @@ fn errors_and_nothing_with_a_good_status_are_failures_of_that_kind_of_request() 
         assert_eq!(asks(&mut host, streams).as_deref(), Some("b"), "{body}");
         // The other kind is asked nothing else yet, and stays where it was as long as it works.
         let live = host.live.as_mut().unwrap();
-        live.attempted(link("a"), Delivery::of(!streams), false, host.clock_ns);
+        live.attempted(
+            backend_key("a"),
+            Delivery::of(!streams),
+            false,
+            host.clock_ns,
+        );
         assert_eq!(asks(&mut host, !streams).as_deref(), Some("a"), "{body}");
     }
 }

@@ -1,7 +1,14 @@
-//! When two spellings name one model: `meta-llama/Llama-3.1-8B` and `llama-3.1-8b`. Also compiled into build.rs.
+//! Canonical form of a model's name: `meta-llama/Llama-3.1-8B` and `llama-3.1-8b` are one. build.rs compiles this file too.
 
-/// The plain form of a model's name: what stands behind the last `/`, in lower case, its words joined by `-`, without a date or
-/// what only says how the weights are stored.
+/// The canonical form of a model's name: the part after the last `/` in lower case, its words joined by `-`, without a date and
+/// without words for the storage of the weights.
+///
+/// ```
+/// use pointsman::fleet::ability::published_scores::names::canonical;
+///
+/// assert_eq!(canonical("meta-llama/Llama-3.1-8B"), "llama-3-1-8b");
+/// assert_eq!(canonical("gpt-4o-2024-08-06"), "gpt-4o");
+/// ```
 pub fn canonical(name: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
     let words: Vec<String> = last
@@ -32,7 +39,7 @@ fn is_storage(word: &str) -> bool {
     STORED.contains(&word)
 }
 
-/// How many words are left without a date such as `20241022` or `2024-10-22` at the end.
+/// Number of words that are left without a date such as `20241022` or `2024-10-22` at the end.
 fn without_date(words: &[String]) -> usize {
     let number = |at: usize, len: usize| {
         words

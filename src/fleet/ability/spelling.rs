@@ -1,8 +1,8 @@
-//! A model's name apart from what hosts write around it: vendor, region, date, release and storage.
+//! Splits a model's name from what hosts add to it: vendor, region, date, release and storage.
 
-use super::known::names::canonical;
+use super::published_scores::names::canonical;
 
-/// Who hosts or made a model, and where, as Bedrock writes it before a name, each followed by a dot.
+/// Vendors and regions that Bedrock writes before a name, each followed by a dot.
 const HOSTS: &[&str] = &[
     "ai21",
     "amazon",
@@ -23,8 +23,14 @@ const HOSTS: &[&str] = &[
     "us",
 ];
 
-/// The plain form of a name, and the date or release number that stood behind it: `("gpt-4o", "20240806")` of
-/// `openai/gpt-4o-2024-08-06`; the second is empty where there is none.
+/// The canonical form of a name, and the date or release number after it, empty if there is none.
+///
+/// ```
+/// use pointsman::fleet::ability::spelling::plain_name;
+///
+/// let (name, date) = plain_name("openai/gpt-4o-2024-08-06");
+/// assert_eq!((name.as_str(), date.as_str()), ("gpt-4o", "20240806"));
+/// ```
 pub fn plain_name(name: &str) -> (String, String) {
     let last = name.trim().rsplit('/').next().unwrap_or(name);
     let own = without_host(without_revision(last));

@@ -146,39 +146,65 @@ fn known_models_have_the_abilities_of_the_file() {
         list.map(|number| number.as_f64().unwrap() as f32).collect()
     };
     for (name, said) in models {
-        let known = Ability::of_known(name).unwrap();
+        let known = Ability::fitted(name).unwrap();
         assert_eq!(known.skills.to_vec(), numbers(&said["skills"]), "{name}");
-        assert_eq!(known.traits.to_vec(), numbers(&said["traits"]), "{name}");
+        assert_eq!(
+            known.latent_factors.to_vec(),
+            numbers(&said["traits"]),
+            "{name}"
+        );
     }
     assert_eq!(
-        Ability::of_known("mistralai/Mixtral-8x7B-Instruct-v0.1"),
-        Ability::of_known("mixtral-8x7b-instruct-v0.1")
+        Ability::fitted("mistralai/Mixtral-8x7B-Instruct-v0.1"),
+        Ability::fitted("mixtral-8x7b-instruct-v0.1")
     );
-    assert_eq!(Ability::of_known("unheard-of"), None);
+    assert_eq!(Ability::fitted("unheard-of"), None);
 }
 
 #[test]
-fn traits_count_where_the_model_is_known() {
+fn latent_factors_count_if_the_model_is_fitted() {
     let mut said = asked(0.0, [0.2; SKILL_COUNT]);
     said.traits[0] = 1.0;
     let mut ability = Ability::default();
     let without = ability.p_correct(&said);
-    ability.traits[0] = 2.0;
+    ability.latent_factors[0] = 2.0;
     let expected = 1.0 / (1.0 + (-2.0_f32).exp());
     assert!((without - 0.5).abs() < 1e-6 && (ability.p_correct(&said) - expected).abs() < 1e-6);
 }
 
 #[test]
-fn a_model_has_the_traits_of_known_ones_near_it() {
+fn a_model_has_the_latent_factors_of_fitted_ones_near_it() {
     let (scores, traits) = neighbours::NEIGHBOURS.first().unwrap();
-    let at = traits_near(scores);
+    let at = nearby_latent_factors(scores);
     let along: f32 = at.iter().zip(traits).map(|(at, own)| at * own).sum();
     assert!(along > 0.0, "{at:?} against {traits:?}");
-    let far = traits_near(&[9.0; COUNT]);
+    let far = nearby_latent_factors(&[9.0; COUNT]);
     assert!(far.iter().all(|trait_| trait_.abs() < 1e-6), "{far:?}");
-    assert_eq!(Ability::from_benchmarks([]).traits, [0.0; TRAIT_COUNT]);
-    assert_ne!(
-        Ability::from_benchmarks([("mmlu", 0.7)]).traits,
+    assert_eq!(
+        Ability::from_benchmarks([]).latent_factors,
         [0.0; TRAIT_COUNT]
     );
+    assert_ne!(
+        Ability::from_benchmarks([("mmlu", 0.7)]).latent_factors,
+        [0.0; TRAIT_COUNT]
+    );
+}
+
+#[test]
+fn a_neutral_calibration_changes_nothing() {
+    assert_eq!(Calibration::NEUTRAL.apply(0.7, Task::Math), 0.7);
+}
+
+#[test]
+fn offset_scale_and_task_of_a_calibration_add_up() {
+    let mut learned = Calibration {
+        scale: 0.5,
+        offset: 0.25,
+        ..Calibration::NEUTRAL
+    };
+    if let Some(math) = learned.tasks.get_mut(Task::Math as usize) {
+        *math = -1.0;
+    }
+    assert_eq!(learned.apply(2.0, Task::Math), 0.25);
+    assert_eq!(learned.apply(2.0, Task::Chat), 1.25);
 }

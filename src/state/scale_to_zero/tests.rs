@@ -42,7 +42,7 @@ impl World {
     }
 
     fn link(&self) -> u32 {
-        crate::fleet::clusters::link("zero")
+        crate::fleet::clusters::backend_key("zero")
     }
 
     fn tick(&mut self) {

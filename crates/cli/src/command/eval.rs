@@ -156,7 +156,7 @@ fn find_pair(pair: &str, files: &[ScoredFile]) -> Result<(String, String), Failu
 
 /// Whether two spellings mean one model.
 fn same(left: &str, right: &str) -> bool {
-    use pointsman::fleet::ability::known::names::canonical;
+    use pointsman::fleet::ability::published_scores::names::canonical;
     canonical(left) == canonical(right)
 }
 

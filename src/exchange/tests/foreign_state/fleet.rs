@@ -9,7 +9,7 @@ use super::super::super::attempt::{Attempt, AttemptEvent, Site};
 use super::super::super::*;
 use super::providers::{Answered, Api, Conversation, Providers, wire};
 use crate::fleet::Backend;
-use crate::fleet::clusters::link;
+use crate::fleet::clusters::backend_key;
 use crate::routing::fallback_chain::FallbackChain;
 use crate::state::makers;
 use crate::telemetry::state;
@@ -302,7 +302,9 @@ impl Fleet {
             made += 1;
             let first = FallbackChain::parse(&exchange.chain).unwrap().links[0];
             let mut backends = policy.registry.backends.iter();
-            let backend = backends.find(|one| link(&one.name) == first).unwrap();
+            let backend = backends
+                .find(|one| backend_key(&one.name) == first)
+                .unwrap();
             let body = attempt(&policy, exchange);
             let fails = self.down.contains(&backend.name) || self.draw(1000) < FAILURES;
             let scope = backend.state_scope.name.clone();

@@ -20,7 +20,7 @@ fn policy(members: &str) -> Policy {
 const BODY: &str = r#"{"model":"auto","max_tokens":10,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"s1"},{"type":"text","text":"b"}]},{"role":"user","content":"c"}]}"#;
 
 fn key(name: &str) -> u32 {
-    crate::fleet::clusters::link(name)
+    crate::fleet::clusters::backend_key(name)
 }
 
 fn outcome(policy: &Policy, body: &str, known: &[Option<u32>], can_retry: bool) -> Outcome {

@@ -2,7 +2,7 @@
 
 use pointsman::analysis::classifier::Task;
 use pointsman::fleet::ModelId;
-use pointsman::fleet::ability::calibration::Calibration;
+use pointsman::fleet::ability::Calibration;
 use pointsman::policy::Policy;
 use serde_json::{Map, Value, json};
 

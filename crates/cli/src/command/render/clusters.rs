@@ -43,8 +43,8 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             plan.policy.default_cluster
         )));
     }
-    if let Failover::Aggregate { links } = plan.failover {
-        out.push_str(&aggregates(plan.policy, links));
+    if let Failover::Aggregate { max_chain_length } = plan.failover {
+        out.push_str(&aggregates(plan.policy, max_chain_length));
     }
     out.push_str(&source::cluster(plan)?);
     out.push_str(&otlp::cluster(plan)?);
@@ -200,19 +200,19 @@ fn configuration(plan: &Plan<'_>) -> String {
     )
 }
 
-/// Every chain of two to `links` backends, each as the clusters in order.
-pub fn chains(policy: &Policy, links: usize) -> Vec<Vec<&str>> {
+/// Every chain of two to `max_chain_length` backends, each as the clusters in order.
+pub fn chains(policy: &Policy, max_chain_length: usize) -> Vec<Vec<&str>> {
     let backends = policy.registry.backends.iter();
     let clusters: Vec<&str> = backends.map(|backend| backend.cluster.as_str()).collect();
-    clusters::aggregates(&clusters, links)
+    clusters::aggregates(&clusters, max_chain_length)
 }
 
-fn aggregates(policy: &Policy, links: usize) -> String {
+fn aggregates(policy: &Policy, max_chain_length: usize) -> String {
     let mut out = String::from(
         "# One cluster for each chain of backends that a decision may name: Envoy 1.36 to 1.38 cannot pick the cluster of an\n\
          # attempt. The member clusters' filters run.\n",
     );
-    for chain in chains(policy, links) {
+    for chain in chains(policy, max_chain_length) {
         let names: Vec<String> = chain.iter().map(|cluster| scalar(cluster)).collect();
         out.push_str(&format!(
             "- {{name: {}, connect_timeout: 1s, lb_policy: CLUSTER_PROVIDED, per_connection_buffer_limit_bytes: 16777216, \

@@ -146,8 +146,8 @@ pub fn failover_members(failover: Failover) -> String {
     match failover {
         Failover::Off => String::new(),
         Failover::PerAttempt => "\"failover\": \"per_attempt\",".to_owned(),
-        Failover::Aggregate { links } => {
-            format!("\"failover\": \"aggregate\",\n\"max_chain_length\": {links},")
+        Failover::Aggregate { max_chain_length } => {
+            format!("\"failover\": \"aggregate\",\n\"max_chain_length\": {max_chain_length},")
         }
     }
 }

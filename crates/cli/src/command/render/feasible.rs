@@ -29,7 +29,7 @@ fn twins(plan: &Plan<'_>) -> Option<String> {
     backends.iter().enumerate().find_map(|(index, backend)| {
         let mut before = backends.iter().take(index);
         let twin = before.find(|other| {
-            let same_link = clusters::link(&other.name) == clusters::link(&backend.name);
+            let same_link = clusters::backend_key(&other.name) == clusters::backend_key(&backend.name);
             let aggregate = matches!(plan.failover, Failover::Aggregate { .. });
             let elsewhere = other.endpoint != backend.endpoint;
             let same_cluster = other.cluster == backend.cluster;
@@ -50,12 +50,12 @@ fn collision(plan: &Plan<'_>) -> Option<String> {
             "the cluster `{name}` is one of Pointsman's own: give its backend another `cluster`"
         ));
     }
-    let Failover::Aggregate { links } = plan.failover else {
+    let Failover::Aggregate { max_chain_length } = plan.failover else {
         return None;
     };
     let backends = plan.policy.registry.backends.iter();
     let clusters: Vec<&str> = backends.map(|backend| backend.cluster.as_str()).collect();
-    clusters::aggregate_collision(&clusters, links).map(|(name, chain)| {
+    clusters::aggregate_collision(&clusters, max_chain_length).map(|(name, chain)| {
         let chain: Vec<String> = chain.iter().map(|item| format!("`{item}`")).collect();
         format!(
             "two clusters would be called `{name}`: one is an aggregate of {}; name clusters without `+`, or render for Envoy 1.39 or newer, \
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn chains_of_clusters_have_names_of_their_own() {
-        let collide = |names: &[&str], links| {
-            clusters::aggregate_collision(names, links).map(|(name, _)| name)
+        let collide = |names: &[&str], max_chain_length| {
+            clusters::aggregate_collision(names, max_chain_length).map(|(name, _)| name)
         };
         assert_eq!(collide(&["a", "b"], 2), None);
         assert_eq!(collide(&["a", "b", "a+b"], 2), Some("a+b".to_owned()));

@@ -237,13 +237,13 @@ fn choose(
     policy: &Policy,
 ) -> Result<Failover, Failure> {
     let backends = policy.registry.backends.len();
-    let aggregate = || match pointsman::fleet::clusters::aggregate_links(backends, MOST_AGGREGATES)
+    let aggregate = || match pointsman::fleet::clusters::max_chain_length(backends, MOST_AGGREGATES)
     {
         1 if backends > 1 => Err(Failure::Input(format!(
             "{backends} backends are too many for aggregate clusters, one for each chain: Envoy 1.39 or newer needs none \
              (`--envoy-version 1.39`), or do without failover between clusters (`--failover off`)"
         ))),
-        links => Ok(Failover::Aggregate { links }),
+        max_chain_length => Ok(Failover::Aggregate { max_chain_length }),
     };
     match way {
         Some(FailoverMode::Off) => Ok(Failover::Off),
@@ -279,11 +279,13 @@ fn limits(args: &Args, policy: &Policy) -> Option<(f64, f64)> {
 fn note(plan: &Plan<'_>) -> Option<String> {
     let (major, minor) = plan.version;
     match plan.failover {
-        Failover::Aggregate { links } if plan.version < PER_ATTEMPT_SINCE => Some(format!(
-            "for Envoy {major}.{minor}: {} aggregate clusters, one for each chain of up to {links} backends; Envoy 1.39 or newer \
+        Failover::Aggregate { max_chain_length } if plan.version < PER_ATTEMPT_SINCE => {
+            Some(format!(
+                "for Envoy {major}.{minor}: {} aggregate clusters, one for each chain of up to {max_chain_length} backends; Envoy 1.39 or newer \
              picks the cluster of each attempt and needs none (`--envoy-version 1.39`)",
-            clusters::chains(plan.policy, links).len()
-        )),
+                clusters::chains(plan.policy, max_chain_length).len()
+            ))
+        }
         _ => None,
     }
 }

@@ -287,7 +287,7 @@ fn specifier(plan: &Plan<'_>, first: bool) -> String {
     };
     let mut map = String::new();
     for backend in &plan.policy.registry.backends {
-        let link = clusters::written(clusters::link(&backend.name));
+        let link = clusters::key_text(clusters::backend_key(&backend.name));
         map.push_str(&format!(
             "                \"{link}\": {}\n",
             action(&backend.cluster)

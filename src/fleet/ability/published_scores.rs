@@ -1,7 +1,7 @@
-//! The models of `models/benchmarks.json`, by name: what places a model of which the policy says nothing but what it is called.
+//! Published benchmark scores by model name, for models that the policy states by name alone.
 //!
-//! build.rs packs the file into a table. Names are compared in their plain form ([`names::canonical`]); who sells a model and
-//! whether `-instruct` is written out make no difference where there is no closer match.
+//! build.rs packs `models/benchmarks.json` into a table. Names are compared in their canonical form ([`names::canonical`]).
+//! If nothing matches that, a vendor in front and `-instruct` at the end are ignored.
 
 #[path = "names.rs"]
 pub mod names;
@@ -9,51 +9,56 @@ pub mod names;
 use super::{Ability, BENCHMARKS};
 use names::canonical;
 
-/// What build.rs made of `models/benchmarks.json`: `MODELS` and, sorted by plain name, `NAMES`.
+/// The table that build.rs makes: `MODELS` and, sorted by canonical name, `NAMES`.
 mod packed {
     include!(concat!(env!("OUT_DIR"), "/known_models.rs"));
 }
 
 /// A model of `models/benchmarks.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
+pub struct PublishedModel {
     /// Its name there.
     pub name: &'static str,
     /// Scores in ten-thousandths, in the order of [`BENCHMARKS`]; `u16::MAX` where there is none.
     scores: [u16; BENCHMARKS.len()],
 }
 
-impl Known {
+impl PublishedModel {
     /// The model that `name` most probably means, if it has scores.
     ///
-    /// In this order: the plain name; the same without a seller's name before it; the same with or without what says that it
-    /// follows instructions, and without a release number at the end.
-    pub fn find(name: &str) -> Option<Known> {
+    /// Tried in this order: the canonical name; without a vendor in front; with or without a suffix of instruction tuning;
+    /// without a release number at the end.
+    ///
+    /// ```
+    /// use pointsman::fleet::ability::published_scores::PublishedModel;
+    ///
+    /// let model = PublishedModel::find("openai/gpt-4o-2024-08-06");
+    /// assert_eq!(model.map(|model| model.name), Some("gpt-4o"));
+    /// ```
+    pub fn find(name: &str) -> Option<PublishedModel> {
         let plain = canonical(name);
-        let own = without_sellers(&plain);
+        let own = without_vendors(&plain);
         own.clone()
             .find_map(exact)
-            .or_else(|| own.clone().find_map(loosely))
+            .or_else(|| own.clone().find_map(approximate))
     }
 
-    /// Names and values, 0 to 1, of the scores that there are.
+    /// Benchmark names and scores, 0 to 1; benchmarks without a score are left out.
     pub fn scores(&self) -> impl Iterator<Item = (&'static str, f32)> + '_ {
         let pairs = BENCHMARKS.iter().zip(&self.scores);
         pairs
             .filter(|(_, score)| **score != u16::MAX)
             .map(|(name, score)| (*name, f32::from(*score) / 10_000.0))
     }
-}
 
-impl Known {
-    /// Its ability: as fitted to its measured outcomes if training saw any, else as its scores place it.
+    /// Its ability: fitted to its measured outcomes if training saw any, else placed by its scores.
     pub fn ability(&self) -> Ability {
-        Ability::of_known(self.name).unwrap_or_else(|| Ability::from_benchmarks(self.scores()))
+        Ability::fitted(self.name).unwrap_or_else(|| Ability::from_benchmarks(self.scores()))
     }
 }
 
 /// First words of names that say who sells or hosts a model.
-const SELLERS: [&str; 24] = [
+const VENDORS: [&str; 24] = [
     "ai",
     "amazon",
     "anthropic",
@@ -80,16 +85,16 @@ const SELLERS: [&str; 24] = [
     "xai",
 ];
 
-/// A plain name, then the same without one seller's name after another at its start.
-fn without_sellers(plain: &str) -> impl Iterator<Item = &str> + Clone {
+/// A canonical name, then the name without one vendor after another in front.
+fn without_vendors(plain: &str) -> impl Iterator<Item = &str> + Clone {
     std::iter::successors(Some(plain), |rest| {
         let (first, behind) = rest.split_once('-')?;
-        SELLERS.contains(&first).then_some(behind)
+        VENDORS.contains(&first).then_some(behind)
     })
 }
 
-/// The model with nearly this plain name.
-fn loosely(plain: &str) -> Option<Known> {
+/// The model whose name differs only in tuning suffix or release.
+fn approximate(plain: &str) -> Option<PublishedModel> {
     let tuned = ["-instruct", "-it", "-chat"];
     let bare = tuned.iter().find_map(|ending| plain.strip_suffix(ending));
     let bare = bare.unwrap_or(plain);
@@ -108,13 +113,13 @@ fn loosely(plain: &str) -> Option<Known> {
         })
 }
 
-fn exact(plain: &str) -> Option<Known> {
+fn exact(plain: &str) -> Option<PublishedModel> {
     let at = packed::NAMES
         .binary_search_by(|(name, _)| (*name).cmp(plain))
         .ok()?;
     let (_, model) = packed::NAMES.get(at)?;
     let (name, scores) = packed::MODELS.get(usize::from(*model))?;
-    Some(Known {
+    Some(PublishedModel {
         name,
         scores: *scores,
     })
@@ -126,7 +131,7 @@ mod tests {
     use super::*;
 
     fn name(written: &str) -> Option<&'static str> {
-        Known::find(written).map(|known| known.name)
+        PublishedModel::find(written).map(|known| known.name)
     }
 
     #[test]
@@ -166,16 +171,19 @@ mod tests {
         ] {
             assert_eq!(name(written), None, "{written}");
         }
-        // Known, but without any score.
+        // PublishedModel, but without any score.
         assert_eq!(name("llama3-chatqa-1.5-8b"), None);
     }
 
     #[test]
     fn scores_are_those_of_the_file() {
-        let known = Known::find("gpt-4o").unwrap();
+        let known = PublishedModel::find("gpt-4o").unwrap();
         let mmlu = known.scores().find(|(name, _)| *name == "mmlu").unwrap();
         assert_eq!(mmlu.1, 0.891);
-        assert_eq!(Known::find("phi-3-mini").unwrap().scores().count(), 4);
+        assert_eq!(
+            PublishedModel::find("phi-3-mini").unwrap().scores().count(),
+            4
+        );
     }
 
     #[test]
