@@ -20,7 +20,7 @@ use pointsman::api::usage::{Media, UsageEventFilter, UsageParser};
 use pointsman::policy::Policy;
 use pointsman::policy::conditions::Pattern;
 use pointsman::policy::profile::Limits;
-use pointsman::policy::rules::{RuleInput, rule};
+use pointsman::policy::rules::{RuleInput, evaluate_rules};
 use pointsman::policy::words::WordMatcher;
 use pointsman::routing::router::Router;
 use pointsman::routing::select::{SelectionRequest, select};
@@ -248,14 +248,14 @@ fn selecting(criterion: &mut Criterion) {
                 language: None,
                 conversation: 0,
             };
-            let ruling = rule(&policy.rules, black_box(&facts));
-            assert_eq!(ruling.names.len(), 1);
+            let outcome = evaluate_rules(&policy.rules, black_box(&facts));
+            assert_eq!(outcome.names.len(), 1);
             let ask = SelectionRequest {
                 pinned: None,
                 api: Api::OpenAiChat,
                 allowed: &[],
-                tags: &ruling.tags,
-                barred: &[],
+                tags: &outcome.tags,
+                over_share: &[],
                 scope: None,
                 limits: Limits::NONE,
                 needs: Capabilities::NONE,

@@ -38,7 +38,7 @@ pub(super) fn decide(
 fn asking(request: &Read<'_>, commit: Commit) -> Asking {
     let request = request.as_ref();
     Asking {
-        delivery: Delivery::of(request.is_ok_and(|one| one.stream)),
+        delivery: Delivery::from_stream(request.is_ok_and(|one| one.stream)),
         decides: commit == Commit::Record,
         complete: request.is_ok_and(|one| one.complete),
     }

@@ -237,7 +237,7 @@ impl Stream {
         );
         let paid = account.map(|one| one.close(now_ns, answered, effects));
         if let (Some((charge, usd)), Some(router)) = (paid, &mut worker.router) {
-            router.credit(&charge, usd);
+            router.settle(&charge, usd);
         }
     }
 

@@ -14,7 +14,8 @@ use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;
 use crate::routing::decision::Decision;
 use crate::state::backend_stats::{
-    AttemptOutcome, BackendStats, Delivery, Expected, InFlightId, Observed, Size, Times,
+    AnswerTimes, AttemptOutcome, BackendStats, Delivery, Expected, InFlightId, Observed,
+    RequestSize,
 };
 use crate::telemetry::Metric;
 
@@ -84,10 +85,10 @@ pub fn observe(
         true => {
             // Where attempts fail over, those that cannot try nobody. Where none can, somebody has to.
             let may_probe = asking.complete || worker.failover == Failover::Off;
-            live.view(links, delivery, may_probe, now_ns)
+            live.observe_for_decision(links, delivery, may_probe, now_ns)
         }
         false => links
-            .map(|link| live.look(link, delivery, now_ns))
+            .map(|link| live.observe(link, delivery, now_ns))
             .collect(),
     };
     for (one, backend) in observed.iter_mut().zip(backends) {
@@ -106,7 +107,7 @@ pub fn hear(account: Option<&mut Box<UsageRecorder>>, worker: &mut Worker<'_>) {
         && watch.heard
         && !std::mem::replace(&mut watch.told, true)
     {
-        live.heard(watch.ticket, watch.expected.delivery);
+        live.on_first_byte(watch.ticket, watch.expected.delivery);
     }
 }
 
@@ -124,8 +125,8 @@ pub fn keep_warm(
     {
         let link = clusters::backend_key(&backend.name);
         match wanted {
-            true => live.warmth.wanted(link, now_ns),
-            false => live.warmth.used(link, now_ns),
+            true => live.scale_to_zero.on_decision(link, now_ns),
+            false => live.scale_to_zero.on_answer(link, now_ns),
         }
     }
 }
@@ -200,7 +201,7 @@ impl BackendObserver {
             policy: Rc::clone(policy),
             chain: chain.to_vec(),
             failover,
-            ticket: live.sent(link, now_ns, &expected)?,
+            ticket: live.on_sent(link, now_ns, &expected)?,
             expected,
             sent_ns: now_ns,
             first_ns: None,
@@ -281,7 +282,7 @@ impl BackendObserver {
         live: &mut BackendStats,
         effects: &mut Vec<Effect>,
     ) {
-        if live.ended(self.ticket, &self.expected, ending, now_ns) {
+        if live.on_end(self.ticket, &self.expected, ending, now_ns) {
             self.tell(self.chain.first().copied(), effects);
         }
     }
@@ -304,7 +305,7 @@ impl BackendObserver {
                 AttemptOutcome::Unknown | AttemptOutcome::Left { .. }
             )
         {
-            live.attempted(link, self.expected.delivery, failed, now_ns);
+            live.on_attempt(link, self.expected.delivery, failed, now_ns);
         }
     }
 
@@ -332,7 +333,7 @@ impl BackendObserver {
                 Some(AnswerError::Reported | AnswerError::Empty) => AttemptOutcome::Failed,
                 _ if !self.ended => left,
                 Some(AnswerError::ClientError) => AttemptOutcome::AnsweredLate,
-                None => AttemptOutcome::Answered(Times {
+                None => AttemptOutcome::Answered(AnswerTimes {
                     first_token_ms: self
                         .first_ns
                         .filter(|_| !came.outcome.hides_reasoning)
@@ -357,12 +358,12 @@ fn expect(
     let model = policy.registry.model(decision.model);
     let most = model.map_or(u32::MAX, |model| model.max_output_tokens);
     let reasons = model.is_some_and(|model| model.capabilities.contains(Capabilities::REASONING));
-    let size = Size {
+    let size = RequestSize {
         input_tokens: decision.input_tokens,
-        most_output_tokens: request.max_tokens.unwrap_or(u32::MAX).min(most),
+        max_output_tokens: request.max_tokens.unwrap_or(u32::MAX).min(most),
         reasons,
     };
-    let delivery = Delivery::of(request.stream);
+    let delivery = Delivery::from_stream(request.stream);
     Expected::new(delivery, &backend.latency, decision.cold_start_ms, size)
 }
 
@@ -386,7 +387,7 @@ mod tests {
             policy,
             chain: chain.iter().copied().map(BackendId).collect(),
             failover,
-            ticket: live.sent(link, SECOND, &EXPECTED).unwrap(),
+            ticket: live.on_sent(link, SECOND, &EXPECTED).unwrap(),
             expected: EXPECTED,
             sent_ns: SECOND,
             first_ns: None,
@@ -412,7 +413,7 @@ mod tests {
     };
 
     fn look(live: &BackendStats, name: &str) -> Observed {
-        live.look(clusters::backend_key(name), Delivery::Streamed, 2 * SECOND)
+        live.observe(clusters::backend_key(name), Delivery::Streamed, 2 * SECOND)
     }
 
     fn came(at_ns: u64, attempts: u64, answered: Option<u32>, outcome: Outcome) -> Came {

@@ -345,7 +345,7 @@ impl Then {
 }
 
 /// What `rules` come to for a request.
-pub fn rule<'p>(rules: &'p [Rule], facts: &RuleInput<'_>) -> RuleOutcome<'p> {
+pub fn evaluate_rules<'p>(rules: &'p [Rule], facts: &RuleInput<'_>) -> RuleOutcome<'p> {
     let mut ruling = RuleOutcome::default();
     let words = OnceCell::new();
     for rule in rules.iter().filter(|rule| rule.when.holds(facts, &words)) {

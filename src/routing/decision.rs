@@ -1,37 +1,37 @@
-//! What was decided for a request, and why. Data only; choosing is `select`'s, ordering the steps `router`'s.
+//! The outcome of a request with its reasons. Data only: `select` chooses, and `router` orders the steps.
 
 use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
 use crate::fleet::{AnswerBound, BackendId, Estimate, ModelId};
 use crate::state::budgets::Charge;
 
-/// Why a candidate cannot take this request.
+/// Why a candidate is not eligible for a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ineligible {
-    /// The client pinned another model.
+    /// The client named another model.
     ModelMismatch,
     /// A rule of the policy allows other models only.
     NotAllowed,
-    /// Its model has had its share of the decisions.
+    /// The model has reached its share of the decisions.
     ShareExceeded,
     /// The backend does not speak the request's API.
     UnsupportedApi(Api),
     /// The model lacks what the request needs.
     LacksCapability(Capabilities),
-    /// Input and answer do not fit.
+    /// Input and answer do not fit into the context window.
     ContextWindow {
         /// Tokens that the request needs.
         needed: u32,
-        /// Tokens that the model has.
+        /// Tokens of the window.
         window: u32,
     },
-    /// The backend lacks a tag that is required.
+    /// The backend lacks a required tag.
     LacksTag(String),
-    /// The conversation carries state that it cannot read.
+    /// The conversation carries state that the backend cannot read.
     ForeignState,
-    /// Its last attempts failed, and others are up.
+    /// The backend's last attempts failed, and others are up.
     Down,
-    /// The conversation is not in the share that may go to it, and others may take it.
+    /// The conversation is not in the share of the backend's ramp, and others may take it.
     Ramp,
     /// Expected quality is under the limit in force.
     BelowQuality {
@@ -78,10 +78,10 @@ impl std::fmt::Display for Ineligible {
         match self {
             Ineligible::ModelMismatch => f.write_str("serves another model than the one asked for"),
             Ineligible::NotAllowed => {
-                f.write_str("a rule, or the client's own wish, allows other models only")
+                f.write_str("a rule, or the client's preference, allows other models only")
             }
             Ineligible::ShareExceeded => {
-                f.write_str("its model has had its share of the decisions")
+                f.write_str("its model has reached its share of the decisions")
             }
             Ineligible::UnsupportedApi(api) => {
                 write!(f, "the backend does not speak `{}`", api.name())
@@ -98,7 +98,7 @@ impl std::fmt::Display for Ineligible {
             }
             Ineligible::LacksTag(tag) => write!(f, "the backend has no tag `{tag}`"),
             Ineligible::ForeignState => {
-                f.write_str("the conversation carries state that another state scope made")
+                f.write_str("the conversation carries state of another state scope")
             }
             Ineligible::Down => f.write_str("its last attempts failed"),
             Ineligible::Ramp => f.write_str("the conversation is not in the share of its ramp"),
@@ -111,39 +111,39 @@ impl std::fmt::Display for Ineligible {
     }
 }
 
-/// A backend (and so a model) under consideration.
+/// A backend, and so a model, under consideration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// The backend.
     pub backend: BackendId,
     /// The model that it serves.
     pub model: ModelId,
-    /// What it is expected to do.
+    /// The expected quality, cost and latency.
     pub estimate: Estimate,
-    /// The profile's objective for it: the smaller the better. Infinite where it cannot take the request at all.
+    /// The profile's objective: the smaller the better. Infinite if the backend cannot take the request.
     pub objective: f64,
-    /// `None` where it is eligible.
+    /// Why it is not eligible; `None` if it is.
     pub ineligible: Option<Ineligible>,
 }
 
 /// Why the chosen candidate was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The client asked for this model; only the backend was chosen.
+    /// The client named the model; only the backend was chosen.
     Pinned,
-    /// It has the best objective among all that meet the profile's limits.
+    /// The best objective of all candidates that keep the profile's limits.
     Best,
-    /// No candidate met every limit; it is best after some were relaxed.
+    /// No candidate kept every limit; the best one after some were relaxed.
     Relaxed,
-    /// It is the only candidate that can take the request at all.
+    /// The only candidate that can take the request.
     OnlyCandidate,
-    /// It answers the conversation already, and another is not so much better that leaving it pays.
+    /// The conversation stays at its backend: no other is so much better that leaving pays.
     Kept,
-    /// It is not the best, but keeps every limit, and its turn to be tried.
+    /// Exploration: not the best candidate, but one that keeps every limit.
     Explored,
-    /// Its model is behind its least share of the decisions.
+    /// The model is behind its least share of the decisions.
     MinShare,
-    /// It is not the best, but keeps every limit, and a rule prefers it.
+    /// Not the best candidate, but one that keeps every limit and that a rule prefers.
     Preferred,
 }
 
@@ -163,99 +163,99 @@ impl Reason {
     }
 }
 
-/// A request's way to a backend.
+/// The backend for a request, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The chosen backend.
     pub backend: BackendId,
     /// The model that it serves.
     pub model: ModelId,
-    /// Name of the profile whose objective was used.
+    /// Name of the profile in effect.
     pub profile: String,
-    /// Names of the policy's rules that had a part in it, in the order of the policy.
+    /// Names of the rules that contributed, in the order of the policy.
     pub rules: Vec<String>,
     /// Why it was chosen.
     pub reason: Reason,
-    /// The limits that had to be relaxed, in the order in which they were.
+    /// The relaxed limits, in the order of the profile.
     pub relaxed: Vec<&'static str>,
-    /// What is expected of it.
+    /// The expected quality, cost and latency.
     pub estimate: Estimate,
-    /// Where to go when it fails, at most [`crate::routing::select::MAX_FALLBACKS`]: those that keep the limits before those that
-    /// do not, of each the same model on other hardware first, then the least objective. None breaks a limit that the
-    /// profile does not let give way.
+    /// The backends to try after a failure, at most [`crate::routing::select::MAX_FALLBACKS`]: first those that keep the limits,
+    /// then the others; of each the same model on other hardware first, then the least objective. None breaks a limit that the
+    /// profile does not relax.
     pub fallbacks: Vec<BackendId>,
-    /// What the classifier said; `None` where it was not asked because the model was pinned.
+    /// The classification; `None` if the client named the model and no rule needed it.
     pub classification: Option<Classification>,
     /// Estimated tokens of the input.
     pub input_tokens: u32,
-    /// How long an answer the client allows, where it is cut down to what the model that answers can write; `None` where
-    /// it says nothing, or named the model, which then is the judge.
+    /// The client's bound on the answer, to be cut down to what the answering model can write; `None` if the client sets none, or
+    /// named the model, which then judges itself.
     pub answer: Option<AnswerBound>,
-    /// How the client's steering was taken, one word each: the name of what was followed, or that name and `=ignored`.
+    /// The client's preferences, one word each: the name if it was honoured, else the name and `=ignored`.
     pub steering: Vec<String>,
-    /// Which of the state that the request carries is not the chosen backend's to read, and is taken out.
+    /// The state of the request that the chosen backend cannot read, and that is taken out.
     pub foreign: Foreign,
-    /// What was put on the accounts of budgets; empty where none limits the request.
+    /// The amounts held of budgets; empty if none limits the request.
     pub charge: Charge,
     /// How much of the expected time to the first token is the backend's cold start, in milliseconds.
     pub cold_start_ms: f32,
-    /// Every candidate, in the order of the registry, with its estimate and why it was not eligible.
+    /// Every candidate, in the order of the registry, with its estimate and the reason if it was not eligible.
     pub candidates: Vec<Candidate>,
 }
 
-/// What becomes of the state that a request carries.
+/// The state of a request that is taken out before it goes to the chosen backend.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Foreign {
-    /// For each item of [`crate::api::provider_state::ProviderState`] whether it is taken out; none is behind its end.
+    /// For each item of [`crate::api::provider_state::ProviderState`] whether it is taken out; no item behind its end is.
     pub dropped: Vec<bool>,
-    /// Its maker is not known but guessed: where the guess is wrong, the chain goes on to other scopes.
+    /// The maker was guessed: if the guess is wrong, the chain goes on to other scopes.
     pub is_guessed: bool,
 }
 
-/// The code of a refusal where nobody has the model that is asked for.
+/// The error code for an unknown model.
 pub const MODEL_NOT_FOUND: &str = "model_not_found";
 
-/// Why a request is refused, in the words of the API that it speaks.
+/// A refusal, in the words of the request's API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rejection {
     /// HTTP status.
     pub status: u16,
     /// The API's error code, such as [`MODEL_NOT_FOUND`].
     pub code: &'static str,
-    /// What is wrong, for the client's developer. Never text of the prompt.
+    /// The problem, for the client's developer. Never text of the prompt.
     pub message: String,
-    /// The field of the request that is wrong, such as `messages[2].content`, where it is one.
+    /// The wrong field of the request, such as `messages[2].content`, if there is one.
     pub param: Option<String>,
-    /// Names of the policy's rules that had a part in it.
+    /// Names of the rules that contributed.
     pub rules: Vec<String>,
-    /// Every candidate, in the order of the registry, with why it was not eligible; empty if none was looked at.
+    /// Every candidate, in the order of the registry, with its reason; empty if the refusal needed none.
     pub candidates: Vec<Candidate>,
 }
 
-/// Why a request goes to the default cluster, untouched.
+/// Why a request goes to the default cluster untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bypass {
-    /// The body could not be read; the text says why.
+    /// The body could not be read; the text tells why.
     InvalidRequest(String),
-    /// Its model is not in the policy, which leaves such to the default cluster; the text names it.
+    /// The policy leaves unknown models to the default cluster; the text names the model.
     UnknownModel(String),
-    /// Nothing in the policy could take it for a fault of ours; the text says what.
+    /// An internal error in the router; the text describes it.
     RouterFault(String),
 }
 
-/// What happens to a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It goes where the decision says.
+    /// The request goes to the decision's backend.
     Routed(Box<Decision>),
-    /// It goes to the default cluster as it is.
+    /// The request goes to the default cluster as it is.
     Bypassed(Bypass),
-    /// It is answered with an error.
+    /// The request is answered with an error.
     Rejected(Rejection),
 }
 
 impl Outcome {
-    /// Every candidate, in the order of the registry; empty if none was looked at.
+    /// Every candidate, in the order of the registry; empty if none was considered.
     pub fn candidates(&self) -> &[Candidate] {
         match self {
             Outcome::Routed(decision) => &decision.candidates,

@@ -1,6 +1,6 @@
-//! A decision as JSON: what `pointsman explain --json`, `pointsman route` and `POST /v1/route` show.
+//! An outcome as JSON, for `pointsman explain --json`, `pointsman route` and `POST /v1/route`.
 //!
-//! Names instead of indices, never text of the prompt.
+//! It holds names instead of indices, and never text of the prompt.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::fleet::{BackendId, ModelId};
 use crate::policy::Policy;
 use crate::routing::decision::{Bypass, Candidate, Decision, Outcome};
 
-/// The decision without its candidates. `outcome` is `routed`, `bypassed` or `rejected`.
+/// The outcome without its candidates; its member `outcome` is `routed`, `bypassed` or `rejected`.
 pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Routed(decision) => routed(policy, decision),
@@ -40,7 +40,7 @@ pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
     }
 }
 
-/// The decision with all of its candidates.
+/// The outcome with all of its candidates.
 pub fn with_candidates(policy: &Policy, decided: &Outcome) -> Value {
     let mut document = outcome(policy, decided);
     if let Some(members) = document.as_object_mut() {
@@ -50,9 +50,9 @@ pub fn with_candidates(policy: &Policy, decided: &Outcome) -> Value {
     document
 }
 
-/// Every candidate with its estimate and, where it is not eligible, why.
+/// Every candidate with its estimate and, if it is not eligible, the reason.
 fn candidates(policy: &Policy, candidates: &[Candidate]) -> Value {
-    let one = |candidate: &Candidate| {
+    let candidate = |candidate: &Candidate| {
         json!({
             "backend": backend_name(policy, candidate.backend),
             "model": model_name(policy, candidate.model),
@@ -69,7 +69,7 @@ fn candidates(policy: &Policy, candidates: &[Candidate]) -> Value {
             })),
         })
     };
-    candidates.iter().map(one).collect()
+    candidates.iter().map(candidate).collect()
 }
 
 fn routed(policy: &Policy, decision: &Decision) -> Value {
@@ -94,7 +94,7 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
             .map(|id| backend_name(policy, *id))
             .collect::<Vec<_>>(),
         "input_tokens": decision.input_tokens,
-        "classification": decision.classification.as_ref().map(classification),
+        "classification": decision.classification.as_ref().map(describe),
     })
 }
 
@@ -109,25 +109,26 @@ fn estimate(estimate: &Estimate) -> Value {
     })
 }
 
-fn classification(said: &Classification) -> Value {
+fn describe(classification: &Classification) -> Value {
     json!({
-        "task": said.task.name(),
-        "task_probability": round(said.task_probability.into(), 4),
-        "domain": said.domain.name(),
-        "domain_probability": round(said.domain_probability.into(), 4),
-        "domain_probabilities": domains(said),
-        "difficulty": round(said.difficulty.into(), 4),
-        "gain": round(said.gain.into(), 4),
-        "weak_wrong": round(said.weak_wrong.into(), 4),
-        "output_tokens": round(said.output_tokens.into(), 0),
-        "uncertainty": round(said.uncertainty.into(), 4),
-        "from_model": said.from_model,
+        "task": classification.task.name(),
+        "task_probability": round(classification.task_probability.into(), 4),
+        "domain": classification.domain.name(),
+        "domain_probability": round(classification.domain_probability.into(), 4),
+        "domain_probabilities": domains(classification),
+        "difficulty": round(classification.difficulty.into(), 4),
+        "gain": round(classification.gain.into(), 4),
+        "weak_wrong": round(classification.weak_wrong.into(), 4),
+        "output_tokens": round(classification.output_tokens.into(), 0),
+        "uncertainty": round(classification.uncertainty.into(), 4),
+        "from_model": classification.from_model,
     })
 }
 
-/// Each subject's probability: rules may match one that is not the most probable.
-fn domains(said: &Classification) -> Value {
-    let probability = |domain: &Domain| round(said.probability_of_domain(*domain).into(), 4);
+/// The probability of each domain: rules may match one that is not the most probable.
+fn domains(classification: &Classification) -> Value {
+    let probability =
+        |domain: &Domain| round(classification.probability_of_domain(*domain).into(), 4);
     let pairs = Domain::ALL
         .iter()
         .map(|domain| (domain.name().to_owned(), probability(domain).into()));
@@ -145,7 +146,7 @@ fn model_name(policy: &Policy, id: ModelId) -> Option<&str> {
     policy.registry.model(id).map(|model| model.name.as_str())
 }
 
-/// `number` to so many decimals: estimates are not exact to the last bit of a float.
+/// `number` rounded to so many decimals: estimates are not exact to the last bit of a float.
 fn round(number: f64, decimals: i32) -> f64 {
     let scale = 10_f64.powi(decimals);
     (number * scale).round() / scale

@@ -1,51 +1,56 @@
-//! The chain of backends that a request may be tried at, as it travels in Envoy's filter state from the decision to each
-//! attempt. No header carries it, so no backend sees it.
+//! The chain of backends that a request may be tried at, as it travels in Envoy's filter state from the decision to each attempt.
+//! No header carries it, so no backend sees it.
 //!
-//! Envoy picks the cluster of each attempt by its start, and the attempt's filter moves the chain on.
-//! `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234;5d1e22a0;…` are the backends in the order in which
-//! they are to be tried, the one that the body is written for, how many attempts there were, how many bytes were put before
-//! the path (`v` behind it where they stand in for `/v1`), the length of the body as it was decided on (`-` where it states
-//! none), the policy that decided (its mark, and the plugin configuration under which it is published), when the client's
-//! time is over, how many tokens have to be written before the client sees anything, and two flags in one digit: 1 where the
-//! backend's own credentials are put in, 2 where headers of the client are kept for later attempts. Behind them may stand how
-//! many tokens of answer the body allows and how many its input has, where the former is cut down for models that write less.
+//! Envoy picks the cluster of an attempt by the start of the chain, and the attempt's filter moves the chain on. An example is
+//! `9f3a01bc.04d2e877.;9f3a01bc;1;0;1234;5d1e22a0;…`. Its parts, separated by semicolons:
+//!
+//! 1. the keys of the backends, in the order in which they are tried;
+//! 2. the key of the backend whose model the body names;
+//! 3. the number of attempts so far;
+//! 4. the length of the prefix that was put before the path, with `v` behind it if the prefix stands in for `/v1`;
+//! 5. the length of the body as the decision left it, `-` if the request states none;
+//! 6. the fingerprint of the policy that decided, and 7. of the plugin configuration that publishes it;
+//! 8. the end of the client's time, in nanoseconds since 1970;
+//! 9. the number of tokens that are written before the client sees anything;
+//! 10. flags in one digit: 1 if the backend's own credentials are put in, 2 if headers of the client are kept for later attempts;
+//! 11. and 12., if the answer is cut down for models that write less: the answer's and the input's tokens.
 
 use crate::fleet::clusters::{backend_key, push_key};
 use crate::fleet::{AnswerBound, Backend, BackendId, Registry};
 
-/// A chain under way.
+/// The fallback chain of a request in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackChain {
-    /// The backends; the first is the one of this attempt, or in an aggregate the one that is to be tried first.
+    /// The keys of the backends; the first is that of this attempt or, in an aggregate cluster, of the first attempt.
     pub links: Vec<u32>,
-    /// The backend whose model the held body names.
+    /// The key of the backend whose model the held body names.
     pub written_for: u32,
-    /// How many attempts came before.
+    /// The number of attempts before this one.
     pub attempts: u32,
-    /// How many bytes of the path were put there by the attempt before.
+    /// The length of the prefix that the previous attempt put before the path, in bytes.
     pub path_prefix: usize,
-    /// Whether these bytes stand in for the `/v1` that the client's path begins with.
+    /// Whether that prefix stands in for the `/v1` that the client's path begins with.
     pub replaces_version: bool,
-    /// The body's length as the decision left it; `None` where the request states none.
+    /// The body's length as the decision left it; `None` if the request states none.
     pub content_length: Option<u64>,
-    /// The policy that decided: what its names mean, it says, though another one may be in force by now.
+    /// The policy that decided. It gives the names their meaning, even if another policy is in force by now.
     pub origin: PolicyRef,
-    /// How long the client waits.
+    /// The client's patience.
     pub patience: Patience,
     /// Whether the backend's own credentials are put in.
     pub own_credentials: bool,
     /// Whether headers of the client are kept for later attempts.
     pub withholds: bool,
-    /// How long an answer the body allows as the decision left it, where that is cut down for models that write less.
+    /// The body's bound on the answer as the decision left it, if that is cut down for models that write less.
     pub answer: Option<AnswerBound>,
 }
 
-/// How long a client waits for the first byte of its answer.
+/// The time that a client waits for the first byte of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Patience {
-    /// When its time is over, in nanoseconds since 1970; 0 where nobody knows.
+    /// The end of that time, in nanoseconds since 1970; 0 if it is unknown.
     pub until_ns: u64,
-    /// How many tokens a backend has to write before it sends anything: 0 for a stream.
+    /// The tokens that a backend writes before it sends anything: 0 for a stream.
     pub tokens: u32,
 }
 
@@ -60,20 +65,13 @@ impl Patience {
     }
 }
 
-/// Which policy decided on a request.
+/// The policy that decided on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PolicyRef {
-    /// Its mark, which tells it from others that were published in the same place.
+    /// Its fingerprint, which tells it from others that were published in the same place.
     pub policy: u32,
-    /// The fingerprint of the plugin configuration that has published it.
+    /// The fingerprint of the plugin configuration that published it.
     pub plugin: u64,
-}
-
-impl PolicyRef {
-    /// That of a chain as it stands in the header.
-    pub fn of(chain: &[u8]) -> Option<PolicyRef> {
-        Some(FallbackChain::parse(chain)?.origin)
-    }
 }
 
 impl FallbackChain {
@@ -105,7 +103,7 @@ impl FallbackChain {
         }
     }
 
-    /// As it stands in the filter state.
+    /// The text for the filter state.
     pub fn to_text(&self) -> String {
         let mut text = String::with_capacity(self.links.len() * 9 + 64);
         for link in &self.links {
@@ -150,7 +148,7 @@ impl FallbackChain {
         text
     }
 
-    /// Reads it again; `None` where it is no chain.
+    /// Reads the text of a chain; `None` if it is invalid.
     pub fn parse(value: &[u8]) -> Option<FallbackChain> {
         let mut parts = std::str::from_utf8(value).ok()?.split(';');
         let mut links = Vec::new();
@@ -194,7 +192,7 @@ impl FallbackChain {
         (!chain.links.is_empty() && parts.next().is_none()).then_some(chain)
     }
 
-    /// The next attempt's turn: the first goes to the end, so that a chain is never over.
+    /// Moves on to the next attempt: the first backend goes to the end, so a chain never ends.
     pub fn rotate(&mut self) {
         if !self.links.is_empty() {
             self.links.rotate_left(1);
@@ -255,7 +253,6 @@ mod tests {
         assert_eq!(chain.links, [0, 0xffff_ffff, backend_key("gpu")]);
         let text = chain.to_text();
         assert_eq!(FallbackChain::parse(text.as_bytes()).unwrap(), chain);
-        assert_eq!(PolicyRef::of(text.as_bytes()), Some(chain.origin));
         for end in 0..text.len() {
             let _ = FallbackChain::parse(&text.as_bytes()[..end]);
         }
@@ -276,6 +273,6 @@ mod tests {
             assert_eq!(FallbackChain::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(FallbackChain::parse(b"\xff"), None);
-        assert_eq!(PolicyRef::of(b"1.;1"), None);
+        assert_eq!(FallbackChain::parse(b"1.;1"), None);
     }
 }

@@ -1,11 +1,13 @@
-//! Ties the steps together: request → prompt → classification → decision. Owns the fail-soft ladder.
+//! Ties the steps together: request → prompt → classification → rules and budgets → selection → decision.
+//!
+//! If the classifier fails, features alone decide; nothing here fails because of it.
 
-mod asked;
 mod bounds;
-mod carried;
+mod carried_state;
 pub mod conversation;
-mod facts;
 mod refuse;
+mod requested_model;
+mod rule_input;
 #[cfg(test)]
 mod tests;
 mod undecided;
@@ -19,34 +21,34 @@ use crate::policy::Policy;
 use crate::policy::conditions::draw;
 use crate::policy::envelope::RequestAttributes;
 use crate::policy::profile::{Limit, Limits, Profile};
-use crate::policy::rules::{RuleOutcome, rule};
+use crate::policy::rules::{RuleOutcome, evaluate_rules};
 use crate::routing::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
 use crate::routing::select::{
     Incumbent, NoCandidate, Selection, SelectionRequest, observed_of, select,
 };
 use crate::state::backend_stats::Observed;
-use crate::state::budgets::{Charge, Spending};
+use crate::state::budgets::{BudgetAccounts, Charge};
 use crate::state::shares::Shares;
 
-use asked::Asked;
-pub use asked::unknown;
 use bounds::BudgetStatus;
-use carried::Carried;
-pub use carried::Makers;
+use carried_state::CarriedState;
+pub use carried_state::Makers;
 pub use conversation::MAX_TURNS;
-use conversation::Step;
+use conversation::TurnDemand;
 pub use refuse::reject;
 use refuse::{name_rules, refuse};
+use requested_model::RequestedModel;
+pub use requested_model::unknown;
 pub use undecided::{named, unreadable};
 
-/// Routes requests. One per worker.
+/// Routes requests; one per worker. It holds the classifier and what the worker itself counts: shares of models, and budgets.
 pub struct Router {
     classifier: Option<Classifier>,
     shares: Shares,
-    spending: Spending,
+    budget_accounts: BudgetAccounts,
 }
 
-/// Whether a decision is only looked at, or carried out.
+/// Whether a decision is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
     /// Nothing changes: dry runs, explanations, and requests whose tokens are only counted.
@@ -58,13 +60,13 @@ pub enum Commit {
 /// What a decision depends on besides the policy and the request's body.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestInfo<'a> {
-    /// What came beside the body.
-    pub envelope: &'a RequestAttributes,
-    /// The time, in nanoseconds since 1970: which windows of budgets it is.
+    /// Path, headers and tenant of the request.
+    pub attributes: &'a RequestAttributes,
+    /// The time, in nanoseconds since 1970.
     pub now_ns: u64,
-    /// Who made the state that the request carries, as far as that is known.
+    /// The makers of the state that the request carries, as far as they are known.
     pub makers: Makers<'a>,
-    /// What was observed of the backends, in the order of the policy; nothing of those behind its end.
+    /// The observed state of the backends, in the order of the policy; backends behind its end are unobserved.
     pub observed: &'a [Observed],
     /// The request's tokens are only counted. Any backend that has the model may count them, so a model that the policy does
     /// not have is left to the default cluster, if no rule forbids it.
@@ -73,9 +75,9 @@ pub struct RequestInfo<'a> {
 
 impl<'a> RequestInfo<'a> {
     /// The information about a request of which nothing else is known.
-    pub const fn new(envelope: &'a RequestAttributes, now_ns: u64) -> RequestInfo<'a> {
+    pub const fn new(attributes: &'a RequestAttributes, now_ns: u64) -> RequestInfo<'a> {
         RequestInfo {
-            envelope,
+            attributes,
             now_ns,
             makers: Makers::NONE,
             observed: &[],
@@ -84,21 +86,21 @@ impl<'a> RequestInfo<'a> {
     }
 }
 
-/// Makes the draw of exploration independent of those of rules.
+/// Makes the draw of exploration independent of the draws of rules.
 const EXPLORE_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
-/// The same for ramps. One for all of them, so that two opposite ones add up.
+/// Makes the draw of ramps independent of the others. All ramps share it, so that two opposite ramps add up to all requests.
 const RAMP_SALT: u64 = 0xd1b5_4a32_d192_ed03;
 
-/// What is asked of the fleet, and what it follows from.
+/// Everything that the choice of a backend depends on.
 struct RoutingInput<'a> {
     policy: &'a Policy,
     request: &'a Request<'a>,
     prompt: &'a Prompt<'a>,
     profile: &'a Profile,
     pinned: Option<ModelId>,
-    ruling: &'a RuleOutcome<'a>,
-    envelope: &'a RequestAttributes,
-    steps: &'a [Step],
+    rule_outcome: &'a RuleOutcome<'a>,
+    attributes: &'a RequestAttributes,
+    steps: &'a [TurnDemand],
     conversation: u64,
     now_ns: u64,
     makers: Makers<'a>,
@@ -106,11 +108,11 @@ struct RoutingInput<'a> {
 }
 
 impl RoutingInput<'_> {
-    /// The backend that answered last: what is decided for each turn in its order, each knowing the one before. Looked for
-    /// only where it can matter, or where it `matters` anyway.
+    /// The backend that answered last: the turns are decided again in their order, each with the incumbent of the one before.
+    /// The result is computed only if it can matter, or if `matters` says so.
     fn find_incumbent(&self, last: &SelectionRequest<'_>, matters: bool) -> Option<Incumbent> {
         let backends = &self.policy.registry.backends;
-        let caches = |one: &Backend| one.price.cached_input < one.price.input;
+        let caches = |backend: &Backend| backend.price.cached_input < backend.price.input;
         let answered = conversation::answered_at(self.request);
         let now = self.prompt.turns.len().checked_sub(1)?;
         if (now == 0 && answered.is_none())
@@ -122,13 +124,13 @@ impl RoutingInput<'_> {
         let at = |turn: usize| tokens.get(turn).copied().unwrap_or_default();
         let mut steps: Vec<(u32, Option<&Classification>)> = Vec::new();
         for step in self.steps.iter().filter(|step| step.turn < now) {
-            steps.push((at(step.turn), Some(&step.said)));
+            steps.push((at(step.turn), Some(&step.classification)));
         }
-        // Without a classification every turn asks the same: the one before the last stands for all.
+        // Without classifications all turns ask for the same: the one before the last stands for all.
         if let (true, Some(before)) = (self.steps.is_empty(), now.checked_sub(1)) {
             steps.push((at(before), None));
         }
-        // Where a model has called tools since the user spoke, it was asked when the user did, and then with each result.
+        // If a model has called tools since the last user turn, it was asked at that turn, and then with each result.
         if let Some(answered) = answered {
             let before =
                 conversation::tokens_before(self.request, self.prompt.input_tokens, answered);
@@ -136,13 +138,13 @@ impl RoutingInput<'_> {
         }
         let mut incumbent = None;
         for (input_tokens, classification) in steps {
-            let ask = SelectionRequest {
+            let query = SelectionRequest {
                 input_tokens,
                 classification,
                 incumbent,
                 ..*last
             };
-            let selection = select(&self.policy.registry, self.profile, &ask).ok();
+            let selection = select(&self.policy.registry, self.profile, &query).ok();
             incumbent = selection.map(|selection| Incumbent {
                 backend: selection.chosen.backend,
                 cached_tokens: input_tokens,
@@ -153,8 +155,8 @@ impl RoutingInput<'_> {
 }
 
 impl Router {
-    /// A router with the embedded classifier; where that does not load it goes on with features alone, and the error is
-    /// returned beside it so that the caller can say so.
+    /// A router with the embedded classifier. If the classifier does not load, the router decides by features alone and the
+    /// error is returned as well, for the caller to report.
     pub fn new() -> (Router, Option<ClassifierError>) {
         match Classifier::embedded() {
             Ok(classifier) => (Router::with(Some(classifier)), None),
@@ -166,11 +168,11 @@ impl Router {
         Router {
             classifier,
             shares: Shares::default(),
-            spending: Spending::default(),
+            budget_accounts: BudgetAccounts::default(),
         }
     }
 
-    /// A router that never asks the classifier: the rung of the ladder below it.
+    /// A router that decides by features alone, without the classifier.
     pub fn with_features_only() -> Router {
         Router::with(None)
     }
@@ -178,8 +180,8 @@ impl Router {
     /// Reads a request body of which nothing else is known, decides on it and records the decision. `complete` is false if
     /// `body` is only the first part of the request's.
     pub fn route(&mut self, policy: &Policy, api: Api, body: &[u8], complete: bool) -> Outcome {
-        let envelope = RequestAttributes::default();
-        let info = RequestInfo::new(&envelope, 0);
+        let attributes = RequestAttributes::default();
+        let info = RequestInfo::new(&attributes, 0);
         match request::parse(api, body, complete) {
             Ok(request) => self.decide(policy, &request, &info, Commit::Record),
             Err(error) => unreadable(policy, &error, body, complete),
@@ -202,159 +204,162 @@ impl Router {
             if decision.reason != Reason::Pinned && !policy.traffic.shares.is_empty() {
                 self.shares.add(policy.traffic.fingerprint, decision.model);
             }
-            self.spending.charge(&decision.charge);
+            self.budget_accounts.hold(&decision.charge);
         }
         outcome
     }
 
-    /// Corrects what a decision has put on the accounts of budgets by what its request did cost, in USD.
-    pub fn credit(&mut self, charge: &Charge, actual_usd: f64) {
-        self.spending.credit(charge, actual_usd);
+    /// Counts the true cost of a request, in USD, and frees the amounts that its decision held of budgets.
+    pub fn settle(&mut self, charge: &Charge, actual_usd: f64) {
+        self.budget_accounts.settle(charge, actual_usd);
     }
 
-    /// What was spent of the budgets; to be told to the other workers once a tick.
-    pub fn spending(&mut self) -> &mut Spending {
-        &mut self.spending
+    /// The accounts of budgets, to be exchanged with the other workers once a tick.
+    pub fn budget_accounts(&mut self) -> &mut BudgetAccounts {
+        &mut self.budget_accounts
     }
 
-    /// What becomes of a request; nothing is recorded.
+    /// The outcome of a request; nothing is recorded.
     fn find_outcome(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
         info: &RequestInfo<'_>,
     ) -> Outcome {
-        let (envelope, counts) = (info.envelope, info.counts_tokens);
-        if let Some(rejection) = bounds::refuse_steering(policy, envelope) {
+        let (attributes, counts) = (info.attributes, info.counts_tokens);
+        if let Some(rejection) = bounds::refuse_steering(policy, attributes) {
             return Outcome::Rejected(rejection);
         }
-        let asked = match asked::find(policy, request, envelope, counts) {
-            Ok(asked) => asked,
+        let requested = match requested_model::find(policy, request, attributes, counts) {
+            Ok(requested) => requested,
             Err(outcome) => return outcome,
         };
-        let pinned = asked.pinned();
+        let pinned = requested.pinned();
         let prompt = Prompt::of(request);
-        let steps = self.classify(policy, request, &prompt, asked.names_model());
-        let mut facts = facts::gather(policy, request, &prompt, envelope);
-        facts.classification = steps.last().map(|step| &step.said);
-        facts.pinned = asked.names_model();
-        let conversation = facts.conversation;
-        let ruling = rule(&policy.rules, &facts);
-        let standing = match self.check_bounds(policy, &ruling, info) {
-            Ok(standing) => standing,
+        let steps = self.classify(policy, request, &prompt, requested.names_model());
+        let mut rule_input = rule_input::collect(policy, request, &prompt, attributes);
+        rule_input.classification = steps.last().map(|step| &step.classification);
+        rule_input.pinned = requested.names_model();
+        let conversation = rule_input.conversation;
+        let rule_outcome = evaluate_rules(&policy.rules, &rule_input);
+        let budget_status = match self.check_bounds(policy, &rule_outcome, info) {
+            Ok(budget_status) => budget_status,
             Err(rejection) => return Outcome::Rejected(rejection),
         };
-        if let Asked::Foreign(_) = asked {
-            let name = asked::name(request, envelope).unwrap_or_default();
-            return asked::pass_on(policy, name, &ruling, &standing, counts);
+        if let RequestedModel::Foreign(_) = requested {
+            let name = requested_model::name(request, attributes).unwrap_or_default();
+            return requested_model::pass_on(policy, name, &rule_outcome, &budget_status, counts);
         }
-        let profile = asked.ruled_profile(policy, &ruling, &standing);
-        let demand = RoutingInput {
+        let profile = requested.ruled_profile(policy, &rule_outcome, &budget_status);
+        let input = RoutingInput {
             policy,
             request,
             prompt: &prompt,
             profile: ramped(policy, profile, conversation, info.now_ns),
             pinned,
-            ruling: &ruling,
-            envelope,
+            rule_outcome: &rule_outcome,
+            attributes,
             steps: &steps,
             conversation,
             now_ns: info.now_ns,
             makers: info.makers,
             observed: info.observed,
         };
-        match self.choose(&demand) {
+        match self.choose(&input) {
             Ok((selection, foreign)) => {
-                let decision = decided(selection, foreign, &demand, &standing);
+                let decision = decided(selection, foreign, &input, &budget_status);
                 Outcome::Routed(Box::new(decision))
             }
-            Err(NoCandidate { candidates }) => refuse_all(&demand, candidates),
+            Err(NoCandidate { candidates }) => refuse_all(&input, candidates),
         }
     }
 
-    /// How the budgets stand; the refusal where a rule or a spent budget refuses the request.
+    /// The status of the budgets that limit a request; its refusal if a rule or a spent budget refuses it.
     fn check_bounds<'p>(
         &self,
         policy: &'p Policy,
-        ruling: &RuleOutcome<'_>,
+        rule_outcome: &RuleOutcome<'_>,
         info: &RequestInfo<'_>,
     ) -> Result<BudgetStatus<'p>, Rejection> {
-        if let Some(message) = ruling.reject {
+        if let Some(message) = rule_outcome.reject {
             let mut rejection = reject(403, "rejected_by_policy", message.to_owned());
-            rejection.rules = owned(&ruling.names);
+            rejection.rules = owned(&rule_outcome.names);
             return Err(rejection);
         }
         let now = info.now_ns / 1_000_000_000;
-        let standing = bounds::budgets(policy, info.envelope, &self.spending, now);
-        match standing.refusing {
+        let budget_status = bounds::budgets(policy, info.attributes, &self.budget_accounts, now);
+        match budget_status.refusing {
             Some(budget) => Err(bounds::refuse_spent(budget)),
-            None => Ok(standing),
+            None => Ok(budget_status),
         }
     }
 
-    /// Chooses a backend for the last turn, knowing which ones answered those before it.
-    fn choose(&self, demand: &RoutingInput<'_>) -> Result<(Selection, Foreign), NoCandidate> {
-        let (policy, ruling, request) = (demand.policy, demand.ruling, demand.request);
-        let steering = &demand.envelope.steering;
-        let wished: &[ModelId] = if demand.pinned.is_some() {
+    /// Chooses a backend for the last turn, given the backends that answered the turns before.
+    fn choose(&self, input: &RoutingInput<'_>) -> Result<(Selection, Foreign), NoCandidate> {
+        let (policy, rule_outcome, request) = (input.policy, input.rule_outcome, input.request);
+        let steering = &input.attributes.steering;
+        let preferred: &[ModelId] = if input.pinned.is_some() {
             &[]
         } else {
             &steering.models
         };
-        // A wish that leaves none of the rules' models is no wish: rules are the operator's.
-        let allowed = bounds::allowed(ruling.models, wished).unwrap_or(ruling.models.to_vec());
-        let barred = bounds::barred(policy, &self.shares);
-        let floor = ruling
+        // A preference that leaves none of the rules' models is ignored: rules are the operator's.
+        let allowed =
+            bounds::allowed(rule_outcome.models, preferred).unwrap_or(rule_outcome.models.to_vec());
+        let over_share = bounds::over_share(policy, &self.shares);
+        let floor = rule_outcome
             .min_quality
             .map(|floor| (Limit::MinQuality, f64::from(floor)));
         let limits = floor.map_or(steering.limits, |(limit, written)| {
             steering.limits.and(&Limits::NONE.with(limit, written))
         });
-        let explores = draw(EXPLORE_SALT, demand.conversation) < policy.traffic.exploration_rate;
-        // A model that is behind its share gets conversations that begin, not turns of others.
-        let begins = demand.prompt.turns.len() < 2 && conversation::answered_at(request).is_none();
-        let mut ask = SelectionRequest {
-            pinned: demand.pinned,
+        let explores = draw(EXPLORE_SALT, input.conversation) < policy.traffic.exploration_rate;
+        // A model that is behind its share gets new conversations, not turns of existing ones.
+        let begins = input.prompt.turns.len() < 2 && conversation::answered_at(request).is_none();
+        let mut query = SelectionRequest {
+            pinned: input.pinned,
             allowed: &allowed,
-            tags: &ruling.tags,
-            barred: &barred,
+            tags: &rule_outcome.tags,
+            over_share: &over_share,
             scope: None,
             limits,
             needs: request.needs,
             api: request.api,
-            input_tokens: demand.prompt.input_tokens,
-            window_tokens: demand.prompt.window_tokens,
+            input_tokens: input.prompt.input_tokens,
+            window_tokens: input.prompt.window_tokens,
             max_tokens: request.max_tokens,
             choices: request.choices,
-            classification: demand.steps.last().map(|step| &step.said),
+            classification: input.steps.last().map(|step| &step.classification),
             incumbent: None,
             stickiness: policy.traffic.stickiness,
-            prefers: &ruling.prefers,
+            prefers: &rule_outcome.prefers,
             preferred: begins
                 .then(|| bounds::preferred(policy, &self.shares))
                 .flatten(),
-            explore: explores.then_some(demand.conversation),
-            observed: demand.observed,
-            draw: draw(RAMP_SALT, demand.conversation),
-            now_ns: demand.now_ns,
+            explore: explores.then_some(input.conversation),
+            observed: input.observed,
+            draw: draw(RAMP_SALT, input.conversation),
+            now_ns: input.now_ns,
         };
-        let is_down = |one: &Selection| observed_of(demand.observed, one.chosen.backend).down;
-        let choose =
-            |ask: &mut SelectionRequest<'_>| carried::select_within_shares(demand, ask, is_down);
-        match Carried::of(demand) {
-            Some(carried) => carried.choose(demand, &mut ask, choose),
-            None => carried::choose_freely(demand, &mut ask, choose),
+        let is_down =
+            |selection: &Selection| observed_of(input.observed, selection.chosen.backend).down;
+        let choose = |query: &mut SelectionRequest<'_>| {
+            carried_state::select_within_shares(input, query, is_down)
+        };
+        match CarriedState::of(input) {
+            Some(carried) => carried.choose(input, &mut query, choose),
+            None => carried_state::choose_freely(input, &mut query, choose),
         }
     }
 
-    /// What each turn demands; empty where nobody needs to know.
+    /// The classification of each turn; empty if nothing needs it.
     fn classify(
         &mut self,
         policy: &Policy,
         request: &Request<'_>,
         prompt: &Prompt<'_>,
         pinned: bool,
-    ) -> Vec<Step> {
+    ) -> Vec<TurnDemand> {
         let embeds = request.api == Api::OpenAiEmbeddings;
         if embeds || (pinned && !classifies_pinned(policy)) {
             return Vec::new();
@@ -373,13 +378,13 @@ impl Router {
     }
 }
 
-/// Whether a rule that holds for pinned models too needs the classifier's answer.
+/// Whether a rule that also binds pinned models depends on the classification.
 fn classifies_pinned(policy: &Policy) -> bool {
     let mut rules = policy.rules.iter();
     rules.any(|rule| rule.then.binds_pinned() && rule.when.asks_classifier())
 }
 
-/// `profile`, or the one before it where it takes over gradually and the conversation's turn has not come.
+/// `profile`, or its predecessor if the profile ramps up and this conversation is not in its share yet.
 fn ramped<'p>(
     policy: &'p Policy,
     profile: &'p Profile,
@@ -394,13 +399,13 @@ fn ramped<'p>(
     }
 }
 
-/// The refusal of what no candidate can take.
-fn refuse_all(demand: &RoutingInput<'_>, candidates: Vec<Candidate>) -> Outcome {
-    let bond = Carried::of(demand).and_then(|one| one.bond());
-    let (policy, profile) = (demand.policy, demand.profile);
-    let mut rejection = refuse(policy, profile, demand.pinned, bond, &candidates);
-    name_rules(policy, demand.ruling, &mut rejection);
-    rejection.rules = owned(&demand.ruling.names);
+/// The refusal of a request that no candidate can take.
+fn refuse_all(input: &RoutingInput<'_>, candidates: Vec<Candidate>) -> Outcome {
+    let bond = CarriedState::of(input).and_then(|carried| carried.bond());
+    let (policy, profile) = (input.policy, input.profile);
+    let mut rejection = refuse(policy, profile, input.pinned, bond, &candidates);
+    name_rules(policy, input.rule_outcome, &mut rejection);
+    rejection.rules = owned(&input.rule_outcome.names);
     rejection.candidates = candidates;
     Outcome::Rejected(rejection)
 }
@@ -408,39 +413,39 @@ fn refuse_all(demand: &RoutingInput<'_>, candidates: Vec<Candidate>) -> Outcome 
 fn decided(
     selection: Selection,
     foreign: Foreign,
-    demand: &RoutingInput<'_>,
-    standing: &BudgetStatus<'_>,
+    input: &RoutingInput<'_>,
+    budget_status: &BudgetStatus<'_>,
 ) -> Decision {
-    let mut rules = owned(&demand.ruling.names);
-    if demand.pinned.is_none() {
-        rules.extend(standing.spent.iter().map(|name| bounds::named(name)));
+    let mut rules = owned(&input.rule_outcome.names);
+    if input.pinned.is_none() {
+        rules.extend(budget_status.spent.iter().map(|name| bounds::named(name)));
     }
     Decision {
         backend: selection.chosen.backend,
         model: selection.chosen.model,
-        profile: demand.profile.name.clone(),
+        profile: input.profile.name.clone(),
         rules,
         reason: selection.reason,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
         foreign,
-        charge: bounds::charge(standing, selection.chosen.estimate.cost_usd),
-        cold_start_ms: observed_of(demand.observed, selection.chosen.backend).cold_start_ms,
+        charge: bounds::charge(budget_status, selection.chosen.estimate.cost_usd),
+        cold_start_ms: observed_of(input.observed, selection.chosen.backend).cold_start_ms,
         estimate: selection.chosen.estimate,
         fallbacks: selection.fallbacks,
-        classification: demand.steps.last().map(|step| step.said.clone()),
-        input_tokens: demand.prompt.input_tokens,
-        answer: demand
+        classification: input.steps.last().map(|step| step.classification.clone()),
+        input_tokens: input.prompt.input_tokens,
+        answer: input
             .request
             .max_tokens
-            .filter(|_| demand.pinned.is_none())
+            .filter(|_| input.pinned.is_none())
             .map(|most_tokens| AnswerBound {
                 most_tokens,
-                window_tokens: demand.prompt.window_tokens,
+                window_tokens: input.prompt.window_tokens,
             }),
         steering: bounds::steering(
-            demand.envelope,
-            demand.pinned.is_some(),
-            demand.ruling.models,
+            input.attributes,
+            input.pinned.is_some(),
+            input.rule_outcome.models,
         ),
         candidates: selection.candidates,
     }

@@ -1,6 +1,7 @@
-//! Chooses among the backends: candidates → filters → limits → the least objective, and the chain behind it.
+//! Chooses among the backends: candidates → filters → limits → the least objective, and the fallback chain.
 //!
-//! Exact: every backend is looked at. Pure and cheap: one pass to estimate, one to judge, one sort of the chain.
+//! The choice is exact: it considers every backend. It is pure and cheap: one pass to estimate, one to check limits, one sort of
+//! the chain.
 //!
 //! The objective is a weighted sum of logarithms, `cost · lg(USD) + latency · lg(ms) − quality · 20 · lg(P(correct))`,
 //! taken relative to the cheapest, fastest and best candidate. Ratios make it free of scale, and which of two candidates
@@ -25,65 +26,64 @@ use crate::policy::rules::Preference;
 use crate::routing::decision::{Candidate, Ineligible, Reason};
 use crate::state::backend_stats::Observed;
 
-/// The most entries of a fallback chain. Envoy's retries are bounded far below it.
+/// The most entries of a fallback chain, far above the number of Envoy's retries.
 pub const MAX_FALLBACKS: usize = 8;
 
-/// The factor on lg P(correct): it makes the loss of a tenth of the correct answers weigh 0.92, about as much as ten
-/// times the cost.
+/// The factor on lg P(correct): losing a tenth of the correct answers weighs 0.92, about as much as ten times the cost.
 const QUALITY_SCALE: f64 = 20.0;
 
-/// The answer's length where nothing tells it, in tokens.
+/// The expected length of an answer without a classification, in tokens.
 const USUAL_OUTPUT_TOKENS: f32 = 256.0;
 
-/// What a request asks of the fleet.
+/// The properties of a request that the choice of its backend depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct SelectionRequest<'a> {
-    /// The only model that will do, if the client named one. The profile then only orders its backends: its tags are not
-    /// required, quality is not limited and every other limit may give way.
+    /// The model that the client named, if it named one: no other will do. The profile then only orders the model's backends: its
+    /// tags are not required, its quality limits do not apply, and every other limit may be relaxed.
     pub pinned: Option<ModelId>,
-    /// The API that the request speaks.
+    /// The API of the request.
     pub api: Api,
-    /// Only these models may answer, if not empty.
+    /// The models that may answer; all if empty.
     pub allowed: &'a [ModelId],
-    /// Tags that a backend must have, beside those of the profile.
+    /// Tags that a backend must have, besides those of the profile.
     pub tags: &'a [&'a str],
-    /// Models that have had their share of the decisions: none of them is chosen.
-    pub barred: &'a [ModelId],
-    /// The key of the only state scope that can read what the request carries, if that matters.
+    /// Models that have reached their share of the decisions: none of them is chosen.
+    pub over_share: &'a [ModelId],
+    /// The key of the only state scope that can read the request's state, if that matters.
     pub scope: Option<u32>,
-    /// Limits beside those of the profile: the tighter of two counts.
+    /// Limits besides those of the profile: the tighter of two counts.
     pub limits: Limits,
-    /// What the model must be able to do.
+    /// The capabilities that the model must have.
     pub needs: Capabilities,
-    /// Tokens of the input, estimated.
+    /// Estimated tokens of the input.
     pub input_tokens: u32,
-    /// What of it has to fit into a context window together, in tokens.
+    /// Tokens of the input that must fit into one context window.
     pub window_tokens: u32,
-    /// The most tokens of the answer, if the client said so.
+    /// The most tokens of the answer, if the client limits them.
     pub max_tokens: Option<u32>,
-    /// How many answers are wanted.
+    /// The number of answers.
     pub choices: u32,
-    /// What the classifier said; without it quality is unknown and plays no part.
+    /// The classification; without it quality is unknown and plays no part.
     pub classification: Option<&'a Classification>,
-    /// What was observed of the backends, in the order of the registry; of those behind its end nothing was.
+    /// The observed state of the backends, in the order of the registry; backends behind its end are unobserved.
     pub observed: &'a [Observed],
-    /// The backend that answers the conversation so far.
+    /// The backend that has answered the conversation so far.
     pub incumbent: Option<Incumbent>,
-    /// By how much another backend's objective must be less than the incumbent's for it to lose the conversation.
+    /// The incumbent keeps the conversation unless another backend's objective is less by this much.
     pub stickiness: f64,
-    /// A model that is behind its least share: it is taken where it keeps every limit.
+    /// A model that is behind its least share: it is chosen if it keeps every limit.
     pub preferred: Option<ModelId>,
-    /// What rules prefer: only those are chosen from that are such, of the first of these for which there is any.
+    /// Preferences of rules: the first that any eligible candidate meets leaves only the candidates that meet it.
     pub prefers: &'a [&'a Preference],
-    /// A number that picks one of those which are not the best but keep every limit, where one is to be tried.
+    /// A number that picks a candidate other than the best, if the request explores.
     pub explore: Option<u64>,
-    /// The conversation as a number from 0 up to but without 1: on which side of ramps it is.
+    /// The conversation as a number in [0, 1): tells on which side of ramps it is.
     pub draw: f64,
-    /// The time, in nanoseconds since 1970: how far ramps are.
+    /// The time, in nanoseconds since 1970, for ramps.
     pub now_ns: u64,
 }
 
-/// A chat request of no length that asks for nothing in particular: what a tool starts from.
+/// An empty chat request without constraints, for tools to start from.
 impl Default for SelectionRequest<'_> {
     fn default() -> Self {
         SelectionRequest {
@@ -91,7 +91,7 @@ impl Default for SelectionRequest<'_> {
             api: Api::OpenAiChat,
             allowed: &[],
             tags: &[],
-            barred: &[],
+            over_share: &[],
             scope: None,
             limits: Limits::NONE,
             needs: Capabilities::NONE,
@@ -112,80 +112,89 @@ impl Default for SelectionRequest<'_> {
     }
 }
 
-/// The backend that answers a conversation so far.
+/// The backend that has answered a conversation so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Incumbent {
-    /// Which it is.
+    /// The backend.
     pub backend: BackendId,
-    /// Tokens of the input that it has in its prompt cache, as it was sent them before.
+    /// Tokens of the input that it was sent before, and so has in its prompt cache.
     pub cached_tokens: u32,
 }
 
-/// What was chosen among the candidates.
+/// The choice among the candidates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     /// The chosen candidate.
     pub chosen: Candidate,
-    /// Why.
+    /// Why it was chosen.
     pub reason: Reason,
-    /// The limits that had to give way, in the order of the profile.
+    /// The relaxed limits, in the order of the profile.
     pub relaxed: Vec<Limit>,
-    /// Where to go when it fails; see [`crate::routing::decision::Decision::fallbacks`].
+    /// The backends to try after a failure; see [`crate::routing::decision::Decision::fallbacks`].
     pub fallbacks: Vec<BackendId>,
-    /// Every backend in the order of the registry, with why it was not eligible.
+    /// Every backend in the order of the registry, with the reason if it is not eligible.
     pub candidates: Vec<Candidate>,
 }
 
-/// No backend can take the request. Holds every candidate with its reason.
+/// No backend can take the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoCandidate {
-    /// Every backend in the order of the registry.
+    /// Every backend in the order of the registry, each with its reason.
     pub candidates: Vec<Candidate>,
 }
 
-/// Chooses the backend for `ask` under `profile`.
+/// Chooses the backend for `query` under `profile`.
 ///
 /// # Errors
-/// [`NoCandidate`] where none can take it, or none keeps the limits that never give way.
+/// [`NoCandidate`] if no backend can take the request, or none keeps the limits that are never relaxed.
 pub fn select(
     registry: &Registry,
     profile: &Profile,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
 ) -> Result<Selection, NoCandidate> {
-    let mut candidates = estimate_all(registry, profile, ask);
+    let mut candidates = estimate_all(registry, profile, query);
     let Some(best) = Best::of(&candidates) else {
         return Err(NoCandidate { candidates });
     };
-    for candidate in candidates.iter_mut().filter(|one| can_follow(one)) {
+    for candidate in candidates
+        .iter_mut()
+        .filter(|candidate| can_follow(candidate))
+    {
         candidate.objective = objective(&candidate.estimate, &profile.weights, &best);
     }
-    let judge = Constraints::new(profile, ask, best.quality);
+    let constraints = Constraints::new(profile, query, best.quality);
     let able = candidates
         .iter()
-        .filter(|one| one.ineligible.is_none())
+        .filter(|candidate| candidate.ineligible.is_none())
         .count();
-    let depths: Vec<Option<usize>> = candidates.iter().map(|one| judge.depth(one)).collect();
-    let up = observed::narrow(&candidates, &depths, |one| {
-        !observed::find(ask.observed, one.backend).down
+    let depths: Vec<Option<usize>> = candidates
+        .iter()
+        .map(|candidate| constraints.relaxation_depth(candidate))
+        .collect();
+    let up = observed::narrow(&candidates, &depths, |candidate| {
+        !observed::find(query.observed, candidate.backend).down
     });
-    let choosable = observed::narrow(&candidates, &up, |one| {
-        let ramp = registry.backend(one.backend).and_then(|one| one.ramp);
-        ramp.is_none_or(|ramp| ramp.holds(ask.draw, ask.now_ns))
+    let choosable = observed::narrow(&candidates, &up, |candidate| {
+        let backend = registry.backend(candidate.backend);
+        let ramp = backend.and_then(|backend| backend.ramp);
+        ramp.is_none_or(|ramp| ramp.holds(query.draw, query.now_ns))
     });
     let Some(depth) = choosable.iter().flatten().min().copied() else {
-        judge.mark(&mut candidates);
+        constraints.mark_broken(&mut candidates);
         return Err(NoCandidate { candidates });
     };
-    let (judge, relaxed) = judge.relax(depth, &candidates, &choosable);
-    let follows = |one: &Candidate| can_follow(one) && judge.steps(one).is_some();
+    let (constraints, relaxed) = constraints.relax(depth, &candidates, &choosable);
+    let follows = |candidate: &Candidate| {
+        can_follow(candidate) && constraints.depth_if_eligible(candidate).is_some()
+    };
     let chain: Vec<bool> = candidates.iter().map(follows).collect();
-    judge.mark(&mut candidates);
-    observed::mark(&mut candidates, &depths, &up, &Ineligible::Down);
-    observed::mark(&mut candidates, &up, &choosable, &Ineligible::Ramp);
-    let Some((chosen, special)) = pick::pick(registry, ask, &candidates) else {
+    constraints.mark_broken(&mut candidates);
+    observed::mark_left_out(&mut candidates, &depths, &up, &Ineligible::Down);
+    observed::mark_left_out(&mut candidates, &up, &choosable, &Ineligible::Ramp);
+    let Some((chosen, special)) = pick::pick(registry, query, &candidates) else {
         return Err(NoCandidate { candidates });
     };
-    let reason = match (ask.pinned, able) {
+    let reason = match (query.pinned, able) {
         (Some(_), _) => Reason::Pinned,
         (None, 1) => Reason::OnlyCandidate,
         _ if special.is_some() => special.unwrap_or(Reason::Best),
@@ -201,10 +210,10 @@ pub fn select(
     })
 }
 
-/// Which of two eligible candidates is the better one; the only place that breaks ties.
+/// Orders two eligible candidates, the better one first; the only place that breaks ties.
 ///
-/// The lesser objective wins; objectives are rounded to six decimals, so that every platform decides alike. Then the lower
-/// cost, the lower median latency and at last the earlier backend of the policy wins.
+/// The lesser objective wins; objectives are rounded to six decimals, so every platform decides alike. Then the lower cost wins,
+/// then the lower median latency, at last the earlier backend of the policy.
 pub fn compare(left: &Candidate, right: &Candidate) -> Ordering {
     left.objective
         .total_cmp(&right.objective)
@@ -219,11 +228,13 @@ pub fn compare(left: &Candidate, right: &Candidate) -> Ordering {
 fn estimate_all(
     registry: &Registry,
     profile: &Profile,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
 ) -> Vec<Candidate> {
-    let expected = ask
+    let expected = query
         .classification
-        .map_or(USUAL_OUTPUT_TOKENS, |said| said.output_tokens)
+        .map_or(USUAL_OUTPUT_TOKENS, |classification| {
+            classification.output_tokens
+        })
         .max(1.0);
     let mut candidates = Vec::with_capacity(registry.backends.len());
     for (index, backend) in registry.backends.iter().enumerate() {
@@ -233,75 +244,78 @@ fn estimate_all(
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
-            estimate: estimate(BackendId(index as u32), backend, model, ask, expected),
+            estimate: estimate(BackendId(index as u32), backend, model, query, expected),
             objective: f64::INFINITY,
-            ineligible: find_obstacle(backend, model, profile, ask, expected as u32),
+            ineligible: find_obstacle(backend, model, profile, query, expected as u32),
         });
     }
-    // A request fits where its expected answer fits. Where it fits nowhere so, the expectation may be wrong: then one token
-    // of room is enough.
-    if candidates.iter().all(|one| one.ineligible.is_some()) {
+    // A request fits if its expected answer fits. If that is true nowhere, the expectation may be wrong: then room for one token
+    // is enough.
+    if candidates
+        .iter()
+        .all(|candidate| candidate.ineligible.is_some())
+    {
         for candidate in &mut candidates {
             if let (Some(backend), Some(model)) = (
                 registry.backend(candidate.backend),
                 registry.model(candidate.model),
             ) {
-                candidate.ineligible = find_obstacle(backend, model, profile, ask, 1);
+                candidate.ineligible = find_obstacle(backend, model, profile, query, 1);
             }
         }
     }
     candidates
 }
 
-/// Why `backend` cannot take the request at all, whatever the limits. The cheapest tests come first.
+/// Why `backend` cannot take the request, whatever the limits. The cheapest checks come first.
 fn find_obstacle(
     backend: &Backend,
     model: &Model,
     profile: &Profile,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
     expected_tokens: u32,
 ) -> Option<Ineligible> {
-    if ask.pinned.is_some_and(|pinned| pinned != backend.model) {
+    if query.pinned.is_some_and(|pinned| pinned != backend.model) {
         return Some(Ineligible::ModelMismatch);
     }
-    if !backend.apis.contains(ask.api) {
-        return Some(Ineligible::UnsupportedApi(ask.api));
+    if !backend.apis.contains(query.api) {
+        return Some(Ineligible::UnsupportedApi(query.api));
     }
-    if !ask.allowed.is_empty() && !ask.allowed.contains(&backend.model) {
+    if !query.allowed.is_empty() && !query.allowed.contains(&backend.model) {
         return Some(Ineligible::NotAllowed);
     }
     let lacks = |tag: &&str| !backend.tags.iter().any(|own| own == tag);
-    if let Some(tag) = ask.tags.iter().copied().find(|tag| lacks(tag)) {
+    if let Some(tag) = query.tags.iter().copied().find(|tag| lacks(tag)) {
         return Some(Ineligible::LacksTag(tag.to_owned()));
     }
     let missing = profile.tags.iter().find(|tag| !backend.tags.contains(tag));
-    if let Some(tag) = missing.filter(|_| ask.pinned.is_none()) {
+    if let Some(tag) = missing.filter(|_| query.pinned.is_none()) {
         return Some(Ineligible::LacksTag(tag.clone()));
     }
-    let lacking = ask.needs.without(model.capabilities);
+    let lacking = query.needs.without(model.capabilities);
     if !lacking.is_empty() {
         return Some(Ineligible::LacksCapability(lacking));
     }
-    // What the client allows beyond what there is room for is cut down for this model; one that it named judges itself.
-    let answer = match (ask.pinned, ask.max_tokens) {
+    // A longer answer than there is room for is cut down for this model; a model that the client named judges itself.
+    let answer = match (query.pinned, query.max_tokens) {
         (Some(_), Some(_)) => 1,
         (_, most) => most.unwrap_or(u32::MAX).min(expected_tokens).max(1),
     };
-    let needed = ask.window_tokens.saturating_add(answer);
+    let needed = query.window_tokens.saturating_add(answer);
     if needed > model.context_window {
         return Some(Ineligible::ContextWindow {
             needed,
             window: model.context_window,
         });
     }
-    if ask
+    if query
         .scope
         .is_some_and(|scope| scope != backend.state_scope.key)
     {
         return Some(Ineligible::ForeignState);
     }
-    // Last, so that who is over its share can take the request otherwise: then it still follows in the chain.
-    if ask.pinned.is_none() && ask.barred.contains(&backend.model) {
+    // The last check: a model over its share can take the request otherwise, so it may still stand in the chain.
+    if query.pinned.is_none() && query.over_share.contains(&backend.model) {
         return Some(Ineligible::ShareExceeded);
     }
     None
@@ -311,28 +325,32 @@ fn estimate(
     id: BackendId,
     backend: &Backend,
     model: &Model,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
     expected_tokens: f32,
 ) -> Estimate {
-    // Whatever a client states, a model writes no more than it can, nor more than its window has left.
-    let room = model.context_window.saturating_sub(ask.window_tokens);
-    let most = ask
+    // Whatever the client allows, a model writes no more than it can, nor more than its window has room for.
+    let room = model.context_window.saturating_sub(query.window_tokens);
+    let most = query
         .max_tokens
         .unwrap_or(u32::MAX)
         .min(model.max_output_tokens)
         .min(room);
     let output_tokens = (expected_tokens * model.reasoning_tokens_factor).min(most as f32);
-    let observed = observed::find(ask.observed, id);
+    let observed = observed::find(query.observed, id);
     let latencies = observed::latencies(&backend.latency, output_tokens, &observed);
-    // Several answers to one input are generated side by side: they cost more but take no longer.
-    let written = f64::from(output_tokens) * f64::from(ask.choices.max(1));
+    // Several answers to one input are generated in parallel: they cost more but take no longer.
+    let written = f64::from(output_tokens) * f64::from(query.choices.max(1));
     let price = &backend.price;
-    let incumbent = ask.incumbent.filter(|one| one.backend == id);
-    let cached = incumbent.map_or(0, |one| one.cached_tokens.min(ask.input_tokens));
-    let read =
-        f64::from(ask.input_tokens - cached) * price.input + f64::from(cached) * price.cached_input;
+    let incumbent = query.incumbent.filter(|incumbent| incumbent.backend == id);
+    let cached = incumbent.map_or(0, |incumbent| {
+        incumbent.cached_tokens.min(query.input_tokens)
+    });
+    let read = f64::from(query.input_tokens - cached) * price.input
+        + f64::from(cached) * price.cached_input;
     Estimate {
-        quality: ask.classification.map(|said| model.ability.p_correct(said)),
+        quality: query
+            .classification
+            .map(|classification| model.ability.p_correct(classification)),
         cost_usd: (read + written * price.output) / 1e6,
         latency_p50_ms: latencies.p50_ms,
         latency_p99_ms: latencies.p99_ms,
@@ -341,8 +359,8 @@ fn estimate(
     }
 }
 
-/// The least cost and latency and the highest quality of the candidates that can take the request: the zero points of
-/// the objective's terms.
+/// The least cost, the least latency and the highest quality of the candidates that can take the request: the zero points of the
+/// objective's terms.
 struct Best {
     cost_usd: f64,
     latency_p50_ms: f64,
@@ -353,11 +371,11 @@ impl Best {
     fn of(candidates: &[Candidate]) -> Option<Best> {
         candidates
             .iter()
-            .filter(|one| one.ineligible.is_none())
-            .map(|one| Best {
-                cost_usd: cost_floor(one.estimate.cost_usd),
-                latency_p50_ms: latency_floor(one.estimate.latency_p50_ms),
-                quality: quality_floor(one.estimate.quality),
+            .filter(|candidate| candidate.ineligible.is_none())
+            .map(|candidate| Best {
+                cost_usd: cost_floor(candidate.estimate.cost_usd),
+                latency_p50_ms: latency_floor(candidate.estimate.latency_p50_ms),
+                quality: quality_floor(candidate.estimate.quality),
             })
             .reduce(|left, right| Best {
                 cost_usd: left.cost_usd.min(right.cost_usd),
@@ -367,7 +385,7 @@ impl Best {
     }
 }
 
-/// What costs less than a ten-millionth of a USD is free: a logarithm needs an end.
+/// Costs below a ten-millionth of a USD count as that: the logarithm needs a bound.
 fn cost_floor(cost_usd: f64) -> f64 {
     cost_usd.max(1e-7)
 }
@@ -390,7 +408,7 @@ fn objective(estimate: &Estimate, weights: &Weights, best: &Best) -> f64 {
     (sum * 1e6).round() / 1e6
 }
 
-/// The limits in force, as bounds on what [`Limit::measure`] says.
+/// The limits in force, as bounds on [`Limit::measure`].
 struct Constraints<'a> {
     bounds: [Option<f64>; LIMIT_COUNT],
     relax: &'a [Limit],
@@ -398,11 +416,15 @@ struct Constraints<'a> {
 }
 
 impl<'a> Constraints<'a> {
-    fn new(profile: &'a Profile, ask: &SelectionRequest<'_>, best_quality: f32) -> Constraints<'a> {
+    fn new(
+        profile: &'a Profile,
+        query: &SelectionRequest<'_>,
+        best_quality: f32,
+    ) -> Constraints<'a> {
         let mut bounds = [None; LIMIT_COUNT];
-        for (limit, written) in profile.limits.and(&ask.limits).stated() {
+        for (limit, written) in profile.limits.and(&query.limits).stated() {
             let unknown =
-                limit.is_of_quality() && (ask.classification.is_none() || ask.pinned.is_some());
+                limit.is_of_quality() && (query.classification.is_none() || query.pinned.is_some());
             if let Some(slot) = bounds.get_mut(limit as usize)
                 && !unknown
             {
@@ -411,7 +433,7 @@ impl<'a> Constraints<'a> {
         }
         Constraints {
             bounds,
-            relax: if ask.pinned.is_some() {
+            relax: if query.pinned.is_some() {
                 &Limit::ALL
             } else {
                 &profile.relax
@@ -433,17 +455,17 @@ impl<'a> Constraints<'a> {
             .is_none_or(|bound| self.measure(limit, candidate) <= bound)
     }
 
-    /// How many limits, from the start of the profile's order, must give way for `candidate` to be chosen; `None` where
-    /// it cannot take the request or breaks a limit that never gives way.
-    fn depth(&self, candidate: &Candidate) -> Option<usize> {
+    /// How many limits, from the start of the profile's order, must be relaxed for `candidate` to be chosen; `None` if it cannot
+    /// take the request or breaks a limit that is never relaxed.
+    fn relaxation_depth(&self, candidate: &Candidate) -> Option<usize> {
         match candidate.ineligible {
-            None => self.steps(candidate),
+            None => self.depth_if_eligible(candidate),
             Some(_) => None,
         }
     }
 
-    /// The same of one that can take the request.
-    fn steps(&self, candidate: &Candidate) -> Option<usize> {
+    /// The relaxation depth of a candidate, whether or not it can take the request.
+    fn depth_if_eligible(&self, candidate: &Candidate) -> Option<usize> {
         let broken = Limit::ALL
             .into_iter()
             .filter(|limit| !self.keeps(*limit, candidate));
@@ -456,8 +478,8 @@ impl<'a> Constraints<'a> {
         self.relax.iter().position(|relaxed| *relaxed == limit)
     }
 
-    /// Lets the first `depth` limits of the order give way, each no further than needed: the last of them, which matters
-    /// most, moves to the best value that any remaining candidate has, then the one before it among those that reach that.
+    /// Relaxes the first `depth` limits of the order, each no further than needed: the last of them, which matters most, moves to
+    /// the best value of any remaining candidate, then the one before it to the best value among those that reach that.
     fn relax(
         mut self,
         depth: usize,
@@ -497,17 +519,20 @@ impl<'a> Constraints<'a> {
         (self, relaxed)
     }
 
-    /// Writes into each candidate that could take the request the first limit that it breaks.
-    fn mark(&self, candidates: &mut [Candidate]) {
-        for candidate in candidates.iter_mut().filter(|one| one.ineligible.is_none()) {
+    /// Marks each candidate that can take the request with the first limit that it breaks.
+    fn mark_broken(&self, candidates: &mut [Candidate]) {
+        for candidate in candidates
+            .iter_mut()
+            .filter(|candidate| candidate.ineligible.is_none())
+        {
             candidate.ineligible = Limit::ALL
                 .into_iter()
                 .filter(|limit| !self.keeps(*limit, candidate))
-                .find_map(|limit| Some(self.broken(limit, self.bound(limit)?)));
+                .find_map(|limit| Some(self.ineligible_by(limit, self.bound(limit)?)));
         }
     }
 
-    fn broken(&self, limit: Limit, bound: f64) -> Ineligible {
+    fn ineligible_by(&self, limit: Limit, bound: f64) -> Ineligible {
         let over_latency = |which| Ineligible::OverLatency {
             which,
             limit_ms: bound as f32,
@@ -528,12 +553,12 @@ impl<'a> Constraints<'a> {
     }
 }
 
-/// Whether `candidate` can take the request, be it only when another one fails.
+/// Whether `candidate` can take the request, even if only after a failure of another.
 fn can_follow(candidate: &Candidate) -> bool {
     matches!(candidate.ineligible, None | Some(Ineligible::ShareExceeded))
 }
 
-/// The chain behind `chosen`, out of those that `follow`; see [`crate::routing::decision::Decision::fallbacks`].
+/// The chain behind `chosen`, of the candidates that `follow`; see [`crate::routing::decision::Decision::fallbacks`].
 fn fallbacks(chosen: &Candidate, candidates: &[Candidate], follow: &[bool]) -> Vec<BackendId> {
     let mut chain: Vec<&Candidate> = candidates
         .iter()
@@ -541,13 +566,13 @@ fn fallbacks(chosen: &Candidate, candidates: &[Candidate], follow: &[bool]) -> V
         .filter(|(candidate, follows)| **follows && candidate.backend != chosen.backend)
         .map(|(candidate, _)| candidate)
         .collect();
-    let class = |one: &Candidate| {
-        let rank = match one.ineligible {
+    let class = |candidate: &Candidate| {
+        let rank = match candidate.ineligible {
             None => 0,
             Some(Ineligible::ShareExceeded) => 2,
             Some(_) => 1,
         };
-        (rank, one.model != chosen.model)
+        (rank, candidate.model != chosen.model)
     };
     let order = |left: &&Candidate, right: &&Candidate| {
         class(left)

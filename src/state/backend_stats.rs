@@ -1,21 +1,21 @@
-//! How the backends are doing right now, learned from the traffic itself: how much slower than stated, how often they fail,
-//! what is under way. Mergeable across workers, bounded, pure: time enters as an argument.
+//! How the backends do right now, learned from the traffic itself: how much slower than declared, how often they fail, and what
+//! is in flight. The statistics of several workers merge; memory is bounded; time enters as an argument.
 //!
-//! Two things are learned of an answer, each as a multiple of what is stated for it: the time to its first token, and the time
-//! per token after that, by the tokens that it really had. So long and short answers tell the same, and how long an answer was
-//! expected to be plays no part. A median over few answers reacts within a dozen; it counts only from [`NOTICED`] on and falls
-//! back only when it is near one again, so decisions do not flap. What is better than stated is not credited: a backend that
-//! gets traffic would otherwise look better than one that gets none.
+//! An answer gives two samples, each a multiple of the declared value: the time to its first token, and the time per token
+//! after that. The second counts the tokens that the answer really had, so short and long answers agree, and the expected
+//! length plays no part. The median of few answers reacts within a dozen; it takes effect from [`NOTICED`] on and ends only
+//! near the declared value, so decisions do not flap. A backend that is faster than declared gets no credit: otherwise a
+//! backend with traffic would look better than one without.
 //!
-//! Whether a backend answers is learned for streams and for answers in one piece apart. Silence is a failure, in time: a request
-//! of which nothing is heard for several times what is stated has failed, and one that is silent for much longer, while
-//! nothing else is heard, speaks for its backend. A backend that was passed over is tried again, the longer its fault lasts the
-//! more seldom, so that it is noticed when it is well again and few meet it until then.
+//! Streams and answers in one piece have separate health. Silence counts as a failure: a request without any byte for several
+//! times the declared latency has failed; one that is silent for much longer, while nothing else is heard, takes the backend
+//! down by itself. A backend that is passed over gets probes, fewer the longer its fault lasts, so that its recovery is
+//! noticed and few requests meet the fault until then.
 
 mod backend;
 mod expected;
 mod health;
-mod learned;
+mod shared;
 mod sketch;
 #[cfg(test)]
 mod tests;
@@ -24,36 +24,36 @@ use super::MAX_BACKENDS;
 use super::codec::{Layout, Reader};
 use super::sorted_map::SortedMap;
 use crate::fleet::ScaleToZero;
-use crate::state::scale_to_zero::Warmth;
+use crate::state::scale_to_zero::ScaleToZeroStats;
 use backend::Backend;
-pub use expected::{Delivery, Expected, Size, Times};
+pub use expected::{AnswerTimes, Delivery, Expected, RequestSize};
 pub use health::DOWN_AFTER;
-use learned::{LEARNED_BYTES, SharedStats};
+use shared::{SHARED_BYTES, SharedStats};
 
-/// A backend that lost its traffic gets one decision in so many, where it would be best by what is stated of it; fewer while it
-/// goes on failing.
+/// A backend that lost its traffic gets one decision in so many if it would be best by its declared values; fewer while it keeps
+/// failing.
 pub const PROBE_EVERY: u32 = 32;
-/// How many times slower than stated a backend must be for that to count.
+/// A backend counts as slow from this multiple of its declared latency on.
 pub const NOTICED: f32 = 2.0;
 
-/// How many times longer than stated something takes.
+/// A latency as a multiple of the declared one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LatencyRatio {
-    /// Its median, in multiples of the stated one; at least 1.
+    /// The median, in multiples of the declared median; at least 1.
     pub median: f32,
-    /// Its 99th percentile, in multiples of the stated median; 0 where too little was seen.
+    /// The 99th percentile, in multiples of the declared median; 0 if there are too few samples.
     pub p99: f32,
 }
 
 impl LatencyRatio {
-    /// As stated.
-    pub const AS_STATED: LatencyRatio = LatencyRatio {
+    /// As declared by the policy.
+    pub const DECLARED: LatencyRatio = LatencyRatio {
         median: 1.0,
         p99: 0.0,
     };
 }
 
-/// What decisions know of a backend.
+/// The observed state of a backend, as a decision uses it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Observed {
     /// The time to the first token.
@@ -62,201 +62,198 @@ pub struct Observed {
     pub token_time: LatencyRatio,
     /// The share of attempts that fail, 0 to 1.
     pub error_rate: f32,
-    /// Whether it is to be passed over.
+    /// Whether decisions pass the backend over.
     pub down: bool,
-    /// Requests of this worker that are under way.
+    /// Requests of this worker that are in flight.
     pub in_flight: u32,
-    /// How much later its first token comes because it has scaled to zero, in milliseconds.
+    /// Delay of the first token because the backend has scaled to zero, in milliseconds.
     pub cold_start_ms: f32,
 }
 
 impl Observed {
-    /// Nothing that is not stated.
+    /// A backend of which nothing was observed: the declared values count.
     pub const UNOBSERVED: Observed = Observed {
-        first_token: LatencyRatio::AS_STATED,
-        token_time: LatencyRatio::AS_STATED,
+        first_token: LatencyRatio::DECLARED,
+        token_time: LatencyRatio::DECLARED,
         error_rate: 0.0,
         down: false,
         in_flight: 0,
         cold_start_ms: 0.0,
     };
 
-    /// How many times slower than stated it is, by the worse of first token and speed; at least 1.
+    /// The worse ratio of first token and speed; at least 1.
     pub const fn latency_ratio(&self) -> f32 {
         self.first_token.median.max(self.token_time.median)
     }
 }
 
-/// How an exchange with a backend ended.
+/// How an attempt at a backend ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum AttemptOutcome {
-    /// It answered, and when.
-    Answered(Times),
-    /// It answered, but when is not known: other attempts came before.
+    /// The backend answered, at these times.
+    Answered(AnswerTimes),
+    /// The backend answered at an unknown time, because other attempts came before.
     AnsweredLate,
-    /// It failed: no answer, one that says so or has nothing in it, or a stream that broke off.
+    /// The attempt failed: no answer, an error, an empty answer, or a stream that broke off.
     Failed,
-    /// The client went away after so many milliseconds in which nothing was heard.
+    /// The client went away before the first byte of an answer.
     Left {
-        /// Since the request was sent.
+        /// Milliseconds since the request was sent.
         after_ms: f32,
     },
-    /// Nothing is known of it: the client went away from an answer that had begun, or the fault was the client's.
+    /// The attempt says nothing about the backend: the client left during the answer, or the fault was the client's.
     Unknown,
 }
 
-/// Everything that one worker knows.
+/// The statistics of all backends in one worker.
 #[derive(Debug, Default)]
 pub struct BackendStats {
-    /// By link.
+    /// By the backend's key.
     backends: SortedMap<u32, Backend>,
     next: u64,
-    /// When those that scale to zero were used.
-    pub warmth: Warmth,
+    /// The use of backends that scale to zero.
+    pub scale_to_zero: ScaleToZeroStats,
 }
 
-/// A request that was sent to a backend; given back when it ends.
+/// A request in flight; handed back when the request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlightId {
     id: u64,
-    link: u32,
+    key: u32,
 }
 
 impl BackendStats {
-    /// Knows nothing yet.
+    /// Statistics without any observation.
     pub fn new() -> BackendStats {
         BackendStats::default()
     }
 
-    /// What a decision is to know of these backends, in their order, for a request that is to be answered so. Called once for
-    /// each decision. `may_probe` is false where the request could not go elsewhere when an attempt fails: then it tries none
-    /// that is passed over.
-    pub fn view(
+    /// Observes the backends of `keys`, in their order, for a decision; called once for each decision. `may_probe` is false if
+    /// the request could not go elsewhere after a failed attempt: then it probes no backend that is passed over.
+    pub fn observe_for_decision(
         &mut self,
-        links: impl Iterator<Item = u32>,
+        keys: impl Iterator<Item = u32>,
         delivery: Delivery,
         may_probe: bool,
         now_ns: u64,
     ) -> Vec<Observed> {
-        links
-            .map(|link| match self.backends.get_mut(link) {
-                Some(backend) => backend.view(delivery, may_probe, now_ns),
-                None => Observed::UNOBSERVED,
-            })
-            .collect()
+        keys.map(|key| match self.backends.get_mut(key) {
+            Some(backend) => backend.observe_for_decision(delivery, may_probe, now_ns),
+            None => Observed::UNOBSERVED,
+        })
+        .collect()
     }
 
-    /// What is known of a backend, without any effect.
-    pub fn look(&self, link: u32, delivery: Delivery, now_ns: u64) -> Observed {
-        let known = self.backends.get(link);
-        known.map_or(Observed::UNOBSERVED, |one| one.state(delivery, now_ns))
+    /// Observes a backend without any effect.
+    pub fn observe(&self, key: u32, delivery: Delivery, now_ns: u64) -> Observed {
+        let backend = self.backends.get(key);
+        backend.map_or(Observed::UNOBSERVED, |backend| {
+            backend.observe(delivery, now_ns)
+        })
     }
 
     /// Whether requests of any kind pass a backend over because it fails.
-    pub fn is_down(&self, link: u32) -> bool {
-        self.backends
-            .get(link)
-            .is_some_and(|one| one.learned.is_down_for_any())
+    pub fn is_down(&self, key: u32) -> bool {
+        let backend = self.backends.get(key);
+        backend.is_some_and(|backend| backend.shared.is_down_for_any())
     }
 
-    /// How much later the first token of a backend comes because it has scaled to zero, in milliseconds. Who lost its traffic
-    /// by that is tried again as others are: by what is stated.
-    pub fn cold_start_ms(&self, link: u32, cold: &ScaleToZero, now_ns: u64) -> f32 {
-        let known = self.backends.get(link);
-        if known.is_some_and(Backend::is_taken_for_warm) || !self.warmth.is_cold(link, cold, now_ns)
-        {
-            return 0.0;
+    /// Delay of a backend's first token because the backend has scaled to zero, in milliseconds. A backend that lost its traffic
+    /// for that reason gets probes like the others: it then counts as warm.
+    pub fn cold_start_ms(&self, key: u32, scaling: &ScaleToZero, now_ns: u64) -> f32 {
+        let is_warm = self.backends.get(key).is_some_and(Backend::counts_as_warm);
+        match !is_warm && self.scale_to_zero.is_cold(key, scaling, now_ns) {
+            true => scaling.start_ms,
+            false => 0.0,
         }
-        cold.start_ms
     }
 
-    /// A request goes to this backend, which states of its answer what is `expected`.
-    pub fn sent(&mut self, link: u32, now_ns: u64, expected: &Expected) -> Option<InFlightId> {
+    /// Records that a request goes to a backend, with the times that the backend declares for its answer.
+    pub fn on_sent(&mut self, key: u32, now_ns: u64, expected: &Expected) -> Option<InFlightId> {
         self.next = self.next.wrapping_add(1);
         let id = self.next;
-        self.find_or_add(link)?.sent(id, now_ns, expected);
-        Some(InFlightId { id, link })
+        self.find_or_add(key)?.on_sent(id, now_ns, expected);
+        Some(InFlightId { id, key })
     }
 
-    /// The first bytes of its answer came.
-    pub fn heard(&mut self, ticket: InFlightId, delivery: Delivery) {
-        if let Some(backend) = self.backends.get_mut(ticket.link) {
-            backend.heard(ticket.id, delivery);
+    /// Records the first byte of an answer.
+    pub fn on_first_byte(&mut self, request: InFlightId, delivery: Delivery) {
+        if let Some(backend) = self.backends.get_mut(request.key) {
+            backend.on_first_byte(request.id, delivery);
         }
     }
 
-    /// A request has ended; says whether that was a failure. `expected` as when it was sent.
-    pub fn ended(
+    /// Records the end of a request; returns whether the attempt failed. `expected` as when the request was sent.
+    pub fn on_end(
         &mut self,
-        ticket: InFlightId,
+        request: InFlightId,
         expected: &Expected,
-        ending: AttemptOutcome,
+        outcome: AttemptOutcome,
         now_ns: u64,
     ) -> bool {
-        match self.backends.get_mut(ticket.link) {
-            Some(backend) => backend.ended(ticket, expected, ending, now_ns),
-            None => ending == AttemptOutcome::Failed,
+        match self.backends.get_mut(request.key) {
+            Some(backend) => backend.on_end(request, expected, outcome, now_ns),
+            None => outcome == AttemptOutcome::Failed,
         }
     }
 
-    /// An attempt at a backend ended so, without having been announced: one of a chain.
-    pub fn attempted(&mut self, link: u32, delivery: Delivery, failed: bool, now_ns: u64) {
-        if let Some(backend) = self.find_or_add(link) {
-            backend.attempted(delivery, failed, now_ns);
+    /// Records an attempt that was not announced: a later one of a chain.
+    pub fn on_attempt(&mut self, key: u32, delivery: Delivery, failed: bool, now_ns: u64) {
+        if let Some(backend) = self.find_or_add(key) {
+            backend.on_attempt(delivery, failed, now_ns);
         }
     }
 
-    /// Whether there is anything that other workers do not know yet.
+    /// Whether there are samples that other workers do not have yet.
     pub fn has_news(&self) -> bool {
         let mut backends = self.backends.values();
         backends.any(|backend| !backend.pending.is_empty())
     }
 
-    /// Merges what this worker saw into `record`, which all workers share, and takes over what stands there then. Whoever
-    /// fails to write the result has lost nothing: see [`BackendStats::merged`].
+    /// Merges this worker's samples into `record`, which all workers share, and takes the result over. If writing the result
+    /// fails, nothing is lost: call [`BackendStats::on_merged`] only after it was written.
     pub fn merge(&mut self, record: &[u8]) -> Vec<u8> {
-        let mut shared = decode(record);
-        for (link, backend) in self.backends.iter_mut() {
-            let learned = shared.get_or_insert_with(link, MAX_BACKENDS, SharedStats::new);
-            if let Some(learned) = learned {
-                for seen in &backend.pending {
-                    learned.see(seen);
+        let mut all = decode(record);
+        for (key, backend) in self.backends.iter_mut() {
+            if let Some(shared) = all.get_or_insert_with(key, MAX_BACKENDS, SharedStats::new) {
+                for sample in &backend.pending {
+                    shared.add(sample);
                 }
-                backend.take(learned);
+                backend.adopt(shared);
             }
         }
-        for (link, learned) in shared.iter() {
-            if self.backends.get(link).is_none()
-                && let Some(backend) = self.find_or_add(link)
+        for (key, shared) in all.iter() {
+            if self.backends.get(key).is_none()
+                && let Some(backend) = self.find_or_add(key)
             {
-                backend.take(learned);
+                backend.adopt(shared);
             }
         }
-        encode(&shared)
+        encode(&all)
     }
 
-    /// The result of [`BackendStats::merge`] was written.
-    pub fn merged(&mut self) {
+    /// Records that the result of [`BackendStats::merge`] was written.
+    pub fn on_merged(&mut self) {
         for (_, backend) in self.backends.iter_mut() {
             backend.pending.clear();
         }
     }
 
-    /// The backend of `link`, made where there is none; `None` if there are too many.
-    fn find_or_add(&mut self, link: u32) -> Option<&mut Backend> {
+    /// The backend of `key`, made if there is none; `None` if there are too many.
+    fn find_or_add(&mut self, key: u32) -> Option<&mut Backend> {
         self.backends
-            .get_or_insert_with(link, MAX_BACKENDS, Backend::new)
+            .get_or_insert_with(key, MAX_BACKENDS, Backend::new)
     }
 }
 
-/// An entry: a backend's link and what all workers know of it.
-const LAYOUT: Layout = Layout::new(0x11, 4 + LEARNED_BYTES, MAX_BACKENDS);
+/// An entry: a backend's key and the statistics that all workers share.
+const LAYOUT: Layout = Layout::new(0x11, 4 + SHARED_BYTES, MAX_BACKENDS);
 
-fn encode(shared: &SortedMap<u32, SharedStats>) -> Vec<u8> {
-    let mut record = LAYOUT.writer(shared.len());
-    for (link, learned) in shared.iter() {
-        record.u32(link);
-        learned.write(&mut record);
+fn encode(all: &SortedMap<u32, SharedStats>) -> Vec<u8> {
+    let mut record = LAYOUT.writer(all.len());
+    for (key, shared) in all.iter() {
+        record.u32(key);
+        shared.write(&mut record);
     }
     record.finish()
 }

@@ -1,29 +1,29 @@
-//! What was spent of each budget in its present window, and what requests under way hold of it, by this worker and, as far as
-//! it was told, by all. Bounded.
+//! The accounts of budgets: the cost of each budget's present window, and the amounts that requests in flight hold, in this
+//! worker and in all others. Memory is bounded.
 //!
-//! A worker adds what it spends to a record that all of them share, states there what its requests hold, and takes from there
-//! what the others have spent and hold, once a tick; in between it counts its own alone. So it knows what another has spent
-//! within two ticks. What a worker holds is a statement with a time: of one that fails it is forgotten after
-//! [`HOLD_SECONDS`], because nobody is left to take it back. The record is bytes here: who keeps it is the host's business.
+//! Once a tick a worker adds its costs to a record that all workers share, states there the amounts that its requests hold, and
+//! takes over the amounts of the others; in between it only counts its own. So it knows the costs of another worker within two
+//! ticks. A held amount carries the time at which its worker stated it. If the worker fails, nobody takes the amount back, so
+//! it expires after [`HOLD_SECONDS`]. The host keeps the record; here it is bytes.
 
 use super::codec::{Layout, Reader};
 use super::sorted_map::SortedMap;
 
-/// The most accounts (a budget and a tenant) that are kept; of more the one with the least in it is forgotten.
+/// The most accounts (one for a budget and a tenant); beyond it, the account with the least in it is forgotten.
 pub const MAX_ACCOUNTS: usize = 4096;
 
-/// For how long a worker is believed to hold what it stated last, in seconds; a living one states it every second.
+/// A held amount expires so many seconds after its worker stated it; a living worker states it every second.
 pub const HOLD_SECONDS: u64 = 10;
 
-/// An entry: key, end of its window, USD, worker, when it was stated. What is spent has no worker.
+/// An entry: key, end of the window, USD, worker, time of the statement. Costs have no worker.
 const LAYOUT: Layout = Layout::new(0x21, 5 * 8, 2 * MAX_ACCOUNTS);
 
-/// What a decision has put on the accounts; kept until its true cost is known.
+/// The amounts that a decision holds of accounts, kept until the true cost is known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Charge {
-    /// Where it was put.
+    /// The accounts.
     pub postings: Vec<Posting>,
-    /// What the request is expected to cost, in USD.
+    /// The expected cost of the request, in USD.
     pub usd: f64,
 }
 
@@ -34,17 +34,17 @@ pub struct Posting {
     pub key: u64,
     /// When its window ends, in seconds since 1970.
     pub end: u64,
-    /// Where the budget stands in the policy.
+    /// Index of the budget in the policy.
     pub budget: usize,
-    /// Where the tenant stands in the budget's list; `None` where it limits everybody.
+    /// Index of the tenant in the budget's list; `None` if the budget limits all requests together.
     pub tenant: Option<usize>,
-    /// What the request holds of it while it is under way, in USD.
+    /// The amount that the request holds while it is in flight, in USD.
     pub held: f64,
 }
 
-/// The accounts of a worker.
+/// The accounts of one worker.
 #[derive(Debug, Default)]
-pub struct Spending {
+pub struct BudgetAccounts {
     accounts: SortedMap<u64, Account>,
 }
 
@@ -52,21 +52,21 @@ pub struct Spending {
 struct Account {
     /// When its window ends, in seconds since 1970.
     end: u64,
-    /// What all workers are known to have spent, in USD.
-    known: f64,
-    /// What this worker has spent and not told yet.
-    untold: f64,
-    /// What requests of this worker hold, in USD.
+    /// Costs in the shared record, in USD.
+    shared_usd: f64,
+    /// Costs of this worker that the shared record lacks, in USD.
+    unshared_usd: f64,
+    /// The amount that requests of this worker hold, in USD.
     held: f64,
-    /// How many they are.
+    /// The number of these requests.
     holders: u32,
-    /// What requests of other workers are known to hold, in USD.
+    /// The amount that requests of other workers hold, in USD.
     held_by_others: f64,
 }
 
 impl Account {
     fn sum(&self) -> f64 {
-        (self.known + self.untold).max(0.0) + self.held + self.held_by_others
+        (self.shared_usd + self.unshared_usd).max(0.0) + self.held + self.held_by_others
     }
 }
 
@@ -76,75 +76,86 @@ struct Entry {
     key: u64,
     end: u64,
     usd: f64,
-    /// Who holds it; 0 where it is spent.
+    /// The worker that holds the amount; 0 for costs.
     worker: u64,
     stated_at: u64,
 }
 
-/// When the window of so many seconds that `now` is in ends; all in seconds since 1970.
+/// The end of the window around `now`, for windows of so many seconds; all in seconds since 1970.
 pub fn end_of_window(now: u64, seconds: u64) -> u64 {
     let seconds = seconds.max(1);
     (now / seconds).saturating_add(1).saturating_mul(seconds)
 }
 
-impl Spending {
-    /// What was spent on an account and is held of it in the window that ends at `end`, in USD.
-    pub fn spent(&self, key: u64, end: u64) -> f64 {
+impl BudgetAccounts {
+    /// Costs and held amounts of an account in the window that ends at `end`, in USD.
+    pub fn used_usd(&self, key: u64, end: u64) -> f64 {
         let account = self.accounts.get(key);
-        account.map_or(0.0, |one| if one.end == end { one.sum() } else { 0.0 })
+        account.map_or(0.0, |account| match account.end == end {
+            true => account.sum(),
+            false => 0.0,
+        })
     }
 
-    /// A request of this charge is under way: it holds its part of each account.
-    pub fn charge(&mut self, charge: &Charge) {
-        for to in &charge.postings {
-            self.put(to.key, to.end, |account| {
-                account.held += to.held;
+    /// A request is in flight: it holds its part of each account.
+    pub fn hold(&mut self, charge: &Charge) {
+        for posting in &charge.postings {
+            self.update(posting.key, posting.end, |account| {
+                account.held += posting.held;
                 account.holders = account.holders.saturating_add(1);
             });
         }
     }
 
-    /// A request of this charge has ended, and did cost so much, in USD: what it held is free, and that is spent. What belongs
-    /// to a window that is over changes nothing.
-    pub fn credit(&mut self, charge: &Charge, actual_usd: f64) {
+    /// A request has ended: the amounts that it held are free again, and its cost in USD is counted. A window that is over does
+    /// not change.
+    pub fn settle(&mut self, charge: &Charge, actual_usd: f64) {
         let actual_usd = if actual_usd.is_finite() {
             actual_usd.max(0.0)
         } else {
             charge.usd
         };
-        for to in &charge.postings {
-            self.put(to.key, to.end, |account| {
+        for posting in &charge.postings {
+            self.update(posting.key, posting.end, |account| {
                 account.holders = account.holders.saturating_sub(1);
                 account.held = match account.holders {
-                    // What rounding left is nobody's.
+                    // Rounding leaves a remainder that nobody holds.
                     0 => 0.0,
-                    _ => (account.held - to.held).max(0.0),
+                    _ => (account.held - posting.held).max(0.0),
                 };
-                account.untold += actual_usd;
+                account.unshared_usd += actual_usd;
             });
         }
     }
 
-    /// Whether there is anything to tell or to be told.
+    /// Whether there are no accounts.
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty()
     }
 
-    /// The record that all share, with what this `worker`, a number of its own from 1, has not told yet and what it holds;
-    /// `now` in seconds since 1970. Nothing changes here before [`Spending::told`] says that the record was taken.
-    pub fn tell(&self, record: &[u8], now: u64, worker: u64) -> Vec<u8> {
-        let mut all = Spending::default();
+    /// Merges this worker's costs and held amounts into the record that all workers share. `worker` is its number, from 1;
+    /// `now` is in seconds since 1970. Nothing changes here: call [`BudgetAccounts::adopt`] once the result was written.
+    pub fn merge(&self, record: &[u8], now: u64, worker: u64) -> Vec<u8> {
+        let mut all = BudgetAccounts::default();
         let mut holds = Vec::new();
         for entry in entries(record, now) {
             match entry.worker {
-                0 => all.put(entry.key, entry.end, |account| account.known += entry.usd),
+                0 => all.update(entry.key, entry.end, |account| {
+                    account.shared_usd += entry.usd
+                }),
                 _ if entry.worker != worker => holds.push(entry),
                 _ => {}
             }
         }
-        for (key, account) in self.accounts.iter().filter(|(_, one)| one.end > now) {
-            if account.untold != 0.0 {
-                all.put(key, account.end, |other| other.known += account.untold);
+        for (key, account) in self
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.end > now)
+        {
+            if account.unshared_usd != 0.0 {
+                all.update(key, account.end, |other| {
+                    other.shared_usd += account.unshared_usd
+                });
             }
             if account.held > 0.0 {
                 holds.push(Entry {
@@ -158,11 +169,11 @@ impl Spending {
         }
         holds.sort_unstable_by(|left, right| right.usd.total_cmp(&left.usd));
         holds.truncate(MAX_ACCOUNTS);
-        holds.sort_unstable_by_key(|one| (one.key, one.worker));
+        holds.sort_unstable_by_key(|entry| (entry.key, entry.worker));
         let spent = all.accounts.iter().map(|(key, account)| Entry {
             key,
             end: account.end,
-            usd: account.known,
+            usd: account.shared_usd,
             worker: 0,
             stated_at: 0,
         });
@@ -177,18 +188,22 @@ impl Spending {
         record.finish()
     }
 
-    /// Takes over a record, which holds what this worker had to tell.
-    pub fn told(&mut self, record: &[u8], now: u64, worker: u64) {
-        let mut all = Spending::default();
+    /// Takes over a record that holds this worker's own amounts.
+    pub fn adopt(&mut self, record: &[u8], now: u64, worker: u64) {
+        let mut all = BudgetAccounts::default();
         for entry in entries(record, now) {
-            all.put(entry.key, entry.end, |account| match entry.worker {
-                0 => account.known += entry.usd,
+            all.update(entry.key, entry.end, |account| match entry.worker {
+                0 => account.shared_usd += entry.usd,
                 _ if entry.worker != worker => account.held_by_others += entry.usd,
                 _ => {}
             });
         }
-        for (key, own) in self.accounts.iter().filter(|(_, one)| one.holders > 0) {
-            all.put(key, own.end, |account| {
+        for (key, own) in self
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.holders > 0)
+        {
+            all.update(key, own.end, |account| {
                 account.held = own.held;
                 account.holders = own.holders;
             });
@@ -196,14 +211,13 @@ impl Spending {
         *self = all;
     }
 
-    /// Changes an account, which is made where there is none. A later window takes the place of an earlier one; for one that
-    /// is over nothing is done.
-    fn put(&mut self, key: u64, end: u64, change: impl FnOnce(&mut Account)) {
+    /// Changes an account, made if there is none. A later window replaces an earlier one; an earlier window is ignored.
+    fn update(&mut self, key: u64, end: u64, change: impl FnOnce(&mut Account)) {
         let fresh = Account {
             end,
             ..Account::default()
         };
-        // One more than may stay: which is forgotten is known only when it has its sum.
+        // One more than may stay: the one to forget is known only after the change.
         let most = MAX_ACCOUNTS + 1;
         if let Some(account) = self.accounts.get_or_insert_with(key, most, || fresh) {
             if account.end < end {
@@ -227,12 +241,15 @@ impl Spending {
     }
 }
 
-/// The entries of a record that hold at `now`; what is no entry is passed over.
+/// The entries of a record that are valid at `now`.
 fn entries(record: &[u8], now: u64) -> impl Iterator<Item = Entry> {
-    LAYOUT.entries(record).filter_map(read).filter(move |one| {
-        let stands = one.worker == 0 || now.saturating_sub(one.stated_at) < HOLD_SECONDS;
-        one.end > now && stands
-    })
+    LAYOUT
+        .entries(record)
+        .filter_map(read)
+        .filter(move |entry| {
+            let is_valid = entry.worker == 0 || now.saturating_sub(entry.stated_at) < HOLD_SECONDS;
+            entry.end > now && is_valid
+        })
 }
 
 fn read(mut entry: Reader<'_>) -> Option<Entry> {
@@ -263,9 +280,9 @@ mod tests {
     }
 
     /// A request that costs what it was expected to.
-    fn spend(own: &mut Spending, charge: &Charge) {
-        own.charge(charge);
-        own.credit(charge, charge.usd);
+    fn spend(own: &mut BudgetAccounts, charge: &Charge) {
+        own.hold(charge);
+        own.settle(charge, charge.usd);
     }
 
     #[test]
@@ -278,77 +295,77 @@ mod tests {
 
     #[test]
     fn a_new_window_is_empty_and_an_old_charge_does_not_count_in_it() {
-        let mut own = Spending::default();
+        let mut own = BudgetAccounts::default();
         let first = charge(1, 60, 2.0);
-        own.charge(&first);
-        assert_eq!(own.spent(1, 60), 2.0);
-        assert_eq!(own.spent(1, 120), 0.0);
-        own.charge(&charge(1, 120, 0.5));
-        own.credit(&first, 9.0);
-        assert_eq!((own.spent(1, 60), own.spent(1, 120)), (0.0, 0.5));
+        own.hold(&first);
+        assert_eq!(own.used_usd(1, 60), 2.0);
+        assert_eq!(own.used_usd(1, 120), 0.0);
+        own.hold(&charge(1, 120, 0.5));
+        own.settle(&first, 9.0);
+        assert_eq!((own.used_usd(1, 60), own.used_usd(1, 120)), (0.0, 0.5));
     }
 
     #[test]
     fn a_charge_is_corrected_by_the_true_cost() {
-        let mut own = Spending::default();
+        let mut own = BudgetAccounts::default();
         let estimated = charge(1, 60, 2.0);
-        own.charge(&estimated);
-        own.charge(&estimated);
-        own.credit(&estimated, 0.25);
-        assert_eq!(own.spent(1, 60), 2.25);
-        own.credit(&estimated, 0.0);
-        assert_eq!(own.spent(1, 60), 0.25);
-        own.charge(&estimated);
-        own.credit(&estimated, f64::NAN);
-        assert_eq!(own.spent(1, 60), 2.25);
+        own.hold(&estimated);
+        own.hold(&estimated);
+        own.settle(&estimated, 0.25);
+        assert_eq!(own.used_usd(1, 60), 2.25);
+        own.settle(&estimated, 0.0);
+        assert_eq!(own.used_usd(1, 60), 0.25);
+        own.hold(&estimated);
+        own.settle(&estimated, f64::NAN);
+        assert_eq!(own.used_usd(1, 60), 2.25);
     }
 
     /// What a request holds of an account is not what it is expected to cost, and nothing of it stays.
     #[test]
     fn what_is_held_is_free_again_however_a_request_ends() {
-        let mut own = Spending::default();
+        let mut own = BudgetAccounts::default();
         let mut giant = charge(1, 60, 10_000_000.0);
         if let Some(posting) = giant.postings.first_mut() {
             posting.held = 5.0;
         }
         for _ in 0..3 {
-            own.charge(&giant);
+            own.hold(&giant);
         }
-        assert_eq!(own.spent(1, 60), 15.0);
+        assert_eq!(own.used_usd(1, 60), 15.0);
         for _ in 0..3 {
-            own.credit(&giant, 0.0);
+            own.settle(&giant, 0.0);
         }
-        assert_eq!(own.spent(1, 60), 0.0);
+        assert_eq!(own.used_usd(1, 60), 0.0);
     }
 
     #[test]
     fn others_know_what_is_held_until_its_worker_is_gone() {
-        let (mut one, mut other) = (Spending::default(), Spending::default());
-        one.charge(&charge(1, 600, 3.0));
-        let record = one.tell(&[], 100, 1);
-        one.told(&record, 100, 1);
-        let record = other.tell(&record, 100, 2);
-        other.told(&record, 100, 2);
-        assert_eq!((one.spent(1, 600), other.spent(1, 600)), (3.0, 3.0));
+        let (mut one, mut other) = (BudgetAccounts::default(), BudgetAccounts::default());
+        one.hold(&charge(1, 600, 3.0));
+        let record = one.merge(&[], 100, 1);
+        one.adopt(&record, 100, 1);
+        let record = other.merge(&record, 100, 2);
+        other.adopt(&record, 100, 2);
+        assert_eq!((one.used_usd(1, 600), other.used_usd(1, 600)), (3.0, 3.0));
         // The first worker fails: its successor has another number, and nobody states the hold again.
-        let record = other.tell(&record, 100 + HOLD_SECONDS - 1, 2);
-        other.told(&record, 100 + HOLD_SECONDS - 1, 2);
-        assert_eq!(other.spent(1, 600), 3.0);
-        let record = other.tell(&record, 100 + HOLD_SECONDS, 2);
-        other.told(&record, 100 + HOLD_SECONDS, 2);
-        assert_eq!((other.spent(1, 600), record.len()), (0.0, 0));
+        let record = other.merge(&record, 100 + HOLD_SECONDS - 1, 2);
+        other.adopt(&record, 100 + HOLD_SECONDS - 1, 2);
+        assert_eq!(other.used_usd(1, 600), 3.0);
+        let record = other.merge(&record, 100 + HOLD_SECONDS, 2);
+        other.adopt(&record, 100 + HOLD_SECONDS, 2);
+        assert_eq!((other.used_usd(1, 600), record.len()), (0.0, 0));
         // While it lives it is believed for as long as the request takes, and what it did cost is known to all.
         for now in 100..140 {
-            let record = one.tell(&[], now, 1);
-            one.told(&record, now, 1);
-            other.told(&record, now, 2);
-            assert_eq!(other.spent(1, 600), 3.0);
+            let record = one.merge(&[], now, 1);
+            one.adopt(&record, now, 1);
+            other.adopt(&record, now, 2);
+            assert_eq!(other.used_usd(1, 600), 3.0);
         }
-        one.credit(&charge(1, 600, 3.0), 0.5);
-        let record = one.tell(&[], 140, 1);
-        one.told(&record, 140, 1);
-        other.told(&record, 140, 2);
-        assert_eq!((one.spent(1, 600), other.spent(1, 600)), (0.5, 0.5));
+        one.settle(&charge(1, 600, 3.0), 0.5);
+        let record = one.merge(&[], 140, 1);
+        one.adopt(&record, 140, 1);
+        other.adopt(&record, 140, 2);
+        assert_eq!((one.used_usd(1, 600), other.used_usd(1, 600)), (0.5, 0.5));
     }
 
     /// The bound that is stated: beyond a budget goes what the other workers spend in two ticks, and each one's last request.
@@ -356,21 +373,21 @@ mod tests {
     fn all_workers_together_keep_a_budget_within_the_bound() {
         const BUDGET: f64 = 100.0;
         const PER_TICK: u32 = 7;
-        let mut workers = [(); 4].map(|()| Spending::default());
+        let mut workers = [(); 4].map(|()| BudgetAccounts::default());
         let mut record = Vec::new();
         let mut total = 0.0;
         for _tick in 0..40 {
             for worker in &mut workers {
                 for _ in 0..PER_TICK {
-                    if worker.spent(1, 60) < BUDGET {
+                    if worker.used_usd(1, 60) < BUDGET {
                         spend(worker, &charge(1, 60, 1.0));
                         total += 1.0;
                     }
                 }
             }
             for (worker, number) in workers.iter_mut().zip(1..) {
-                record = worker.tell(&record, 0, number);
-                worker.told(&record, 0, number);
+                record = worker.merge(&record, 0, number);
+                worker.adopt(&record, 0, number);
             }
         }
         assert!(total >= BUDGET, "{total}");
@@ -380,42 +397,45 @@ mod tests {
             "{total}"
         );
         for (worker, number) in workers.iter_mut().zip(1..) {
-            worker.told(&record, 0, number);
-            assert_eq!(worker.spent(1, 60), total);
+            worker.adopt(&record, 0, number);
+            assert_eq!(worker.used_usd(1, 60), total);
         }
         assert_eq!(
-            workers.first().map(|one| one.tell(&record, 60, 1)),
+            workers.first().map(|worker| worker.merge(&record, 60, 1)),
             Some(Vec::new())
         );
     }
 
     #[test]
     fn a_record_that_was_not_taken_is_told_again() {
-        let mut own = Spending::default();
+        let mut own = BudgetAccounts::default();
         spend(&mut own, &charge(1, 60, 1.0));
-        let lost = own.tell(&[], 0, 1);
-        assert_eq!(own.tell(&[], 0, 1), lost);
-        own.told(&lost, 0, 1);
-        assert_eq!(own.tell(&lost, 0, 1), lost);
-        assert_eq!(own.spent(1, 60), 1.0);
+        let lost = own.merge(&[], 0, 1);
+        assert_eq!(own.merge(&[], 0, 1), lost);
+        own.adopt(&lost, 0, 1);
+        assert_eq!(own.merge(&lost, 0, 1), lost);
+        assert_eq!(own.used_usd(1, 60), 1.0);
     }
 
     #[test]
     fn no_bytes_panic_and_accounts_are_bounded() {
-        let mut own = Spending::default();
+        let mut own = BudgetAccounts::default();
         for length in 0..100 {
-            own.told(&vec![0xff; length], 0, 1);
-            own.tell(&vec![7; length], 0, 1);
+            own.adopt(&vec![0xff; length], 0, 1);
+            own.merge(&vec![7; length], 0, 1);
         }
-        own = Spending::default();
+        own = BudgetAccounts::default();
         for key in 0..2 * MAX_ACCOUNTS as u64 {
-            own.charge(&charge(key, 60, 1.0 + key as f64));
+            own.hold(&charge(key, 60, 1.0 + key as f64));
         }
         assert_eq!(own.accounts.len(), MAX_ACCOUNTS);
         assert_eq!(
-            own.spent(2 * MAX_ACCOUNTS as u64 - 1, 60),
+            own.used_usd(2 * MAX_ACCOUNTS as u64 - 1, 60),
             2.0 * MAX_ACCOUNTS as f64
         );
-        assert_eq!(own.tell(&[], 0, 1).len(), LAYOUT.record_bytes(MAX_ACCOUNTS));
+        assert_eq!(
+            own.merge(&[], 0, 1).len(),
+            LAYOUT.record_bytes(MAX_ACCOUNTS)
+        );
     }
 }

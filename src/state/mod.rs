@@ -1,7 +1,10 @@
-//! State that workers learn and share: statistics of backends, budgets, shares, scale to zero, owners of provider state.
+//! State that workers learn and share: statistics of backends, budgets, shares of models, scale to zero, makers of provider
+//! state.
 //!
-//! Each worker keeps its own and merges it with records that all workers share; the filter reads and writes these. Records
-//! are bounded, so nothing grows with traffic. No choice is made here.
+//! Each worker keeps its own state and merges it with records that all workers share. A record is bytes here: `crates/filter`
+//! reads it from the host and writes it back by compare-and-swap. All records have the form of [`codec`], and all state is
+//! bounded, so nothing grows with traffic. The room uses `fleet` and what is below it; it makes no choice, reads no clock, and
+//! knows no request.
 
 pub mod backend_stats;
 pub mod budgets;

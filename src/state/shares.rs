@@ -1,18 +1,18 @@
-//! How often each model was chosen lately: what `max_share` and `min_share` are held against. One per worker.
+//! How often each model was chosen recently, for `max_share` and `min_share`. One per worker.
 //!
-//! No worker asks another: what all of them choose together is a mean of what each one chooses, so that a share which each
-//! of them keeps is kept by all. INVARIANT: of a worker's last decisions (512 to 1024 count, older ones less and less) a model
-//! with `max_share` s has at most s of them and one more, as long as another model could take the request.
+//! Workers do not exchange these counts: the share over all workers is a mean of the workers' shares, so a limit that each
+//! worker keeps holds for all. INVARIANT: of a worker's last decisions (512 to 1024 count, older ones less and less) a model
+//! with `max_share` s has at most the share s and one decision more, as long as another model can take the request.
 
 use crate::fleet::ModelId;
 
-/// The counts are halved when there are so many.
-const MOST: f64 = 1024.0;
+/// The counts are halved at so many decisions.
+const MAX_COUNT: f64 = 1024.0;
 
-/// The most policies that are counted for; of more the one that was looked at longest ago is forgotten.
-const POLICIES: usize = 8;
+/// The most policies with counts; beyond it, the policy that was counted longest ago is forgotten.
+const MAX_POLICIES: usize = 8;
 
-/// What was chosen under some policies.
+/// Decisions by policy and model.
 #[derive(Debug, Default)]
 pub struct Shares {
     counts: Vec<Counts>,
@@ -26,13 +26,13 @@ struct Counts {
 }
 
 impl Shares {
-    /// Whether `model` has had as much as `most` (0 to 1) of the decisions under `policy`.
+    /// Whether `model` has reached the share `most` (0 to 1) of the decisions under `policy`.
     pub fn is_exhausted(&self, policy: u64, model: ModelId, most: f64) -> bool {
         let (count, total) = self.count(policy, model);
         most < 1.0 && count >= most * (total + 1.0)
     }
 
-    /// By how many decisions `model` is behind `least` (0 to 1) of them; 0 or less where it is not.
+    /// By how many decisions `model` is behind the share `least` (0 to 1); 0 or less if it is not behind.
     pub fn deficit(&self, policy: u64, model: ModelId, least: f64) -> f64 {
         let (count, total) = self.count(policy, model);
         least * (total + 1.0) - count
@@ -40,7 +40,10 @@ impl Shares {
 
     /// Counts a decision.
     pub fn add(&mut self, policy: u64, model: ModelId) {
-        let place = self.counts.iter().position(|one| one.policy == policy);
+        let place = self
+            .counts
+            .iter()
+            .position(|counts| counts.policy == policy);
         let mut counts = match place {
             Some(index) => self.counts.remove(index),
             None => Counts {
@@ -57,17 +60,17 @@ impl Shares {
             *count += 1.0;
         }
         counts.total += 1.0;
-        if counts.total >= MOST {
+        if counts.total >= MAX_COUNT {
             counts.total /= 2.0;
             counts.models.iter_mut().for_each(|count| *count /= 2.0);
         }
-        self.counts.truncate(POLICIES - 1);
+        self.counts.truncate(MAX_POLICIES - 1);
         self.counts.insert(0, counts);
     }
 
     fn count(&self, policy: u64, model: ModelId) -> (f64, f64) {
-        let counts = self.counts.iter().find(|one| one.policy == policy);
-        counts.map_or((0.0, 0.0), |counts| {
+        let found = self.counts.iter().find(|counts| counts.policy == policy);
+        found.map_or((0.0, 0.0), |counts| {
             let count = counts.models.get(model.0 as usize).copied();
             (count.unwrap_or_default(), counts.total)
         })
@@ -118,6 +121,6 @@ mod tests {
         assert!(shares.is_exhausted(99, ModelId(3), 0.0));
         assert_eq!(shares.count(99, ModelId(3)), (1.0, 1.0));
         assert_eq!(shares.count(5, ModelId(3)), (0.0, 0.0));
-        assert_eq!(shares.counts.len(), POLICIES);
+        assert_eq!(shares.counts.len(), MAX_POLICIES);
     }
 }

@@ -73,7 +73,7 @@ impl Observations {
         // The host creates an absent key whatever the number is, and 0 would not compare.
         let cas = if cas == 0 { ABSENT } else { cas };
         if has_news && hostcalls::set_shared(&self.key, &merged, cas).is_ok() {
-            live.merged();
+            live.on_merged();
             metrics::record(&Metric::shared_stats_bytes(), merged.len() as u64);
         }
         self.tell(policy, &live, now_ns);
@@ -86,7 +86,7 @@ impl Observations {
         };
         for backend in &policy.registry.backends {
             let link = clusters::backend_key(&backend.name);
-            let state = live.look(link, Delivery::Streamed, now_ns);
+            let state = live.observe(link, Delivery::Streamed, now_ns);
             let percent = match live.is_down(link) {
                 true => 0,
                 false => (state.latency_ratio() * 100.0).round() as u64,

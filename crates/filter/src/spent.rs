@@ -62,7 +62,7 @@ pub fn exchange() {
         let Some(router) = router else {
             return;
         };
-        let spending = router.spending();
+        let spending = router.budget_accounts();
         let Some(worker) = number() else {
             return metrics::count(&Metric::host_call_errors());
         };
@@ -74,12 +74,12 @@ pub fn exchange() {
                 Ok(None) => (Vec::new(), u32::MAX),
                 Err(_) => break,
             };
-            let told = spending.tell(&record, now, worker);
+            let told = spending.merge(&record, now, worker);
             if told == record {
-                return spending.told(&record, now, worker);
+                return spending.adopt(&record, now, worker);
             }
             match hostcalls::set_shared(KEY, &told, cas) {
-                Ok(()) => return spending.told(&told, now, worker),
+                Ok(()) => return spending.adopt(&told, now, worker),
                 Err(HostError::CAS_MISMATCH) => {}
                 Err(_) => break,
             }

@@ -124,14 +124,16 @@ fn plan(published: &Published, policy: &Policy, now_ns: u64) -> Result<Vec<Backe
         };
         for _ in 0..TRIES {
             let (record, cas) = hostcalls::shared(key)?.unwrap_or((Vec::new(), ABSENT));
-            let plan = live.warmth.plan(&record, &policy.registry, may, now_ns);
+            let plan = live
+                .scale_to_zero
+                .plan(&record, &policy.registry, may, now_ns);
             let written = match plan.record == record {
                 true => Ok(()),
                 false => hostcalls::set_shared(key, &plan.record, cas),
             };
             match written {
                 Ok(()) => {
-                    live.warmth.told(&plan.record);
+                    live.scale_to_zero.adopt(&plan.record);
                     return Ok(plan.due);
                 }
                 Err(HostError::CAS_MISMATCH) => {}

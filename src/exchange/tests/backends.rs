@@ -61,9 +61,9 @@ fn answer(host: &mut Host, whole: bool) {
 /// The worker's tick: what it tells the others, and whether anybody is due.
 fn tick(host: &mut Host, at_s: u64) -> usize {
     let policy = host.policy.clone().unwrap();
-    let warmth = &mut host.live.as_mut().unwrap().warmth;
+    let warmth = &mut host.live.as_mut().unwrap().scale_to_zero;
     let plan = warmth.plan(&[], &policy.registry, |_| true, at_s * S);
-    warmth.told(&plan.record);
+    warmth.adopt(&plan.record);
     plan.due.len()
 }
 
@@ -123,11 +123,11 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
         let counts = host.counts();
         let broken = counts.contains(&"pointsman.responses_truncated.backend.gpu-1");
         assert_eq!(broken, failed, "{details:?}: {counts:?}");
-        let seen =
-            host.live
-                .as_ref()
-                .unwrap()
-                .look(backend_key("gpu-1"), Delivery::Whole, host.clock_ns);
+        let seen = host.live.as_ref().unwrap().observe(
+            backend_key("gpu-1"),
+            Delivery::Whole,
+            host.clock_ns,
+        );
         assert_eq!(seen.error_rate > 0.0, failed, "{details:?}");
         assert_eq!(seen.in_flight, 0);
     }

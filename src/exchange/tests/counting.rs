@@ -54,11 +54,11 @@ fn it_goes_where_the_request_would_and_uses_nothing() {
         assert_eq!(host.counts(), [""; 0]);
         assert_eq!(host.added("pointsman."), None);
         assert_eq!(host.state(state::COST_USD), None);
-        let seen =
-            host.live
-                .as_ref()
-                .unwrap()
-                .look(backend_key("gpu-1"), Delivery::Whole, host.clock_ns);
+        let seen = host.live.as_ref().unwrap().observe(
+            backend_key("gpu-1"),
+            Delivery::Whole,
+            host.clock_ns,
+        );
         assert!(!seen.down && seen.in_flight == 0 && seen.error_rate == 0.0);
     }
     // The budget is as it was; one answer spends it, and then nobody is told where requests would go.

@@ -87,7 +87,11 @@ fn answer(host: &mut Host, stream: bool, tokens: u64, usage: bool, slower: u64) 
 
 fn seen(host: &Host, backend: &str, stream: bool) -> Observed {
     let live = host.live.as_ref().unwrap();
-    live.look(backend_key(backend), Delivery::of(stream), host.clock_ns)
+    live.observe(
+        backend_key(backend),
+        Delivery::from_stream(stream),
+        host.clock_ns,
+    )
 }
 
 #[test]
@@ -161,9 +165,9 @@ fn errors_and_nothing_with_a_good_status_are_failures_of_that_kind_of_request() 
         assert_eq!(asks(&mut host, streams).as_deref(), Some("b"), "{body}");
         // The other kind is asked nothing else yet, and stays where it was as long as it works.
         let live = host.live.as_mut().unwrap();
-        live.attempted(
+        live.on_attempt(
             backend_key("a"),
-            Delivery::of(!streams),
+            Delivery::from_stream(!streams),
             false,
             host.clock_ns,
         );

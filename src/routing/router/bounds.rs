@@ -1,4 +1,4 @@
-//! What bounds a request beside its rules: how the client steers, budgets, and the shares of models.
+//! Bounds of a request besides its rules: the client's preferences, budgets, and the shares of models.
 
 use crate::fleet::ModelId;
 use crate::policy::Policy;
@@ -6,17 +6,17 @@ use crate::policy::conditions::hash;
 use crate::policy::envelope::{RequestAttributes, Steer};
 use crate::policy::traffic::{ModelShare, OnInvalidSteering};
 use crate::routing::decision::Rejection;
-use crate::state::budgets::{Charge, Posting, Spending, end_of_window};
+use crate::state::budgets::{BudgetAccounts, Charge, Posting, end_of_window};
 use crate::state::shares::Shares;
 
 use super::refuse::reject;
 
-/// The refusal of a wish that makes no sense, where the policy wants one.
-pub fn refuse_steering(policy: &Policy, envelope: &RequestAttributes) -> Option<Rejection> {
+/// The refusal of an invalid preference, if the policy refuses these.
+pub fn refuse_steering(policy: &Policy, attributes: &RequestAttributes) -> Option<Rejection> {
     if policy.traffic.on_invalid_steering == OnInvalidSteering::Ignore {
         return None;
     }
-    let steer = envelope.steering.ignored.first()?;
+    let steer = attributes.steering.ignored.first()?;
     let expected = match steer {
         Steer::MinQuality => "a number from 0 to 1",
         Steer::MaxCostUsd | Steer::MaxLatencyMs => "a number, 0 or more",
@@ -28,11 +28,12 @@ pub fn refuse_steering(policy: &Policy, envelope: &RequestAttributes) -> Option<
     Some(rejection)
 }
 
-/// How the client's steering was taken, one word each. `ruled` are the models that the rules leave.
-pub fn steering(envelope: &RequestAttributes, pinned: bool, ruled: &[ModelId]) -> Vec<String> {
-    let steering = &envelope.steering;
-    // Who names a model gets it, whatever it is expected to answer; and rules are the operator's.
-    let is_heeded = |steer: Steer| match steer {
+/// The client's preferences as reported, one word each: its name, or its name and `=ignored`. `ruled` are the models that the
+/// rules leave.
+pub fn steering(attributes: &RequestAttributes, pinned: bool, ruled: &[ModelId]) -> Vec<String> {
+    let steering = &attributes.steering;
+    // A client that names a model gets it, even if its expected quality is lower. Rules are the operator's.
+    let is_honoured = |steer: Steer| match steer {
         Steer::MinQuality => !pinned,
         Steer::AllowModels => !pinned && allowed(ruled, &steering.models).is_ok(),
         Steer::MaxCostUsd | Steer::MaxLatencyMs => true,
@@ -40,13 +41,13 @@ pub fn steering(envelope: &RequestAttributes, pinned: bool, ruled: &[ModelId]) -
     let followed = steering
         .followed
         .iter()
-        .map(|steer| (steer, is_heeded(*steer)));
+        .map(|steer| (steer, is_honoured(*steer)));
     let ignored = steering.ignored.iter().map(|steer| (steer, false));
     followed
         .chain(ignored)
-        .map(|(steer, heeded)| {
+        .map(|(steer, honoured)| {
             let name = steer.name();
-            if heeded {
+            if honoured {
                 name.to_owned()
             } else {
                 format!("{name}=ignored")
@@ -55,73 +56,73 @@ pub fn steering(envelope: &RequestAttributes, pinned: bool, ruled: &[ModelId]) -
         .collect()
 }
 
-/// The models that may answer: those of the rules that the client wants too. `Err` where none is left.
-pub fn allowed(ruled: &[ModelId], wished: &[ModelId]) -> Result<Vec<ModelId>, ()> {
-    if ruled.is_empty() || wished.is_empty() {
-        return Ok([ruled, wished].concat());
+/// The models that may answer: those of the rules that the client prefers too. `Err` if none is left.
+pub fn allowed(ruled: &[ModelId], preferred: &[ModelId]) -> Result<Vec<ModelId>, ()> {
+    if ruled.is_empty() || preferred.is_empty() {
+        return Ok([ruled, preferred].concat());
     }
     let both: Vec<ModelId> = ruled
         .iter()
         .copied()
-        .filter(|id| wished.contains(id))
+        .filter(|id| preferred.contains(id))
         .collect();
     if both.is_empty() { Err(()) } else { Ok(both) }
 }
 
-/// How the budgets that limit a request stand.
+/// The status of the budgets that limit a request.
 #[derive(Debug, Default)]
 pub struct BudgetStatus<'p> {
-    /// Where what the request costs is put.
+    /// The accounts that its cost goes to.
     pub postings: Vec<Posting>,
-    /// The budgets that are spent.
+    /// The spent budgets.
     pub spent: Vec<&'p str>,
-    /// The profile that is used instead.
+    /// The profile that a spent budget demands.
     pub profile: Option<&'p str>,
-    /// The first spent budget that refuses requests.
+    /// The first spent budget that refuses the request.
     pub refusing: Option<&'p str>,
 }
 
-/// How the budgets stand for a request; `now` in seconds since 1970.
+/// The status of the budgets for a request; `now` in seconds since 1970.
 pub fn budgets<'p>(
     policy: &'p Policy,
-    envelope: &RequestAttributes,
-    spending: &Spending,
+    attributes: &RequestAttributes,
+    budget_accounts: &BudgetAccounts,
     now: u64,
 ) -> BudgetStatus<'p> {
-    let mut standing = BudgetStatus::default();
+    let mut budget_status = BudgetStatus::default();
     let budgets = policy.traffic.budgets.iter().enumerate();
-    // A request of two tenants is one of each.
+    // A request of two tenants counts for each.
     let readings = |nobody: bool| {
         let nobody = nobody.then_some(None);
-        envelope.tenants().map(Some).chain(nobody)
+        attributes.tenants().map(Some).chain(nobody)
     };
     let accounts = budgets.flat_map(|(place, budget)| {
-        let accounts = readings(envelope.tenant.is_none());
+        let accounts = readings(attributes.tenant.is_none());
         accounts.map(move |tenant| (place, budget, tenant))
     });
-    for (place, budget, tenant) in accounts.filter(|(_, one, tenant)| one.limits(*tenant)) {
+    for (place, budget, tenant) in accounts.filter(|(_, budget, tenant)| budget.limits(*tenant)) {
         let key = hash([budget.name.as_str(), tenant.unwrap_or_default()]);
         let end = end_of_window(now, budget.seconds);
-        standing.postings.push(Posting {
+        budget_status.postings.push(Posting {
             key,
             end,
             budget: place,
             tenant: budget.place_of(tenant),
             held: budget.most_held_usd,
         });
-        if spending.spent(key, end) < budget.usd {
+        if budget_accounts.used_usd(key, end) < budget.usd {
             continue;
         }
-        standing.spent.push(&budget.name);
+        budget_status.spent.push(&budget.name);
         match &budget.profile {
-            Some(profile) => standing.profile = standing.profile.or(Some(profile)),
-            None => standing.refusing = standing.refusing.or(Some(&budget.name)),
+            Some(profile) => budget_status.profile = budget_status.profile.or(Some(profile)),
+            None => budget_status.refusing = budget_status.refusing.or(Some(&budget.name)),
         }
     }
-    standing
+    budget_status
 }
 
-/// The refusal of a request whose budget is spent.
+/// The refusal because of a spent budget.
 pub fn refuse_spent(budget: &str) -> Rejection {
     let message = format!("the budget `{budget}` is spent; try again in its next window");
     let mut rejection = reject(429, "insufficient_quota", message);
@@ -129,15 +130,15 @@ pub fn refuse_spent(budget: &str) -> Rejection {
     rejection
 }
 
-/// How a budget stands among the names of rules.
+/// The name of a budget among the names of rules.
 pub fn named(budget: &str) -> String {
     format!("budget:{budget}")
 }
 
-/// The charge for a request that is expected to cost so much.
-pub fn charge(standing: &BudgetStatus<'_>, usd: f64) -> Charge {
+/// The charge for a request of this expected cost.
+pub fn charge(budget_status: &BudgetStatus<'_>, usd: f64) -> Charge {
     let usd = if usd.is_finite() { usd.max(0.0) } else { 0.0 };
-    let postings = standing.postings.iter().map(|posting| Posting {
+    let postings = budget_status.postings.iter().map(|posting| Posting {
         held: posting.held.min(usd),
         ..*posting
     });
@@ -147,13 +148,13 @@ pub fn charge(standing: &BudgetStatus<'_>, usd: f64) -> Charge {
     }
 }
 
-/// The models that have had their share.
-pub fn barred(policy: &Policy, shares: &Shares) -> Vec<ModelId> {
+/// The models that have reached their greatest share.
+pub fn over_share(policy: &Policy, shares: &Shares) -> Vec<ModelId> {
     let traffic = &policy.traffic;
     let exhausted =
-        |one: &&ModelShare| shares.is_exhausted(traffic.fingerprint, one.model, one.most);
-    let barred = traffic.shares.iter().filter(exhausted);
-    barred.map(|one| one.model).collect()
+        |share: &&ModelShare| shares.is_exhausted(traffic.fingerprint, share.model, share.most);
+    let over_share = traffic.shares.iter().filter(exhausted);
+    over_share.map(|share| share.model).collect()
 }
 
 /// The model that is furthest behind its least share.
@@ -162,10 +163,10 @@ pub fn preferred(policy: &Policy, shares: &Shares) -> Option<ModelId> {
     let deficits = traffic
         .shares
         .iter()
-        .filter(|one| one.least > 0.0)
-        .map(|one| {
-            let deficit = shares.deficit(traffic.fingerprint, one.model, one.least);
-            (deficit, one.model)
+        .filter(|share| share.least > 0.0)
+        .map(|share| {
+            let deficit = shares.deficit(traffic.fingerprint, share.model, share.least);
+            (deficit, share.model)
         });
     let most = deficits.max_by(|left, right| left.0.total_cmp(&right.0))?;
     (most.0 > 0.0).then_some(most.1)

@@ -1,7 +1,7 @@
-//! What a conversation demands, turn by turn, and so which backend answers it: the conversation is its own state.
+//! The demand of a conversation, turn by turn: it tells which backend answers it. The conversation is its own state.
 //!
-//! Nothing is stored. What was decided for the earlier turns is decided again from the same messages, so that every worker and
-//! every proxy says the same. Shares, budgets and what was observed may have been otherwise then: this is what would have been.
+//! Nothing is stored. The earlier turns are decided again from the same messages, so every worker and every proxy agrees.
+//! Shares, budgets and observations may have been different then; today's count.
 
 use std::borrow::Cow;
 
@@ -9,61 +9,70 @@ use crate::analysis::classifier::{self, Classification};
 use crate::analysis::prompt::{Prompt, Turn};
 use crate::api::request::{Message, Request, Role};
 
-/// The most turns of a conversation that are classified. Of a longer one the first and the last half of this number
-/// count, so only there can a hard turn in the middle be missed. Each costs what a request of one turn costs, and the budget
-/// for a body of 100 kB is a millisecond.
+/// The most turns of a conversation that are classified: of a longer one, the first and the last half of this number. Only
+/// there can a hard turn in the middle be missed. Each turn costs as much as a request of one turn, and the time budget of a
+/// body of 100 kB is a millisecond.
 pub const MAX_TURNS: usize = 8;
 
-/// What was said of a conversation up to a turn.
+/// The classification of a conversation up to a turn.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
+pub struct TurnDemand {
     /// Index of the turn among the user turns.
     pub turn: usize,
-    /// What the conversation up to that turn demands.
-    pub said: Classification,
+    /// The demand of the conversation up to that turn.
+    pub classification: Classification,
 }
 
-/// What the conversation demands after each turn that is classified; never empty. The last one is what it demands now.
+/// The demand of the conversation after each classified turn; never empty. The last one is the present demand.
 ///
-/// It is what its hardest turn demands, by [`Classification::difficulty`]; of two equally hard ones the later. Of the domains
-/// each has the highest probability that any turn had. So a demand never falls as a conversation grows.
+/// A conversation demands as much as its hardest turn, by [`Classification::difficulty`]; of two equally hard ones, the later.
+/// Each domain has the highest probability of all turns. So the demand never falls as a conversation grows.
 pub fn classify(
     prompt: &Prompt<'_>,
     mut classify: impl FnMut(&Turn<'_>) -> Classification,
-) -> Vec<Step> {
+) -> Vec<TurnDemand> {
     let count = prompt.turns.len();
     let half = MAX_TURNS / 2;
-    let mut steps: Vec<Step> = Vec::with_capacity(count.min(MAX_TURNS));
+    let mut steps: Vec<TurnDemand> = Vec::with_capacity(count.min(MAX_TURNS));
     for (turn, text) in prompt.turns.iter().enumerate() {
         if turn >= half && turn + half < count {
             continue;
         }
-        let mut said = classify(text);
-        if let Some(Step { said: before, .. }) = steps.last() {
+        let mut now = classify(text);
+        if let Some(TurnDemand {
+            classification: before,
+            ..
+        }) = steps.last()
+        {
             let mut domains = before.domain_probabilities;
-            for (most, now) in domains.iter_mut().zip(&said.domain_probabilities) {
-                *most = most.max(*now);
+            for (most, probability) in domains.iter_mut().zip(&now.domain_probabilities) {
+                *most = most.max(*probability);
             }
-            let failed = said.model_failed || before.model_failed;
-            if said.difficulty < before.difficulty {
-                said = before.clone();
+            let failed = now.model_failed || before.model_failed;
+            if now.difficulty < before.difficulty {
+                now = before.clone();
             }
-            said.domain_probabilities = domains;
-            said.model_failed = failed;
+            now.domain_probabilities = domains;
+            now.model_failed = failed;
         }
-        steps.push(Step { turn, said });
+        steps.push(TurnDemand {
+            turn,
+            classification: now,
+        });
     }
     if steps.is_empty() {
         let nothing = Turn {
             text: Cow::Borrowed(""),
         };
-        let said = classifier::from_features(&nothing);
-        steps.push(Step { turn: 0, said });
+        steps.push(TurnDemand {
+            turn: 0,
+            classification: classifier::from_features(&nothing),
+        });
     }
     steps
 }
 
-/// About how many tokens the input had when each user turn was the last one: the whole, by the share of the text.
+/// Estimated tokens of the input up to each user turn: its share of the text, applied to all tokens.
 pub fn tokens_by_turn(request: &Request<'_>, input_tokens: u32) -> Vec<u32> {
     let messages = &request.messages;
     let total: f64 = messages.iter().map(bytes).sum();
@@ -78,19 +87,19 @@ pub fn tokens_by_turn(request: &Request<'_>, input_tokens: u32) -> Vec<u32> {
     tokens
 }
 
-/// Where the last answer stands among the messages, if one stands behind the last user turn: an agent's model has called tools
-/// and is given their results. Where the API keeps calls out of the messages, the first result stands for the answer.
+/// Index of the last answer among the messages, if one follows the last user turn: an agent's model has called tools and gets
+/// their results. If the API keeps calls out of the messages, the first result stands for the answer.
 pub fn answered_at(request: &Request<'_>) -> Option<usize> {
     let messages = &request.messages;
     let behind = messages.iter().rposition(is_turn)? + 1;
     let answers = || messages.iter().enumerate().skip(behind);
-    let is_answer = |role: Role| move |(_, one): &(usize, &Message<'_>)| one.role == role;
+    let is_answer = |role: Role| move |(_, message): &(usize, &Message<'_>)| message.role == role;
     let last = answers().rfind(is_answer(Role::Assistant));
     let found = last.or_else(|| answers().find(is_answer(Role::Tool)));
     found.map(|(index, _)| index)
 }
 
-/// About how many tokens the input had before its message `index`.
+/// Estimated tokens of the input before its message `index`.
 pub fn tokens_before(request: &Request<'_>, input_tokens: u32, index: usize) -> u32 {
     let total: f64 = request.messages.iter().map(bytes).sum();
     let seen: f64 = request.messages.iter().take(index).map(bytes).sum();

@@ -1,4 +1,4 @@
-//! Why a request is refused, in words for the client's developer. What decides that it is refused is `router`'s.
+//! The texts of refusals, for the client's developer. `router` decides what is refused.
 
 use crate::api::Capabilities;
 use crate::fleet::ModelId;
@@ -8,7 +8,7 @@ use crate::policy::rules::RuleOutcome;
 use crate::routing::decision::{Candidate, Ineligible, MODEL_NOT_FOUND, Rejection};
 use crate::schema::suggest::quote;
 
-/// Why nobody can take the request: what the candidate that came furthest failed at.
+/// The refusal of a request that no candidate can take, by the obstacle of the candidate that came furthest.
 pub fn refuse(
     policy: &Policy,
     profile: &Profile,
@@ -16,21 +16,25 @@ pub fn refuse(
     bond: Option<(&'static str, Option<u32>)>,
     candidates: &[Candidate],
 ) -> Rejection {
-    let who = match pinned.and_then(|id| policy.registry.model(id)) {
+    let models = match pinned.and_then(|id| policy.registry.model(id)) {
         Some(model) => format!("the model {}", quote(&model.name)),
         None => "every model".to_owned(),
     };
-    let obstacles = || candidates.iter().filter_map(|one| one.ineligible.as_ref());
+    let obstacles = || {
+        candidates
+            .iter()
+            .filter_map(|candidate| candidate.ineligible.as_ref())
+    };
     let furthest = obstacles().max_by_key(|obstacle| progress(obstacle));
     match furthest {
         Some(Ineligible::ContextWindow { needed, window }) => reject(
             400,
             "context_length_exceeded",
             format!(
-                "the request needs about {needed} tokens; the context window of {who} has at most {window}"
+                "the request needs about {needed} tokens; the context window of {models} has at most {window}"
             ),
         ),
-        Some(Ineligible::LacksCapability(_)) => lacks_capability(&who, candidates),
+        Some(Ineligible::LacksCapability(_)) => lacks_capability(&models, candidates),
         Some(Ineligible::LacksTag(tag)) => reject(
             400,
             "no_eligible_backend",
@@ -39,7 +43,7 @@ pub fn refuse(
         Some(Ineligible::UnsupportedApi(api)) => reject(
             400,
             "unsupported_api",
-            format!("no backend of {who} speaks `{}`", api.name()),
+            format!("no backend of {models} speaks `{}`", api.name()),
         ),
         Some(Ineligible::NotAllowed | Ineligible::ShareExceeded) => {
             let message = "the policy's rules leave no model for this request".to_owned();
@@ -47,7 +51,7 @@ pub fn refuse(
         }
         Some(Ineligible::ForeignState) => bound(policy, bond, candidates),
         Some(Ineligible::ModelMismatch) | None => {
-            reject(404, MODEL_NOT_FOUND, format!("{who} has no backend"))
+            reject(404, MODEL_NOT_FOUND, format!("{models} has no backend"))
         }
         Some(limit) => reject(
             400,
@@ -60,26 +64,26 @@ pub fn refuse(
     }
 }
 
-/// Says which rules leave nothing together, where it is they that do.
-pub fn name_rules(policy: &Policy, ruling: &RuleOutcome<'_>, rejection: &mut Rejection) {
-    if rejection.code != "no_eligible_backend" || ruling.demanding.len() < 2 {
+/// Names the rules that together leave no candidate, if they do.
+pub fn name_rules(policy: &Policy, rule_outcome: &RuleOutcome<'_>, rejection: &mut Rejection) {
+    if rejection.code != "no_eligible_backend" || rule_outcome.demanding.len() < 2 {
         return;
     }
-    let demands = ruling.demanding.iter().map(|rule| {
-        let mut demand = quote(&rule.name);
+    let demands = rule_outcome.demanding.iter().map(|rule| {
+        let mut input = quote(&rule.name);
         let models = rule.then.models.iter();
         let models = models.filter_map(|id| policy.registry.model(*id));
         let models = models.map(|model| ("model", model.name.as_str()));
         let tags = rule.then.tags.iter().map(|tag| ("tag", tag.as_str()));
-        // Of several rules the models of the first count.
-        let is_first = rule.then.models == ruling.models;
+        // If several rules name models, those of the first count.
+        let is_first = rule.then.models == rule_outcome.models;
         let all: Vec<String> = models
             .filter(|_| is_first)
             .chain(tags)
             .map(|(what, name)| format!("{what} {}", quote(name)))
             .collect();
-        demand.push_str(&format!(" ({})", all.join(", ")));
-        demand
+        input.push_str(&format!(" ({})", all.join(", ")));
+        input
     });
     let demands: Vec<String> = demands.collect();
     rejection.message = format!(
@@ -88,7 +92,7 @@ pub fn name_rules(policy: &Policy, ruling: &RuleOutcome<'_>, rejection: &mut Rej
     );
 }
 
-/// The conversation carries state, and nobody who can read it can take the request.
+/// The refusal of a conversation with state that no eligible backend can read.
 fn bound(
     policy: &Policy,
     bond: Option<(&'static str, Option<u32>)>,
@@ -99,14 +103,14 @@ fn bound(
     let mine = || {
         let ids = candidates
             .iter()
-            .map(|one| (one, registry.backend(one.backend)));
-        ids.filter_map(|(one, backend)| Some((one, backend?)))
+            .map(|candidate| (candidate, registry.backend(candidate.backend)));
+        ids.filter_map(|(candidate, backend)| Some((candidate, backend?)))
             .filter(|(_, backend)| Some(backend.state_scope.key) == scope)
     };
     let name = mine()
         .next()
         .map(|(_, backend)| backend.state_scope.name.as_str());
-    let why = mine().filter_map(|(one, _)| one.ineligible.as_ref());
+    let why = mine().filter_map(|(candidate, _)| candidate.ineligible.as_ref());
     let why = why.max_by_key(|obstacle| progress(obstacle));
     let message = match (name, why) {
         (Some(name), Some(why)) => format!(
@@ -114,27 +118,32 @@ fn bound(
             quote(name)
         ),
         _ => format!(
-            "the conversation carries {what} that no backend of the policy can read; send it without, or begin anew"
+            "the conversation carries {what} that no backend of the policy can read; send it without that, or start a new conversation"
         ),
     };
     reject(400, "foreign_state", message)
 }
 
-/// The least that is lacking somewhere.
-fn lacks_capability(who: &str, candidates: &[Candidate]) -> Rejection {
-    let lacking = candidates.iter().filter_map(|one| match one.ineligible {
-        Some(Ineligible::LacksCapability(lacking)) => Some(lacking),
-        _ => None,
-    });
+/// The refusal because of capabilities, naming the fewest that any candidate lacks.
+fn lacks_capability(models: &str, candidates: &[Candidate]) -> Rejection {
+    let lacking = candidates
+        .iter()
+        .filter_map(|candidate| match candidate.ineligible {
+            Some(Ineligible::LacksCapability(lacking)) => Some(lacking),
+            _ => None,
+        });
     let least = lacking
         .min_by_key(|lacking| lacking.names().count())
         .unwrap_or(Capabilities::NONE);
     let names: Vec<&str> = least.names().collect();
-    let message = format!("{who} lacks what the request needs: {}", names.join(", "));
+    let message = format!(
+        "{models} lacks what the request needs: {}",
+        names.join(", ")
+    );
     reject(400, "unsupported_capability", message)
 }
 
-/// How far a candidate came before `obstacle` stopped it; of two windows the larger is further.
+/// How far a candidate came before `obstacle`; of two context windows, the larger came further.
 fn progress(obstacle: &Ineligible) -> (u8, u32) {
     match obstacle {
         Ineligible::ModelMismatch => (0, 0),
@@ -152,7 +161,7 @@ fn progress(obstacle: &Ineligible) -> (u8, u32) {
     }
 }
 
-/// A refusal; the field that is wrong is known of some codes.
+/// A refusal; some codes imply the wrong field.
 pub fn reject(status: u16, code: &'static str, message: String) -> Rejection {
     let param = match code {
         "model_not_found" => Some("model"),

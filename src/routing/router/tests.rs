@@ -6,7 +6,7 @@
     clippy::panic
 )]
 
-mod carried;
+mod carried_state;
 mod traffic;
 
 use std::borrow::Cow;
@@ -269,7 +269,7 @@ fn nobody_asking_anything_is_the_easiest_prompt() {
 fn explaining_a_refusal_names_every_candidate() {
     let policy = demo();
     let body = body(
-        r#""model": "auto", "logprobs": true, "modalities": ["text", "audio"], "audio": {"voice": "v", "api": "wav"},"#,
+        r#""model": "auto", "logprobs": true, "modalities": ["text", "audio"], "audio": {"voice": "v", "format": "wav"},"#,
     );
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     let outcome = look_at(
@@ -331,7 +331,7 @@ fn a_preference_gives_way_where_a_demand_would_refuse() {
            {"name": "ada", "when": {"user": ["ada"]}, "then": {"prefer": {"models": ["gpt-4.1"]}}},
            {"name": "late", "when": {"user": ["ada"]}, "then": {"prefer": {"tags": ["on-prem"]}}}"#,
     );
-    let ask = |text: &str| {
+    let query = |text: &str| {
         let body = format!(
             r#"{{"model": "auto:cheap", "user": "ada", "messages": [{{"role": "user", "content": "{text}"}}]}}"#
         );
@@ -340,11 +340,11 @@ fn a_preference_gives_way_where_a_demand_would_refuse() {
             other => panic!("{other:?}"),
         }
     };
-    let followed = ask("Hello");
+    let followed = query("Hello");
     assert_eq!(model_name(&policy, &followed), "gpt-4.1");
     assert_eq!(followed.reason, Reason::Preferred);
     assert_eq!(followed.rules, ["ada", "late"]);
-    let given_way = ask("Reply to jane@example.org");
+    let given_way = query("Reply to jane@example.org");
     let tags = &policy.registry.backend(given_way.backend).unwrap().tags;
     assert!(tags.iter().any(|tag| tag == "on-prem"));
     // Who names a model gets it.
@@ -451,7 +451,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
             conversation: 0,
         };
         assert_eq!(
-            !rule(&policy.rules, &facts).names.is_empty(),
+            !evaluate_rules(&policy.rules, &facts).names.is_empty(),
             holds,
             "{when}"
         );
@@ -486,13 +486,13 @@ fn rules_add_up_and_the_earlier_wins() {
         language: None,
         conversation: 0,
     };
-    let ruling = rule(&policy.rules, &facts);
-    assert_eq!(ruling.models, [ModelId(3)]);
-    assert_eq!(ruling.min_quality, Some(0.6));
-    assert_eq!(ruling.profile, Some("auto:fast"));
-    assert_eq!(ruling.tags, ["on-prem", "on-prem"]);
-    assert_eq!(ruling.names, ["one", "three"]);
-    let pinned = rule(
+    let rule_outcome = evaluate_rules(&policy.rules, &facts);
+    assert_eq!(rule_outcome.models, [ModelId(3)]);
+    assert_eq!(rule_outcome.min_quality, Some(0.6));
+    assert_eq!(rule_outcome.profile, Some("auto:fast"));
+    assert_eq!(rule_outcome.tags, ["on-prem", "on-prem"]);
+    assert_eq!(rule_outcome.names, ["one", "three"]);
+    let pinned = evaluate_rules(
         &policy.rules,
         &RuleInput {
             pinned: true,
@@ -525,7 +525,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         }
     });
     assert!(asked <= MAX_TURNS);
-    steps.pop().unwrap().said.difficulty
+    steps.pop().unwrap().classification.difficulty
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! What becomes of a request of an LLM API that nothing could be decided on.
+//! The outcome of a request of an LLM API that could not be decided on.
 
 use super::refuse::reject;
-use super::{RequestInfo, Router, asked, bounds};
+use super::{RequestInfo, Router, bounds, requested_model};
 use crate::api::request::InvalidRequest;
 use crate::api::request::unparsed::{NamedModel, UnparsedBody};
 use crate::policy::Policy;
@@ -9,7 +9,7 @@ use crate::policy::rules::Rule;
 use crate::routing::decision::{Bypass, Outcome, Rejection};
 use crate::schema::suggest::quote;
 
-/// What becomes of a body that cannot be read, as the policy wants it. `complete` is false where `body` is only the first part of it.
+/// The outcome of a body that cannot be read, as the policy wants it. `complete` is false if `body` is only its first part.
 pub fn unreadable(policy: &Policy, error: &InvalidRequest, body: &[u8], complete: bool) -> Outcome {
     let unread = UnparsedBody::scan(body, complete, |name| policy.names_profile(name));
     let rejection = refuse_unreadable(error);
@@ -27,7 +27,7 @@ fn refuse_unreadable(error: &InvalidRequest) -> Rejection {
     rejection
 }
 
-/// What a name is to a request that is not decided on.
+/// The meaning of a name in a request that is not decided on.
 pub fn named(policy: &Policy, name: Option<&str>) -> NamedModel {
     match name {
         Some(name) if policy.names_profile(name) => NamedModel::Profile,
@@ -36,8 +36,8 @@ pub fn named(policy: &Policy, name: Option<&str>) -> NamedModel {
 }
 
 impl Router {
-    /// What becomes of a body that cannot be read, as the policy wants it: as [`unreadable`], and refused all the same where
-    /// what came beside it is enough to refuse it.
+    /// The outcome of a body that cannot be read: as [`unreadable`] says, but refused if path, headers or tenant suffice to
+    /// refuse it.
     pub fn unreadable_in(
         &self,
         policy: &Policy,
@@ -55,18 +55,17 @@ impl Router {
         outcome
     }
 
-    /// The refusal of a request whose body nothing is known of, by what came beside it: a rule that needs no more than that
-    /// refuses it or asks for tags that the default cluster lacks, or its budget is spent. Rules that ask for more are
-    /// passed over.
+    /// The refusal of a request of unknown body by its path, headers and tenant: a rule on these refuses it or demands tags that
+    /// the default cluster lacks, or its budget is spent. Rules on more than these are passed over.
     pub fn refuse_unread(&self, policy: &Policy, info: &RequestInfo<'_>) -> Option<Rejection> {
-        let envelope = info.envelope;
+        let attributes = info.attributes;
         let mut rules = policy.rules.iter().filter(|rule| {
             let when = &rule.when;
-            !when.asks_body() && when.holds_beside(envelope)
+            !when.asks_body() && when.holds_beside(attributes)
         });
         let refusal = |rule: &Rule| {
             let lacking = rule.then.tags.iter();
-            let mut lacking = lacking.filter(|tag| !asked::default_has(policy, tag));
+            let mut lacking = lacking.filter(|tag| !requested_model::default_has(policy, tag));
             let mut rejection = match (&rule.then.reject, lacking.next()) {
                 (Some(message), _) => reject(403, "rejected_by_policy", message.clone()),
                 (None, Some(tag)) => {
@@ -85,7 +84,7 @@ impl Router {
             return Some(rejection);
         }
         let now = info.now_ns / 1_000_000_000;
-        let standing = bounds::budgets(policy, envelope, &self.spending, now);
-        standing.refusing.map(bounds::refuse_spent)
+        let budget_status = bounds::budgets(policy, attributes, &self.budget_accounts, now);
+        budget_status.refusing.map(bounds::refuse_spent)
     }
 }

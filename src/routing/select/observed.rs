@@ -1,16 +1,15 @@
-//! What was observed of the backends, as it bears on a choice: the first token and the writing of the answer each take as many
-//! times longer as they were seen to, a cold start comes on top, and who
-//! is down is passed over as long as there is anybody else; so is who is not this conversation's.
+//! The effect of observed state on a choice: first token and writing take as many times longer as observed, and a cold start adds
+//! to that. Backends that are down, or whose ramp excludes the conversation, are passed over as long as there are others.
 
 use crate::fleet::{BackendId, Latency};
 use crate::routing::decision::{Candidate, Ineligible};
 use crate::state::backend_stats::{NOTICED, Observed};
 
-/// By how much the time from first to last token grows at the 99th percentile: answers are longer than expected and
-/// batches fuller. An assumption: nothing is stated of it.
+/// The time from first to last token at the 99th percentile, as a multiple of the median: answers are longer than expected and
+/// batches fuller. An assumption: policies declare nothing about it.
 const GENERATION_P99_SPREAD: f32 = 1.5;
 
-/// What was observed of `backend`; what is stated counts where nothing was.
+/// The observed state of `backend`.
 pub(in crate::routing) fn find(observed: &[Observed], backend: BackendId) -> Observed {
     observed
         .get(backend.0 as usize)
@@ -26,23 +25,23 @@ pub(super) struct Latencies {
     pub(super) p99_ms: f32,
 }
 
-/// What `stated` comes to now, for an answer of so many tokens.
-pub(super) fn latencies(stated: &Latency, output_tokens: f32, observed: &Observed) -> Latencies {
+/// The latencies of an answer of so many tokens: the declared ones, corrected by the observed state.
+pub(super) fn latencies(declared: &Latency, output_tokens: f32, observed: &Observed) -> Latencies {
     let (first, token) = (observed.first_token, observed.token_time);
-    let writing = 1000.0 * output_tokens / stated.tokens_per_second;
-    // Of a tail counts as of a median only what is clearly worse than stated.
-    let tail = |seen: f32, stated: f32| match seen >= NOTICED * stated {
+    let writing = 1000.0 * output_tokens / declared.tokens_per_second;
+    // A tail counts, as a median does, only if it is clearly worse than declared.
+    let tail = |seen: f32, declared: f32| match seen >= NOTICED * declared {
         true => seen,
         false => 0.0,
     };
     let first_tail = tail(
-        first.p99 * stated.first_token_p50_ms,
-        stated.first_token_p99_ms,
+        first.p99 * declared.first_token_p50_ms,
+        declared.first_token_p99_ms,
     );
     let writing_tail = tail(token.p99 * writing, GENERATION_P99_SPREAD * writing);
     let cold = observed.cold_start_ms;
-    let first_token_p50_ms = stated.first_token_p50_ms * first.median + cold;
-    let first_token_p99_ms = (stated.first_token_p99_ms * first.median).max(first_tail) + cold;
+    let first_token_p50_ms = declared.first_token_p50_ms * first.median + cold;
+    let first_token_p99_ms = (declared.first_token_p99_ms * first.median).max(first_tail) + cold;
     Latencies {
         first_token_p50_ms,
         first_token_p99_ms,
@@ -52,7 +51,7 @@ pub(super) fn latencies(stated: &Latency, output_tokens: f32, observed: &Observe
     }
 }
 
-/// The depths of those that are to be chosen from: where anybody is `wanted`, none of the others.
+/// The relaxation depths of the candidates to choose from: if any of them is `wanted`, only the wanted ones have one.
 pub(super) fn narrow(
     candidates: &[Candidate],
     depths: &[Option<usize>],
@@ -68,8 +67,8 @@ pub(super) fn narrow(
         .collect()
 }
 
-/// Writes into each candidate that was left out between `before` and `after` why.
-pub(super) fn mark(
+/// Marks each candidate that was left out between `before` and `after` with the reason.
+pub(super) fn mark_left_out(
     candidates: &mut [Candidate],
     before: &[Option<usize>],
     after: &[Option<usize>],

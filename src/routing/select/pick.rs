@@ -1,59 +1,62 @@
-//! Among the candidates that keep the limits: the best, unless the conversation is better kept where it is, a rule prefers
-//! others, a model is behind its share, or another is to be tried.
+//! Picks one of the candidates that keep the limits: the best, unless a rule prefers others, the request explores, a model is
+//! behind its share, or the conversation is better kept where it is.
 
 use super::{SelectionRequest, compare};
 use crate::fleet::Registry;
 use crate::routing::decision::{Candidate, Reason};
 
-/// The candidate that is taken and, where it is not simply the best, why; `None` where none is eligible.
+/// The picked candidate and the reason if it is not the best; `None` if no candidate is eligible.
 pub(super) fn pick(
     registry: &Registry,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
     candidates: &[Candidate],
 ) -> Option<(Candidate, Option<Reason>)> {
-    let able = candidates.iter().filter(|one| one.ineligible.is_none());
+    let able = candidates
+        .iter()
+        .filter(|candidate| candidate.ineligible.is_none());
     let all: Vec<&Candidate> = able.collect();
-    let eligible = preferred(registry, ask, &all).unwrap_or_else(|| all.clone());
-    let (chosen, special) = pick_of(ask, &eligible)?;
+    let eligible = preferred(registry, query, &all).unwrap_or_else(|| all.clone());
+    let (chosen, special) = pick_of(query, &eligible)?;
     let best = least(&all)?;
     let yields = eligible.len() < all.len() && best.backend != chosen.backend;
     let special = special.or(yields.then_some(Reason::Preferred));
     Some((chosen.clone(), special))
 }
 
-/// Those that a rule prefers; `None` where no rule does, or none is such.
+/// The candidates that the first satisfiable preference of a rule leaves; `None` if there is none.
 fn preferred<'c>(
     registry: &Registry,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
     all: &[&'c Candidate],
 ) -> Option<Vec<&'c Candidate>> {
-    let mut followed = ask.prefers.iter().map(|preference| {
-        let meets = |one: &&&Candidate| {
+    let mut met = query.prefers.iter().map(|preference| {
+        let meets = |candidate: &&&Candidate| {
             registry
-                .backend(one.backend)
+                .backend(candidate.backend)
                 .is_some_and(|backend| preference.is_met_by(backend))
         };
         all.iter().filter(meets).copied().collect::<Vec<_>>()
     });
-    followed.find(|some| !some.is_empty())
+    met.find(|candidates| !candidates.is_empty())
 }
 
-fn least<'c>(some: &[&'c Candidate]) -> Option<&'c Candidate> {
-    some.iter()
+fn least<'c>(candidates: &[&'c Candidate]) -> Option<&'c Candidate> {
+    candidates
+        .iter()
         .copied()
         .min_by(|left, right| compare(left, right))
 }
 
 fn pick_of<'c>(
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
     eligible: &[&'c Candidate],
 ) -> Option<(&'c Candidate, Option<Reason>)> {
     let best = least(eligible)?;
     let all = || eligible.iter().copied();
-    if ask.pinned.is_none() {
-        let others = || all().filter(|one| one.backend != best.backend);
+    if query.pinned.is_none() {
+        let others = || all().filter(|candidate| candidate.backend != best.backend);
         let count = others().count() as u64;
-        let tried = ask.explore.and_then(|number| {
+        let tried = query.explore.and_then(|number| {
             let index = number.checked_rem(count)?;
             others().nth(usize::try_from(index).ok()?)
         });
@@ -61,19 +64,19 @@ fn pick_of<'c>(
             return Some((tried, Some(Reason::Explored)));
         }
         let behind = all()
-            .filter(|one| Some(one.model) == ask.preferred)
+            .filter(|candidate| Some(candidate.model) == query.preferred)
             .min_by(|left, right| compare(left, right));
-        if let Some(behind) = behind.filter(|one| one.model != best.model) {
+        if let Some(behind) = behind.filter(|behind| behind.model != best.model) {
             return Some((behind, Some(Reason::MinShare)));
         }
     }
-    let incumbent = ask
+    let incumbent = query
         .incumbent
-        .and_then(|incumbent| all().find(|one| one.backend == incumbent.backend));
+        .and_then(|incumbent| all().find(|candidate| candidate.backend == incumbent.backend));
     match incumbent {
         Some(incumbent)
             if incumbent.backend != best.backend
-                && incumbent.objective - best.objective < ask.stickiness =>
+                && incumbent.objective - best.objective < query.stickiness =>
         {
             Some((incumbent, Some(Reason::Kept)))
         }

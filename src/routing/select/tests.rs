@@ -97,12 +97,12 @@ fn said(difficulty: f32) -> Classification {
     }
 }
 
-fn ask(classification: Option<&Classification>) -> SelectionRequest<'_> {
+fn query(classification: Option<&Classification>) -> SelectionRequest<'_> {
     SelectionRequest {
         pinned: None,
         allowed: &[],
         tags: &[],
-        barred: &[],
+        over_share: &[],
         scope: None,
         limits: Limits::NONE,
         needs: Capabilities::NONE,
@@ -156,7 +156,7 @@ fn each_built_in_profile_does_what_its_name_says() {
     let easy = said(-4.0);
     let hard = said(2.0);
     let choose = |profile: &Profile, said: &Classification| {
-        chosen(&select(&registry, profile, &ask(Some(said))).unwrap())
+        chosen(&select(&registry, profile, &query(Some(said))).unwrap())
     };
     assert_eq!(choose(&auto, &easy), "small-gpu");
     assert_eq!(choose(&auto, &hard), "large-lpu");
@@ -171,11 +171,11 @@ fn each_built_in_profile_does_what_its_name_says() {
 fn estimates_are_what_the_policy_states() {
     let registry = fleet();
     let said = said(0.0);
-    let mut ask = ask(Some(&said));
-    ask.choices = 2;
-    ask.max_tokens = Some(150);
+    let mut query = query(Some(&said));
+    query.choices = 2;
+    query.max_tokens = Some(150);
     let profile = profile([1.0, 0.0, 0.0], &[], &[]);
-    let selection = select(&registry, &profile, &ask).unwrap();
+    let selection = select(&registry, &profile, &query).unwrap();
     let estimate = selection.candidates[2].estimate;
     // 100 tokens in and twice 150 out at 0.50 USD per million; 150 tokens at 40 a second.
     assert!((estimate.cost_usd - 0.0002).abs() < 1e-12);
@@ -190,7 +190,7 @@ fn the_objective_is_the_documented_sum() {
     let registry = fleet();
     let said = said(0.0);
     let profile = profile([0.5, 0.2, 0.3], &[], &[]);
-    let candidates = select(&registry, &profile, &ask(Some(&said)))
+    let candidates = select(&registry, &profile, &query(Some(&said)))
         .unwrap()
         .candidates;
     let best_quality = 1.0 / (1.0 + (-2.0_f64).exp());
@@ -212,20 +212,20 @@ fn every_obstacle_is_named() {
     registry.backends[3].tags = vec!["eu".into()];
     let said = said(0.0);
     let mut profile = profile([1.0, 0.0, 0.0], &[], &[]);
-    let why = |profile: &Profile, ask: &SelectionRequest<'_>| -> Vec<Option<Ineligible>> {
-        let candidates = match select(&registry, profile, ask) {
+    let why = |profile: &Profile, query: &SelectionRequest<'_>| -> Vec<Option<Ineligible>> {
+        let candidates = match select(&registry, profile, query) {
             Ok(selection) => selection.candidates,
             Err(refused) => refused.candidates,
         };
         candidates.into_iter().map(|one| one.ineligible).collect()
     };
 
-    let mut vision = ask(Some(&said));
+    let mut vision = query(Some(&said));
     vision.needs = Capabilities::VISION;
     let lacks = Some(Ineligible::LacksCapability(Capabilities::VISION));
     assert_eq!(why(&profile, &vision), [lacks.clone(), lacks, None, None]);
 
-    let mut long = ask(Some(&said));
+    let mut long = query(Some(&said));
     long.input_tokens = 900;
     long.window_tokens = 900;
     let window = Some(Ineligible::ContextWindow {
@@ -240,7 +240,7 @@ fn every_obstacle_is_named() {
     long.max_tokens = Some(5000);
     assert_eq!(why(&profile, &long), [None, None, None, None]);
 
-    let mut pinned = ask(None);
+    let mut pinned = query(None);
     pinned.pinned = Some(ModelId(0));
     let other = Some(Ineligible::ModelMismatch);
     assert_eq!(why(&profile, &pinned), [None, None, other.clone(), other]);
@@ -248,7 +248,7 @@ fn every_obstacle_is_named() {
     profile.tags = vec!["eu".into()];
     let tag = Some(Ineligible::LacksTag("eu".into()));
     assert_eq!(
-        why(&profile, &ask(Some(&said))),
+        why(&profile, &query(Some(&said))),
         [tag.clone(), tag.clone(), tag, None]
     );
 }
@@ -258,14 +258,14 @@ fn an_expected_answer_that_fits_nowhere_refuses_nothing() {
     let registry = fleet();
     let mut said = said(0.0);
     said.output_tokens = 4000.0;
-    let mut ask = ask(Some(&said));
-    ask.input_tokens = 8000;
-    ask.window_tokens = 8000;
+    let mut query = query(Some(&said));
+    query.input_tokens = 8000;
+    query.window_tokens = 8000;
     let profile = profile([1.0, 0.0, 0.0], &[], &[]);
-    assert!(select(&registry, &profile, &ask).is_ok());
-    ask.input_tokens = 8192;
-    ask.window_tokens = 8192;
-    assert!(select(&registry, &profile, &ask).is_err());
+    assert!(select(&registry, &profile, &query).is_ok());
+    query.input_tokens = 8192;
+    query.window_tokens = 8192;
+    assert!(select(&registry, &profile, &query).is_err());
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn hidden_reasoning_costs_and_takes_time_at_its_model_alone() {
     reasoning.models[1].reasoning_tokens_factor = 5.0;
     let (said, profile) = (said(0.0), profile([1.0, 0.0, 0.0], &[], &[]));
     let estimates = |registry: &Registry| -> Vec<Estimate> {
-        let selection = select(registry, &profile, &ask(Some(&said))).unwrap();
+        let selection = select(registry, &profile, &query(Some(&said))).unwrap();
         selection
             .candidates
             .iter()
@@ -303,12 +303,12 @@ fn hidden_reasoning_costs_and_takes_time_at_its_model_alone() {
 #[test]
 fn a_pinned_model_gets_the_best_of_its_backends() {
     let registry = fleet();
-    let mut ask = ask(None);
-    ask.pinned = Some(ModelId(1));
+    let mut query = query(None);
+    query.pinned = Some(ModelId(1));
     // A quality floor and a limit that nothing keeps: neither stops a pinned model.
     let limits = [(Limit::MinQuality, 1.0), (Limit::MaxP50Ms, 1.0)];
     let fast = profile([0.0, 1.0, 0.0], &limits, &[]);
-    let selection = select(&registry, &fast, &ask).unwrap();
+    let selection = select(&registry, &fast, &query).unwrap();
     assert_eq!(chosen(&selection), "large-lpu");
     assert_eq!(selection.reason, Reason::Pinned);
     assert_eq!(selection.relaxed, [Limit::MaxP50Ms]);
@@ -327,7 +327,7 @@ fn limits_give_way_in_order_and_no_further_than_needed() {
         &limits,
         &[Limit::MaxP50Ms, Limit::MinQuality],
     );
-    let selection = select(&registry, &both, &ask(Some(&hard))).unwrap();
+    let selection = select(&registry, &both, &query(Some(&hard))).unwrap();
     // The floor falls to the best there is, not to nothing; of the large models one keeps the latency limit, but cost is
     // all that counts and the latency limit gives way first, no further than the best remaining candidate needs.
     assert_eq!(chosen(&selection), "large-lpu");
@@ -343,7 +343,7 @@ fn limits_give_way_in_order_and_no_further_than_needed() {
     ));
 
     let hard_floor = profile([1.0, 0.0, 0.0], &limits, &[Limit::MaxP50Ms]);
-    let refused = select(&registry, &hard_floor, &ask(Some(&hard))).unwrap_err();
+    let refused = select(&registry, &hard_floor, &query(Some(&hard))).unwrap_err();
     assert!(
         refused
             .candidates
@@ -357,7 +357,7 @@ fn the_chain_prefers_the_same_model_and_keeps_hard_limits() {
     let registry = fleet();
     let easy = said(-4.0);
     let cost = profile([1.0, 0.0, 0.0], &[], &[]);
-    let selection = select(&registry, &cost, &ask(Some(&easy))).unwrap();
+    let selection = select(&registry, &cost, &query(Some(&easy))).unwrap();
     let names: Vec<&str> = selection
         .fallbacks
         .iter()
@@ -375,7 +375,7 @@ fn the_chain_prefers_the_same_model_and_keeps_hard_limits() {
         (&[], &["large-lpu"]),
     ] {
         let profile = profile([1.0, 0.0, 0.0], &limits, relax);
-        let selection = select(&registry, &profile, &ask(Some(&easy))).unwrap();
+        let selection = select(&registry, &profile, &query(Some(&easy))).unwrap();
         assert_eq!(chosen(&selection), "small-lpu");
         let names: Vec<&str> = selection
             .fallbacks
@@ -392,35 +392,35 @@ fn what_a_rule_demands_narrows_the_choice() {
     registry.backends[3].tags = vec!["on-prem".into()];
     let easy = said(-4.0);
     let cheap = profile([1.0, 0.0, 0.0], &[(Limit::MinQuality, 0.2)], &[]);
-    let mut ask = ask(Some(&easy));
-    ask.allowed = &[ModelId(1)];
-    let selection = select(&registry, &cheap, &ask).unwrap();
+    let mut query = query(Some(&easy));
+    query.allowed = &[ModelId(1)];
+    let selection = select(&registry, &cheap, &query).unwrap();
     assert_eq!(chosen(&selection), "large-gpu");
     assert_eq!(
         selection.candidates[0].ineligible,
         Some(Ineligible::NotAllowed)
     );
-    ask.tags = &["on-prem"];
-    let selection = select(&registry, &cheap, &ask).unwrap();
+    query.tags = &["on-prem"];
+    let selection = select(&registry, &cheap, &query).unwrap();
     assert_eq!(chosen(&selection), "large-lpu");
     assert_eq!(selection.reason, Reason::OnlyCandidate);
     assert_eq!(selection.fallbacks, []);
 
     // The higher of two floors counts: the small models answer 0.88 of such prompts.
     let middling = said(-2.0);
-    let mut ask = super::tests::ask(Some(&middling));
+    let mut query = super::tests::query(Some(&middling));
     assert_eq!(
-        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        chosen(&select(&registry, &cheap, &query).unwrap()),
         "small-gpu"
     );
-    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.9);
+    query.limits = Limits::NONE.with(Limit::MinQuality, 0.9);
     assert_eq!(
-        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        chosen(&select(&registry, &cheap, &query).unwrap()),
         "large-gpu"
     );
-    ask.limits = Limits::NONE.with(Limit::MinQuality, 0.1);
+    query.limits = Limits::NONE.with(Limit::MinQuality, 0.1);
     assert_eq!(
-        chosen(&select(&registry, &cheap, &ask).unwrap()),
+        chosen(&select(&registry, &cheap, &query).unwrap()),
         "small-gpu"
     );
 }
@@ -429,10 +429,10 @@ fn what_a_rule_demands_narrows_the_choice() {
 fn who_is_over_its_share_comes_last_in_the_chain_and_keeps_what_never_gives_way() {
     let registry = fleet();
     let easy = said(-4.0);
-    let mut ask = ask(Some(&easy));
-    ask.barred = &[ModelId(0)];
+    let mut query = query(Some(&easy));
+    query.over_share = &[ModelId(0)];
     let names = |profile: &Profile| {
-        let selection = select(&registry, profile, &ask).unwrap();
+        let selection = select(&registry, profile, &query).unwrap();
         let chain = selection.fallbacks.iter().map(|id| name(&registry, *id));
         let all: Vec<&str> = std::iter::once(chosen(&selection)).chain(chain).collect();
         all.join(" ")
@@ -449,18 +449,18 @@ fn ties_fall_to_cost_then_latency_then_order() {
     let easy = said(-4.0);
     let quality = profile([0.0, 0.0, 1.0], &[], &[]);
     registry.models[1] = registry.models[0].clone();
-    let selection = select(&registry, &quality, &ask(Some(&easy))).unwrap();
+    let selection = select(&registry, &quality, &query(Some(&easy))).unwrap();
     assert_eq!(chosen(&selection), "small-gpu");
     for backend in &mut registry.backends {
         backend.price.input = 1.0;
         backend.price.output = 1.0;
     }
-    let selection = select(&registry, &quality, &ask(Some(&easy))).unwrap();
+    let selection = select(&registry, &quality, &query(Some(&easy))).unwrap();
     assert_eq!(chosen(&selection), "small-lpu");
     for backend in &mut registry.backends {
         backend.latency.tokens_per_second = 9.0;
     }
-    let selection = select(&registry, &quality, &ask(Some(&easy))).unwrap();
+    let selection = select(&registry, &quality, &query(Some(&easy))).unwrap();
     assert_eq!(chosen(&selection), "small-gpu");
 }
 
@@ -473,12 +473,12 @@ fn nothing_free_or_hopeless_breaks_the_arithmetic() {
     }
     let impossible = said(1000.0);
     for profile in Profile::built_ins() {
-        let selection = select(&registry, &profile, &ask(Some(&impossible))).unwrap();
+        let selection = select(&registry, &profile, &query(Some(&impossible))).unwrap();
         assert!(selection.chosen.objective.is_finite());
     }
     let empty = Registry::default();
     let [auto, ..] = Profile::built_ins();
-    assert!(select(&empty, &auto, &ask(Some(&impossible))).is_err());
+    assert!(select(&empty, &auto, &query(Some(&impossible))).is_err());
 }
 
 /// Difficulty alone never moves a request to a weaker model, under any built-in profile.
@@ -489,7 +489,7 @@ fn harder_is_never_weaker() {
         let mut last = 0.0_f32;
         for step in -60..60 {
             let said = said(step as f32 / 10.0);
-            let selection = select(&registry, &profile, &ask(Some(&said))).unwrap();
+            let selection = select(&registry, &profile, &query(Some(&said))).unwrap();
             let model = registry.model(selection.chosen.model).unwrap();
             let skill = model.ability.skills[0];
             assert!(skill >= last, "{} at {step}", profile.name);
@@ -520,12 +520,12 @@ fn conversations_move_from_one_backend_to_another_and_back() {
     registry.backends[0].ramp = Some(down);
     let cheap = profile([1.0, 0.0, 0.0], &[], &Limit::ALL);
     let choose = |registry: &Registry, draw: f64, now_s: u64| {
-        let mut ask = ask(None);
-        ask.draw = draw;
-        ask.now_ns = now_s * S;
+        let mut query = query(None);
+        query.draw = draw;
+        query.now_ns = now_s * S;
         // Pinned: the client names the model, as whoever ramps hardware expects it.
-        ask.pinned = Some(ModelId(0));
-        select(registry, &cheap, &ask).unwrap()
+        query.pinned = Some(ModelId(0));
+        select(registry, &cheap, &query).unwrap()
     };
     let moved = |now_s: u64| {
         let draws = (0..100).map(|step| f64::from(step) / 100.0);
@@ -545,11 +545,11 @@ fn conversations_move_from_one_backend_to_another_and_back() {
     // And where nobody else can take it: no ramp refuses a request.
     let mut observed = [Observed::UNOBSERVED; 4];
     observed[0].down = true;
-    let mut ask = ask(None);
-    ask.pinned = Some(ModelId(0));
-    ask.draw = 0.9;
-    ask.observed = &observed;
-    let selection = select(&registry, &cheap, &ask).unwrap();
+    let mut query = query(None);
+    query.pinned = Some(ModelId(0));
+    query.draw = 0.9;
+    query.observed = &observed;
+    let selection = select(&registry, &cheap, &query).unwrap();
     assert_eq!(selection.chosen.backend, BackendId(1));
 }
 
@@ -560,7 +560,7 @@ fn the_median_first_token_can_be_limited() {
     registry.backends[1].latency.first_token_p50_ms = 300.0;
     let limits = [(Limit::MaxFirstTokenP50Ms, 200.0)];
     let fast = profile([0.0, 1.0, 0.0], &limits, &[]);
-    let chosen = select(&registry, &fast, &ask(None)).unwrap();
+    let chosen = select(&registry, &fast, &query(None)).unwrap();
     assert_ne!(chosen.chosen.backend, BackendId(1));
     let over = Ineligible::OverLatency {
         which: "first_token_p50",
@@ -572,15 +572,15 @@ fn the_median_first_token_can_be_limited() {
     for one in &mut observed {
         one.token_time.median = 9.0;
     }
-    let mut ask = ask(None);
-    ask.observed = &observed;
-    assert!(select(&registry, &fast, &ask).is_ok());
+    let mut query = query(None);
+    query.observed = &observed;
+    assert!(select(&registry, &fast, &query).is_ok());
     for one in &mut observed {
         one.first_token.median = 2.5;
     }
-    let mut ask = super::tests::ask(None);
-    ask.observed = &observed;
-    assert!(select(&registry, &fast, &ask).is_err());
+    let mut query = super::tests::query(None);
+    query.observed = &observed;
+    assert!(select(&registry, &fast, &query).is_err());
 }
 
 #[test]
@@ -591,9 +591,9 @@ fn slow_writing_is_not_put_on_the_first_token_nor_the_reverse() {
         let mut observed = [Observed::UNOBSERVED; 4];
         observed[0].first_token.median = first;
         observed[0].token_time.median = token;
-        let mut ask = ask(None);
-        ask.observed = &observed;
-        select(&registry, &fast, &ask).unwrap().candidates[0].estimate
+        let mut query = query(None);
+        query.observed = &observed;
+        select(&registry, &fast, &query).unwrap().candidates[0].estimate
     };
     let stated = estimate(1.0, 1.0);
     let writing = stated.latency_p50_ms - stated.first_token_p50_ms;
@@ -616,12 +616,12 @@ fn a_cold_start_counts_in_every_latency() {
     let registry = fleet();
     let fast = profile([0.0, 1.0, 0.0], &[], &Limit::ALL);
     let mut observed = [Observed::UNOBSERVED; 4];
-    let warm = select(&registry, &fast, &ask(None)).unwrap();
+    let warm = select(&registry, &fast, &query(None)).unwrap();
     assert_eq!(warm.chosen.backend, BackendId(1));
     observed[1].cold_start_ms = 8000.0;
-    let mut ask = ask(None);
-    ask.observed = &observed;
-    let cold = select(&registry, &fast, &ask).unwrap();
+    let mut query = query(None);
+    query.observed = &observed;
+    let cold = select(&registry, &fast, &query).unwrap();
     assert_ne!(cold.chosen.backend, BackendId(1));
     let (before, after) = (warm.candidates[1].estimate, cold.candidates[1].estimate);
     assert_eq!(after.latency_p50_ms, before.latency_p50_ms + 8000.0);
@@ -646,7 +646,7 @@ fn select_takes_at_most_20_microseconds_for_100_candidates() {
         .map(|_| {
             let start = std::time::Instant::now();
             for _ in 0..50 {
-                std::hint::black_box(select(&registry, &profile, &ask(Some(&said))).is_ok());
+                std::hint::black_box(select(&registry, &profile, &query(Some(&said))).is_ok());
             }
             start.elapsed().as_secs_f64() * 1e6 / 50.0
         })

@@ -1,74 +1,76 @@
-//! One backend as one worker sees it: what is under way there, and what that worker saw and others do not know yet.
+//! One backend as one worker sees it: its requests in flight, and the samples that other workers do not have yet.
 
 use super::expected::{Delivery, Expected};
-use super::learned::{Multiple, Observation, SharedStats, What};
+use super::shared::{Multiple, Sample, SampleKind, SharedStats};
 use super::sketch::{Sketch, bucket};
 use super::{AttemptOutcome, InFlightId, Observed, PROBE_EVERY};
 
-/// A request counts as late once its first token takes so many times the slowest that is stated.
+/// A request is late once its first token takes so many times the declared 99th percentile.
 const OVERDUE: f32 = 3.0;
-/// One request that is silent for so many times its patience, while nothing else was heard, speaks for its backend.
+/// A single request takes the backend down after so many times its patience, while nothing else was heard.
 const SPEAKS_ALONE: f32 = 3.0;
-/// A backend that is slow is waited for longer, but no more than so many times: what is silent looks slow first.
-const MOST_SLOW: f32 = 4.0;
-/// The most requests under way at one backend whose times are followed; of more, only the number.
-pub(super) const MOST_FLIGHTS: usize = 64;
-/// The most observations of one backend that wait for the next merge.
-pub(super) const MOST_PENDING: usize = 64;
-/// The least time of an answer in one piece that is told apart, in milliseconds.
+/// The most times that a slow backend extends the patience of its requests: a silent backend looks slow first.
+const MAX_SLOWDOWN: f32 = 4.0;
+/// The most requests in flight at one backend whose times are followed; of more, only the number.
+pub(super) const MAX_FOLLOWED: usize = 64;
+/// The most samples of one backend that wait for the next merge.
+pub(super) const MAX_PENDING: usize = 64;
+/// The least time of an answer in one piece that has a bucket of its own, in milliseconds.
 const LEAST_WHOLE_MS: f32 = 100.0;
-/// About how many answers in one piece tell how long these take, and the fewest.
+/// About so many answers in one piece tell how long these take.
 const WHOLE_WINDOW: u32 = 128;
+/// The fewest answers in one piece that tell it.
 const WHOLE_ENOUGH: u32 = 8;
-/// After which silence of so many answers in one piece there is nobody who writes them: so many times the longest of those before,
-/// so many milliseconds, and so many times what a usual one takes. Of many that are silent less is enough.
+/// Silences of answers in one piece that take the backend down: how many are needed, each longer than so many times the longest
+/// of the answers before, than so many milliseconds, and than so many times a usual answer. The more are silent, the sooner.
 const WHOLE_PATIENCE: [(usize, f32, f32, f32); 3] = [
     (1, 8.0, 45_000.0, 3.0),
     (3, 4.0, 15_000.0, 1.0),
     (30, 2.0, 5_000.0, 0.0),
 ];
-/// The place of the one that holds for a client that leaves.
+/// The index in [`WHOLE_PATIENCE`] for a client that leaves.
 const LEAVES: usize = 1;
-/// What a usual one takes at least, in milliseconds, where not enough was answered yet.
+/// The least time of a usual answer while too few were seen, in milliseconds.
 const UNKNOWN_USUAL_MS: f32 = 60_000.0;
-/// So many requests whose first token is late tell that the backend is slow.
+/// So many late first tokens make the backend slow.
 const MANY_LATE: usize = 3;
 
-/// A request under way.
+/// A request in flight.
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     id: u64,
     started_ns: u64,
     expected: Expected,
-    /// Something of its answer came.
-    heard: bool,
-    /// It counted as failed.
+    /// A part of its answer came.
+    has_first_byte: bool,
+    /// The request counted as failed.
     has_failed: bool,
-    speaks: bool,
-    /// Something of another answer came since it was sent.
-    others_heard: bool,
+    /// Its silence counted against the backend.
+    has_counted_silence: bool,
+    /// A part of another answer came since the request was sent.
+    others_answered: bool,
 }
 
-/// What is under way of one kind.
+/// The requests in flight of one kind.
 #[derive(Debug, Default)]
 struct Lane {
     in_flight: u32,
-    /// Decisions since it was chosen last.
+    /// Decisions since the backend was chosen last.
     unused: u32,
-    /// The decision that is being made takes it for well, to see whether it is.
+    /// The decision under way takes the backend for well, to probe it.
     probes: bool,
 }
 
 /// One backend.
 #[derive(Debug)]
 pub(super) struct Backend {
-    pub(super) learned: SharedStats,
-    pub(super) pending: Vec<Observation>,
-    flights: Vec<InFlight>,
+    pub(super) shared: SharedStats,
+    pub(super) pending: Vec<Sample>,
+    followed: Vec<InFlight>,
     lanes: [Lane; 2],
-    /// How long answers in one piece take.
+    /// Times of answers in one piece.
     whole: Sketch,
-    /// Decisions since it was chosen last, whatever for.
+    /// Decisions since the backend was chosen last, for any kind of request.
     unused: u32,
 }
 
@@ -78,7 +80,7 @@ impl InFlight {
     }
 }
 
-/// The second in which what has lasted so long began.
+/// The second in which a request began that has lasted so long.
 fn sent_s(now_ns: u64, lasted_ms: f32) -> u32 {
     seconds(now_ns.saturating_sub((f64::from(lasted_ms) * 1e6) as u64)).max(1)
 }
@@ -90,19 +92,19 @@ fn seconds(now_ns: u64) -> u32 {
 impl Backend {
     pub(super) fn new() -> Backend {
         Backend {
-            learned: SharedStats::new(),
+            shared: SharedStats::new(),
             pending: Vec::new(),
-            flights: Vec::new(),
+            followed: Vec::new(),
             lanes: [Lane::default(), Lane::default()],
             whole: Sketch::EMPTY,
             unused: 0,
         }
     }
 
-    /// How many requests are followed.
+    /// The number of requests that are followed.
     #[cfg(test)]
     pub(super) fn followed(&self) -> usize {
-        self.flights.len()
+        self.followed.len()
     }
 
     fn lane_mut(&mut self, delivery: Delivery) -> &mut Lane {
@@ -113,109 +115,113 @@ impl Backend {
         }
     }
 
-    fn see(&mut self, delivery: Delivery, now_ns: u64, what: What) {
-        let seen = Observation {
+    fn add(&mut self, delivery: Delivery, now_ns: u64, kind: SampleKind) {
+        let sample = Sample {
             delivery,
             at_s: seconds(now_ns),
-            what,
+            kind,
         };
-        self.learned.see(&seen);
-        if self.pending.len() < MOST_PENDING {
-            self.pending.push(seen);
+        self.shared.add(&sample);
+        if self.pending.len() < MAX_PENDING {
+            self.pending.push(sample);
         }
     }
 
-    /// Takes over what all workers know.
-    pub(super) fn take(&mut self, learned: &SharedStats) {
+    /// Takes over the statistics that all workers share.
+    pub(super) fn adopt(&mut self, shared: &SharedStats) {
         for delivery in Delivery::ALL {
-            let before = self.learned.health(delivery);
-            if learned.health(delivery).was_probed_since(before) {
+            let before = self.shared.health(delivery);
+            if shared.health(delivery).was_probed_since(before) {
                 self.lane_mut(delivery).unused = 0;
             }
         }
-        self.learned = learned.clone();
+        self.shared = shared.clone();
     }
 
-    /// A decision is about to be made, for a request that is to be answered so. What it is to know: what is known, or what is
-    /// stated where it is due to be tried again and the request `may_probe`.
-    pub(super) fn view(&mut self, delivery: Delivery, may_probe: bool, now_ns: u64) -> Observed {
+    /// Observes the backend for a decision. If a probe is due and the request `may_probe`, the declared values count instead.
+    pub(super) fn observe_for_decision(
+        &mut self,
+        delivery: Delivery,
+        may_probe: bool,
+        now_ns: u64,
+    ) -> Observed {
         self.count_silent(now_ns);
         self.unused = self.unused.saturating_add(1);
-        let state = self.state(delivery, now_ns);
+        let observed = self.observe(delivery, now_ns);
         let now_s = seconds(now_ns);
-        let health = self.learned.health(delivery).clone();
+        let health = self.shared.health(delivery).clone();
         let lane = self.lane_mut(delivery);
         lane.unused = lane.unused.saturating_add(1);
-        let is_passed_over = state.down || state.latency_ratio() > 1.0;
+        let is_passed_over = observed.down || observed.latency_ratio() > 1.0;
         lane.probes = is_passed_over && may_probe && health.is_due(lane.unused, now_s);
         match lane.probes {
             true => Observed {
-                in_flight: state.in_flight,
+                in_flight: observed.in_flight,
                 ..Observed::UNOBSERVED
             },
-            false => state,
+            false => observed,
         }
     }
 
-    /// What is known, for a request that is to be answered so.
-    pub(super) fn state(&self, delivery: Delivery, now_ns: u64) -> Observed {
-        let learned = &self.learned;
-        let mut first_token = learned.first_token.state();
-        first_token.median = first_token.median.max(self.late(delivery, now_ns));
+    /// Observes the backend for a request of this kind, without any effect.
+    pub(super) fn observe(&self, delivery: Delivery, now_ns: u64) -> Observed {
+        let shared = &self.shared;
+        let mut first_token = shared.first_token.ratio();
+        first_token.median = first_token.median.max(self.late_ratio(delivery, now_ns));
         Observed {
             first_token,
-            token_time: learned.token_time.state(),
-            error_rate: learned.health(delivery).error_rate,
-            down: learned.is_down(delivery, seconds(now_ns)),
+            token_time: shared.token_time.ratio(),
+            error_rate: shared.health(delivery).error_rate,
+            down: shared.is_down(delivery, seconds(now_ns)),
             in_flight: self.lanes.iter().map(|lane| lane.in_flight).sum(),
             cold_start_ms: 0.0,
         }
     }
 
-    /// Whether it is warm, or due to be tried whether it is.
-    pub(super) fn is_taken_for_warm(&self) -> bool {
+    /// Whether the backend counts as warm: it has requests in flight, or a probe is due.
+    pub(super) fn counts_as_warm(&self) -> bool {
         self.lanes.iter().any(|lane| lane.in_flight > 0) || self.unused >= PROBE_EVERY
     }
 
-    /// A request goes there.
-    pub(super) fn sent(&mut self, id: u64, now_ns: u64, expected: &Expected) {
+    /// Records that a request goes to the backend.
+    pub(super) fn on_sent(&mut self, id: u64, now_ns: u64, expected: &Expected) {
         let patience_ms = self.patience_ms(expected);
         self.unused = 0;
         let lane = self.lane_mut(expected.delivery);
         lane.unused = 0;
         lane.in_flight = lane.in_flight.saturating_add(1);
         if std::mem::take(&mut lane.probes) {
-            self.see(expected.delivery, now_ns, What::Probe);
+            self.add(expected.delivery, now_ns, SampleKind::Probe);
         }
-        // What has failed already makes room: others would not be followed as long as a silence lasts.
-        if self.flights.len() >= MOST_FLIGHTS
-            && let Some(place) = self.flights.iter().position(|flight| flight.has_failed)
+        // A request that counted as failed makes room: otherwise no other would be followed as long as a silence lasts.
+        if self.followed.len() >= MAX_FOLLOWED
+            && let Some(place) = self.followed.iter().position(|request| request.has_failed)
         {
-            self.flights.swap_remove(place);
+            self.followed.swap_remove(place);
         }
-        if self.flights.len() < MOST_FLIGHTS {
-            self.flights.push(InFlight {
+        if self.followed.len() < MAX_FOLLOWED {
+            self.followed.push(InFlight {
                 id,
                 started_ns: now_ns,
                 expected: Expected {
                     patience_ms,
                     ..*expected
                 },
-                heard: false,
+                has_first_byte: false,
                 has_failed: false,
-                speaks: false,
-                others_heard: false,
+                has_counted_silence: false,
+                others_answered: false,
             });
         }
     }
 
-    /// How long a silence is too long, by what is stated; longer where it was seen to be slow.
+    /// The longest silence before a request has failed: by the declared values, longer if the backend is known to be slow.
     fn patience_ms(&self, expected: &Expected) -> f32 {
-        let slow = self.learned.first_token.state().median;
-        expected.patience_ms * slow.clamp(1.0, MOST_SLOW)
+        let slowdown = self.shared.first_token.ratio().median;
+        expected.patience_ms * slowdown.clamp(1.0, MAX_SLOWDOWN)
     }
 
-    /// How many answers in one piece have to be silent for how long, by one of [`WHOLE_PATIENCE`].
+    /// How many answers in one piece have to be silent, and for how long, by one of [`WHOLE_PATIENCE`].
     fn whole_patience(&self, usual_ms: f32, place: usize) -> Option<(usize, f32)> {
         let (count, times, least, usual) = WHOLE_PATIENCE.get(place).copied()?;
         Some(match self.whole.weight() {
@@ -230,53 +236,56 @@ impl Backend {
 
     /// Whether answers in one piece are silent for longer than any takes, while nothing else is heard.
     fn are_silent(&self, now_ns: u64) -> bool {
-        let answered_s = self.learned.health(Delivery::Whole).answered_s;
+        let answered_s = self.shared.health(Delivery::Whole).answered_s;
         let silent = || {
-            self.flights.iter().filter(|flight| {
-                flight.expected.delivery == Delivery::Whole
-                    && !flight.heard
-                    && !flight.others_heard
-                    && answered_s < seconds(flight.started_ns).max(1)
+            self.followed.iter().filter(|request| {
+                request.expected.delivery == Delivery::Whole
+                    && !request.has_first_byte
+                    && !request.others_answered
+                    && answered_s < seconds(request.started_ns).max(1)
             })
         };
-        let Some(usual_ms) = silent().map(|one| one.expected.usual_ms).reduce(f32::max) else {
+        let Some(usual_ms) = silent()
+            .map(|request| request.expected.usual_ms)
+            .reduce(f32::max)
+        else {
             return false;
         };
         let mut places = 0..WHOLE_PATIENCE.len();
         places.any(|place| {
             let wanted = self.whole_patience(usual_ms, place);
             wanted.is_some_and(|(count, patience_ms)| {
-                let old = silent().filter(|one| one.age_ms(now_ns) > patience_ms);
+                let old = silent().filter(|request| request.age_ms(now_ns) > patience_ms);
                 old.count() >= count
             })
         })
     }
 
-    /// The first of its answer came.
-    pub(super) fn heard(&mut self, id: u64, delivery: Delivery) {
-        for flight in &mut self.flights {
-            match flight.id == id {
-                true => flight.heard = true,
-                false => flight.others_heard |= flight.expected.delivery == delivery,
+    /// Records the first byte of an answer.
+    pub(super) fn on_first_byte(&mut self, id: u64, delivery: Delivery) {
+        for request in &mut self.followed {
+            match request.id == id {
+                true => request.has_first_byte = true,
+                false => request.others_answered |= request.expected.delivery == delivery,
             }
         }
     }
 
-    /// How many times longer than stated first tokens take that are late and not there yet, where several are: a backend that got
-    /// ten times as slow would otherwise be known for it ten times too late. What becomes of them counts when it is known.
-    fn late(&self, delivery: Delivery, now_ns: u64) -> f32 {
+    /// How many times longer than declared those first tokens take that are late and have not come yet, if there are several.
+    /// Otherwise a backend that got ten times as slow would be known for it ten times too late. Their own samples follow.
+    fn late_ratio(&self, delivery: Delivery, now_ns: u64) -> f32 {
         if delivery == Delivery::Whole {
             return 1.0;
         }
-        let late = self.flights.iter().filter(|flight| {
-            let expected = &flight.expected;
+        let late = self.followed.iter().filter(|request| {
+            let expected = &request.expected;
             let late_ms = OVERDUE * expected.first_token_p99_ms + expected.reading_ms;
             expected.delivery == delivery
-                && !flight.heard
-                && !flight.has_failed
-                && flight.age_ms(now_ns) > late_ms
+                && !request.has_first_byte
+                && !request.has_failed
+                && request.age_ms(now_ns) > late_ms
         });
-        let ratios = late.map(|one| one.expected.first_token_ratio(one.age_ms(now_ns)));
+        let ratios = late.map(|request| request.expected.first_token_ratio(request.age_ms(now_ns)));
         let (count, least) = ratios.fold((0, f32::INFINITY), |(count, least), ratio| {
             (count + 1, least.min(ratio))
         });
@@ -286,92 +295,94 @@ impl Backend {
         }
     }
 
-    /// Silence counts as a failure when it is noticed: of a backend that is silent for ever nothing would be known otherwise.
+    /// Counts silences as failures as soon as they last too long: otherwise nothing would be known of a backend that is silent
+    /// for ever.
     fn count_silent(&mut self, now_ns: u64) {
-        let mut seen = Vec::new();
-        for flight in self.flights.iter_mut().filter(|flight| !flight.heard) {
-            let expected = flight.expected;
+        let mut samples = Vec::new();
+        let silent = |request: &&mut InFlight| !request.has_first_byte;
+        for request in self.followed.iter_mut().filter(silent) {
+            let expected = request.expected;
             let delivery = expected.delivery;
-            let ms = flight.age_ms(now_ns);
-            if !flight.has_failed && ms > expected.patience_ms {
-                flight.has_failed = true;
-                seen.push((delivery, What::Failure));
+            let ms = request.age_ms(now_ns);
+            if !request.has_failed && ms > expected.patience_ms {
+                request.has_failed = true;
+                samples.push((delivery, SampleKind::Failure));
             }
-            let answered_s = self.learned.health(delivery).answered_s;
-            if !flight.speaks
-                && !flight.others_heard
+            let answered_s = self.shared.health(delivery).answered_s;
+            if !request.has_counted_silence
+                && !request.others_answered
                 && ms > SPEAKS_ALONE * expected.patience_ms
-                && answered_s < seconds(flight.started_ns).max(1)
+                && answered_s < seconds(request.started_ns).max(1)
             {
-                flight.speaks = true;
-                seen.push((delivery, What::Silence));
+                request.has_counted_silence = true;
+                samples.push((delivery, SampleKind::Silence));
             }
         }
-        for (delivery, what) in seen {
-            self.see(delivery, now_ns, what);
+        for (delivery, kind) in samples {
+            self.add(delivery, now_ns, kind);
         }
-        if !self.learned.health(Delivery::Whole).down && self.are_silent(now_ns) {
-            self.see(Delivery::Whole, now_ns, What::Silence);
+        if !self.shared.health(Delivery::Whole).down && self.are_silent(now_ns) {
+            self.add(Delivery::Whole, now_ns, SampleKind::Silence);
         }
     }
 
-    /// A request has ended; says whether that was a failure.
-    pub(super) fn ended(
+    /// Records the end of a request; returns whether the attempt failed.
+    pub(super) fn on_end(
         &mut self,
-        ticket: InFlightId,
+        id: InFlightId,
         expected: &Expected,
-        ending: AttemptOutcome,
+        outcome: AttemptOutcome,
         now_ns: u64,
     ) -> bool {
         let delivery = expected.delivery;
         let lane = self.lane_mut(delivery);
         lane.in_flight = lane.in_flight.saturating_sub(1);
-        let place = self.flights.iter().position(|one| one.id == ticket.id);
-        let flight = place.map(|place| self.flights.swap_remove(place));
+        let place = self.followed.iter().position(|request| request.id == id.id);
+        let request = place.map(|place| self.followed.swap_remove(place));
         if matches!(
-            ending,
+            outcome,
             AttemptOutcome::Answered(_) | AttemptOutcome::AnsweredLate
         ) {
-            self.heard(ticket.id, delivery);
+            self.on_first_byte(id.id, delivery);
         }
-        let slow = self.learned.token_time.state().median;
-        let what = match ending {
+        let slowdown = self.shared.token_time.ratio().median;
+        let kind = match outcome {
             AttemptOutcome::Answered(times) => {
-                let (first, token) = expected.judge(&times, slow);
+                let (first, token) = expected.compare(&times, slowdown);
                 if times.first_token_ms.is_none() && delivery == Delivery::Whole {
                     let length = bucket(times.last_ms, LEAST_WHOLE_MS);
                     self.whole.add(length, WHOLE_WINDOW);
                 }
-                What::Answer {
-                    first_token: first.map(Multiple::of),
-                    token_time: token.map(Multiple::of),
+                SampleKind::Answer {
+                    first_token: first.map(Multiple::new),
+                    token_time: token.map(Multiple::new),
                 }
             }
-            AttemptOutcome::AnsweredLate => What::Answer {
+            AttemptOutcome::AnsweredLate => SampleKind::Answer {
                 first_token: None,
                 token_time: None,
             },
             AttemptOutcome::Failed | AttemptOutcome::Left { .. }
-                if flight.is_some_and(|one| one.has_failed) =>
+                if request.is_some_and(|request| request.has_failed) =>
             {
                 return true;
             }
-            AttemptOutcome::Failed => What::Failure,
-            // Of one that was not followed: where others were answered since it was sent, they know better.
+            AttemptOutcome::Failed => SampleKind::Failure,
+            // A request that was not followed counts only if no other was answered since it was sent.
             AttemptOutcome::Left { after_ms }
                 if after_ms > self.leave_ms(expected)
-                    && (flight.is_some()
-                        || self.learned.health(delivery).answered_s < sent_s(now_ns, after_ms)) =>
+                    && (request.is_some()
+                        || self.shared.health(delivery).answered_s < sent_s(now_ns, after_ms)) =>
             {
-                What::Failure
+                SampleKind::Failure
             }
             AttemptOutcome::Left { .. } | AttemptOutcome::Unknown => return false,
         };
-        self.see(delivery, now_ns, what);
-        what == What::Failure
+        self.add(delivery, now_ns, kind);
+        kind == SampleKind::Failure
     }
 
-    /// Who leaves after so long a silence did not get what it waited for.
+    /// A client that leaves after so long a silence did not get an answer in time.
     fn leave_ms(&self, expected: &Expected) -> f32 {
         let patience_ms = self.patience_ms(expected);
         let whole = match expected.delivery {
@@ -381,15 +392,15 @@ impl Backend {
         whole.map_or(patience_ms, |(_, ms)| ms.min(patience_ms))
     }
 
-    /// An attempt ended without having been announced: one of a chain.
-    pub(super) fn attempted(&mut self, delivery: Delivery, failed: bool, now_ns: u64) {
-        let what = match failed {
-            true => What::Failure,
-            false => What::Answer {
+    /// Records an attempt that was not announced: a later one of a chain.
+    pub(super) fn on_attempt(&mut self, delivery: Delivery, failed: bool, now_ns: u64) {
+        let kind = match failed {
+            true => SampleKind::Failure,
+            false => SampleKind::Answer {
                 first_token: None,
                 token_time: None,
             },
         };
-        self.see(delivery, now_ns, what);
+        self.add(delivery, now_ns, kind);
     }
 }

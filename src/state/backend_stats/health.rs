@@ -1,26 +1,26 @@
-//! Whether a backend answers: what makes it down and up again, and how often one that was passed over is tried.
+//! Whether a backend answers: when it goes down and up again, and how often it is probed while decisions pass it over.
 
 use super::PROBE_EVERY;
 use crate::state::codec::{Reader, Writer};
 
-/// Failures in a row after which a backend counts as down.
+/// A backend goes down after so many failures in a row.
 pub const DOWN_AFTER: u8 = 3;
-/// Answers in a row after which one that was down counts as up.
+/// A backend comes up again after so many answers in a row.
 const UP_AFTER: u8 = 2;
-/// The longest time between two tries, in seconds, unless there are too few decisions.
-const MOST_SPACING_S: u32 = 30;
-/// However few decisions there are, it is tried again after so many seconds.
-const LONGEST_WAIT_S: u32 = 300;
-/// The same of one that answers, though slowly: who meets that waits, and no more.
-const MOST_SPACING_SLOW_S: u32 = 4;
-/// How often the number of decisions between two tries doubles.
-const MOST_DOUBLINGS: u8 = 2;
-/// The same of one that answers.
-const MOST_DOUBLINGS_SLOW: u8 = 1;
-/// The fewest decisions between two tries of a backend that does well again.
-const FEWEST_DECISIONS: u32 = 4;
+/// The longest time between two probes, in seconds, if there are enough decisions.
+const MAX_SPACING_S: u32 = 30;
+/// The longest time between two probes if there are few decisions, in seconds.
+const MAX_WAIT_S: u32 = 300;
+/// The longest time between two probes of a backend that answers slowly: a request that meets it waits, and no more.
+const MAX_SPACING_SLOW_S: u32 = 4;
+/// How often the number of decisions between two probes doubles.
+const MAX_DOUBLINGS: u8 = 2;
+/// How often it doubles for a backend that answers slowly.
+const MAX_DOUBLINGS_SLOW: u8 = 1;
+/// The fewest decisions between two probes of a backend that recovers.
+const MIN_DECISIONS: u32 = 4;
 
-/// How a backend does with requests of one kind.
+/// The health of a backend for one kind of request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Health {
     /// The share of attempts that fail, 0 to 1.
@@ -28,14 +28,14 @@ pub(super) struct Health {
     /// Failures in a row.
     pub(super) failures: u8,
     answers: u8,
-    /// Answers in a row that were as stated.
+    /// Answers in a row that were as fast as declared.
     well: u8,
-    /// Tries since it was well.
+    /// Probes since it was well.
     probes: u8,
     pub(super) down: bool,
-    /// When it answered last, in seconds.
+    /// The second of the last answer.
     pub(super) answered_s: u32,
-    /// Before this second it is not tried.
+    /// No probe before this second.
     probe_s: u32,
 }
 
@@ -43,25 +43,25 @@ pub(super) struct Health {
 pub(super) const HEALTH_BYTES: usize = 4 + 5 + 2 * 4;
 
 impl Health {
-    pub(super) fn failed(&mut self, now_s: u32) {
+    pub(super) fn on_failure(&mut self, now_s: u32) {
         self.error_rate += (1.0 - self.error_rate) / 16.0;
         self.failures = self.failures.saturating_add(1);
         self.answers = 0;
         self.well = 0;
         if self.failures >= DOWN_AFTER || self.error_rate > 0.5 {
-            self.fall(now_s);
+            self.go_down(now_s);
         }
     }
 
-    /// Nothing was heard of it for too long.
-    pub(super) fn silent(&mut self, now_s: u32) {
+    /// Records that nothing was heard for too long.
+    pub(super) fn on_silence(&mut self, now_s: u32) {
         self.failures = self.failures.max(DOWN_AFTER);
         self.answers = 0;
         self.well = 0;
-        self.fall(now_s);
+        self.go_down(now_s);
     }
 
-    fn fall(&mut self, now_s: u32) {
+    fn go_down(&mut self, now_s: u32) {
         if !self.down {
             self.down = true;
             self.probes = 0;
@@ -69,10 +69,10 @@ impl Health {
         }
     }
 
-    /// It answered: as stated, or slower, or so that nobody can tell.
-    pub(super) fn answered(&mut self, now_s: u32, as_stated: Option<bool>) {
-        // Of one that was down an answer is all that is wanted.
-        let well = if self.down { Some(true) } else { as_stated };
+    /// Records an answer. `as_declared` is whether it was as fast as declared, if that is known.
+    pub(super) fn on_answer(&mut self, now_s: u32, as_declared: Option<bool>) {
+        // Of a backend that was down, any answer is a good one.
+        let well = if self.down { Some(true) } else { as_declared };
         self.error_rate -= self.error_rate / 16.0;
         self.failures = 0;
         self.answers = self.answers.saturating_add(1);
@@ -87,46 +87,43 @@ impl Health {
                 self.probes = 0;
                 self.probe_s = self.probe_s.min(now_s);
             }
-            Some(false) => self.late(now_s),
+            Some(false) => {
+                self.well = 0;
+                self.probe_s = self.probe_s.max(now_s);
+            }
             None => {}
         }
     }
 
-    /// It is slower than stated.
-    fn late(&mut self, now_s: u32) {
-        self.well = 0;
-        self.probe_s = self.probe_s.max(now_s);
-    }
-
-    /// A request tries whether it is well again. Workers that try at the same time have tried once.
-    pub(super) fn probed(&mut self, now_s: u32) {
+    /// Records a probe. Probes of several workers at the same time count as one.
+    pub(super) fn on_probe(&mut self, now_s: u32) {
         if now_s >= self.probe_s {
             self.probes = self.probes.saturating_add(1);
             let spacing = 1_u32.checked_shl(self.probes.into()).unwrap_or(u32::MAX);
             let most = match self.down {
-                true => MOST_SPACING_S,
-                false => MOST_SPACING_SLOW_S,
+                true => MAX_SPACING_S,
+                false => MAX_SPACING_SLOW_S,
             };
             self.probe_s = now_s.saturating_add(spacing.min(most));
         }
     }
 
-    /// Whether it is to be tried again, after so many decisions that passed it over: the longer the fault lasts the more seldom,
-    /// because each time somebody meets it; and often once it does well.
+    /// Whether a probe is due after so many decisions that passed the backend over. Probes get rarer the longer the fault lasts,
+    /// because each is a request that may meet it; they get frequent once the backend recovers.
     pub(super) fn is_due(&self, decisions: u32, now_s: u32) -> bool {
         let doublings = match self.down {
-            true => MOST_DOUBLINGS,
-            false => MOST_DOUBLINGS_SLOW,
+            true => MAX_DOUBLINGS,
+            false => MAX_DOUBLINGS_SLOW,
         };
         let wanted = match self.well {
             0 => PROBE_EVERY << self.probes.min(doublings),
-            well => (PROBE_EVERY >> well.min(5)).max(FEWEST_DECISIONS),
+            well => (PROBE_EVERY >> well.min(5)).max(MIN_DECISIONS),
         };
         let since = now_s.checked_sub(self.probe_s);
-        since.is_some_and(|since| decisions >= wanted || since >= LONGEST_WAIT_S)
+        since.is_some_and(|since| decisions >= wanted || since >= MAX_WAIT_S)
     }
 
-    /// Whether others have tried it since `before`.
+    /// Whether other workers have probed since `before`.
     pub(super) const fn was_probed_since(&self, before: &Health) -> bool {
         self.probe_s > before.probe_s
     }
@@ -141,7 +138,7 @@ impl Health {
         record.u32(self.probe_s);
     }
 
-    /// Reads what [`Health::write`] wrote; `None` if a number is impossible.
+    /// Reads one that [`Health::write`] wrote; `None` if a number is impossible.
     pub(super) fn read(entry: &mut Reader<'_>) -> Option<Health> {
         Some(Health {
             error_rate: entry.f32()?.clamp(0.0, 1.0),

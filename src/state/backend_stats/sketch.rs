@@ -1,13 +1,13 @@
-//! Counts of values in logarithmic buckets, of which old ones count less and less: quantiles in bounded memory.
+//! Counts of values in logarithmic buckets, of which old ones fade: quantiles in bounded memory.
 
 use crate::state::codec::{Reader, Writer};
 
 /// The buckets of a sketch.
 pub(super) const BUCKETS: usize = 40;
-/// Twelve to the factor ten: two neighbours differ by a fifth. With these exactly twice as slow as stated is still told from
-/// [`super::NOTICED`].
+/// Twelve buckets to a factor of ten: two neighbours differ by a fifth. With these, exactly twice as slow as declared still
+/// differs from [`super::NOTICED`].
 const PER_DECADE: f32 = 12.0;
-/// What one value counts before it ages.
+/// The weight of a value before it ages.
 const UNIT: u16 = 32;
 
 /// A histogram that forgets.
@@ -23,7 +23,7 @@ impl Sketch {
         total: 0,
     };
 
-    /// Adds a value; what is older than about `window` values is forgotten.
+    /// Adds a value; values older than about the last `window` fade.
     pub(super) fn add(&mut self, bucket: u8, window: u32) {
         if let Some(count) = self.counts.get_mut(usize::from(bucket)) {
             *count = count.saturating_add(UNIT);
@@ -38,12 +38,12 @@ impl Sketch {
         }
     }
 
-    /// How many values it holds, aged ones in part.
+    /// The number of values, aged ones in part.
     pub(super) fn weight(&self) -> u32 {
         self.total / u32::from(UNIT)
     }
 
-    /// The quantile in multiples of the least value; 0 of none.
+    /// The quantile in multiples of the least value; 0 without values.
     pub(super) fn quantile(&self, q: f32) -> f32 {
         let wanted = (self.total as f32 * q) as u32;
         let mut sum = 0;
@@ -62,7 +62,7 @@ impl Sketch {
         }
     }
 
-    /// Reads what [`Sketch::write`] wrote.
+    /// Reads a sketch that [`Sketch::write`] wrote.
     pub(super) fn read(entry: &mut Reader<'_>) -> Option<Sketch> {
         let mut sketch = Sketch::EMPTY;
         for count in &mut sketch.counts {
@@ -73,7 +73,7 @@ impl Sketch {
     }
 }
 
-/// The bucket of a value, `least` being the least that is told apart.
+/// The bucket of a value; `least` is the least value that has a bucket of its own.
 pub(super) fn bucket(value: f32, least: f32) -> u8 {
     let place = ((value / least).max(1.0).log10() * PER_DECADE) as usize;
     place.min(BUCKETS - 1) as u8

@@ -4,7 +4,7 @@
 mod faults;
 mod world;
 
-use super::backend::{MOST_FLIGHTS, MOST_PENDING};
+use super::backend::{MAX_FOLLOWED, MAX_PENDING};
 use super::*;
 use crate::fleet::Latency;
 use world::*;
@@ -61,7 +61,7 @@ fn what_does_as_it_states_is_never_taken_for_slow() {
                 let first = (3_f32.ln() / 2.326 * normal).exp();
                 let token = 0.9 + 0.2 * world.draw();
                 world.ask(delivery, tokens as u64, &|_| Fate::Answer { first, token });
-                let seen = world.workers[0].look(A, delivery, world.now);
+                let seen = world.workers[0].observe(A, delivery, world.now);
                 assert_eq!(seen.latency_ratio(), 1.0, "{delivery:?} {longest}");
                 assert!(!seen.down);
                 assert!(seen.first_token.p99 < 3.0 * NOTICED, "{seen:?}");
@@ -81,7 +81,7 @@ fn twice_as_slow_is_not_noticed_and_three_times_is() {
                 first: 1.0,
                 token: factor,
             });
-            let seen = world.workers[0].look(A, delivery, world.now);
+            let seen = world.workers[0].observe(A, delivery, world.now);
             assert_eq!(seen.token_time.median > 1.0, noticed, "{factor} {seen:?}");
             assert_eq!(seen.first_token.median, 1.0);
         }
@@ -106,28 +106,28 @@ fn three_failures_are_down_and_two_answers_up() {
     let mut live = BackendStats::new();
     let streamed = Delivery::Streamed;
     for _ in 0..DOWN_AFTER {
-        assert!(!live.look(A, streamed, 1).down);
-        live.attempted(A, streamed, true, 1);
+        assert!(!live.observe(A, streamed, 1).down);
+        live.on_attempt(A, streamed, true, 1);
     }
-    assert!(live.look(A, streamed, 1).down);
-    live.attempted(A, streamed, false, 1);
-    assert!(live.look(A, streamed, 1).down);
-    live.attempted(A, streamed, false, 1);
-    assert!(!live.look(A, streamed, 1).down);
+    assert!(live.observe(A, streamed, 1).down);
+    live.on_attempt(A, streamed, false, 1);
+    assert!(live.observe(A, streamed, 1).down);
+    live.on_attempt(A, streamed, false, 1);
+    assert!(!live.observe(A, streamed, 1).down);
 }
 
 #[test]
 fn what_one_worker_saw_the_other_knows_after_a_merge() {
     let (mut one, mut other) = (BackendStats::new(), BackendStats::new());
     for _ in 0..DOWN_AFTER {
-        one.attempted(A, Delivery::Whole, true, SECOND);
+        one.on_attempt(A, Delivery::Whole, true, SECOND);
     }
     assert!(one.has_news());
     let record = one.merge(&[]);
-    one.merged();
+    one.on_merged();
     assert!(!one.has_news());
     let record = other.merge(&record);
-    assert!(other.look(A, Delivery::Whole, SECOND).down);
+    assert!(other.observe(A, Delivery::Whole, SECOND).down);
     // Merged twice because the write failed: the same.
     let again = other.merge(&record);
     assert_eq!(again, record);
@@ -141,13 +141,13 @@ fn the_order_of_merges_does_not_matter() {
         for n in 0..5_u64 {
             let at = SECOND * (n + 1);
             let expected = expected(Delivery::Streamed);
-            let ticket = live.sent(A, at, &expected).unwrap();
-            let times = Times {
+            let ticket = live.on_sent(A, at, &expected).unwrap();
+            let times = AnswerTimes {
                 first_token_ms: Some(50.0 * first),
                 last_ms: 50.0 * first + 200.0 * token,
                 output_tokens: Some(200),
             };
-            live.ended(
+            live.on_end(
                 ticket,
                 &expected,
                 AttemptOutcome::Answered(times),
@@ -170,16 +170,16 @@ fn everything_is_bounded() {
     let expected = expected(Delivery::Streamed);
     for request in 0..20_000_u64 {
         let link = (request % 1_500) as u32;
-        let ticket = live.sent(link, request, &expected);
+        let ticket = live.on_sent(link, request, &expected);
         if let Some(ticket) = ticket
             && request % 3 == 0
         {
-            live.ended(ticket, &expected, AttemptOutcome::Failed, request);
+            live.on_end(ticket, &expected, AttemptOutcome::Failed, request);
         }
     }
     assert_eq!(live.backends.len(), MAX_BACKENDS);
     for backend in live.backends.values() {
-        assert!(backend.followed() <= MOST_FLIGHTS && backend.pending.len() <= MOST_PENDING);
+        assert!(backend.followed() <= MAX_FOLLOWED && backend.pending.len() <= MAX_PENDING);
     }
     let record = live.merge(&[]);
     assert_eq!(record.len(), LAYOUT.record_bytes(MAX_BACKENDS));
@@ -189,7 +189,7 @@ fn everything_is_bounded() {
 #[test]
 fn damaged_records_are_refused() {
     let mut live = BackendStats::new();
-    live.attempted(A, Delivery::Whole, true, 0);
+    live.on_attempt(A, Delivery::Whole, true, 0);
     let record = live.merge(&[]);
     assert_eq!(decode(&record).len(), 1);
     for end in 0..record.len() {

@@ -24,7 +24,7 @@ fn registry(prewarm: &str) -> Registry {
 /// Workers that tick once a second, in turn, with one record.
 struct World {
     registry: Registry,
-    workers: Vec<Warmth>,
+    workers: Vec<ScaleToZeroStats>,
     record: Vec<u8>,
     now: u64,
     sent: Vec<u64>,
@@ -34,7 +34,7 @@ impl World {
     fn new(prewarm: &str) -> World {
         World {
             registry: registry(prewarm),
-            workers: (0..3).map(|_| Warmth::default()).collect(),
+            workers: (0..3).map(|_| ScaleToZeroStats::default()).collect(),
             record: Vec::new(),
             now: BEGIN,
             sent: Vec::new(),
@@ -49,7 +49,7 @@ impl World {
         for worker in &mut self.workers {
             let plan = worker.plan(&self.record, &self.registry, |_| true, self.now);
             self.record = plan.record;
-            worker.told(&self.record);
+            worker.adopt(&self.record);
             self.sent.extend(plan.due.iter().map(|id| {
                 assert_eq!(*id, BackendId(1));
                 self.now
@@ -65,7 +65,7 @@ impl World {
             self.now += step;
             if every > 0 && self.now % every < step {
                 let worker = (self.now / step % 2) as usize;
-                self.workers[worker].wanted(link, self.now);
+                self.workers[worker].on_decision(link, self.now);
             }
             self.tick();
         }
@@ -163,7 +163,7 @@ fn what_cannot_be_paid_or_sent_is_not_sent() {
     let mut world = World::new(r#"{"max_usd_per_hour": 5, "probability": 0}"#);
     world.pass(HOUR, MINUTE);
     world.now += HOUR;
-    let mut warmth = Warmth::default();
+    let mut warmth = ScaleToZeroStats::default();
     assert!(
         warmth
             .plan(&world.record, &world.registry, |_| false, world.now)
@@ -173,9 +173,10 @@ fn what_cannot_be_paid_or_sent_is_not_sent() {
     let plan = warmth.plan(&world.record, &world.registry, |_| true, world.now);
     assert_eq!(plan.due, [BackendId(1)]);
     // Who lost the race looks at what the winner wrote, and sends nothing.
-    let late = Warmth::default().plan(&plan.record, &world.registry, |_| true, world.now + S);
+    let late =
+        ScaleToZeroStats::default().plan(&plan.record, &world.registry, |_| true, world.now + S);
     assert!(late.due.is_empty());
-    warmth.told(&plan.record);
+    warmth.adopt(&plan.record);
 }
 
 #[test]
@@ -216,20 +217,20 @@ fn the_record_is_bounded_and_no_bytes_panic() {
         backends.join(",")
     );
     let registry = Policy::compile(&text).unwrap().registry;
-    let mut warmth = Warmth::default();
+    let mut warmth = ScaleToZeroStats::default();
     for link in 0..5000 {
-        warmth.wanted(link, BEGIN);
+        warmth.on_decision(link, BEGIN);
     }
-    assert_eq!(warmth.seen.len(), MAX_BACKENDS);
+    assert_eq!(warmth.unshared.len(), MAX_BACKENDS);
     let plan = warmth.plan(&[], &registry, |_| true, BEGIN);
     assert_eq!(plan.record.len(), LAYOUT.record_bytes(MAX_BACKENDS));
     assert_eq!(decode(&plan.record).len(), MAX_BACKENDS);
     assert_eq!(encode(&decode(&plan.record)), plan.record);
-    warmth.told(&plan.record);
+    warmth.adopt(&plan.record);
     for byte in [0, 1, 0x7f, 0xff] {
         for length in 0..LAYOUT.record_bytes(2) + 3 {
             let record = vec![byte; length];
-            warmth.told(&record);
+            warmth.adopt(&record);
             let _ = warmth.plan(&record, &registry, |_| true, u64::MAX);
         }
     }

@@ -226,7 +226,7 @@ fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
     });
     let body = said(1);
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
-    let envelope = RequestAttributes {
+    let attributes = RequestAttributes {
         steering: Steering {
             models: vec![ModelId(1)],
             followed: vec![crate::policy::envelope::Steer::AllowModels],
@@ -234,7 +234,7 @@ fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
         },
         ..RequestAttributes::default()
     };
-    let outcome = look_at(&policy, &request, &RequestInfo::new(&envelope, 0));
+    let outcome = look_at(&policy, &request, &RequestInfo::new(&attributes, 0));
     let Outcome::Routed(decision) = outcome else {
         panic!("{outcome:?}");
     };
@@ -315,10 +315,10 @@ fn a_share_gives_way_where_all_others_are_down() {
         down: true,
         ..Observed::UNOBSERVED
     };
-    let envelope = RequestAttributes::default();
+    let attributes = RequestAttributes::default();
     let info = RequestInfo {
         observed: &[Observed::UNOBSERVED, down],
-        ..RequestInfo::new(&envelope, 0)
+        ..RequestInfo::new(&attributes, 0)
     };
     let second = run_with(&mut router, &policy, &said(2), &info);
     assert_eq!(second.backend, BackendId(0));
@@ -330,7 +330,7 @@ fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
     let ruled = twins(r#""rules": [{"when": {"user": ["x"]}, "then": {"models": ["a"]}}],"#);
     let steering = |body: &str| {
         let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
-        let envelope = RequestAttributes {
+        let attributes = RequestAttributes {
             steering: Steering {
                 models: vec![ModelId(1)],
                 followed: vec![Steer::MinQuality, Steer::MaxCostUsd, Steer::AllowModels],
@@ -338,7 +338,7 @@ fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
             },
             ..RequestAttributes::default()
         };
-        match look_at(&ruled, &request, &RequestInfo::new(&envelope, 0)) {
+        match look_at(&ruled, &request, &RequestInfo::new(&attributes, 0)) {
             Outcome::Routed(decision) => decision.steering.join(" "),
             other => panic!("{other:?}"),
         }

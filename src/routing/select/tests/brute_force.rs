@@ -27,26 +27,28 @@ fn measure(limit: Limit, candidate: &Candidate, best: f32) -> f64 {
 fn is_able(
     registry: &Registry,
     profile: &Profile,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
     backend: &Backend,
 ) -> bool {
     let model = &registry.models[backend.model.0 as usize];
-    let expected = ask.classification.unwrap().output_tokens as u32;
-    let answer = match (ask.pinned, ask.max_tokens) {
+    let expected = query.classification.unwrap().output_tokens as u32;
+    let answer = match (query.pinned, query.max_tokens) {
         (Some(_), Some(_)) => 1,
         (_, most) => most.map_or(expected, |most| most.min(expected)).max(1),
     };
     let tagged = |tag: &str| backend.tags.iter().any(|own| own == tag);
-    let chosen_from = match ask.pinned {
+    let chosen_from = match query.pinned {
         Some(pinned) => pinned == backend.model,
-        None => !ask.barred.contains(&backend.model) && profile.tags.iter().all(|tag| tagged(tag)),
+        None => {
+            !query.over_share.contains(&backend.model) && profile.tags.iter().all(|tag| tagged(tag))
+        }
     };
     chosen_from
-        && backend.apis.contains(ask.api)
-        && (ask.allowed.is_empty() || ask.allowed.contains(&backend.model))
-        && ask.tags.iter().all(|tag| tagged(tag))
-        && model.capabilities.contains(ask.needs)
-        && ask.window_tokens + answer <= model.context_window
+        && backend.apis.contains(query.api)
+        && (query.allowed.is_empty() || query.allowed.contains(&backend.model))
+        && query.tags.iter().all(|tag| tagged(tag))
+        && model.capabilities.contains(query.needs)
+        && query.window_tokens + answer <= model.context_window
 }
 
 /// The sum that [`objective`] documents, of estimates alone.
@@ -68,23 +70,23 @@ fn solve(
     candidates: &[Candidate],
     able: &[&Candidate],
     profile: &Profile,
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
 ) -> Option<(BackendId, Vec<Limit>)> {
     let best = able
         .iter()
         .map(|one| one.estimate.quality.unwrap())
         .fold(0.0, f32::max);
     let bound = |limit: Limit| {
-        let both = [profile.limits.get(limit), ask.limits.get(limit)];
+        let both = [profile.limits.get(limit), query.limits.get(limit)];
         let bounds = both.into_iter().flatten().map(|written| match limit {
             Limit::MinQuality => -written,
             _ => written,
         });
         bounds
             .reduce(f64::min)
-            .filter(|_| ask.pinned.is_none() || !limit.is_of_quality())
+            .filter(|_| query.pinned.is_none() || !limit.is_of_quality())
     };
-    let relax: &[Limit] = match ask.pinned {
+    let relax: &[Limit] = match query.pinned {
         Some(_) => &Limit::ALL,
         None => &profile.relax,
     };
@@ -96,7 +98,7 @@ fn solve(
         hard.into_iter()
             .all(|limit| bound(limit).is_none_or(|b| measure(limit, one, best) <= b))
     };
-    let is_up = |one: &&Candidate| !ask.observed[one.backend.0 as usize].down;
+    let is_up = |one: &&Candidate| !query.observed[one.backend.0 as usize].down;
     let mut able = able.to_vec();
     if able.iter().any(|one| firm(one) && is_up(one)) {
         able.retain(is_up);
@@ -124,7 +126,7 @@ fn solve(
             }
             left.retain(|one| measure(*limit, one, best) <= nearest.max(stated));
         }
-        return Some((choose(candidates, &left, ask)?, gave));
+        return Some((choose(candidates, &left, query)?, gave));
     }
     None
 }
@@ -133,7 +135,7 @@ fn solve(
 fn choose(
     candidates: &[Candidate],
     left: &[&Candidate],
-    ask: &SelectionRequest<'_>,
+    query: &SelectionRequest<'_>,
 ) -> Option<BackendId> {
     let best_of = |these: &[&Candidate]| {
         let best = these
@@ -143,24 +145,24 @@ fn choose(
     };
     let best = best_of(left)?;
     let at = |id: BackendId| &candidates[id.0 as usize];
-    if ask.pinned.is_none() {
+    if query.pinned.is_none() {
         let others: Vec<&&Candidate> = left.iter().filter(|one| one.backend != best).collect();
-        if let (Some(number), false) = (ask.explore, others.is_empty()) {
+        if let (Some(number), false) = (query.explore, others.is_empty()) {
             return Some(others[number as usize % others.len()].backend);
         }
         let behind: Vec<&Candidate> = left
             .iter()
             .copied()
-            .filter(|one| Some(one.model) == ask.preferred)
+            .filter(|one| Some(one.model) == query.preferred)
             .collect();
-        if let Some(behind) = best_of(&behind).filter(|_| Some(at(best).model) != ask.preferred) {
+        if let Some(behind) = best_of(&behind).filter(|_| Some(at(best).model) != query.preferred) {
             return Some(behind);
         }
     }
-    let kept = ask.incumbent.map(|incumbent| incumbent.backend);
+    let kept = query.incumbent.map(|incumbent| incumbent.backend);
     let kept = kept.filter(|id| left.iter().any(|one| one.backend == *id));
     Some(match kept {
-        Some(id) if at(id).objective - at(best).objective < ask.stickiness => id,
+        Some(id) if at(id).objective - at(best).objective < query.stickiness => id,
         _ => best,
     })
 }
@@ -232,7 +234,7 @@ prop_compose! {
 struct Wish {
     pinned: Option<u32>,
     allowed: Vec<ModelId>,
-    barred: Vec<ModelId>,
+    over_share: Vec<ModelId>,
     tags: Vec<&'static str>,
     limits: Vec<(Limit, f64)>,
     needs: bool,
@@ -280,13 +282,13 @@ fn any_wish() -> impl Strategy<Value = Wish> {
         prop::collection::vec(prop::bool::weighted(0.2), 20),
     );
     (whose, what, known).prop_map(|(whose, what, known)| {
-        let (pinned, allowed, barred, preferred, explore) = whose;
+        let (pinned, allowed, over_share, preferred, explore) = whose;
         let (tags, limits, needs, tokens, max_tokens) = what;
         let (incumbent, stickiness, down, slow) = known;
         Wish {
             pinned,
             allowed,
-            barred,
+            over_share,
             tags,
             limits: limits.into_iter().take(1).collect(),
             needs,
@@ -313,12 +315,12 @@ fn observed(wish: &Wish, backends: usize) -> Vec<Observed> {
         first_token: if *slow {
             slower(4.0)
         } else {
-            LatencyRatio::AS_STATED
+            LatencyRatio::DECLARED
         },
         token_time: if *slow && *down {
             slower(3.0)
         } else {
-            LatencyRatio::AS_STATED
+            LatencyRatio::DECLARED
         },
         ..Observed::UNOBSERVED
     };
@@ -348,34 +350,34 @@ proptest! {
         let registry = Registry { models, backends };
         let said = said(difficulty);
         let observed = observed(&wish, registry.backends.len());
-        let mut ask = ask(Some(&said));
-        ask.pinned = wish.pinned.map(|id| ModelId(id % known));
-        ask.allowed = &wish.allowed;
-        ask.barred = &wish.barred;
-        ask.tags = &wish.tags;
-        ask.limits = wish.limits.iter().fold(Limits::NONE, |all, (limit, n)| all.with(*limit, *n));
-        ask.needs = if wish.needs { Capabilities::TOOLS } else { Capabilities::NONE };
-        ask.input_tokens = wish.tokens;
-        ask.window_tokens = wish.tokens;
-        ask.max_tokens = wish.max_tokens;
-        ask.preferred = wish.preferred.map(ModelId);
-        ask.explore = wish.explore;
-        ask.incumbent = wish.incumbent.map(|(id, cached_tokens)| Incumbent { backend: BackendId(id % count), cached_tokens });
-        ask.stickiness = wish.stickiness;
-        ask.observed = &observed;
-        let found = select(&registry, &profile, &ask);
+        let mut query = query(Some(&said));
+        query.pinned = wish.pinned.map(|id| ModelId(id % known));
+        query.allowed = &wish.allowed;
+        query.over_share = &wish.over_share;
+        query.tags = &wish.tags;
+        query.limits = wish.limits.iter().fold(Limits::NONE, |all, (limit, n)| all.with(*limit, *n));
+        query.needs = if wish.needs { Capabilities::TOOLS } else { Capabilities::NONE };
+        query.input_tokens = wish.tokens;
+        query.window_tokens = wish.tokens;
+        query.max_tokens = wish.max_tokens;
+        query.preferred = wish.preferred.map(ModelId);
+        query.explore = wish.explore;
+        query.incumbent = wish.incumbent.map(|(id, cached_tokens)| Incumbent { backend: BackendId(id % count), cached_tokens });
+        query.stickiness = wish.stickiness;
+        query.observed = &observed;
+        let found = select(&registry, &profile, &query);
         let candidates = match &found {
             Ok(selection) => selection.candidates.clone(),
             Err(refused) => refused.candidates.clone(),
         };
         let able: Vec<&Candidate> = candidates
             .iter()
-            .filter(|one| is_able(&registry, &profile, &ask, registry.backend(one.backend).unwrap()))
+            .filter(|one| is_able(&registry, &profile, &query, registry.backend(one.backend).unwrap()))
             .collect();
         for one in &able {
             prop_assert!((one.objective - sum(&profile, &able, one)).abs() < 1e-5);
         }
-        let expected = solve(&candidates, &able, &profile, &ask);
+        let expected = solve(&candidates, &able, &profile, &query);
         match found {
             Ok(selection) => {
                 let (winner, gave) = expected.expect("brute force finds one too");
@@ -386,8 +388,8 @@ proptest! {
                 // What may never give way holds for the chain too.
                 for id in &selection.fallbacks {
                     let backend = registry.backend(*id).unwrap();
-                    let mut unbarred = ask;
-                    unbarred.barred = &[];
+                    let mut unbarred = query;
+                    unbarred.over_share = &[];
                     prop_assert!(is_able(&registry, &profile, &unbarred, backend));
                 }
             }

@@ -65,16 +65,16 @@ fn silence_does_not_revive_and_does_not_reset_failures() {
     let mut world = World::new(1);
     let streamed = Delivery::Streamed;
     world.run(10, 1.0, streamed, |_| Fate::Fail);
-    assert!(world.workers[0].look(A, streamed, world.now).down);
+    assert!(world.workers[0].observe(A, streamed, world.now).down);
     world.run(600, 1.0, streamed, |_| HANG);
-    assert!(world.workers[0].look(A, streamed, world.now).down);
+    assert!(world.workers[0].observe(A, streamed, world.now).down);
     // Failures and silence in turn add up.
     let mut world = World::new(1);
     for n in 0..12 {
         let fate = if n % 2 == 0 { Fate::Fail } else { HANG };
         world.run(1, 0.5, streamed, |_| fate);
     }
-    assert!(world.workers[0].look(A, streamed, world.now).down);
+    assert!(world.workers[0].observe(A, streamed, world.now).down);
 }
 
 #[test]
@@ -86,13 +86,17 @@ fn a_backend_that_is_only_slow_to_begin_is_not_dead() {
             first: 40.0,
             token: 1.0,
         });
-        assert!(!world.workers[0].look(A, Delivery::Streamed, world.now).down);
+        assert!(
+            !world.workers[0]
+                .observe(A, Delivery::Streamed, world.now)
+                .down
+        );
     }
     let mut world = World::new(1);
     for _ in 0..300 {
         world.pass(SECOND);
         world.ask(Delivery::Whole, 60_000, &|_| WELL);
-        assert!(!world.workers[0].look(A, Delivery::Whole, world.now).down);
+        assert!(!world.workers[0].observe(A, Delivery::Whole, world.now).down);
         assert_eq!(world.chosen.last().unwrap().0, A);
     }
 }
@@ -143,10 +147,10 @@ fn a_kind_of_which_nothing_was_heard_lately_follows_the_other() {
     world.run(20, 1.0, Delivery::Whole, |_| WELL);
     world.pass(600 * SECOND);
     world.run(20, 1.0, Delivery::Streamed, |_| Fate::Fail);
-    assert!(world.workers[0].look(A, Delivery::Whole, world.now).down);
+    assert!(world.workers[0].observe(A, Delivery::Whole, world.now).down);
     // Once it has answered, it goes by its own.
-    world.workers[0].attempted(A, Delivery::Whole, false, world.now);
-    assert!(!world.workers[0].look(A, Delivery::Whole, world.now).down);
+    world.workers[0].on_attempt(A, Delivery::Whole, false, world.now);
+    assert!(!world.workers[0].observe(A, Delivery::Whole, world.now).down);
     assert!(world.workers[0].is_down(A));
 }
 
@@ -170,12 +174,12 @@ fn few_meet_a_fault_that_lasts() {
 fn who_cannot_go_elsewhere_tries_nobody() {
     let mut live = BackendStats::new();
     for _ in 0..DOWN_AFTER {
-        live.attempted(A, Delivery::Whole, true, SECOND);
+        live.on_attempt(A, Delivery::Whole, true, SECOND);
     }
     let mut tried = |may_probe: bool, from: u64| {
         (0..500).any(|n| {
             let at = SECOND * (from + n);
-            !live.view([A].into_iter(), Delivery::Whole, may_probe, at)[0].down
+            !live.observe_for_decision([A].into_iter(), Delivery::Whole, may_probe, at)[0].down
         })
     };
     assert!(!tried(false, 10));

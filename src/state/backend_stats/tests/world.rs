@@ -56,9 +56,9 @@ pub const STATED: Latency = Latency {
 };
 
 pub fn expected(delivery: Delivery) -> Expected {
-    let size = Size {
+    let size = RequestSize {
         input_tokens: 100,
-        most_output_tokens: 100_000,
+        max_output_tokens: 100_000,
         reasons: false,
     };
     Expected::new(delivery, &STATED, 0.0, size)
@@ -115,9 +115,9 @@ impl World {
             self.events.pop();
             let (worker, ticket, expected, step) = self.steps.remove(&id).unwrap();
             match step {
-                Step::First => self.workers[worker].heard(ticket, expected.delivery),
+                Step::First => self.workers[worker].on_first_byte(ticket, expected.delivery),
                 Step::End(ending) => {
-                    self.workers[worker].ended(ticket, &expected, ending, at);
+                    self.workers[worker].on_end(ticket, &expected, ending, at);
                 }
             }
         }
@@ -134,10 +134,10 @@ impl World {
             let record = live.merge(&self.record);
             if news {
                 self.record = record;
-                live.merged();
+                live.on_merged();
             }
         }
-        let view = live.view([A, B].into_iter(), delivery, true, self.now);
+        let view = live.observe_for_decision([A, B].into_iter(), delivery, true, self.now);
         let cost = |seen: &Observed, ms: f32| {
             ms * seen.latency_ratio() + if seen.down { 1e9 } else { 0.0 }
         };
@@ -149,7 +149,7 @@ impl World {
         self.chosen.push((link, fate != WELL));
         let expected = expected(delivery);
         let ticket = self.workers[worker]
-            .sent(link, self.now, &expected)
+            .on_sent(link, self.now, &expected)
             .unwrap();
         let ms = |ms: f32| (f64::from(ms) * 1e6) as u64;
         let mut follow = |after: u64, step: Step| {
@@ -177,7 +177,7 @@ impl World {
                 if streams {
                     follow(ms(first_ms), Step::First);
                 }
-                let ending = AttemptOutcome::Answered(Times {
+                let ending = AttemptOutcome::Answered(AnswerTimes {
                     first_token_ms: streams.then_some(first_ms),
                     last_ms,
                     output_tokens: Some(tokens),

@@ -1,4 +1,4 @@
-//! What a client's `model` stands for, and what becomes of a name that stands for nothing.
+//! The meaning of a client's `model`, and the outcome of a name without one.
 
 use crate::api::Api;
 use crate::api::request::Request;
@@ -14,111 +14,119 @@ use crate::schema::suggest::quote;
 use super::bounds::BudgetStatus;
 use super::refuse::reject;
 
-/// What a client's `model` stands for.
-pub enum Asked<'p> {
-    /// A model: only the backend is chosen, by the default profile.
+/// The meaning of a client's `model`.
+pub enum RequestedModel<'p> {
+    /// A model: the default profile only chooses its backend.
     Pinned(ModelId, &'p Profile),
-    /// A profile, or nothing and so the default profile.
+    /// A profile; the default profile if the client names none.
     Open(&'p Profile),
-    /// A model that the policy does not have, which the default cluster may have.
+    /// A model that the policy does not have; the default cluster may have it.
     Foreign(&'p Profile),
 }
 
-impl<'p> Asked<'p> {
-    /// The model that alone may answer.
+impl<'p> RequestedModel<'p> {
+    /// The only model that may answer.
     pub const fn pinned(&self) -> Option<ModelId> {
         match self {
-            Asked::Pinned(model, _) => Some(*model),
-            Asked::Open(_) | Asked::Foreign(_) => None,
+            RequestedModel::Pinned(model, _) => Some(*model),
+            RequestedModel::Open(_) | RequestedModel::Foreign(_) => None,
         }
     }
 
-    /// Whether the client named a model: then it gets no other.
+    /// Whether the client named a model: then it gets that model.
     pub const fn names_model(&self) -> bool {
-        !matches!(self, Asked::Open(_))
+        !matches!(self, RequestedModel::Open(_))
     }
 
-    /// The profile that counts: that of a spent budget, else of the rules, else the client's.
+    /// The profile in effect: of a spent budget, else of the rules, else of the client.
     pub fn ruled_profile(
         &self,
         policy: &'p Policy,
-        ruling: &RuleOutcome<'_>,
-        standing: &BudgetStatus<'_>,
+        rule_outcome: &RuleOutcome<'_>,
+        budget_status: &BudgetStatus<'_>,
     ) -> &'p Profile {
-        let (Asked::Pinned(_, own) | Asked::Open(own) | Asked::Foreign(own)) = self;
-        let downgraded = standing.profile.filter(|_| self.pinned().is_none());
-        let ruled = downgraded.or(ruling.profile);
+        let (RequestedModel::Pinned(_, own)
+        | RequestedModel::Open(own)
+        | RequestedModel::Foreign(own)) = self;
+        let downgraded = budget_status.profile.filter(|_| self.pinned().is_none());
+        let ruled = downgraded.or(rule_outcome.profile);
         let ruled = ruled.and_then(|name| policy.find_profile(name));
         ruled.unwrap_or(own)
     }
 }
 
-/// The name that a request asks for: that of its body, else the deployment in its path.
-pub fn name<'a>(request: &'a Request<'_>, envelope: &'a RequestAttributes) -> Option<&'a str> {
+/// The requested name: the body's `model`, else the deployment in the path.
+pub fn name<'a>(request: &'a Request<'_>, attributes: &'a RequestAttributes) -> Option<&'a str> {
     let named = request.model.as_deref();
-    named.or(envelope.deployment.as_deref())
+    named.or(attributes.deployment.as_deref())
 }
 
-/// What the request asks for. `counts`: only its tokens are counted, by whoever has the model.
+/// The meaning of the requested name. If `counts`, the request's tokens are only counted, by any backend that has the model.
 pub fn find<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
-    envelope: &RequestAttributes,
+    attributes: &RequestAttributes,
     counts: bool,
-) -> Result<Asked<'p>, Outcome> {
+) -> Result<RequestedModel<'p>, Outcome> {
     let Some(default) = policy.find_profile(&policy.default_profile) else {
-        let fault = "the policy lacks its own default profile".to_owned();
+        let fault = "the policy lacks its default profile".to_owned();
         return Err(Outcome::Bypassed(Bypass::RouterFault(fault)));
     };
     let open = |profile| open(policy, request.api, profile);
-    let Some(name) = name(request, envelope) else {
+    let Some(name) = name(request, attributes) else {
         return Ok(open(default));
     };
     match policy.resolve(name) {
         Some(names::Asked::Profile(profile)) => Ok(open(profile)),
-        // What is only reported shall say what an open choice would have been.
+        // Shadow mode reports the choice that a profile would make.
         _ if policy.traffic.shadow => Ok(open(default)),
-        Some(names::Asked::Model(model)) => Ok(Asked::Pinned(model, default)),
+        Some(names::Asked::Model(model)) => Ok(RequestedModel::Pinned(model, default)),
         None => match policy.on_unknown_model {
             OnUnknownModel::DefaultProfile => Ok(open(default)),
-            OnUnknownModel::Bypass => Ok(Asked::Foreign(default)),
-            OnUnknownModel::Reject if counts => Ok(Asked::Foreign(default)),
+            OnUnknownModel::Bypass => Ok(RequestedModel::Foreign(default)),
+            OnUnknownModel::Reject if counts => Ok(RequestedModel::Foreign(default)),
             OnUnknownModel::Reject => Err(Outcome::Rejected(unknown(policy, name))),
         },
     }
 }
 
-/// A choice by `profile`. Vectors of different models cannot be compared, so for embeddings every profile means one model:
-/// that of the policy's first backend that embeds.
-fn open<'p>(policy: &Policy, api: Api, profile: &'p Profile) -> Asked<'p> {
+/// A choice by `profile`. Embeddings of different models cannot be compared, so for these every profile means one model: the
+/// model of the policy's first backend that embeds.
+fn open<'p>(policy: &Policy, api: Api, profile: &'p Profile) -> RequestedModel<'p> {
     let mut backends = policy.registry.backends.iter();
     let first = backends.find(|backend| backend.apis.contains(api));
     match first {
-        Some(backend) if api == Api::OpenAiEmbeddings => Asked::Pinned(backend.model, profile),
-        _ => Asked::Open(profile),
+        Some(backend) if api == Api::OpenAiEmbeddings => {
+            RequestedModel::Pinned(backend.model, profile)
+        }
+        _ => RequestedModel::Open(profile),
     }
 }
 
-/// The refusal of a name that means nothing.
+/// The refusal of an unknown name.
 pub fn unknown(policy: &Policy, name: &str) -> Rejection {
     let suggestion = policy.suggest(name);
     let message = format!("the model {} does not exist{suggestion}", quote(name));
     reject(404, MODEL_NOT_FOUND, message)
 }
 
-/// A request for a foreign model goes to the default cluster, unless what the rules and budgets say of it would not hold
-/// there.
+/// The outcome of a request for a model that the policy does not have: it goes to the default cluster, unless rules or budgets
+/// would not hold there.
 pub fn pass_on(
     policy: &Policy,
     name: &str,
-    ruling: &RuleOutcome<'_>,
-    standing: &BudgetStatus<'_>,
+    rule_outcome: &RuleOutcome<'_>,
+    budget_status: &BudgetStatus<'_>,
     counts: bool,
 ) -> Outcome {
-    let why = match ruling.tags.iter().find(|tag| !default_has(policy, tag)) {
+    let why = match rule_outcome
+        .tags
+        .iter()
+        .find(|tag| !default_has(policy, tag))
+    {
         Some(tag) => Some(format!("the default cluster lacks the tag {}", quote(tag))),
-        // What it costs there is not known, so it could not be counted.
-        None if !counts && !standing.postings.is_empty() => {
+        // Its cost there is unknown, so a budget could not count it.
+        None if !counts && !budget_status.postings.is_empty() => {
             Some("a budget limits the request".to_owned())
         }
         None => None,
@@ -132,13 +140,13 @@ pub fn pass_on(
             let mut rejection = unknown(policy, name);
             rejection.message =
                 format!("{}; it is not passed on, because {why}", rejection.message);
-            rejection.rules = super::owned(&ruling.names);
+            rejection.rules = super::owned(&rule_outcome.names);
             Outcome::Rejected(rejection)
         }
     }
 }
 
-/// Whether all that stands behind the default cluster has a tag; where no backend stands there, nothing is known of it.
+/// Whether every backend of the default cluster has a tag; false if the policy has no backend there.
 pub fn default_has(policy: &Policy, tag: &str) -> bool {
     let cluster = &policy.default_cluster;
     let behind = || {

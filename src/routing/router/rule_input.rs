@@ -1,4 +1,4 @@
-//! What rules look at in a request beside what the classifier says. Each is looked for only where a rule asks.
+//! The properties of a request that rules match, besides its classification. Costly ones are computed only if a rule uses them.
 
 use crate::analysis::language::{self, Language};
 use crate::analysis::prompt::Prompt;
@@ -13,12 +13,12 @@ fn asks(policy: &Policy, asks: impl Fn(&Rule) -> bool) -> bool {
     policy.rules.iter().any(asks)
 }
 
-/// What the body and what came beside it say; the classification and whether the model is pinned are the caller's to fill in.
-pub fn gather<'a>(
+/// Collects the properties; the caller fills in the classification and whether the model is pinned.
+pub fn collect<'a>(
     policy: &'a Policy,
     request: &'a Request<'_>,
     prompt: &'a Prompt<'_>,
-    envelope: &'a RequestAttributes,
+    attributes: &'a RequestAttributes,
 ) -> RuleInput<'a> {
     RuleInput {
         classification: None,
@@ -26,10 +26,10 @@ pub fn gather<'a>(
         other_users: &request.other_users,
         other_asked: &request.other_models,
         asides: &request.asides,
-        asked: find_asked(policy, request, envelope),
+        asked: find_asked(policy, request, attributes),
         sensitive: find_sensitive(policy, request),
         pinned: false,
-        envelope,
+        envelope: attributes,
         words: &policy.words,
         turns: &prompt.turns,
         language: find_language(policy, prompt),
@@ -37,14 +37,14 @@ pub fn gather<'a>(
     }
 }
 
-/// The policy's own name of what is asked for, however the client writes it; the name as it is written where the policy has
+/// The policy's own name of the requested model or profile, however the client writes it; the client's name if the policy has
 /// none.
 fn find_asked<'a>(
     policy: &'a Policy,
     request: &'a Request<'_>,
-    envelope: &'a RequestAttributes,
+    attributes: &'a RequestAttributes,
 ) -> &'a str {
-    let Some(name) = super::asked::name(request, envelope) else {
+    let Some(name) = super::requested_model::name(request, attributes) else {
         return &policy.default_profile;
     };
     match policy.resolve_name(name) {
@@ -56,8 +56,8 @@ fn find_asked<'a>(
     }
 }
 
-/// The kinds of sensitive text that rules ask for and a model would read, whoever wrote it. The parts of one message are
-/// read as one text.
+/// The kinds of sensitive text in all that a model would read, as far as rules match them. The parts of a message are read as
+/// one text.
 fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
     let rules = policy.rules.iter().map(|rule| rule.when.sensitive);
     let wanted = rules.fold(Sensitivity::NONE, Sensitivity::union);
@@ -78,10 +78,10 @@ fn find_sensitive(policy: &Policy, request: &Request<'_>) -> Sensitivity {
     found
 }
 
-/// How many of the last turns are asked for their language: each costs the same, and a conversation has no bound.
+/// The most turns whose language is tried, from the last one: a conversation has no bound.
 const TURNS_WITH_LANGUAGE: usize = 16;
 
-/// The language of the last user turn that tells one.
+/// The language of the last user turn that has a clear one.
 fn find_language(policy: &Policy, prompt: &Prompt<'_>) -> Option<Language> {
     if !asks(policy, |rule| !rule.when.languages.is_empty()) {
         return None;
@@ -90,14 +90,16 @@ fn find_language(policy: &Policy, prompt: &Prompt<'_>) -> Option<Language> {
     turns.find_map(|turn| language::find(&turn.text))
 }
 
-/// A hash of the conversation up to its first user message, which stays the same as it grows.
+/// A hash of the conversation up to its first user message: it stays as the conversation grows.
 fn find_conversation(policy: &Policy, request: &Request<'_>) -> u64 {
     let draws = policy.traffic.exploration_rate > 0.0 || policy.has_ramps();
     if !draws && !asks(policy, |rule| rule.when.asks_conversation()) {
         return 0;
     }
     let messages = &request.messages;
-    let first = messages.iter().position(|one| one.role == Role::User);
+    let first = messages
+        .iter()
+        .position(|message| message.role == Role::User);
     let begin = messages.iter().take(first.map_or(1, |index| index + 1));
     hash(begin.flat_map(|message| &message.texts).map(AsRef::as_ref))
 }

@@ -26,8 +26,8 @@ fn key(name: &str) -> u32 {
 fn outcome(policy: &Policy, body: &str, known: &[Option<u32>], can_retry: bool) -> Outcome {
     let body = body.replace(r#""auto""#, r#""cheap""#);
     let request = request::parse_with_state(Api::AnthropicMessages, body.as_bytes(), true).unwrap();
-    let envelope = RequestAttributes::default();
-    let mut info = RequestInfo::new(&envelope, 0);
+    let attributes = RequestAttributes::default();
+    let mut info = RequestInfo::new(&attributes, 0);
     info.makers = Makers { known, can_retry };
     look_at(policy, &request, &info)
 }
@@ -165,7 +165,7 @@ fn who_can_read_it_but_may_not_have_it_is_named() {
     let gone = refused(&policy(""), BODY, &[Some(7)]);
     assert_eq!(
         gone.message,
-        "the conversation carries `thinking` blocks that no backend of the policy can read; send it without, or begin anew"
+        "the conversation carries `thinking` blocks that no backend of the policy can read; send it without that, or start a new conversation"
     );
     // With leave to drop it goes where the rule wants it.
     let drops = policy(

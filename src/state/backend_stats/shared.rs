@@ -1,4 +1,4 @@
-//! What all workers know of a backend: how slow it is, and whether it answers.
+//! The statistics of a backend that all workers share: how slow it is, and whether it answers.
 
 use super::expected::Delivery;
 use super::health::{HEALTH_BYTES, Health};
@@ -6,68 +6,68 @@ use super::sketch::{BUCKETS, Sketch, bucket};
 use super::{LatencyRatio, NOTICED};
 use crate::state::codec::{Reader, Writer};
 
-/// The least ratio that is told apart.
+/// The least ratio that has a bucket of its own.
 const LEAST_RATIO: f32 = 0.1;
-/// About how many answers tell how slow a backend is,
+/// About so many answers tell how slow a backend is.
 const RECENT: u32 = 16;
-/// and about how many tell its 99th percentile.
+/// About so many answers tell its 99th percentile.
 const LONG: u32 = 256;
-/// The fewest answers for a 99th percentile: of so many, a single one is less than a hundredth.
+/// The fewest answers for a 99th percentile: a single one is less than a hundredth of these.
 const ENOUGH: u32 = 128;
-/// An answer of a kind is no news of that kind after so many seconds.
+/// A kind of request without an answer for so many seconds has no news of its own.
 const NEWS_S: u32 = 60;
 
-/// One thing that was seen of a backend.
+/// One observation of a backend.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Observation {
+pub(super) struct Sample {
     pub(super) delivery: Delivery,
     /// When, in seconds.
     pub(super) at_s: u32,
-    pub(super) what: What,
+    pub(super) kind: SampleKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum What {
-    /// An answer: how its first token and its speed compare to what is stated, where that is known.
+pub(super) enum SampleKind {
+    /// An answer, with its first token and its speed compared to the declared values, as far as they are known.
     Answer {
         first_token: Option<Multiple>,
         token_time: Option<Multiple>,
     },
     /// A failure.
     Failure,
-    /// Nothing was heard for so long, and of nothing else either, that it is down.
+    /// A silence of this and all other requests, so long that the backend is down.
     Silence,
-    /// A request tries whether it is well again.
+    /// A request that probes whether the backend has recovered.
     Probe,
 }
 
-/// A multiple of what is stated, as its place in a sketch.
+/// A multiple of the declared value, as its bucket in a sketch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Multiple(u8);
 
 impl Multiple {
-    pub(super) fn of(ratio: f32) -> Multiple {
+    pub(super) fn new(ratio: f32) -> Multiple {
         Multiple(bucket(ratio, LEAST_RATIO))
     }
 
-    fn is_as_stated(self) -> bool {
+    fn is_as_declared(self) -> bool {
         self.0 < bucket(NOTICED, LEAST_RATIO) + 1
     }
 }
 
-/// How many times slower than stated something is: learned from multiples, or as the record has it.
+/// How many times slower than declared something is, learned from multiples.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Ratio {
+pub(super) struct LearnedRatio {
     /// Multiples of the last answers.
     recent: Sketch,
     /// Multiples of more answers, for the 99th percentile.
     long: Sketch,
-    /// The median that counts, at least 1.
+    /// The median in effect, at least 1.
     median: f32,
 }
 
-impl Ratio {
-    const NONE: Ratio = Ratio {
+impl LearnedRatio {
+    const NONE: LearnedRatio = LearnedRatio {
         recent: Sketch::EMPTY,
         long: Sketch::EMPTY,
         median: 1.0,
@@ -76,11 +76,11 @@ impl Ratio {
     fn add(&mut self, multiple: Multiple) {
         self.recent.add(multiple.0, RECENT);
         self.long.add(multiple.0, LONG);
-        self.settle();
+        self.update_median();
     }
 
-    /// Takes over what the last answers say once it differs clearly from what counts.
-    fn settle(&mut self) {
+    /// Takes the median of the last answers over if it differs clearly from the one in effect.
+    fn update_median(&mut self) {
         if self.recent.weight() < 4 {
             return;
         }
@@ -89,12 +89,12 @@ impl Ratio {
         let change = seen / self.median;
         if !(1.0 / NOTICED..=NOTICED).contains(&change) {
             self.median = seen;
-            // What was seen before belongs to another time.
+            // Older answers belong to another state of the backend.
             self.long = self.recent.clone();
         }
     }
 
-    pub(super) fn state(&self) -> LatencyRatio {
+    pub(super) fn ratio(&self) -> LatencyRatio {
         let p99 = match self.long.weight() {
             ..ENOUGH => 0.0,
             _ => self.long.quantile(0.99) * LEAST_RATIO,
@@ -111,8 +111,8 @@ impl Ratio {
         record.f32(self.median);
     }
 
-    fn read(entry: &mut Reader<'_>) -> Option<Ratio> {
-        Some(Ratio {
+    fn read(entry: &mut Reader<'_>) -> Option<LearnedRatio> {
+        Some(LearnedRatio {
             recent: Sketch::read(entry)?,
             long: Sketch::read(entry)?,
             median: entry.f32()?.max(1.0),
@@ -120,39 +120,39 @@ impl Ratio {
     }
 }
 
-/// What all workers know of a backend.
+/// The statistics of a backend that all workers share.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SharedStats {
-    pub(super) first_token: Ratio,
-    pub(super) token_time: Ratio,
-    /// By kind of request: one may fail where the other works.
+    pub(super) first_token: LearnedRatio,
+    pub(super) token_time: LearnedRatio,
+    /// By kind of request: one kind may fail while the other works.
     health: [Health; 2],
 }
 
 /// Bytes of one in the shared record.
-pub(super) const LEARNED_BYTES: usize = 2 * (2 * 2 * BUCKETS + 4) + 2 * HEALTH_BYTES;
+pub(super) const SHARED_BYTES: usize = 2 * (2 * 2 * BUCKETS + 4) + 2 * HEALTH_BYTES;
 
 impl SharedStats {
     pub(super) fn new() -> SharedStats {
         SharedStats {
-            first_token: Ratio::NONE,
-            token_time: Ratio::NONE,
+            first_token: LearnedRatio::NONE,
+            token_time: LearnedRatio::NONE,
             health: [Health::default(), Health::default()],
         }
     }
 
-    pub(super) fn see(&mut self, seen: &Observation) {
-        let at_s = seen.at_s;
-        let health = self.health_mut(seen.delivery);
-        match seen.what {
-            What::Answer {
+    pub(super) fn add(&mut self, sample: &Sample) {
+        let at_s = sample.at_s;
+        let health = self.health_mut(sample.delivery);
+        match sample.kind {
+            SampleKind::Answer {
                 first_token,
                 token_time,
             } => {
                 let known = first_token.or(token_time).is_some();
                 let mut multiples = [first_token, token_time].into_iter().flatten();
-                let as_stated = known.then(|| multiples.all(Multiple::is_as_stated));
-                health.answered(at_s, as_stated);
+                let as_declared = known.then(|| multiples.all(Multiple::is_as_declared));
+                health.on_answer(at_s, as_declared);
                 for (ratio, multiple) in [
                     (&mut self.first_token, first_token),
                     (&mut self.token_time, token_time),
@@ -162,9 +162,9 @@ impl SharedStats {
                     }
                 }
             }
-            What::Failure => health.failed(at_s),
-            What::Silence => health.silent(at_s),
-            What::Probe => health.probed(at_s),
+            SampleKind::Failure => health.on_failure(at_s),
+            SampleKind::Silence => health.on_silence(at_s),
+            SampleKind::Probe => health.on_probe(at_s),
         }
     }
 
@@ -184,8 +184,8 @@ impl SharedStats {
         }
     }
 
-    /// Whether requests of this kind are to pass it over. Of a kind of which nothing was heard lately, or only failures, the
-    /// other one tells.
+    /// Whether requests of this kind pass the backend over. A kind without recent answers, or with failures alone, follows the
+    /// other kind.
     pub(super) fn is_down(&self, delivery: Delivery, now_s: u32) -> bool {
         let own = self.health(delivery);
         let other = self.health(match delivery {
@@ -196,7 +196,7 @@ impl SharedStats {
         own.down || (other.down && (own.failures > 0 || no_news))
     }
 
-    /// Whether requests of any kind pass it over.
+    /// Whether requests of any kind pass the backend over.
     pub(super) fn is_down_for_any(&self) -> bool {
         self.health.iter().any(|health| health.down)
     }
@@ -210,11 +210,11 @@ impl SharedStats {
         }
     }
 
-    /// Reads what [`SharedStats::write`] wrote; `None` if a number is impossible.
+    /// Reads statistics that [`SharedStats::write`] wrote; `None` if a number is impossible.
     pub(super) fn read(entry: &mut Reader<'_>) -> Option<SharedStats> {
         Some(SharedStats {
-            first_token: Ratio::read(entry)?,
-            token_time: Ratio::read(entry)?,
+            first_token: LearnedRatio::read(entry)?,
+            token_time: LearnedRatio::read(entry)?,
             health: [Health::read(entry)?, Health::read(entry)?],
         })
     }
