@@ -5,6 +5,8 @@
 
 #[path = "../fuzz/properties.rs"]
 mod properties;
+#[path = "../fuzz/readers.rs"]
+mod readers;
 
 use properties::{check_reading, check_rewriting, check_scanning, thousand_words};
 
@@ -166,4 +168,41 @@ fn no_text_is_slow_to_scan() {
         }
         check_scanning(&words, &text.repeat(2048 / text.len().max(1) + 1));
     }
+}
+
+/// Runs `check` over the seeds of a target and over mutations of them.
+fn replay(target: &str, rounds: usize, check: impl Fn(&[u8])) {
+    let seeds = seeds_of(target);
+    seeds.iter().for_each(|seed| check(seed));
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    for round in 0..rounds {
+        let mut bytes = seeds[round % seeds.len()].clone();
+        for _ in 0..=random.below(4) {
+            mutate(&mut bytes, &seeds, &mut random);
+        }
+        check(&bytes);
+    }
+}
+
+#[test]
+fn shared_records_hold() {
+    let registry = readers::registry();
+    replay("records", 20_000, |record| {
+        readers::check_records(&registry, record);
+    });
+}
+
+#[test]
+fn answers_hold() {
+    replay("answer", 5_000, readers::check_answer);
+}
+
+#[test]
+fn chains_hold() {
+    replay("chain", 50_000, readers::check_chain);
+}
+
+#[test]
+fn configurations_hold() {
+    replay("configuration", 10_000, readers::check_configuration);
 }
