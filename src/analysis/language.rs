@@ -1,13 +1,13 @@
-//! Which language a text is in: by its script, and for Latin letters by its most frequent words. Cheap and rough.
+//! Detects the language of a text: by its script, and for Latin letters by frequent words. Cheap and rough.
 //!
-//! For rules that send a language to the models that know it. A few words are enough; code, names and numbers alone tell
-//! nothing. It looks at the first [`MOST_BYTES`] of a text, and knows nothing of what is said.
+//! For rules that send a language to the models that know it. A few words are enough; code, names and numbers alone have no
+//! language. Only the first [`MAX_BYTES`] of a text are read.
 
 #[cfg(test)]
 mod tests;
 
-/// The most bytes of a text that are looked at.
-pub const MOST_BYTES: usize = 2048;
+/// Maximum number of bytes of a text that are read.
+pub const MAX_BYTES: usize = 2048;
 
 macro_rules! languages {
     ($($variant:ident = $code:literal, $doc:literal;)+) => {
@@ -16,7 +16,7 @@ macro_rules! languages {
         pub enum Language { $(#[doc = $doc] $variant,)+ }
 
         impl Language {
-            /// All of them.
+            /// All languages.
             pub const ALL: &'static [Language] = &[$(Language::$variant,)+];
 
             /// Their codes, in the same order.
@@ -53,7 +53,7 @@ languages! {
     Ukrainian = "uk", "Ukrainian.";
 }
 
-/// The most frequent words of each language in Latin letters, those that several share included: what tells is the sum.
+/// Frequent words of each language in Latin letters, shared ones included: the number of hits decides.
 const FREQUENT: &[(Language, &[&str])] = &[
     (
         Language::English,
@@ -129,8 +129,8 @@ const FREQUENT: &[(Language, &[&str])] = &[
     ),
 ];
 
-/// The frequent words by a hash of theirs: place of the language, eight bits, and of the word, plus one; 0 is empty. At most a
-/// quarter is taken, so that a word of a text costs about one comparison instead of one with each frequent word.
+/// Hash table of the frequent words: index of the language, eight bits, and of the word plus one; 0 is empty. At most a quarter is
+/// occupied, so that a word of a text costs about one comparison.
 const BY_HASH: [u16; 1024] = {
     let mut table = [0; 1024];
     let mut language = 0;
@@ -162,7 +162,7 @@ const fn hash(word: &[u8]) -> usize {
     (hash ^ hash >> 16) as usize % 1024
 }
 
-/// The languages, by their places in [`FREQUENT`], in which a word in lower case is frequent.
+/// The languages, by index in [`FREQUENT`], in which a lower-case word is frequent.
 fn languages_of(word: &str) -> impl Iterator<Item = usize> {
     let (before, after) = BY_HASH
         .split_at_checked(hash(word.as_bytes()))
@@ -178,7 +178,7 @@ fn languages_of(word: &str) -> impl Iterator<Item = usize> {
         })
 }
 
-/// How many letters of each script there are.
+/// Number of letters of each script.
 #[derive(Default)]
 struct Scripts {
     latin: u32,
@@ -194,13 +194,21 @@ struct Scripts {
     han: u32,
 }
 
-/// The language of `text`; `None` where nothing tells.
+/// The language of `text`; `None` if it is unclear.
+///
+/// ```
+/// use pointsman::analysis::language::{Language, find};
+///
+/// assert_eq!(find("Wie viel ist das, und was bedeutet es?"), Some(Language::German));
+/// assert_eq!(find("Почему небо голубое?"), Some(Language::Russian));
+/// assert_eq!(find("x = 7"), None);
+/// ```
 pub fn find(text: &str) -> Option<Language> {
     let text = text
-        .get(..text.floor_char_boundary(MOST_BYTES))
+        .get(..text.floor_char_boundary(MAX_BYTES))
         .unwrap_or(text);
     let scripts = count(text);
-    // A sign of Chinese or Japanese says about as much as two letters.
+    // A Chinese or Japanese character is worth about two letters.
     let ideographs = 2 * (scripts.han + scripts.kana);
     let east = if scripts.kana * 8 > scripts.han {
         Language::Japanese
@@ -223,7 +231,7 @@ pub fn find(text: &str) -> Option<Language> {
         (ideographs, east),
     ];
     let (letters, language) = others.into_iter().max_by_key(|(letters, _)| *letters)?;
-    // Names and code in a text of another script are in Latin letters.
+    // In a text of another script, names and code are in Latin letters.
     if letters > 0 && letters * 2 >= scripts.latin {
         return Some(language);
     }
@@ -255,7 +263,7 @@ fn count(text: &str) -> Scripts {
     scripts
 }
 
-/// The language whose frequent words are the most; at least two, or one of at most three words.
+/// The language with the most frequent words: at least two, or one in a text of at most three words.
 fn find_latin(text: &str) -> Option<Language> {
     let mut hits = [0_u32; FREQUENT.len()];
     let mut words = 0_u32;
@@ -264,7 +272,7 @@ fn find_latin(text: &str) -> Option<Language> {
             continue;
         }
         words += 1;
-        // No frequent word is longer, and most words are.
+        // No frequent word is longer.
         if word.len() > 9 {
             continue;
         }

@@ -1,6 +1,7 @@
-//! The content of a prompt: its text, task, subject, difficulty, language, sensitive parts.
+//! Analysis of a prompt: its text and size, task, domain and difficulty, language, sensitive parts.
 //!
-//! Text in, numbers and labels out. This room knows no model, backend or policy; only `classifier/onnx.rs` names tract.
+//! Text in, numbers and labels out. This room reads a parsed request of `api`; it knows no model, backend or policy. Only
+//! `classifier/onnx.rs` names tract.
 
 pub mod answer_length;
 pub mod classifier;

@@ -1,9 +1,8 @@
-//! Finds what should not leave the house: addresses, numbers and keys in a prompt, by form and checksum alone.
+//! Finds sensitive text: addresses, numbers and keys, by form and checksum alone.
 //!
-//! One pass over the text, linear whatever stands in it (`scan`), after spellings that only a machine tells apart have been
-//! made one (`plain`). No dictionary, no model, no network. Forms with a checksum need it to be right, forms without one are kept narrow, so
-//! that ordinary prompts are left alone; docs/sensitivity.md has the measured rates. It finds forms, not meaning: a
-//! diagnosis in plain words passes.
+//! `plain` makes spellings equal that look alike, then `scan` passes over the text once, in linear time. No dictionary, no model, no
+//! network. Forms with a checksum need a valid one, forms without are narrow, so that ordinary prompts do not match;
+//! docs/sensitivity.md has the measured rates. Forms are found, not meaning: a diagnosis in plain words passes.
 
 mod accounts;
 mod numbers;
@@ -19,15 +18,15 @@ use crate::analysis::steps::{Steps, Uncounted};
 pub struct Sensitivity(u8);
 
 impl Sensitivity {
-    /// Nothing.
+    /// The empty set.
     pub const NONE: Sensitivity = Sensitivity(0);
     /// An e-mail address.
     pub const EMAIL: Sensitivity = Sensitivity(1);
     /// A telephone number: international with `+` or `00`, or North American.
     pub const PHONE: Sensitivity = Sensitivity(1 << 1);
-    /// A payment card number of a known network, with a right Luhn digit.
+    /// A payment card number of a known network, with a valid Luhn digit.
     pub const CARD: Sensitivity = Sensitivity(1 << 2);
-    /// An international bank account number with right check digits.
+    /// An international bank account number with valid check digits.
     pub const IBAN: Sensitivity = Sensitivity(1 << 3);
     /// A national identity number: US social security, UK national insurance, Spanish DNI, Brazilian CPF.
     pub const NATIONAL_ID: Sensitivity = Sensitivity(1 << 4);
@@ -52,7 +51,7 @@ impl Sensitivity {
             .map(|(_, one)| *one)
     }
 
-    /// Both sets together.
+    /// The union of both sets.
     #[must_use]
     pub const fn union(self, other: Sensitivity) -> Sensitivity {
         Sensitivity(self.0 | other.0)
@@ -63,7 +62,7 @@ impl Sensitivity {
         self.0 & other.0 != 0
     }
 
-    /// Whether everything in `other` is in this set too.
+    /// Whether `self` has all of `other`.
     pub const fn contains(self, other: Sensitivity) -> bool {
         self.0 & other.0 == other.0
     }
@@ -83,20 +82,28 @@ impl Sensitivity {
 }
 
 /// The kinds of sensitive text in `text`.
+///
+/// ```
+/// use pointsman::analysis::sensitivity::{Sensitivity, find};
+///
+/// assert_eq!(find("Card 4111 1111 1111 1111"), Sensitivity::CARD);
+/// assert_eq!(find("Card 4111 1111 1111 1112"), Sensitivity::NONE);
+/// assert_eq!(find("write to jane@example.com"), Sensitivity::EMAIL);
+/// ```
 pub fn find(text: &str) -> Sensitivity {
     find_counting(text, &mut Uncounted)
 }
 
-/// The same, with a note of the steps.
+/// The kinds of sensitive text in `text`, counting the steps of the scan.
 pub fn find_counting(text: &str, steps: &mut impl Steps) -> Sensitivity {
     scan::find(&plain::of(text, steps), steps)
 }
 
-/// How much of a part is read together with its neighbours: longer than any number or address of a usual length.
+/// Bytes at the ends of a part that are scanned together with its neighbours: longer than any usual number or address.
 const SEAM: usize = 128;
 
-/// The kinds of sensitive text in a text that comes in parts. What stands across a seam is found too, whether a model is
-/// given the parts with nothing or with white space between them.
+/// The kinds of sensitive text in a text that comes in parts. Matches across seams are found too, whether the model gets the parts
+/// with white space between them or without.
 pub fn find_in_parts<'t>(parts: impl IntoIterator<Item = &'t str>) -> Sensitivity {
     let mut found = Sensitivity::NONE;
     let (mut joined, mut spaced) = (String::new(), String::new());
@@ -105,7 +112,7 @@ pub fn find_in_parts<'t>(parts: impl IntoIterator<Item = &'t str>) -> Sensitivit
     for part in parts {
         found = found.union(find(part));
         count += 1;
-        // Most texts come in one part: nothing is copied then.
+        // Most texts come in one part, and nothing is copied.
         if count == 1 {
             first = Some(part);
             continue;
@@ -125,7 +132,7 @@ pub fn find_in_parts<'t>(parts: impl IntoIterator<Item = &'t str>) -> Sensitivit
     found
 }
 
-/// Adds `text`, without the middle if it is long.
+/// Appends `text`, without its middle if it is long.
 fn push_ends(seams: &mut String, text: &str) {
     let head = text.get(..text.floor_char_boundary(SEAM));
     let tail = text.get(text.ceil_char_boundary(text.len().saturating_sub(SEAM))..);

@@ -1,15 +1,14 @@
-//! Counts the steps of a scan, so that a test can bound its time per byte without a clock.
+//! Counts the steps of a scan, so that tests can bound its time per byte without a clock.
 //!
-//! A step is a byte that is visited or a table entry that is looked at. Requests are scanned with [`Uncounted`], which
-//! compiles to nothing.
+//! A step is a visited byte or table entry. Requests are scanned with [`Uncounted`], which compiles to nothing.
 
-/// Takes note of steps.
+/// A counter of steps.
 pub trait Steps {
-    /// That many more were made.
+    /// Adds `steps`.
     fn add(&mut self, steps: usize);
 }
 
-/// Takes no note.
+/// Counts nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Uncounted;
 
@@ -18,7 +17,7 @@ impl Steps for Uncounted {
     fn add(&mut self, _: usize) {}
 }
 
-/// The number of steps.
+/// Counts all steps.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counted(pub u64);
 

@@ -1,8 +1,6 @@
 //! The APIs that are routed: [`Api`], which a request speaks, and [`Apis`], the set that a backend speaks.
 
-use crate::api::path::{ApiPath, Call, Target};
-
-/// An API, recognised by the path of its requests.
+/// An API. [`path`](super::path) recognises it by the path of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Api {
     /// OpenAI's Chat Completions: `POST /v1/chat/completions`.
@@ -40,37 +38,6 @@ impl Api {
             Api::OpenAiCompletions => "openai_completions",
             Api::OpenAiEmbeddings => "openai_embeddings",
             Api::AnthropicMessages => "anthropic_messages",
-        }
-    }
-
-    /// The API of the requests that are sent to this path and answered by a model; [`path`](super::path) says how it is read.
-    ///
-    /// ```
-    /// use pointsman::api::Api;
-    ///
-    /// assert_eq!(Api::of_path("/v1/chat/completions"), Some(Api::OpenAiChat));
-    /// assert_eq!(Api::of_path("/proxy//v1/messages?beta=true"), Some(Api::AnthropicMessages));
-    /// assert_eq!(Api::of_path("/v1/messages/count_tokens"), None);
-    /// assert_eq!(Api::of_path("/favicon.ico"), None);
-    /// ```
-    pub fn of_path(path: &str) -> Option<Api> {
-        Api::of_call(path, Call::Answer)
-    }
-
-    /// The API of the requests whose tokens are counted at this path.
-    pub fn counted_at(path: &str) -> Option<Api> {
-        Api::of_call(path, Call::TokenCount)
-    }
-
-    /// The API of the bodies that are sent to this path: as [`Api::of_path`], or [`Api::counted_at`].
-    pub fn of_body_at(path: &str) -> Option<Api> {
-        Api::of_path(path).or_else(|| Api::counted_at(path))
-    }
-
-    fn of_call(path: &str, wanted: Call) -> Option<Api> {
-        match ApiPath::read(path).target {
-            Target::Call { api, call, .. } if call == wanted => Some(api),
-            _ => None,
         }
     }
 

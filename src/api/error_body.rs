@@ -1,6 +1,6 @@
-//! Error answers in the format of the API that was called, so that clients' SDKs raise the exception that they know.
+//! Error bodies in the format of the API that was called, so that clients' SDKs raise the exception that they know.
 //!
-//! Built by serde_json from values, never by pasting text. What is said is the caller's: this file knows only the form.
+//! serde_json writes them from values; no text is pasted. The caller gives code and message.
 
 use crate::api::Api;
 use crate::api::request::InvalidRequest;
@@ -32,8 +32,16 @@ struct AnthropicDetail<'a> {
 
 /// The JSON body of an error answer with HTTP status `status`.
 ///
-/// `code` is the API's machine-readable code (`model_not_found`); `param` is the field that is wrong
-/// (`messages[2].content`), if it is one (Anthropic's errors have neither); `message` is for the client's developer and must not quote the prompt.
+/// `code` is the API's machine-readable code (`model_not_found`), `param` the invalid field (`messages[2].content`) if there is
+/// one; Anthropic's errors have neither. `message` is for the client's developer and must not quote the prompt.
+///
+/// ```
+/// use pointsman::api::{Api, error_body::error_body};
+///
+/// let body = error_body(Api::AnthropicMessages, 404, "model_not_found", None, "there is no model `gpt-9`");
+/// let expected = r#"{"type":"error","error":{"type":"not_found_error","message":"there is no model `gpt-9`"}}"#;
+/// assert_eq!(String::from_utf8(body).unwrap(), expected);
+/// ```
 pub fn error_body(
     api: Api,
     status: u16,
@@ -41,7 +49,7 @@ pub fn error_body(
     param: Option<&str>,
     message: &str,
 ) -> Vec<u8> {
-    // Strings and options of strings always serialise; an empty body is what is left if that ever changes.
+    // Strings and options of strings always serialise. If that ever changes, the body is empty.
     if api == Api::AnthropicMessages {
         let body = AnthropicError {
             r#type: "error",
@@ -63,7 +71,7 @@ pub fn error_body(
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
-/// The same as the event that ends a stream: what clients' SDKs raise in the midst of an answer.
+/// The error as an event that ends a stream; clients' SDKs raise it in the middle of an answer.
 pub fn error_event(api: Api, code: &str, message: &str) -> Vec<u8> {
     #[derive(serde::Serialize)]
     struct ResponsesError<'a> {
@@ -122,7 +130,7 @@ fn anthropic_type(status: u16) -> &'static str {
 }
 
 impl InvalidRequest {
-    /// The field that is wrong, as the `param` of an error; `None` where it is the body as a whole.
+    /// The invalid field, as the `param` of an error; `None` for the body as a whole.
     pub fn param(&self) -> Option<&str> {
         match self {
             InvalidRequest::WrongShape { at, .. } if at != "body" => Some(at),
@@ -130,7 +138,7 @@ impl InvalidRequest {
         }
     }
 
-    /// The API's code for it: `invalid_json` or `invalid_request`.
+    /// The API's error code: `invalid_json` or `invalid_request`.
     pub const fn code(&self) -> &'static str {
         match self {
             InvalidRequest::NotJson { .. } => "invalid_json",

@@ -1,11 +1,10 @@
 //! A cursor over JSON text: strict grammar, no recursion, nothing copied but strings with escapes.
 //!
-//! Why not serde_json: a body that is cut off must still give what stood before the cut, the cut string included, and
-//! serde's visitors lose the value in hand at the first error; the spans of values are needed in the body as it came;
-//! and every visitor type is instantiated once more, which costs code in every Envoy. The grammar is the same as
-//! serde_json's, which the tests hold it to.
+//! Reasons against serde_json: a truncated body must still yield everything before the cut, the cut string included, and
+//! serde's visitors lose the current value at the first error; the caller needs the spans of values in the body; and each
+//! visitor type is instantiated again, which costs code in every Envoy. The tests hold the grammar to serde_json's.
 //!
-//! What it does not do: build values, know any API, or judge numbers beyond their grammar.
+//! The cursor builds no values, knows no API, and checks numbers by their grammar only.
 
 use std::borrow::Cow;
 
@@ -13,10 +12,10 @@ use std::borrow::Cow;
 /// open ones are kept in the bits of a `u128`.
 pub(super) const MAX_DEPTH: u32 = 128;
 
-/// From how many characters on a number is read as a text too: it could be an account's, a card's or a telephone's.
+/// Minimum length of a number that is read as a text too: it could be that of an account, a card or a telephone.
 const LONG_NUMBER: usize = 9;
 
-/// Why reading stopped.
+/// Reason why reading stopped.
 #[derive(Debug)]
 pub(super) enum ParseError {
     /// The text ended inside the document.
@@ -28,11 +27,11 @@ pub(super) enum ParseError {
     },
     /// More than [`MAX_DEPTH`] levels at this byte.
     TooDeep { offset: usize },
-    /// JSON, but the value at this byte, which is the whole, is not an object.
+    /// JSON, but the document, which begins at this byte, is not an object.
     NotAnObject { offset: usize, found: Kind },
 }
 
-/// What a value is, told from its first byte.
+/// Kind of a value, known from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Object,
@@ -57,7 +56,8 @@ impl Kind {
     }
 }
 
-/// A place in a JSON text. Methods move it on over what they read and stop with [`ParseError::Cut`] at the end of the text.
+/// A position in a JSON text. Methods advance it over the value that they read, and fail with [`ParseError::Cut`] at the end of
+/// the text.
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -70,12 +70,12 @@ impl<'a> Cursor<'a> {
         Cursor { text, at, depth: 0 }
     }
 
-    /// The byte that it stands at.
+    /// Offset of the current byte.
     pub(super) fn offset(&self) -> usize {
         self.at
     }
 
-    /// The text from the byte `start` up to here.
+    /// The text from the byte `start` to the current one.
     pub(super) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
@@ -101,7 +101,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Steps over white space and tells the byte after it, which it does not step over.
+    /// Skips white space and returns the byte after it without skipping that.
     pub(super) fn peek(&mut self) -> Result<u8, ParseError> {
         loop {
             match self.byte() {
@@ -112,7 +112,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// What the next value is.
+    /// Kind of the next value.
     pub(super) fn kind(&mut self) -> Result<Kind, ParseError> {
         match self.peek()? {
             b'{' => Ok(Kind::Object),
@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over `null`, if that is the next value, and says whether it was.
+    /// Skips the next value if it is `null`; returns whether it was.
     pub(super) fn null(&mut self) -> Result<bool, ParseError> {
         if self.kind()? != Kind::Null {
             return Ok(false);
@@ -134,7 +134,7 @@ impl<'a> Cursor<'a> {
         Ok(true)
     }
 
-    /// Steps into the object or array that starts here.
+    /// Enters the object or array that starts here.
     pub(super) fn enter(&mut self) -> Result<(), ParseError> {
         if self.depth >= MAX_DEPTH {
             return Err(ParseError::TooDeep { offset: self.at });
@@ -149,8 +149,8 @@ impl<'a> Cursor<'a> {
         self.at += 1;
     }
 
-    /// The next key of the object stepped into, the colon after it stepped over; `None` at its end, which is stepped over
-    /// as well. `first` is true for the first call and kept by this method.
+    /// The next key of the entered object, skipped with its colon; `None` at the object's end, which is skipped too. `first` is
+    /// true for the first call; this method keeps it.
     pub(super) fn next_key(
         &mut self,
         first: &mut bool,
@@ -173,7 +173,7 @@ impl<'a> Cursor<'a> {
         Ok(Some(key))
     }
 
-    /// Whether the array stepped into has another item, which is then next; its end is stepped over. `first` as in
+    /// Whether the entered array has another item, which is then the next value; the array's end is skipped. `first` as in
     /// [`Cursor::next_key`].
     pub(super) fn next_item(&mut self, first: &mut bool) -> Result<bool, ParseError> {
         match (self.peek()?, *first) {
@@ -204,8 +204,8 @@ impl<'a> Cursor<'a> {
         end.map(|()| text)
     }
 
-    /// Reads the string that starts here and says how that ended: where it is cut off, the text is what stands before the
-    /// cut, without a half escape. An escaped surrogate without its partner becomes U+FFFD.
+    /// Reads the string that starts here, and whether it is complete: of a truncated string the text is the part before the
+    /// cut, without half an escape. An escaped surrogate without its partner becomes U+FFFD.
     pub(super) fn string_so_far(&mut self) -> (Cow<'a, str>, Result<(), ParseError>) {
         self.at += 1;
         let mut run = self.at;
@@ -256,7 +256,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads `uXXXX`, and the `\uXXXX` after it where the two are a surrogate pair.
+    /// Reads `uXXXX`, and the `\uXXXX` after it if the two are a surrogate pair.
     fn unicode_escape(&mut self) -> Result<char, ParseError> {
         self.at += 1;
         let unit = self.hex4()?;
@@ -320,7 +320,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over a key and tells whether it is `type`.
+    /// Skips a key; returns whether it is `type`.
     fn skip_key(&mut self) -> Result<bool, ParseError> {
         if self.peek()? != b'"' {
             return self.not_json("expected a key in double quotes");
@@ -394,14 +394,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Steps over the next value, whatever it is, checking its grammar.
+    /// Skips the next value of any kind and checks its grammar.
     pub(super) fn skip_value(&mut self) -> Result<(), ParseError> {
         self.walk::<false>(&mut Vec::new())
     }
 
-    /// Reads every text of the next value, whatever the value is and however deep they stand in it, without its keys and what
-    /// `type` names. Of a text that is cut off the part before the cut is taken. Numbers of [`LONG_NUMBER`] digits are texts
-    /// too.
+    /// Reads every text in the next value at any depth, without keys and the names of types. Of a truncated text the part before
+    /// the cut counts. Numbers of [`LONG_NUMBER`] digits count as texts.
     pub(super) fn texts(&mut self, texts: &mut Vec<Cow<'a, str>>) -> Result<(), ParseError> {
         self.walk::<true>(texts)
     }
@@ -476,13 +475,13 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Whether a text is such as APIs name types by.
+/// Whether a text has the form of a type's name in an API.
 fn is_type_name(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     text.starts_with(|letter: char| letter.is_ascii_lowercase()) && text.bytes().all(is_plain)
 }
 
-/// What a backslash and this byte stand for, if it is an escape of two bytes.
+/// The character of a two-byte escape, by its second byte.
 const fn simple_escape(byte: u8) -> Option<char> {
     Some(match byte {
         b'"' => '"',
@@ -497,13 +496,13 @@ const fn simple_escape(byte: u8) -> Option<char> {
     })
 }
 
-/// How many bytes of a run are read a word at a time, before it is taken for a long one.
+/// Length after which a run counts as long; up to it, a word is read at a time.
 const SHORT_RUN: usize = 64;
 
-/// Where the run of plain string bytes that starts at `from` ends: at a quote, a backslash, a control character or the end.
+/// End of the run of plain string bytes that starts at `from`: a quote, a backslash, a control character or the end of `bytes`.
 ///
-/// Words instead of SIMD types, so that it is as fast in WebAssembly: first one at a time, for prose with an escape in
-/// every line, then four at a time, for a base64 image of megabytes.
+/// Words instead of SIMD types are as fast in WebAssembly. First one word at a time, for prose with an escape in every line; then
+/// four at a time, for a base64 image of megabytes.
 pub(crate) fn plain_end(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
     let (words, tail) = rest.as_chunks::<8>();
@@ -521,7 +520,7 @@ pub(crate) fn plain_end(bytes: &[u8], from: usize) -> usize {
     at + first_special(tail)
 }
 
-/// The same where the run is long already.
+/// End of a run that is long already, four words at a time.
 fn long_plain_end(bytes: &[u8], from: usize) -> usize {
     let (blocks, tail) = bytes.get(from..).unwrap_or_default().as_chunks::<32>();
     let mut at = from;
@@ -538,7 +537,7 @@ fn long_plain_end(bytes: &[u8], from: usize) -> usize {
     at + first_special(tail)
 }
 
-/// The place of the first byte in `bytes` that is not plain, or their number.
+/// Index of the first byte that is not plain; the length of `bytes` if all are.
 fn first_special(bytes: &[u8]) -> usize {
     bytes
         .iter()

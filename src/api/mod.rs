@@ -1,10 +1,20 @@
-//! Wire formats of LLM APIs, both ways: requests are read and rewritten, answers are scanned for their usage, errors are
-//! written in the API's own words.
+//! Wire formats of LLM APIs, both ways.
 //!
-//! Bytes in, values out. This room knows no model, backend or policy.
+//! | file | does |
+//! |---|---|
+//! | [`path`] | recognises an API by a request's path |
+//! | [`request`] | reads a request's body |
+//! | [`edit`] | edits of a body: spans and their replacements |
+//! | [`rewrite`] | replaces the model in a body and asks for usage, byte for byte otherwise |
+//! | [`provider_state`] | finds and removes state that only one provider can read |
+//! | [`usage`] | reads tokens, finish reasons and errors from an answer as it streams |
+//! | [`error_body`] | writes errors in the API's format |
+//!
+//! Bytes in, values out. This room uses `fnv` and serde_json; it knows no model, backend or policy.
 
 mod apis;
 mod capabilities;
+pub mod edit;
 pub mod error_body;
 pub(crate) mod json;
 pub mod path;

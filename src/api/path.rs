@@ -1,34 +1,34 @@
-//! Request paths: one normalisation, and the table of what a path of an LLM API names.
+//! Request paths: normalisation, and recognition of the APIs' paths.
 //!
-//! Servers read a path in many spellings (`//v1/…`, `%2f`, `;x`, `/./`, a trailing `/`, another case), and a request that we
-//! did not recognise in one of them would escape the policy. So a path is normalised once, and recognising, the rules'
-//! conditions and what the backend is sent all go by that. No method, header or body is looked at here.
+//! Servers accept many spellings of a path (`//v1/…`, `%2f`, `;x`, `/./`, a trailing `/`, another case). A request in an
+//! unrecognised spelling would escape the policy. So a path is normalised once; recognition, the conditions of rules and the path
+//! for the backend all use the normalised path. Methods, headers and bodies play no part here.
 
 use std::borrow::Cow;
 
 use crate::api::Api;
 
-/// What a call does with its body.
+/// Purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// A model answers it.
     Answer,
-    /// Its tokens are counted, which costs nothing.
+    /// Only its tokens are counted, which costs nothing.
     TokenCount,
 }
 
-/// What a path names.
+/// Meaning of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A call of an API with a body to decide on.
     Call {
         /// The API.
         api: Api,
-        /// What it does.
+        /// Its purpose.
         call: Call,
-        /// The deployment that the path names, as Azure writes it: the model that is asked for where the body names none.
+        /// The deployment in the path, as Azure writes it: the requested model if the body names none.
         deployment: Option<String>,
-        /// Whether nothing else is likely to have such a path; `false` where only the body can tell (`/forms/responses`).
+        /// Whether nothing else is likely to have such a path; `false` if only the body can tell (`/forms/responses`).
         is_certain: bool,
     },
     /// The list of models.
@@ -37,9 +37,9 @@ pub enum Target {
     Model(String),
     /// The dry run.
     Route,
-    /// Nearly a call of this API: a path below one, a misspelt one, or a call that is not decided on.
+    /// Almost a call of this API: a path below one, a misspelt path, or a call that is not routed.
     NearMiss(Api),
-    /// Nothing of ours.
+    /// No path of an LLM API.
     Other,
 }
 
@@ -48,11 +48,11 @@ pub enum Target {
 pub struct ApiPath<'p> {
     /// The whole path: decoded, without query, parameters, empty and dot segments and a `/` at the end. Its case is kept.
     pub text: Cow<'p, str>,
-    /// What it names.
+    /// Its meaning.
     pub target: Target,
-    /// What stands before the API's own path, without a `/` at the end.
+    /// Prefix before the API's own path, without a `/` at the end.
     mount: String,
-    /// The API's own path: `/v1/chat/completions`; empty where the path names none.
+    /// The API's own path: `/v1/chat/completions`; empty if there is none.
     own: &'static str,
 }
 
@@ -60,7 +60,7 @@ pub struct ApiPath<'p> {
 struct Row {
     /// The API's own path.
     own: &'static str,
-    /// The same without the version, by segments.
+    /// Its segments without the version.
     tail: &'static [&'static str],
     api: Api,
     call: Call,
@@ -134,8 +134,8 @@ const CALLS: &[Row] = &[
     ),
 ];
 
-/// Calls that make a model answer and are not decided on: older and foreign APIs, and lists of requests. `*` is any segment,
-/// or the beginning of one. The whole path, or all of it behind a version.
+/// Calls that make a model answer but are not routed: older and foreign APIs, and batches. `*` matches any segment. A pattern
+/// matches the whole path, or all of it after a version.
 const UNDECIDED: &[(&[&str], Api)] = &[
     (&["batches"], Api::OpenAiChat),
     (&["complete"], Api::AnthropicMessages),
@@ -163,7 +163,7 @@ const UNDECIDED: &[(&[&str], Api)] = &[
     (&["model", "*", "converse-stream"], Api::AnthropicMessages),
 ];
 
-/// Methods of Google's APIs that make a model answer: what stands behind the last `:`.
+/// Methods of Google's APIs that make a model answer: the part after the last `:`.
 const VERBS: &[&str] = &[
     "generatecontent",
     "streamgeneratecontent",
@@ -174,17 +174,25 @@ const VERBS: &[&str] = &[
     "streamrawpredict",
 ];
 
-/// Names before a path without a version that leave no doubt.
+/// Segments that make a path without a version certain.
 const VENDORS: &[&str] = &["openai", "anthropic", "codex"];
 
-/// Beginnings of the ids of what an API keeps; below them stand no prompts.
+/// Prefixes of ids of stored objects; paths below them carry no prompts.
 const IDS: &[&str] = &["chatcmpl-", "chatcmpl_", "resp_", "resp-", "msgbatch_"];
 
 impl<'p> ApiPath<'p> {
-    /// Normalises and recognises `path`, its query included or not.
+    /// Normalises and recognises `path`, with or without a query.
+    ///
+    /// ```
+    /// use pointsman::api::path::{ApiPath, Target};
+    ///
+    /// let path = ApiPath::read("/v1//models/?limit=3");
+    /// assert_eq!(path.text, "/v1/models");
+    /// assert_eq!(path.target, Target::Models);
+    /// ```
     pub fn read(path: &'p str) -> ApiPath<'p> {
         let plain = path.split(['?', '#']).next().unwrap_or(path);
-        // Nearly every request: nothing to look at more closely.
+        // The path of nearly every request needs no normalisation.
         if let Some(row) = CALLS.iter().find(|row| row.own == plain) {
             return ApiPath {
                 text: Cow::Borrowed(plain),
@@ -205,15 +213,15 @@ impl<'p> ApiPath<'p> {
         }
     }
 
-    /// The API's own path, whatever is mounted before it: `/v1/chat/completions`; empty where the path names none.
+    /// The API's own path without its prefix: `/v1/chat/completions`; empty if there is none.
     pub const fn own(&self) -> &'static str {
         self.own
     }
 
-    /// The path, with the query of `sent`, that a backend is to get in the place of `sent`; `None` where that is `sent`.
+    /// The path for the backend in place of `sent`, with its query; `None` if that is `sent` itself.
     ///
-    /// A mount stays: the operator's routes may take it off. A path that names a deployment becomes the API's own, since
-    /// the deployment is another one now; Azure's `api-version` goes with it.
+    /// The prefix stays: the operator's routes may remove it. A path with a deployment becomes the API's own path, because the
+    /// chosen deployment differs; Azure's `api-version` is removed with it.
     pub fn to_send(&self, sent: &str) -> Option<String> {
         let Target::Call {
             deployment,
@@ -247,6 +255,39 @@ impl<'p> ApiPath<'p> {
     }
 }
 
+impl Api {
+    /// The API of the requests that are sent to this path and answered by a model; [`ApiPath`] says how it is read.
+    ///
+    /// ```
+    /// use pointsman::api::Api;
+    ///
+    /// assert_eq!(Api::of_path("/v1/chat/completions"), Some(Api::OpenAiChat));
+    /// assert_eq!(Api::of_path("/proxy//v1/messages?beta=true"), Some(Api::AnthropicMessages));
+    /// assert_eq!(Api::of_path("/v1/messages/count_tokens"), None);
+    /// assert_eq!(Api::of_path("/favicon.ico"), None);
+    /// ```
+    pub fn of_path(path: &str) -> Option<Api> {
+        Api::of_call(path, Call::Answer)
+    }
+
+    /// The API of the requests whose tokens are counted at this path.
+    pub fn counted_at(path: &str) -> Option<Api> {
+        Api::of_call(path, Call::TokenCount)
+    }
+
+    /// The API of the bodies that are sent to this path: as [`Api::of_path`], or [`Api::counted_at`].
+    pub fn of_body_at(path: &str) -> Option<Api> {
+        Api::of_path(path).or_else(|| Api::counted_at(path))
+    }
+
+    fn of_call(path: &str, wanted: Call) -> Option<Api> {
+        match ApiPath::read(path).target {
+            Target::Call { api, call, .. } if call == wanted => Some(api),
+            _ => None,
+        }
+    }
+}
+
 impl Row {
     const fn target(&self, deployment: Option<String>, is_certain: bool) -> Target {
         Target::Call {
@@ -258,7 +299,7 @@ impl Row {
     }
 }
 
-/// What the segments name, how many of them stand before the API's own path, and that path.
+/// The meaning of the segments, the number of segments before the API's own path, and that path.
 fn recognise(whole: &[&str], folded: &[&str]) -> (Target, usize, &'static str) {
     for row in CALLS {
         let Some(before) = folded.strip_suffix(row.tail) else {
@@ -278,7 +319,7 @@ fn recognise(whole: &[&str], folded: &[&str]) -> (Target, usize, &'static str) {
     (target, 0, "")
 }
 
-/// How many segments stand before the version; all where there is none.
+/// Number of segments before the version; of all segments without one.
 fn without_version(before: &[&str]) -> usize {
     match before {
         [mounted @ .., "v1"] => mounted.len(),
@@ -286,14 +327,13 @@ fn without_version(before: &[&str]) -> usize {
     }
 }
 
-/// Whether a call of `api` behind `before`, which has no version, can only be an LLM API's.
+/// Whether a call of `api` after `before`, which has no version, can only be that of an LLM API.
 fn is_certain(before: &[&str], api: Api) -> bool {
     let last = before.last();
     api == Api::OpenAiChat || last.is_none_or(|last| VENDORS.contains(last))
 }
 
-/// The deployment that stands at the end of `before`, and how many segments stand before all that names it. A name may hold
-/// slashes.
+/// The number of segments before the deployment at the end of `before`, and its name, which may hold slashes.
 fn find_deployment(whole: &[&str], before: &[&str]) -> Option<(usize, String)> {
     let is_one = |segment: &&str| matches!(*segment, "deployments" | "engines");
     let at = before.iter().rposition(is_one)?;
@@ -336,7 +376,7 @@ fn has_verb(segment: &str) -> bool {
     verb.is_some_and(|verb| VERBS.contains(&verb))
 }
 
-/// The API that a path nearly names.
+/// The API that a path almost names.
 fn near_miss(folded: &[&str]) -> Option<Api> {
     if folded.last().is_some_and(|last| has_verb(last)) {
         return Some(Api::OpenAiChat);
@@ -355,7 +395,7 @@ fn near_miss(folded: &[&str]) -> Option<Api> {
     below(folded).or_else(|| misspelt(folded))
 }
 
-/// Where a path goes on behind the last version, such as `v1` or `v1beta`; 0 where there is none.
+/// Index of the segment after the last version, such as `v1` or `v1beta`; 0 without one.
 fn version_end(folded: &[&str]) -> usize {
     let is_version = |segment: &&str| {
         let digits = segment.strip_prefix('v').unwrap_or_default();
@@ -364,7 +404,7 @@ fn version_end(folded: &[&str]) -> usize {
     folded.iter().rposition(is_version).map_or(0, |at| at + 1)
 }
 
-/// The API below one of whose calls a path stands, what an API keeps under an id left out.
+/// The API of a path below one of its calls; paths of stored objects do not count.
 fn below(folded: &[&str]) -> Option<Api> {
     for row in CALLS {
         for at in 0..folded.len().saturating_sub(row.tail.len()) {
@@ -383,7 +423,7 @@ fn below(folded: &[&str]) -> Option<Api> {
     None
 }
 
-/// The API one of whose calls is meant: at most two letters differ, or how the words are joined.
+/// The API of a misspelt call: at most two letters differ, or the way the words are joined.
 fn misspelt(folded: &[&str]) -> Option<Api> {
     const MOST: usize = 2;
     const LONGEST: usize = 40;
@@ -396,7 +436,7 @@ fn misspelt(folded: &[&str]) -> Option<Api> {
     ];
     let end = ends.into_iter().max().unwrap_or_default();
     let behind = folded.get(end..).unwrap_or_default();
-    // A single word at the root is anybody's.
+    // A single word at the root could be anything.
     if end == 0 && behind.len() < 2 {
         return None;
     }
@@ -436,7 +476,11 @@ fn join(segments: &[&str]) -> String {
     segments.iter().flat_map(|one| ["/", *one]).collect()
 }
 
-/// The path without its query: decoded, `\` taken for `/`, parameters, empty and dot segments and a `/` at the end gone.
+/// The path without query, decoded, with `\` read as `/`, and without parameters, empty and dot segments and a `/` at the end.
+///
+/// ```
+/// assert_eq!(pointsman::api::path::normalise("/a//b/./c%2Fd/../e/?q"), "/a/b/c/e");
+/// ```
 pub fn normalise(path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or(path);
     let decoded = decode(path);
@@ -459,7 +503,7 @@ pub fn normalise(path: &str) -> String {
     join(&kept)
 }
 
-/// Percent-decodes until nothing changes, at most three times: which of the servers behind us decodes how often is unknown.
+/// Percent-decodes until nothing changes, at most three times: how often the servers behind the proxy decode is unknown.
 fn decode(path: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(path);
     for _ in 0..3 {
@@ -471,7 +515,7 @@ fn decode(path: &str) -> Cow<'_, str> {
     text
 }
 
-/// `None` where nothing is encoded. What is no UTF-8 becomes U+FFFD.
+/// `None` if nothing is encoded. Bytes that are not UTF-8 become U+FFFD.
 fn decode_once(path: &str) -> Option<String> {
     let mut rest = path.as_bytes();
     let mut decoded = Vec::new();
@@ -496,7 +540,7 @@ fn decode_once(path: &str) -> Option<String> {
     found.then(|| String::from_utf8_lossy(&decoded).into_owned())
 }
 
-/// A path as it may be sent: whatever RFC 3986 does not allow in one is encoded.
+/// Percent-encodes whatever RFC 3986 does not allow in a path.
 fn encode(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {

@@ -1,8 +1,8 @@
-//! State in a body that only its maker can read: signed thinking, encrypted reasoning, ids of what a provider stores.
+//! Provider state in a request: signed thinking, encrypted reasoning and ids of stored objects, which only one provider can read.
 //!
-//! | API | state | may be taken out |
+//! | API | state | may be removed |
 //! |---|---|---|
-//! | Anthropic messages | `thinking` and `redacted_thinking` blocks | yes, but in a round of tool calls with `thinking.type: enabled`, and where nothing else stands in the message |
+//! | Anthropic messages | `thinking` and `redacted_thinking` blocks | yes, except in a round of tool calls with `thinking.type: enabled`, and if the message holds nothing else |
 //! | | other blocks with encrypted content (web search, code execution, compaction), `container` | no |
 //! | OpenAI responses | `reasoning` items with an id or `encrypted_content` | yes, and with them the ids of other items |
 //! | | `previous_response_id`, `conversation`, `prompt`, `item_reference`, compaction and any other item with `encrypted_content` | no |
@@ -10,53 +10,53 @@
 //! | | `audio` of an earlier answer | no |
 //! | all | files by `file_id` | no |
 //!
-//! Nothing is decoded or verified here. Who made it is for others to say; what is found carries a mark, the same for the same
-//! state wherever it is met, in a request or in the answer that brought it.
+//! Nothing is decoded or verified here, and the origin is not known here. Each piece of state has a mark, a hash that is the same
+//! in a request and in the answer that brought the state.
 
 mod find;
 
 use std::ops::Range;
 
+use super::edit::Splice;
 use super::json::{Cursor, Kind, ParseError};
-use super::rewrite::Splice;
 use crate::api::Api;
 use crate::fnv;
 
-/// How many bytes at the end of a value make its mark. The ends of signatures and ciphertexts differ where their starts
-/// (format, key, model) do not.
+/// Number of bytes at the end of a value that make its mark. Signatures and ciphertexts differ at their ends, while their starts
+/// (format, key, model) are alike.
 const SUFFIX_LEN: usize = 64;
 
-/// What Google documents in the place of a signature that is not its own.
+/// Google's documented placeholder for the signature of another model.
 const SIGNATURE_PLACEHOLDER: &str = "\"skip_thought_signature_validator\"";
 
-/// What a request carries of its makers' state, in the order of the body.
+/// The provider state in a request, in the order of the body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProviderState {
-    /// Each piece of it.
+    /// All pieces of state.
     pub items: Vec<StateItem>,
-    /// What goes with the first piece that is taken out: ids that lead to it.
+    /// Cuts that go with the first removed piece: ids that refer to it.
     companions: Vec<Cut>,
 }
 
-/// A piece of state.
+/// A piece of provider state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateItem {
-    /// What it is, as error texts name it.
+    /// Its name in error texts.
     pub what: &'static str,
-    /// Tells it from other state; `None` where it has nothing that tells.
+    /// Hash that identifies it; `None` if it has no value to hash.
     pub mark: Option<u64>,
-    /// How it is taken out; `None` where the conversation would be broken or lost without it.
+    /// How it is removed; `None` if the conversation would break without it.
     cut: Option<Cut>,
 }
 
-/// What is taken out of a body.
+/// A part that is removed from a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// An item of a list: these bytes.
+    /// An item of a list, by its bytes.
     Item(Range<usize>),
-    /// A member of an object, by its value.
+    /// A member of an object, by the bytes of its value.
     Member(Range<usize>),
-    /// The same; a provider that insists on a signature gets its own stand-in in the place of `signature`.
+    /// A member with a signature. A provider that requires signatures gets a placeholder in the place of `signature`.
     Signed {
         member: Range<usize>,
         signature: Range<usize>,
@@ -68,20 +68,20 @@ impl StateItem {
         StateItem { what, mark, cut }
     }
 
-    /// Whether the conversation cannot go on without it.
+    /// Whether it has to stay: the conversation cannot go on without it.
     pub fn is_fixed(&self) -> bool {
         self.cut.is_none()
     }
 }
 
 impl ProviderState {
-    /// The state in a body of `api`.
+    /// The provider state in a body of `api`.
     pub fn find(api: Api, text: &str) -> ProviderState {
         let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
         find::find(api, text, start)
     }
 
-    /// Whether there is none.
+    /// Whether there is no state.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -90,7 +90,7 @@ impl ProviderState {
         self.items.push(StateItem::new(what, mark, cut));
     }
 
-    /// Takes the state of a message over; where `alone`, nothing else stands in the message, so it has to stay.
+    /// Adds the state of a message. If `alone`, the message holds nothing else, so the state has to stay.
     pub(super) fn take(&mut self, items: Vec<StateItem>, alone: bool) {
         let first = self.items.len();
         self.items.extend(items);
@@ -103,21 +103,21 @@ impl ProviderState {
         self.companions.push(cut);
     }
 
-    /// What stands from the item `first` on cannot be taken out.
+    /// Makes all items from `first` on stay.
     pub(super) fn fix_from(&mut self, first: usize) {
         for item in self.items.iter_mut().skip(first) {
             item.cut = None;
         }
     }
 
-    /// Whether a list of so many items would be left empty.
+    /// Whether removing all state would empty a list of `count` items.
     pub(super) fn is_all_of(&self, count: usize) -> bool {
         let cuts = self.items.iter().filter(|item| !item.is_fixed()).count();
         count > 0 && cuts >= count
     }
 
-    /// The edits that take the items out of `body` that `foreign` names by their index; the spans in order and apart from each
-    /// other. With `needs_signature` the body goes to a provider that insists on signatures.
+    /// The edits that remove from `body` the items for whose index `foreign` is true, in order and disjoint. With
+    /// `needs_signature` the body goes to a provider that requires signatures.
     pub fn cuts(
         &self,
         body: &[u8],
@@ -155,22 +155,22 @@ impl ProviderState {
     }
 }
 
-/// Whether a white-space byte of JSON.
+/// Whether a byte is JSON's white space.
 const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
 }
 
-/// The member whose value stands at `value`, from its key on.
+/// The span of the member whose value is at `value`, from its key on.
 fn member(body: &[u8], value: &Range<usize>) -> Option<Range<usize>> {
     let before = body.get(..value.start)?.trim_ascii_end();
     let key = before.strip_suffix(b":")?.trim_ascii_end();
     let inside = key.strip_suffix(b"\"")?;
-    // None of the keys that are cut has a quote in it, so the one before it opens it.
+    // No key that is cut contains a quote, so the quote before it opens it.
     let start = inside.iter().rposition(|byte| *byte == b'"')?;
     Some(start..value.end)
 }
 
-/// The spans, which are in order, with the commas that go with them: what is left is JSON. Neighbours go together.
+/// The spans, in order, extended by the commas that go with them, so that the rest is JSON. Neighbours are merged.
 fn without(body: &[u8], spans: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for span in spans {
@@ -199,23 +199,23 @@ fn without(body: &[u8], spans: &[Range<usize>]) -> Vec<Range<usize>> {
     runs
 }
 
-/// The mark of a value that ends with `text`: of its last letters and digits, which no escape changes.
+/// The mark of a value that ends with `text`: a hash of its last letters and digits, which no escape changes.
 pub fn mark_of(text: &str) -> u64 {
     let bytes = text.bytes().rev();
     let letters = bytes.filter(u8::is_ascii_alphanumeric).take(SUFFIX_LEN);
     mark(letters)
 }
 
-/// The mark of letters and digits, of which the last comes first.
+/// The mark of letters and digits, given from the last to the first.
 fn mark(letters: impl Iterator<Item = u8>) -> u64 {
     fnv::hash64(letters)
 }
 
-/// The end of a value that comes in pieces, as it is needed for its mark.
+/// The end of a value that arrives in pieces, as its mark needs it.
 #[derive(Debug, Clone)]
 pub(crate) struct Suffix {
     letters: [u8; SUFFIX_LEN],
-    /// How many came; where the next one goes, modulo [`SUFFIX_LEN`].
+    /// Number of letters so far; modulo [`SUFFIX_LEN`] the place of the next.
     count: usize,
 }
 
@@ -229,9 +229,9 @@ impl Default for Suffix {
 }
 
 impl Suffix {
-    /// Takes more of the value.
+    /// Reads more of the value.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        // Of a long piece only the end counts.
+        // Only the end of a long piece counts.
         let letters = bytes.iter().enumerate().rev();
         let letters = letters.filter(|(_, byte)| byte.is_ascii_alphanumeric());
         let first = letters
@@ -247,7 +247,7 @@ impl Suffix {
         }
     }
 
-    /// The mark of what came so far; `None` where nothing did.
+    /// The mark of the value so far; `None` if it is empty.
     pub(crate) fn mark(&self) -> Option<u64> {
         let known = self.count.min(SUFFIX_LEN);
         let last = (1..=known).filter_map(|back| {
@@ -258,14 +258,14 @@ impl Suffix {
     }
 }
 
-/// A value that may be sealed: read for its mark.
+/// A value that may be provider state: read for its mark.
 #[derive(Debug, Default)]
 pub(super) struct SealedValue {
     pub(super) mark: Option<u64>,
 }
 
 impl SealedValue {
-    /// Reads the value that stands here; only a string that is not empty seals anything.
+    /// Reads the next value; only a string that is not empty is state.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::String {
             return cursor.skip_value();
@@ -277,7 +277,7 @@ impl SealedValue {
         Ok(())
     }
 
-    /// Reads the id that stands here, or an object that has one.
+    /// Reads the next value, an id or an object with one.
     pub(super) fn read_id(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         match cursor.kind()? {
             Kind::Object => self.search(cursor, &["id"]),
@@ -285,7 +285,7 @@ impl SealedValue {
         }
     }
 
-    /// Steps over the value that stands here and looks for the last string under one of `keys` in it, at any depth.
+    /// Skips the next value and takes the last string under one of `keys` in it, at any depth.
     pub(super) fn search(
         &mut self,
         cursor: &mut Cursor<'_>,
@@ -298,8 +298,7 @@ impl SealedValue {
     }
 }
 
-/// Steps over the value that stands here and gives the mark and the place of each string in it that stands under one of
-/// `keys`, at any depth, and is not empty.
+/// Skips the next value; returns mark and span of each string in it under one of `keys`, at any depth, that is not empty.
 pub(super) fn search(
     cursor: &mut Cursor<'_>,
     keys: &[&str],
@@ -310,7 +309,7 @@ pub(super) fn search(
     let span = cursor.since(start);
     let mut found = Vec::new();
     for key in keys {
-        // In JSON a quote inside a string is escaped: this is a key, or a string that no colon follows.
+        // A quote inside a JSON string is escaped, so this is a key, or a string without a colon after it.
         let quoted = ["\"", key, "\""].concat();
         for (at, _) in span.match_indices(&quoted) {
             let mut value = cursor.again_at(start + at + quoted.len());

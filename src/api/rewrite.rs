@@ -1,78 +1,32 @@
-//! Replaces the value of `model` in a body, and asks for the usage of a stream, leaving every other byte as it was.
+//! Replaces the value of `model` in a body and asks for the usage of a stream. Every other byte stays.
 //!
-//! Every top-level `model` is replaced, not only the one that counts for us: which of two a server takes is its own affair,
-//! and a client must not get past the decision by writing the key twice or in another case. Nothing else is touched, and
-//! the new body is JSON wherever the old one was.
+//! Every top-level `model` is replaced, not only the one that this module reads: servers differ in which of two they take, and a
+//! client must not evade the decision by writing the key twice or in another case. The new body is JSON if the old one was.
 
-use std::ops::Range;
-
+use crate::api::edit::{PrefixEdit, Splice};
 use crate::api::request::{Request, UsageSlot, answer_bounds};
 
-/// A change to the start of a body: its first `replace` bytes become `with`; the rest stays as it is.
+/// The edit that makes `model` the model of `body`, from which `request` was read; `None` if it already is.
 ///
-/// Envoy can replace a prefix of a held body but nothing in its middle, hence this form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrefixEdit {
-    /// How many bytes of the original body are replaced.
-    pub replace: usize,
-    /// What stands there instead.
-    pub with: Vec<u8>,
-}
-
-impl PrefixEdit {
-    /// By how many bytes the body grows (negative: shrinks).
-    pub fn growth(&self) -> i64 {
-        self.with.len() as i64 - self.replace as i64
-    }
-}
-
-/// A change in the midst of a body: the bytes of `span` become `with`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Splice {
-    /// Which bytes of the original body are replaced.
-    pub span: Range<usize>,
-    /// What stands there instead.
-    pub with: Vec<u8>,
-}
-
-/// By how many bytes a body grows by `splices` (negative: shrinks).
-pub fn growth(splices: &[Splice]) -> i64 {
-    let of_one = |one: &Splice| one.with.len() as i64 - one.span.len() as i64;
-    splices.iter().map(of_one).sum()
-}
-
-impl PrefixEdit {
-    /// The edit that makes all of `splices`, which are in order and apart from each other, in a body that begins with `start`;
-    /// `None` where there are none, or one stands further behind.
-    pub fn of(start: &[u8], splices: &[Splice]) -> Option<PrefixEdit> {
-        let last = splices.last()?;
-        let added: usize = splices.iter().map(|one| one.with.len()).sum();
-        // Before anything is copied: a body can be long.
-        start.get(..last.span.end)?;
-        let mut with = Vec::with_capacity(last.span.end + added);
-        let mut kept = 0;
-        for Splice { span, with: new } in splices {
-            with.extend_from_slice(start.get(kept..span.start)?);
-            with.extend_from_slice(new);
-            kept = span.end;
-        }
-        Some(PrefixEdit {
-            replace: kept,
-            with,
-        })
-    }
-}
-
-/// The edit that makes `model` the model of `body`, which `request` was read from, or `None` where it already is.
+/// A body without `model` gets one as its first field, even if it has a `Model`. If `request` is not complete and no `model` was
+/// seen, there is no edit: a later `model` would undo it.
 ///
-/// A body without `model` gets one as its first field, also if it has a `Model`. Where `request` is not complete and no
-/// `model` was seen there is no edit either (`None`): one may follow, and as the last it would undo the edit.
+/// ```
+/// use pointsman::api::{Api, request::parse, rewrite::set_model};
+///
+/// let body = br#"{"model": "auto", "messages": []}"#;
+/// let request = parse(Api::OpenAiChat, body, true)?;
+/// let edit = set_model(body, &request, "llama-3.1-8b").unwrap();
+/// assert_eq!(edit.with, br#"{"model": "llama-3.1-8b""#);
+/// assert_eq!(&body[edit.replace..], br#", "messages": []}"#);
+/// # Ok::<(), pointsman::api::request::InvalidRequest>(())
+/// ```
 pub fn set_model(body: &[u8], request: &Request<'_>, model: &str) -> Option<PrefixEdit> {
     rewrite(body, request, model, false)
 }
 
-/// The same and, with `ask_usage`, sets `stream_options.include_usage`, wherever that stands. It is left as it is where
-/// `request` is not complete: it may follow.
+/// The edit of [`set_model`] that also sets `stream_options.include_usage` if `ask_usage`. That field stays if `request` is not
+/// complete, because it may follow.
 pub fn rewrite(
     body: &[u8],
     request: &Request<'_>,
@@ -82,7 +36,7 @@ pub fn rewrite(
     PrefixEdit::of(body, &splices(body, request, model, ask_usage))
 }
 
-/// The same as changes of a body that begins with `start`; `request` may know of fields behind that.
+/// The changes of [`rewrite`] to a body that begins with `start`; `request` may know fields beyond that.
 pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool) -> Vec<Splice> {
     let mut splices = Vec::new();
     let Ok(value) = serde_json::to_string(model) else {
@@ -122,13 +76,13 @@ pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool
     splices
 }
 
-/// Adds to `splices` what makes every bound of the answer that is more than `most` tokens that many; as far as it stands in
-/// `start`, or `request` knows of it behind that.
+/// Adds to `splices` the changes that lower every bound of the answer to at most `most` tokens, as far as bounds are in `start`, or
+/// `request` knows them beyond that.
 pub fn cut_down(start: &[u8], request: &Request<'_>, most: u32, splices: &mut Vec<Splice>) {
     let mut bounds = request.written_bounds.clone();
     if let Some(inside) = after_brace(start) {
         for one in answer_bounds::find(start, inside - 1) {
-            // One that the end of `start` cuts off is known as a whole.
+            // Of a number that the end of `start` cuts, the whole is known.
             if !bounds.iter().any(|all| all.span.start == one.span.start) {
                 bounds.push(one);
             }
@@ -144,7 +98,7 @@ pub fn cut_down(start: &[u8], request: &Request<'_>, most: u32, splices: &mut Ve
     splices.sort_by_key(|one| one.span.start);
 }
 
-/// Asks for usage: in `first`, which is put before all fields, where there is no `slot`, else in its place.
+/// Asks for usage in `slot`, or, if there is none, in `first`, which goes before all fields.
 fn ask(slot: Option<&UsageSlot>, first: &mut String, splices: &mut Vec<Splice>) {
     let (span, with) = match slot {
         None => {
@@ -166,12 +120,12 @@ fn ask(slot: Option<&UsageSlot>, first: &mut String, splices: &mut Vec<Splice>) 
     splices.push(Splice { span, with });
 }
 
-/// Where the document's opening brace ends.
+/// Offset after the document's opening brace.
 fn after_brace(body: &[u8]) -> Option<usize> {
     body.iter().position(|&byte| byte == b'{').map(|at| at + 1)
 }
 
-/// Whether nothing but white space stands before the closing brace.
+/// Whether only white space precedes the closing brace.
 fn is_empty_object(inside: &[u8]) -> bool {
     inside.trim_ascii_start().first() == Some(&b'}')
 }

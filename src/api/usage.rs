@@ -1,15 +1,14 @@
-//! Tokens and cost out of responses as they stream by, JSON and server-sent events, and the one event that a client did not
-//! ask for taken out of its stream.
+//! Reads token usage, finish reasons and errors from answers as they stream by, JSON and server-sent events alike, and removes
+//! the one event from a stream that its client did not ask for.
 //!
-//! Pure and bounded: bytes go in as they come, cut anywhere, and nothing of them is kept but a few numbers and, while an
-//! event is hidden, the unfinished event. What a response says is believed as far as it makes sense; see [`counts`] for what
-//! holds where its numbers disagree.
+//! Pure and bounded: bytes come in pieces, cut anywhere. Only a few numbers are kept and, while an event may have to be removed, the
+//! unfinished event. [`counts`] says which of an answer's numbers hold if they disagree.
 //!
-//! | who | where usage stands | read from a cache | put into one | reasoning |
+//! | provider | place of usage | read from a cache | written to a cache | reasoning |
 //! |---|---|---|---|---|
 //! | OpenAI, Azure, vLLM, SGLang, Groq, Fireworks, Together, GLM | `usage`; in streams in a last event with empty `choices`, in the last one or in each; also `x_groq.usage` | `prompt_tokens_details.cached_tokens` or `cached_tokens`: inside | `cache_write_tokens`: inside | inside |
 //! | OpenAI's Responses | `usage`; in streams `response.usage` of the closing event | `input_tokens_details`: inside | as above | inside |
-//! | Anthropic (also on Vertex) | `usage`; in streams `message.usage`, then `usage` of `message_delta`, which counts in all; `iterations` also list what compaction took | `cache_read_input_tokens`: beside | `cache_creation_input_tokens`, by age in `cache_creation`: beside | inside |
+//! | Anthropic (also on Vertex) | `usage`; in streams `message.usage`, then `usage` of `message_delta`, which is cumulative; `iterations` also list the tokens of compaction | `cache_read_input_tokens`: beside | `cache_creation_input_tokens`, by age in `cache_creation`: beside | inside |
 //! | Bedrock | `usage` in camel case, or `amazon-bedrock-invocationMetrics` | `cacheReadInputTokens`: beside | `cacheWriteInputTokens`: beside | inside |
 //! | Gemini's and Vertex's OpenAI API | `usage` | `cached_tokens`: inside | | beside, and maybe in the total alone |
 //! | Gemini's own API | `usageMetadata` | `cachedContentTokenCount`: inside | | `thoughtsTokenCount`: beside |
@@ -41,38 +40,38 @@ use parsed::ParsedAnswer;
 use scan::Scan;
 use status::AnswerStatus;
 
-/// What an exchange took, in tokens.
+/// Token usage of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// All tokens of the request, the cached ones and those put into a cache included.
+    /// All input tokens, those read from and written to a cache included.
     pub input_tokens: u64,
-    /// Those of them that the backend had cached.
+    /// Input tokens that the backend read from its cache.
     pub cached_input_tokens: u64,
-    /// Those of them that the backend put into its cache, where it says so.
+    /// Input tokens that the backend wrote to its cache, if it reports them.
     pub cache_write_tokens: u64,
-    /// Those of them that it keeps for an hour, where that is told apart.
+    /// Input tokens that it wrote to its cache for an hour, if it reports them separately.
     pub cache_write_1h_tokens: u64,
-    /// All tokens of the answer, those of reasoning included.
+    /// All output tokens, those of reasoning included.
     pub output_tokens: u64,
-    /// Those of them that were reasoning, where the backend says so.
+    /// Output tokens that were reasoning, if the backend reports them.
     pub reasoning_tokens: u64,
 }
 
-/// Why the usage of an answered request is not known.
+/// Reason why the usage of an answered request is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingUsage {
-    /// The response is compressed: it is not read.
+    /// The response is compressed, so it is not read.
     Compressed,
-    /// It is neither JSON nor a stream of events.
+    /// The response is neither JSON nor a stream of events.
     MediaType,
-    /// It came to its end and does not say.
+    /// The response is complete and does not report its usage.
     NotReported,
-    /// It broke off before it could say.
+    /// The response broke off before it reported its usage.
     Truncated,
 }
 
 impl MissingUsage {
-    /// The name that metrics use.
+    /// The name in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             MissingUsage::Compressed => "compressed",
@@ -83,7 +82,7 @@ impl MissingUsage {
     }
 }
 
-/// What a response body is.
+/// Media type of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
     /// One JSON document.
@@ -93,10 +92,10 @@ pub enum Media {
 }
 
 impl Media {
-    /// What the response's headers say it is.
+    /// The media type by the response's headers.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why the body cannot be read.
     pub fn of(content_type: &[u8], content_encoding: Option<&[u8]>) -> Result<Media, MissingUsage> {
         let encoding = content_encoding.unwrap_or_default().trim_ascii();
         if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
@@ -114,7 +113,18 @@ impl Media {
     }
 }
 
-/// Reads the usage of one response out of its bytes.
+/// Reads the usage of one response from its bytes.
+///
+/// ```
+/// use pointsman::api::Api;
+/// use pointsman::api::usage::{Media, UsageParser};
+///
+/// let mut parser = UsageParser::new(Api::OpenAiChat, Media::Json);
+/// parser.feed(br#"{"choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 7, "#);
+/// parser.feed(br#""completion_tokens": 5}}"#);
+/// let usage = parser.finish(true).unwrap();
+/// assert_eq!((usage.input_tokens, usage.output_tokens), (7, 5));
+/// ```
 #[derive(Debug)]
 pub struct UsageParser {
     api: Api,
@@ -124,12 +134,12 @@ pub struct UsageParser {
     parsed: ParsedAnswer,
 }
 
-/// An event of a stream has ended.
+/// End of an event in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventEnd {
-    /// The byte of the chunk behind its last one.
+    /// Offset in the chunk after its last byte.
     pub(crate) at: usize,
-    /// Whether it says nothing but the usage.
+    /// Whether the event holds the usage and nothing else.
     pub(crate) is_usage: bool,
 }
 
@@ -147,44 +157,44 @@ impl UsageParser {
         }
     }
 
-    /// The same for a provider whose reasoning may be in nothing but the total of its counts.
+    /// Sets whether reasoning may be counted in the total only, as this provider does.
     #[must_use]
     pub fn with_hidden_reasoning(mut self, hides: bool) -> UsageParser {
         self.parsed.rules.hidden_reasoning |= hides;
         self
     }
 
-    /// The same for a request that wants so many answers: the end of the first is not the end.
+    /// Sets the number of requested answers: the end of the first is not the end of all.
     #[must_use]
     pub fn with_choices(mut self, choices: u32) -> UsageParser {
         self.parsed.status = AnswerStatus::of_choices(choices);
         self
     }
 
-    /// The same, looking for state that its maker wants back; see [`UsageParser::take_marks`].
+    /// Collects provider state as well; see [`UsageParser::take_marks`].
     #[must_use]
     pub fn with_state(mut self) -> UsageParser {
         self.parsed.collector.watch(self.api);
         self
     }
 
-    /// The marks of state that came since the last call; see [`crate::api::provider_state`].
+    /// The marks of provider state since the last call; see [`crate::api::provider_state`].
     pub fn take_marks(&mut self) -> Vec<u64> {
         self.parsed.collector.take()
     }
 
-    /// Whether there was anything yet: text, reasoning that is shown, or a tool call.
+    /// Whether the answer has any content so far: text, visible reasoning, or a tool call.
     pub const fn has_content(&self) -> bool {
         self.parsed.status.has_content
     }
 
-    /// About how many tokens a stream has brought, where it does not say: by its events and its text.
+    /// Estimated number of tokens that a stream has brought so far, by its events and its text.
     pub fn streamed_tokens(&self) -> Option<u64> {
         let tokens = self.parsed.status.streamed_tokens();
         (self.media == Media::EventStream && tokens > 0).then_some(tokens)
     }
 
-    /// What is wrong with the answer though its status says that nothing is; `ended` is false where it broke off.
+    /// The error in an answer whose HTTP status reports none; `ended` is false if the answer broke off.
     pub fn error(&self, ended: bool) -> Option<AnswerError> {
         let speaks = self.api != Api::OpenAiEmbeddings;
         self.parsed
@@ -192,12 +202,12 @@ impl UsageParser {
             .failure(self.parsed.counts.output, ended && speaks)
     }
 
-    /// Takes the next bytes of the response, however they are cut.
+    /// Reads the next bytes of the response, cut anywhere.
     pub fn feed(&mut self, chunk: &[u8]) {
         self.feed_events(chunk, &mut |_| ());
     }
 
-    /// The same, and tells of each event that ends in this chunk.
+    /// Reads the next bytes and calls `ended` for each event that ends in them.
     pub(crate) fn feed_events(&mut self, chunk: &[u8], ended: &mut dyn FnMut(EventEnd)) {
         match self.media {
             Media::Json => self.scan.feed(chunk, &mut self.parsed),
@@ -208,27 +218,27 @@ impl UsageParser {
         }
     }
 
-    /// Whether the event that has begun may turn out to say nothing but the usage.
+    /// Whether the unfinished event may hold the usage and nothing else.
     pub(crate) fn may_be_usage(&self) -> bool {
         !self.parsed.has_choices && !self.parsed.says_more && !self.events.is_comment()
     }
 
-    /// Why the answer ended, as far as it was said.
+    /// The finish reasons reported so far.
     pub fn finish_reasons(&self) -> FinishReasons {
         self.parsed.finish
     }
 
-    /// Whether the answer that has begun is not over, and the next event would be its next one: where the stream ends here, it
-    /// ends too early, and a client that only counts bytes takes it for whole.
+    /// Whether the answer has begun and not ended, between two events. A stream that ends here is truncated, which a client that
+    /// only counts bytes does not notice.
     pub fn is_underway(&self) -> bool {
         let between = self.media == Media::EventStream && self.events.is_between();
         between && self.parsed.has_begun && !self.parsed.is_over
     }
 
-    /// What the response took; `ended` is false where it broke off.
+    /// The usage of the response; `ended` is false if it broke off.
     ///
     /// # Errors
-    /// Why that is not known.
+    /// The reason why the usage is unknown.
     pub fn finish(&self, ended: bool) -> Result<Usage, MissingUsage> {
         let whole = ended && (self.media == Media::EventStream || self.scan.is_at_end());
         let unknown = if whole {
@@ -239,7 +249,7 @@ impl UsageParser {
         let mut parsed = self.parsed.counts;
         parsed.raise(&self.parsed.steps);
         if self.api == Api::OpenAiEmbeddings {
-            // There is no output, whatever the total counts.
+            // Embeddings have no output, whatever the total counts.
             let input = parsed.input.or(parsed.total).ok_or(unknown)?;
             return Ok(Usage {
                 input_tokens: input,
@@ -248,7 +258,7 @@ impl UsageParser {
             });
         }
         let streams = self.media == Media::EventStream;
-        // The first event states one token of output or so; only a later one counts the answer.
+        // The first event reports about one output token; only a later one counts the answer.
         if self.api == Api::AnthropicMessages && streams && !self.parsed.at_top {
             return Err(unknown);
         }

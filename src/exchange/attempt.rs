@@ -12,9 +12,10 @@ use super::purpose::has_our_prefix;
 use super::scan::PIECE;
 use super::{Effect, Header, Reply, decimal, find};
 use crate::api::Api;
+use crate::api::edit::{self, PrefixEdit, Splice};
 use crate::api::request::top_level::TopLevelScanner;
 use crate::api::request::{self, Request};
-use crate::api::rewrite::{self, PrefixEdit, Splice};
+use crate::api::rewrite;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, Registry};
 use crate::policy::Policy;
@@ -378,7 +379,7 @@ fn write(edit: &Edit, splices: Vec<Splice>, start: &[u8], held: usize, effects: 
         effects.push(Effect::Count(Metric::attempts_unresolved()));
         return restate_length(edit.content_length, effects);
     }
-    let grown = rewrite::growth(&splices);
+    let grown = edit::growth(&splices);
     let length = edit.content_length;
     let content_length = length.and_then(|length| length.checked_add_signed(grown));
     effects.push(match PrefixEdit::of(start, &splices) {

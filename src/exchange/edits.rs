@@ -1,8 +1,9 @@
 //! What is changed in a body for the backend that it goes to first.
 
 use super::{Effect, Plan};
+use crate::api::edit::Splice;
 use crate::api::request::Request;
-use crate::api::rewrite::{self, Splice};
+use crate::api::rewrite;
 use crate::fleet::Backend;
 use crate::routing::decision::Decision;
 use crate::telemetry::Metric;

@@ -3,7 +3,7 @@
 #[cfg(doc)]
 use super::Event;
 use super::Reply;
-use crate::api::rewrite::{PrefixEdit, Splice};
+use crate::api::edit::{PrefixEdit, Splice};
 use crate::telemetry::Metric;
 #[cfg(doc)]
 use crate::telemetry::state;

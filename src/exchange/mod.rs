@@ -40,11 +40,11 @@ pub use reply::Reply;
 pub use trace::printable;
 
 use crate::api::Api;
+use crate::api::edit::{self, PrefixEdit};
 use crate::api::path::ApiPath;
 use crate::api::request::top_level::TopLevelFields;
 use crate::api::request::unparsed::UnparsedBody;
 use crate::api::request::{self, InvalidRequest, Request};
-use crate::api::rewrite::{self, PrefixEdit};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::policy::envelope::RequestAttributes;
@@ -535,7 +535,7 @@ impl Stream {
         let read = (request, ask_usage);
         let splices = edits(plan, decision, backend, body, read, effects);
         if !splices.is_empty() {
-            let grown = rewrite::growth(&splices);
+            let grown = edit::growth(&splices);
             content_length = content_length.and_then(|length| length.checked_add_signed(grown));
             effects.push(match PrefixEdit::of(body, &splices) {
                 Some(edit) => Effect::RewriteBody {

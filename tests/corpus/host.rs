@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use pointsman::api::rewrite::Splice;
+use pointsman::api::edit::Splice;
 use pointsman::exchange::{Effect, Event, Header, Reply, Stream, Worker};
 use pointsman::policy::Policy;
 use pointsman::routing::router::Router;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use log::Level;
-use pointsman::api::rewrite::{PrefixEdit, Splice};
+use pointsman::api::edit::{PrefixEdit, Splice};
 use pointsman::exchange::{self, Effect, Event, Reply, Stream, Worker};
 use pointsman::policy::Policy;
 use pointsman::telemetry::{self, Metric};

@@ -1,23 +1,23 @@
 //! International bank account numbers (ISO 13616): country, check digits, and the account, in one group or in several.
 //!
-//! A number can begin at every group, so only where it would end is noted then: by the country its length is known. The
-//! remainder by 97 is computed where a group does end there.
+//! A number can begin at every group. Its country gives its length, so only the place where it would end is noted. The remainder by
+//! 97 is computed if a group ends there.
 
 use super::numbers::Gap;
 use super::scan::{DIGIT, Group, kind};
 use crate::analysis::steps::Steps;
 
-/// Countries and the letters and digits of their numbers (registry of SWIFT, and what other countries use).
+/// Countries and the lengths of their numbers (SWIFT's registry, and other countries that use the format).
 const COUNTRIES: &[u8] = b"AD24AE23AL28AO25AT20AZ28BA20BE16BF28BG22BH22BI27BJ28BR29BY28CF27CG27CH21CI28CM27CR22CV25\
 CY28CZ24DE22DJ27DK18DO28DZ26EE20EG29ES24FI18FK18FO18FR27GA27GB22GE22GI23GL18GQ27GR27GT28GW25HN28HR21HU28IE22IL23IQ23IR26\
 IS26IT27JO30KM27KW30KZ20LB28LC32LI21LT20LU20LV21LY25MA28MC27MD24ME22MG27MK19ML28MN20MR27MT31MU30MZ25NE28NI28NL18NO15OM23\
 PK24PL28PS29PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SN28SO23ST25SV28TD27TG28TL23TN24TR26UA29VA22VG24XK20YE30";
 
-/// Countries whose numbers have no letters behind the first two.
+/// Countries whose numbers have no letters after the first two.
 const NUMERIC: &[u8] = b"AEATBABECZDEDKEEESFIFOGLHRHUILISLTMENOPLPTRSSESISKTLTNXK";
 const ALL_DIGITS: u8 = 1 << 7;
 
-/// The length by country, two letters as a number to the base 26; 0 for none. With [`ALL_DIGITS`] for [`NUMERIC`].
+/// Length by country, whose two letters are a number to the base 26; 0 for none. With [`ALL_DIGITS`] for [`NUMERIC`].
 const LENGTHS: [u8; 676] = {
     let mut table = [0; 676];
     let mut at = 0;
@@ -37,31 +37,31 @@ const LENGTHS: [u8; 676] = {
     table
 };
 
-/// The longest of them.
+/// Maximum length.
 const LONGEST: usize = 34;
-/// The most groups that one is printed in.
+/// Maximum number of groups in which a number is printed.
 const MOST_GROUPS: u32 = 9;
 
 /// A group at which a number may have begun.
 #[derive(Clone, Copy, Default)]
 struct Start {
     at: usize,
-    /// Letters and digits, and letters alone, that were read before it.
+    /// Number of letters and digits, and of letters, read before it.
     count: u32,
     letters: u32,
     length: u32,
 }
 
-/// The groups that may belong to one number.
+/// Groups that may belong to one number.
 pub(super) struct Accounts {
-    /// Letters and digits, and letters alone, that were read in all.
+    /// Number of letters and digits, and of letters, read in all.
     count: u32,
     letters: u32,
     starts: [Start; 16],
     next: u32,
-    /// Which of `starts` may end at a count, by its lowest six bits. One that is left over from before fits no count.
+    /// Bit sets of `starts` that may end at a count, by its lowest six bits. A stale start fits no count.
     due: [u16; 64],
-    /// How many more groups the last start can reach; 0 where none is open.
+    /// Number of groups that the last start can still reach; 0 if none is open.
     open: u32,
 }
 
@@ -79,12 +79,12 @@ impl Default for Accounts {
 }
 
 impl Accounts {
-    /// Whether a number may have begun that is not over.
+    /// Whether a number may have begun and not ended.
     pub fn is_open(&self) -> bool {
         self.open > 0
     }
 
-    /// Takes a group in and tells whether a number with right check digits ends with it.
+    /// Adds a group; returns whether a number with valid check digits ends with it.
     pub fn add(&mut self, bytes: &[u8], group: Group, gap: Gap, steps: &mut impl Steps) -> bool {
         if self.open > 0 && (!matches!(gap, Gap::Space | Gap::Dash) || group.len() > LONGEST) {
             self.open = 0;
@@ -152,12 +152,12 @@ impl Accounts {
     }
 }
 
-/// Remainder 1 by 97, the head moved to the end and each letter read as two digits, 10 for A.
+/// Whether the remainder by 97 is 1, with the first four characters moved to the end and each letter read as two digits, 10 for A.
 fn is_account(text: &[u8]) -> bool {
     let (head, rest) = text.split_at_checked(4).unwrap_or_default();
     let mut number = 0_u64;
     for byte in rest.iter().chain(head) {
-        // Two digits more do not overflow it.
+        // Two more digits do not overflow it.
         if number > u64::MAX / 200 {
             number %= 97;
         }
@@ -171,7 +171,7 @@ fn is_account(text: &[u8]) -> bool {
     number % 97 == 1
 }
 
-/// The length of the number that a group may begin; 0 if it begins none.
+/// Length of the number that a group may begin; 0 if it begins none.
 #[inline]
 fn length_of(bytes: &[u8], group: Group) -> u32 {
     // A number is longer than this.

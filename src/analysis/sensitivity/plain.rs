@@ -1,14 +1,14 @@
-//! A text as the scan reads it: spellings that look the same to a reader are the same bytes.
+//! Normalises a text for the scan: spellings that look alike to a reader become the same bytes.
 //!
-//! Decimal digits of every script and full-width letters become ASCII, spaces of every width a space, dashes of every
-//! length a hyphen; what nobody sees (zero-width characters, soft hyphens, marks of direction) is gone. Any other character
-//! is [`FOREIGN`], which ends words.
+//! Decimal digits of every script and full-width letters become ASCII, spaces of every width a space, dashes of every length a
+//! hyphen. Invisible characters (zero-width characters, soft hyphens, marks of direction) are removed. Any other character becomes
+//! [`FOREIGN`], which ends words.
 
 use std::borrow::Cow;
 
 use crate::analysis::steps::Steps;
 
-/// Stands for a character that is not ASCII and means nothing to the scan.
+/// Byte for a character that is not ASCII and has no meaning to the scan.
 pub(super) const FOREIGN: u8 = 0x80;
 
 /// The bytes to scan; borrowed if the text is ASCII.
@@ -20,13 +20,13 @@ pub(super) fn of<'t>(text: &'t str, steps: &mut impl Steps) -> Cow<'t, [u8]> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
-        // What is ASCII is copied at once.
+        // A run of ASCII is copied at once.
         let ascii = rest.bytes().position(|byte| !byte.is_ascii());
         let (before, after) = rest
             .split_at_checked(ascii.unwrap_or(rest.len()))
             .unwrap_or_default();
         plain.extend_from_slice(before.as_bytes());
-        // Text of another script: its blanks and marks are no reason to look for a long stretch of ASCII.
+        // In text of another script, its blanks and marks do not start a long run of ASCII.
         let mut letters = after.chars();
         let mut in_a_row = 0;
         while in_a_row < SHORT {
@@ -44,13 +44,13 @@ pub(super) fn of<'t>(text: &'t str, steps: &mut impl Steps) -> Cow<'t, [u8]> {
     Cow::Owned(plain)
 }
 
-/// So many ASCII characters in a row begin a long stretch of them.
+/// Number of ASCII characters in a row that start a long run.
 const SHORT: u32 = 16;
 
-/// The byte that stands for a character that is not ASCII; `None` for what nobody sees.
+/// The byte for a character that is not ASCII; `None` for an invisible one.
 pub(super) fn byte_of(letter: char) -> Option<u8> {
     Some(match letter {
-        // Letters of common scripts, without a look into tables.
+        // Letters of common scripts, without a table.
         '\u{c0}'..='\u{24f}' | '\u{370}'..='\u{589}' | '\u{3041}'..='\u{9fff}' => FOREIGN,
         '\u{ac00}'..='\u{d7a3}' => FOREIGN,
         '\u{660}'..='\u{669}' => b'0' + (u32::from(letter) - 0x660) as u8,
@@ -76,8 +76,8 @@ pub(super) fn byte_of(letter: char) -> Option<u8> {
     })
 }
 
-/// The zeros of Unicode's decimal digits (general category Nd, Unicode 16), each followed by the other nine; ASCII and full
-/// width aside.
+/// Zeros of Unicode's decimal digits (general category Nd, Unicode 16), each followed by the other nine; without ASCII and full
+/// width.
 const ZEROS: &[u32] = &[
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
     0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50,

@@ -1,7 +1,7 @@
-//! Walks a body for state: a reading of its own, since only policies with several state scopes ask for it.
+//! Finds provider state in a body, in a pass of its own, because only policies with several state scopes need it.
 //!
-//! Lenient: what is cut off, or of another shape than the API's, is passed over. What comes twice counts twice: whichever of
-//! the two a server takes, it is found.
+//! Lenient: truncated values and values of another shape are skipped. Of a repeated key every value counts, because servers differ
+//! in which of them they take.
 
 use std::ops::Range;
 
@@ -9,17 +9,17 @@ use super::{Cut, ProviderState, SealedValue, StateItem, search};
 use crate::api::Api;
 use crate::api::json::{Cursor, Kind, ParseError};
 
-/// What is sealed in the results of a provider's own tools.
+/// Keys of sealed values in the results of a provider's own tools.
 const SEALED: &[&str] = &["encrypted_content", "encrypted_index", "encrypted_stdout"];
 
-/// What is sealed in reasoning as gateways hand it on.
+/// Keys of sealed values in reasoning that gateways pass on.
 const SIGNED: &[&str] = &["signature", "data"];
 
-/// The state in the document that starts at `start` of `text`.
+/// The provider state in the document that starts at `start` of `text`.
 pub(super) fn find(api: Api, text: &str, start: usize) -> ProviderState {
     let mut cursor = Cursor::new(text, start);
     let mut state = ProviderState::default();
-    // A document that is cut off carries what stood before the cut.
+    // Of a truncated document the state before the cut counts.
     let _ = match api {
         Api::AnthropicMessages => anthropic(&mut cursor, &mut state),
         Api::OpenAiResponses => responses(&mut cursor, &mut state),
@@ -29,7 +29,7 @@ pub(super) fn find(api: Api, text: &str, start: usize) -> ProviderState {
     state
 }
 
-/// Reads the object that stands here key by key; any other value is stepped over.
+/// Reads the next value, an object, key by key; any other value is skipped.
 fn members<'a>(
     cursor: &mut Cursor<'a>,
     member: &mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), ParseError>,
@@ -45,7 +45,7 @@ fn members<'a>(
     Ok(())
 }
 
-/// The same of the items of a list.
+/// Reads the next value, a list, item by item; any other value is skipped.
 fn items<'a>(
     cursor: &mut Cursor<'a>,
     item: &mut dyn FnMut(&mut Cursor<'a>) -> Result<(), ParseError>,
@@ -61,7 +61,7 @@ fn items<'a>(
     Ok(())
 }
 
-/// A string, or nothing where something else stands.
+/// Reads a string; any other value is skipped and gives an empty one.
 fn word(cursor: &mut Cursor<'_>) -> Result<String, ParseError> {
     match cursor.kind()? {
         Kind::String => cursor.string().map(String::from),
@@ -75,7 +75,7 @@ fn anthropic(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), P
     let end = members(cursor, &mut |key, cursor| match key {
         "messages" => items(cursor, &mut |cursor| {
             let message = Message::read(cursor)?;
-            // Thinking belongs to a round of tool calls until its user speaks again.
+            // Thinking belongs to a round of tool calls until the user speaks again.
             if message.role == "user" && !message.has_results {
                 settled = state.items.len();
             }
@@ -108,12 +108,12 @@ fn chat(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseE
     })
 }
 
-/// A message of either API.
+/// A message of Anthropic's or OpenAI's chat API.
 #[derive(Default)]
 struct Message {
     role: String,
     items: Vec<StateItem>,
-    /// What stands in it beside its content.
+    /// State outside its content.
     others: Vec<StateItem>,
     parts: usize,
     has_results: bool,
@@ -170,7 +170,7 @@ impl Message {
         })?;
         self.parts += 1;
         self.has_results |= kind == "tool_result";
-        // What tools of the provider's own gave; results of the client's tools can be long, and hold nothing of it.
+        // Results of the provider's own tools. Those of the client's tools can be long and hold no state.
         if let Some(at) = inside.filter(|_| kind.ends_with("_tool_result")) {
             content.search(&mut cursor.again_at(at), SEALED)?;
         }
@@ -186,7 +186,7 @@ impl Message {
         Ok(())
     }
 
-    /// Gemini's `extra_content`, of a message or a call.
+    /// Reads Gemini's `extra_content` of a message or a call.
     fn signed(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         cursor.peek()?;
         let start = cursor.offset();
@@ -200,7 +200,7 @@ impl Message {
         Ok(())
     }
 
-    /// A member of the message, if it is sealed.
+    /// Reads a member of the message that may be sealed.
     fn sealed(&mut self, what: &'static str, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         cursor.peek()?;
         let start = cursor.offset();
@@ -236,7 +236,7 @@ fn responses(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), P
     if state.is_all_of(count) {
         state.fix_from(0);
     }
-    // The one that leads to all the others comes last, as the newest.
+    // The value that leads to all others comes last, as the newest.
     for (what, seal) in [
         ("`prompt`", prompt),
         ("`conversation`", conversation),
@@ -249,7 +249,7 @@ fn responses(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), P
     end
 }
 
-/// An item of the input of OpenAI's responses.
+/// Reads an item of the input of OpenAI's Responses.
 fn item(cursor: &mut Cursor<'_>, state: &mut ProviderState) -> Result<(), ParseError> {
     let start = cursor.offset();
     let mut kind = String::new();

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::api::Api;
+use crate::api::edit::PrefixEdit;
 use crate::api::request::parse_with_state as parse;
-use crate::api::rewrite;
 
 /// What a body carries, each with whether it has to stay.
 fn found(api: Api, body: &str) -> Vec<(&'static str, bool)> {
@@ -18,7 +18,7 @@ fn without_state(api: Api, body: &str, needs_signature: bool) -> String {
     let cuts = request
         .state
         .cuts(body.as_bytes(), |_| true, needs_signature);
-    let Some(edit) = rewrite::PrefixEdit::of(body.as_bytes(), &cuts) else {
+    let Some(edit) = PrefixEdit::of(body.as_bytes(), &cuts) else {
         return body.to_owned();
     };
     let mut after = edit.with.clone();

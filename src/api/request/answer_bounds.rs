@@ -10,43 +10,43 @@ use std::ops::Range;
 
 use crate::api::json::{Cursor, Kind, ParseError};
 
-/// The most answers to one input (`n`), as OpenAI has it.
+/// OpenAI's maximum of answers to one input (`n`).
 const MAX_CHOICES: u32 = 128;
 
-/// The most drafts of which the best are answered (`best_of`), as OpenAI has it.
+/// OpenAI's maximum of drafts (`best_of`).
 const MAX_BEST_OF: u32 = 20;
 
-/// The most answers to one request, over all its inputs: OpenAI takes that many inputs.
+/// Maximum number of answers to one request over all its inputs, of which OpenAI takes that many.
 const MAX_ANSWERS: u32 = 2048;
 
-/// How many answers are written: `n` of them, or `best_of` drafts, to each of `inputs`; never 0.
+/// Number of answers written: `n`, or `best_of` drafts, to each of `inputs`; never 0.
 pub(super) fn answers(n: Option<u32>, best_of: Option<u32>, inputs: u32) -> u32 {
     let wanted = n.unwrap_or(1).clamp(1, MAX_CHOICES);
     let drafts = best_of.unwrap_or(1).clamp(1, MAX_BEST_OF);
     total(wanted.max(drafts), inputs)
 }
 
-/// How many answers are written to all inputs, with `each` to one.
+/// Number of answers to all inputs, `each` to one.
 pub(super) fn total(each: u32, inputs: u32) -> u32 {
     each.saturating_mul(inputs.max(1)).min(MAX_ANSWERS)
 }
 
-/// The fields: of the APIs that are routed, each in any case, as lenient servers read them.
+/// Fields that limit an answer's length in the routed APIs; each in any case, as lenient servers read them.
 const FIELDS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
 
 /// A number that bounds an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WrittenBound {
-    /// Where it stands in the body, quotes included.
+    /// Its span in the body, quotes included.
     pub span: Range<usize>,
-    /// The number.
+    /// Its value.
     pub number: f64,
 }
 
-/// The bounds in a body whose object begins at `start`; as far as the body is there.
+/// The bounds in a body whose object begins at `start`, as far as the body is held.
 pub(in crate::api) fn find(body: &[u8], start: usize) -> Vec<WrittenBound> {
     let mut found = Vec::new();
-    // What was read as a request is UTF-8; a body that is cut off within a character is read up to there.
+    // A parsed body is UTF-8; one that is cut within a character is read up to there.
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
         Err(error) => body
@@ -54,7 +54,7 @@ pub(in crate::api) fn find(body: &[u8], start: usize) -> Vec<WrittenBound> {
             .and_then(|valid| std::str::from_utf8(valid).ok())
             .unwrap_or_default(),
     };
-    // Cut off or not: what was found before counts.
+    // What was found before a cut counts.
     let _ = read(&mut Cursor::new(text, start), &mut found);
     found
 }

@@ -1,7 +1,7 @@
 //! Reads a body of Anthropic's `POST /v1/messages`.
 //!
-//! As lenient as `openai_chat`. A user's message that holds results of tools is two of ours: the results, which are
-//! material to work on, and what the user says.
+//! As lenient as `openai_chat`. A user's message with results of tools becomes two: the results, which are material to work on, and
+//! the user's text.
 
 use super::content::{Content, Conversation};
 use super::fields::{BodyFields, List, count, document, list, object_or_nothing, text};
@@ -10,7 +10,7 @@ use super::{Api, Message, Request, Role, messages};
 use crate::api::Capabilities;
 use crate::api::json::{Cursor, ParseError};
 
-/// What the fields said.
+/// Fields read so far.
 #[derive(Default)]
 struct Messages<'a> {
     fields: BodyFields<'a>,
@@ -22,7 +22,7 @@ struct Messages<'a> {
     reasons: bool,
 }
 
-/// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
+/// Reads the document at offset `start` of `text`; with `complete` false its end may be missing.
 pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, ParseError> {
     let mut messages = Messages::default();
     let mut cursor = Cursor::new(text, start);

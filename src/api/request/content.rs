@@ -1,8 +1,7 @@
-//! The content of messages: texts and parts (OpenAI's word) or blocks (Anthropic's), in whatever form they come.
+//! Content of messages: texts, and parts (OpenAI) or blocks (Anthropic), in any form.
 //!
-//! One reader for all APIs, which knows the parts that hold no text and what tools call; every text of any other part is
-//! read, however it is called there, so that a rule finds it. A part of a type that an API does not have is the backend's to
-//! refuse.
+//! One reader serves all APIs. It knows the parts without text and the calls of tools; of any other part it reads every text under
+//! any key, so that rules find it. A part of an unknown type is the backend's to reject.
 
 use std::borrow::Cow;
 
@@ -12,34 +11,34 @@ use super::{Message, Role};
 use crate::api::Capabilities;
 use crate::api::json::{Cursor, Kind, ParseError};
 
-/// How deep contents may hold contents, and still be told apart. Of deeper ones only the texts are read.
+/// Maximum nesting of contents that are distinguished. Of deeper ones only the texts are read.
 const MAX_NESTING: u8 = 8;
 
-/// From how many bytes on a text that is all base64 is data.
+/// Minimum length in bytes of a base64 text that counts as data.
 const LONG_DATA: usize = 1024;
 
-/// What messages have said so far.
+/// Messages read so far.
 #[derive(Default)]
 pub(super) struct Conversation<'a> {
     pub(super) messages: Vec<Message<'a>>,
     pub(super) asides: Vec<Message<'a>>,
     pub(super) needs: Capabilities,
     pub(super) images: u32,
-    /// Bytes of tool calls, which count as input but are no prompt.
+    /// Bytes of tool calls, which count as input but not as prompt.
     pub(super) call_bytes: usize,
     /// See [`super::Request::raw_values`].
     pub(super) raw_values: Vec<&'a str>,
 }
 
 impl<'a> Conversation<'a> {
-    /// Takes a message in. One without a role is the user's if it says anything: the last message mostly is, and a prompt
-    /// must not be lost.
+    /// Adds a message. One without a role is the user's if it has content: the last message mostly is, and a prompt must not be
+    /// lost.
     pub(super) fn take(&mut self, role: Option<Role>, content: Content<'a>) {
         self.take_from(role.unwrap_or(Role::User), role.is_some(), content);
     }
 
-    /// The same of who is known; `keeps_empty` if there is a message even if it says nothing. What tools or attached documents
-    /// say stands before what the role says.
+    /// Adds a message of `role`; with `keeps_empty` even one without content. Results of tools and attached documents come before
+    /// the author's own text.
     pub(super) fn take_from(&mut self, role: Role, keeps_empty: bool, content: Content<'a>) {
         self.needs = self.needs.union(content.needs);
         self.images = self.images.saturating_add(content.images);
@@ -62,20 +61,20 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// What one message holds.
+/// Content of one message.
 #[derive(Default)]
 pub(super) struct Content<'a> {
-    /// What its author says.
+    /// Texts of its author.
     pub(super) texts: Vec<Cow<'a, str>>,
-    /// What stands in it that its author did not say: results of tools, attached text.
+    /// Texts by others than its author: results of tools, attached documents.
     pub(super) material: Vec<Cow<'a, str>>,
-    /// Texts of which it is not known what they are.
+    /// Texts of unknown meaning.
     pub(super) asides: Vec<Cow<'a, str>>,
     pub(super) needs: Capabilities,
     pub(super) images: u32,
     pub(super) call_bytes: usize,
     pub(super) raw_values: Vec<&'a str>,
-    /// How many contents it stands in.
+    /// Number of contents around it.
     depth: u8,
 }
 
@@ -83,23 +82,23 @@ pub(super) struct Content<'a> {
 #[derive(Default)]
 pub(super) struct Part<'a> {
     pub(super) kind: Option<Cow<'a, str>>,
-    /// What types it had before, if its type comes more than once.
+    /// Its earlier types, if its type comes more than once.
     earlier_kinds: Vec<Cow<'a, str>>,
     said: Content<'a>,
-    /// What a tool's result or a search result holds.
+    /// Content of a tool's result or a search result.
     inner: Content<'a>,
     source: Source<'a>,
     asides: Vec<Cow<'a, str>>,
-    /// Fields that hold no text of its author's if its type is one that is known.
+    /// Fields whose meaning depends on its type, which may come later.
     deferred: Vec<(Deferred, &'a str)>,
     raw_values: Vec<&'a str>,
     pub(super) call_bytes: usize,
 }
 
-/// Why a field is left for later.
+/// Reason why a field is deferred.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Deferred {
-    /// It may be what a tool is called with.
+    /// It may be the arguments of a tool.
     Call,
     /// It may be the name of a tool.
     Name,
@@ -107,7 +106,7 @@ enum Deferred {
     Data,
 }
 
-/// Where the bytes of an image or document come from.
+/// Source of an image or document.
 #[derive(Default)]
 struct Source<'a> {
     is_text: bool,
@@ -118,7 +117,7 @@ struct Source<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// Reads whatever stands here, and adds it: a text, parts, one part, lists of these, a number.
+    /// Reads and adds the next value: a text, a part, a number, or lists of these.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match cursor.kind()? {
             Kind::Null | Kind::Bool => cursor.skip_value(),
@@ -148,7 +147,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Takes a part in that `cursor` has passed; `is_material` if its author did not say what stands in it.
+    /// Adds a part that `cursor` has passed; `is_material` if its texts are not its author's.
     pub(super) fn take(&mut self, mut part: Part<'a>, cursor: &Cursor<'a>, is_material: bool) {
         part.read_deferred(cursor);
         let kind = part.kind.unwrap_or_default();
@@ -188,7 +187,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Adds what a part of this kind needs.
+    /// Adds the capabilities that a part of this kind needs.
     fn need_kind(&mut self, kind: &str, source: &Source<'a>) {
         let needs = match kind {
             "image_url" | "input_image" | "image" | "image_file" | "computer_screenshot" => {
@@ -206,7 +205,7 @@ impl<'a> Content<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// A part of a content at this depth.
+    /// An empty part of a content at this depth.
     pub(super) fn at(depth: u8) -> Part<'a> {
         let content = || Content {
             depth,
@@ -223,7 +222,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Reads the value of one of its fields.
+    /// Reads the value of a field.
     pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "type" => {
@@ -245,7 +244,7 @@ impl<'a> Part<'a> {
             "image_url" | "image" | "image_file" | "input_audio" | "audio" | "audio_url"
             | "video" | "video_url" | "file" | "file_data" | "file_url" | "url" | "data"
             | "result" => return self.defer(Deferred::Data, cursor, Cursor::skip_value),
-            // Definitions, which are the application's, as those of the request are.
+            // Definitions of tools, which the application writes.
             "tools" => return count_bytes(cursor, &mut self.call_bytes),
             _ if is_label(key) => return cursor.skip_value(),
             _ => return cursor.texts(&mut self.asides),
@@ -253,8 +252,7 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Reads the fields that were left for later, as its type wants it. Data that is cut off before its type is left unread:
-    /// it may be an image.
+    /// Reads the deferred fields by its type. Data that is truncated before its type stays unread: it may be an image.
     fn read_deferred(&mut self, cursor: &Cursor<'a>) {
         let kind = self.kind.as_deref();
         let (calls, holds_data) = (kind.is_some_and(is_call), kind.is_some_and(is_data_kind));
@@ -265,7 +263,7 @@ impl<'a> Part<'a> {
                 Deferred::Call if calls => self.raw_values.push(value),
                 Deferred::Name if names_tool => {}
                 Deferred::Data if holds_data || is_cut => {}
-                // It was passed already: at most it is cut off.
+                // Its grammar was checked before: at most it is truncated.
                 _ => drop(Cursor::new(value, 0).texts(&mut self.asides)),
             }
         }
@@ -287,7 +285,7 @@ impl<'a> Part<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// A search result's `source` is a plain string.
+    /// Reads the source; that of a search result is a plain string.
     fn read(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -304,7 +302,7 @@ impl<'a> Source<'a> {
                 self.is_known |= matches!(&*kind, "text" | "content" | "base64" | "url" | "file");
                 Ok(())
             }
-            // Borrowed, and dropped if it is base64.
+            // Borrowed here, and dropped later if it is base64.
             "data" => cursor.texts(&mut self.data),
             "content" => self.inner.read(cursor),
             "url" => cursor.skip_value(),
@@ -321,17 +319,17 @@ pub(super) fn is_call(kind: &str) -> bool {
         || matches!(kind, "program" | "mcp_approval_request")
 }
 
-/// Whether a part of this type holds what a tool gave.
+/// Whether a part of this type holds the result of a tool.
 fn is_result(kind: &str) -> bool {
     kind.ends_with("_result") || kind.ends_with("_output")
 }
 
-/// Whether a part of this type is an attached document or a find.
+/// Whether a part of this type is an attached document.
 fn is_document(kind: &str) -> bool {
     matches!(kind, "document" | "compaction")
 }
 
-/// Whether a part of this type is an image, a sound or a file: its bytes, or where they are.
+/// Whether a part of this type is an image, a sound or a file: its bytes, or a reference to them.
 fn is_data_kind(kind: &str) -> bool {
     matches!(
         kind,
@@ -353,7 +351,7 @@ fn is_data_kind(kind: &str) -> bool {
     )
 }
 
-/// Whether a text is encoded data rather than something to read.
+/// Whether a text is encoded data rather than readable.
 pub(super) fn is_data(text: &str) -> bool {
     let bytes = text.as_bytes();
     if bytes.starts_with(b"data:") {

@@ -1,9 +1,9 @@
-//! What the readers of all APIs share: values read leniently, lists and objects walked entry by entry, and the fields that
-//! mean the same in every API.
+//! Shared parts of the readers of all APIs: lenient values, lists and objects entry by entry, and the fields with the same meaning in
+//! every API.
 //!
-//! No value of a field is an error. What is clear counts (`"256"` and `256.0` are 256), anything else counts as absent, and
-//! the backend judges it. Of a field that comes twice, in whatever case, every value counts: what a server could read of
-//! them is judged together. No API is known here by name.
+//! No value of a field is an error. A clear value counts (`"256"` and `256.0` are 256), any other counts as absent, and the backend
+//! judges it. Of a repeated field, in any case, every value counts, because a server could read any of them. This file names no
+//! API.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,28 +12,28 @@ use super::names::{folded, is_folded, is_setting};
 use super::{Message, Request, Role, UsageSlot};
 use crate::api::json::{Cursor, Kind, ParseError};
 
-/// Reads the value of one key, or steps over it.
+/// Reads the value of a key, or skips it.
 pub(super) type Field<'f, 'a> = &'f mut dyn FnMut(&str, &mut Cursor<'a>) -> Result<(), ParseError>;
 
-/// The same of a key as it is written, decoded.
+/// Reads the value of a key, which is decoded but not folded.
 type WrittenField<'f, 'a> =
     &'f mut dyn FnMut(&Cow<'a, str>, &mut Cursor<'a>) -> Result<(), ParseError>;
 
-/// A list of which only the size counts.
+/// Size of a list.
 #[derive(Default)]
 pub(super) struct List {
     pub(super) items: u32,
     pub(super) bytes: usize,
 }
 
-/// The fields that mean the same in every API.
+/// Fields with the same meaning in every API.
 #[derive(Default)]
 pub(super) struct BodyFields<'a> {
-    /// What a server reads that knows case.
+    /// The model for servers that distinguish case.
     model: Option<Cow<'a, str>>,
-    /// What one reads that does not.
+    /// The model for servers that ignore case.
     folded_model: Option<Cow<'a, str>>,
-    /// Other names that one of the two could read.
+    /// Other models that one of them could read.
     other_models: Vec<Cow<'a, str>>,
     has_model: bool,
     model_spans: Vec<Range<usize>>,
@@ -48,7 +48,7 @@ pub(super) struct BodyFields<'a> {
 }
 
 impl<'a> BodyFields<'a> {
-    /// Reads the value of `key`, or steps over it if the key is none of these.
+    /// Reads the value of `key`, or skips it if the key is unknown.
     pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "model" => {
@@ -59,7 +59,7 @@ impl<'a> BodyFields<'a> {
             }
             "stream" => self.stream = flag(cursor)?.or(self.stream),
             "stream_options" => return self.stream_options(cursor),
-            // `user` stands before the newer name, wherever they come.
+            // `user` takes precedence over the newer name, in any order.
             "user" => {
                 if let Some(user) = text(cursor)? {
                     self.users.insert(0, user);
@@ -74,8 +74,8 @@ impl<'a> BodyFields<'a> {
         Ok(())
     }
 
-    /// A name that is cut off is none: it would ask for another model. A value that is no name is none either, and is
-    /// replaced like one: what is decided is what must be asked for.
+    /// Reads a value of `model`. A truncated name does not count: it would be another model. A value that is not a name does not count
+    /// either, but is replaced like one, because the backend must get the chosen model.
     fn model(&mut self, cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, ParseError> {
         let kind = cursor.kind()?;
         let start = cursor.offset();
@@ -88,7 +88,7 @@ impl<'a> BodyFields<'a> {
         Ok(named)
     }
 
-    /// The same of a `Model`, which is the model for servers that ignore case, and for others nothing.
+    /// Reads a value of `Model`, which is the model only for servers that ignore case.
     fn folded_model(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         let named = self.model(cursor)?;
         let before = named.and_then(|name| self.folded_model.replace(name));
@@ -144,7 +144,7 @@ impl<'a> BodyFields<'a> {
         })
     }
 
-    /// Takes the end user from the metadata's `key`, where Anthropic has it, before any other.
+    /// Takes the end user from the metadata's `key`, as Anthropic has it; that user takes precedence.
     pub(super) fn name_user(&mut self, key: &str) {
         let named = self.metadata.iter().filter(|(name, _)| name == key);
         for (_, user) in named {
@@ -152,7 +152,7 @@ impl<'a> BodyFields<'a> {
         }
     }
 
-    /// Writes what was read into `request`, and that it was seen to its end, or not.
+    /// Writes the fields into `request`, and whether the document was complete.
     pub(super) fn finish(mut self, request: &mut Request<'a>, complete: bool) {
         request.model = match (self.model, self.folded_model) {
             (Some(model), folded) => {
@@ -184,8 +184,7 @@ impl<'a> BodyFields<'a> {
     }
 }
 
-/// Reads the document that starts at the cursor, key by key, and says whether it was seen to its end: with `complete`
-/// false that may be missing.
+/// Reads the document at the cursor key by key; returns whether it was complete. With `complete` false its end may be missing.
 pub(super) fn document<'a>(
     cursor: &mut Cursor<'a>,
     complete: bool,
@@ -208,14 +207,14 @@ fn read_document<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<()
     cursor.end()
 }
 
-/// Reads the object that stands here, key by key, each by the name that a server could take it for.
+/// Reads the next value, an object, key by key, each key as the field that a server could take it for.
 pub(super) fn object<'a>(cursor: &mut Cursor<'a>, field: Field<'_, 'a>) -> Result<(), ParseError> {
     entries_of_object(cursor, &mut |key, cursor| {
         field(folded(key).unwrap_or(key), cursor)
     })
 }
 
-/// The same, each key as it is written.
+/// Reads the next value, an object, key by key, each key as written.
 fn entries_of_object<'a>(
     cursor: &mut Cursor<'a>,
     field: WrittenField<'_, 'a>,
@@ -228,7 +227,7 @@ fn entries_of_object<'a>(
     Ok(())
 }
 
-/// Reads the object that may stand here; another value is stepped over.
+/// Reads the next value if it is an object; any other value is skipped.
 pub(super) fn object_or_nothing<'a>(
     cursor: &mut Cursor<'a>,
     field: Field<'_, 'a>,
@@ -239,7 +238,7 @@ pub(super) fn object_or_nothing<'a>(
     }
 }
 
-/// Reads the list that stands here, entry by entry.
+/// Reads the next value, a list, entry by entry.
 pub(super) fn entries<'a>(
     cursor: &mut Cursor<'a>,
     entry: &mut dyn FnMut(&mut Cursor<'a>) -> Result<(), ParseError>,
@@ -252,7 +251,7 @@ pub(super) fn entries<'a>(
     Ok(())
 }
 
-/// Reads a short text: a string, or a number as it is written; any other value is none.
+/// Reads a short text: a string, or a number as written; any other value gives none.
 pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, ParseError> {
     match cursor.kind()? {
         Kind::String => cursor.string().map(Some),
@@ -261,7 +260,7 @@ pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, 
     }
 }
 
-/// Reads a boolean, or what servers take for one: 1 and 0, and the words of both.
+/// Reads a boolean, or a number or word that servers take for one.
 pub(super) fn flag(cursor: &mut Cursor<'_>) -> Result<Option<bool>, ParseError> {
     if cursor.kind()? == Kind::Bool {
         return cursor.boolean().map(Some);
@@ -277,8 +276,8 @@ pub(super) fn flag(cursor: &mut Cursor<'_>) -> Result<Option<bool>, ParseError> 
     })
 }
 
-/// Reads a number into `most`, of several the largest. A negative one means "no limit", as it does to llama.cpp; one that is
-/// too large is `u32::MAX`; a fraction is rounded up.
+/// Reads a number into `most` if it is larger. A negative number means no limit, as in llama.cpp; one too large is `u32::MAX`; a
+/// fraction is rounded up.
 pub(super) fn count(cursor: &mut Cursor<'_>, most: &mut Option<u32>) -> Result<(), ParseError> {
     let written = text(cursor)?;
     let number = written.as_deref().and_then(value_of);
@@ -286,7 +285,7 @@ pub(super) fn count(cursor: &mut Cursor<'_>, most: &mut Option<u32>) -> Result<(
     Ok(())
 }
 
-/// The value of a number as it is written, in a string or not.
+/// The value of a number as written, in a string or not.
 fn value_of(written: &str) -> Option<u32> {
     let written = written.trim_ascii();
     if written.is_empty() {
@@ -305,8 +304,8 @@ fn value_of(written: &str) -> Option<u32> {
     (number >= 0.0 && !written.starts_with('-')).then_some(number.ceil() as u32)
 }
 
-/// Counts the entries of a list and its bytes, up to the cut if it is cut off. An object is one entry; anything else, and
-/// what is empty, counts nothing.
+/// Counts the entries of a list and its bytes, of a truncated one up to the cut. An object is one entry; other and empty values
+/// count nothing.
 pub(super) fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), ParseError> {
     let (mut items, mut bytes) = (0_u32, 0);
     let kind = cursor.kind()?;
@@ -328,7 +327,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>, list: &mut List) -> Result<(), Parse
     end
 }
 
-/// Steps over a value and adds its bytes to `bytes`, up to the cut if it is cut off; `null` counts nothing.
+/// Skips a value and adds its length to `bytes`, of a truncated one up to the cut; `null` counts nothing.
 pub(super) fn count_bytes(cursor: &mut Cursor<'_>, bytes: &mut usize) -> Result<(), ParseError> {
     if cursor.null()? {
         return Ok(());
@@ -336,7 +335,7 @@ pub(super) fn count_bytes(cursor: &mut Cursor<'_>, bytes: &mut usize) -> Result<
     measured(cursor, bytes, Cursor::skip_value)
 }
 
-/// Reads with `read` and keeps the value as it stands in the body, up to the cut if it is cut off.
+/// Reads a value with `read` and keeps its text, of a truncated one up to the cut.
 pub(super) fn kept<'a>(
     cursor: &mut Cursor<'a>,
     values: &mut Vec<&'a str>,
@@ -349,7 +348,7 @@ pub(super) fn kept<'a>(
     end
 }
 
-/// Reads with `read` and adds to `bytes` how far that came, also if it was cut off.
+/// Reads a value with `read` and adds the length read to `bytes`, even if the value is truncated.
 fn measured<'a>(
     cursor: &mut Cursor<'a>,
     bytes: &mut usize,

@@ -1,4 +1,4 @@
-//! The list of messages of a chat, as OpenAI and Anthropic have it, in whatever form it comes.
+//! Reads the messages of a chat, as OpenAI and Anthropic have them, in any form.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ struct Draft<'a> {
     role: Option<Role>,
     is_tool_result: bool,
     content: Content<'a>,
-    /// A refusal in the place of an answer.
+    /// Refusal in place of an answer.
     refusal: Content<'a>,
     tool_calls: List,
     function_call_bytes: usize,
@@ -23,7 +23,7 @@ struct Draft<'a> {
     audio: bool,
 }
 
-/// Reads the messages that stand here into `conversation`: a list of them, or one alone; a text is a user's message.
+/// Reads the next value into `conversation`: a list of messages, or a single one; a text is a user's message.
 pub(super) fn read<'a>(
     cursor: &mut Cursor<'a>,
     conversation: &mut Conversation<'a>,
@@ -95,14 +95,14 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Takes over who speaks. Of several roles the user's counts, for rules look at what users say; else the last.
+/// Sets the author. Of several roles the user's counts, because rules look at users' texts; else the last.
 pub(super) fn take_role(role: &mut Option<Role>, name: &str) {
     if *role != Some(Role::User) {
         *role = Some(role_of(name));
     }
 }
 
-/// Who speaks, by the name of the role. One that no API and no open model has is the user's: rules look at what users say.
+/// The author by the role's name. An unknown role is the user's, because rules look at users' texts.
 fn role_of(name: &str) -> Role {
     let is_one_of = |names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one));
     if is_one_of(&["user"]) {

@@ -1,22 +1,22 @@
-//! Wire formats of LLM APIs, read into one [`Request`].
+//! Parses request bodies of all APIs into one [`Request`].
 //!
-//! Parsing looks at what routing needs and borrows it from the body; everything else is skipped, never copied, and stays in
-//! the body as it was. What is written back is only the model's name ([`rewrite`]).
+//! Parsing borrows from the body what routing needs. Everything else is skipped, never copied, and stays in the body as it was;
+//! [`rewrite`](super::rewrite) replaces little more than the model's name.
 //!
-//! What bodies mean that JSON leaves open, or that servers read differently:
+//! The meaning of bodies that JSON leaves open, or that servers read differently:
 //!
 //! | body | meaning |
 //! |---|---|
-//! | value of another type (`"256"`, `256.0`, `"true"`, `7` for a name, `null`) | what is clear counts, else the field counts as absent; the bytes stay |
+//! | value of another type (`"256"`, `256.0`, `"true"`, `7` for a name, `null`) | counts if it is clear, else the field is absent; the bytes stay |
 //! | key twice, or in another case (`Messages`, `maxTokens`) | both are read, as some server does: texts, needs and users of both count, the larger number, the last exact `model`; every top-level `model` is rewritten, whatever its case and value |
 //! | part, item, role or field that no API has | its texts are [`Request::asides`]: rules find them, nothing else looks at them |
 //! | escaped key (`"mod\u0065l"`) | the same key |
-//! | lone surrogate (`"\ud800"`) | U+FFFD in what we see; stays as it is in the body |
-//! | bytes that are no UTF-8, UTF-16, control characters in strings, `NaN`, leading zeros, text after the end | no JSON |
+//! | lone surrogate (`"\ud800"`) | read as U+FFFD; the bytes stay |
+//! | bytes that are not UTF-8, UTF-16, control characters in strings, `NaN`, leading zeros, text after the end | not JSON |
 //! | UTF-8 byte order mark | skipped, and stays |
 //! | more than 128 levels deep | wrong shape |
 //! | number too large | the largest there is, of answers what the API allows; negative: no limit |
-//! | cut off (`complete` false) | what is whole counts; of what is cut only texts do, up to the cut |
+//! | truncated (`complete` false) | whole values count; of a truncated value only texts do, up to the cut |
 
 pub(super) mod answer_bounds;
 mod anthropic_messages;
@@ -40,121 +40,120 @@ pub use answer_bounds::WrittenBound;
 use content::Conversation;
 use top_level::TopLevelFields;
 
-/// Who speaks in a [`Message`].
+/// Author of a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Instructions of the application (`system`, and OpenAI's newer `developer`).
     System,
-    /// The person or program that asks, and any role that no API has: rules look at what users say.
+    /// The person or program that asks; also any role that no API has, because rules look at users' texts.
     User,
     /// An earlier answer of a model.
     Assistant,
     /// The result of a tool call (`tool`, and OpenAI's older `function`), and such roles of open models as `ipython` and
-    /// `document`: material to work on, not the one who asks.
+    /// `document`: material to work on.
     Tool,
 }
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message<'a> {
-    /// Who speaks.
+    /// Its author.
     pub role: Role,
-    /// Its text parts in order, refusals included; parts that are no text are counted in [`Request`] instead.
+    /// Its text parts in order, refusals included; [`Request`] counts the other parts.
     pub texts: Vec<Cow<'a, str>>,
 }
 
-/// What routing needs to know of a request body.
+/// A request body, as far as routing needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request<'a> {
     /// The API it speaks.
     pub api: Api,
-    /// The model or profile that it asks for; `None` where the field is missing, or may come after the cut.
+    /// The requested model or profile; `None` if the field is missing, or may come after the cut.
     pub model: Option<Cow<'a, str>>,
-    /// Other models that it names, where the key comes more than once, in whatever case: a server may read one of them.
+    /// Other models that it names, if the key comes more than once in any case: a server may read one of them.
     pub other_models: Vec<Cow<'a, str>>,
-    /// Whether a key is `model`, spelt exactly so.
+    /// Whether a key is exactly `model`.
     pub has_model: bool,
-    /// Where values of `model` stand in the body, quotes included, in order: what [`rewrite`] replaces. More than one where
-    /// the key comes more than once, in whatever case.
+    /// Spans of the values of `model` in the body, quotes included, in order, for [`rewrite`](super::rewrite). More than one if
+    /// the key comes more than once, in any case.
     pub model_spans: Vec<Range<usize>>,
-    /// These values as they are written.
+    /// These values as written.
     pub model_values: Vec<&'a str>,
     /// The conversation, in order.
     pub messages: Vec<Message<'a>>,
-    /// Texts that stand in no place where the API has text, by who could be taken to have said them: a server may read them
-    /// all the same. Rules find them; they are neither classified nor counted as input.
+    /// Texts in places where the API has none, by their likely author: a server may still read them. Rules find them; they are
+    /// neither classified nor counted as input.
     pub asides: Vec<Message<'a>>,
-    /// JSON values of messages as they stand in the body that are read by a model, yet are no text of the conversation:
-    /// arguments of tool calls, documents to answer from. [`Request::raw_texts`] reads them.
+    /// JSON values of messages that a model reads but that are not text of the conversation: arguments of tool calls, documents
+    /// to answer from. [`Request::raw_texts`] reads them.
     pub raw_values: Vec<&'a str>,
-    /// What a model must be able to do to answer (tools, vision, JSON schema, …).
+    /// Capabilities that a model needs to answer (tools, vision, JSON schema, …).
     pub needs: Capabilities,
-    /// How many tools are offered.
+    /// Number of offered tools.
     pub tools: u32,
-    /// How many images are attached, over all messages.
+    /// Number of attached images, over all messages.
     pub images: u32,
-    /// Bytes of tool definitions, tool calls and response schema: they count as input tokens but are no prompt.
+    /// Bytes of tool definitions, tool calls and response schema: they count as input tokens but not as prompt.
     pub schema_bytes: u32,
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// Whether the client asked for usage at the end of the stream (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// Where `stream_options` stands; `None` where it is not there.
+    /// Place of `stream_options`; `None` if it is missing.
     pub usage_slot: Option<UsageSlot>,
-    /// The most tokens that the answer may have, if limited (`max_completion_tokens`, or `max_tokens`, or
-    /// `max_output_tokens`); 0 where nothing is written (embeddings).
+    /// Maximum number of tokens in the answer, if limited (`max_completion_tokens`, `max_tokens` or `max_output_tokens`); 0 for
+    /// embeddings, which write nothing.
     pub max_tokens: Option<u32>,
-    /// Where the numbers that say so stand in a body of which only the first part is at hand. What is not known of is left as
-    /// it is.
+    /// Places of these numbers in a body of which only the first part is held. Unknown ones stay as they are.
     pub written_bounds: Vec<WrittenBound>,
-    /// How many answers are wanted (`n` or `best_of`, for each input), at most what the API allows; 1 if not said, never 0.
+    /// Number of requested answers (`n` or `best_of`, for each input), at most as many as the API allows; 1 by default, never 0.
     pub choices: u32,
-    /// How many inputs there are, each answered for itself (completions, embeddings); 1 for a conversation, never 0.
+    /// Number of inputs, each answered separately (completions, embeddings); 1 for a conversation, never 0.
     pub inputs: u32,
-    /// Input tokens that came as token ids, over all inputs.
+    /// Input tokens given as token ids, over all inputs.
     pub token_ids: u32,
-    /// The most token ids of one input.
+    /// Maximum number of token ids in one input.
     pub longest_token_ids: u32,
     /// The end user that the client names (`user`, or `safety_identifier`, or Anthropic's `metadata.user_id`).
     pub user: Option<Cow<'a, str>>,
-    /// Other users that it names, in other fields or where a field comes twice.
+    /// Other users that it names, in other fields or in a repeated one.
     pub other_users: Vec<Cow<'a, str>>,
-    /// Strings and numbers of `metadata` as they are written, in order.
+    /// Strings and numbers of `metadata` as written, in order.
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// Whether the document was seen to its end; `false` where only its first part was there to decide on, so that any
-    /// field, `model` too, may still follow.
+    /// Whether the whole document was parsed; `false` if only its first part was held, so that any field, `model` too, may still
+    /// follow.
     pub complete: bool,
-    /// What it carries that only its maker can read, if that was asked for.
+    /// Its provider state, if [`Request::find_state`] was called.
     pub state: ProviderState,
 }
 
-/// Where `stream_options.include_usage` stands, or could.
+/// Place of `stream_options.include_usage`, or the place for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsageSlot {
-    /// `stream_options` is `null`; the bytes of that.
+    /// `stream_options` is `null`, at these bytes.
     NoOptions(Range<usize>),
-    /// It is an object without the field.
+    /// `stream_options` is an object without the field.
     Inside {
-        /// The byte after its brace.
+        /// Offset after its brace.
         at: usize,
-        /// Whether it has no field at all.
+        /// Whether the object is empty.
         is_empty: bool,
     },
-    /// The bytes of the field's value.
+    /// The field has a value, at these bytes.
     Value(Range<usize>),
     /// `stream_options` is something else: the backend judges it.
     Unknown,
 }
 
 impl<'a> Request<'a> {
-    /// Looks through its body, or the first part of it, for what only its maker can read.
+    /// Finds provider state in `body`, or in the first part of it.
     pub fn find_state(&mut self, body: &[u8]) {
         if let Ok(text) = utf8(body, false) {
             self.state = ProviderState::find(self.api, text);
         }
     }
 
-    /// A request that says nothing.
+    /// A request without any field.
     pub(crate) fn empty(api: Api) -> Request<'a> {
         Request {
             api,
@@ -187,7 +186,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Takes over what was said, beside `schema_bytes` of tools and schemas; tools are counted already.
+    /// Takes over the conversation and `schema_bytes` of tools and schemas; tools are counted already.
     fn take(&mut self, conversation: Conversation<'a>, schema_bytes: usize) {
         self.messages = conversation.messages;
         self.asides = conversation.asides;
@@ -203,11 +202,11 @@ impl<'a> Request<'a> {
         self.schema_bytes = self.schema_bytes.saturating_add(bytes);
     }
 
-    /// Takes over what the whole body says in its short fields, where only its first part was read. What both say counts
+    /// Adds the short top-level fields of the whole body to a request that was parsed from its first part. A value in both counts
     /// once.
     ///
     /// # Errors
-    /// Where such a field is not JSON, or `model` comes too often.
+    /// If such a field is not JSON, or `model` comes too often.
     pub fn join(&mut self, tail: &'a TopLevelFields) -> Result<(), InvalidRequest> {
         fn add<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
             for one in more {
@@ -247,17 +246,17 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    /// The texts in [`Request::raw_values`], decoded when they are asked for: few policies look at them.
+    /// The texts in [`Request::raw_values`], decoded on demand because few policies look at them.
     pub fn raw_texts(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a, '_> {
         self.raw_values.iter().flat_map(|value| {
             let mut texts = Vec::new();
-            // The value was read before; of one that the body's end cuts off the texts before the cut are there.
+            // The value was parsed before; if the body's end cuts it, the texts before the cut count.
             let _cut = Cursor::new(value, 0).texts(&mut texts);
             texts
         })
     }
 
-    /// Whether the model that is asked for may still follow, so that a decision could not be written into the body.
+    /// Whether the requested model may still follow, so that a decision could not be written into the body.
     pub fn may_name_another_model(&self) -> bool {
         !self.complete && (self.model.is_none() || !self.has_model)
     }
@@ -269,23 +268,23 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Why a body could not be read as a request. The text names what is wrong and where, and never quotes the body.
+/// Error of a body that is not a request. The text names problem and place, and never quotes the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidRequest {
-    /// Not JSON at all, or JSON with an error in it.
+    /// The body is not JSON.
     NotJson {
         /// Byte offset of the error in the body.
         offset: usize,
-        /// What is wrong there; never text of the body.
+        /// The problem there; never text of the body.
         problem: String,
     },
-    /// JSON, but no object, or one that is nested too deep.
+    /// The body is JSON, but not an object, or nested too deep.
     WrongShape {
-        /// Path to the value: `body`, for the whole.
+        /// Path to the value; `body` for the whole.
         at: String,
-        /// Byte offset of the value, or of what it is missing from, in the body.
+        /// Byte offset of the value in the body, or of the value from which it is missing.
         offset: usize,
-        /// What is expected there and what stands there instead; never text of the body.
+        /// The expected and the found value; never text of the body.
         problem: String,
     },
 }
@@ -307,13 +306,24 @@ impl std::fmt::Display for InvalidRequest {
 
 impl std::error::Error for InvalidRequest {}
 
-/// Reads `body` as a request of `api`, in one pass that is linear in its length and needs a bounded stack.
+/// Parses `body` as a request of `api`, in one pass that is linear in its length and needs a bounded stack.
 ///
-/// With `complete` false the body is the first part of a longer one: what is cut off counts as absent, and a string that
-/// is cut counts up to the cut if it is text of a message (a name or number that is cut would be another one).
+/// With `complete` false the body is the first part of a longer one. Truncated values count as absent, except that a text of a
+/// message counts up to the cut (a truncated name or number would be another one).
 ///
 /// # Errors
-/// [`InvalidRequest`] where the body is not JSON, or not an object.
+/// [`InvalidRequest`] if the body is not JSON, or not an object.
+///
+/// ```
+/// use pointsman::api::{Api, request::parse};
+///
+/// let body = br#"{"model": "auto", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 16}"#;
+/// let request = parse(Api::OpenAiChat, body, true)?;
+/// assert_eq!(request.model.as_deref(), Some("auto"));
+/// assert_eq!(request.messages[0].texts, ["hi"]);
+/// assert_eq!(request.max_tokens, Some(16));
+/// # Ok::<(), pointsman::api::request::InvalidRequest>(())
+/// ```
 pub fn parse(api: Api, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
     let text = utf8(body, complete)?;
     let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
@@ -347,7 +357,7 @@ pub fn parse(api: Api, body: &[u8], complete: bool) -> Result<Request<'_>, Inval
     })
 }
 
-/// Reads `body` as [`parse`] does, and what it carries that only its maker can read.
+/// Parses `body` as [`parse`] does, and finds its provider state.
 ///
 /// # Errors
 /// As [`parse`].
@@ -361,10 +371,10 @@ pub fn parse_with_state(
     Ok(request)
 }
 
-/// The body as text; a character that the cut went through is left out.
+/// The body as text, without a character that the cut splits.
 fn utf8(body: &[u8], complete: bool) -> Result<&str, InvalidRequest> {
     let (offset, problem) = match body {
-        // A zero byte is in every UTF-16 document: it starts with an ASCII brace, or with white space.
+        // Every UTF-16 document has a zero byte here: it starts with an ASCII brace or white space.
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..] => {
             (0, "expected UTF-8, found UTF-16 or binary data")
         }

@@ -1,9 +1,9 @@
-//! Names of fields: which names a server may take for which, and which fields hold settings.
+//! Names of fields: known names, the spellings that servers accept for them, and the fields that hold settings.
 //!
-//! A server may read a name more loosely than the API writes it: Go's `encoding/json` ignores case, protocol buffers write
-//! `maxTokens`. What a server could take for a field counts as that field.
+//! Servers may read names more loosely than the API defines them: Go's `encoding/json` ignores case, protocol buffers write
+//! `maxTokens`. A key that a server could take for a field counts as that field.
 
-/// The names of the fields that the readers know. `model` is not among them: which spelling it has matters to what is written.
+/// Names of the fields that the readers know. `model` is not among them, because its spelling matters to the rewrite.
 const KNOWN: &[&str] = &[
     "messages",
     "content",
@@ -47,8 +47,7 @@ const KNOWN: &[&str] = &[
     "data",
 ];
 
-/// Fields of requests that hold settings and no text that a model reads, in any of the APIs and in vLLM's and llama.cpp's
-/// additions to them.
+/// Fields of requests with settings and without text for a model, in the APIs and in vLLM's and llama.cpp's extensions.
 const SETTINGS: &[&str] = &[
     "audio",
     "background",
@@ -104,7 +103,7 @@ const SETTINGS: &[&str] = &[
     "web_search_options",
 ];
 
-/// Fields of messages, items and parts that hold names, states and seals, and nothing that anybody says.
+/// Fields of messages, items and parts that hold names, states and signatures, and no text of a conversation.
 const LABELS: &[&str] = &[
     "id",
     "call_id",
@@ -127,7 +126,7 @@ const LABELS: &[&str] = &[
     "stop_reason",
 ];
 
-/// The known name that a server could take `key` for, if that is another one.
+/// The known name that a server could take `key` for, if it differs.
 pub(super) fn folded(key: &str) -> Option<&'static str> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     if key.bytes().all(is_plain) {
@@ -136,7 +135,7 @@ pub(super) fn folded(key: &str) -> Option<&'static str> {
     KNOWN.iter().copied().find(|name| is_folded(key, name))
 }
 
-/// Whether the two are the same but for case and underscores, by Go's rules of case: the long s is an s, the Kelvin sign a k.
+/// Whether the two differ only in case and underscores, by Go's case folding: the long s is an s, the Kelvin sign a k.
 pub(super) fn is_folded(key: &str, name: &str) -> bool {
     let letters = key.chars().filter(|letter| *letter != '_');
     let folded = letters.map(|letter| match letter {

@@ -1,7 +1,7 @@
 //! Reads a body of OpenAI's `POST /v1/chat/completions`.
 //!
-//! Refuses only what is no JSON object. Everything else (unknown fields, roles and part types, values of other types,
-//! numbers out of range, no messages at all) is the backend's to judge and passes.
+//! Rejects only what is not a JSON object. Everything else (unknown fields, roles and part types, values of other types, numbers
+//! out of range, missing messages) passes and is the backend's to judge.
 
 use super::content::Conversation;
 use super::fields::{
@@ -11,7 +11,7 @@ use super::{Api, Request, answer_bounds, messages};
 use crate::api::Capabilities;
 use crate::api::json::{Cursor, Kind, ParseError};
 
-/// What the fields said.
+/// Fields read so far.
 #[derive(Default)]
 struct Chat<'a> {
     fields: BodyFields<'a>,
@@ -23,18 +23,18 @@ struct Chat<'a> {
     choices: Option<u32>,
     reasons: bool,
     speaks: bool,
-    /// What the answer will be like, documents to answer from.
+    /// Predicted output, and documents to answer from.
     raw_values: Vec<&'a str>,
 }
 
-/// What the answer must look like.
+/// Required format of the answer.
 #[derive(Default)]
 pub(super) struct ResponseFormat {
     pub(super) needs: Capabilities,
     pub(super) schema_bytes: usize,
 }
 
-/// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
+/// Reads the document at offset `start` of `text`; with `complete` false its end may be missing.
 pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, ParseError> {
     let mut chat = Chat::default();
     let mut cursor = Cursor::new(text, start);
@@ -51,7 +51,7 @@ impl<'a> Chat<'a> {
             "tools" => list(cursor, &mut self.tools),
             "functions" => list(cursor, &mut self.functions),
             "response_format" => self.response_format.read(cursor, "json_schema"),
-            // A server knows the one, or the other, or both: the larger one is what it may write.
+            // Servers know one of the two or both: the larger one is the limit.
             "max_tokens" | "max_completion_tokens" => count(cursor, &mut self.max_tokens),
             "n" => count(cursor, &mut self.choices),
             "reasoning_effort" => {
@@ -94,13 +94,13 @@ impl<'a> Chat<'a> {
     }
 }
 
-/// Whether the effort that is asked for is any.
+/// Whether the requested effort is not `none`.
 pub(super) fn asks_to_reason(cursor: &mut Cursor<'_>) -> Result<bool, ParseError> {
     Ok(text(cursor)?.is_some_and(|effort| effort != "none"))
 }
 
 impl ResponseFormat {
-    /// Reads the object with a `type` and, under the key `schema`, the schema if there is one; or the type alone.
+    /// Reads an object with a `type` and an optional schema under the key `schema`; or the type alone.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, schema: &str) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::Object {
             let named = text(cursor)?;

@@ -6,7 +6,7 @@ use super::fields::{BodyFields, count, document, entries};
 use super::{Api, Message, Request, Role, answer_bounds};
 use crate::api::json::{Cursor, Kind, ParseError};
 
-/// What the fields said.
+/// Fields read so far.
 #[derive(Default)]
 struct Completions<'a> {
     fields: BodyFields<'a>,
@@ -25,7 +25,7 @@ struct Inputs<'a> {
     longest_token_ids: u32,
 }
 
-/// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
+/// Reads the document at offset `start` of `text`; with `complete` false its end may be missing.
 pub(super) fn read(
     api: Api,
     text: &str,
@@ -71,7 +71,7 @@ impl<'a> Completions<'a> {
         request.inputs = inputs.count.max(1);
         request.token_ids = inputs.token_ids;
         request.longest_token_ids = inputs.longest_token_ids;
-        // Nothing is written where texts are embedded.
+        // Embeddings write nothing.
         request.max_tokens = match api {
             Api::OpenAiEmbeddings => Some(0),
             _ => self.max_tokens,
@@ -83,7 +83,7 @@ impl<'a> Completions<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Reads a text, token ids, or a list of either.
+    /// Reads a text, token ids, or a list of these.
     fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::Array {
             return self.one(cursor);
@@ -104,8 +104,7 @@ impl<'a> Inputs<'a> {
         end
     }
 
-    /// Reads one input that is no list: a text, or an object whose texts are read, such as parts with images, which some
-    /// servers embed.
+    /// Reads one input that is not a list: a text, or an object with texts, such as parts with images, which some servers embed.
     fn one(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match cursor.kind()? {
             Kind::Null => return cursor.skip_value(),
@@ -125,7 +124,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// Reads one input that is a list: token ids, or anything that holds texts.
+    /// Reads one input that is a list: token ids, or values with texts.
     fn list(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         let mut ids = 0_u32;
         let end = entries(cursor, &mut |cursor| match cursor.kind()? {

@@ -1,7 +1,7 @@
 //! Reads a body of OpenAI's `POST /v1/responses`.
 //!
-//! As lenient as `openai_chat`. What stands on the server (`previous_response_id`, `conversation`, a stored `prompt`) is
-//! not seen here: the decision is made on what the body holds.
+//! As lenient as `openai_chat`. What the server stores (`previous_response_id`, `conversation`, a stored `prompt`) is unknown here:
+//! the decision is made on the body.
 
 use super::content::{Content, Conversation, Part, is_call};
 use super::fields::{BodyFields, List, count, document, entries, list, object, object_or_nothing};
@@ -11,7 +11,7 @@ use super::{Api, Message, Request, Role, fields};
 use crate::api::Capabilities;
 use crate::api::json::{Cursor, Kind, ParseError};
 
-/// What the fields said.
+/// Fields read so far.
 #[derive(Default)]
 struct Responses<'a> {
     fields: BodyFields<'a>,
@@ -30,7 +30,7 @@ struct Item<'a> {
     output: Content<'a>,
 }
 
-/// Reads the document that starts at `start` of `text`; with `complete` false its end may be missing.
+/// Reads the document at offset `start` of `text`; with `complete` false its end may be missing.
 pub(super) fn read(text: &str, start: usize, complete: bool) -> Result<Request<'_>, ParseError> {
     let mut responses = Responses::default();
     let mut cursor = Cursor::new(text, start);
@@ -47,7 +47,7 @@ impl<'a> Responses<'a> {
                 Kind::Array => entries(cursor, &mut |cursor| item(cursor, &mut self.input)),
                 _ => item(cursor, &mut self.input),
             },
-            // A response that is sent back as a request has a list of items here.
+            // In a response that is sent back as a request, this is a list of items.
             "instructions" => self.instructions.read(cursor),
             "tools" => list(cursor, &mut self.tools),
             "text" => {
@@ -90,7 +90,7 @@ impl<'a> Responses<'a> {
     }
 }
 
-/// Reads an item; one that is no object is a text of the user's, or several.
+/// Reads an item; a value that is not an object is text of the user.
 fn item<'a>(
     cursor: &mut Cursor<'a>,
     conversation: &mut Conversation<'a>,
@@ -125,8 +125,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Calls of tools, what they gave, and a model's reasoning are material. A screenshot is an image. An item of a type that
-    /// no API has is a message.
+    /// Tool calls, their results and a model's reasoning are material. An item of an unknown type is a message.
     fn join(self, conversation: &mut Conversation<'a>, cursor: &Cursor<'a>) {
         let kind = self.part.kind.clone().unwrap_or_default();
         let is_tool = is_call(&kind)

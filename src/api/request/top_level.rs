@@ -1,8 +1,8 @@
-//! The small fields of a body that is too long to be read as a whole: its `model` may stand behind megabytes of messages.
+//! Short top-level fields of a body that is too long to be held: its `model` may come after megabytes of messages.
 //!
-//! [`TopLevelScanner`] is fed the body piece by piece and keeps nothing of it but the fields of its top level that are short, and
-//! where they stand; what it keeps is bounded. [`TopLevelFields`] is a small document of these fields, which is read like any other
-//! body, so that there is one reading of every field. Grammar is not checked, beyond what it takes to find fields.
+//! [`TopLevelScanner`] gets the body piece by piece and keeps only the short fields of its top level and their places, in bounded
+//! space. [`TopLevelFields`] is a small document of these fields. [`parse`] reads it like any other body, so each field has one
+//! reader. The grammar is checked only as far as finding fields needs it.
 
 use std::ops::Range;
 
@@ -11,24 +11,24 @@ use super::names::is_folded;
 use super::{Api, InvalidRequest, Request, UsageSlot, parse};
 use crate::api::json::{Cursor, plain_end};
 
-/// The longest value that is kept.
+/// Maximum length of a kept value.
 const MAX_VALUE: usize = 1024;
 
-/// The longest key that is kept: the longest that is looked for, every letter of it escaped.
+/// Maximum length of a kept key: the longest key of interest with every letter escaped.
 const MAX_KEY: usize = 256;
 
-/// The most bytes of fields that are kept, less those of `model`.
+/// Maximum number of kept bytes, without those of `model`.
 const MAX_KEPT: usize = 16 * 1024;
 
-/// The most values of `model` that are kept; more are no request of anybody's.
+/// Maximum number of kept values of `model`; a body with more is rejected.
 const MAX_MODELS: usize = 64;
 
-/// Looks through a body for the short fields of its top level.
+/// Scans a body for the short fields of its top level.
 #[derive(Debug, Default)]
 pub struct TopLevelScanner {
-    /// How many bytes were fed.
+    /// Number of bytes fed so far.
     fed: usize,
-    /// How many objects and arrays are open.
+    /// Number of open objects and arrays.
     depth: usize,
     in_string: bool,
     is_escaped: bool,
@@ -38,7 +38,7 @@ pub struct TopLevelScanner {
     found: TopLevelFields,
 }
 
-/// Where in the top level the scanner stands.
+/// Position of the scanner in the top level.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Before the document.
@@ -50,39 +50,39 @@ enum Place {
     Colon,
     /// At a value, or before it.
     Value,
-    /// Behind the document, or in what is none.
+    /// After the document, or in something that is not one.
     End,
 }
 
-/// A key or a value while it is read.
+/// A key or a value while it is scanned.
 #[derive(Debug, Default)]
 struct Captured {
-    /// Its first bytes, as many as are kept.
+    /// Its first bytes, up to the limit.
     bytes: Vec<u8>,
-    /// Where it begins; `None` before it does.
+    /// Offset of its start; `None` before it begins.
     start: Option<usize>,
-    /// Behind its last byte.
+    /// Offset after its last byte.
     end: usize,
 }
 
 /// The short fields of a body's top level.
 #[derive(Debug)]
 pub struct TopLevelFields {
-    /// They, as a document; its end is still to come before the scanner is finished.
+    /// The fields as a document, without its end until the scanner is finished.
     text: Vec<u8>,
     places: Vec<FieldPosition>,
-    /// How many of them are a `model`.
+    /// Number of them that are `model`.
     models: usize,
-    /// Whether the end of the document was seen.
+    /// Whether the document's end was seen.
     pub is_complete: bool,
 }
 
-/// Where the value of a field stands.
+/// Position of a field's value.
 #[derive(Debug)]
 struct FieldPosition {
-    /// In the tail's text.
+    /// In the text of [`TopLevelFields`].
     at: usize,
-    /// In the body; a long one has a placeholder in the tail.
+    /// In the body; a long value has a placeholder in the text.
     span: Range<usize>,
 }
 
@@ -98,10 +98,10 @@ impl Default for TopLevelFields {
 }
 
 impl TopLevelFields {
-    /// Reads the fields as a request of `api`, its places those of the body.
+    /// Parses the fields as a request of `api` with its places in the body.
     ///
     /// # Errors
-    /// Where a field is not JSON, or `model` comes too often.
+    /// If a field is not JSON, or `model` comes too often.
     pub(super) fn read(&self, api: Api) -> Result<Request<'_>, InvalidRequest> {
         if self.models > MAX_MODELS {
             return Err(InvalidRequest::WrongShape {
@@ -131,7 +131,7 @@ impl TopLevelFields {
         Ok(request)
     }
 
-    /// The numbers among them that bound an answer, where they stand in the body.
+    /// The numbers among them that bound an answer, with their places in the body.
     pub(super) fn answer_bounds(&self) -> Vec<WrittenBound> {
         let mut bounds = answer_bounds::find(&self.text, 0);
         bounds.retain_mut(|one| match self.position(one.span.start) {
@@ -144,13 +144,13 @@ impl TopLevelFields {
         bounds
     }
 
-    /// The field whose value holds the byte `at` of the text.
+    /// The field whose value contains the byte `at` of the text.
     fn position(&self, at: usize) -> Option<&FieldPosition> {
         let behind = self.places.partition_point(|position| position.at <= at);
         self.places.get(behind.checked_sub(1)?)
     }
 
-    /// The same error, its place that in the body.
+    /// The error with its place in the body.
     fn in_body(&self, error: InvalidRequest) -> InvalidRequest {
         match error {
             InvalidRequest::NotJson { offset, problem } => InvalidRequest::NotJson {
@@ -170,7 +170,7 @@ impl Captured {
         self.start = None;
     }
 
-    /// Takes over bytes that stand at `at`; white space belongs to what it stands in, not behind.
+    /// Adds the bytes at `at`; white space counts inside a value, not after it.
     fn add(&mut self, bytes: &[u8], at: usize, most: usize) {
         let is_space = matches!(bytes, [b' ' | b'\n' | b'\t' | b'\r']);
         if is_space && self.start.is_none() {
@@ -187,22 +187,22 @@ impl Captured {
 }
 
 impl TopLevelScanner {
-    /// How many bytes of the body were fed: where the next piece begins.
+    /// Number of bytes fed so far, which is the offset of the next piece.
     pub fn fed(&self) -> usize {
         self.fed
     }
 
-    /// Whether a `model` was seen, in whatever case.
+    /// Whether a `model` was seen, in any case.
     pub fn names_model(&self) -> bool {
         self.found.models > 0
     }
 
-    /// Whether the document is over, so that nothing more of it can come.
+    /// Whether the document has ended.
     pub fn is_done(&self) -> bool {
         self.place == Place::End
     }
 
-    /// Reads the next piece of the body.
+    /// Scans the next piece of the body.
     pub fn feed(&mut self, piece: &[u8]) {
         let mut at = 0;
         while at < piece.len() && !self.is_done() {
@@ -215,13 +215,13 @@ impl TopLevelScanner {
         self.fed += piece.len();
     }
 
-    /// What was found, once the body is over or no more of it is to be looked at.
+    /// The fields found, once the body has ended or no more of it is to be scanned.
     pub fn finish(mut self) -> TopLevelFields {
         self.found.text.push(b'}');
         self.found
     }
 
-    /// Reads on in a string, and says up to where.
+    /// Scans on in a string; returns the offset after the part scanned.
     fn string(&mut self, piece: &[u8], from: usize) -> usize {
         let mut at = from;
         if self.is_escaped {
@@ -238,7 +238,7 @@ impl TopLevelScanner {
                     at += 1;
                     self.is_escaped = true;
                 }
-                // A control character, which is the backend's to judge.
+                // A control character: the backend judges it.
                 Some(_) => at += 1,
                 None => {}
             }
@@ -250,7 +250,7 @@ impl TopLevelScanner {
         at
     }
 
-    /// Keeps bytes of the top level's key or value, `from` the piece's start.
+    /// Keeps bytes of a top-level key or value, which start at `from` of the piece.
     fn keep(&mut self, bytes: &[u8], from: usize) {
         let at = self.fed + from;
         match self.place {
@@ -260,7 +260,7 @@ impl TopLevelScanner {
         }
     }
 
-    /// Reads one byte outside strings, and says what comes next.
+    /// Scans one byte outside strings; returns the offset of the next.
     fn outside(&mut self, piece: &[u8], at: usize) -> usize {
         let byte = piece.get(at).copied().unwrap_or_default();
         match (byte, self.place) {
@@ -300,7 +300,7 @@ impl TopLevelScanner {
         at + 1
     }
 
-    /// Takes the field that was read, if it has a value.
+    /// Takes the scanned field, if it has a value.
     fn field(&mut self) {
         let Some(start) = self.value.start.take() else {
             return;
@@ -335,7 +335,7 @@ impl TopLevelScanner {
     }
 }
 
-/// Whether a key, as it is written, could be taken for `model`.
+/// Whether a server could take a key, as written, for `model`.
 fn is_model(key: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(key) else {
         return false;

@@ -1,41 +1,38 @@
-//! What can be told of a body that could not be read as a request: whether it names a profile, and whether it asks a model
-//! at all.
+//! Scans a body that could not be parsed: does it name a profile, and may it be a request to a model?
 //!
-//! A name that stands for a choice of ours must not leave the house in a body that was not decided on. So the bytes are
-//! looked through for it, whatever they are: broken JSON, a form, several documents. It errs towards finding one. No
-//! name is taken from here for routing.
+//! The name of a profile must not leave the proxy in a body that was not decided on. So the bytes are searched for it, whatever they
+//! are: broken JSON, a form, several documents. The search prefers false positives. Routing uses no name from here.
 
 use std::borrow::Cow;
 
-/// What a body that could not be read names as its model.
+/// The model that an unparsed body names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedModel {
-    /// A profile, in one place at least.
+    /// A profile, in at least one place.
     Profile,
-    /// Something else, or nothing: all of the text was seen.
+    /// Another model or none; all of the text was seen.
     Other,
-    /// It cannot be told: the text is encoded, cut off, or no text.
+    /// Unknown: the body is encoded, truncated, or not text.
     Unknown,
 }
 
-/// What is told of a body.
+/// Findings about a body that could not be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnparsedBody {
-    /// What it names as its model.
+    /// The model that it names.
     pub named: NamedModel,
-    /// Whether it may be a request to a model: it names one, or has a field that holds what is asked.
+    /// Whether it may be a request to a model: it names one, or has a field for a prompt.
     pub may_be_request: bool,
 }
 
 impl UnparsedBody {
-    /// A body of which nothing was seen.
+    /// Findings about a body that was not seen.
     pub const UNKNOWN: UnparsedBody = UnparsedBody {
         named: NamedModel::Unknown,
         may_be_request: true,
     };
 
-    /// Looks through `body`, whose end may be missing where `complete` is false. `is_profile` is asked with names as they
-    /// are written.
+    /// Scans `body`, whose end may be missing if `complete` is false. `is_profile` is called with names as written.
     pub fn scan(body: &[u8], complete: bool, is_profile: impl Fn(&str) -> bool) -> UnparsedBody {
         if !is_text(body) {
             return UnparsedBody::UNKNOWN;
@@ -71,7 +68,7 @@ impl UnparsedBody {
 
 const MODEL: &str = "model";
 
-/// Fields that hold what is asked, as they begin in JSON.
+/// Keys of fields that hold a prompt, as JSON writes them.
 const ASKING: [&str; 7] = [
     "\"messages\"",
     "\"prompt\"",
@@ -82,14 +79,14 @@ const ASKING: [&str; 7] = [
     "\"input_file_id\"",
 ];
 
-/// Bytes that say of a file that it is compressed, whatever its headers say; and none of a text is zero.
+/// Whether a body is text: not compressed, by its first bytes, whatever its headers say; not UTF-16; without zero bytes.
 fn is_text(body: &[u8]) -> bool {
     let is_compressed = matches!(
         body,
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]
     );
     let is_wide = matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
-    // Of a text in another encoding than UTF-8 a few letters are wrong; of anything else, most.
+    // In text of another encoding a few bytes are odd; in binary data most are.
     let is_binary = || {
         let start = body.get(..body.len().min(256)).unwrap_or_default();
         let odd = start
@@ -101,7 +98,7 @@ fn is_text(body: &[u8]) -> bool {
     !is_compressed && !is_wide && !body.contains(&0) && !is_binary()
 }
 
-/// Where the next word `model` stands, in whatever case.
+/// Offset of the next word `model`, in any case.
 fn find_model(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -116,7 +113,7 @@ fn find_model(text: &str) -> Option<usize> {
         })
 }
 
-/// The name that `text` begins with: profiles are named in few letters and marks.
+/// The name at the start of `text`; profiles have short names.
 fn name_at_start(text: &str) -> &str {
     const LONGEST: usize = 256;
     let ends = |letter: char| letter.is_control() || "\"'\\&<>{}[]".contains(letter);
@@ -127,7 +124,7 @@ fn name_at_start(text: &str) -> &str {
         .trim()
 }
 
-/// The text with JSON's `\uXXXX` and `\/` resolved, wherever they stand.
+/// The text with JSON's `\uXXXX` and `\/` resolved everywhere.
 fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains("\\u") && !text.contains("\\/") {
         return Cow::Borrowed(text);

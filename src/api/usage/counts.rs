@@ -1,53 +1,52 @@
-//! Counts of tokens as answers state them, and what they mean together. The table of [`super`] says who states what.
+//! Token counts as answers report them, and their combined meaning. The table of [`super`] lists the providers.
 //!
-//! Providers agree on names more than on meaning: what was read from a cache or put into one stands inside of the prompt's
-//! count or beside it, reasoning inside of the answer's count or beside it. What a name means by definition holds. For the
-//! rest the total tells, where one reading of the parts gives exactly that; and a part that is larger than what it is said
-//! to be a part of stands beside it. Where no reading gives the total, the parts count and the total does not: it would turn
-//! what nobody explains into the most expensive kind of tokens. The one exception is Gemini, whose thoughts can be in the
-//! total alone.
+//! Providers agree on names more than on meaning: cached tokens are part of the prompt's count or come on top, reasoning is part of
+//! the answer's count or comes on top. The definition of a name holds. For the rest the total decides, if one interpretation of
+//! the parts gives exactly the total; and a part that exceeds its whole comes on top of it. If no interpretation gives the total,
+//! the parts count and the total does not, because it would turn unexplained tokens into the most expensive kind. The exception is
+//! Gemini, whose reasoning can be in the total only.
 
 use super::Usage;
 
-/// Counts beyond this are no counts: no request takes a hundred million tokens.
+/// Maximum plausible count: no request takes a hundred million tokens.
 const MAX_COUNT: u64 = 100_000_000;
 
-/// The most tokens that are taken for thoughts which only the total has; twice what any Gemini model writes.
+/// Maximum number of reasoning tokens that are inferred from the total: twice what any Gemini model writes.
 const MAX_HIDDEN_REASONING: u64 = 131_072;
 
-/// The counts of an answer. Each is the largest that was stated: within an answer no count shrinks.
+/// Token counts of an answer. Each is the largest reported: within an answer no count shrinks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) input: Option<u64>,
     pub(super) output: Option<u64>,
     pub(super) total: Option<u64>,
-    /// Cached tokens under a name that makes them part of the input.
+    /// Tokens read from a cache, under a name that makes them part of the input.
     pub(super) cached: Option<u64>,
-    /// Cached tokens under a name that some use for a part of the input and others for what stands beside it.
+    /// Tokens read from a cache, under a name that some providers use for a part of the input and others for an addition.
     pub(super) cache_read: Option<u64>,
-    /// Tokens that were put into a cache; the same holds of them.
+    /// Tokens written to a cache, under a name of the same ambiguity.
     pub(super) cache_write: Option<u64>,
-    /// Those of them that are kept for five minutes.
+    /// Tokens written to a cache for five minutes.
     pub(super) cache_write_5m: Option<u64>,
-    /// Those of them that are kept for an hour.
+    /// Tokens written to a cache for an hour.
     pub(super) cache_write_1h: Option<u64>,
     pub(super) reasoning: Option<u64>,
-    /// Tokens of tools' results that the provider counts beside the input.
+    /// Tokens of tool results that the provider counts apart from the input.
     pub(super) tool_input: Option<u64>,
 }
 
-/// What holds of an answer by definition, whatever its total.
+/// Rules of a provider that hold by definition, whatever the total.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CountingRules {
-    /// What was read from a cache or put into one is not in the input's count (Anthropic, Bedrock).
+    /// The input's count excludes tokens read from and written to a cache (Anthropic, Bedrock).
     pub(super) cache_excluded: bool,
-    /// Reasoning is not in the output's count (Gemini's own API).
+    /// The output's count excludes reasoning (Gemini's own API).
     pub(super) reasoning_excluded: bool,
-    /// Reasoning may be in nothing but the total (Gemini's OpenAI API).
+    /// Reasoning may be in the total only (Gemini's OpenAI API).
     pub(super) hidden_reasoning: bool,
 }
 
-/// Which parts stand beside the count that they are usually in.
+/// The parts that come on top of the count that usually includes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Interpretation {
     read: bool,
@@ -56,7 +55,7 @@ struct Interpretation {
 }
 
 impl Interpretation {
-    /// All of them, the likeliest first, where parts are usually inside.
+    /// All interpretations, the likeliest first.
     const ALL: [Interpretation; 8] = {
         const fn reading(read: bool, write: bool, reasoning: bool) -> Interpretation {
             Interpretation {
@@ -78,7 +77,7 @@ impl Interpretation {
     };
 }
 
-/// The counts that are read together.
+/// Counts that are interpreted together.
 #[derive(Debug, Clone, Copy)]
 struct Parts {
     input: u64,
@@ -90,7 +89,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// What they come to.
+    /// Their sum.
     fn sum(&self, one: Interpretation) -> u64 {
         let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
         self.input
@@ -101,7 +100,7 @@ impl Parts {
             + beside(one.reasoning, self.reasoning)
     }
 
-    /// Whether what stands inside has room there.
+    /// Whether included parts fit into their whole.
     fn fits(&self, one: Interpretation) -> bool {
         let inside = |beside: bool, tokens: u64| if beside { 0 } else { tokens };
         inside(one.read, self.read) + inside(one.write, self.write) <= self.input
@@ -126,14 +125,14 @@ impl Parts {
 }
 
 impl Counts {
-    /// Takes what `other` states, where it is more.
+    /// Takes the counts of `other` that are larger.
     pub(super) fn raise(&mut self, other: &Counts) {
         for (slot, stated) in self.slots().into_iter().zip(other.stated()) {
             *slot = (*slot).max(stated);
         }
     }
 
-    /// Adds what `other` states.
+    /// Adds the counts of `other`.
     pub(super) fn add(&mut self, other: &Counts) {
         for (slot, stated) in self.slots().into_iter().zip(other.stated()) {
             if let Some(stated) = stated {
@@ -162,15 +161,14 @@ impl Counts {
         copy.slots().map(|slot| *slot)
     }
 
-    /// Puts `number` where it is more than what stands there; what is no count is passed over.
+    /// Sets `slot` to `number` if that is larger and plausible.
     pub(super) fn state(slot: &mut Option<u64>, number: u64) {
         if number <= MAX_COUNT {
             *slot = (*slot).max(Some(number));
         }
     }
 
-    /// What all of them mean together; `None` where the input's count or the output's is missing and cannot be told from the
-    /// others.
+    /// The usage by all counts; `None` if the input's or the output's count is missing and the others do not give it.
     pub(super) fn read(&self, rules: CountingRules) -> Option<Usage> {
         let parts = self.parts(rules)?;
         let total = self
@@ -178,7 +176,7 @@ impl Counts {
             .filter(|total| *total >= parts.input + parts.output);
         let mut reading = parts.find_interpretation(rules, total)?;
         let excess = total.map_or(0, |total| total.saturating_sub(parts.sum(reading)));
-        // A rest of the total that has room for the reasoning has it: nobody who counts it inside leaves such a rest.
+        // A remainder of the total that has room for the reasoning contains it: a provider that includes it leaves no such remainder.
         if !reading.reasoning
             && parts.reasoning > 0
             && excess >= parts.reasoning
@@ -216,7 +214,7 @@ impl Counts {
             tool_input: part(self.tool_input),
         };
         (parts.input, parts.output) = self.ends(rules, parts.read, parts.write)?;
-        // What is told from the total has all its parts inside.
+        // A count inferred from the total includes all its parts.
         if self.output.is_none() {
             parts.reasoning = parts.reasoning.min(parts.output);
         }
@@ -227,7 +225,7 @@ impl Counts {
         Some(parts)
     }
 
-    /// The counts of input and output; one that is missing is what the other leaves of the total.
+    /// The counts of input and output; a missing one is the rest of the total.
     fn ends(&self, rules: CountingRules, read: u64, write: u64) -> Option<(u64, u64)> {
         match (self.input, self.output) {
             (Some(input), Some(output)) => Some((input, output)),

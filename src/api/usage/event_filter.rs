@@ -1,25 +1,25 @@
-//! Takes the event that says nothing but the usage out of a stream whose client did not ask for it.
+//! Removes the event that holds only the usage from a stream whose client did not ask for it.
 //!
-//! Events arrive whole as a rule and pass untouched. Of one that is cut, the part that is there is held back until it is
-//! clear what it is: with its first choice that it passes, with its end that it does not. At most [`MAX_HELD`] bytes.
+//! Events mostly arrive whole and pass untouched. An event that arrives in part is held back until it is known: its first choice
+//! lets it pass, its end without one removes it. At most [`MAX_HELD`] bytes are held.
 
 use super::{EventEnd, UsageParser};
 
-/// The most bytes of an unfinished event that are held back; such an event is many times larger than any that states usage.
+/// Maximum number of bytes held back; a longer event is far larger than any that reports usage.
 pub const MAX_HELD: usize = 16 * 1024;
 
-/// What is held back of a stream.
+/// Filter of one stream, with the bytes that it holds back.
 #[derive(Debug, Default)]
 pub struct UsageEventFilter {
     held: Vec<u8>,
-    /// The event that has begun is passed on as it comes.
+    /// Whether the unfinished event passes as it arrives.
     passes: bool,
 }
 
 impl UsageEventFilter {
-    /// Feeds `chunk` to `meter` and gives what the client gets in its place; `None` where that is the chunk as it is.
+    /// Feeds `chunk` to `meter`; returns the bytes for the client in its place, `None` for the chunk itself.
     ///
-    /// After an event that is taken out and ends with CRLF a single LF may stay: an empty line, which means nothing.
+    /// After a removed event that ends with CRLF a single LF may stay: an empty line, which has no meaning.
     pub fn feed(&mut self, meter: &mut UsageParser, chunk: &[u8]) -> Option<Vec<u8>> {
         let mut ends: Vec<EventEnd> = Vec::new();
         meter.feed_events(chunk, &mut |end| ends.push(end));
@@ -48,7 +48,7 @@ impl UsageEventFilter {
         changed.then_some(out)
     }
 
-    /// What is still held back when the stream ends, and has to be passed on.
+    /// The bytes still held back when the stream ends, to be passed on.
     pub fn finish(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }

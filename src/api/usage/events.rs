@@ -1,8 +1,8 @@
-//! Server-sent events: lines, however they are cut, and the data in them handed on as it comes.
+//! Server-sent events: splits bytes, cut anywhere, into lines and passes their data on as it arrives.
 //!
-//! As the HTML standard has it: lines end with LF, CR or CRLF, `data:` may be followed by one space, an event's data lines
-//! belong together, an empty line ends the event. Every other field is passed over. A comment line outside of an event is
-//! told like an event of its own: nothing that follows can make it anything else.
+//! By the HTML standard: lines end with LF, CR or CRLF, `data:` may be followed by one space, an event's data lines belong
+//! together, an empty line ends the event, and other fields are skipped. A comment line outside an event counts as an event of its
+//! own, because nothing that follows can change it.
 
 use super::EventEnd;
 use super::parsed::ParsedAnswer;
@@ -11,26 +11,26 @@ use super::scan::Scan;
 const DATA: &[u8] = b"data:";
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Where in a stream of events the next byte stands.
+/// Position in a stream of events.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     place: Place,
     after_cr: bool,
-    /// An event has begun and not ended.
+    /// Whether an event has begun and not ended.
     is_open: bool,
-    /// How many bytes of a byte order mark the stream began with; past it 3.
+    /// Number of bytes of a byte order mark read so far; 3 after it.
     mark: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// So many bytes of the line are those of `data:`.
+    /// In the field's name; so many bytes of it match `data:`.
     Field(usize),
-    /// A space may stand here.
+    /// Before an optional space.
     BeforeData,
     /// In the data of the line.
     Data,
-    /// In a line that does not matter.
+    /// In a line of another field.
     Other,
     /// In a comment.
     Comment,
@@ -43,7 +43,7 @@ impl Default for Place {
 }
 
 impl Events {
-    /// Takes the next bytes: data go to `scan`, and each event that ends is told to `ended`.
+    /// Reads the next bytes: data go to `scan`, and `ended` is called for each event that ends.
     pub(super) fn feed(
         &mut self,
         chunk: &[u8],
@@ -72,7 +72,7 @@ impl Events {
         }
     }
 
-    /// Ends a line and says whether that ends an event.
+    /// Ends a line; returns whether that ends an event.
     fn end_line(&mut self, scan: &mut Scan, parsed: &mut ParsedAnswer) -> bool {
         let is_empty = self.place == Place::Field(0);
         let is_comment = self.is_comment();
@@ -89,12 +89,12 @@ impl Events {
         !self.is_open && !self.is_comment()
     }
 
-    /// Whether the next byte stands in a comment that belongs to no event.
+    /// Whether the next byte is in a comment outside an event.
     pub(super) fn is_comment(&self) -> bool {
         self.place == Place::Comment && !self.is_open
     }
 
-    /// Takes bytes of a line, the first of which is `byte`, and says how many.
+    /// Reads bytes of a line, of which `byte` is the first; returns their number.
     fn in_line(
         &mut self,
         byte: u8,

@@ -1,58 +1,58 @@
-//! The names under which responses say what matters, and where they stand.
+//! Keys of interest in responses, and their places.
 
-/// The longest key that matters, in bytes.
+/// Maximum length of a key of interest, in bytes.
 pub(super) const LONGEST_KEY: usize = 32;
 
-/// What an object or list is.
+/// Meaning of an object or list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Place {
-    /// Nothing that matters.
+    /// Of no interest.
     #[default]
     Other,
-    /// A list of documents, of which errors come from those that are like Gemini.
+    /// A list of documents, the form of errors from APIs like Gemini's.
     List,
-    /// The document.
+    /// The document itself.
     Top,
-    /// An object that holds usage one level further down.
+    /// An object that holds usage one level down.
     Wrap,
     Choices,
     Choice,
-    /// What a choice, or an event, brings: `message` or `delta`.
+    /// Content of a choice or event: `message` or `delta`.
     Part,
-    /// Tool calls of it.
+    /// Tool calls of a `Part`.
     Calls,
-    /// What an answer of OpenAI's responses consists of.
+    /// Output items of OpenAI's Responses.
     Items,
     Item,
     /// Pieces of content.
     Blocks,
     Block,
     Error,
-    /// Why an answer of OpenAI's Responses is not whole.
+    /// Reason why an answer of OpenAI's Responses is incomplete.
     Incomplete,
     TopUsage,
     Usage,
     InputDetails,
     OutputDetails,
-    /// Anthropic's tokens put into a cache, by how long they are kept.
+    /// Anthropic's tokens written to a cache, by lifetime.
     CacheCreation,
-    /// The steps that an answer took, where the whole leaves some of them out.
+    /// Steps of an answer; its total may leave some out.
     Steps,
     Step,
     /// Gemini's own usage.
     Metadata,
-    /// llama.cpp's.
+    /// llama.cpp's timings.
     Timings,
-    /// Bedrock's own count, beside Anthropic's.
+    /// Bedrock's own counts, besides Anthropic's.
     Metrics,
 }
 
-/// A key that matters.
+/// A key of interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Key {
     #[default]
     Other,
-    /// What a document is, and nothing that an answer says.
+    /// Metadata of a document, no part of its content.
     Envelope,
     Model,
     Wrap,
@@ -102,7 +102,7 @@ pub(super) enum Key {
     Block,
 }
 
-/// Events that are the last ones of an answer: Anthropic's, and those of OpenAI's responses.
+/// Final events of an answer: Anthropic's, and those of OpenAI's Responses.
 pub(super) const LAST: [&[u8]; 6] = [
     b"message_stop",
     b"error",
@@ -112,7 +112,7 @@ pub(super) const LAST: [&[u8]; 6] = [
     b"response.cancelled",
 ];
 
-/// The key of this name.
+/// The key with this name.
 pub(super) fn key(name: &[u8]) -> Key {
     match name {
         b"id"
@@ -165,7 +165,7 @@ pub(super) fn key(name: &[u8]) -> Key {
     }
 }
 
-/// The key of a count of tokens.
+/// The key of a token count.
 fn count(name: &[u8]) -> Key {
     match name {
         b"prompt_tokens" | b"input_tokens" | b"inputTokens" | b"inputTokenCount"
@@ -202,7 +202,7 @@ fn count(name: &[u8]) -> Key {
     }
 }
 
-/// What the object or list under `key` of `outer` is.
+/// Meaning of the object or list under `key` of `outer`.
 pub(super) const fn inside(outer: Place, key: Key) -> Place {
     match (outer, key) {
         (Place::Top, Key::Usage) => Place::TopUsage,

@@ -1,45 +1,45 @@
-//! What a response has said so far.
+//! Values parsed from a response so far.
 
 use super::counts::{CountingRules, Counts};
 use super::keys::{Key, Place};
 use super::state_collector::StateCollector;
 use super::status::{AnswerStatus, FinishReasons};
 
-/// What a response says, as far as it matters.
+/// Values parsed from a response.
 #[derive(Debug, Default)]
 pub(super) struct ParsedAnswer {
-    /// The counts of tokens, over all documents.
+    /// Token counts, over all documents.
     pub(super) counts: Counts,
-    /// Those of llama.cpp's timings, which stand in streams that state no usage.
+    /// Token counts in llama.cpp's timings, for streams without usage.
     pub(super) timings: Counts,
-    /// What the names of the counts mean by definition.
+    /// Rules by which the provider's counts are read.
     pub(super) rules: CountingRules,
-    /// The sum of the steps that this document lists (Anthropic's compaction).
+    /// Sum of the steps in this document (Anthropic's compaction).
     pub(super) steps: Counts,
-    /// Whether output was stated at the top of a document.
+    /// Whether a document reported output tokens at its top.
     pub(super) at_top: bool,
-    /// Whether an answer has begun: a choice, or an event that is named as one of an answer.
+    /// Whether an answer has begun: a choice, or an event of an answer.
     pub(super) has_begun: bool,
-    /// Whether it was said that the answer is over, well or not.
+    /// Whether the answer has ended, with success or not.
     pub(super) is_over: bool,
-    /// What it says beside its tokens.
+    /// Its status apart from token counts.
     pub(super) status: AnswerStatus,
-    /// State that its maker wants back.
+    /// Its provider state.
     pub(super) collector: StateCollector,
-    /// Why the answer ended, as far as it was said.
+    /// Its finish reasons so far.
     pub(super) finish: FinishReasons,
-    /// Whether this document has a choice that is one.
+    /// Whether this document has a non-empty choice.
     pub(super) has_choices: bool,
-    /// Whether this document says something beside usage and what it is of.
+    /// Whether this document has content besides usage and metadata.
     pub(super) says_more: bool,
     /// Whether this document has a list of choices.
     pub(super) lists_choices: bool,
-    /// Whether this document has usage at its top.
+    /// Whether this document has usage at its top level.
     pub(super) has_usage: bool,
 }
 
 impl ParsedAnswer {
-    /// Ends an event and says whether it said nothing but the usage.
+    /// Ends an event; returns whether it held the usage and nothing else.
     pub(super) fn end_event(&mut self) -> bool {
         let only = self.has_usage && self.lists_choices && !self.has_choices && !self.says_more;
         self.end_document();
@@ -51,13 +51,13 @@ impl ParsedAnswer {
         only
     }
 
-    /// Ends a document: a sum of steps that is more than the whole counts in its place.
+    /// Ends a document. A sum of steps that exceeds the total replaces it.
     fn end_document(&mut self) {
         let steps = std::mem::take(&mut self.steps);
         self.counts.raise(&steps);
     }
 
-    /// Takes `number`, which stands under `key` of what is at `place`.
+    /// Takes `number`, the value of `key` at `place`.
     pub(super) fn take(&mut self, place: Place, key: Key, number: u64) {
         let counts = match place {
             Place::Choice if key == Key::Index => return self.status.choice_index(number),
@@ -86,7 +86,7 @@ impl ParsedAnswer {
     }
 }
 
-/// What `key` counts where it stands at `place`.
+/// The count that `key` stands for at `place`.
 fn slot(counts: &mut Counts, place: Place, key: Key) -> Option<&mut Option<u64>> {
     let is_usage = !matches!(
         place,
@@ -101,7 +101,7 @@ fn slot(counts: &mut Counts, place: Place, key: Key) -> Option<&mut Option<u64>>
         Key::TimedOutput if place == Place::Timings => &mut counts.output,
         Key::TimedCache if place == Place::Timings => &mut counts.cache_read,
         Key::Cached if is_usage || place == Place::InputDetails => &mut counts.cached,
-        // In the details of the input it is a part of that.
+        // In the input's details it is part of the input.
         Key::CacheRead if place == Place::InputDetails => &mut counts.cached,
         Key::CacheRead | Key::BedrockCache if is_usage => &mut counts.cache_read,
         Key::CacheWrite if is_usage || place == Place::InputDetails => &mut counts.cache_write,

@@ -1,29 +1,29 @@
-//! A JSON document scanned for a handful of numbers, byte by byte, however it is cut: no value is kept, nothing is built.
+//! Scans a JSON document, cut anywhere, byte by byte for a handful of numbers. It keeps no value and builds nothing.
 //!
-//! Lenient: of bytes that are no JSON it makes nothing, or nonsense that no key matches. Keys are compared as they are
-//! written; no server escapes letters in them.
+//! Lenient: bytes that are not JSON give nothing, or nonsense that no key matches. Keys are compared as written; no server escapes
+//! letters in them.
 
 use super::keys::{Key, LAST, LONGEST_KEY, Place, inside, key};
 use super::parsed::ParsedAnswer;
 use crate::api::json::plain_end;
 
-/// How many levels of a document are told apart; what matters stands above them.
+/// Number of levels of a document that are distinguished; the keys of interest are above them.
 const LEVELS: usize = 8;
-/// Where in a document the next byte stands.
+/// Position in a document.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     mode: Mode,
     depth: u32,
-    /// One bit for each level: 1 an object. The innermost lowest.
+    /// One bit for each level, the innermost lowest: 1 is an object.
     objects: u128,
     places: [Place; LEVELS],
     key: Key,
     name: [u8; LONGEST_KEY],
-    /// Bytes of the key so far, also those that found no room.
+    /// Length of the key so far, which may exceed the buffer.
     name_len: usize,
-    /// A string that begins now is a key.
+    /// Whether a string that begins now is a key.
     wants_key: bool,
-    /// The string is text of the answer.
+    /// Whether the string is text of the answer.
     in_text: bool,
     seen: bool,
 }
@@ -36,21 +36,21 @@ enum Mode {
     StringEscape,
     KeyName,
     KeyEscape,
-    /// A short text that matters, such as the name of an event.
+    /// A short text of interest, such as the name of an event.
     Name,
-    /// State that its maker wants back.
+    /// Provider state.
     State,
     Number(u64),
-    /// The fraction of one, which is dropped.
+    /// The fraction of a number, which is dropped.
     Fraction(u64),
-    /// A number, or the rest of one, that is no count.
+    /// A number that is not a count.
     NoCount,
-    /// Nested deeper than any response is.
+    /// Nested deeper than any response.
     Lost,
 }
 
 impl Scan {
-    /// Takes the next bytes of the document.
+    /// Scans the next bytes of the document.
     pub(super) fn feed(&mut self, bytes: &[u8], parsed: &mut ParsedAnswer) {
         let mut at = 0;
         while let Some(byte) = bytes.get(at).copied() {
@@ -96,7 +96,7 @@ impl Scan {
         }
     }
 
-    /// Whether a document came to its end.
+    /// Whether a document is complete.
     pub(super) fn is_at_end(&self) -> bool {
         self.seen && self.depth == 0 && self.mode == Mode::Between
     }
@@ -115,7 +115,7 @@ impl Scan {
                 self.wants_key = false;
                 self.name_len = 0;
                 self.key = Key::Other;
-                // A key where nothing matters is passed over as any string.
+                // A key in a place of no interest is skipped like any string.
                 self.mode = match self.place() {
                     Place::Other if !parsed.collector.is_watched() => Mode::String,
                     _ => Mode::KeyName,
@@ -151,7 +151,7 @@ impl Scan {
         }
     }
 
-    /// A value begins that is not `null`.
+    /// Notes the start of a value that is not `null`.
     fn begin_value(&self, parsed: &mut ParsedAnswer) {
         let is_envelope = matches!(
             self.key,
@@ -166,7 +166,7 @@ impl Scan {
         parsed.says_more |= self.place() == Place::Top && !is_envelope;
     }
 
-    /// A string that is no key.
+    /// Notes the start of a string that is not a key.
     fn begin_text(&mut self, parsed: &mut ParsedAnswer) {
         self.begin_value(parsed);
         self.mode = Mode::String;
@@ -191,14 +191,14 @@ impl Scan {
         }
     }
 
-    /// The short text is there.
+    /// Uses a short text of interest.
     fn named(&mut self, parsed: &mut ParsedAnswer) {
         let name = self.name.get(..self.name_len).unwrap_or(&self.name);
         let place = self.place();
         match (place, self.key) {
             (_, Key::FinishReason | Key::StopReason | Key::Reason) => {
                 parsed.status.finish(name, place == Place::Choice);
-                // In a choice that is the client's own text, beside the reason.
+                // In a choice it is the client's own stop text, besides the reason.
                 if (place, self.key) != (Place::Choice, Key::StopReason) {
                     parsed.finish.add(name);
                 }
@@ -242,7 +242,7 @@ impl Scan {
         self.seen = true;
         self.begin_value(parsed);
         parsed.collector.ends();
-        // No event is a list, but for `[DONE]`, which looks like one.
+        // No event is a list; `[DONE]` only looks like one.
         parsed.is_over |= match self.depth {
             0 => !is_object,
             _ => self.place() == Place::Top && self.key == Key::Error,
@@ -278,13 +278,13 @@ impl Scan {
         self.key = Key::Other;
     }
 
-    /// Passes over a string and says where that comes to.
+    /// Skips a string as far as it is there; returns the offset after it.
     fn string(&mut self, bytes: &[u8], at: usize, parsed: &mut ParsedAnswer) -> usize {
         let end = plain_end(bytes, at);
         if self.in_text {
             let escapes = bytes.get(end) == Some(&b'\\');
             let length = end - at + usize::from(escapes);
-            // What stands in blocks and items was brought before, or is said again.
+            // The text of blocks and items was counted before, or comes again.
             let counted = !matches!(self.place(), Place::Block | Place::Item);
             parsed.status.text(length, counted);
         }
@@ -322,7 +322,7 @@ impl Scan {
                 self.named(parsed);
                 self.mode = Mode::Between;
             }
-            // No name that is known has one.
+            // No known name has an escape.
             b'\\' => {
                 self.push_name(b'\\');
                 self.named(parsed);
@@ -339,7 +339,7 @@ impl Scan {
         self.name_len = self.name_len.saturating_add(1);
     }
 
-    /// Takes a byte of a number, or ends it without the byte; says how many bytes that took. A fraction is dropped.
+    /// Reads a byte of a number, or ends the number before it; returns the number of bytes read. A fraction is dropped.
     fn number(&mut self, byte: u8, parsed: &mut ParsedAnswer) -> usize {
         match (self.mode, byte) {
             (Mode::Number(value), b'0'..=b'9') => {

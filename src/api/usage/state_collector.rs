@@ -1,39 +1,39 @@
-//! State that an answer brings and its maker wants back: signatures, encrypted reasoning, ids of what the provider stores.
+//! Collects provider state from an answer: signatures, encrypted reasoning, ids of stored objects.
 //!
-//! Found by the keys that it stands under, at any depth, and kept as marks only: those by which
-//! [`crate::api::provider_state`] knows it again in a later request.
+//! State is found by its keys at any depth. Only marks are kept, by which [`crate::api::provider_state`] recognises it in a later
+//! request.
 
 use crate::api::Api;
 use crate::api::provider_state::Suffix;
 
-/// The most marks that are told apart within one answer: ids come again with every event of a stream.
+/// Maximum number of marks that are kept to drop repeated ones: every event of a stream repeats ids.
 const MAX_SEEN: usize = 64;
 
-/// How ids begin that are asked for again outside OpenAI's responses: of containers, and of audio.
+/// Prefixes of ids that come back in requests outside OpenAI's Responses: of containers and of audio.
 const IDS: [&[u8]; 3] = [b"container_", b"cntr_", b"audio_"];
 const LONGEST_START: usize = 10;
 
-/// What state stands under a key.
+/// Kind of state under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StateKind {
     Sealed,
     Id,
 }
 
-/// The state of one answer.
+/// Provider state of one answer.
 #[derive(Debug, Default)]
 pub(super) struct StateCollector {
-    /// The format of the answer; `None` where nobody wants to know.
+    /// API of the answer; `None` if its state is not collected.
     api: Option<Api>,
-    /// What the next value is, if it is a string.
+    /// Kind of the next value, if it is a string.
     next: Option<StateKind>,
-    /// What the string is that is being read.
+    /// Kind of the current string.
     what: Option<StateKind>,
     suffix: Suffix,
     start: [u8; LONGEST_START],
     start_len: usize,
     seen: Vec<u64>,
-    /// How many of those seen were taken.
+    /// Number of marks already returned.
     taken: usize,
 }
 
@@ -46,7 +46,7 @@ impl StateCollector {
         self.api.is_some()
     }
 
-    /// A key was read.
+    /// Notes a key.
     pub(super) fn key(&mut self, name: &[u8]) {
         if self.api.is_none() {
             return;
@@ -59,12 +59,12 @@ impl StateCollector {
         };
     }
 
-    /// Another value than a string stands under the last key, or it is over.
+    /// Notes that the last key's value is not a string, or has ended.
     pub(super) fn ends(&mut self) {
         self.next = None;
     }
 
-    /// A string begins that is no key: whether it is to be fed.
+    /// Notes the start of a string value; returns whether it has to be fed.
     pub(super) fn begins(&mut self) -> bool {
         self.what = self.next.take();
         self.suffix = Suffix::default();
@@ -72,7 +72,7 @@ impl StateCollector {
         self.what.is_some()
     }
 
-    /// Takes more of it.
+    /// Reads more of the current string.
     pub(super) fn feed(&mut self, bytes: &[u8], is_end: bool) {
         let free = self.start.iter_mut().skip(self.start_len);
         for (slot, byte) in free.zip(bytes) {
@@ -103,7 +103,7 @@ impl StateCollector {
         self.seen.push(mark);
     }
 
-    /// The marks that are new since the last call.
+    /// The new marks since the last call.
     pub(super) fn take(&mut self) -> Vec<u64> {
         let fresh = self.seen.get(self.taken..).unwrap_or_default().to_vec();
         self.taken = self.seen.len();

@@ -1,47 +1,47 @@
-//! What an answer says of itself beside its tokens: whether anything is in it, whether it is an error, whether it is over.
+//! Status of an answer: whether it has content, whether it is an error, whether it is complete, and its finish reasons.
 //!
-//! Backends tell errors with a status of 200 too: as the whole document, or as an event of a stream that has begun. And some
-//! answer nothing at all. Neither is an answer.
+//! Backends report errors with HTTP status 200 too: as the whole document, or as an event of a stream that has begun. And some
+//! answers are empty. Neither counts as an answer.
 
-/// What is wrong with an answer whose status says that nothing is.
+/// Error in an answer whose HTTP status reports none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerError {
-    /// It is an error, or ends with one.
+    /// The answer is an error, or ends with one.
     Reported,
-    /// It is an error that says that the request is wrong: no fault of the backend.
+    /// The answer is an error that blames the request, not the backend.
     ClientError,
-    /// It has no text, no tool call and no tokens.
+    /// The answer has no text, no tool call and no tokens.
     Empty,
 }
 
-/// About how many bytes of text a token has, where nothing counts tokens.
+/// Assumed bytes of text per token, if nothing counts tokens.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// What was read of one answer.
+/// Status of one answer, as far as it was read.
 #[derive(Debug, Default)]
 pub(super) struct AnswerStatus {
-    /// Whether it has text or a tool call.
+    /// Whether it has text or a tool call so far.
     pub(super) has_content: bool,
     /// Bytes of the text that a stream has brought.
     text_bytes: u64,
-    /// Events that brought something.
+    /// Number of events with content.
     events: u64,
-    /// The event that has begun brings something.
+    /// Whether the unfinished event has content.
     event_has_content: bool,
     is_error: bool,
     blames_client: bool,
-    /// It says why it may be empty: the limit of its length, or a filter.
+    /// Whether its finish reason allows it to be empty: a length limit, or a filter.
     may_be_empty: bool,
-    /// How many choices were asked for, where that is more than one.
+    /// Number of requested choices, if more than one.
     wanted: u32,
     index: u32,
     choice_ends: bool,
-    /// The choices that have ended, one bit each.
+    /// Bit set of the choices that have ended.
     ended: u128,
 }
 
 impl AnswerStatus {
-    /// That of an answer of so many choices.
+    /// Status of an answer with `wanted` choices.
     pub(super) fn of_choices(wanted: u32) -> AnswerStatus {
         AnswerStatus {
             wanted,
@@ -49,13 +49,13 @@ impl AnswerStatus {
         }
     }
 
-    /// It has something that is not text, such as a tool call.
+    /// Notes content that is not text, such as a tool call.
     pub(super) const fn thing(&mut self) {
         self.has_content = true;
         self.event_has_content = true;
     }
 
-    /// It has so many bytes of text, `counted` where they are not said a second time.
+    /// Notes bytes of text; `counted` is false for text that the stream repeats.
     pub(super) const fn text(&mut self, bytes: usize, counted: bool) {
         if bytes > 0 {
             self.thing();
@@ -65,12 +65,12 @@ impl AnswerStatus {
         }
     }
 
-    /// It is an error.
+    /// Notes that it is an error.
     pub(super) const fn error(&mut self) {
         self.is_error = true;
     }
 
-    /// What it calls its error, by type, code or status.
+    /// Notes the name of its error: type, code or status.
     pub(super) fn error_name(&mut self, name: &[u8]) {
         const CLIENT: [&[u8]; 11] = [
             b"invalid_request",
@@ -113,12 +113,12 @@ impl AnswerStatus {
         }
     }
 
-    /// Which of the choices this one is.
+    /// Notes the index of the current choice.
     pub(super) fn choice_index(&mut self, index: u64) {
         self.index = u32::try_from(index).unwrap_or(u32::MAX);
     }
 
-    /// The choice is read; says whether all have ended.
+    /// Ends the current choice; returns whether all choices have finished.
     pub(super) fn close_choice(&mut self) -> bool {
         let index = std::mem::take(&mut self.index);
         if !std::mem::take(&mut self.choice_ends) {
@@ -128,18 +128,18 @@ impl AnswerStatus {
         self.ended.count_ones() >= self.wanted.clamp(1, u128::BITS)
     }
 
-    /// The event is read.
+    /// Ends the current event.
     pub(super) fn end_event(&mut self) {
         self.events += u64::from(std::mem::take(&mut self.event_has_content));
     }
 
-    /// About how many tokens a stream has brought. Events may hold several, and not every one is counted by its bytes: the
-    /// larger of both, so that nobody is taken for slow by how it packs its events.
+    /// Estimated number of tokens that a stream has brought: the larger of its events and its text by bytes, so that a backend that
+    /// packs several tokens into an event does not look slow.
     pub(super) fn streamed_tokens(&self) -> u64 {
         self.events.max(self.text_bytes / BYTES_PER_TOKEN)
     }
 
-    /// What is wrong with it; `tokens` are those of the output, where it says so, and `ended` whether it is all there.
+    /// The error in the answer, given its reported output tokens and whether it is complete.
     pub(super) fn failure(&self, tokens: Option<u64>, ended: bool) -> Option<AnswerError> {
         if self.is_error {
             return Some(match self.blames_client {
@@ -152,7 +152,7 @@ impl AnswerStatus {
     }
 }
 
-/// The reasons that are known, in the words of OpenAI's and Anthropic's APIs.
+/// Known finish reasons of OpenAI's and Anthropic's APIs: a closed list, so that what is printed of them is bounded.
 const KNOWN: [&str; 15] = [
     "stop",
     "length",
@@ -171,17 +171,17 @@ const KNOWN: [&str; 15] = [
     "error",
 ];
 
-/// What any other reason is called.
+/// Name of any other reason.
 const OTHER: &str = "other";
 
-/// The reasons of one answer, each once.
+/// Set of finish reasons of one answer.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct FinishReasons(u16);
 
 impl FinishReasons {
-    /// Adds the reason of this name.
+    /// Adds the reason with this name.
     pub(super) fn add(&mut self, name: &[u8]) {
-        // An empty reason is none.
+        // An empty name is no reason.
         if name.is_empty() {
             return;
         }
@@ -189,7 +189,7 @@ impl FinishReasons {
         self.0 |= 1 << place.unwrap_or(KNOWN.len());
     }
 
-    /// Their names, joined by commas; `None` where none was stated.
+    /// The names, joined by commas; `None` if there is none.
     pub fn to_text(self) -> Option<String> {
         let names = KNOWN.iter().chain([&OTHER]).enumerate();
         let stated = names.filter(|(place, _)| self.0 & 1 << place != 0);
