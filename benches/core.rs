@@ -112,7 +112,7 @@ fn classifying(criterion: &mut Criterion) {
     for (name, text) in turns() {
         let request = body(json!([{"role": "user", "content": text}]));
         let request = parse(Api::OpenAiChat, &request, true).unwrap();
-        let prompt = Prompt::of(&request);
+        let prompt = Prompt::new(&request);
         let turn = prompt.turns.first().unwrap();
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter(|| classifier.classify(black_box(turn)).unwrap());

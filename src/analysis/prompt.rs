@@ -7,33 +7,33 @@ use std::borrow::Cow;
 
 use crate::api::request::{Message, Request, Role};
 
-/// Input tokens that a message costs beside its text: role and separators.
+/// Input tokens of a message besides its text: role and separators.
 const TOKENS_PER_MESSAGE: u32 = 4;
 
-/// Input tokens that an image usually costs: one megapixel at the detail that APIs choose by themselves.
+/// Usual input tokens of an image: one megapixel at the APIs' default detail.
 const TOKENS_PER_IMAGE: u32 = 765;
 
 /// One user turn, as the classifier sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn<'a> {
-    /// What the user says in this turn, its text parts joined by a line feed.
+    /// The user's text in this turn, its parts joined by a line feed.
     pub text: Cow<'a, str>,
 }
 
-/// What the classifier sees of a request.
+/// A prompt: the classifier's view of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt<'a> {
-    /// The user turns worth classifying, oldest first; the last one is what is asked now. Empty where nobody asks anything.
+    /// The user turns with text, oldest first; the last one is the current question. Empty if there is none.
     pub turns: Vec<Turn<'a>>,
     /// Estimated tokens of the whole input: every message, tools and schema included, images by their usual cost.
     pub input_tokens: u32,
-    /// What of it has to fit into a context window together: all of a conversation, the longest of several inputs.
+    /// Tokens that have to fit into a context window together: of a whole conversation, or of the longest of several inputs.
     pub window_tokens: u32,
 }
 
 impl<'a> Prompt<'a> {
     /// The prompt of `request`. Linear in its text; a turn of one part is borrowed, parts are joined into a copy.
-    pub fn of(request: &'a Request<'a>) -> Prompt<'a> {
+    pub fn new(request: &'a Request<'a>) -> Prompt<'a> {
         let turns = request
             .messages
             .iter()
@@ -52,7 +52,7 @@ impl<'a> Prompt<'a> {
     }
 }
 
-/// The turn that a message is; `None` where it has no text.
+/// The turn of a message; `None` if it has no text.
 fn turn<'a>(message: &'a Message<'a>) -> Option<Turn<'a>> {
     let text = match message.texts.as_slice() {
         [] => return None,
@@ -77,7 +77,7 @@ fn input_tokens(request: &Request<'_>) -> u32 {
         .saturating_add(request.token_ids)
 }
 
-/// Tokens of the longest of inputs that are answered each for itself.
+/// Tokens of the longest input, of inputs that are answered separately.
 fn longest_input(request: &Request<'_>) -> u32 {
     let texts = request.messages.iter().flat_map(|message| &message.texts);
     let longest = texts.map(|text| text_tokens(text)).fold(0.0, f32::max);
@@ -86,7 +86,7 @@ fn longest_input(request: &Request<'_>) -> u32 {
         .saturating_add(TOKENS_PER_MESSAGE)
 }
 
-/// About how many tokens a text is to a tokenizer of a recent model (byte pairs, 100,000 to 200,000 entries).
+/// Estimated number of tokens of a text for a recent model's tokenizer (byte pairs, 100,000 to 200,000 entries).
 pub(super) fn text_tokens(text: &str) -> f32 {
     let mut ascii = 0_u32;
     let mut digits = 0_u32;
@@ -107,7 +107,7 @@ pub(super) fn text_tokens(text: &str) -> f32 {
     letters as f32 / 4.4 + digits as f32 / 1.8 + two_byte as f32 / 2.2 + wide as f32 / 1.3
 }
 
-/// How many of at most 255 bytes are such.
+/// Number of bytes, of at most 255, for which `is` holds.
 fn count(chunk: &[u8], is: impl Fn(u8) -> bool) -> u32 {
     let count: u8 = chunk.iter().map(|byte| u8::from(is(*byte))).sum();
     u32::from(count)

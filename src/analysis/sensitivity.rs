@@ -96,7 +96,7 @@ pub fn find(text: &str) -> Sensitivity {
 
 /// The kinds of sensitive text in `text`, counting the steps of the scan.
 pub fn find_counting(text: &str, steps: &mut impl Steps) -> Sensitivity {
-    scan::find(&plain::of(text, steps), steps)
+    scan::find(&plain::normalise(text, steps), steps)
 }
 
 /// Bytes at the ends of a part that are scanned together with its neighbours: longer than any usual number or address.

@@ -38,7 +38,7 @@ pub fn growth(splices: &[Splice]) -> i64 {
 impl PrefixEdit {
     /// The edit that applies `splices`, which are in order and disjoint, to a body that begins with `start`; `None` if there are none
     /// or one is beyond `start`.
-    pub fn of(start: &[u8], splices: &[Splice]) -> Option<PrefixEdit> {
+    pub fn from_splices(start: &[u8], splices: &[Splice]) -> Option<PrefixEdit> {
         let last = splices.last()?;
         let added: usize = splices.iter().map(|one| one.with.len()).sum();
         // Before anything is copied: a body can be long.

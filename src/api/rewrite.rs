@@ -33,7 +33,7 @@ pub fn rewrite(
     model: &str,
     ask_usage: bool,
 ) -> Option<PrefixEdit> {
-    PrefixEdit::of(body, &splices(body, request, model, ask_usage))
+    PrefixEdit::from_splices(body, &splices(body, request, model, ask_usage))
 }
 
 /// The changes of [`rewrite`] to a body that begins with `start`; `request` may know fields beyond that.

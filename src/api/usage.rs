@@ -6,19 +6,19 @@
 //!
 //! | provider | place of usage | read from a cache | written to a cache | reasoning |
 //! |---|---|---|---|---|
-//! | OpenAI, Azure, vLLM, SGLang, Groq, Fireworks, Together, GLM | `usage`; in streams in a last event with empty `choices`, in the last one or in each; also `x_groq.usage` | `prompt_tokens_details.cached_tokens` or `cached_tokens`: inside | `cache_write_tokens`: inside | inside |
-//! | OpenAI's Responses | `usage`; in streams `response.usage` of the closing event | `input_tokens_details`: inside | as above | inside |
-//! | Anthropic (also on Vertex) | `usage`; in streams `message.usage`, then `usage` of `message_delta`, which is cumulative; `iterations` also list the tokens of compaction | `cache_read_input_tokens`: beside | `cache_creation_input_tokens`, by age in `cache_creation`: beside | inside |
-//! | Bedrock | `usage` in camel case, or `amazon-bedrock-invocationMetrics` | `cacheReadInputTokens`: beside | `cacheWriteInputTokens`: beside | inside |
-//! | Gemini's and Vertex's OpenAI API | `usage` | `cached_tokens`: inside | | beside, and maybe in the total alone |
-//! | Gemini's own API | `usageMetadata` | `cachedContentTokenCount`: inside | | `thoughtsTokenCount`: beside |
-//! | Mistral | `usage` | `num_cached_tokens` or `prompt_token_details`: inside | | inside |
-//! | DeepSeek | `usage` | `prompt_cache_hit_tokens`: inside | | inside |
-//! | Moonshot | `usage`, in streams `choices[].usage` | `cached_tokens`: inside | | inside |
-//! | xAI | `usage` | inside | | beside |
-//! | OpenRouter, Qwen | `usage` | inside | `prompt_tokens_details.cache_write_tokens`, `.cache_creation_input_tokens`: inside | inside |
-//! | LiteLLM, Databricks, Snowflake and other gateways | `usage` | `cache_read_input_tokens`: as the total says, else inside | `cache_creation_input_tokens`: the same | as the total says |
-//! | llama.cpp | `usage`, or `timings` where the stream has none | `cached_tokens`: inside; `cache_n`: beside | | inside |
+//! | OpenAI, Azure, vLLM, SGLang, Groq, Fireworks, Together, GLM | `usage`; in streams in a last event with empty `choices`, in the last one or in each; also `x_groq.usage` | `prompt_tokens_details.cached_tokens` or `cached_tokens`: included | `cache_write_tokens`: included | included |
+//! | OpenAI's Responses | `usage`; in streams `response.usage` of the closing event | `input_tokens_details`: included | as above | included |
+//! | Anthropic (also on Vertex) | `usage`; in streams `message.usage`, then `usage` of `message_delta`, which is cumulative; `iterations` also list the tokens of compaction | `cache_read_input_tokens`: excluded | `cache_creation_input_tokens`, by age in `cache_creation`: excluded | included |
+//! | Bedrock | `usage` in camel case, or `amazon-bedrock-invocationMetrics` | `cacheReadInputTokens`: excluded | `cacheWriteInputTokens`: excluded | included |
+//! | Gemini's and Vertex's OpenAI API | `usage` | `cached_tokens`: included | | excluded, and maybe in the total only |
+//! | Gemini's own API | `usageMetadata` | `cachedContentTokenCount`: included | | `thoughtsTokenCount`: excluded |
+//! | Mistral | `usage` | `num_cached_tokens` or `prompt_token_details`: included | | included |
+//! | DeepSeek | `usage` | `prompt_cache_hit_tokens`: included | | included |
+//! | Moonshot | `usage`, in streams `choices[].usage` | `cached_tokens`: included | | included |
+//! | xAI | `usage` | included | | excluded |
+//! | OpenRouter, Qwen | `usage` | included | `prompt_tokens_details.cache_write_tokens`, `.cache_creation_input_tokens`: included | included |
+//! | LiteLLM, Databricks, Snowflake and other gateways | `usage` | `cache_read_input_tokens`: as the total says, else included | `cache_creation_input_tokens`: the same | as the total says |
+//! | llama.cpp | `usage`, or `timings` if the stream has none | `cached_tokens`: inside; `cache_n`: excluded | | included |
 //! | embeddings | `usage`; Voyage and Jina state the total alone | | | |
 
 mod counts;
@@ -96,7 +96,10 @@ impl Media {
     ///
     /// # Errors
     /// The reason why the body cannot be read.
-    pub fn of(content_type: &[u8], content_encoding: Option<&[u8]>) -> Result<Media, MissingUsage> {
+    pub fn from_headers(
+        content_type: &[u8],
+        content_encoding: Option<&[u8]>,
+    ) -> Result<Media, MissingUsage> {
         let encoding = content_encoding.unwrap_or_default().trim_ascii();
         if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
             return Err(MissingUsage::Compressed);
@@ -167,7 +170,7 @@ impl UsageParser {
     /// Sets the number of requested answers: the end of the first is not the end of all.
     #[must_use]
     pub fn with_choices(mut self, choices: u32) -> UsageParser {
-        self.parsed.status = AnswerStatus::of_choices(choices);
+        self.parsed.status = AnswerStatus::with_choices(choices);
         self
     }
 

@@ -168,7 +168,7 @@ impl UsageRecorder {
             return set_state(effects, state::ERROR_TYPE, status);
         }
         let kind = find(headers, "content-type").unwrap_or_default();
-        self.answer = match Media::of(kind, find(headers, "content-encoding")) {
+        self.answer = match Media::from_headers(kind, find(headers, "content-encoding")) {
             Err(unknown) => Answer::Unread(unknown),
             Ok(media) => Answer::Read {
                 meter: self.meter(media),

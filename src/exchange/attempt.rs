@@ -382,7 +382,7 @@ fn write(edit: &Edit, splices: Vec<Splice>, start: &[u8], held: usize, effects: 
     let grown = edit::growth(&splices);
     let length = edit.content_length;
     let content_length = length.and_then(|length| length.checked_add_signed(grown));
-    effects.push(match PrefixEdit::of(start, &splices) {
+    effects.push(match PrefixEdit::from_splices(start, &splices) {
         Some(edit) => Effect::RewriteBody {
             edit,
             content_length,

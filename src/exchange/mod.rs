@@ -537,7 +537,7 @@ impl Stream {
         if !splices.is_empty() {
             let grown = edit::growth(&splices);
             content_length = content_length.and_then(|length| length.checked_add_signed(grown));
-            effects.push(match PrefixEdit::of(body, &splices) {
+            effects.push(match PrefixEdit::from_splices(body, &splices) {
                 Some(edit) => Effect::RewriteBody {
                     edit,
                     content_length,

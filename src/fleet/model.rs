@@ -8,7 +8,7 @@ use crate::api::Capabilities;
 pub struct Model {
     /// Its name in the policy, and what a client asks for to pin it.
     pub name: String,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: Capabilities,
     /// Maximum number of input and output tokens together.
     pub context_window: u32,

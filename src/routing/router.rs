@@ -235,7 +235,7 @@ impl Router {
             Err(outcome) => return outcome,
         };
         let pinned = requested.pinned();
-        let prompt = Prompt::of(request);
+        let prompt = Prompt::new(request);
         let steps = self.classify(policy, request, &prompt, requested.names_model());
         let mut rule_input = rule_input::collect(policy, request, &prompt, attributes);
         rule_input.classification = steps.last().map(|step| &step.classification);

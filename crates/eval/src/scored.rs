@@ -90,7 +90,7 @@ impl<'p> Examiner<'p> {
         let body = json!({"messages": [{"role": "user", "content": row.prompt}]}).to_string();
         // The body is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
         let input_tokens = request::parse(Api::OpenAiChat, body.as_bytes(), true)
-            .map_or(0, |request| Prompt::of(&request).input_tokens);
+            .map_or(0, |request| Prompt::new(&request).input_tokens);
         let turn = Turn {
             text: row.prompt.as_str().into(),
         };

@@ -6,7 +6,7 @@ use crate::api::Api;
 use crate::api::request::parse;
 
 fn input_tokens_of(body: &str) -> u32 {
-    Prompt::of(&parse(Api::OpenAiChat, body.as_bytes(), true).unwrap()).input_tokens
+    Prompt::new(&parse(Api::OpenAiChat, body.as_bytes(), true).unwrap()).input_tokens
 }
 
 fn user(content: &str) -> String {
@@ -24,7 +24,7 @@ fn only_what_the_user_says_is_classified() {
         {"role":"tool","tool_call_id":"1","content":"{}"}
     ]}"#;
     let request = parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
-    let prompt = Prompt::of(&request);
+    let prompt = Prompt::new(&request);
     let texts: Vec<&str> = prompt.turns.iter().map(|turn| turn.text.as_ref()).collect();
     assert_eq!(texts, ["Hello", "Look at\nthis"]);
     assert!(matches!(

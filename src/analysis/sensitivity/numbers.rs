@@ -1,14 +1,13 @@
 //! Numbers that are printed in groups of digits: payment cards, telephones, identity numbers.
 //!
-//! Groups come one after another. Of those that belong together only the lengths and the marks between them are kept,
-//! packed into words, so that a group costs the same whatever stands before it; digits are read again only where the lengths
-//! fit.
+//! Groups come one after another. Of groups that belong together only the lengths and the gaps between them are kept, packed into
+//! words, so that each group costs the same. Digits are read again only if the lengths fit.
 
 use super::Sensitivity;
 use super::plain::byte_of;
 use super::scan::{DIGIT, Group, UPPER, escaped};
 
-/// What stands between two groups.
+/// Gap between two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gap {
     /// Anything that ends a number.
@@ -27,7 +26,7 @@ pub(super) enum Gap {
 
 impl Gap {
     #[inline]
-    pub fn of(bytes: &[u8], before: Group, group: Group) -> Gap {
+    pub fn between(bytes: &[u8], before: Group, group: Group) -> Gap {
         if before.kinds == 0 {
             return Gap::Break;
         }
@@ -55,10 +54,10 @@ impl Gap {
     }
 }
 
-/// The number of digits of an international telephone number, without what is dialled before it.
+/// Number of digits of an international telephone number, without its prefix.
 const INTERNATIONAL: std::ops::RangeInclusive<usize> = 9..=15;
 
-/// How an international number began.
+/// Prefix of an international number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Prefix {
     #[default]
@@ -67,33 +66,33 @@ enum Prefix {
     Zeros,
 }
 
-/// The groups of digits that belong together so far, the last one in the lowest bits.
+/// Groups of digits that belong together so far, the last one in the lowest bits.
 #[derive(Default)]
 pub(super) struct Numbers {
-    /// Lengths, 4 bits each, at most 15; 0 where no group is open.
+    /// Lengths, 4 bits each, at most 15; 0 if no group is open.
     shape: u64,
     /// The gap before each, 4 bits; before the first of them [`FREE`] if a number can begin there.
     gaps: u64,
     /// Values of groups of four, 16 bits each.
     values: u64,
-    /// Their parts of Luhn's sum, 8 bits each.
+    /// Their shares of the Luhn sum, 8 bits each.
     sums: u32,
     prefix: Prefix,
     /// The digits since the prefix.
     digits: usize,
 }
 
-/// Stands for the gap before a group that begins a number.
+/// Value for the gap before a group that can begin a number.
 const FREE: u64 = 8;
 
 impl Numbers {
-    /// What follows is no part of a number.
+    /// Ends the current number.
     #[inline]
     pub fn close(&mut self) {
         self.shape = 0;
     }
 
-    /// Takes a group of digits in and tells what ends with it.
+    /// Adds a group of digits; returns the kinds of numbers that end with it.
     #[inline]
     pub fn add(&mut self, bytes: &[u8], before: Group, group: Group, gap: Gap) -> Sensitivity {
         let length = group.len().min(15) as u64;
@@ -102,7 +101,7 @@ impl Numbers {
             self.gaps = self.gaps << 4 | gap as u64;
             if self.prefix != Prefix::None {
                 self.digits += group.len();
-                // Nobody writes dots after `00`.
+                // Numbers after `00` have no dots.
                 if gap == Gap::Dot && self.prefix == Prefix::Zeros {
                     self.prefix = Prefix::None;
                 }
@@ -126,7 +125,7 @@ impl Numbers {
         }
     }
 
-    /// What ends with `group`, told apart by its length first.
+    /// The kind of number that ends with `group`, by its length first.
     fn ending(&mut self, bytes: &[u8], group: Group) -> Sensitivity {
         if group.len() == 4 {
             let (value, sum) = four(bytes, group);
@@ -144,7 +143,7 @@ impl Numbers {
         }
     }
 
-    /// Whether the last groups have these lengths, written as hexadecimal digits, and a number can begin with the first.
+    /// Whether the last groups have these lengths, one hexadecimal digit each, and a number can begin with the first.
     fn ends(&self, groups: u32, shape: u64) -> bool {
         self.shape & ((1 << (4 * groups)) - 1) == shape && self.begins(groups)
     }
@@ -177,7 +176,7 @@ impl Numbers {
             marks.any(|mark| self.all_between(count, mark))
         };
         if self.ends(4, 0x4444) {
-            // Each group can be the last of four, so the sums are at hand.
+            // Each group can be the last of four, so the sums are ready.
             return alike(3)
                 && is_network((self.values >> 48) as u32, 16)
                 && self.sums.to_be_bytes().map(u32::from).iter().sum::<u32>() % 10 == 0;
@@ -200,12 +199,12 @@ impl Numbers {
     }
 
     fn is_international(&self) -> bool {
-        // Dots group thousands as well: only the North American form is told from an amount.
+        // Dots also group thousands: with dots only the North American form differs from an amount.
         let dotted = || (0..16).any(|at| self.gaps >> (4 * at) & 15 == Gap::Dot as u64);
         INTERNATIONAL.contains(&self.digits) && (self.shape == 0x1334 || !dotted())
     }
 
-    /// Looks whether the group that begins a number begins an international one.
+    /// Checks whether the group that begins a number begins an international one.
     fn begin_international(&mut self, bytes: &[u8], before: Group, group: Group) {
         let digits = bytes.get(group.start..group.end).unwrap_or_default();
         let zeros = digits.starts_with(b"00") && digits.get(2).is_some_and(|digit| *digit != b'0');
@@ -293,7 +292,7 @@ impl Numbers {
     }
 }
 
-/// Whether a `+` stands before `group` that has nothing to add to before it, as in `1e+08` or `x+12`.
+/// Whether `group` follows a `+` that is not an operator, as it is in `1e+08` or `x+12`.
 fn is_plus(bytes: &[u8], before: Group, group: Group) -> bool {
     let gap = bytes.get(before.end..group.start).unwrap_or_default();
     (gap.ends_with(b"+") && (gap.len() > 1 || before.kinds == 0))
@@ -311,7 +310,7 @@ fn is_free(bytes: &[u8], before: Group, group: Group) -> bool {
     }
 }
 
-/// The value of a group of four digits, and its part of Luhn's sum; every second digit from the right counts double.
+/// The value of a group of four digits, and its share of the Luhn sum; every second digit from the right counts double.
 fn four(bytes: &[u8], group: Group) -> (u64, u32) {
     let Some(&[a, b, c, d]) = bytes.get(group.start..group.end) else {
         return (0, 0);
@@ -339,7 +338,7 @@ fn is_network(first: u32, length: usize) -> bool {
     }
 }
 
-/// Spanish DNI: eight digits and the letter that their remainder by 23 asks for.
+/// Spanish DNI: eight digits and the letter for their remainder by 23.
 fn is_dni(digits: &Digits, letter: u8) -> bool {
     b"TRWAGMYFPDXBNJZSQVHLCKE".get(digits.number(0..8) as usize % 23) == Some(&letter)
 }
@@ -359,7 +358,7 @@ fn is_national_insurance(word: &[u8]) -> bool {
         && (b'A'..=b'D').contains(last)
 }
 
-/// The same as it is printed, `AB 12 34 56 C`, up to `end`.
+/// UK national insurance number as printed, `AB 12 34 56 C`, that ends at `end`.
 fn spaced_insurance(bytes: &[u8], end: usize) -> bool {
     let printed = end.checked_sub(13).and_then(|start| bytes.get(start..end));
     let Some(&[a, b, b' ', c, d, b' ', e, f, b' ', g, h, b' ', i]) = printed else {
@@ -372,16 +371,16 @@ fn spaced_insurance(bytes: &[u8], end: usize) -> bool {
     starts && is_national_insurance(&[a, b, c, d, e, f, g, h, i])
 }
 
-/// The last digits before a place, the marks between them left out.
+/// The last digits before an offset, without the gaps between them.
 struct Digits {
     digits: [u8; 19],
     length: usize,
-    /// Where the first of them stands.
+    /// Offset of the first digit.
     start: usize,
 }
 
 impl Digits {
-    /// `length` of them, at most 19; the caller knows that they are there.
+    /// The last `length` digits, at most 19; the caller knows that they exist.
     fn before(bytes: &[u8], end: usize, length: usize) -> Digits {
         let mut digits = [0; 19];
         let mut start = end;
@@ -414,7 +413,7 @@ impl Digits {
             .fold(0, |number, digit| number * 10 + u32::from(*digit))
     }
 
-    /// Luhn's sum: every second digit from the right counts double.
+    /// The Luhn sum: every second digit from the right counts double.
     fn luhn(&self) -> u32 {
         let places = self.iter().rev().enumerate();
         places

@@ -12,7 +12,7 @@ use crate::analysis::steps::Steps;
 pub(super) const FOREIGN: u8 = 0x80;
 
 /// The bytes to scan; borrowed if the text is ASCII.
-pub(super) fn of<'t>(text: &'t str, steps: &mut impl Steps) -> Cow<'t, [u8]> {
+pub(super) fn normalise<'t>(text: &'t str, steps: &mut impl Steps) -> Cow<'t, [u8]> {
     if text.is_ascii() {
         return Cow::Borrowed(text.as_bytes());
     }
@@ -105,7 +105,7 @@ mod tests {
     use crate::analysis::steps::Uncounted;
 
     fn plain(text: &str) -> String {
-        of(text, &mut Uncounted)
+        normalise(text, &mut Uncounted)
             .iter()
             .map(|byte| {
                 if *byte == FOREIGN {

@@ -1,14 +1,14 @@
-//! The pass over a text: groups of letters and digits one after another, and the marks between them.
+//! Scans a text: groups of letters and digits one after another, and the marks between them.
 //!
-//! INVARIANT: each byte is visited a bounded number of times. Where a form reaches back or ahead (an address around its
-//! `@`, a key behind its prefix) it reaches no further than the neighbouring one of its kind, or its end is remembered.
+//! INVARIANT: each byte is visited a bounded number of times. A form that reaches back or ahead (an address around its `@`, a key
+//! after its prefix) reaches at most to its neighbour of the same kind, or its end is remembered.
 
 use super::Sensitivity;
 use super::accounts::Accounts;
 use super::numbers::{Gap, Numbers};
 use crate::analysis::steps::Steps;
 
-/// What is in a group, as bits.
+/// Kinds of bytes in a group, as bits.
 pub(super) const LOWER: u8 = 1;
 pub(super) const UPPER: u8 = 1 << 1;
 pub(super) const DIGIT: u8 = 1 << 2;
@@ -51,10 +51,10 @@ impl Group {
     }
 }
 
-/// Letters and digits without a mark that a key must begin with where it stands inside a longer name.
+/// Number of letters and digits with which a key inside a longer name must begin.
 const DENSE: usize = 16;
 
-/// The character that `\uXXXX` stands for, with which JSON inside a text begins.
+/// The character of the escape `\uXXXX` at the start of `text`, as JSON inside a text has it.
 pub(super) fn escaped(text: &[u8]) -> Option<char> {
     let &[b'\\', b'u', ref digits @ ..] = text.first_chunk::<6>()? else {
         return None;
@@ -78,7 +78,7 @@ struct Scan<'b, S> {
     bytes: &'b [u8],
     found: Sensitivity,
     before: Group,
-    /// Where the last `@` ended: an address begins no earlier.
+    /// Offset after the last `@`: an address begins no earlier.
     at_end: usize,
     run: Run,
     numbers: Numbers,
@@ -140,11 +140,11 @@ impl<S: Steps> Scan<'_, S> {
         }
     }
 
-    /// Reads the mark at `at`; tells its length.
+    /// Reads the mark at `at`; returns its length.
     fn mark(&mut self, byte: u8, at: usize) -> usize {
         match byte {
             b'@' => self.at_sign(at, at + 1),
-            // An escape of a string that is written inside the text, and one of a URL, are marks and no letters.
+            // Escapes of strings inside the text, and those of URLs, are marks and not letters.
             b'\\' if matches!(self.bytes.get(at + 1), Some(b'n' | b'r' | b't')) => return 2,
             b'\\' => {
                 if let Some(letter) = escaped(self.bytes.get(at..).unwrap_or_default()) {
@@ -178,7 +178,7 @@ impl<S: Steps> Scan<'_, S> {
             self.numbers.close();
             return;
         }
-        let gap = Gap::of(self.bytes, self.before, group);
+        let gap = Gap::between(self.bytes, self.before, group);
         if group.kinds == DIGIT {
             let found = self.numbers.add(self.bytes, self.before, group, gap);
             self.add(found);
@@ -199,7 +199,7 @@ impl<S: Steps> Scan<'_, S> {
         }
     }
 
-    /// Looks whether a key, a token or the name of a private key begins with `group`.
+    /// Checks whether a key, a token or the name of a private key begins with `group`.
     #[inline]
     fn secret(&mut self, group: Group) {
         let byte = |at: usize| self.bytes.get(at).copied().unwrap_or_default();
@@ -218,7 +218,7 @@ impl<S: Steps> Scan<'_, S> {
         }
     }
 
-    /// Whether it is a key of AWS, or one of Google begins.
+    /// Whether `group` is an AWS key, or begins one of Google's.
     fn is_capital_key(&mut self, group: Group) -> bool {
         let is_aws = group.len() == 20
             && group.kinds & LOWER == 0
@@ -236,8 +236,7 @@ impl<S: Steps> Scan<'_, S> {
             .is_some_and(|rest| rest.starts_with(text.as_bytes()))
     }
 
-    /// Whether a key begins whose prefix is `group` and what follows it; with the fewest letters, digits, `_` and `-` after
-    /// that.
+    /// Whether `group` and the text after it are the prefix of a key of sufficient length.
     fn is_named_key(&mut self, group: Group) -> bool {
         let behind = self.bytes.get(group.end).copied().unwrap_or_default();
         let (rest, least) = match self.bytes.get(group.start..group.end).unwrap_or_default() {
@@ -255,7 +254,7 @@ impl<S: Steps> Scan<'_, S> {
             && self.is_key(group.start, group.end + rest.len(), least)
     }
 
-    /// Whether what begins at `from`, behind a prefix at `start`, is long and mixed enough for a key.
+    /// Whether the text from `from`, after a prefix at `start`, is long and mixed enough for a key.
     fn is_key(&mut self, start: usize, from: usize, least: usize) -> bool {
         let inside = self.before.end > 0
             && self.before.end + 1 == start
@@ -269,7 +268,7 @@ impl<S: Steps> Scan<'_, S> {
             })
     }
 
-    /// The run that `start` is in, from there on. Each is read once, however many keys could begin in it.
+    /// The rest of the run that contains `start`. Each run is read once, however many keys could begin in it.
     fn run_from(&mut self, start: usize) -> Run {
         if start >= self.run.end {
             self.run = Run::default();
@@ -307,14 +306,14 @@ impl<S: Steps> Scan<'_, S> {
             && claims.get(length + 1).is_some_and(of_token)
     }
 
-    /// Whether `KEY` is that of `PRIVATE KEY-----`.
+    /// Whether `KEY` belongs to `PRIVATE KEY-----`.
     fn is_private_key(&self, group: Group) -> bool {
         const BEFORE: &str = "PRIVATE ";
         let start = group.start.checked_sub(BEFORE.len());
         self.has(group.end, "-----") && start.is_some_and(|start| self.has(start, BEFORE))
     }
 
-    /// Takes note of an `@` that stands from `at` to `after`.
+    /// Reads an `@` from `at` to `after`.
     #[inline]
     fn at_sign(&mut self, at: usize, after: usize) {
         let earliest = std::mem::replace(&mut self.at_end, after);
@@ -324,7 +323,7 @@ impl<S: Steps> Scan<'_, S> {
         }
     }
 
-    /// Looks for `local@domain.tld` around the `@` that stands from `at` to `after`; it begins at `earliest` or later.
+    /// Looks for `local@domain.tld` around the `@` from `at` to `after`; it begins at `earliest` or later.
     fn email(&mut self, earliest: usize, at: usize, after: usize) {
         if !self.is_domain(after) {
             return;
@@ -384,7 +383,7 @@ impl<S: Steps> Scan<'_, S> {
         is_domain
     }
 
-    /// Whether text that ends so makes what follows the login of a URL, as in `https://user:key@host`.
+    /// Whether the text before ends like the login of a URL, as in `https://user:key@host`.
     fn is_login(&mut self, before: &[u8]) -> bool {
         let in_login = |byte: &u8| kind(*byte) != 0 || b"._%+-:".contains(byte);
         let length = before
@@ -399,7 +398,7 @@ impl<S: Steps> Scan<'_, S> {
         scheme.ends_with(b"://") && (login.is_empty() || login.contains(&b':'))
     }
 
-    /// Whether a `:` stands behind the domain at `start`: a place that programs copy from.
+    /// Whether a `:` follows the domain at `start`, as in an address of `git` or `scp`.
     fn is_path_behind(&self, start: usize) -> bool {
         let rest = self.bytes.get(start..).unwrap_or_default();
         let end = rest

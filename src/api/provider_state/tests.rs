@@ -18,7 +18,7 @@ fn without_state(api: Api, body: &str, needs_signature: bool) -> String {
     let cuts = request
         .state
         .cuts(body.as_bytes(), |_| true, needs_signature);
-    let Some(edit) = PrefixEdit::of(body.as_bytes(), &cuts) else {
+    let Some(edit) = PrefixEdit::from_splices(body.as_bytes(), &cuts) else {
         return body.to_owned();
     };
     let mut after = edit.with.clone();

@@ -98,11 +98,11 @@ pub(super) struct Part<'a> {
 /// Reason why a field is deferred.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Deferred {
-    /// It may be the arguments of a tool.
+    /// Possibly the arguments of a tool.
     Call,
-    /// It may be the name of a tool.
+    /// Possibly the name of a tool.
     Name,
-    /// It may be an image, a sound or a file.
+    /// Possibly an image, a sound or a file.
     Data,
 }
 

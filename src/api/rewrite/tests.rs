@@ -237,7 +237,7 @@ fn bounds_of_the_answer_are_cut_down_in_every_form() {
         request.model_spans.push(at..at + 3);
         let mut all = splices(before.as_bytes(), &request, "b", false);
         cut_down(before.as_bytes(), &request, 100, &mut all);
-        let edit = PrefixEdit::of(before.as_bytes(), &all).unwrap();
+        let edit = PrefixEdit::from_splices(before.as_bytes(), &all).unwrap();
         assert_eq!(applied(before, &edit), after);
     }
 }

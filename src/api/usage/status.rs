@@ -42,7 +42,7 @@ pub(super) struct AnswerStatus {
 
 impl AnswerStatus {
     /// Status of an answer with `wanted` choices.
-    pub(super) fn of_choices(wanted: u32) -> AnswerStatus {
+    pub(super) fn with_choices(wanted: u32) -> AnswerStatus {
         AnswerStatus {
             wanted,
             ..AnswerStatus::default()

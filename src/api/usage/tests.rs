@@ -137,7 +137,7 @@ fn deep_and_large_documents_are_passed_over() {
 #[test]
 fn media_types_are_told_apart() {
     let of = |kind: &str, encoding: Option<&str>| {
-        Media::of(kind.as_bytes(), encoding.map(str::as_bytes))
+        Media::from_headers(kind.as_bytes(), encoding.map(str::as_bytes))
     };
     assert_eq!(of("application/json; charset=utf-8", None), Ok(Media::Json));
     assert_eq!(
