@@ -56,7 +56,7 @@ impl<'a> Prompt<'a> {
 fn turn<'a>(message: &'a Message<'a>) -> Option<Turn<'a>> {
     let text = match message.texts.as_slice() {
         [] => return None,
-        [one] => Cow::Borrowed(one.as_ref()),
+        [part] => Cow::Borrowed(part.as_ref()),
         parts => Cow::Owned(parts.join("\n")),
     };
     (!text.trim_ascii().is_empty()).then_some(Turn { text })

@@ -48,7 +48,7 @@ impl Sensitivity {
         Self::NAMES
             .iter()
             .find(|(known, _)| *known == name)
-            .map(|(_, one)| *one)
+            .map(|(_, kind)| *kind)
     }
 
     /// The union of both sets.
@@ -76,7 +76,7 @@ impl Sensitivity {
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
             .iter()
-            .filter(move |(_, one)| self.meets(*one))
+            .filter(move |(_, kind)| self.meets(*kind))
             .map(|(name, _)| *name)
     }
 }

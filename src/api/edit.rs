@@ -31,8 +31,8 @@ pub struct Splice {
 
 /// Number of bytes by which `splices` make a body grow; negative if it shrinks.
 pub fn growth(splices: &[Splice]) -> i64 {
-    let of_one = |one: &Splice| one.with.len() as i64 - one.span.len() as i64;
-    splices.iter().map(of_one).sum()
+    let growth_of = |splice: &Splice| splice.with.len() as i64 - splice.span.len() as i64;
+    splices.iter().map(growth_of).sum()
 }
 
 impl PrefixEdit {
@@ -40,7 +40,7 @@ impl PrefixEdit {
     /// or one is beyond `start`.
     pub fn from_splices(start: &[u8], splices: &[Splice]) -> Option<PrefixEdit> {
         let last = splices.last()?;
-        let added: usize = splices.iter().map(|one| one.with.len()).sum();
+        let added: usize = splices.iter().map(|splice| splice.with.len()).sum();
         // Before anything is copied: a body can be long.
         start.get(..last.span.end)?;
         let mut with = Vec::with_capacity(last.span.end + added);

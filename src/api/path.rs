@@ -384,7 +384,8 @@ fn near_miss(folded: &[&str]) -> Option<Api> {
     let behind = folded.get(version_end(folded)..).unwrap_or_default();
     let fits = |pattern: &[&str], path: &[&str]| {
         let mut pairs = pattern.iter().zip(path);
-        pattern.len() == path.len() && pairs.all(|(wanted, one)| *wanted == "*" || wanted == one)
+        pattern.len() == path.len()
+            && pairs.all(|(wanted, segment)| *wanted == "*" || wanted == segment)
     };
     let mut undecided = UNDECIDED.iter();
     if let Some((_, api)) =
@@ -427,8 +428,8 @@ fn below(folded: &[&str]) -> Option<Api> {
 fn misspelt(folded: &[&str]) -> Option<Api> {
     const MOST: usize = 2;
     const LONGEST: usize = 40;
-    let deployment = folded.iter().rposition(|one| *one == "deployments");
-    let vendor = folded.iter().rposition(|one| VENDORS.contains(one));
+    let deployment = folded.iter().rposition(|segment| *segment == "deployments");
+    let vendor = folded.iter().rposition(|segment| VENDORS.contains(segment));
     let ends = [
         version_end(folded),
         deployment.map_or(0, |at| at + 2),
@@ -469,11 +470,16 @@ fn distance(left: &[u8], right: &[u8]) -> usize {
 }
 
 fn segments(path: &str) -> Vec<&str> {
-    path.split('/').filter(|one| !one.is_empty()).collect()
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect()
 }
 
 fn join(segments: &[&str]) -> String {
-    segments.iter().flat_map(|one| ["/", *one]).collect()
+    segments
+        .iter()
+        .flat_map(|segment| ["/", *segment])
+        .collect()
 }
 
 /// The path without query, decoded, with `\` read as `/`, and without parameters, empty and dot segments and a `/` at the end.

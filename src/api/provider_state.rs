@@ -150,7 +150,7 @@ impl ProviderState {
         let with = Vec::new;
         let gone = without(body, &gone).into_iter();
         edits.extend(gone.map(|span| Splice { span, with: with() }));
-        edits.sort_by_key(|one| one.span.start);
+        edits.sort_by_key(|edit| edit.span.start);
         edits
     }
 }

@@ -66,13 +66,18 @@ pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool
             with: first.into_bytes(),
         });
     }
-    if !named || request.model_values.iter().any(|one| **one != value) {
+    if !named
+        || request
+            .model_values
+            .iter()
+            .any(|written| **written != value)
+    {
         splices.extend(request.model_spans.iter().map(|span| Splice {
             span: span.clone(),
             with: value.clone().into_bytes(),
         }));
     }
-    splices.sort_by_key(|one| one.span.start);
+    splices.sort_by_key(|splice| splice.span.start);
     splices
 }
 
@@ -81,21 +86,24 @@ pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool
 pub fn cut_down(start: &[u8], request: &Request<'_>, most: u32, splices: &mut Vec<Splice>) {
     let mut bounds = request.written_bounds.clone();
     if let Some(inside) = after_brace(start) {
-        for one in answer_bounds::find(start, inside - 1) {
+        for bound in answer_bounds::find(start, inside - 1) {
             // Of a number that the end of `start` cuts, the whole is known.
-            if !bounds.iter().any(|all| all.span.start == one.span.start) {
-                bounds.push(one);
+            if !bounds
+                .iter()
+                .any(|known| known.span.start == bound.span.start)
+            {
+                bounds.push(bound);
             }
         }
     }
     let over = bounds
         .into_iter()
-        .filter(|one| one.number > f64::from(most));
-    splices.extend(over.map(|one| Splice {
-        span: one.span,
+        .filter(|bound| bound.number > f64::from(most));
+    splices.extend(over.map(|bound| Splice {
+        span: bound.span,
         with: most.to_string().into_bytes(),
     }));
-    splices.sort_by_key(|one| one.span.start);
+    splices.sort_by_key(|splice| splice.span.start);
 }
 
 /// Asks for usage in `slot`, or, if there is none, in `first`, which goes before all fields.

@@ -117,7 +117,7 @@ impl Ability {
     pub fn logit(&self, classification: &Classification) -> f32 {
         let skills = self.skills.iter().zip(&classification.demand);
         let latent = self.latent_factors.iter().zip(&classification.traits);
-        let reach: f32 = skills.chain(latent).map(|(own, asked)| own * asked).sum();
+        let reach: f32 = skills.chain(latent).map(|(own, weight)| own * weight).sum();
         reach - classification.difficulty
     }
 }

@@ -202,7 +202,7 @@ impl Backend {
     /// behind OpenAI's API.
     pub fn insists_on_signatures(&self) -> bool {
         let endpoint = self.endpoint.as_ref();
-        endpoint.is_some_and(|one| one.host.ends_with("googleapis.com"))
+        endpoint.is_some_and(|endpoint| endpoint.host.ends_with("googleapis.com"))
     }
 }
 

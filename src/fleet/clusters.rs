@@ -67,7 +67,7 @@ pub fn aggregates<'a>(clusters: &[&'a str], max_chain_length: usize) -> Vec<Vec<
     for _ in 1..max_chain_length {
         let mut next = Vec::new();
         for chain in &last {
-            for cluster in clusters.iter().filter(|one| !chain.contains(one)) {
+            for cluster in clusters.iter().filter(|cluster| !chain.contains(cluster)) {
                 let mut longer = chain.clone();
                 longer.push(cluster);
                 next.push(longer);
@@ -88,7 +88,10 @@ pub fn aggregate_collision<'a>(
     if !clusters.iter().any(|cluster| cluster.contains('+')) {
         return None;
     }
-    let mut names: Vec<String> = clusters.iter().map(|one| (*one).to_owned()).collect();
+    let mut names: Vec<String> = clusters
+        .iter()
+        .map(|cluster| (*cluster).to_owned())
+        .collect();
     aggregates(clusters, max_chain_length)
         .into_iter()
         .find_map(|chain| {

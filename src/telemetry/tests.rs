@@ -51,8 +51,8 @@ fn constructors_name_their_family() {
 #[test]
 fn no_family_begins_with_the_name_of_another() {
     for (at, family) in FAMILIES.iter().enumerate() {
-        let longer = FAMILIES.iter().enumerate().find(|(other, one)| {
-            let rest = one.name.strip_prefix(family.name);
+        let longer = FAMILIES.iter().enumerate().find(|(other, longer)| {
+            let rest = longer.name.strip_prefix(family.name);
             *other != at && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         });
         assert_eq!(longer, None, "{}", family.name);

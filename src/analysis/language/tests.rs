@@ -72,7 +72,10 @@ fn what_has_no_words_tells_nothing() {
 
 #[test]
 fn codes_are_those_of_the_languages() {
-    let codes: Vec<&str> = Language::ALL.iter().map(|one| one.code()).collect();
+    let codes: Vec<&str> = Language::ALL
+        .iter()
+        .map(|language| language.code())
+        .collect();
     assert_eq!(codes, Language::CODES);
 }
 

@@ -84,7 +84,7 @@ pub(super) struct Part<'a> {
     pub(super) kind: Option<Cow<'a, str>>,
     /// Its earlier types, if its type comes more than once.
     earlier_kinds: Vec<Cow<'a, str>>,
-    said: Content<'a>,
+    own: Content<'a>,
     /// Content of a tool's result or a search result.
     inner: Content<'a>,
     source: Source<'a>,
@@ -157,13 +157,13 @@ impl<'a> Content<'a> {
         let source = part.source;
         self.call_bytes += part.call_bytes;
         self.raw_values.extend(part.raw_values);
-        for content in [&part.said, &part.inner, &source.inner] {
+        for content in [&part.own, &part.inner, &source.inner] {
             self.needs = self.needs.union(content.needs);
             self.images = self.images.saturating_add(content.images);
             self.call_bytes += content.call_bytes;
             self.raw_values.extend(&content.raw_values);
         }
-        self.texts.extend(part.said.texts);
+        self.texts.extend(part.own.texts);
         let is_said = !is_material && !is_document(&kind);
         for content in [part.inner, source.inner] {
             let texts = if is_said {
@@ -175,8 +175,8 @@ impl<'a> Content<'a> {
             self.material.extend(content.material);
             part.asides.extend(content.asides);
         }
-        self.material.extend(part.said.material);
-        part.asides.extend(part.said.asides);
+        self.material.extend(part.own.material);
+        part.asides.extend(part.own.asides);
         let is_read = |text: &Cow<'a, str>| source.is_text || (!source.is_known && !is_data(text));
         self.material
             .extend(source.data.into_iter().filter(is_read));
@@ -212,7 +212,7 @@ impl<'a> Part<'a> {
             ..Content::default()
         };
         Part {
-            said: content(),
+            own: content(),
             inner: content(),
             source: Source {
                 inner: content(),
@@ -229,7 +229,7 @@ impl<'a> Part<'a> {
                 let before = text(cursor)?.and_then(|kind| self.kind.replace(kind));
                 self.earlier_kinds.extend(before);
             }
-            "text" | "refusal" => return self.said.read(cursor),
+            "text" | "refusal" => return self.own.read(cursor),
             "content" => return self.inner.read(cursor),
             "source" => return self.source.read(cursor, &mut self.asides),
             "input" | "arguments" | "action" | "operation" | "code" => {

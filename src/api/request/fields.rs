@@ -108,7 +108,7 @@ impl<'a> BodyFields<'a> {
             });
             return Ok(());
         }
-        let (mut said, mut value, mut keys) = (None, None, 0);
+        let (mut include, mut value, mut keys) = (None, None, 0);
         let end = object(cursor, &mut |key, cursor| {
             keys += 1;
             if key != "include_usage" {
@@ -116,11 +116,11 @@ impl<'a> BodyFields<'a> {
             }
             cursor.peek()?;
             let start = cursor.offset();
-            said = flag(cursor)?;
+            include = flag(cursor)?;
             value = Some(start..cursor.offset());
             Ok(())
         });
-        self.include_usage = said;
+        self.include_usage = include;
         self.usage_slot = Some(match value {
             Some(value) => UsageSlot::Value(value),
             None => UsageSlot::Inside {

@@ -104,7 +104,7 @@ pub(super) fn take_role(role: &mut Option<Role>, name: &str) {
 
 /// The author by the role's name. An unknown role is the user's, because rules look at users' texts.
 fn role_of(name: &str) -> Role {
-    let is_one_of = |names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one));
+    let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
     if is_one_of(&["user"]) {
         Role::User
     } else if is_one_of(&["assistant", "model"]) {

@@ -209,9 +209,9 @@ impl<'a> Request<'a> {
     /// If such a field is not JSON, or `model` comes too often.
     pub fn join(&mut self, tail: &'a TopLevelFields) -> Result<(), InvalidRequest> {
         fn add<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
-            for one in more {
-                if !all.contains(&one) {
-                    all.push(one);
+            for item in more {
+                if !all.contains(&item) {
+                    all.push(item);
                 }
             }
         }
@@ -261,9 +261,9 @@ impl<'a> Request<'a> {
         !self.complete && (self.model.is_none() || !self.has_model)
     }
 
-    fn need(&mut self, needed: bool, one: Capabilities) {
+    fn need(&mut self, needed: bool, capability: Capabilities) {
         if needed {
-            self.needs = self.needs.union(one);
+            self.needs = self.needs.union(capability);
         }
     }
 }

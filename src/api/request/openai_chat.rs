@@ -66,13 +66,13 @@ impl<'a> Chat<'a> {
 
     fn modalities(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         let speaks = &mut self.speaks;
-        let mut one = |cursor: &mut Cursor<'a>| {
+        let mut modality = |cursor: &mut Cursor<'a>| {
             *speaks |= text(cursor)?.is_some_and(|name| name == "audio");
             Ok(())
         };
         match cursor.kind()? {
-            Kind::Array => entries(cursor, &mut one),
-            _ => one(cursor),
+            Kind::Array => entries(cursor, &mut modality),
+            _ => modality(cursor),
         }
     }
 

@@ -86,7 +86,7 @@ impl<'a> Inputs<'a> {
     /// Reads a text, token ids, or a list of these.
     fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         if cursor.kind()? != Kind::Array {
-            return self.one(cursor);
+            return self.scalar(cursor);
         }
         let mut ids = 0_u32;
         let end = entries(cursor, &mut |cursor| match cursor.kind()? {
@@ -96,7 +96,7 @@ impl<'a> Inputs<'a> {
                 Ok(())
             }
             Kind::Array => self.list(cursor),
-            _ => self.one(cursor),
+            _ => self.scalar(cursor),
         });
         if ids > 0 {
             self.add_ids(ids);
@@ -105,7 +105,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// Reads one input that is not a list: a text, or an object with texts, such as parts with images, which some servers embed.
-    fn one(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
+    fn scalar(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match cursor.kind()? {
             Kind::Null => return cursor.skip_value(),
             Kind::Number => self.texts.push(Cow::Borrowed(cursor.number()?)),

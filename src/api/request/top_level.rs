@@ -134,9 +134,9 @@ impl TopLevelFields {
     /// The numbers among them that bound an answer, with their places in the body.
     pub(super) fn answer_bounds(&self) -> Vec<WrittenBound> {
         let mut bounds = answer_bounds::find(&self.text, 0);
-        bounds.retain_mut(|one| match self.position(one.span.start) {
+        bounds.retain_mut(|bound| match self.position(bound.span.start) {
             Some(position) => {
-                one.span = position.span.clone();
+                bound.span = position.span.clone();
                 true
             }
             None => false,

@@ -90,21 +90,22 @@ struct Parts {
 
 impl Parts {
     /// Their sum.
-    fn sum(&self, one: Interpretation) -> u64 {
+    fn sum(&self, interpretation: Interpretation) -> u64 {
         let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
         self.input
             + self.output
             + self.tool_input
-            + beside(one.read, self.read)
-            + beside(one.write, self.write)
-            + beside(one.reasoning, self.reasoning)
+            + beside(interpretation.read, self.read)
+            + beside(interpretation.write, self.write)
+            + beside(interpretation.reasoning, self.reasoning)
     }
 
     /// Whether included parts fit into their whole.
-    fn fits(&self, one: Interpretation) -> bool {
+    fn fits(&self, interpretation: Interpretation) -> bool {
         let inside = |beside: bool, tokens: u64| if beside { 0 } else { tokens };
-        inside(one.read, self.read) + inside(one.write, self.write) <= self.input
-            && inside(one.reasoning, self.reasoning) <= self.output
+        inside(interpretation.read, self.read) + inside(interpretation.write, self.write)
+            <= self.input
+            && inside(interpretation.reasoning, self.reasoning) <= self.output
     }
 
     /// The reading that gives the total; where none does, the likeliest.
@@ -113,13 +114,15 @@ impl Parts {
         rules: CountingRules,
         total: Option<u64>,
     ) -> Option<Interpretation> {
-        let holds = |one: &Interpretation| {
-            (!rules.cache_excluded || (one.read && one.write))
-                && (!rules.reasoning_excluded || one.reasoning)
-                && (rules.cache_excluded || self.fits(*one))
+        let holds = |interpretation: &Interpretation| {
+            (!rules.cache_excluded || (interpretation.read && interpretation.write))
+                && (!rules.reasoning_excluded || interpretation.reasoning)
+                && (rules.cache_excluded || self.fits(*interpretation))
         };
         let interpretations = || Interpretation::ALL.into_iter().filter(holds);
-        let exact = total.and_then(|total| interpretations().find(|one| self.sum(*one) == total));
+        let exact = total.and_then(|total| {
+            interpretations().find(|interpretation| self.sum(*interpretation) == total)
+        });
         exact.or_else(|| interpretations().next())
     }
 }
@@ -267,13 +270,13 @@ mod tests {
         }
     }
 
-    fn tokens(one: Usage) -> [u64; 5] {
+    fn tokens(usage: Usage) -> [u64; 5] {
         [
-            one.input_tokens,
-            one.cached_input_tokens,
-            one.cache_write_tokens,
-            one.output_tokens,
-            one.reasoning_tokens,
+            usage.input_tokens,
+            usage.cached_input_tokens,
+            usage.cache_write_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
         ]
     }
 

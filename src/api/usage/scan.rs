@@ -25,7 +25,7 @@ pub(super) struct Scan {
     wants_key: bool,
     /// Whether the string is text of the answer.
     in_text: bool,
-    seen: bool,
+    has_document: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +98,7 @@ impl Scan {
 
     /// Whether a document is complete.
     pub(super) fn is_at_end(&self) -> bool {
-        self.seen && self.depth == 0 && self.mode == Mode::Between
+        self.has_document && self.depth == 0 && self.mode == Mode::Between
     }
 
     fn place(&self) -> Place {
@@ -239,7 +239,7 @@ impl Scan {
     }
 
     fn open(&mut self, is_object: bool, parsed: &mut ParsedAnswer) {
-        self.seen = true;
+        self.has_document = true;
         self.begin_value(parsed);
         parsed.collector.ends();
         // No event is a list; `[DONE]` only looks like one.

@@ -4,7 +4,7 @@
 use super::*;
 use crate::analysis::classifier::{Domain, Task};
 
-fn asked(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
+fn classified(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
     Classification {
         task: Task::Math,
         task_probability: 1.0,
@@ -129,10 +129,10 @@ fn p_correct_falls_with_difficulty_and_rises_with_the_skill_that_is_asked_for() 
     *strong_at_math.skills.get_mut(at).unwrap() = 2.0;
     let mut demand = [0.0; SKILL_COUNT];
     *demand.get_mut(at).unwrap() = 1.0;
-    let p = |difficulty| strong_at_math.p_correct(&asked(difficulty, demand));
+    let p = |difficulty| strong_at_math.p_correct(&classified(difficulty, demand));
     assert!((p(2.0) - 0.5).abs() < 1e-6);
     assert!(p(0.0) > p(1.0) && p(1.0) > p(3.0));
-    assert!(p(0.0) > Ability::default().p_correct(&asked(0.0, demand)));
+    assert!(p(0.0) > Ability::default().p_correct(&classified(0.0, demand)));
 }
 
 #[test]
@@ -145,12 +145,12 @@ fn known_models_have_the_abilities_of_the_file() {
         let list = value.as_array().unwrap().iter();
         list.map(|number| number.as_f64().unwrap() as f32).collect()
     };
-    for (name, said) in models {
+    for (name, fitted) in models {
         let known = Ability::fitted(name).unwrap();
-        assert_eq!(known.skills.to_vec(), numbers(&said["skills"]), "{name}");
+        assert_eq!(known.skills.to_vec(), numbers(&fitted["skills"]), "{name}");
         assert_eq!(
             known.latent_factors.to_vec(),
-            numbers(&said["traits"]),
+            numbers(&fitted["traits"]),
             "{name}"
         );
     }
@@ -163,13 +163,13 @@ fn known_models_have_the_abilities_of_the_file() {
 
 #[test]
 fn latent_factors_count_if_the_model_is_fitted() {
-    let mut said = asked(0.0, [0.2; SKILL_COUNT]);
-    said.traits[0] = 1.0;
+    let mut prompt = classified(0.0, [0.2; SKILL_COUNT]);
+    prompt.traits[0] = 1.0;
     let mut ability = Ability::default();
-    let without = ability.p_correct(&said);
+    let without = ability.p_correct(&prompt);
     ability.latent_factors[0] = 2.0;
     let expected = 1.0 / (1.0 + (-2.0_f32).exp());
-    assert!((without - 0.5).abs() < 1e-6 && (ability.p_correct(&said) - expected).abs() < 1e-6);
+    assert!((without - 0.5).abs() < 1e-6 && (ability.p_correct(&prompt) - expected).abs() < 1e-6);
 }
 
 #[test]

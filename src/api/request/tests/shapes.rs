@@ -6,7 +6,7 @@ use super::*;
 fn found<'r>(request: &'r Request<'_>) -> Vec<(Role, &'r str)> {
     let messages = request.messages.iter().chain(&request.asides);
     messages
-        .flat_map(|one| one.texts.iter().map(|text| (one.role, &**text)))
+        .flat_map(|message| message.texts.iter().map(|text| (message.role, &**text)))
         .collect()
 }
 
