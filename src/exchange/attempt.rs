@@ -8,7 +8,7 @@
 pub(super) mod path;
 
 use super::forwarding::{self, Withheld};
-use super::purpose::has_our_prefix;
+use super::request_kind::has_our_prefix;
 use super::scan::PIECE;
 use super::{Effect, Header, Reply, decimal, find};
 use crate::api::Api;

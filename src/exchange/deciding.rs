@@ -1,8 +1,8 @@
 //! Asks the worker's router, where there is one.
 
-use super::purpose::Intent;
-use super::watch::Asking;
-use super::{Plan, Read, Worker, watch};
+use super::backend_observer::Asking;
+use super::request_kind::Intent;
+use super::{Plan, Read, Worker, backend_observer};
 use crate::policy::Policy;
 use crate::routing::decision::{Bypass, Outcome};
 use crate::routing::router::{self, Commit, RequestInfo};
@@ -21,7 +21,7 @@ pub(super) fn decide(
         Intent::Answer => Commit::Record,
         Intent::TokenCount | Intent::DryRun => Commit::DryRun,
     };
-    let observed = watch::observe(worker, policy, info.now_ns, asking(request, commit));
+    let observed = backend_observer::observe(worker, policy, info.now_ns, asking(request, commit));
     let info = RequestInfo {
         observed: &observed,
         counts_tokens: plan.aim == Intent::TokenCount,

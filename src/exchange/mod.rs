@@ -4,25 +4,25 @@
 //! needs something of the host (the held body, the clock, the number of attempts) it asks by an effect, and the host
 //! answers with the event of the same name; so nothing is read that is not needed. What is decided is `router`'s.
 
-mod account;
 pub mod attempt;
-mod chains;
+mod backend_observer;
 mod deciding;
+mod decision_annotations;
 mod edits;
 mod effect;
+mod estimated_usage;
 mod event;
+mod failover;
 mod forwarding;
+mod log_rate_limiter;
 mod number;
 mod outbound;
-mod pace;
 pub mod prewarm;
-mod purpose;
 mod reply;
+mod request_kind;
 mod scan;
-mod trace;
 mod undecided;
-mod unstated;
-mod watch;
+mod usage_recorder;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,12 +32,12 @@ mod tests;
 
 use std::rc::Rc;
 
+pub use decision_annotations::printable;
 pub use effect::{Effect, Level};
 pub use event::{Event, Header};
+pub use log_rate_limiter::LogRateLimiter;
 pub use number::{decimal, parse_whole};
-pub use pace::LogRateLimiter;
 pub use reply::Reply;
-pub use trace::printable;
 
 use crate::api::Api;
 use crate::api::edit::{self, PrefixEdit};
@@ -52,16 +52,18 @@ use crate::routing::decision::{Bypass, Decision, Outcome};
 use crate::routing::router::{Makers, RequestInfo, Router};
 use crate::state::backend_stats::BackendStats;
 use crate::telemetry::{Metric, state};
-use account::UsageRecorder;
-use chains::Asked;
+use backend_observer::BackendObserver;
 use deciding::{decide, find_makers, with_state};
+use decision_annotations::DecisionAnnotations;
 use edits::edits;
+use failover::Asked;
 use outbound::Outbound;
-use purpose::{Hurdle, Intent, RequestKind, find, find_purpose, remove_forged, remove_our_headers};
+use request_kind::{
+    Hurdle, Intent, RequestKind, find, find_purpose, remove_forged, remove_our_headers,
+};
 use scan::Scan;
-use trace::DecisionAnnotations;
 use undecided::Cause;
-use watch::BackendObserver;
+use usage_recorder::UsageRecorder;
 
 /// What a request meets in its worker.
 pub struct Worker<'a> {
@@ -199,7 +201,7 @@ impl Stream {
                 if let Some(account) = &mut self.account {
                     account.body(size, end_of_stream, self.trace.answered(), &mut effects);
                 }
-                watch::hear(self.account.as_mut(), worker);
+                backend_observer::hear(self.account.as_mut(), worker);
             }
             Event::Chunk { bytes, now_ns } => {
                 if let Some(account) = &mut self.account {
@@ -227,7 +229,7 @@ impl Stream {
     ) {
         let mut account = self.account.take();
         let answered = self.trace.answered();
-        watch::close(
+        backend_observer::close(
             account.as_mut(),
             details,
             now_ns,
@@ -275,7 +277,7 @@ impl Stream {
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
         };
-        trace::set_state(effects, state::POLICY_VERSION, &policy.version);
+        decision_annotations::set_state(effects, state::POLICY_VERSION, &policy.version);
         let plan = Plan::new(policy, (api, aim, hurdle), headers, (&path, &sent));
         if plan.hurdle.is_some() {
             return self.meet_hurdle(plan, end_of_stream, effects);
@@ -379,7 +381,7 @@ impl Stream {
             effects.push(Effect::Count(Metric::unrecognized_requests("body")));
             return self.pass(effects);
         }
-        trace::asked(&plan, &request, effects);
+        decision_annotations::asked(&plan, &request, effects);
         // What was asked for may stand behind the limit: it cannot be known, and a decision could not be written over it.
         let unseen = matches!(&request, Ok(one) if one.may_name_another_model());
         if unseen && !plan.policy.traffic.decide_missing_model {
@@ -474,7 +476,7 @@ impl Stream {
         now_ns: u64,
         worker: &mut Worker<'_>,
     ) {
-        watch::keep_warm(worker, &plan.policy, decision.backend, now_ns, true);
+        backend_observer::keep_warm(worker, &plan.policy, decision.backend, now_ns, true);
         let watch = BackendObserver::open(
             worker,
             &plan.policy,
@@ -527,7 +529,7 @@ impl Stream {
             });
         }
         let mut content_length = plan.content_length;
-        let ask_usage = account::asks_for_usage(plan, request);
+        let ask_usage = usage_recorder::asks_for_usage(plan, request);
         if plan.aim == Intent::Answer {
             // What an answer took can only be read where it is not compressed, and SDKs ask for that without being told to.
             effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
@@ -555,7 +557,7 @@ impl Stream {
             patience_ms: plan.patience_ms,
             now_ns,
         };
-        let tried = chains::name(worker, &plan.policy, decision, &asked, effects);
+        let tried = failover::name(worker, &plan.policy, decision, &asked, effects);
         self.outbound
             .fit(backend, plan.path.as_deref(), &plan.policy, effects);
         effects.push(Effect::ClearRouteCache);

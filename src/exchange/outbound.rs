@@ -3,7 +3,7 @@
 
 use super::attempt::path;
 use super::forwarding::{self, Withheld};
-use super::purpose::{content_length, find};
+use super::request_kind::{content_length, find};
 use super::{Effect, Header, Worker};
 use crate::api::Api;
 use crate::fleet::clusters::Failover;

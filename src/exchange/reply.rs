@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Header;
-use super::purpose::find;
+use super::request_kind::find;
 use crate::api::Api;
 use crate::api::error_body::error_body;
 use crate::api::path;

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::chains::{patience_ms, set_cluster};
-use super::purpose::{Hurdle, Intent, content_length, find, find_encoding};
-use super::{Effect, Header, Phase, Plan, Stream, Worker, reply, trace};
+use super::failover::{patience_ms, set_cluster};
+use super::request_kind::{Hurdle, Intent, content_length, find, find_encoding};
+use super::{Effect, Header, Phase, Plan, Stream, Worker, decision_annotations, reply};
 use crate::api::Api;
 use crate::api::path::{ApiPath, Target};
 use crate::api::request::Request;
@@ -259,12 +259,12 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         self.trace.rejected(rejection.code, effects);
-        trace::set_api(api, effects);
-        trace::set_rules(&rejection.rules, effects);
+        decision_annotations::set_api(api, effects);
+        decision_annotations::set_rules(&rejection.rules, effects);
         let rules = rejection.rules.iter();
         effects.extend(rules.map(|rule| Effect::Count(Metric::rule_matches(rule))));
         let mut reply = reply::error(api, rejection);
-        reply.headers = trace::refused(policy, rejection);
+        reply.headers = decision_annotations::refused(policy, rejection);
         let helping = match rejection.status {
             405 => Some(("allow", "POST")),
             415 => Some(("accept-encoding", "identity")),

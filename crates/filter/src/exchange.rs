@@ -10,10 +10,10 @@ use pointsman::telemetry::{self, Metric};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::attempts::HOST;
+use crate::attempt::HOST;
 use crate::hostcalls::{self, Buffer, HostError, Map};
-use crate::published::Published;
-use crate::{logger, makers, metrics, pairs, vm};
+use crate::sync::policy_store::Published;
+use crate::{header_map, logger, metrics, sync::state_makers, vm};
 
 /// The path of the property that holds the number of upstream attempts.
 const ATTEMPTS: &[u8] = b"upstream\0request_attempt_count";
@@ -78,7 +78,7 @@ impl Exchange {
                 }),
                 Answer::Clock(now_ns) => self.tell(Event::Clock(*now_ns)),
                 Answer::ResponseHead(bytes) => {
-                    let headers = pairs::decode(bytes);
+                    let headers = header_map::decode(bytes);
                     self.tell(Event::ResponseHead(&headers))
                 }
                 Answer::Chunk { bytes, now_ns } => self.tell(Event::Chunk {
@@ -121,7 +121,7 @@ impl Exchange {
                     policy,
                     router,
                     live,
-                    makers: &makers::find,
+                    makers: &state_makers::find,
                 };
                 stream.on(event, &mut worker)
             })
@@ -135,7 +135,7 @@ impl HttpContext for Exchange {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.policy = self.published.current();
         let bytes = told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
-        let headers = pairs::decode(&bytes);
+        let headers = header_map::decode(&bytes);
         #[cfg(feature = "test-trap")]
         crate::test_trap::on(&headers, &self.published);
         self.drive(Event::RequestHeaders {
@@ -226,7 +226,7 @@ pub fn perform(effects: Vec<Effect>, action: &mut Action) -> Option<Answer> {
             Effect::Count(metric) => metrics::count(&metric),
             Effect::Add(metric, amount) => metrics::add(&metric, amount),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
-            Effect::Remember { scope, marks } => makers::remember(scope, &marks),
+            Effect::Remember { scope, marks } => state_makers::remember(scope, &marks),
             Effect::Log(exchange::Level::Debug, text) => logger::line(Level::Debug, &text),
             Effect::Log(exchange::Level::Warn, text) => logger::fault(&text),
         }
@@ -384,7 +384,7 @@ fn send(reply: &Reply) {
             .iter()
             .map(|(name, value)| (*name, value.as_str())),
     );
-    let headers = pairs::encode(&headers);
+    let headers = header_map::encode(&headers);
     told(hostcalls::reply(
         reply.status,
         reply.details,

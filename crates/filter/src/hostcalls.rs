@@ -217,7 +217,7 @@ pub fn append(buffer: Buffer, bytes: &[u8]) -> Result<(), HostError> {
     check(unsafe { proxy_set_buffer_bytes(buffer as u32, end, 0, bytes.as_ptr(), bytes.len()) })
 }
 
-/// All headers, as the host serialises them; `pairs::decode` reads it.
+/// All headers, as the host serialises them; `header_map::decode` reads it.
 pub fn headers(map: Map) -> Result<Vec<u8>, HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host writes pointer and size of what it allocated with our allocator.
@@ -297,7 +297,7 @@ pub fn set_shared(key: &str, value: &[u8], cas: u32) -> Result<(), HostError> {
     })
 }
 
-/// Answers the client; `headers` as `pairs::encode` writes them.
+/// Answers the client; `headers` as `header_map::encode` writes them.
 pub fn reply(status: u16, details: &str, headers: &[u8], body: &[u8]) -> Result<(), HostError> {
     // SAFETY: the host copies everything before it returns.
     check(unsafe {

@@ -4,23 +4,16 @@
 //! host call is in `exchange`; what is called is in `hostcalls`. No panic, whatever the host says: a trap is a 503 for
 //! every stream of its worker.
 
-mod attempts;
-mod decided;
+mod attempt;
 mod exchange;
+mod header_map;
 mod hostcalls;
 mod logger;
-mod makers;
 mod metrics;
-mod observed;
-mod pairs;
-mod poller;
-mod published;
-mod record;
-mod spent;
+mod sync;
 #[cfg(feature = "test-trap")]
 mod test_trap;
 mod vm;
-mod warmer;
 
 use std::rc::Rc;
 
@@ -29,13 +22,14 @@ use pointsman::control::plugin::Role;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use attempts::{Attempts, Upstream};
-use decided::Decided;
+use attempt::{Attempts, Upstream};
 use exchange::Exchange;
 use hostcalls::Buffer;
-use poller::Poller;
-use published::Published;
-use warmer::Warmer;
+use sync::budget_sync;
+use sync::policy_cache::Decided;
+use sync::policy_store::{self, Published};
+use sync::poller::Poller;
+use sync::prewarmer::Warmer;
 
 /// The module's entry; a room of its own because the macro writes a public function without a word on it.
 mod entry {
@@ -81,7 +75,7 @@ impl Root {
         let role = match Role::compile(&bytes) {
             Ok(role) => role,
             Err(invalid) => {
-                published::report(&invalid.problems);
+                policy_store::report(&invalid.problems);
                 return false;
             }
         };
@@ -89,7 +83,7 @@ impl Root {
         match role {
             Role::Router(plugin) => {
                 // Without ticks budgets are each worker's own.
-                let _ = hostcalls::set_tick_period(spent::TICK_MS);
+                let _ = hostcalls::set_tick_period(budget_sync::TICK_MS);
                 self.poller = Poller::start(&plugin);
                 self.published = Rc::new(Published::publish(*plugin));
             }
@@ -122,11 +116,14 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let passed_ms = self.poller.as_mut().map_or(spent::TICK_MS, Poller::tick);
+        let passed_ms = self
+            .poller
+            .as_mut()
+            .map_or(budget_sync::TICK_MS, Poller::tick);
         self.untold_ms = self.untold_ms.saturating_add(passed_ms);
-        if self.untold_ms >= spent::TICK_MS {
+        if self.untold_ms >= budget_sync::TICK_MS {
             self.untold_ms = 0;
-            spent::exchange();
+            budget_sync::exchange();
             vm::tell_memory();
             self.published.tick();
             self.warmer.tick(&self.published);

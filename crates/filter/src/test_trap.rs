@@ -3,8 +3,8 @@
 
 use pointsman::policy::Policy;
 
-use crate::pairs::Pair;
-use crate::published::Published;
+use crate::header_map::Pair;
+use crate::sync::policy_store::Published;
 
 /// Traps where the request has the header `x-test-trap`; publishes the policy of the header `x-test-policy`.
 pub fn on(headers: &[Pair<'_>], published: &Published) {
@@ -27,6 +27,6 @@ fn replace(published: &Published, text: &str) {
                 let _ = published.replace(&latest, text.as_bytes(), policy);
             }
         }
-        Err(invalid) => crate::published::report(&invalid.problems),
+        Err(invalid) => crate::sync::policy_store::report(&invalid.problems),
     }
 }

@@ -11,10 +11,10 @@ use pointsman::telemetry::{header, state};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::decided::Decided;
 use crate::exchange::{self, Answer};
+use crate::header_map;
 use crate::hostcalls::{self, Map};
-use crate::pairs;
+use crate::sync::policy_cache::Decided;
 
 /// The path of the property that names the backend of the host that is tried.
 pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsman\0backend";
@@ -88,7 +88,7 @@ impl Context for Upstream {}
 impl HttpContext for Upstream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let bytes = exchange::told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
-        let headers = pairs::decode(&bytes);
+        let headers = header_map::decode(&bytes);
         let chain = chain_of(&headers);
         let origin = chain.as_ref().map(|chain| chain.origin);
         self.policy = origin.and_then(|origin| self.attempts.decided.by(origin));

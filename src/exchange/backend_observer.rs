@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::account::UsageRecorder;
-use super::trace::DecisionAnnotations;
+use super::decision_annotations::DecisionAnnotations;
+use super::usage_recorder::UsageRecorder;
 use super::{Effect, Worker};
 use crate::api::Capabilities;
 use crate::api::request::Request;

@@ -3,7 +3,7 @@
 use pointsman::state::makers;
 
 use crate::hostcalls::{self, HostError};
-use crate::published::ABSENT;
+use crate::sync::policy_store::ABSENT;
 
 /// Another worker may write at the same time; after so many tries the state is one whose maker is not known.
 const TRIES: u32 = 4;

@@ -10,7 +10,7 @@ use pointsman::policy::Policy;
 use pointsman::state::backend_stats::{BackendStats, Delivery};
 use pointsman::telemetry::Metric;
 
-use crate::published::ABSENT;
+use crate::sync::policy_store::ABSENT;
 use crate::{hostcalls, metrics};
 
 /// Nanoseconds between two merges.

@@ -17,9 +17,9 @@ use pointsman::policy::Policy;
 use pointsman::telemetry::Metric;
 
 use crate::hostcalls::{self, Buffer, HostError, Map};
-use crate::published::{ABSENT, Latest, Published};
-use crate::record::key;
-use crate::{logger, metrics, pairs};
+use crate::sync::policy_store::{ABSENT, Latest, Published};
+use crate::sync::shared_data::key;
+use crate::{header_map, logger, metrics};
 
 /// Until the first tick, in milliseconds: soon after the start, but not before Envoy knows its clusters.
 const FIRST_TICK_MS: u32 = 20;
@@ -235,7 +235,7 @@ impl Said {
             return Said::default();
         };
         let mut said = Said::default();
-        for (name, value) in pairs::decode(&bytes) {
+        for (name, value) in header_map::decode(&bytes) {
             if name == b":status" {
                 let text = std::str::from_utf8(value).unwrap_or_default();
                 said.status = text.parse().unwrap_or_default();

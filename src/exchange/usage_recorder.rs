@@ -6,11 +6,11 @@
 
 use std::rc::Rc;
 
+use super::backend_observer::{BackendObserver, Outcome};
+use super::decision_annotations::{fixed, set_state};
+use super::estimated_usage::Unstated;
 use super::number::push_integer;
-use super::purpose::find;
-use super::trace::{fixed, set_state};
-use super::unstated::Unstated;
-use super::watch::{BackendObserver, Outcome};
+use super::request_kind::find;
 use super::{Effect, Header, Plan};
 use crate::api::Api;
 use crate::api::error_body::error_event;

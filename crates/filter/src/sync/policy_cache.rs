@@ -11,7 +11,7 @@ use pointsman::policy::Policy;
 use pointsman::routing::fallback_chain::PolicyRef;
 
 use crate::hostcalls;
-use crate::record::{Kept, decode, key_of};
+use crate::sync::shared_data::{Kept, decode, key_of};
 
 /// How many are kept: a few routers, and of each the last ones. A request is tried again for minutes, policies change slower.
 const MOST: usize = 8;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::trace::printable;
+use super::decision_annotations::printable;
 use super::{Effect, Header, Worker, find};
 use crate::api::request::Request;
 use crate::fleet::clusters::{Failover, aggregate_name};

@@ -15,8 +15,8 @@ use pointsman::routing::fallback_chain::PolicyRef;
 use pointsman::telemetry::Metric;
 
 use crate::hostcalls::{self, HostError, Map};
-use crate::published::{ABSENT, Published};
-use crate::{logger, metrics, pairs, vm};
+use crate::sync::policy_store::{ABSENT, Published};
+use crate::{header_map, logger, metrics, vm};
 
 /// Another worker may write at the same time; after so many tries the next tick does it.
 const TRIES: u32 = 8;
@@ -103,7 +103,7 @@ impl Warmer {
         };
         let (_, backend) = under_way.swap_remove(place);
         let bytes = hostcalls::headers(Map::CallResponse).unwrap_or_default();
-        let headers = pairs::decode(&bytes);
+        let headers = header_map::decode(&bytes);
         let status = headers.iter().find(|(name, _)| *name == b":status");
         if status.is_none_or(|(_, status)| !status.starts_with(b"2")) {
             metrics::count(&Metric::prewarm_failures(&backend));

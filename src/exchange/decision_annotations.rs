@@ -2,9 +2,9 @@
 //!
 //! The texts are made when the decision is, because the response comes when the policy may have changed already.
 
-use super::chains::AttemptPlan;
+use super::failover::AttemptPlan;
 use super::number::{parse_whole, push_fixed, push_integer};
-use super::purpose::{Intent, find};
+use super::request_kind::{Intent, find};
 use super::{Effect, Header, Plan, Read};
 use crate::api::Api;
 use crate::fleet::clusters::Failover;

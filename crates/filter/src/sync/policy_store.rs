@@ -20,8 +20,8 @@ use pointsman::policy::{Policy, Problem};
 use pointsman::telemetry::{Metric, header};
 
 use crate::hostcalls::{self, HostError};
-use crate::observed::Observations;
-use crate::record::{Kept, decode, encode, key, key_of};
+use crate::sync::shared_data::{Kept, decode, encode, key, key_of};
+use crate::sync::stats_sync::Observations;
 use crate::{logger, metrics};
 
 /// The version of a policy that stands in the plugin configuration.
