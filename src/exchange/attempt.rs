@@ -1,18 +1,18 @@
 //! One attempt of a decided request at one backend, as a state machine: [`AttemptEvent`]s in, [`Effect`]s out. Pure.
 //!
-//! The decision left the request as its first backend wants it. Another one knows the model under another name, has another
-//! path or other credentials: each attempt puts in what belongs to the backend that is actually tried, and moves the chain
-//! on for the attempt after it. Changes to headers stay for later attempts, those to the body do not: Envoy tries each time
-//! with the body that the decision left.
+//! The decision leaves the request fit for its first backend. Another backend knows the model under another name, or has
+//! another path or other credentials: each attempt fits the request to the backend that is tried, and moves the chain on for
+//! the next attempt. Changes to headers stay for later attempts. Changes to the body do not: Envoy starts each attempt with
+//! the body that the decision left.
 
 pub(super) mod path;
 
 use super::forwarding::{self, Withheld};
 use super::request_kind::has_our_prefix;
 use super::scan::PIECE;
-use super::{Effect, Header, Reply, decimal, find};
+use super::{Answer, Effect, Header, Question, Reply, decimal, find};
 use crate::api::Api;
-use crate::api::edit::{self, PrefixEdit, Splice};
+use crate::api::edit::Splice;
 use crate::api::request::top_level::TopLevelScanner;
 use crate::api::request::{self, Request};
 use crate::api::rewrite;
@@ -22,8 +22,8 @@ use crate::policy::Policy;
 use crate::routing::fallback_chain::FallbackChain;
 use crate::telemetry::{Metric, state};
 
-/// What an attempt's headers say, and what is known beside them.
-struct Seen<'a> {
+/// The headers of an attempt, and what else is known of it.
+struct AttemptHeaders<'a> {
     headers: &'a [Header<'a>],
     end_of_stream: bool,
     withheld: Option<&'a [u8]>,
@@ -31,51 +31,51 @@ struct Seen<'a> {
     now_ns: u64,
 }
 
-/// What happened to an attempt.
+/// Something that happened to an attempt.
 #[derive(Debug, Clone, Copy)]
 pub enum AttemptEvent<'a> {
-    /// The request's headers are there.
+    /// The request's headers have arrived.
     Headers {
         /// All of them.
         headers: &'a [Header<'a>],
-        /// Nothing follows them.
+        /// The request has no body and no trailers.
         end_of_stream: bool,
-        /// Where the request stands in its chain.
+        /// The fallback chain of the request.
         chain: &'a FallbackChain,
-        /// What [`state::WITHHELD`] holds, where the chain says that there is something.
+        /// The value of [`state::WITHHELD`], if the chain says that there is one.
         withheld: Option<&'a [u8]>,
-        /// Name of the backend that is tried, where the host's metadata say so.
+        /// The name of the tried backend in the host's metadata, if it is there.
         host: Option<&'a str>,
-        /// Nanoseconds since 1970.
+        /// The time, in nanoseconds since 1970.
         now_ns: u64,
     },
-    /// More of its body is there: how many bytes in all, and whether nothing follows them.
+    /// More of the request's body has arrived.
     Body {
-        /// Bytes that are held by now.
+        /// Bytes held so far, in total.
         held: usize,
-        /// Nothing follows them.
+        /// The body is complete.
         end_of_stream: bool,
     },
-    /// Its trailers are there, so its body is complete.
+    /// The request's trailers have arrived, so its body is complete.
     Trailers,
-    /// The head of the answer is there.
+    /// The response's headers have arrived.
     ResponseHeaders {
-        /// Nothing follows it.
+        /// The response has no body and no trailers.
         end_of_stream: bool,
-        /// Its `:status`; `None` where nobody asked for it.
+        /// The `:status` of the response; `None` if it was not read.
         status: Option<&'a [u8]>,
     },
-    /// More of the answer is there.
+    /// More of the response has arrived.
     ResponseBody,
-    /// The answer to [`Effect::ReadBody`]; `None` where it could not be read.
-    Read(Option<&'a [u8]>),
+    /// The host answers the question that was asked last.
+    Answer(Answer<'a>),
 }
 
-/// What an attempt meets in its worker.
-pub struct Site<'a> {
-    /// How chains are followed here.
+/// State available to an attempt.
+pub struct AttemptContext<'a> {
+    /// How Envoy follows chains here.
     pub failover: Failover,
-    /// The backends.
+    /// The policy that decided the request.
     pub policy: &'a Policy,
 }
 
@@ -83,7 +83,7 @@ pub struct Site<'a> {
 #[derive(Debug, Default)]
 pub struct Attempt {
     phase: Phase,
-    /// Whether another backend would be asked if this one kept silent.
+    /// Whether another backend is tried if this one stays silent.
     may_move_on: bool,
 }
 
@@ -92,15 +92,15 @@ enum Phase {
     /// Nothing is left to do.
     #[default]
     Passed,
-    /// The body is held until it can be written anew.
+    /// The body is held until it can be edited.
     Holding { edit: Edit, held: usize },
-    /// It was asked for.
+    /// The host was asked for the body.
     Reading {
         edit: Edit,
         held: usize,
         ended: bool,
     },
-    /// It is long, and looked through as it comes.
+    /// A long body is searched as it comes.
     Scanning {
         edit: Edit,
         scanner: Box<TopLevelScanner>,
@@ -109,35 +109,35 @@ enum Phase {
     },
 }
 
-/// What the body is to become.
+/// The edit of a body.
 #[derive(Debug)]
 struct Edit {
     model: String,
-    /// What bounds of the answer that are more are cut down to.
+    /// The bound that higher token limits are cut down to.
     most_tokens: Option<u32>,
     api: Api,
     content_length: Option<u64>,
-    /// What it carries of another state scope is taken out; whether the backend then wants stand-ins for signatures.
+    /// Whether foreign state is removed, and if so, whether the backend insists on signatures in its place.
     drops: Option<bool>,
 }
 
-impl Site<'_> {
-    /// Whether a body that was written for one backend carries state that another one cannot read.
+impl AttemptContext<'_> {
+    /// Whether a body written for one backend carries state that another backend cannot read.
     fn drops_state(&self, written_for: Option<&Backend>, backend: &Backend) -> bool {
         self.policy.traffic.drops_foreign_state
-            && written_for.is_some_and(|one| one.state_scope.key != backend.state_scope.key)
+            && written_for.is_some_and(|writer| writer.state_scope.key != backend.state_scope.key)
     }
 }
 
 impl Edit {
-    /// What is changed in a body that begins with `start`.
+    /// The changes to a body that begins with `start`.
     fn splices(&self, start: &[u8], request: &mut Request<'_>) -> Vec<Splice> {
         let mut splices = rewrite::splices(start, request, &self.model, false);
-        // The decision sends nobody else what cannot do without its state, nor what was not seen whole.
+        // The decision sends no other backend a request that needs its state, or that was not seen as a whole.
         if let Some(stands_in) = self.drops.filter(|_| request.complete) {
             request.find_state(start);
             splices.extend(request.state.cuts(start, |_| true, stands_in));
-            splices.sort_by_key(|one| one.span.start);
+            splices.sort_by_key(|splice| splice.span.start);
         }
         if let Some(most) = self.most_tokens {
             rewrite::cut_down(start, request, most, &mut splices);
@@ -147,18 +147,18 @@ impl Edit {
 }
 
 impl Attempt {
-    /// An attempt of which nothing was seen yet.
+    /// An attempt before its first event.
     pub fn new() -> Attempt {
         Attempt::default()
     }
 
-    /// Whether another backend would be asked if this one kept silent: then the answer's status is of interest.
+    /// Whether another backend is tried if this one stays silent: then the status of the response matters.
     pub fn may_move_on(&self) -> bool {
         self.may_move_on
     }
 
-    /// What is to be done about `event`.
-    pub fn on(&mut self, event: AttemptEvent<'_>, site: &Site<'_>) -> Vec<Effect> {
+    /// Gives the effects of `event`.
+    pub fn on(&mut self, event: AttemptEvent<'_>, context: &AttemptContext<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
             AttemptEvent::Headers {
@@ -170,33 +170,37 @@ impl Attempt {
                 now_ns,
             } => {
                 hide(headers, &mut effects);
-                let seen = Seen {
+                let seen = AttemptHeaders {
                     headers,
                     end_of_stream,
                     withheld,
                     host,
                     now_ns,
                 };
-                self.on_headers(&seen, chain.clone(), site, &mut effects);
+                self.on_headers(&seen, chain.clone(), context, &mut effects);
             }
             AttemptEvent::Body {
                 held,
                 end_of_stream,
-            } => self.on_body(held, end_of_stream, site, &mut effects),
+            } => self.on_body(held, end_of_stream, context, &mut effects),
             AttemptEvent::Trailers => match std::mem::take(&mut self.phase) {
-                Phase::Holding { edit, held } => self.read(edit, held, true, site, &mut effects),
+                Phase::Holding { edit, held } => self.read(edit, held, true, context, &mut effects),
                 Phase::Scanning {
                     edit,
                     scanner,
                     held,
                     ..
-                } => self.scan(edit, scanner, (held, true), site, &mut effects),
+                } => self.scan(edit, scanner, (held, true), context, &mut effects),
                 _ => effects.push(Effect::Continue),
             },
-            AttemptEvent::Read(bytes) => self.on_read(bytes, site, &mut effects),
-            // Many servers send the head of a stream long before they have anything to say. Once Envoy's router has seen it,
-            // nobody else can be asked; so it is kept back until the first bytes of the answer are there. That of an error is
-            // not: Envoy 1.36 crashes where a retry begins while a held head is let go.
+            AttemptEvent::Answer(Answer::RequestBody { bytes, .. }) => {
+                self.on_read(bytes, context, &mut effects);
+            }
+            // An attempt asks for its body and nothing else.
+            AttemptEvent::Answer(_) => {}
+            // Many servers send the head of a stream long before its first byte. Once Envoy's router has seen the head, no
+            // other backend can be tried, so that it is held until the first bytes of the answer come. The head of an error is
+            // not held: Envoy 1.36 crashes if a retry begins while a held head is let go.
             AttemptEvent::ResponseHeaders {
                 end_of_stream,
                 status,
@@ -214,13 +218,13 @@ impl Attempt {
 
     fn on_headers(
         &mut self,
-        seen: &Seen<'_>,
+        seen: &AttemptHeaders<'_>,
         mut chain: FallbackChain,
-        site: &Site<'_>,
+        context: &AttemptContext<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let registry = &site.policy.registry;
-        let Some(backend) = find_tried(&chain, seen.host, site) else {
+        let registry = &context.policy.registry;
+        let Some(backend) = find_tried(&chain, seen.host, context) else {
             effects.push(Effect::Count(Metric::attempts_unresolved()));
             forwarding::strip(seen.headers, registry, effects);
             restate_length(chain.content_length, effects);
@@ -229,18 +233,18 @@ impl Attempt {
         if chain.attempts > 0 && !chain.patience.lasts(backend, seen.now_ns) {
             return effects.extend([Effect::Reply(no_time_left()), Effect::Pause]);
         }
-        fit_headers(backend, &mut chain, seen, site, effects);
+        fit_headers(backend, &mut chain, seen, context, effects);
         let asked = asked_path(seen.headers, &chain);
         if let Some(asked) = &asked {
             fit_path(backend, asked, &mut chain, effects);
         }
         let first = chain.attempts == 0;
         let written_for = find_link(&registry.backends, Some(chain.written_for));
-        let drops = site.drops_state(written_for, backend);
+        let drops = context.drops_state(written_for, backend);
         let less = less_answer(backend, &chain, registry);
         let fits = !drops
             && less.is_none()
-            && written_for.is_some_and(|one| one.served_model == backend.served_model);
+            && written_for.is_some_and(|writer| writer.served_model == backend.served_model);
         let api = asked.as_deref().and_then(Api::of_body_at);
         if fits && !first {
             // The attempt before may have stated the length of another body.
@@ -258,7 +262,7 @@ impl Attempt {
         };
         chain.attempts = chain.attempts.saturating_add(1);
         self.may_move_on = (chain.attempts as usize) < chain.links.len();
-        if site.failover == Failover::PerAttempt {
+        if context.failover == Failover::PerAttempt {
             chain.rotate();
         }
         keep(state::CHAIN, chain.to_text(), effects);
@@ -275,15 +279,17 @@ impl Attempt {
         &mut self,
         held: usize,
         end_of_stream: bool,
-        site: &Site<'_>,
+        context: &AttemptContext<'_>,
         effects: &mut Vec<Effect>,
     ) {
         match std::mem::take(&mut self.phase) {
-            Phase::Holding { edit, .. } if end_of_stream || held >= site.policy.max_body_bytes => {
-                self.read(edit, held, end_of_stream, site, effects);
+            Phase::Holding { edit, .. }
+                if end_of_stream || held >= context.policy.max_body_bytes =>
+            {
+                self.read(edit, held, end_of_stream, context, effects);
             }
             Phase::Scanning { edit, scanner, .. } => {
-                self.scan(edit, scanner, (held, end_of_stream), site, effects);
+                self.scan(edit, scanner, (held, end_of_stream), context, effects);
             }
             Phase::Holding { edit, .. } => {
                 self.phase = Phase::Holding { edit, held };
@@ -293,39 +299,40 @@ impl Attempt {
         }
     }
 
-    /// Reads the body, or begins to look through a long one.
+    /// Reads the body, or begins to search a long one.
     fn read(
         &mut self,
         edit: Edit,
         held: usize,
         ended: bool,
-        site: &Site<'_>,
+        context: &AttemptContext<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        if held > site.policy.max_body_bytes || !ended {
-            return self.scan(edit, Box::default(), (held, ended), site, effects);
+        if held > context.policy.max_body_bytes || !ended {
+            return self.scan(edit, Box::default(), (held, ended), context, effects);
         }
         self.phase = Phase::Reading { edit, held, ended };
-        effects.push(Effect::ReadBody {
+        let whole = Question::RequestBody {
             start: 0,
             size: held,
-        });
+        };
+        effects.push(Effect::Ask(whole));
     }
 
-    /// Reads the next piece of a long body, waits for more, or writes it anew by what was found.
+    /// Reads the next piece of a long body, waits for more, or edits the body by the fields that were found.
     fn scan(
         &mut self,
         edit: Edit,
         scanner: Box<TopLevelScanner>,
         (held, ended): (usize, bool),
-        site: &Site<'_>,
+        context: &AttemptContext<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let (start, is_done) = (scanner.fed(), scanner.is_done());
         if start < held && !is_done {
             let size = (held - start).min(PIECE);
-            effects.push(Effect::ReadBody { start, size });
-        } else if ended || is_done || held >= site.policy.max_scan_bytes {
+            effects.push(Effect::Ask(Question::RequestBody { start, size }));
+        } else if ended || is_done || held >= context.policy.max_scan_bytes {
             let tail = scanner.finish();
             let mut request = Request::empty(edit.api);
             let splices = match request.join(&tail) {
@@ -345,7 +352,12 @@ impl Attempt {
         };
     }
 
-    fn on_read(&mut self, bytes: Option<&[u8]>, site: &Site<'_>, effects: &mut Vec<Effect>) {
+    fn on_read(
+        &mut self,
+        bytes: Option<&[u8]>,
+        context: &AttemptContext<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
         match std::mem::take(&mut self.phase) {
             Phase::Reading { edit, held, ended } => {
                 let body = bytes.unwrap_or_default();
@@ -364,7 +376,7 @@ impl Attempt {
                 [] => write(&edit, Vec::new(), &[], held, effects),
                 piece => {
                     scanner.feed(piece);
-                    return self.scan(edit, scanner, (held, ended), site, effects);
+                    return self.scan(edit, scanner, (held, ended), context, effects);
                 }
             },
             _ => {}
@@ -373,36 +385,24 @@ impl Attempt {
     }
 }
 
-/// Writes the body anew, of which `start` is at hand and `held` bytes are held.
+/// Edits the body of `held` bytes, whose first bytes are `start`.
 fn write(edit: &Edit, splices: Vec<Splice>, start: &[u8], held: usize, effects: &mut Vec<Effect>) {
     if splices.is_empty() {
         effects.push(Effect::Count(Metric::attempts_unresolved()));
         return restate_length(edit.content_length, effects);
     }
-    let grown = edit::growth(&splices);
-    let length = edit.content_length;
-    let content_length = length.and_then(|length| length.checked_add_signed(grown));
-    effects.push(match PrefixEdit::from_splices(start, &splices) {
-        Some(edit) => Effect::RewriteBody {
-            edit,
-            content_length,
-        },
-        None => Effect::SpliceBody {
-            splices,
-            held,
-            content_length,
-        },
-    });
+    let (edit, _) = Effect::edit_body(splices, start, held, edit.content_length);
+    effects.push(edit);
 }
 
 /// The backend that is tried.
 fn find_tried<'a>(
     chain: &FallbackChain,
     host: Option<&str>,
-    site: &Site<'a>,
+    context: &AttemptContext<'a>,
 ) -> Option<&'a Backend> {
-    let backends = &site.policy.registry.backends;
-    match (site.failover, host) {
+    let backends = &context.policy.registry.backends;
+    match (context.failover, host) {
         (Failover::Aggregate { .. }, Some(name)) => {
             backends.iter().find(|backend| backend.name == name)
         }
@@ -410,12 +410,12 @@ fn find_tried<'a>(
     }
 }
 
-/// The most tokens that the model of `backend` can write, where that is less than the body allows.
+/// The most tokens that the model of `backend` can write, if that is less than the body allows.
 fn less_answer(backend: &Backend, chain: &FallbackChain, registry: &Registry) -> Option<u32> {
     chain.answer?.less_of(registry.model(backend.model)?)
 }
 
-/// Puts what the backend's endpoint says before the path that the client asked for.
+/// Puts the path of the backend's endpoint before the client's path.
 fn fit_path(backend: &Backend, asked: &str, chain: &mut FallbackChain, effects: &mut Vec<Effect>) {
     let start = path::start(backend.endpoint.as_ref(), asked);
     if !start.put.is_empty() || chain.path_prefix > 0 {
@@ -425,13 +425,13 @@ fn fit_path(backend: &Backend, asked: &str, chain: &mut FallbackChain, effects: 
     chain.replaces_version = start.replaces_version;
 }
 
-/// The path that the client asked for.
+/// The client's path.
 fn asked_path(headers: &[Header<'_>], chain: &FallbackChain) -> Option<String> {
     let path = std::str::from_utf8(find(headers, ":path")?).ok()?;
     path::asked(path, chain.path_prefix, chain.replaces_version)
 }
 
-/// Takes out what is between Envoy and us: Envoy's router has read its headers, and no backend is to see them.
+/// Removes headers between Envoy and Pointsman: Envoy's router has read them, and no backend may see them.
 fn hide(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
     for (name, _) in headers {
         if has_our_prefix(name) || name.starts_with(b"x-envoy-") {
@@ -440,8 +440,8 @@ fn hide(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
     }
 }
 
-/// The answer where a backend failed and another would answer too late. Plain text: Envoy puts it into the API's form, as its
-/// own.
+/// The response if a backend failed and another would answer too late. Plain text: Envoy makes it an error of the API, as it
+/// does with its own.
 fn no_time_left() -> Reply {
     let text = "the backend failed, and too little of the client's time is left to ask another one";
     Reply {
@@ -452,18 +452,18 @@ fn no_time_left() -> Reply {
     }
 }
 
-/// Makes the headers those that `backend` is to see, and keeps what others may see of what was taken out.
+/// Fits the headers to `backend`, and keeps what was removed for backends that may see it.
 fn fit_headers(
     backend: &Backend,
     chain: &mut FallbackChain,
-    seen: &Seen<'_>,
-    site: &Site<'_>,
+    seen: &AttemptHeaders<'_>,
+    context: &AttemptContext<'_>,
     effects: &mut Vec<Effect>,
 ) {
-    let registry = &site.policy.registry;
+    let registry = &context.policy.registry;
     let mut withheld = match (chain.withholds, seen.withheld) {
         (true, None) => {
-            // What stands in the headers may be another backend's: nobody can tell any more.
+            // The headers may hold values of another backend, and nothing tells which.
             forwarding::strip(seen.headers, registry, effects);
             let own = chain.own_credentials;
             return forwarding::fit(
@@ -482,7 +482,7 @@ fn fit_headers(
     forwarding::fit(backend, own, registry, seen.headers, &mut withheld, effects);
     let sees_some = |link: &u32| {
         find_link(&registry.backends, Some(*link))
-            .is_some_and(|one| one.client.credentials || one.client.address)
+            .is_some_and(|backend| backend.client.credentials || backend.client.address)
     };
     if withheld.is_changed() && chain.links.len() > 1 && chain.links.iter().any(sees_some) {
         chain.withholds = true;
@@ -490,7 +490,7 @@ fn fit_headers(
     }
 }
 
-/// The attempt of a request that the router did not see: it is none of ours.
+/// The attempt of a request that the router did not see.
 pub fn undecided(headers: &[Header<'_>]) -> Vec<Effect> {
     let mut effects = Vec::new();
     hide(headers, &mut effects);
@@ -498,7 +498,7 @@ pub fn undecided(headers: &[Header<'_>]) -> Vec<Effect> {
     effects
 }
 
-/// The attempt of a request whose policy is not to be had: it goes without what is not every backend's to see.
+/// The attempt of a request whose policy is gone: it goes without the headers that not every backend may see.
 pub fn unknown(headers: &[Header<'_>]) -> Vec<Effect> {
     let mut effects = vec![Effect::Count(Metric::attempts_unresolved())];
     hide(headers, &mut effects);
@@ -507,7 +507,8 @@ pub fn unknown(headers: &[Header<'_>]) -> Vec<Effect> {
     effects
 }
 
-/// The body goes as the decision left it, whatever length the attempt before had to state: a wrong one is request smuggling.
+/// States the length of the body that the decision left, whatever the attempt before had to state: a wrong length is request
+/// smuggling.
 fn restate_length(content_length: Option<u64>, effects: &mut Vec<Effect>) {
     match content_length {
         Some(length) => set("content-length", decimal(length), effects),

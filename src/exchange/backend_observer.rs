@@ -1,10 +1,10 @@
-//! What an exchange teaches of the backends it was tried at: which of them failed, and how long the one that answered took.
+//! Observes the backends of an exchange: which attempts failed, and how long the answer took. Feeds the backend statistics.
+//!
+//! Also gives the statistics to a decision. It does not decide what the statistics make of an observation.
 
-use std::rc::Rc;
-
-use super::decision_annotations::DecisionAnnotations;
-use super::usage_recorder::UsageRecorder;
-use super::{Effect, Worker};
+use super::request_kind::find;
+use super::routed::Routed;
+use super::{Effect, Header, Worker};
 use crate::api::Capabilities;
 use crate::api::request::Request;
 use crate::api::usage::AnswerError;
@@ -12,62 +12,68 @@ use crate::fleet::clusters;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;
-use crate::routing::decision::Decision;
 use crate::state::backend_stats::{
     AnswerTimes, AttemptOutcome, BackendStats, Delivery, Expected, InFlightId, Observed,
     RequestSize,
 };
 use crate::telemetry::Metric;
 
-/// A decided request under way.
+/// Observes one decided request.
 #[derive(Debug)]
-pub struct BackendObserver {
-    policy: Rc<Policy>,
-    /// The backends of its chain, the chosen one first.
-    chain: Vec<BackendId>,
-    failover: Failover,
-    ticket: InFlightId,
+pub(super) struct BackendObserver {
+    in_flight: InFlightId,
     expected: Expected,
     sent_ns: u64,
-    /// When the first of the answer's content came, and when bytes of it came last.
+    /// When the first content of the answer came.
     first_ns: Option<u64>,
+    /// When bytes of the answer came last.
     last_ns: Option<u64>,
-    /// Of the answer; 0 before there is one.
+    /// The status of the response; 0 before there is one.
     status: u16,
-    /// Something of it came, and whether that was told.
-    heard: bool,
-    told: bool,
+    /// Bytes of the response have come.
+    is_heard: bool,
+    /// The statistics know that bytes have come.
+    is_reported: bool,
     ended: bool,
-    /// Some of its chain may refuse what others can read: that is no fault of theirs.
-    is_guessed: bool,
-    /// The backend did not end what it had begun.
-    broken_off: bool,
 }
 
-/// What an answer was, once it is over.
+/// The outcome of an answer.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Outcome {
-    /// What is wrong with it though its status says that nothing is.
-    pub fault: Option<AnswerError>,
-    /// Its tokens, where they are known.
-    pub output_tokens: Option<u64>,
-    /// It was thought about for longer than it shows: what was seen of its beginning says nothing of the first token.
-    pub hides_reasoning: bool,
+pub(super) struct AnswerOutcome {
+    /// An error in the answer although its status says that there is none.
+    pub(super) fault: Option<AnswerError>,
+    /// Tokens of the answer, if they are known.
+    pub(super) output_tokens: Option<u64>,
+    /// The model reasoned for longer than the stream shows: the time of its first byte is not that of the first token.
+    pub(super) hides_reasoning: bool,
 }
 
-/// Who asks what is known of the backends.
+/// The end of an exchange.
 #[derive(Debug, Clone, Copy)]
-pub struct Asking {
-    /// How its answer is to come.
-    pub delivery: Delivery,
-    /// Whether it will be sent, and not only decided on.
-    pub decides: bool,
-    /// Whether its body is all there: what Envoy cannot hold, it cannot send a second time.
-    pub complete: bool,
+pub(super) struct End {
+    /// The time, in nanoseconds since 1970.
+    pub(super) now_ns: u64,
+    /// The number of attempts.
+    pub(super) attempts: u64,
+    /// The backend broke off its answer.
+    pub(super) is_truncated: bool,
+    /// The outcome of the answer.
+    pub(super) answer: AnswerOutcome,
 }
 
-/// What is known of the policy's backends now, in their order: nothing if the policy goes by what it states.
-pub fn observe(
+/// The request that a view of the backends is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    /// How its answer is to come.
+    pub(super) delivery: Delivery,
+    /// Whether the request will be sent after the decision.
+    pub(super) decides: bool,
+    /// Whether its body is complete: Envoy cannot send a second time what it cannot hold.
+    pub(super) complete: bool,
+}
+
+/// The statistics of the policy's backends, in their order; none if the policy does not use them.
+pub(super) fn observe(
     worker: &mut Worker<'_>,
     policy: &Policy,
     now_ns: u64,
@@ -77,13 +83,13 @@ pub fn observe(
     let links = backends
         .iter()
         .map(|backend| clusters::backend_key(&backend.name));
-    let Some(live) = worker.live.as_mut().filter(|_| policy.observes) else {
+    let Some(live) = worker.stats.as_mut().filter(|_| policy.observes) else {
         return Vec::new();
     };
     let delivery = asking.delivery;
     let mut observed: Vec<Observed> = match asking.decides {
         true => {
-            // Where attempts fail over, those that cannot try nobody. Where none can, somebody has to.
+            // A probe needs a request that can fail over. If no request can, any may probe.
             let may_probe = asking.complete || worker.failover == Failover::Off;
             live.observe_for_decision(links, delivery, may_probe, now_ns)
         }
@@ -91,28 +97,17 @@ pub fn observe(
             .map(|link| live.observe(link, delivery, now_ns))
             .collect(),
     };
-    for (one, backend) in observed.iter_mut().zip(backends) {
+    for (view, backend) in observed.iter_mut().zip(backends) {
         if let Some(cold) = &backend.cold {
-            one.cold_start_ms =
+            view.cold_start_ms =
                 live.cold_start_ms(clusters::backend_key(&backend.name), cold, now_ns);
         }
     }
     observed
 }
 
-/// Tells others that something of the answer came, once.
-pub fn hear(account: Option<&mut Box<UsageRecorder>>, worker: &mut Worker<'_>) {
-    if let Some(watch) = account.and_then(|account| account.watch.as_mut())
-        && let Some(live) = worker.live.as_mut()
-        && watch.heard
-        && !std::mem::replace(&mut watch.told, true)
-    {
-        live.on_first_byte(watch.ticket, watch.expected.delivery);
-    }
-}
-
-/// A backend that scales to zero is in use: a decision wants it, or it has answered.
-pub fn keep_warm(
+/// Notes that a backend that scales to zero is in use: a decision wants it, or it has answered.
+pub(super) fn keep_warm(
     worker: &mut Worker<'_>,
     policy: &Policy,
     id: BackendId,
@@ -120,8 +115,8 @@ pub fn keep_warm(
     wanted: bool,
 ) {
     let backend = policy.registry.backend(id);
-    if let Some(live) = &mut worker.live
-        && let Some(backend) = backend.filter(|one| one.cold.is_some())
+    if let Some(live) = &mut worker.stats
+        && let Some(backend) = backend.filter(|backend| backend.cold.is_some())
     {
         let link = clusters::backend_key(&backend.name);
         match wanted {
@@ -131,215 +126,135 @@ pub fn keep_warm(
     }
 }
 
-/// How Envoy calls it when an upstream breaks off what it has begun. It tells no filter before the exchange is over, so
-/// nothing can be added to the stream; but then it says who it was.
-const BROKEN_OFF: &[u8] = b"upstream_reset_after_response_started";
-
-/// The exchange of `account` is over; `details` say how, where its answer was cut off.
-pub fn close(
-    account: Option<&mut Box<UsageRecorder>>,
-    details: Option<&[u8]>,
-    now_ns: u64,
-    trace: &DecisionAnnotations,
-    worker: &mut Worker<'_>,
-    effects: &mut Vec<Effect>,
-) {
-    let Some(account) = account else { return };
-    if account.is_answered() {
-        let answered = trace.answered().unwrap_or(account.chosen());
-        keep_warm(worker, account.policy(), answered, now_ns, false);
-        let was_reset = details.is_some_and(|text| text.starts_with(BROKEN_OFF));
-        let broken_off = was_reset || account.is_cut_short;
-        if broken_off && let Some(backend) = account.policy().registry.backend(answered) {
-            effects.push(Effect::Count(Metric::responses_truncated(&backend.name)));
-            if let Some(watch) = &mut account.watch {
-                watch.broken_off = true;
-            }
-        }
-    }
-    let outcome = account.outcome();
-    if let Some(watch) = account.watch.take()
-        && let Some(live) = &mut worker.live
-    {
-        let came = Came {
-            now_ns,
-            attempts: trace.tries(),
-            answered: trace.answered(),
-            outcome,
-        };
-        watch.close(&came, live, effects);
-    }
-}
-
-/// What is known of an exchange once it is over.
-#[derive(Debug, Clone, Copy)]
-struct Came {
-    now_ns: u64,
-    /// How many attempts it took.
-    attempts: u64,
-    /// The backend that answered, where it is another one than was chosen.
-    answered: Option<BackendId>,
-    outcome: Outcome,
-}
-
 impl BackendObserver {
-    /// The request of `decision` goes its way.
-    pub fn open(
+    /// Begins to observe a request that is being sent to its chosen backend; `None` if nothing is to be learned of it.
+    pub(super) fn start(
         worker: &mut Worker<'_>,
-        policy: &Rc<Policy>,
-        decision: &Decision,
+        routed: &Routed,
         request: &Request<'_>,
-        trace: &DecisionAnnotations,
         now_ns: u64,
     ) -> Option<BackendObserver> {
-        let live = worker.live.as_mut().filter(|_| policy.observes)?;
-        let backend = policy.registry.backend(decision.backend)?;
+        let policy = &routed.policy;
+        let live = worker.stats.as_mut().filter(|_| policy.observes)?;
+        let chosen = routed.decision.backend;
+        let backend = policy.registry.backend(chosen)?;
         let link = clusters::backend_key(&backend.name);
-        let (failover, chain) = trace.chain()?;
-        let expected = expect(policy, backend, decision, request);
+        let expected = expect(routed, backend, request);
         Some(BackendObserver {
-            policy: Rc::clone(policy),
-            chain: chain.to_vec(),
-            failover,
-            ticket: live.on_sent(link, now_ns, &expected)?,
+            in_flight: live.on_sent(link, now_ns, &expected)?,
             expected,
             sent_ns: now_ns,
             first_ns: None,
             last_ns: None,
             status: 0,
-            heard: false,
-            told: false,
+            is_heard: false,
+            is_reported: false,
             ended: false,
-            is_guessed: decision.foreign.is_guessed,
-            broken_off: false,
         })
     }
 
-    /// The response's headers are there, with this status.
-    pub fn head(&mut self, status: &[u8]) {
+    /// The response's headers have arrived.
+    pub(super) fn on_headers(&mut self, headers: &[Header<'_>]) {
+        let status = find(headers, ":status").unwrap_or_default();
         let status = std::str::from_utf8(status).ok();
         self.status = status.and_then(|text| text.parse().ok()).unwrap_or(0);
     }
 
-    /// The end of the response was seen.
-    pub fn end(&mut self) {
-        self.ended = true;
+    /// A chunk of the response has arrived. The first one is reported at once: the backend is not silent.
+    pub(super) fn on_body(
+        &mut self,
+        size: usize,
+        end_of_stream: bool,
+        live: Option<&mut BackendStats>,
+    ) {
+        self.ended |= end_of_stream;
+        self.is_heard |= size > 0;
+        if let Some(live) = live
+            && self.is_heard
+            && !std::mem::replace(&mut self.is_reported, true)
+        {
+            live.on_first_byte(self.in_flight, self.expected.delivery);
+        }
     }
 
-    /// Bytes of the response came.
-    pub fn heard(&mut self) {
-        self.heard = true;
-    }
-
-    /// Bytes of the response were read; `has_content` is whether there was anything in it by now.
-    pub fn came(&mut self, now_ns: u64, has_content: bool) {
+    /// The chunk was read; `has_content` is whether the stream has had content by now.
+    pub(super) fn on_bytes(&mut self, now_ns: u64, has_content: bool) {
         self.last_ns = Some(now_ns);
         if has_content {
             self.first_ns.get_or_insert(now_ns);
         }
     }
 
-    /// The exchange is over.
-    fn close(self, came: &Came, live: &mut BackendStats, effects: &mut Vec<Effect>) {
-        let now_ns = came.now_ns;
-        let last = self.ending(came);
-        let attempts = usize::try_from(came.attempts.max(1)).unwrap_or(usize::MAX);
-        let first = self.chain.first().copied();
-        let answered = came.answered.or(first);
-        if attempts == 1 && answered == first {
-            return self.ended(last, now_ns, live, effects);
-        }
-        // The first attempt failed, unless Envoy passed its cluster over.
-        let begun = if attempts > 1 && !self.is_guessed {
-            AttemptOutcome::Failed
-        } else {
-            AttemptOutcome::Unknown
+    /// Records the outcome of every attempt of the exchange.
+    pub(super) fn finish(
+        self,
+        end: &End,
+        routed: &Routed,
+        live: &mut BackendStats,
+        effects: &mut Vec<Effect>,
+    ) {
+        let last = self.last_outcome(end);
+        let is_guessed = routed.decision.foreign.is_guessed;
+        let attempts = usize::try_from(end.attempts.max(1)).unwrap_or(usize::MAX);
+        let (chain, first) = (&routed.chain, routed.chain.first().copied());
+        let answering = routed.fallback.or(first);
+        let mut record = Record {
+            observer: &self,
+            routed,
+            live,
+            now_ns: end.now_ns,
+            effects,
         };
-        if self.failover == Failover::Off {
-            let ending = match last {
+        if attempts == 1 && answering == first {
+            return record.first(last);
+        }
+        if routed.failover == Failover::Off {
+            return record.first(match last {
                 AttemptOutcome::Answered(_) => AttemptOutcome::AnsweredLate,
                 other => other,
-            };
-            return self.ended(ending, now_ns, live, effects);
+            });
         }
-        self.ended(begun, now_ns, live, effects);
-        if self.failover == Failover::PerAttempt && !self.is_guessed {
-            for turn in 1..attempts.saturating_sub(1).min(self.chain.len() * 2) {
-                let id = turn
-                    .checked_rem(self.chain.len())
-                    .and_then(|place| self.chain.get(place).copied());
-                self.attempted(id, AttemptOutcome::Failed, now_ns, live, effects);
+        // The first attempt failed, unless Envoy skipped its cluster. If the maker of the request's state was guessed, a refusal
+        // is not the backend's fault.
+        let has_failed = attempts > 1 && !is_guessed;
+        record.first(match has_failed {
+            true => AttemptOutcome::Failed,
+            false => AttemptOutcome::Unknown,
+        });
+        if routed.failover == Failover::PerAttempt && !is_guessed {
+            for turn in 1..attempts.saturating_sub(1).min(chain.len() * 2) {
+                let place = turn.checked_rem(chain.len());
+                let id = place.and_then(|place| chain.get(place).copied());
+                record.later(id, AttemptOutcome::Failed);
             }
         }
-        self.attempted(answered, last, now_ns, live, effects);
+        record.later(answering, last);
     }
 
-    /// The request that was sent to the chosen backend has ended so.
-    fn ended(
-        &self,
-        ending: AttemptOutcome,
-        now_ns: u64,
-        live: &mut BackendStats,
-        effects: &mut Vec<Effect>,
-    ) {
-        if live.on_end(self.ticket, &self.expected, ending, now_ns) {
-            self.tell(self.chain.first().copied(), effects);
-        }
-    }
-
-    fn attempted(
-        &self,
-        id: Option<BackendId>,
-        ending: AttemptOutcome,
-        now_ns: u64,
-        live: &mut BackendStats,
-        effects: &mut Vec<Effect>,
-    ) {
-        let failed = ending == AttemptOutcome::Failed;
-        if failed {
-            self.tell(id, effects);
-        }
-        if let Some(link) = id.and_then(|id| link(&self.policy, id))
-            && !matches!(
-                ending,
-                AttemptOutcome::Unknown | AttemptOutcome::Left { .. }
-            )
-        {
-            live.on_attempt(link, self.expected.delivery, failed, now_ns);
-        }
-    }
-
-    /// Counts an attempt that failed.
-    fn tell(&self, id: Option<BackendId>, effects: &mut Vec<Effect>) {
-        if let Some(backend) = id.and_then(|id| self.policy.registry.backend(id)) {
-            effects.push(Effect::Count(Metric::attempt_failures(&backend.name)));
-        }
-    }
-
-    /// How the last attempt ended.
-    fn ending(&self, came: &Came) -> AttemptOutcome {
+    /// The outcome of the last attempt.
+    fn last_outcome(&self, end: &End) -> AttemptOutcome {
         let ms = |until: u64| until.saturating_sub(self.sent_ns) as f32 / 1e6;
-        let left = match self.heard {
+        let left = match self.is_heard {
             true => AttemptOutcome::Unknown,
             false => AttemptOutcome::Left {
-                after_ms: ms(came.now_ns),
+                after_ms: ms(end.now_ns),
             },
         };
         match self.status {
             429 | 500.. => AttemptOutcome::Failed,
-            _ if self.broken_off => AttemptOutcome::Failed,
+            _ if end.is_truncated => AttemptOutcome::Failed,
             0 => left,
-            200..=299 => match came.outcome.fault {
+            200..=299 => match end.answer.fault {
                 Some(AnswerError::Reported | AnswerError::Empty) => AttemptOutcome::Failed,
                 _ if !self.ended => left,
                 Some(AnswerError::ClientError) => AttemptOutcome::AnsweredLate,
                 None => AttemptOutcome::Answered(AnswerTimes {
                     first_token_ms: self
                         .first_ns
-                        .filter(|_| !came.outcome.hides_reasoning)
+                        .filter(|_| !end.answer.hides_reasoning)
                         .map(ms),
-                    last_ms: ms(self.last_ns.unwrap_or(came.now_ns)),
-                    output_tokens: came.outcome.output_tokens,
+                    last_ms: ms(self.last_ns.unwrap_or(end.now_ns)),
+                    output_tokens: end.answer.output_tokens,
                 }),
             },
             _ if !self.ended => AttemptOutcome::Unknown,
@@ -348,56 +263,119 @@ impl BackendObserver {
     }
 }
 
-/// What `backend` states of the answer to `request`.
-fn expect(
-    policy: &Policy,
-    backend: &Backend,
-    decision: &Decision,
-    request: &Request<'_>,
-) -> Expected {
-    let model = policy.registry.model(decision.model);
+/// Writes outcomes of attempts into the statistics, and counts those that failed.
+struct Record<'a> {
+    observer: &'a BackendObserver,
+    routed: &'a Routed,
+    live: &'a mut BackendStats,
+    now_ns: u64,
+    effects: &'a mut Vec<Effect>,
+}
+
+impl<'a> Record<'a> {
+    /// The first attempt, at the chosen backend, which is in flight.
+    fn first(&mut self, outcome: AttemptOutcome) {
+        let observer = self.observer;
+        let (id, expected) = (observer.in_flight, &observer.expected);
+        if self.live.on_end(id, expected, outcome, self.now_ns) {
+            self.count_failed(self.routed.chain.first().copied());
+        }
+    }
+
+    /// An attempt after the first.
+    fn later(&mut self, id: Option<BackendId>, outcome: AttemptOutcome) {
+        let failed = outcome == AttemptOutcome::Failed;
+        if failed {
+            self.count_failed(id);
+        }
+        let is_known = !matches!(
+            outcome,
+            AttemptOutcome::Unknown | AttemptOutcome::Left { .. }
+        );
+        if is_known && let Some(backend) = self.backend(id) {
+            let (link, delivery) = (
+                clusters::backend_key(&backend.name),
+                self.observer.expected.delivery,
+            );
+            self.live.on_attempt(link, delivery, failed, self.now_ns);
+        }
+    }
+
+    fn count_failed(&mut self, id: Option<BackendId>) {
+        if let Some(backend) = self.backend(id) {
+            let metric = Metric::attempt_failures(&backend.name);
+            self.effects.push(Effect::Count(metric));
+        }
+    }
+
+    fn backend(&self, id: Option<BackendId>) -> Option<&'a Backend> {
+        let routed = self.routed;
+        routed.policy.registry.backend(id?)
+    }
+}
+
+/// The answer that is expected of `backend`, by what the policy declares.
+fn expect(routed: &Routed, backend: &Backend, request: &Request<'_>) -> Expected {
+    let model = routed.policy.registry.model(routed.decision.model);
     let most = model.map_or(u32::MAX, |model| model.max_output_tokens);
     let reasons = model.is_some_and(|model| model.capabilities.contains(Capabilities::REASONING));
     let size = RequestSize {
-        input_tokens: decision.input_tokens,
+        input_tokens: routed.decision.input_tokens,
         max_output_tokens: request.max_tokens.unwrap_or(u32::MAX).min(most),
         reasons,
     };
     let delivery = Delivery::from_stream(request.stream);
-    Expected::new(delivery, &backend.latency, decision.cold_start_ms, size)
-}
-
-fn link(policy: &Policy, id: BackendId) -> Option<u32> {
-    Some(clusters::backend_key(&policy.registry.backend(id)?.name))
+    let cold_start_ms = routed.decision.cold_start_ms;
+    Expected::new(delivery, &backend.latency, cold_start_ms, size)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
+    use crate::api::Api;
     use crate::exchange::testing::POLICY;
+    use crate::routing::decision::{Decision, Outcome};
+    use crate::routing::router::Router;
     use crate::state::backend_stats::{DOWN_AFTER, LatencyRatio};
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn watch(live: &mut BackendStats, failover: Failover, chain: &[u32]) -> BackendObserver {
-        let policy = Rc::new(Policy::compile(POLICY).unwrap());
-        let link = link(&policy, BackendId(chain[0])).unwrap();
-        BackendObserver {
-            policy,
+    /// A request that is routed along `chain`.
+    fn routed(failover: Failover, chain: &[u32]) -> Routed {
+        let policy = Policy::compile(POLICY).unwrap();
+        let body = br#"{"model": "huge", "messages": [{"role": "user", "content": "hi"}]}"#;
+        let mut router = Router::with_features_only();
+        let Outcome::Routed(decision) = router.route(&policy, Api::OpenAiChat, body, true) else {
+            panic!("the request is not routed");
+        };
+        Routed {
+            policy: Rc::new(policy),
+            decision: Decision {
+                backend: BackendId(chain[0]),
+                ..*decision
+            },
             chain: chain.iter().copied().map(BackendId).collect(),
             failover,
-            ticket: live.on_sent(link, SECOND, &EXPECTED).unwrap(),
+            fallback: None,
+        }
+    }
+
+    fn observer(live: &mut BackendStats, routed: &Routed) -> BackendObserver {
+        let chosen = routed.policy.registry.backend(routed.chain[0]).unwrap();
+        let link = clusters::backend_key(&chosen.name);
+        BackendObserver {
+            in_flight: live.on_sent(link, SECOND, &EXPECTED).unwrap(),
             expected: EXPECTED,
             sent_ns: SECOND,
             first_ns: None,
             last_ns: None,
             status: 0,
-            heard: false,
-            told: false,
+            is_heard: false,
+            is_reported: false,
             ended: false,
-            is_guessed: false,
-            broken_off: false,
         }
     }
 
@@ -416,12 +394,12 @@ mod tests {
         live.observe(clusters::backend_key(name), Delivery::Streamed, 2 * SECOND)
     }
 
-    fn came(at_ns: u64, attempts: u64, answered: Option<u32>, outcome: Outcome) -> Came {
-        Came {
-            now_ns: at_ns,
+    fn end(now_ns: u64, attempts: u64, answer: AnswerOutcome) -> End {
+        End {
+            now_ns,
             attempts,
-            answered: answered.map(BackendId),
-            outcome,
+            is_truncated: false,
+            answer,
         }
     }
 
@@ -429,11 +407,13 @@ mod tests {
     fn failed_attempts_are_charged_to_whom_they_were_made_at() {
         let mut live = BackendStats::new();
         let mut effects = Vec::new();
-        let mut one = watch(&mut live, Failover::PerAttempt, &[1, 0, 2]);
-        one.head(b"200");
-        one.end();
-        let over = came(2 * SECOND, 3, Some(2), Outcome::default());
-        one.close(&over, &mut live, &mut effects);
+        let mut routed = routed(Failover::PerAttempt, &[1, 0, 2]);
+        routed.fallback = Some(BackendId(2));
+        let mut observer = observer(&mut live, &routed);
+        observer.on_headers(&[(b":status", b"200")]);
+        observer.on_body(0, true, None);
+        let end = end(2 * SECOND, 3, AnswerOutcome::default());
+        observer.finish(&end, &routed, &mut live, &mut effects);
         let rate = |name| look(&live, name).error_rate;
         assert!(rate("gpu-1") > 0.0 && rate("cpu-1") > 0.0);
         assert_eq!(rate("lpu-1"), 0.0);
@@ -442,15 +422,15 @@ mod tests {
     }
 
     /// Whether a backend is down after so many answers of this status and outcome.
-    fn is_down_after(status: &[u8], outcome: Outcome) -> bool {
+    fn is_down_after(status: &[u8], outcome: AnswerOutcome) -> bool {
         let mut live = BackendStats::new();
+        let routed = routed(Failover::Off, &[1]);
         for _ in 0..DOWN_AFTER {
-            let mut one = watch(&mut live, Failover::Off, &[1]);
-            one.head(status);
-            one.heard();
-            one.end();
-            let over = came(2 * SECOND, 1, None, outcome);
-            one.close(&over, &mut live, &mut Vec::new());
+            let mut observer = observer(&mut live, &routed);
+            observer.on_headers(&[(b":status", status)]);
+            observer.on_body(1, true, None);
+            let end = end(2 * SECOND, 1, outcome);
+            observer.finish(&end, &routed, &mut live, &mut Vec::new());
         }
         look(&live, "gpu-1").down
     }
@@ -465,7 +445,7 @@ mod tests {
             (404, false),
         ] {
             let text = status.to_string();
-            let down = is_down_after(text.as_bytes(), Outcome::default());
+            let down = is_down_after(text.as_bytes(), AnswerOutcome::default());
             assert_eq!(down, failed, "{status}");
         }
         for (fault, failed) in [
@@ -473,9 +453,9 @@ mod tests {
             (AnswerError::Empty, true),
             (AnswerError::ClientError, false),
         ] {
-            let outcome = Outcome {
+            let outcome = AnswerOutcome {
                 fault: Some(fault),
-                ..Outcome::default()
+                ..AnswerOutcome::default()
             };
             assert_eq!(is_down_after(b"200", outcome), failed, "{fault:?}");
         }
@@ -484,18 +464,19 @@ mod tests {
     /// What is known after 20 streams whose first token comes at `first` and whose last at `last`, in milliseconds.
     fn after_streams(first: u64, last: u64, tokens: Option<u64>) -> Observed {
         let mut live = BackendStats::new();
+        let routed = routed(Failover::PerAttempt, &[1, 2]);
         for _ in 0..20 {
-            let mut one = watch(&mut live, Failover::PerAttempt, &[1, 2]);
-            one.head(b"200");
-            one.came(SECOND + first * 1_000_000, true);
-            one.came(SECOND + last * 1_000_000, true);
-            one.end();
-            let outcome = Outcome {
+            let mut observer = observer(&mut live, &routed);
+            observer.on_headers(&[(b":status", b"200")]);
+            observer.on_bytes(SECOND + first * 1_000_000, true);
+            observer.on_bytes(SECOND + last * 1_000_000, true);
+            observer.on_body(0, true, None);
+            let outcome = AnswerOutcome {
                 output_tokens: tokens,
-                ..Outcome::default()
+                ..AnswerOutcome::default()
             };
-            let over = came(SECOND + last * 1_000_000, 1, None, outcome);
-            one.close(&over, &mut live, &mut Vec::new());
+            let end = end(SECOND + last * 1_000_000, 1, outcome);
+            observer.finish(&end, &routed, &mut live, &mut Vec::new());
         }
         look(&live, "gpu-1")
     }
@@ -521,13 +502,14 @@ mod tests {
     fn who_leaves_after_a_long_silence_was_failed_and_who_leaves_early_was_not() {
         for (after_s, headers, down) in [(1, false, false), (6, false, true), (6, true, true)] {
             let mut live = BackendStats::new();
+            let routed = routed(Failover::Off, &[1]);
             for _ in 0..DOWN_AFTER {
-                let mut one = watch(&mut live, Failover::Off, &[1]);
+                let mut observer = observer(&mut live, &routed);
                 if headers {
-                    one.head(b"200");
+                    observer.on_headers(&[(b":status", b"200")]);
                 }
-                let over = came((1 + after_s) * SECOND, 1, None, Outcome::default());
-                one.close(&over, &mut live, &mut Vec::new());
+                let end = end((1 + after_s) * SECOND, 1, AnswerOutcome::default());
+                observer.finish(&end, &routed, &mut live, &mut Vec::new());
             }
             assert_eq!(look(&live, "gpu-1").down, down, "{after_s} s");
         }

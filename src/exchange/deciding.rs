@@ -1,8 +1,8 @@
-//! Asks the worker's router, where there is one.
+//! Asks the worker's router for a decision, with what it needs to know of the exchange.
 
 use super::backend_observer::Asking;
 use super::request_kind::Intent;
-use super::{Plan, Read, Worker, backend_observer};
+use super::{ParsedBody, Plan, Worker, backend_observer};
 use crate::policy::Policy;
 use crate::routing::decision::{Bypass, Outcome};
 use crate::routing::router::{self, Commit, RequestInfo};
@@ -12,19 +12,19 @@ use crate::state::backend_stats::Delivery;
 pub(super) fn decide(
     worker: &mut Worker<'_>,
     plan: &Plan,
-    request: &Read<'_>,
+    request: &ParsedBody<'_>,
     (body, complete): (&[u8], bool),
     info: &RequestInfo<'_>,
 ) -> Outcome {
     let policy = &plan.policy;
-    let commit = match plan.aim {
+    let commit = match plan.intent {
         Intent::Answer => Commit::Record,
         Intent::TokenCount | Intent::DryRun => Commit::DryRun,
     };
     let observed = backend_observer::observe(worker, policy, info.now_ns, asking(request, commit));
     let info = RequestInfo {
         observed: &observed,
-        counts_tokens: plan.aim == Intent::TokenCount,
+        counts_tokens: plan.intent == Intent::TokenCount,
         ..*info
     };
     match (&mut worker.router, request) {
@@ -35,12 +35,12 @@ pub(super) fn decide(
     }
 }
 
-fn asking(request: &Read<'_>, commit: Commit) -> Asking {
+fn asking(request: &ParsedBody<'_>, commit: Commit) -> Asking {
     let request = request.as_ref();
     Asking {
-        delivery: Delivery::from_stream(request.is_ok_and(|one| one.stream)),
+        delivery: Delivery::from_stream(request.is_ok_and(|request| request.stream)),
         decides: commit == Commit::Record,
-        complete: request.is_ok_and(|one| one.complete),
+        complete: request.is_ok_and(|request| request.complete),
     }
 }
 
@@ -48,8 +48,12 @@ fn no_router() -> Bypass {
     Bypass::RouterFault("the router is busy".to_owned())
 }
 
-/// A request with what state its body carries, if the policy has several scopes of it.
-pub(super) fn with_state<'a>(plan: &Plan, body: &'a [u8], request: Read<'a>) -> Read<'a> {
+/// Finds the provider state in the body, if the policy has several scopes of it.
+pub(super) fn with_state<'a>(
+    plan: &Plan,
+    body: &'a [u8],
+    request: ParsedBody<'a>,
+) -> ParsedBody<'a> {
     let mut request = request?;
     if plan.policy.registry.has_scopes(plan.api) {
         request.find_state(body);
@@ -57,14 +61,14 @@ pub(super) fn with_state<'a>(plan: &Plan, body: &'a [u8], request: Read<'a>) -> 
     Ok(request)
 }
 
-/// How many pieces of state are looked up to find one that is known.
+/// How many pieces of state are looked up to find one whose maker is known.
 const MOST_LOOKED_UP: usize = 8;
 
-/// Who made each piece of the state that a request carries, where that can matter and is remembered.
+/// The maker of each piece of state in the request, if it matters and is remembered.
 pub(super) fn find_makers(
     worker: &Worker<'_>,
     policy: &Policy,
-    request: &Read<'_>,
+    request: &ParsedBody<'_>,
 ) -> Vec<Option<u32>> {
     let Ok(request) = request else {
         return Vec::new();
@@ -78,7 +82,8 @@ pub(super) fn find_makers(
     for (item, maker) in items.iter().zip(&mut makers).rev() {
         *maker = item.mark.and_then(worker.makers);
         looked_up += 1;
-        // The newest that is known tells where the conversation is; what is to be dropped, each has to tell for itself.
+        // The newest piece whose maker is known tells where the conversation is. To drop foreign state, every piece has to be
+        // looked up.
         let settles = maker.is_some() || looked_up >= MOST_LOOKED_UP;
         if settles && !policy.traffic.drops_foreign_state {
             break;

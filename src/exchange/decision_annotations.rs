@@ -1,60 +1,63 @@
-//! What an exchange leaves behind for clients and operators: response headers, filter state, counts.
+//! Annotates an exchange with its decision, for clients and operators: response headers, filter state, counters.
 //!
-//! The texts are made when the decision is, because the response comes when the policy may have changed already.
+//! The texts are made with the decision, because the policy may have changed when the response comes.
 
-use super::failover::AttemptPlan;
 use super::number::{parse_whole, push_fixed, push_integer};
 use super::request_kind::{Intent, find};
-use super::{Effect, Header, Plan, Read};
+use super::routed::Routed;
+use super::{Effect, Header, ParsedBody, Plan, Question};
 use crate::api::Api;
+use crate::fleet::Backend;
 use crate::fleet::clusters::Failover;
-use crate::fleet::{Backend, BackendId};
 use crate::policy::{DecisionHeaders, Policy};
 use crate::routing::decision::{Decision, Outcome, Rejection};
 use crate::telemetry::{Metric, header, state};
 
-/// The reason of a request that another backend answered than the one decided on.
+/// The reason shown if a backend other than the chosen one has answered.
 const FALLBACK: &str = "fallback";
 
-/// The response headers to come.
+/// The response headers to be written.
 #[derive(Debug, Default)]
 pub struct DecisionAnnotations {
     headers: Vec<(&'static str, String)>,
     full: bool,
-    /// It goes to a backend only to have its tokens counted.
+    /// The request goes to a backend only to have its tokens counted.
     counts_tokens: bool,
-    tried: Option<AttemptPlan>,
     attempts: Option<u64>,
-    answered: Option<BackendId>,
+    /// It is known which backend has answered.
+    is_resolved: bool,
 }
 
-/// What is asked for, in OpenTelemetry's words, as access logs and spans print it.
-pub fn asked(plan: &Plan, request: &Read<'_>, effects: &mut Vec<Effect>) {
+/// Sets what the client asks for, in OpenTelemetry's terms, for access logs and spans.
+pub fn requested(plan: &Plan, request: &ParsedBody<'_>, effects: &mut Vec<Effect>) {
     let operation = match plan.api {
-        _ if plan.aim == Intent::TokenCount => "count_tokens",
+        _ if plan.intent == Intent::TokenCount => "count_tokens",
         Api::OpenAiChat | Api::OpenAiResponses | Api::AnthropicMessages => "chat",
         Api::OpenAiCompletions => "text_completion",
         Api::OpenAiEmbeddings => "embeddings",
     };
     set_state(effects, state::OPERATION, operation);
-    if let Some(tenant) = &plan.envelope.tenant {
+    if let Some(tenant) = &plan.attributes.tenant {
         let shown = plan.policy.traffic.show_tenant(tenant);
         set_state(effects, state::TENANT, &printable(&shown));
     }
-    let model = request.as_ref().ok().and_then(|one| one.model.as_deref());
-    let model = model.or(plan.envelope.deployment.as_deref());
-    // Only what the policy has, as it has it: anything else is the client's text, which may be a prompt.
+    let model = request
+        .as_ref()
+        .ok()
+        .and_then(|request| request.model.as_deref());
+    let model = model.or(plan.attributes.deployment.as_deref());
+    // Only names of the policy, in its spelling: any other text is the client's and may be a prompt.
     if let Some(model) = model.and_then(|name| plan.policy.resolve_name(name)) {
         set_state(effects, state::REQUEST_MODEL, model);
     }
 }
 
 impl DecisionAnnotations {
-    /// The request goes where `decision` says.
+    /// The request is routed by `decision`.
     pub fn routed(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
         let (model, backend) = names(policy, decision);
         let accelerator = policy.registry.backend(decision.backend);
-        let accelerator = accelerator.map_or("", |one| one.accelerator.name());
+        let accelerator = accelerator.map_or("", |backend| backend.accelerator.name());
         let reason = decision.reason.name();
         let metric = match policy.traffic.shadow {
             true => Metric::shadow_decisions,
@@ -70,7 +73,7 @@ impl DecisionAnnotations {
         }
     }
 
-    /// The request goes where `decision` says, to have its tokens counted.
+    /// The request is routed by `decision`, to have its tokens counted.
     pub fn counting(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
         let (model, backend) = names(policy, decision);
         effects.push(Effect::Count(Metric::count_tokens_requests(model, backend)));
@@ -78,15 +81,15 @@ impl DecisionAnnotations {
         self.decided(policy, decision, effects);
     }
 
-    /// What was decided, whatever for.
+    /// Annotates a decision, whatever it is for.
     fn decided(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
         let (model, backend) = names(policy, decision);
         let reason = decision.reason.name();
-        let asked = decision.classification.as_ref();
-        if asked.is_some_and(|one| one.model_failed) {
+        let classification = decision.classification.as_ref();
+        if classification.is_some_and(|found| found.model_failed) {
             effects.push(Effect::Count(Metric::classifier_errors()));
         }
-        let difficulty = asked.map(|one| fixed(f64::from(one.difficulty), 3));
+        let difficulty = classification.map(|found| fixed(f64::from(found.difficulty), 3));
         set_state(effects, state::MODEL, model);
         set_state(effects, state::BACKEND, backend);
         set_state(effects, state::PROFILE, &decision.profile);
@@ -94,8 +97,8 @@ impl DecisionAnnotations {
         if let Some(difficulty) = &difficulty {
             set_state(effects, state::DIFFICULTY, difficulty);
         }
-        if let Some(asked) = asked {
-            set_state(effects, state::TASK, asked.task.name());
+        if let Some(classification) = classification {
+            set_state(effects, state::TASK, classification.task.name());
         }
         set_rules(&decision.rules, effects);
         if let Some(backend) = policy.registry.backend(decision.backend) {
@@ -148,7 +151,7 @@ impl DecisionAnnotations {
         }
     }
 
-    /// The request goes on untouched, and this is what would have been.
+    /// The request goes on untouched; annotates what the decision would have been.
     pub fn shadowed(&mut self, policy: &Policy, outcome: &Outcome, effects: &mut Vec<Effect>) {
         set_state(effects, state::MODE, "shadow");
         match outcome {
@@ -174,7 +177,7 @@ impl DecisionAnnotations {
         set_state(effects, state::ERROR_TYPE, code);
     }
 
-    /// How long the decision took, in microseconds.
+    /// The decision took this many microseconds.
     pub fn decision_us(&mut self, micros: u64) {
         if self.full {
             let mut text = String::new();
@@ -183,76 +186,85 @@ impl DecisionAnnotations {
         }
     }
 
-    /// The backends that the request may be tried at.
-    pub fn tried(&mut self, tried: AttemptPlan) {
-        self.tried = Some(tried);
-    }
-
     /// Writes the headers, or asks first for what they depend on.
-    pub fn response_headers(&mut self, effects: &mut Vec<Effect>) {
-        if self.is_open() {
-            effects.push(Effect::ReadAttempts);
+    pub fn response_headers(&mut self, routed: Option<&Routed>, effects: &mut Vec<Effect>) {
+        if self.is_open(routed) {
+            effects.push(Effect::Ask(Question::AttemptCount));
             return;
         }
         self.write(effects);
         if self.full {
-            effects.push(Effect::ReadAttempts);
+            effects.push(Effect::Ask(Question::AttemptCount));
         }
     }
 
-    /// The same where the response's headers are known: mostly they say how many attempts it took, and nobody is asked.
-    pub fn response_head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
+    /// Writes the headers of a response whose own headers are known. Most often these hold the number of attempts, and the
+    /// host need not be asked.
+    pub fn response_head(
+        &mut self,
+        headers: &[Header<'_>],
+        routed: Option<&mut Routed>,
+        effects: &mut Vec<Effect>,
+    ) {
         match find(headers, header::ENVOY_ATTEMPTS).and_then(parse_whole) {
-            Some(attempts) => self.attempts(Some(attempts), effects),
-            None => self.response_headers(effects),
+            Some(attempts) => self.attempts(Some(attempts), routed, effects),
+            None => self.response_headers(routed.as_deref(), effects),
         }
     }
 
-    /// How many attempts the answer took.
-    pub fn attempts(&mut self, attempts: Option<u64>, effects: &mut Vec<Effect>) {
+    /// Takes the number of attempts that the answer took.
+    pub fn attempts(
+        &mut self,
+        attempts: Option<u64>,
+        routed: Option<&mut Routed>,
+        effects: &mut Vec<Effect>,
+    ) {
         self.attempts = attempts;
-        let aggregate = |tried: &AttemptPlan| matches!(tried.failover, Failover::Aggregate { .. });
-        if self.is_open() && self.tried.as_ref().is_some_and(aggregate) {
-            effects.push(Effect::ReadHost);
+        let is_aggregate =
+            |routed: &&mut Routed| matches!(routed.failover, Failover::Aggregate { .. });
+        if self.is_open(routed.as_deref()) && routed.as_ref().is_some_and(is_aggregate) {
+            effects.push(Effect::Ask(Question::UpstreamHost));
         } else {
-            self.finish(None, effects);
+            self.finish(None, routed, effects);
         }
     }
 
-    /// Which backend the answering host belongs to.
-    pub fn host(&mut self, host: Option<&str>, effects: &mut Vec<Effect>) {
-        self.finish(host, effects);
+    /// Takes the name of the backend that the answering host belongs to.
+    pub fn host(
+        &mut self,
+        host: Option<&str>,
+        routed: Option<&mut Routed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.finish(host, routed, effects);
     }
 
-    /// The backend that answered, where it is another one than was chosen.
-    pub const fn answered(&self) -> Option<BackendId> {
-        self.answered
-    }
-
-    /// How many attempts it took, as far as that is known; at least 1.
-    pub fn tries(&self) -> u64 {
+    /// The number of attempts, as far as it is known; at least 1.
+    pub fn attempt_count(&self) -> u64 {
         self.attempts.unwrap_or(1).max(1)
     }
 
-    /// The backends that the request may be tried at, the chosen one first, and how.
-    pub fn chain(&self) -> Option<(Failover, &[BackendId])> {
-        let tried = self.tried.as_ref()?;
-        Some((tried.failover, tried.backends()))
+    /// Whether it is not yet known which backend has answered.
+    fn is_open(&self, routed: Option<&Routed>) -> bool {
+        !self.is_resolved && routed.is_some_and(Routed::has_fallbacks)
     }
 
-    fn is_open(&self) -> bool {
-        self.tried.as_ref().is_some_and(AttemptPlan::is_open)
-    }
-
-    /// Writes what depends on which backend answered, and how many attempts that took.
-    fn finish(&mut self, host: Option<&str>, effects: &mut Vec<Effect>) {
-        if let Some(tried) = self.tried.take_if(|tried| tried.is_open())
-            && let Some((policy, answered)) = tried.answered(self.attempts.unwrap_or(1), host)
-            && tried.chosen() != Some(answered)
-            && let Some(backend) = policy.registry.backend(answered)
-            && let Some(model) = policy.registry.model(backend.model)
+    /// Writes the headers that depend on the backend that answered and on the number of attempts.
+    fn finish(
+        &mut self,
+        host: Option<&str>,
+        routed: Option<&mut Routed>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_open = self.is_open(routed.as_deref());
+        self.is_resolved |= is_open;
+        if let Some(routed) = routed.filter(|_| is_open)
+            && let Some(answering) = routed.find_answering(self.attempts.unwrap_or(1), host)
+            && answering != routed.decision.backend
+            && let Some(backend) = routed.policy.registry.backend(answering)
+            && let Some(model) = routed.policy.registry.model(backend.model)
         {
-            self.answered = Some(answered);
+            routed.fallback = Some(answering);
             if !self.counts_tokens {
                 effects.push(Effect::Count(Metric::fallbacks(&model.name, &backend.name)));
             }
@@ -288,7 +300,7 @@ impl DecisionAnnotations {
         }
     }
 
-    /// That of the list of headers, and that of the policy.
+    /// Adds the versions of the headers and of the policy.
     fn versions(&mut self, policy: &Policy) {
         self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
         self.header(header::POLICY_VERSION, printable(&policy.version));
@@ -299,7 +311,7 @@ impl DecisionAnnotations {
     }
 }
 
-/// Sets who runs the backend that a request goes to, and where that is.
+/// Sets the provider and the address of the backend.
 fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
     set_state(effects, state::PROVIDER, &backend.provider);
     if let Some(endpoint) = &backend.endpoint {
@@ -310,7 +322,7 @@ fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Sets whose API a request speaks, which nobody runs a backend for.
+/// Sets the provider of an API, for a request that no backend serves.
 pub(super) fn set_api(api: Api, effects: &mut Vec<Effect>) {
     let provider = match api {
         Api::AnthropicMessages => "anthropic",
@@ -319,24 +331,24 @@ pub(super) fn set_api(api: Api, effects: &mut Vec<Effect>) {
     set_state(effects, state::PROVIDER, provider);
 }
 
-/// Sets the rules that had a part in what becomes of a request.
+/// Sets the rules that matched.
 pub(super) fn set_rules(rules: &[String], effects: &mut Vec<Effect>) {
     if !rules.is_empty() {
         set_state(effects, state::RULE, &printable(&rules.join(",")));
     }
 }
 
-/// The chosen model and backend, by name.
+/// Names of the chosen model and backend.
 fn names<'a>(policy: &'a Policy, decision: &Decision) -> (&'a str, &'a str) {
     let model = policy.registry.model(decision.model);
     let backend = policy.registry.backend(decision.backend);
     (
-        model.map_or("", |one| one.name.as_str()),
-        backend.map_or("", |one| one.name.as_str()),
+        model.map_or("", |model| model.name.as_str()),
+        backend.map_or("", |backend| backend.name.as_str()),
     )
 }
 
-/// What a client sees of a refusal beside its error.
+/// The headers of a rejection, besides its error.
 pub fn refused(policy: &Policy, rejection: &Rejection) -> Vec<(&'static str, String)> {
     if policy.decision_headers != DecisionHeaders::Full {
         return Vec::new();
@@ -352,7 +364,7 @@ pub fn refused(policy: &Policy, rejection: &Rejection) -> Vec<(&'static str, Str
     headers
 }
 
-/// `text` fit for a header's value: control characters, which would end it, become `?`.
+/// `text` made fit for a header value: each control character becomes `?`.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_ascii_control() { '?' } else { c })

@@ -1,4 +1,4 @@
-//! What is changed in a body for the backend that it goes to first.
+//! Edits the body for the backend that it goes to first.
 
 use super::{Effect, Plan};
 use crate::api::edit::Splice;
@@ -8,8 +8,8 @@ use crate::fleet::Backend;
 use crate::routing::decision::Decision;
 use crate::telemetry::Metric;
 
-/// What `backend` is sent in another form than it came: its own name of the model, no more tokens than that can write, and none
-/// of the state that it could not read.
+/// The edits for `backend`: its own name of the model, no more tokens than the model can write, and no state that it cannot
+/// read.
 pub(super) fn edits(
     plan: &Plan,
     decision: &Decision,
@@ -18,7 +18,7 @@ pub(super) fn edits(
     (request, ask_usage): (&Request<'_>, bool),
     effects: &mut Vec<Effect>,
 ) -> Vec<Splice> {
-    // Where `model` was not seen it may still come: a second one would contradict it.
+    // A `model` that was not seen may still come: a second one would contradict it.
     let mut splices = Vec::new();
     if !request.may_name_another_model() {
         splices = rewrite::splices(body, request, &backend.served_model, ask_usage);
@@ -29,7 +29,7 @@ pub(super) fn edits(
         if !cuts.is_empty() {
             effects.push(Effect::Count(Metric::foreign_state_dropped(&backend.name)));
             splices.extend(cuts);
-            splices.sort_by_key(|one| one.span.start);
+            splices.sort_by_key(|splice| splice.span.start);
         }
     }
     if decision.foreign.is_guessed {

@@ -1,56 +1,47 @@
-//! What the state machine tells the host to do.
+//! Output of the state machine: what the host is to do.
 
-#[cfg(doc)]
-use super::Event;
-use super::Reply;
-use crate::api::edit::{PrefixEdit, Splice};
+use super::Question;
+use crate::api::edit::{self, PrefixEdit, Splice};
 use crate::telemetry::Metric;
 #[cfg(doc)]
 use crate::telemetry::state;
 
-/// How loud a log line is.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For who looks for a certain fault.
+    /// For somebody who searches for a certain fault.
     Debug,
-    /// Something of ours does not work as it should.
+    /// Something in Pointsman does not work as it should.
     Warn,
 }
 
-/// What the host is to do, in this order.
+/// An answer to the client in place of the upstream's; its content type is `application/json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// The response code details in access logs.
+    pub details: &'static str,
+    /// Headers besides `content-type`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body, JSON.
+    pub body: Vec<u8>,
+}
+
+/// Something that the host is to do, in the order of the effects.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Hold the request (headers and body) back.
+    /// Hold the request, headers and body.
     Pause,
-    /// Let what was held go on.
+    /// Let go what was held.
     Continue,
-    /// Read bytes of the held body and the clock; answer with [`Event::Body`].
-    ReadBody {
-        /// The first of them.
-        start: usize,
-        /// How many bytes.
-        size: usize,
-    },
-    /// Answer with [`Event::Clock`].
-    ReadClock,
-    /// Read the response's headers; answer with [`Event::ResponseHead`].
-    ReadResponseHead,
-    /// Read the bytes of the response's body that came, so many, and the clock; answer with [`Event::Chunk`].
-    ReadChunk {
-        /// How many bytes.
-        size: usize,
-    },
-    /// Put other bytes in the place of all that came of the response's body.
+    /// Ask the host a question. It answers with [`Event::Answer`](super::Event::Answer).
+    Ask(Question),
+    /// Replace the current chunk of the response's body.
     ReplaceChunk(Vec<u8>),
     /// Remove a response header.
     RemoveResponseHeader(String),
-    /// Say who cut the answer off; answer with [`Event::Details`].
-    ReadDetails,
-    /// Answer with [`Event::Attempts`].
-    ReadAttempts,
-    /// Answer with [`Event::Host`].
-    ReadHost,
-    /// Remove a request header, every value of it.
+    /// Remove a request header with all its values.
     RemoveRequestHeader(Vec<u8>),
     /// Set a request header to one value.
     SetRequestHeader {
@@ -59,39 +50,39 @@ pub enum Effect {
         /// Its value, free of control characters.
         value: String,
     },
-    /// Set a request header to a secret of the host's: nothing here ever holds it. Where there is none, remove the header,
-    /// which may hold a key that is another's, and count [`Metric::secrets_missing`].
+    /// Set a request header to a secret that only the host has. If it has none, remove the header, which may hold a key of
+    /// somebody else, and count [`Metric::secrets_missing`].
     SetCredentials {
         /// Its name.
         header: String,
-        /// What stands in it before the secret.
+        /// The text before the secret.
         prefix: String,
         /// The environment variable that holds the secret.
         env: String,
     },
-    /// Change the start of the held body, and the length that the request states.
+    /// Change the start of the held body, and the stated length of the request.
     ///
-    /// A `content-length` that does not fit the body is request smuggling, so the host keeps this order: remove it, edit,
-    /// set the new one; whatever fails in between leaves a request without it, which is sent in chunks.
+    /// A `content-length` that does not fit the body is request smuggling, so the host keeps this order: remove it, edit, set
+    /// the new one. A failure in between leaves a request without it, which is sent in chunks.
     RewriteBody {
         /// The change.
         edit: PrefixEdit,
-        /// The new `content-length`; `None` where the request has none or none that can be read.
+        /// The new `content-length`; `None` if the request has none that can be parsed.
         content_length: Option<u64>,
     },
-    /// Change the held body in its midst, and the length that the request states: as [`Effect::RewriteBody`], where the change
-    /// stands so far behind that the bytes before it are not to be copied.
+    /// Change the held body in its midst, and the stated length of the request, as [`Effect::RewriteBody`] does. For a change
+    /// so far behind that the bytes before it are not to be copied.
     SpliceBody {
-        /// The changes, in order and apart from each other.
+        /// The changes, in order and without overlap.
         splices: Vec<Splice>,
-        /// How many bytes are held.
+        /// Number of held bytes.
         held: usize,
-        /// The new `content-length`; `None` where the request has none or none that can be read.
+        /// The new `content-length`; `None` if the request has none that can be parsed.
         content_length: Option<u64>,
     },
-    /// Forget the route that was chosen, so that the cluster header is looked at.
+    /// Drop the chosen route, so that Envoy reads the cluster header.
     ClearRouteCache,
-    /// Answer the client here and now.
+    /// Answer the client now.
     Reply(Reply),
     /// Set a response header to one value.
     SetResponseHeader {
@@ -100,7 +91,7 @@ pub enum Effect {
         /// Its value, free of control characters.
         value: String,
     },
-    /// Set a value that access logs can print.
+    /// Set a filter-state value, which access logs can print.
     SetState {
         /// Its key, one of [`state`].
         key: &'static str,
@@ -113,9 +104,9 @@ pub enum Effect {
     Add(Metric, u64),
     /// Record a value in a histogram.
     Observe(Metric, u64),
-    /// Remember who made state that a client may send again, for all workers.
+    /// Remember, for all workers, who made state that a client may send again.
     Remember {
-        /// The key of the maker's state scope.
+        /// The key of the state scope of the maker.
         scope: u32,
         /// The marks of the state.
         marks: Vec<u64>,
@@ -125,17 +116,27 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether the host has to answer it with an event, and does nothing else about it.
-    pub const fn is_question(&self) -> bool {
-        matches!(
-            self,
-            Effect::ReadBody { .. }
-                | Effect::ReadClock
-                | Effect::ReadResponseHead
-                | Effect::ReadChunk { .. }
-                | Effect::ReadAttempts
-                | Effect::ReadDetails
-                | Effect::ReadHost
-        )
+    /// The edit of a held body of `held` bytes, whose first bytes are `start`, and the length of the body after it.
+    /// `content_length` is the length that the request states.
+    pub(super) fn edit_body(
+        splices: Vec<Splice>,
+        start: &[u8],
+        held: usize,
+        content_length: Option<u64>,
+    ) -> (Effect, Option<u64>) {
+        let grown = edit::growth(&splices);
+        let content_length = content_length.and_then(|length| length.checked_add_signed(grown));
+        let effect = match PrefixEdit::from_splices(start, &splices) {
+            Some(edit) => Effect::RewriteBody {
+                edit,
+                content_length,
+            },
+            None => Effect::SpliceBody {
+                splices,
+                held,
+                content_length,
+            },
+        };
+        (effect, content_length)
     }
 }

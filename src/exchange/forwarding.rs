@@ -1,22 +1,22 @@
-//! The client's headers that are not every backend's to see: credentials, and what says who and where the client is.
+//! Headers of the client that not every backend may see: credentials, and the identity and address of the client.
 //!
-//! A backend gets exactly its own credentials, or the client's where the policy says so. Headers stay changed from one
-//! attempt to the next, so what an attempt takes out or overwrites is kept beside the request ([`Withheld`]) for an attempt
-//! at a backend that may see it. Pure; the secrets themselves are put in by the host.
+//! A backend gets exactly its own credentials, or the client's if the policy says so. Headers stay changed from one attempt to
+//! the next, so what an attempt removes or overwrites is kept alongside the request ([`Withheld`]), for an attempt at a
+//! backend that may see it. Pure: the host puts in the secrets.
 
 use super::{Effect, Header};
 use crate::fleet::{Backend, Registry};
 
-/// Why a header is not every backend's to see.
+/// Why not every backend may see a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// It proves who is asking, or says for whose account.
+    /// Proves who the client is, or names its account.
     Credential,
-    /// It says who or where the client is, or what Envoy is: of no use to a model.
+    /// Says who or where the client or Envoy is: of no use to a model.
     Address,
 }
 
-/// Credentials by their whole name: those of OpenAI, Anthropic, Google, Azure, AWS and gateways that follow no pattern.
+/// Credentials by whole name: those of OpenAI, Anthropic, Google, Azure, AWS and gateways that follow no pattern.
 const CREDENTIALS: &[&str] = &[
     "anthropic-organization-id",
     "anthropic-workspace-id",
@@ -29,7 +29,7 @@ const CREDENTIALS: &[&str] = &[
     "x-goog-user-project",
 ];
 
-/// Credentials by how their names begin.
+/// Credentials by the start of their names.
 const CREDENTIAL_STARTS: &[&str] = &[
     "cf-access-",
     "x-amzn-oidc-",
@@ -40,8 +40,8 @@ const CREDENTIAL_STARTS: &[&str] = &[
     "x-ms-token-",
 ];
 
-/// Credentials by how their names end: `x-api-key`, `proxy-authorization`, `x-amz-security-token`, `helicone-auth`.
-/// Not `-key` alone: `idempotency-key` is none.
+/// Credentials by the end of their names: `x-api-key`, `proxy-authorization`, `x-amz-security-token`, `helicone-auth`. Not
+/// `-key` alone: `idempotency-key` is not a credential.
 const CREDENTIAL_ENDS: &[&str] = &[
     "-access-key",
     "-assertion",
@@ -61,7 +61,7 @@ const CREDENTIAL_ENDS: &[&str] = &[
     "authorization",
 ];
 
-/// What says who or where the client is, by its whole name.
+/// Identity and address of the client, by whole name.
 const ADDRESSES: &[&str] = &[
     "cf-connecting-ip",
     "cf-connecting-ipv6",
@@ -72,7 +72,7 @@ const ADDRESSES: &[&str] = &[
     "forwarded",
     "true-client-ip",
     "via",
-    // Envoy's own, for a filter that no attempt follows: those that attempts have take out all of `x-envoy-*`.
+    // Envoy's own, for a filter without attempt filters: those remove all of `x-envoy-*`.
     "x-envoy-external-address",
     "x-envoy-internal",
     "x-appengine-user-ip",
@@ -86,16 +86,17 @@ const ADDRESSES: &[&str] = &[
     "x-remote-ip",
 ];
 
-/// The same by how it begins. (What is Envoy's own, `x-envoy-*`, no backend is ever to see.)
+/// Identity and address of the client, by the start of the name. (No backend may ever see Envoy's own, `x-envoy-*`.)
 const ADDRESS_STARTS: &[&str] = &["x-forwarded-"];
 
-/// Why a header of this name is not every backend's to see; `None` where it is.
+/// Why not every backend may see a header of this name; `None` if every backend may.
 fn class_of(name: &str, registry: &Registry) -> Option<Class> {
     let begins = |with: &&str| name.starts_with(with);
     let ends = |with: &&str| name.ends_with(with);
     let mut backends = registry.backends.iter();
-    let is_own = |one: &Backend| {
-        one.credentials
+    let is_own = |backend: &Backend| {
+        backend
+            .credentials
             .as_ref()
             .is_some_and(|own| own.header == name)
     };
@@ -119,16 +120,16 @@ const fn passes(backend: &Backend, class: Class) -> bool {
     }
 }
 
-/// The headers of the client that attempts took out or overwrote, with what the client sent.
+/// The headers of the client that attempts removed or overwrote, with the client's values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Withheld {
-    /// Each name once; `None` where the client sent none and an attempt put one in.
+    /// Each name once; `None` if the client sent none and an attempt put one in.
     headers: Vec<(String, Option<String>)>,
     changed: bool,
 }
 
 impl Withheld {
-    /// Reads what [`Withheld::to_text`] wrote.
+    /// Parses the text of [`Withheld::to_text`].
     pub fn parse(text: &[u8]) -> Withheld {
         let lines = std::str::from_utf8(text).unwrap_or_default().lines();
         let headers = lines.map(|line| match line.split_once(':') {
@@ -141,7 +142,7 @@ impl Withheld {
         }
     }
 
-    /// As it is kept between attempts: a line for each header. Neither names nor values can hold the end of one.
+    /// The text kept between attempts: a line for each header. Neither names nor values can hold a line break.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.headers {
@@ -155,7 +156,7 @@ impl Withheld {
         text
     }
 
-    /// Whether there is more in it than was read.
+    /// Whether it holds more than was parsed.
     pub const fn is_changed(&self) -> bool {
         self.changed
     }
@@ -173,7 +174,7 @@ impl Withheld {
     }
 }
 
-/// Makes the request's headers those that `backend` is to see. Its own credentials are put in where `own` says so.
+/// Fits the request's headers to `backend`. Puts in its own credentials if `own` says so.
 pub fn fit(
     backend: &Backend,
     own: bool,
@@ -183,7 +184,7 @@ pub fn fit(
     effects: &mut Vec<Effect>,
 ) {
     let own = backend.credentials.as_ref().filter(|_| own);
-    let is_own = |name: &str| own.is_some_and(|one| one.header == name);
+    let is_own = |name: &str| own.is_some_and(|own| own.header == name);
     for (name, class) in classed(headers, registry) {
         if is_own(name) {
             withheld.note(name, value_of(headers, name));
@@ -191,7 +192,7 @@ pub fn fit(
         }
         let passes = passes(backend, class);
         match withheld.find(name) {
-            // What stands there may be another backend's.
+            // The value may be that of another backend.
             Some(Some(original)) if passes => restore(name, original, headers, effects),
             None if passes => {}
             known => {
@@ -220,14 +221,14 @@ pub fn fit(
     }
 }
 
-/// Takes out everything that is not every backend's to see: nobody knows which backend this is.
+/// Removes every header that not every backend may see: it is unknown which backend this is.
 pub fn strip(headers: &[Header<'_>], registry: &Registry, effects: &mut Vec<Effect>) {
     for (name, _) in classed(headers, registry) {
         effects.push(Effect::RemoveRequestHeader(name.as_bytes().to_vec()));
     }
 }
 
-/// The names of the headers that are not every backend's to see, each once.
+/// Names of the headers that not every backend may see, each once.
 pub fn guarded<'h>(
     headers: &'h [Header<'h>],
     registry: &'h Registry,
@@ -248,7 +249,7 @@ fn classed<'h>(
     })
 }
 
-/// All values of a header as one; `None` where it cannot be kept as text.
+/// All values of a header as one; `None` if it is not text.
 fn value_of(headers: &[Header<'_>], wanted: &str) -> Option<String> {
     let between = if wanted == "cookie" { "; " } else { ", " };
     let mut whole = String::new();

@@ -1,6 +1,6 @@
-//! Keeps a fault that every request meets from filling the log: one line a second, and how many were left out.
+//! Keeps a fault that every request meets from filling the log: one line a second, with the number of lines left out.
 
-/// Nanoseconds that must lie between two lines.
+/// Nanoseconds between two lines.
 const BETWEEN_NS: u64 = 1_000_000_000;
 
 /// Decides which lines are written. One per worker.
@@ -11,7 +11,7 @@ pub struct LogRateLimiter {
 }
 
 impl LogRateLimiter {
-    /// A pace at which nothing was written yet.
+    /// A limiter before its first line.
     pub const fn new() -> LogRateLimiter {
         LogRateLimiter {
             last_ns: None,
@@ -19,7 +19,7 @@ impl LogRateLimiter {
         }
     }
 
-    /// Whether a line is written at `now_ns`, and then how many were left out since the last one.
+    /// Whether a line is written at `now_ns`; if so, how many were left out since the last one.
     pub fn admit(&mut self, now_ns: u64) -> Option<u64> {
         let too_soon = self
             .last_ns

@@ -1,8 +1,8 @@
-//! Numbers as text, and text as numbers. Written by plain pushes: the formatting machinery for floats would cost more code than
-//! all of this file.
+//! Numbers as text, and text as numbers. Written digit by digit: the standard formatting of floats would add more code to the
+//! module than this file.
 
-/// Writes `value` with at most `decimals` decimals (up to 12), trailing zeros left out. What is past 2⁶⁴ after scaling is
-/// cut off there; what is not a number becomes 0.
+/// Writes `value` with at most `decimals` decimals (up to 12), without trailing zeros. A value past 2⁶⁴ after scaling is cut
+/// off there; NaN becomes 0.
 pub fn push_fixed(out: &mut String, value: f64, decimals: u32) {
     let decimals = decimals.min(12);
     let scale = 10u64.pow(decimals);
@@ -24,7 +24,7 @@ pub fn push_fixed(out: &mut String, value: f64, decimals: u32) {
     }
 }
 
-/// The whole number that a header's value is; `None` where it is none, or past 2⁶⁴.
+/// The whole number in a header value; `None` if there is none, or if it is past 2⁶⁴.
 pub fn parse_whole(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }

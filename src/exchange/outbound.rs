@@ -1,5 +1,5 @@
-//! What is done to a request's headers once it is known which backend it goes to: by the attempts' filter, which is told
-//! through the request's filter state, or at once where there is none.
+//! Fits the headers of a request to its backend. The attempt filter does that, as the filter state tells it to; without an
+//! attempt filter it is done here, at once.
 
 use super::attempt::path;
 use super::forwarding::{self, Withheld};
@@ -12,14 +12,15 @@ use crate::policy::Policy;
 use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
 use crate::telemetry::state;
 
-/// What is kept of a request's headers until then.
+/// Data of the request's headers that is kept until the decision.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     failover: Failover,
     plugin: u64,
     content_length: Option<u64>,
     path: String,
-    /// Names of the headers that are not every backend's to see; empty where attempts have a filter, which sees for itself.
+    /// Names of the headers that not every backend may see. Empty if there is an attempt filter, which reads the headers
+    /// itself.
     guarded: Vec<String>,
 }
 
@@ -41,8 +42,8 @@ impl Outbound {
         outbound
     }
 
-    /// The request goes to `backend` and is tried nowhere else: its headers become what that backend is to see.
-    /// `path` is what the backend is asked for, where that is not what the client wrote.
+    /// Fits the headers to `backend`, which is the only one tried. `path` is the path for the backend, if it differs from the
+    /// client's.
     pub(super) fn fit(
         &self,
         backend: &Backend,
@@ -68,7 +69,7 @@ impl Outbound {
         }
     }
 
-    /// The request goes undecided to the default cluster.
+    /// Sends the request undecided to the default cluster.
     pub(super) fn fit_default(&self, policy: &Policy, effects: &mut Vec<Effect>) {
         match policy.default_backend() {
             Some((_, backend)) if self.failover == Failover::Off => {
@@ -79,8 +80,8 @@ impl Outbound {
         }
     }
 
-    /// The request is none that is routed. Attempts at the default cluster are told nevertheless; elsewhere nobody listens,
-    /// so that what goes to other clusters stays as it is.
+    /// Lets a request pass that is not routed. Attempts at the default cluster still get a chain; in other clusters there is
+    /// no attempt filter, and requests to them stay as they are.
     pub(super) fn pass(&self, headers: &[Header<'_>], policy: &Policy, effects: &mut Vec<Effect>) {
         if self.failover != Failover::Off
             && let Some((id, backend)) = policy.default_backend()
@@ -112,11 +113,11 @@ impl Outbound {
     }
 }
 
-/// Envoy goes by it behind this filter: without it, it finds no route.
+/// Envoy routes by this header behind this filter, and finds no route without it.
 const ROUTED_BY: &str = "x-forwarded-proto";
 
-/// Whether a request that is not routed gets the credentials of `backend`: the house's key opens more there than answers
-/// of models (files, batches, keys), so other paths are opened by the policy alone.
+/// Whether a request that is not routed gets the credentials of `backend`. The operator's key opens more there than the APIs
+/// of models (files, batches, keys), so only the policy opens other paths.
 fn gets_credentials(headers: &[Header<'_>], backend: &Backend) -> bool {
     let path = find(headers, ":path").unwrap_or_default();
     let path = std::str::from_utf8(path).unwrap_or_default();

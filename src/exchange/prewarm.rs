@@ -1,8 +1,8 @@
-//! The minimal request that keeps a backend warm: its own model's name, the shortest prompt, the shortest answer. Nothing in
-//! it comes from any user.
+//! The minimal request that keeps a backend warm: the name of its model, the shortest prompt, the shortest answer. Nothing in
+//! it comes from a user.
 //!
-//! Where attempts have a filter of their own (see [`crate::exchange::attempt`]) it puts path and credentials in, as into any
-//! request: so no secret passes here. When such a request is sent, `warmth` says.
+//! An attempt filter (see [`crate::exchange::attempt`]) puts in path and credentials, as for any request, so that no secret
+//! passes here. `state::scale_to_zero` decides when to send one.
 
 use serde_json::json;
 
@@ -15,25 +15,25 @@ use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
 /// A request to a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// The cluster that it goes to.
+    /// The cluster.
     pub cluster: String,
-    /// Its headers, pseudo-headers first.
+    /// The headers, pseudo-headers first.
     pub headers: Vec<(&'static str, String)>,
-    /// Its body.
+    /// The body.
     pub body: Vec<u8>,
-    /// How long to wait for the answer, in milliseconds.
+    /// How long to wait for the response, in milliseconds.
     pub timeout_ms: u32,
 }
 
 /// The header that names the chain; a copy of `telemetry::header::CHAIN`, which lies above this module.
 const CHAIN_HEADER: &str = "x-pointsman-chain";
 
-/// Whether a request with the credentials of `backend` can be sent: only the filter of the attempt has them.
+/// Whether a prewarm can carry the credentials of `backend`: only an attempt filter has them.
 pub fn may_call(backend: &Backend, failover: Failover) -> bool {
     failover != Failover::Off || backend.credentials.is_none()
 }
 
-/// The request that keeps `backend` warm; `origin` is the policy that it is of.
+/// The prewarm of `backend`; `origin` names its policy.
 pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
     let api = first_api(backend.apis);
     let body = body(api, &backend.served_model).into_bytes();
@@ -69,7 +69,7 @@ pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
         };
         headers.push((CHAIN_HEADER, chain.to_text()));
     }
-    // A cold start is what is waited for.
+    // The response comes after a cold start.
     let start_ms = backend.cold.as_ref().map_or(0.0, |cold| cold.start_ms);
     Call {
         cluster: backend.cluster.clone(),
@@ -79,7 +79,7 @@ pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
     }
 }
 
-/// The API that it is asked in: the first that the backend speaks.
+/// The API of a prewarm: the first that the backend speaks.
 fn first_api(apis: Apis) -> Api {
     Api::ALL
         .into_iter()
@@ -103,7 +103,7 @@ fn body(api: Api, model: &str) -> String {
         Api::OpenAiChat | Api::AnthropicMessages => {
             json!({"model": model, "messages": messages, "max_tokens": 1})
         }
-        // The least that this API takes.
+        // The minimum of this API.
         Api::OpenAiResponses => json!({"model": model, "input": "hi", "max_output_tokens": 16}),
         Api::OpenAiCompletions => json!({"model": model, "prompt": "hi", "max_tokens": 1}),
         Api::OpenAiEmbeddings => json!({"model": model, "input": "hi"}),

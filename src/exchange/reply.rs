@@ -1,9 +1,9 @@
-//! What the filter answers by itself: errors in the words of the API, the model list, the dry run. JSON texts only.
+//! The answers that Pointsman gives itself: errors in the form of the API, the list of models, the dry run.
 
 use serde_json::{Value, json};
 
-use super::Header;
 use super::request_kind::find;
+use super::{Header, Reply};
 use crate::api::Api;
 use crate::api::error_body::error_body;
 use crate::api::path;
@@ -12,21 +12,8 @@ use crate::routing::decision::{Outcome, Rejection};
 use crate::routing::explain;
 use crate::routing::router;
 
-/// An answer to the client in the upstream's stead; its content type is `application/json`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// HTTP status.
-    pub status: u16,
-    /// What access logs show as response code details.
-    pub details: &'static str,
-    /// Headers beside `content-type`.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body, JSON.
-    pub body: Vec<u8>,
-}
-
 impl Reply {
-    /// The answer to a request whose body was being edited when the host failed, so that it must not go on.
+    /// The answer to a request whose body could not be edited by the host, and so must not go on.
     pub fn broken_body() -> Reply {
         let message = "the body could not be edited";
         let code = "internal_error";
@@ -39,7 +26,7 @@ impl Reply {
     }
 }
 
-/// An error in the words of the API that was called.
+/// An error in the form of the API.
 pub fn error(api: Api, rejection: &Rejection) -> Reply {
     let param = match rejection.code {
         "context_length_exceeded" => Some(api.prompt_field()),
@@ -54,16 +41,16 @@ pub fn error(api: Api, rejection: &Rejection) -> Reply {
     }
 }
 
-/// `GET /v1/models`: every name that a client can ask for as `model`, models first, then profiles; aliases are not listed
-/// again. A client of Anthropic's API (it says so by `anthropic-version`) gets its form, page by page as it asks; any other
-/// gets OpenAI's fields and Anthropic's in one document, for clients that do not say.
+/// `GET /v1/models`: every name that a client can put into `model`, models first, then profiles, without aliases. A client of
+/// Anthropic's API, recognised by `anthropic-version`, gets its form, page by page; any other client gets OpenAI's and
+/// Anthropic's fields in one document.
 pub fn model_list(policy: &Policy, headers: &[Header<'_>], path: &str) -> Reply {
     let names: Vec<(&str, &str)> = names(policy).collect();
     if is_anthropic(headers) {
         return ok("pointsman_models", &page(&names, path));
     }
-    let data: Vec<Value> = names.iter().map(|(name, kind)| one(name, kind)).collect();
-    let id = |one: Option<&(&str, &str)>| one.map(|(name, _)| (*name).to_owned());
+    let data: Vec<Value> = names.iter().map(|(name, kind)| entry(name, kind)).collect();
+    let id = |entry: Option<&(&str, &str)>| entry.map(|(name, _)| (*name).to_owned());
     let list = json!({
         "object": "list",
         "first_id": id(names.first()),
@@ -74,7 +61,7 @@ pub fn model_list(policy: &Policy, headers: &[Header<'_>], path: &str) -> Reply 
     ok("pointsman_models", &list)
 }
 
-/// A page of the list as Anthropic's API has it: <https://docs.anthropic.com/en/api/models-list>.
+/// A page of the list in the form of Anthropic's API: <https://docs.anthropic.com/en/api/models-list>.
 fn page(names: &[(&str, &str)], path: &str) -> Value {
     let query = path.split_once('?').map_or("", |(_, query)| query);
     let value = |wanted: &str| {
@@ -88,7 +75,7 @@ fn page(names: &[(&str, &str)], path: &str) -> Value {
     let after = value("after_id").and_then(place).map_or(0, |at| at + 1);
     let before = value("before_id").and_then(place).unwrap_or(names.len());
     let all = names.get(after..before).unwrap_or_default();
-    // Those right before an id are the last ones of what stands before it.
+    // The page before an id consists of the last names before it.
     let shown = if before < names.len() {
         all.get(all.len().saturating_sub(limit)..)
     } else {
@@ -104,13 +91,13 @@ fn page(names: &[(&str, &str)], path: &str) -> Value {
     })
 }
 
-/// `GET /v1/models/NAME`: one of them, by whatever name requests may ask for it, or `model_not_found`.
+/// `GET /v1/models/NAME`: the model or profile of that name or alias, or `model_not_found`.
 pub fn model(policy: &Policy, wanted: &str, headers: &[Header<'_>]) -> Reply {
     let is_anthropic = is_anthropic(headers);
     let meant = policy.resolve_name(wanted);
     match names(policy).find(|(name, _)| Some(*name) == meant) {
         Some((name, _)) if is_anthropic => ok("pointsman_models", &anthropic(name)),
-        Some((name, kind)) => ok("pointsman_models", &one(name, kind)),
+        Some((name, kind)) => ok("pointsman_models", &entry(name, kind)),
         None => {
             let api = match is_anthropic {
                 true => Api::AnthropicMessages,
@@ -134,12 +121,10 @@ fn anthropic(name: &str) -> Value {
     })
 }
 
-/// `POST /v1/route`: the decision that a request would get, and every candidate with its reason.
+/// `POST /v1/route`: the decision for a request, and every candidate with its reason.
 pub fn dry_run(policy: &Policy, outcome: &Outcome) -> Reply {
-    ok(
-        "pointsman_route",
-        &explain::with_candidates(policy, outcome),
-    )
+    let answer = explain::with_candidates(policy, outcome);
+    ok("pointsman_route", &answer)
 }
 
 fn names(policy: &Policy) -> impl Iterator<Item = (&str, &'static str)> {
@@ -150,8 +135,8 @@ fn names(policy: &Policy) -> impl Iterator<Item = (&str, &'static str)> {
         .chain(profiles.map(|profile| (profile.name.as_str(), "profile")))
 }
 
-/// The times are required by clients' types and mean nothing here.
-fn one(name: &str, kind: &str) -> Value {
+/// The types of clients require the times; they mean nothing here.
+fn entry(name: &str, kind: &str) -> Value {
     json!({
         "id": name,
         "object": "model",

@@ -1,4 +1,4 @@
-//! What a request is to us, by its method and path: to be routed, a question that we answer, or nothing of ours.
+//! Tells the kind of a request by its method and path: one to route, one that Pointsman answers itself, or any other.
 
 use super::number::parse_whole;
 use super::{Effect, Header};
@@ -7,47 +7,47 @@ use crate::api::path::{ApiPath, Call, Target};
 use crate::policy::Policy;
 use crate::telemetry::header;
 
-/// What a request is to us, by its method and path.
+/// The kind of a request, by its method and path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RequestKind {
-    /// Nothing of ours.
+    /// Not a request for Pointsman.
     Other,
-    /// A request of an LLM API, to be decided on.
+    /// A request of an LLM API, to be decided.
     Llm(Api, Intent),
-    /// Nearly one: nothing is decided on it, and it may be one to who gets it.
-    NearMiss(Api, Hurdle),
-    /// Asks for the models.
+    /// Almost a request of an LLM API: it is not decided, but a backend may still take it for one.
+    NearMiss(Api, Unsupported),
+    /// A request for the list of models.
     ModelList,
-    /// Asks for one model.
+    /// A request for one model.
     Model(String),
 }
 
-/// What a decision is for.
+/// The purpose of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// A model's answer.
+    /// An answer of a model.
     Answer,
-    /// How many tokens the request has: a backend counts them, which costs nothing and teaches nothing.
+    /// The number of tokens of the request. A backend counts them, which costs nothing and says nothing about its speed.
     TokenCount,
     /// The decision itself.
     DryRun,
 }
 
-/// Why nothing can be decided on a request, whatever its body is.
+/// Why a request cannot be decided, whatever its body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hurdle {
-    /// The path is not quite one of an API.
+pub(super) enum Unsupported {
+    /// The path is close to that of an API.
     Path,
-    /// The method is not the API's.
+    /// The API does not have this method.
     Method,
-    /// It asks for a WebSocket.
+    /// The request asks for a WebSocket.
     WebSocket,
     /// The body is compressed.
     Encoding,
 }
 
-/// What a request is to us, whatever the policy offers.
-fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bool) -> RequestKind {
+/// The kind of a request, whatever the policy offers.
+fn kind_of(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bool) -> RequestKind {
     let method = find(headers, ":method").unwrap_or_default();
     match (&path.target, method) {
         (Target::Route, b"POST") => RequestKind::Llm(dry_run_api(query), Intent::DryRun),
@@ -61,7 +61,7 @@ fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bo
         (Target::Call { api, .. } | Target::NearMiss(api), b"GET" | b"CONNECT")
             if asks_websocket(headers) =>
         {
-            RequestKind::NearMiss(*api, Hurdle::WebSocket)
+            RequestKind::NearMiss(*api, Unsupported::WebSocket)
         }
         (
             Target::Call {
@@ -70,16 +70,16 @@ fn purpose(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bo
                 ..
             },
             _,
-        ) if has_body => RequestKind::NearMiss(*api, Hurdle::Method),
-        (Target::NearMiss(api), _) if has_body => RequestKind::NearMiss(*api, Hurdle::Path),
+        ) if has_body => RequestKind::NearMiss(*api, Unsupported::Method),
+        (Target::NearMiss(api), _) if has_body => RequestKind::NearMiss(*api, Unsupported::Path),
         (Target::Models, b"GET") => RequestKind::ModelList,
         (Target::Model(name), b"GET") => RequestKind::Model(name.clone()),
         _ => RequestKind::Other,
     }
 }
 
-/// What a request is to us, as far as the policy offers it. `sent` is its path as it came.
-pub(super) fn find_purpose(
+/// The kind of a request, as far as the policy offers it. `sent` is its path as it came.
+pub(super) fn find_kind(
     headers: &[Header<'_>],
     path: &ApiPath<'_>,
     sent: &str,
@@ -87,24 +87,20 @@ pub(super) fn find_purpose(
     policy: Option<&Policy>,
 ) -> RequestKind {
     let query = sent.split_once('?').map_or("", |(_, query)| query);
-    let purpose = purpose(headers, path, query, has_body);
-    let is_offered = policy.is_none_or(|policy| match purpose {
+    let kind = kind_of(headers, path, query, has_body);
+    let is_offered = policy.is_none_or(|policy| match kind {
         RequestKind::Llm(_, Intent::DryRun) => policy.traffic.route_endpoint,
-        // What is only reported are decisions, and this is none.
+        // Shadow mode reports decisions, and a token count is not one.
         RequestKind::Llm(_, Intent::TokenCount) => !policy.traffic.shadow,
         RequestKind::ModelList | RequestKind::Model(_) => policy.traffic.models_endpoint,
         RequestKind::Llm(_, Intent::Answer) | RequestKind::NearMiss(..) | RequestKind::Other => {
             true
         }
     });
-    if is_offered {
-        purpose
-    } else {
-        RequestKind::Other
-    }
+    if is_offered { kind } else { RequestKind::Other }
 }
 
-/// Whether the client wants to go on in the WebSocket protocol.
+/// Whether the client asks for the WebSocket protocol.
 fn asks_websocket(headers: &[Header<'_>]) -> bool {
     let is_websocket = |value: &[u8]| {
         let mut names = value.split(|byte| *byte == b',');
@@ -116,7 +112,7 @@ fn asks_websocket(headers: &[Header<'_>]) -> bool {
     asking.any(|(_, value)| is_websocket(value))
 }
 
-/// What a dry run's body is: `api=NAME` in its query says, by the policy's name of the API; else chat completions.
+/// The API of a dry run's body: `api=NAME` in its query, by the policy's name of the API; else chat completions.
 fn dry_run_api(query: &str) -> Api {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, _)| *name == "api");
@@ -124,20 +120,20 @@ fn dry_run_api(query: &str) -> Api {
     api.unwrap_or(Api::OpenAiChat)
 }
 
-/// The encoding of the body, where it is one that we cannot read.
+/// The encoding of the body, if it cannot be read.
 pub(super) fn find_encoding(headers: &[Header<'_>]) -> Option<String> {
     let encodings = headers
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(b"content-encoding"))
         .flat_map(|(_, value)| value.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii);
-    let mut unread =
-        encodings.filter(|one| !one.is_empty() && !one.eq_ignore_ascii_case(b"identity"));
+    let mut unread = encodings
+        .filter(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity"));
     let first = unread.next()?;
     Some(String::from_utf8_lossy(first).into_owned())
 }
 
-/// The stated length of the body; `None` where there is none, or none that can be read.
+/// The stated length of the body; `None` if there is none that can be parsed.
 pub(super) fn content_length(headers: &[Header<'_>]) -> Option<u64> {
     parse_whole(find(headers, "content-length")?)
 }
@@ -150,7 +146,7 @@ pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]>
         .map(|(_, value)| *value)
 }
 
-/// Removes every response header under our prefix, each name once: what a backend sends there is forged.
+/// Removes every response header with Pointsman's prefix, each name once: a backend that sends one forges it.
 pub(super) fn remove_forged(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
     for (index, (name, _)) in headers.iter().enumerate() {
         let seen = headers.iter().take(index).any(|(before, _)| before == name);
@@ -168,7 +164,7 @@ pub(super) fn has_our_prefix(name: &[u8]) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(header::PREFIX.as_bytes()))
 }
 
-/// Removes the cluster header and every header under our prefix, each name once.
+/// Removes the cluster header and every request header with Pointsman's prefix, each name once.
 pub(super) fn remove_our_headers(
     headers: &[Header<'_>],
     cluster_header: &str,

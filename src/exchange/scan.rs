@@ -1,35 +1,35 @@
-//! Looks for `model` behind the first part of a body that is too long to be read as a whole.
+//! Searches a body that is too long to be parsed as a whole for `model` and other short fields.
 //!
-//! Envoy holds the body; it is read here piece by piece, and nothing of a piece is kept but what [`TopLevelScanner`] keeps. How much
-//! Envoy may hold is its own limit, beyond which it answers 413 itself: the policy's `max_scan_bytes` says how far to go.
+//! Envoy holds the body; it is read piece by piece, and only [`TopLevelScanner`] keeps anything of a piece. Envoy has a limit of its
+//! own for what it holds, and answers 413 beyond it; the policy's `max_scan_bytes` says how far to go.
 
-use super::{Effect, Phase, Plan, Stream};
+use super::{Effect, Phase, Plan, Question, Stream};
 use crate::api::request::top_level::TopLevelScanner;
 use crate::policy::Policy;
 
-/// How many bytes are read at a time.
+/// Number of bytes that are read at a time.
 pub(super) const PIECE: usize = 1 << 20;
 
-/// A body that is looked through.
+/// A body that is being searched.
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) plan: Plan,
     scanner: TopLevelScanner,
-    /// Bytes that are held by now.
+    /// Bytes held so far.
     pub(super) held: usize,
-    /// Nothing follows them.
+    /// The body is complete.
     ended: bool,
 }
 
-/// Whether all of a body that is longer than `max_body_bytes` is looked through, as far as Envoy holds it: if its model is
-/// not seen yet, and if a second one behind the first could escape a rule or a budget. Else it streams through from here.
+/// Whether a body longer than `max_body_bytes` is searched as far as Envoy holds it: if its model is not seen yet, or if a
+/// second one further on could escape a rule or a budget. Otherwise it streams from here.
 fn looks_further(policy: &Policy, scanner: &TopLevelScanner) -> bool {
     !scanner.names_model() || !policy.rules.is_empty() || !policy.traffic.budgets.is_empty()
 }
 
 impl Plan {
-    /// Whether a body of the stated length can be held to its end. Envoy answers 413 to what is longer than its limit while it
-    /// is held, so what is known to be too long is let go in time.
+    /// Whether a body of the stated length can be held to its end. Envoy answers 413 to a held body that is longer than its
+    /// limit, so that a body known to be too long is let go in time.
     fn can_hold(&self, held: usize) -> bool {
         let most = self.policy.max_scan_bytes as u64;
         (held as u64) < most && self.content_length.is_none_or(|length| length <= most)
@@ -37,8 +37,7 @@ impl Plan {
 }
 
 impl Stream {
-    /// Looks at the first part of a body whose end did not come. It is given back, to be decided on, if there is no use in
-    /// looking further.
+    /// Searches the first part of an incomplete body. Gives the plan back, to be decided, if a further search is of no use.
     pub(super) fn scan(
         &mut self,
         plan: Plan,
@@ -64,7 +63,7 @@ impl Stream {
         None
     }
 
-    /// More of a body came that is looked through.
+    /// More of the body has come.
     pub(super) fn scan_more(
         &mut self,
         mut scan: Box<Scan>,
@@ -76,7 +75,7 @@ impl Stream {
         self.scan_on(*scan, effects);
     }
 
-    /// A piece of the body is here; `None` if it could not be read, which gives the plan back.
+    /// A piece of the body was read. Gives the plan back if it could not be read.
     pub(super) fn scan_piece(
         &mut self,
         mut scan: Box<Scan>,
@@ -91,13 +90,13 @@ impl Stream {
         None
     }
 
-    /// Reads the next piece that is held, waits for more, or goes back to the first part with what was found.
+    /// Reads the next held piece, waits for more, or goes back to the first part with the fields that were found.
     fn scan_on(&mut self, scan: Scan, effects: &mut Vec<Effect>) {
         let fed = scan.scanner.fed();
         let is_done = scan.scanner.is_done();
         if fed < scan.held && !is_done {
             let size = (scan.held - fed).min(PIECE);
-            effects.push(Effect::ReadBody { start: fed, size });
+            effects.push(Effect::Ask(Question::RequestBody { start: fed, size }));
         } else if scan.ended || is_done || !scan.plan.can_hold(scan.held) {
             return self.scanned(scan, effects);
         } else {
@@ -114,6 +113,6 @@ impl Stream {
             ended: scan.ended,
             seen: Some(Box::new(scan.scanner.finish())),
         };
-        effects.push(Effect::ReadBody { start: 0, size });
+        effects.push(Effect::Ask(Question::RequestBody { start: 0, size }));
     }
 }

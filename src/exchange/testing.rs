@@ -20,7 +20,7 @@ pub(crate) const POLICY: &str = r#"{
   ]
 }"#;
 
-/// [`POLICY`] with members put before its own.
+/// [`POLICY`] with members added before its own.
 pub(crate) fn policy_with(members: &str) -> String {
     POLICY.replacen('{', &["{", members, ","].concat(), 1)
 }

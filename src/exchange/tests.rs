@@ -305,10 +305,10 @@ fn a_body_over_the_limit_is_decided_on_by_its_first_part() {
     let (first, rest) = body.as_bytes().split_at(5000);
     host.send_chunk(first, false);
     assert!(!host.held);
-    assert!(host.effects.contains(&Effect::ReadBody {
+    assert!(host.effects.contains(&Effect::Ask(Question::RequestBody {
         start: 0,
         size: 4096
-    }));
+    })));
     let cluster = host.header("x-to").unwrap().to_owned();
     assert!(["cluster-gpu", "cluster-lpu"].contains(&cluster.as_str()));
     host.send_chunk(rest, true);
@@ -516,14 +516,14 @@ fn no_order_of_events_panics() {
             end_of_stream: true,
         },
         2 => Event::RequestTrailers,
-        3 => Event::Body {
+        3 => Event::Answer(Answer::RequestBody {
             bytes: Some(b"{}"),
             now_ns: u64::MAX,
-        },
-        4 => Event::Clock(0),
+        }),
+        4 => Event::Answer(Answer::Clock(0)),
         5 => Event::ResponseHeaders,
-        6 => Event::Host(Some("lpu-1")),
-        _ => Event::Attempts(None),
+        6 => Event::Answer(Answer::UpstreamHost(Some("lpu-1"))),
+        _ => Event::Answer(Answer::AttemptCount(None)),
     };
     let policy = Rc::new(Policy::compile(POLICY).unwrap());
     let mut router = Router::with_features_only();
@@ -537,7 +537,7 @@ fn no_order_of_events_panics() {
                 plugin: 7,
                 policy: Some(&policy),
                 router: Some(&mut router),
-                live: None,
+                stats: None,
                 makers: &|_| None,
             };
             stream.on(event(rest % 8), &mut worker);

@@ -1,10 +1,10 @@
-//! Requests that look like those of an LLM API and cannot be decided on: which are refused, in what words, and which go on.
+//! Requests that look like those of an LLM API but cannot be decided: which are rejected, with which error, and which go on.
 
 use std::rc::Rc;
 
 use super::failover::{patience_ms, set_cluster};
-use super::request_kind::{Hurdle, Intent, content_length, find, find_encoding};
-use super::{Effect, Header, Phase, Plan, Stream, Worker, decision_annotations, reply};
+use super::request_kind::{Intent, Unsupported, content_length, find, find_encoding};
+use super::{Effect, Header, Phase, Plan, Question, Stream, Worker, decision_annotations, reply};
 use crate::api::Api;
 use crate::api::path::{ApiPath, Target};
 use crate::api::request::Request;
@@ -15,11 +15,11 @@ use crate::routing::router::{self, RequestInfo};
 use crate::schema::suggest::quote;
 use crate::telemetry::Metric;
 
-/// Why a request could not be decided on.
+/// Why a request cannot be decided.
 pub(super) struct Cause {
-    /// As metrics and headers name it where the request goes on.
+    /// The name in metrics and headers, if the request goes on.
     pub(super) name: &'static str,
-    /// What the client is told where it does not.
+    /// The error for the client, if it does not.
     pub(super) rejection: Rejection,
 }
 
@@ -37,7 +37,7 @@ impl Cause {
         )
     }
 
-    /// A fault of ours, so that trying again may help.
+    /// A fault in Pointsman or Envoy: trying again may help.
     fn ours(name: &'static str, message: &str) -> Cause {
         Cause {
             name,
@@ -45,7 +45,7 @@ impl Cause {
         }
     }
 
-    /// `model` was not in what was read of a longer body.
+    /// `model` was not found in the part of a long body that is read.
     pub(super) fn model_missing(policy: &Policy) -> Cause {
         let message = format!(
             "`model` was not found in what is read of the body, {} bytes at most; state it before what is long",
@@ -59,29 +59,29 @@ impl Cause {
         }
     }
 
-    /// What stands in the way whatever the body is; `detail` is the path, method or encoding.
-    pub(super) fn hurdle(hurdle: Hurdle, detail: &str) -> Cause {
+    /// The headers make a decision impossible; `detail` is the path, method or encoding.
+    pub(super) fn unsupported(unsupported: Unsupported, detail: &str) -> Cause {
         let detail = quote(detail);
-        let (name, status, code, message) = match hurdle {
-            Hurdle::Path => (
+        let (name, status, code, message) = match unsupported {
+            Unsupported::Path => (
                 "path",
                 404,
                 "unknown_url",
                 format!("{detail} is not the path of an API that is routed"),
             ),
-            Hurdle::Method => (
+            Unsupported::Method => (
                 "method",
                 405,
                 "method_not_allowed",
                 format!("the method {detail} is not allowed here; use `POST`"),
             ),
-            Hurdle::WebSocket => (
+            Unsupported::WebSocket => (
                 "websocket",
                 426,
                 "websocket_unsupported",
                 "WebSockets are not supported here; send the request by `POST`".to_owned(),
             ),
-            Hurdle::Encoding => (
+            Unsupported::Encoding => (
                 "content_encoding",
                 415,
                 "unsupported_content_encoding",
@@ -98,20 +98,20 @@ impl Cause {
 }
 
 impl Stream {
-    /// A request of which its headers say that nothing can be decided on it, whatever its body is: it is refused at once, or
-    /// its body is looked at for what must not leave the house, or it goes on.
-    pub(super) fn meet_hurdle(&mut self, plan: Plan, ended: bool, effects: &mut Vec<Effect>) {
-        let Some((hurdle, detail)) = &plan.hurdle else {
+    /// The headers make a decision impossible, whatever the body is. Rejects the request at once, lets it go on, or reads its
+    /// body first, if the policy protects certain content.
+    pub(super) fn on_unsupported(&mut self, plan: Plan, ended: bool, effects: &mut Vec<Effect>) {
+        let Some((unsupported, detail)) = &plan.unsupported else {
             return;
         };
-        let (hurdle, cause) = (*hurdle, Cause::hurdle(*hurdle, detail));
-        let is_near_miss = hurdle != Hurdle::Encoding;
+        let (unsupported, cause) = (*unsupported, Cause::unsupported(*unsupported, detail));
+        let is_near_miss = unsupported != Unsupported::Encoding;
         if is_near_miss {
             effects.push(Effect::Count(Metric::unrecognized_requests(cause.name)));
         }
         let traffic = &plan.policy.traffic;
-        // No body comes before the client has its WebSocket; and nothing says that HTTP would not do as well.
-        if hurdle == Hurdle::WebSocket {
+        // No body comes before the WebSocket is open; plain HTTP may do as well.
+        if unsupported == Unsupported::WebSocket {
             let goes_on = traffic.shadow || plan.policy.undecided == Some(Undecided::Bypass);
             return match goes_on {
                 true => self.pass(effects),
@@ -121,12 +121,12 @@ impl Stream {
         if traffic.shadow && is_near_miss {
             return self.pass(effects);
         }
-        // What a near miss is for is seen in its body alone: it may be another application's.
+        // The body of a near miss shows its purpose: it may belong to another application.
         let (undecided, _) = plan.policy.undecided();
         if undecided == Undecided::Reject && !is_near_miss {
             return self.refuse(&plan.policy, plan.api, &cause.rejection, effects);
         }
-        // Only the body could tell whose request it is.
+        // Without its body nothing tells whose request this is.
         if !plan.is_certain {
             effects.push(Effect::Count(Metric::unrecognized_requests("body")));
             return self.pass(effects);
@@ -139,8 +139,8 @@ impl Stream {
         }
     }
 
-    /// What becomes of a request with a hurdle whose body is there.
-    pub(super) fn past_hurdle(
+    /// The body of a request that cannot be decided has come.
+    pub(super) fn finish_unsupported(
         &mut self,
         plan: &Plan,
         (body, complete): (&[u8], bool),
@@ -149,29 +149,29 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         self.phase = Phase::Timing { started_ns: now_ns };
-        let Some((hurdle, detail)) = &plan.hurdle else {
+        let Some((unsupported, detail)) = &plan.unsupported else {
             return;
         };
         let unread = look(&plan.policy, body, complete);
-        let cause = Cause::hurdle(*hurdle, detail);
-        if *hurdle == Hurdle::Encoding {
-            let around = plan.circumstances(now_ns);
-            return self.undecided(plan, &cause, unread.named, &around, worker, effects);
+        let cause = Cause::unsupported(*unsupported, detail);
+        if *unsupported == Unsupported::Encoding {
+            let info = plan.circumstances(now_ns);
+            return self.undecided(plan, &cause, unread.named, &info, worker, effects);
         }
         if unread.may_be_request && plan.policy.refuses_undecided(unread.named) {
             return self.refuse(&plan.policy, plan.api, &cause.rejection, effects);
         }
-        // It never was ours: it goes where its own route leads.
+        // Not a request of an LLM API: its own route applies.
         self.pass(effects);
     }
 
-    /// Nothing could be decided on a request of an LLM API: it is refused, or goes to the default cluster.
+    /// Rejects an undecided request of an LLM API, or sends it to the default cluster.
     pub(super) fn undecided(
         &mut self,
         plan: &Plan,
         cause: &Cause,
         named: NamedModel,
-        around: &RequestInfo<'_>,
+        info: &RequestInfo<'_>,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
@@ -180,7 +180,7 @@ impl Stream {
             return self.refuse(policy, plan.api, &cause.rejection, effects);
         }
         let router = worker.router.as_ref().filter(|_| !policy.traffic.shadow);
-        if let Some(rejection) = router.and_then(|one| one.refuse_unread(policy, around)) {
+        if let Some(rejection) = router.and_then(|router| router.refuse_unread(policy, info)) {
             return self.refuse(policy, plan.api, &rejection, effects);
         }
         self.bypass(cause.name, Some(policy), worker.cluster_header, effects);
@@ -196,26 +196,26 @@ impl Stream {
     ) {
         self.phase = Phase::Timing { started_ns: now_ns };
         effects.push(Effect::Count(Metric::host_call_errors()));
-        let around = plan.circumstances(now_ns);
+        let info = plan.circumstances(now_ns);
         let (cause, named) = (Cause::body_unreadable(), UnparsedBody::UNKNOWN.named);
-        self.undecided(plan, &cause, named, &around, worker, effects);
+        self.undecided(plan, &cause, named, &info, worker, effects);
     }
 
-    /// The router failed a request: it goes on, unless it must not.
+    /// The router failed: the request goes on, unless the policy forbids it.
     pub(super) fn fault(
         &mut self,
         plan: &Plan,
         request: Option<&Request<'_>>,
-        around: &RequestInfo<'_>,
+        info: &RequestInfo<'_>,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let name = request.and_then(|one| one.model.as_deref());
+        let name = request.and_then(|request| request.model.as_deref());
         let named = router::named(&plan.policy, name);
-        self.undecided(plan, &Cause::router_error(), named, around, worker, effects);
+        self.undecided(plan, &Cause::router_error(), named, info, worker, effects);
     }
 
-    /// The request goes on undecided and untouched: to the policy's default cluster, or where the default route leads.
+    /// Lets the request go on undecided and untouched, to the policy's default cluster or by the default route.
     pub(super) fn bypass(
         &mut self,
         cause: &'static str,
@@ -228,14 +228,15 @@ impl Stream {
             self.outbound.fit_default(policy, effects);
             effects.push(Effect::ClearRouteCache);
         }
-        self.trace.bypassed(cause, policy.map(Rc::as_ref), effects);
+        self.annotations
+            .bypassed(cause, policy.map(Rc::as_ref), effects);
         match self.phase {
-            Phase::Timing { .. } => effects.push(Effect::ReadClock),
+            Phase::Timing { .. } => effects.push(Effect::Ask(Question::Clock)),
             _ => self.pass(effects),
         }
     }
 
-    /// Nothing is done but to say what would have been: the request goes on as if it had not been decided on.
+    /// Annotates what the decision would have been; the request goes on as if it were undecided.
     pub(super) fn shadow(
         &mut self,
         plan: &Plan,
@@ -246,11 +247,11 @@ impl Stream {
         set_cluster(cluster_header, &plan.policy.default_cluster, effects);
         self.outbound.fit_default(&plan.policy, effects);
         effects.push(Effect::ClearRouteCache);
-        self.trace.shadowed(&plan.policy, outcome, effects);
-        effects.push(Effect::ReadClock);
+        self.annotations.shadowed(&plan.policy, outcome, effects);
+        effects.push(Effect::Ask(Question::Clock));
     }
 
-    /// The client is told why its request is refused.
+    /// Answers with the error of a rejection.
     pub(super) fn refuse(
         &mut self,
         policy: &Policy,
@@ -258,7 +259,7 @@ impl Stream {
         rejection: &Rejection,
         effects: &mut Vec<Effect>,
     ) {
-        self.trace.rejected(rejection.code, effects);
+        self.annotations.rejected(rejection.code, effects);
         decision_annotations::set_api(api, effects);
         decision_annotations::set_rules(&rejection.rules, effects);
         let rules = rejection.rules.iter();
@@ -277,20 +278,20 @@ impl Stream {
     }
 }
 
-/// What can be told of a body that was not read as a request.
+/// Searches a body that was not parsed as a request.
 pub(super) fn look(policy: &Policy, body: &[u8], complete: bool) -> UnparsedBody {
     UnparsedBody::scan(body, complete, |name| policy.names_profile(name))
 }
 
 impl Plan {
-    /// What is to be done about a request with these headers. `path` is how `sent`, its path, is read.
+    /// The plan for a request with these headers; `path` is the parsed form of `sent`, its path.
     pub(super) fn new(
         policy: &Rc<Policy>,
-        (api, aim, hurdle): (Api, Intent, Option<Hurdle>),
+        (api, intent, unsupported): (Api, Intent, Option<Unsupported>),
         headers: &[Header<'_>],
         (path, sent): (&ApiPath<'_>, &str),
     ) -> Plan {
-        let mut envelope = policy.traffic.looks.read(headers, &policy.registry);
+        let mut attributes = policy.traffic.looks.read(headers, &policy.registry);
         let mut is_named_certainly = true;
         if let Target::Call {
             deployment,
@@ -298,41 +299,44 @@ impl Plan {
             ..
         } = &path.target
         {
-            envelope.deployment.clone_from(deployment);
+            attributes.deployment.clone_from(deployment);
             is_named_certainly = *is_certain;
         }
-        let encoding = find_encoding(headers).filter(|_| aim != Intent::DryRun);
-        let hurdle = match (hurdle, encoding) {
-            (Some(Hurdle::Method), _) => {
+        let encoding = find_encoding(headers).filter(|_| intent != Intent::DryRun);
+        let unsupported = match (unsupported, encoding) {
+            (Some(Unsupported::Method), _) => {
                 let method = find(headers, ":method").unwrap_or_default();
-                Some((Hurdle::Method, String::from_utf8_lossy(method).into_owned()))
+                Some((
+                    Unsupported::Method,
+                    String::from_utf8_lossy(method).into_owned(),
+                ))
             }
-            (Some(hurdle), _) => Some((hurdle, path.text.clone().into_owned())),
-            (None, encoding) => encoding.map(|encoding| (Hurdle::Encoding, encoding)),
+            (Some(unsupported), _) => Some((unsupported, path.text.clone().into_owned())),
+            (None, encoding) => encoding.map(|encoding| (Unsupported::Encoding, encoding)),
         };
         Plan {
             policy: Rc::clone(policy),
             api,
-            aim,
+            intent,
             content_length: content_length(headers),
             patience_ms: patience_ms(headers),
-            envelope,
-            hurdle,
+            attributes,
+            unsupported,
             is_certain: is_named_certainly,
             path: path.to_send(sent),
         }
     }
 
-    /// What a decision depends on beside policy and body.
+    /// The input of a decision besides the policy and the body.
     pub(super) fn circumstances(&self, now_ns: u64) -> RequestInfo<'_> {
-        RequestInfo::new(&self.envelope, now_ns)
+        RequestInfo::new(&self.attributes, now_ns)
     }
 
-    /// Whether the body showed that the request is another application's, whose path only looks like an API's.
-    pub(super) fn is_foreign(&self, request: &super::Read<'_>) -> bool {
-        let is_named = |one: &crate::api::request::Request<'_>| {
-            one.model.is_some() || self.envelope.deployment.is_some()
+    /// Whether the body shows that the request belongs to another application, whose path only looks like that of an API.
+    pub(super) fn is_foreign(&self, request: &super::ParsedBody<'_>) -> bool {
+        let is_named = |request: &crate::api::request::Request<'_>| {
+            request.model.is_some() || self.attributes.deployment.is_some()
         };
-        !self.is_certain && self.aim != Intent::DryRun && !request.as_ref().is_ok_and(is_named)
+        !self.is_certain && self.intent != Intent::DryRun && !request.as_ref().is_ok_and(is_named)
     }
 }

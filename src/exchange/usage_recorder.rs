@@ -1,80 +1,74 @@
-//! What became of a decided request: when it was answered, in how many tokens, at what cost.
+//! Records what the answer to a decided request took: its times, its tokens, its cost.
 //!
-//! The bytes of the response are looked at as they pass and never kept; what they took is counted once the exchange is
-//! over, off the way of the answer. Errors and answers that do not say what they took are counted as such; only budgets are
-//! charged with an estimate of what was sent and delivered.
+//! Looks at the bytes of the response as they pass and keeps none. Counts once the exchange is over, off the path of the
+//! answer. An error and an answer without usage are counted as such; only budgets are charged with an estimate of what was sent
+//! and delivered.
 
-use std::rc::Rc;
-
-use super::backend_observer::{BackendObserver, Outcome};
+use super::backend_observer::AnswerOutcome;
 use super::decision_annotations::{fixed, set_state};
-use super::estimated_usage::Unstated;
-use super::number::push_integer;
+use super::estimated_usage::EstimatedUsage;
+use super::number::decimal;
 use super::request_kind::find;
-use super::{Effect, Header, Plan};
+use super::routed::Routed;
+use super::{Effect, Header, Plan, Question};
 use crate::api::Api;
 use crate::api::error_body::error_event;
 use crate::api::request::Request;
 use crate::api::usage::{AnswerError, Media, MissingUsage, Usage, UsageEventFilter, UsageParser};
-use crate::fleet::{Backend, BackendId};
-use crate::policy::Policy;
+use crate::fleet::Backend;
 use crate::policy::conditions::Pattern;
-use crate::routing::decision::Decision;
-use crate::state::budgets::Charge;
 use crate::telemetry::{Metric, Served, state};
 
-/// Code and message for a client whose answer ends before it is over.
+/// Code and message for a client whose answer ends before it is complete.
 const CUT_SHORT: (&str, &str) = (
     "stream_truncated",
     "the backend ended the stream before the answer was over; what came before is all there is",
 );
 
-/// A decided request on its way, and its answer.
+/// How Envoy names a response that the upstream broke off. It tells no filter before the exchange is over, so that nothing can
+/// be added to the stream.
+const UPSTREAM_RESET: &[u8] = b"upstream_reset_after_response_started";
+
+/// Records one answer.
 #[derive(Debug)]
-pub struct UsageRecorder {
-    policy: Rc<Policy>,
-    decision: Decision,
+pub(super) struct UsageRecorder {
     api: Api,
-    /// How many answers are wanted.
+    /// How many choices the client asked for.
     choices: u32,
-    /// The client did not ask for the usage of its stream.
+    /// The client did not ask for the usage that its stream has: it must not see it.
     hides: bool,
     started_ns: u64,
     first_token_ns: Option<u64>,
     answer: Answer,
-    hide: Option<UsageEventFilter>,
+    filter: Option<UsageEventFilter>,
     ended: bool,
-    /// The response says how long it is: nothing can be put behind it.
+    /// The response states its length: nothing can be appended.
     is_sized: bool,
-    /// It is a page for people, as proxies answer in the place of a backend.
+    /// The response is an HTML page, as proxies answer in place of a backend.
     is_page: bool,
-    /// The backend ended the stream before its answer was over.
-    pub(super) is_cut_short: bool,
-    /// What access logs and spans print of the answer was set.
-    told: bool,
-    /// Bytes of the response that came last.
-    came: usize,
-    /// What it teaches of the backends.
-    pub(super) watch: Option<BackendObserver>,
+    /// The backend ended the stream before its answer was complete.
+    is_cut_short: bool,
+    /// The values of access logs and spans were set.
+    is_annotated: bool,
 }
 
 /// The response.
 #[derive(Debug)]
 enum Answer {
-    /// It did not come.
+    /// None has come.
     None,
-    /// It is an error.
+    /// An error.
     Error,
-    /// It does not let itself be read.
+    /// An answer that cannot be parsed.
     Unread(MissingUsage),
-    /// It is being read.
+    /// An answer that is being parsed.
     Read {
-        meter: Box<UsageParser>,
+        parser: Box<UsageParser>,
         streams: bool,
     },
 }
 
-/// Whether the stream that is asked for is to tell its usage though the client did not say so.
+/// Whether the backend is asked for the usage of a stream although the client did not ask.
 pub(super) fn asks_for_usage(plan: &Plan, request: &Request<'_>) -> bool {
     plan.policy.always_stream_usage
         && request.stream
@@ -84,69 +78,44 @@ pub(super) fn asks_for_usage(plan: &Plan, request: &Request<'_>) -> bool {
 }
 
 impl UsageRecorder {
-    /// An account for a request that goes where `decision` says; `now_ns` is when its body was read.
-    pub(super) fn open(
-        plan: &Plan,
-        mut decision: Decision,
-        request: &Request<'_>,
-        now_ns: u64,
-    ) -> UsageRecorder {
-        decision.candidates = Vec::new();
+    /// A recorder for the answer to `request`, whose body was read at `now_ns`.
+    pub(super) fn new(plan: &Plan, request: &Request<'_>, now_ns: u64) -> UsageRecorder {
         UsageRecorder {
-            policy: Rc::clone(&plan.policy),
-            decision,
             api: plan.api,
             choices: request.choices,
             hides: asks_for_usage(plan, request),
             started_ns: now_ns,
             first_token_ns: None,
             answer: Answer::None,
-            hide: None,
+            filter: None,
             ended: false,
             is_sized: false,
             is_page: false,
             is_cut_short: false,
-            told: false,
-            came: 0,
-            watch: None,
+            is_annotated: false,
         }
     }
 
-    /// The same, teaching what it meets.
-    pub(super) fn watched(self, watch: Option<BackendObserver>) -> UsageRecorder {
-        UsageRecorder { watch, ..self }
-    }
-
-    /// What the answer was, for what is learned of its backend.
-    pub(super) fn outcome(&self) -> Outcome {
-        let Answer::Read { meter, .. } = &self.answer else {
-            return Outcome {
+    /// The outcome of the answer, for the statistics of its backend.
+    pub(super) fn answer_outcome(&self) -> AnswerOutcome {
+        let Answer::Read { parser, .. } = &self.answer else {
+            return AnswerOutcome {
                 fault: self.is_page.then_some(AnswerError::Reported),
-                ..Outcome::default()
+                ..AnswerOutcome::default()
             };
         };
         let usage = self.usage().and_then(Result::ok);
-        let streamed = meter.streamed_tokens();
+        let streamed = parser.streamed_tokens();
         let stated = usage.map(|usage| usage.output_tokens);
-        Outcome {
-            fault: meter.error(self.ended && !self.is_cut_short),
+        AnswerOutcome {
+            fault: parser.error(self.ended && !self.is_cut_short),
             output_tokens: stated.filter(|tokens| *tokens > 0).or(streamed),
             hides_reasoning: usage
                 .is_some_and(|usage| usage.reasoning_tokens > streamed.unwrap_or_default()),
         }
     }
 
-    /// The policy that it was decided under.
-    pub(super) fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// The backend that was chosen.
-    pub(super) const fn chosen(&self) -> BackendId {
-        self.decision.backend
-    }
-
-    /// Whether there was an answer that is no error.
+    /// Whether there was an answer that is not an error.
     pub(super) const fn is_answered(&self) -> bool {
         matches!(self.answer, Answer::Unread(_) | Answer::Read { .. })
     }
@@ -156,12 +125,28 @@ impl UsageRecorder {
         self.is_answered() && !self.ended
     }
 
-    /// The response's headers are there.
-    pub fn head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
-        let status = find(headers, ":status").unwrap_or_default();
-        if let Some(watch) = &mut self.watch {
-            watch.head(status);
+    /// Whether the backend broke off its answer. `details` are Envoy's response code details, if they are known.
+    pub(super) fn is_truncated(&self, details: Option<&[u8]>) -> bool {
+        let was_reset = details.is_some_and(|text| text.starts_with(UPSTREAM_RESET));
+        self.is_answered() && (was_reset || self.is_cut_short)
+    }
+
+    /// Whether the stream has had content by now; `None` if the response is not parsed.
+    pub(super) fn has_content(&self) -> Option<bool> {
+        match &self.answer {
+            Answer::Read { parser, streams } => Some(*streams && parser.has_content()),
+            _ => None,
         }
+    }
+
+    /// The response's headers have arrived.
+    pub(super) fn on_headers(
+        &mut self,
+        headers: &[Header<'_>],
+        routed: &Routed,
+        effects: &mut Vec<Effect>,
+    ) {
+        let status = find(headers, ":status").unwrap_or_default();
         if !status.starts_with(b"2") {
             self.answer = Answer::Error;
             let status = std::str::from_utf8(status).unwrap_or_default();
@@ -171,14 +156,14 @@ impl UsageRecorder {
         self.answer = match Media::from_headers(kind, find(headers, "content-encoding")) {
             Err(unknown) => Answer::Unread(unknown),
             Ok(media) => Answer::Read {
-                meter: self.meter(media),
+                parser: self.parser(media, routed),
                 streams: media == Media::EventStream,
             },
         };
         self.is_page = kind.trim_ascii_start().starts_with(b"text/html");
         self.is_sized = find(headers, "content-length").is_some();
         if self.hides && matches!(self.answer, Answer::Read { streams: true, .. }) {
-            self.hide = Some(UsageEventFilter::default());
+            self.filter = Some(UsageEventFilter::default());
             if self.is_sized {
                 effects.push(Effect::RemoveResponseHeader("content-length".to_owned()));
                 self.is_sized = false;
@@ -186,73 +171,60 @@ impl UsageRecorder {
         }
     }
 
-    /// Whether the chosen backend is one of Google's, whose counts have a habit of their own.
-    fn is_google(&self) -> bool {
-        let backend = self.policy.registry.backend(self.decision.backend);
-        backend.is_some_and(|one| one.provider.starts_with("gcp."))
-    }
-
-    fn meter(&self, media: Media) -> Box<UsageParser> {
-        let meter = UsageParser::new(self.api, media)
+    fn parser(&self, media: Media, routed: &Routed) -> Box<UsageParser> {
+        let registry = &routed.policy.registry;
+        let chosen = registry.backend(routed.decision.backend);
+        // Google may count thoughts in the total alone.
+        let is_google = chosen.is_some_and(|backend| backend.provider.starts_with("gcp."));
+        let parser = UsageParser::new(self.api, media)
             .with_choices(self.choices)
-            .with_hidden_reasoning(self.is_google());
-        let has_scopes = self.policy.registry.has_scopes(self.api);
-        Box::new(match has_scopes {
-            true => meter.with_state(),
-            false => meter,
+            .with_hidden_reasoning(is_google);
+        Box::new(match registry.has_scopes(self.api) {
+            true => parser.with_state(),
+            false => parser,
         })
     }
 
-    /// More of the response is there; `answered` is the backend that it is of, where that is another one than was chosen.
-    pub fn body(
+    /// A chunk of the response has arrived.
+    pub(super) fn on_body(
         &mut self,
         size: usize,
         end_of_stream: bool,
-        answered: Option<BackendId>,
+        routed: &Routed,
         effects: &mut Vec<Effect>,
     ) {
         self.ended |= end_of_stream;
-        if let Some(watch) = &mut self.watch
-            && end_of_stream
-        {
-            watch.end();
-        }
-        self.came = size;
-        if let Some(watch) = self.watch.as_mut().filter(|_| size > 0) {
-            watch.heard();
-        }
         if size > 0 && matches!(self.answer, Answer::Read { .. }) {
-            return effects.push(Effect::ReadChunk { size });
+            return effects.push(Effect::Ask(Question::ResponseBody { size }));
         }
         if end_of_stream {
             self.end(&[], None, effects);
-            self.tell_answer(answered, effects);
+            self.annotate(routed, effects);
         }
     }
 
-    /// These are the bytes that came.
-    pub fn chunk(
+    /// The host has read the chunk.
+    pub(super) fn on_bytes(
         &mut self,
         bytes: Option<&[u8]>,
         now_ns: u64,
-        answered: Option<BackendId>,
+        routed: &Routed,
         effects: &mut Vec<Effect>,
     ) {
         self.read(bytes, now_ns, effects);
-        self.remember(answered, effects);
+        self.remember(routed, effects);
         if self.ended {
-            self.tell_answer(answered, effects);
+            self.annotate(routed, effects);
         }
     }
 
-    /// State that came is known as its maker's before the client has it.
-    fn remember(&mut self, answered: Option<BackendId>, effects: &mut Vec<Effect>) {
-        let Answer::Read { meter, .. } = &mut self.answer else {
+    /// Remembers who made the state in the answer, before the client has it.
+    fn remember(&mut self, routed: &Routed, effects: &mut Vec<Effect>) {
+        let Answer::Read { parser, .. } = &mut self.answer else {
             return;
         };
-        let marks = meter.take_marks();
-        let maker = answered.unwrap_or(self.decision.backend);
-        if let Some(scope) = self.policy.registry.scope_of(maker)
+        let marks = parser.take_marks();
+        if let Some(scope) = routed.policy.registry.scope_of(routed.answering())
             && !marks.is_empty()
         {
             effects.push(Effect::Remember { scope, marks });
@@ -260,11 +232,11 @@ impl UsageRecorder {
     }
 
     fn read(&mut self, bytes: Option<&[u8]>, now_ns: u64, effects: &mut Vec<Effect>) {
-        let Answer::Read { meter, streams } = &mut self.answer else {
+        let Answer::Read { parser, streams } = &mut self.answer else {
             return;
         };
         let Some(bytes) = bytes else {
-            // Bytes that were not seen may have said anything.
+            // The lost bytes may have held anything.
             effects.push(Effect::Count(Metric::host_call_errors()));
             self.answer = Answer::Unread(MissingUsage::Truncated);
             return;
@@ -272,16 +244,13 @@ impl UsageRecorder {
         if *streams {
             self.first_token_ns.get_or_insert(now_ns);
         }
-        let instead = match &mut self.hide {
-            Some(hide) => hide.feed(meter, bytes),
+        let instead = match &mut self.filter {
+            Some(filter) => filter.feed(parser, bytes),
             None => {
-                meter.feed(bytes);
+                parser.feed(bytes);
                 None
             }
         };
-        if let Some(watch) = &mut self.watch {
-            watch.came(now_ns, *streams && meter.has_content());
-        }
         match instead {
             _ if self.ended => self.end(bytes, instead, effects),
             Some(instead) => effects.push(Effect::ReplaceChunk(instead)),
@@ -289,19 +258,16 @@ impl UsageRecorder {
         }
     }
 
-    /// The response has ended with `chunk`, of which the client gets `instead` where that is something else: what is held back
-    /// follows, and an error where the answer was not over.
+    /// The response has ended with `chunk`; the client gets `instead`, if that is something else. Appends the bytes that the
+    /// filter holds back, and an error if the answer was not complete.
     fn end(&mut self, chunk: &[u8], mut instead: Option<Vec<u8>>, effects: &mut Vec<Effect>) {
-        let held = self
-            .hide
-            .as_mut()
-            .map(UsageEventFilter::finish)
-            .unwrap_or_default();
+        let held = self.filter.as_mut().map(UsageEventFilter::finish);
+        let held = held.unwrap_or_default();
         if !held.is_empty() {
             instead.get_or_insert_with(|| chunk.to_vec()).extend(held);
         }
-        if let Answer::Read { meter, .. } = &self.answer
-            && meter.is_underway()
+        if let Answer::Read { parser, .. } = &self.answer
+            && parser.is_underway()
         {
             self.is_cut_short = true;
             if !self.is_sized {
@@ -314,29 +280,29 @@ impl UsageRecorder {
         }
     }
 
-    /// Sets what access logs and spans print of the answer, once. Called as soon as its end is seen, because Envoy ends the
-    /// request's span before it says that the exchange is over; and then, for an answer whose end was not seen.
-    fn tell_answer(&mut self, answered: Option<BackendId>, effects: &mut Vec<Effect>) {
-        if self.told || !self.is_answered() {
+    /// Sets the values of access logs and spans, once. Called when the end of the answer is seen, because Envoy ends the
+    /// request's span before it says that the exchange is over; and at that moment for an answer without an end.
+    fn annotate(&mut self, routed: &Routed, effects: &mut Vec<Effect>) {
+        if self.is_annotated || !self.is_answered() {
             return;
         }
-        self.told = true;
-        let id = answered.unwrap_or(self.decision.backend);
-        let Some(backend) = self.policy.registry.backend(id) else {
+        self.is_annotated = true;
+        let registry = &routed.policy.registry;
+        let Some(backend) = registry.backend(routed.answering()) else {
             return;
         };
         set_state(effects, state::RESPONSE_MODEL, &backend.served_model);
         if let Some(first) = self.first_token_ns {
-            let took = integer(self.took_ms(first));
+            let took = decimal(self.took_ms(first));
             set_state(effects, state::TIME_TO_FIRST_TOKEN_MS, &took);
         }
-        self.tell_ending(effects);
+        self.annotate_ending(effects);
         let Some(Ok(usage)) = self.usage() else {
             return;
         };
         let cost = backend.price.cost_usd(&usage);
         set_state(effects, state::COST_USD, &fixed(cost, 9));
-        if let Some(baseline) = self.baseline_usd(&usage) {
+        if let Some(baseline) = baseline_usd(routed, &usage) {
             set_state(effects, state::SAVED_USD, &fixed(baseline - cost, 9));
         }
         for (key, tokens) in [
@@ -344,51 +310,43 @@ impl UsageRecorder {
             (state::CACHED_INPUT_TOKENS, usage.cached_input_tokens),
             (state::OUTPUT_TOKENS, usage.output_tokens),
         ] {
-            set_state(effects, key, &integer(tokens));
+            set_state(effects, key, &decimal(tokens));
         }
         for (key, tokens) in [
             (state::CACHE_WRITE_TOKENS, usage.cache_write_tokens),
             (state::REASONING_TOKENS, usage.reasoning_tokens),
         ] {
             if tokens > 0 {
-                set_state(effects, key, &integer(tokens));
+                set_state(effects, key, &decimal(tokens));
             }
         }
     }
 
-    /// Says why the answer ended, and whether that was well.
-    fn tell_ending(&self, effects: &mut Vec<Effect>) {
-        let Answer::Read { meter, .. } = &self.answer else {
+    /// Sets why the answer ended, and its error if it did not end well.
+    fn annotate_ending(&self, effects: &mut Vec<Effect>) {
+        let Answer::Read { parser, .. } = &self.answer else {
             return;
         };
-        if let Some(reasons) = meter.finish_reasons().to_text() {
+        if let Some(reasons) = parser.finish_reasons().to_text() {
             set_state(effects, state::FINISH_REASONS, &reasons);
         }
+        let fault = parser.error(self.ended);
         if self.is_cut_short {
             set_state(effects, state::ERROR_TYPE, CUT_SHORT.0);
-        } else if meter
-            .error(self.ended)
-            .is_some_and(|one| one != AnswerError::Empty)
-        {
+        } else if fault.is_some_and(|fault| fault != AnswerError::Empty) {
             set_state(effects, state::ERROR_TYPE, "error_in_response");
         } else if !self.ended {
             set_state(effects, state::ERROR_TYPE, "response_incomplete");
         }
     }
 
-    /// What the answer took; `None` where there is none to ask.
+    /// The usage that the answer states; `None` if there is no answer.
     fn usage(&self) -> Option<Result<Usage, MissingUsage>> {
         match &self.answer {
             Answer::None | Answer::Error => None,
             Answer::Unread(unknown) => Some(Err(*unknown)),
-            Answer::Read { meter, .. } => Some(meter.finish(self.ended && !self.is_cut_short)),
+            Answer::Read { parser, .. } => Some(parser.finish(self.ended && !self.is_cut_short)),
         }
-    }
-
-    /// What `usage` would have cost at the policy's baseline, in USD; `None` where it names none.
-    fn baseline_usd(&self, usage: &Usage) -> Option<f64> {
-        let backend = self.policy.registry.backend(self.policy.baseline?)?;
-        Some(backend.price.cost_usd(&usage))
     }
 
     /// Milliseconds from reading the request's body to `until`.
@@ -396,42 +354,30 @@ impl UsageRecorder {
         until.saturating_sub(self.started_ns) / 1_000_000
     }
 
-    /// The exchange is over. `answered` is the backend that answered where it is another one than was chosen. Gives what
-    /// budgets were charged when it was decided, and what it cost in USD, by an estimate where the answer does not say.
-    pub fn close(
-        mut self,
-        now_ns: u64,
-        answered: Option<BackendId>,
-        effects: &mut Vec<Effect>,
-    ) -> (Charge, f64) {
-        self.tell_answer(answered, effects);
-        let paid = self.settle(now_ns, answered, effects).unwrap_or(0.0);
-        self.tell_budgets(paid, effects);
-        (self.decision.charge, paid)
+    /// Counts the exchange, which is over. Gives its cost in USD, by an estimate if the answer states no usage.
+    pub(super) fn finish(mut self, routed: &Routed, now_ns: u64, effects: &mut Vec<Effect>) -> f64 {
+        self.annotate(routed, effects);
+        let paid = self.count(routed, now_ns, effects).unwrap_or(0.0);
+        count_budgets(routed, paid, effects);
+        paid
     }
 
-    /// Tells what became of the exchange, and gives what it cost in USD; `None` where there is no such backend.
-    fn settle(
-        &self,
-        now_ns: u64,
-        answered: Option<BackendId>,
-        effects: &mut Vec<Effect>,
-    ) -> Option<f64> {
-        let policy = Rc::clone(&self.policy);
-        let registry = &policy.registry;
-        let backend = registry.backend(answered.unwrap_or(self.decision.backend))?;
+    /// Counts the exchange and gives its cost in USD; `None` if its backend does not exist.
+    fn count(&self, routed: &Routed, now_ns: u64, effects: &mut Vec<Effect>) -> Option<f64> {
+        let registry = &routed.policy.registry;
+        let backend = registry.backend(routed.answering())?;
         let model = registry.model(backend.model)?;
         let served = Served {
             model: model.name.as_str(),
             backend: &backend.name,
             accelerator: backend.accelerator.name(),
-            profile: &self.decision.profile,
+            profile: &routed.decision.profile,
         };
-        self.tell_decision(served.model, effects);
-        let estimate = || self.unstated(now_ns).usd(backend, model);
+        count_decision(routed, served.model, effects);
+        let estimate = || self.estimated(routed, now_ns).usd(backend, model);
         let Some(usage) = self.usage() else {
             effects.push(Effect::Count(Metric::request_failures(&served)));
-            // Nobody is paid for an error.
+            // An error costs nothing.
             if matches!(self.answer, Answer::Error) {
                 return Some(0.0);
             }
@@ -450,7 +396,7 @@ impl UsageRecorder {
             effects.push(Effect::Observe(Metric::request_duration_ms(&served), took));
         }
         let unknown = match usage {
-            Ok(usage) => return Some(self.pay(&usage, backend, &served, effects)),
+            Ok(usage) => return Some(count_usage(routed, &usage, backend, &served, effects)),
             Err(unknown) => unknown,
         };
         let cause = unknown.name();
@@ -458,17 +404,17 @@ impl UsageRecorder {
         Some(if self.is_refusal() { 0.0 } else { estimate() })
     }
 
-    /// What is known of an exchange that does not say what it took.
-    fn unstated(&self, now_ns: u64) -> Unstated {
-        Unstated {
-            input_tokens: self.decision.input_tokens,
+    /// What is known of an exchange whose answer states no usage.
+    fn estimated(&self, routed: &Routed, now_ns: u64) -> EstimatedUsage {
+        EstimatedUsage {
+            input_tokens: routed.decision.input_tokens,
             answers: self.choices,
-            expected_usd: self.decision.charge.usd,
+            expected_usd: routed.decision.charge.usd,
             delivered: match &self.answer {
                 Answer::Read {
-                    meter,
+                    parser,
                     streams: true,
-                } => Some(meter.streamed_tokens().unwrap_or(0)),
+                } => Some(parser.streamed_tokens().unwrap_or(0)),
                 _ => None,
             },
             elapsed_ms: self.took_ms(now_ns),
@@ -477,93 +423,87 @@ impl UsageRecorder {
 
     /// Whether the answer is an error and nothing else, whatever its status.
     fn is_refusal(&self) -> bool {
-        let Answer::Read { meter, .. } = &self.answer else {
+        let Answer::Read { parser, .. } = &self.answer else {
             return false;
         };
+        let fault = parser.error(self.ended);
         let failed = matches!(
-            meter.error(self.ended),
+            fault,
             Some(AnswerError::Reported | AnswerError::ClientError)
         );
-        failed && !meter.has_content()
+        failed && !parser.has_content()
     }
+}
 
-    /// What is put on the budgets for good.
-    fn tell_budgets(&self, usd: f64, effects: &mut Vec<Effect>) {
-        if usd <= 0.0 {
-            return;
-        }
-        let budgets = &self.policy.traffic.budgets;
-        for to in &self.decision.charge.postings {
-            let Some(budget) = budgets.get(to.budget) else {
-                continue;
-            };
-            let tenant = to.tenant.and_then(|place| budget.tenants.get(place));
-            let tenant = tenant.map(Pattern::written);
-            let metric =
-                Metric::budget_spent_nano_usd(&budget.name, tenant.as_deref().unwrap_or("all"));
-            effects.push(Effect::Add(metric, nano(usd)));
-        }
+/// The cost of `usage` at the policy's baseline, in USD; `None` if the policy names none.
+fn baseline_usd(routed: &Routed, usage: &Usage) -> Option<f64> {
+    let policy = &routed.policy;
+    let backend = policy.registry.backend(policy.baseline?)?;
+    Some(backend.price.cost_usd(usage))
+}
+
+/// Counts the final cost on the budgets that were charged by the decision.
+fn count_budgets(routed: &Routed, usd: f64, effects: &mut Vec<Effect>) {
+    if usd <= 0.0 {
+        return;
     }
-
-    /// What the decision was about, beside what was told when it was made; `model` is the one that answered.
-    fn tell_decision(&self, model: &str, effects: &mut Vec<Effect>) {
-        if let Some(said) = &self.decision.classification {
-            effects.push(Effect::Count(Metric::requests_by_task(
-                said.task.name(),
-                model,
-            )));
-            // Logits have no place in a histogram: as how often an average model fails, in per cent.
-            let fails = 100.0 / (1.0 + (-said.difficulty).exp());
-            effects.push(Effect::Observe(
-                Metric::difficulty_percent(),
-                fails.round() as u64,
-            ));
-        }
-        for rule in &self.decision.rules {
-            effects.push(Effect::Count(Metric::rule_matches(rule)));
-        }
-    }
-
-    /// Counts what the exchange took, and gives what it cost in USD.
-    fn pay(
-        &self,
-        usage: &Usage,
-        backend: &Backend,
-        served: &Served<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> f64 {
-        let cost = backend.price.cost_usd(&usage);
-        let mut add = |metric: Metric, amount: u64| {
-            if amount > 0 {
-                effects.push(Effect::Add(metric, amount));
-            }
+    let budgets = &routed.policy.traffic.budgets;
+    for to in &routed.decision.charge.postings {
+        let Some(budget) = budgets.get(to.budget) else {
+            continue;
         };
-        add(Metric::input_tokens(served), usage.input_tokens);
-        add(
-            Metric::cached_input_tokens(served),
-            usage.cached_input_tokens,
-        );
-        add(Metric::cache_write_tokens(served), usage.cache_write_tokens);
-        add(Metric::output_tokens(served), usage.output_tokens);
-        add(Metric::cost_nano_usd(served), nano(cost));
-        add(
-            Metric::estimated_cost_nano_usd(served),
-            nano(self.decision.estimate.cost_usd),
-        );
-        if let Some(baseline) = self.baseline_usd(usage) {
-            add(Metric::baseline_cost_nano_usd(served), nano(baseline));
-        }
-        cost
+        let tenant = to.tenant.and_then(|place| budget.tenants.get(place));
+        let tenant = tenant.map(Pattern::written);
+        let metric =
+            Metric::budget_spent_nano_usd(&budget.name, tenant.as_deref().unwrap_or("all"));
+        effects.push(Effect::Add(metric, nano(usd)));
     }
+}
+
+/// Counts the task, the difficulty and the rules of the decision; `model` is the one that answered.
+fn count_decision(routed: &Routed, model: &str, effects: &mut Vec<Effect>) {
+    if let Some(classification) = &routed.decision.classification {
+        let task = classification.task.name();
+        effects.push(Effect::Count(Metric::requests_by_task(task, model)));
+        // A histogram has no place for logits: counted is how often an average model fails, in per cent.
+        let fails = 100.0 / (1.0 + (-classification.difficulty).exp());
+        let percent = fails.round() as u64;
+        effects.push(Effect::Observe(Metric::difficulty_percent(), percent));
+    }
+    for rule in &routed.decision.rules {
+        effects.push(Effect::Count(Metric::rule_matches(rule)));
+    }
+}
+
+/// Counts the tokens and the cost of an exchange, and gives the cost in USD.
+fn count_usage(
+    routed: &Routed,
+    usage: &Usage,
+    backend: &Backend,
+    served: &Served<'_>,
+    effects: &mut Vec<Effect>,
+) -> f64 {
+    let cost = backend.price.cost_usd(usage);
+    let estimated = routed.decision.estimate.cost_usd;
+    let mut add = |metric: Metric, amount: u64| {
+        if amount > 0 {
+            effects.push(Effect::Add(metric, amount));
+        }
+    };
+    add(Metric::input_tokens(served), usage.input_tokens);
+    let cached = usage.cached_input_tokens;
+    add(Metric::cached_input_tokens(served), cached);
+    add(Metric::cache_write_tokens(served), usage.cache_write_tokens);
+    add(Metric::output_tokens(served), usage.output_tokens);
+    add(Metric::cost_nano_usd(served), nano(cost));
+    add(Metric::estimated_cost_nano_usd(served), nano(estimated));
+    if let Some(baseline) = baseline_usd(routed, usage) {
+        add(Metric::baseline_cost_nano_usd(served), nano(baseline));
+    }
+    cost
 }
 
 /// USD as a whole number of billionths; never below 0.
 fn nano(usd: f64) -> u64 {
     (usd * 1e9).round() as u64
-}
-
-fn integer(value: u64) -> String {
-    let mut text = String::new();
-    push_integer(&mut text, value);
-    text
 }

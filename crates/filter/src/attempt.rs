@@ -1,9 +1,9 @@
-//! One attempt at one upstream host: turns the upstream filter's callbacks into events, and effects into host calls.
+//! The upstream filter: turns the callbacks of one attempt into events of the core, and its effects into host calls.
 
 use std::rc::Rc;
 
-use pointsman::exchange::attempt::{self, Attempt, AttemptEvent, Site};
-use pointsman::exchange::{Effect, Header};
+use pointsman::exchange::attempt::{self, Attempt, AttemptContext, AttemptEvent};
+use pointsman::exchange::{Answer, Effect, Header};
 use pointsman::fleet::clusters::Failover;
 use pointsman::policy::Policy;
 use pointsman::routing::fallback_chain::FallbackChain;
@@ -11,68 +11,69 @@ use pointsman::telemetry::{header, state};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::exchange::{self, Answer};
+use crate::effects::{self, HOST, count_failure};
 use crate::header_map;
 use crate::hostcalls::{self, Map};
-use crate::sync::policy_cache::Decided;
+use crate::sync::policy_cache::PolicyCache;
 
-/// The path of the property that names the backend of the host that is tried.
-pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsman\0backend";
-
-/// What the attempts of one plugin configuration have in common.
+/// State that the attempts of one plugin configuration share.
 #[derive(Debug)]
-pub struct Attempts {
-    /// How chains are followed here.
+pub struct AttemptConfig {
+    /// How Envoy follows chains here.
     pub failover: Failover,
-    /// By what requests were decided on.
-    pub decided: Decided,
+    /// The policies that decided the requests.
+    pub policies: PolicyCache,
 }
 
-/// The host's side of an [`Attempt`].
-pub struct Upstream {
+/// Drives one [`Attempt`].
+pub struct AttemptFilter {
     attempt: Attempt,
-    attempts: Rc<Attempts>,
-    /// The policy that decided on the request; `None` before its headers are there.
+    config: Rc<AttemptConfig>,
+    /// The policy that decided the request; `None` before its headers have arrived.
     policy: Option<Rc<Policy>>,
 }
 
-impl Upstream {
-    /// An attempt among `attempts`.
-    pub fn new(attempts: Rc<Attempts>) -> Upstream {
-        Upstream {
+impl AttemptFilter {
+    /// A filter for one attempt.
+    pub fn new(config: Rc<AttemptConfig>) -> AttemptFilter {
+        AttemptFilter {
             attempt: Attempt::new(),
-            attempts,
+            config,
             policy: None,
         }
     }
 
+    /// Hands `event` to the machine, applies its effects and answers its questions, until it asks no more.
     fn drive(&mut self, event: AttemptEvent<'_>) -> Action {
         let Some(policy) = &self.policy else {
             return Action::Continue;
         };
-        let site = Site {
-            failover: self.attempts.failover,
+        let context = AttemptContext {
+            failover: self.config.failover,
             policy,
         };
+        let attempt = &mut self.attempt;
         let mut action = Action::Continue;
-        let effects: Vec<Effect> = self.attempt.on(event, &site);
-        let mut answer = exchange::perform(effects, &mut action);
-        while let Some(Answer::Body { bytes, .. }) = answer {
-            let effects = self.attempt.on(AttemptEvent::Read(bytes.as_deref()), &site);
-            answer = exchange::perform(effects, &mut action);
+        let mut asked = effects::apply(attempt.on(event, &context), &mut action);
+        while let Some(question) = asked {
+            let dispatch =
+                &mut |answer: Answer<'_>| attempt.on(AttemptEvent::Answer(answer), &context);
+            let effects = effects::answer(question, dispatch);
+            asked = effects::apply(effects, &mut action);
         }
         action
     }
 }
 
+/// Applies effects that ask nothing.
 fn apply(effects: Vec<Effect>) -> Action {
     let mut action = Action::Continue;
-    exchange::perform(effects, &mut action);
+    effects::apply(effects, &mut action);
     action
 }
 
-/// The chain of the request: in the filter state, where the router has put it, or in the header of a call of the router's
-/// own (to keep a backend warm), which has no such state. A client's header of that name never comes so far.
+/// The chain of the request. The router puts it into the filter state, or into a header of a prewarm, which has no such state.
+/// It removes a client's header of that name.
 fn chain_of(headers: &[Header<'_>]) -> Option<FallbackChain> {
     let state = hostcalls::property(state::CHAIN.as_bytes()).ok();
     let chain = state.and_then(|text| FallbackChain::parse(&text));
@@ -83,22 +84,22 @@ fn chain_of(headers: &[Header<'_>]) -> Option<FallbackChain> {
     })
 }
 
-impl Context for Upstream {}
+impl Context for AttemptFilter {}
 
-impl HttpContext for Upstream {
+impl HttpContext for AttemptFilter {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let bytes = exchange::told(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
+        let bytes = count_failure(hostcalls::headers(Map::RequestHeaders)).unwrap_or_default();
         let headers = header_map::decode(&bytes);
         let chain = chain_of(&headers);
         let origin = chain.as_ref().map(|chain| chain.origin);
-        self.policy = origin.and_then(|origin| self.attempts.decided.by(origin));
+        self.policy = origin.and_then(|origin| self.config.policies.find(origin));
         let Some(chain) = chain else {
             return apply(attempt::undecided(&headers));
         };
         if self.policy.is_none() {
             return apply(attempt::unknown(&headers));
         }
-        let host = match self.attempts.failover {
+        let host = match self.config.failover {
             Failover::Aggregate { .. } => hostcalls::property(HOST).ok(),
             _ => None,
         };
@@ -115,7 +116,7 @@ impl HttpContext for Upstream {
             chain: &chain,
             withheld: withheld.as_deref(),
             host,
-            now_ns: exchange::now_ns(),
+            now_ns: effects::now_ns(),
         })
     }
 

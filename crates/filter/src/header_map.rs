@@ -1,9 +1,9 @@
-//! The host's serialised form of a header map: how many pairs, the sizes of each, then each name and value with a NUL.
+//! The host's serialised form of a header map: the number of pairs, the sizes of each, then each name and value with a NUL.
 
 /// One header: name and value.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// Reads a header map. What does not fit the form ends the list: never a panic, whatever the bytes.
+/// Reads a header map. The list ends at bytes that do not fit the form; no bytes panic.
 pub fn decode(bytes: &[u8]) -> Vec<Pair<'_>> {
     let Some((count, rest)) = take_u32(bytes) else {
         return Vec::new();
@@ -53,7 +53,7 @@ fn take_u32(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((u32::from_le_bytes(*number) as usize, rest))
 }
 
-/// `size` bytes and, behind them, a NUL that is dropped.
+/// `size` bytes; the NUL after them is dropped.
 fn take_text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
     let (text, rest) = bytes.split_at_checked(size)?;
     Some((text, rest.get(1..)?))

@@ -1,45 +1,45 @@
-//! Every call to the host, by our own declarations of the imports: each returns its status as a [`HostError`].
+//! Every call to the host, by declarations of its imports that return the status as a [`HostError`].
 //!
-//! The SDK's helpers panic on any status they do not expect, and a panic is a 503 for every stream of the worker; these
-//! never do. Nothing here decides anything. The only file with `unsafe` code.
+//! The SDK's helpers panic on a status that they do not expect, and a panic is a 503 for every stream of the worker; these never
+//! panic. Decides nothing. The only file with `unsafe` code.
 
 #![allow(unsafe_code)]
 
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
-/// Why the host did not do what it was asked for: its status code, such as 1 (not found) or 2 (bad argument).
+/// The status code of a host call that failed, such as 1 (not found) or 2 (bad argument).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostError(pub u32);
 
 impl HostError {
-    /// There is no such thing.
+    /// The host does not have it.
     pub const NOT_FOUND: HostError = HostError(1);
-    /// The value was changed by another since it was read.
+    /// Another VM has changed the value since it was read.
     pub const CAS_MISMATCH: HostError = HostError(8);
 }
 
-/// Which headers are meant.
+/// A header map of the host.
 #[derive(Debug, Clone, Copy)]
 #[repr(u32)]
 pub enum Map {
-    /// The request's.
+    /// The headers of the request.
     RequestHeaders = 0,
-    /// The response's.
+    /// The headers of the response.
     ResponseHeaders = 2,
-    /// Those of an answer to a call of ours.
+    /// The headers of the response to an HTTP call of this module.
     CallResponse = 6,
 }
 
-/// Which buffer is meant.
+/// A buffer of the host.
 #[derive(Debug, Clone, Copy)]
 #[repr(u32)]
 pub enum Buffer {
     /// The held part of the request's body.
     RequestBody = 0,
-    /// What came of the response's body.
+    /// The current chunk of the response's body.
     ResponseBody = 1,
-    /// The body of an answer to a call of ours.
+    /// The body of the response to an HTTP call of this module.
     CallResponseBody = 4,
     /// The plugin's configuration.
     PluginConfiguration = 7,
@@ -130,7 +130,7 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// Writes a log line; nothing can be done where that fails.
+/// Writes a log line. A failure is ignored: nothing could report it.
 pub fn log(level: log::Level, text: &str) {
     let level = match level {
         log::Level::Trace => 0,
@@ -143,7 +143,7 @@ pub fn log(level: log::Level, text: &str) {
     let _ = unsafe { proxy_log(level, text.as_ptr(), text.len()) };
 }
 
-/// The least level that the host writes: 0 (trace) to 5 (critical).
+/// The lowest level that the host writes: 0 (trace) to 5 (critical).
 pub fn log_level() -> Result<u32, HostError> {
     let mut level = 0;
     // SAFETY: the host writes one u32.
@@ -159,17 +159,17 @@ pub fn now_ns() -> Result<u64, HostError> {
     Ok(time)
 }
 
-/// Calls `on_tick` of this root context every so many milliseconds.
+/// Has `on_tick` of this root context called periodically.
 pub fn set_tick_period(milliseconds: u32) -> Result<(), HostError> {
     // SAFETY: numbers only.
     check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
-/// Sends a request to a cluster; the answer comes with this number to the context that is active now, be it only that of a
-/// time-out.
+/// Sends a request to a cluster. The response, even if it is that of a time-out, comes with this number to the context that is
+/// active now.
 ///
-/// The only call that goes through the SDK: it has to know which context the answer belongs to, and traps on one that it
-/// has not sent itself. Of statuses it knows those that Envoy returns here (done, bad argument, internal failure).
+/// The only call that goes through the SDK: the SDK has to know the context of the response, and traps on a response to a call
+/// that it did not send. It knows the statuses that Envoy returns here (done, bad argument, internal failure).
 pub fn call(
     cluster: &str,
     headers: Vec<(&str, &str)>,
@@ -180,12 +180,12 @@ pub fn call(
         .map_err(|status| HostError(status as u32))
 }
 
-/// Up to `size` bytes of a buffer; empty where it holds nothing.
+/// Up to `size` bytes of a buffer; empty if it holds nothing.
 pub fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, HostError> {
     buffer_part(buffer, 0, size)
 }
 
-/// The same from the byte `start` on.
+/// Up to `size` bytes of a buffer, from the byte `start` on.
 pub fn buffer_part(buffer: Buffer, start: usize, size: usize) -> Result<Vec<u8>, HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host writes pointer and size of what it allocated with our allocator.
@@ -204,20 +204,20 @@ pub fn replace_prefix(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), H
     check(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) })
 }
 
-/// Replaces all that a buffer holds.
+/// Replaces the content of a buffer.
 pub fn replace(buffer: Buffer, bytes: &[u8]) -> Result<(), HostError> {
     replace_prefix(buffer, usize::MAX, bytes)
 }
 
-/// Puts bytes behind those of a buffer.
+/// Appends bytes to a buffer.
 pub fn append(buffer: Buffer, bytes: &[u8]) -> Result<(), HostError> {
-    // A start behind the end stands for the end.
+    // A start past the end stands for the end.
     let end = usize::MAX;
     // SAFETY: the host copies the bytes before it returns.
     check(unsafe { proxy_set_buffer_bytes(buffer as u32, end, 0, bytes.as_ptr(), bytes.len()) })
 }
 
-/// All headers, as the host serialises them; `header_map::decode` reads it.
+/// All headers, as the host serialises them; `header_map::decode` reads them.
 pub fn headers(map: Map) -> Result<Vec<u8>, HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host writes pointer and size of what it allocated with our allocator.
@@ -255,13 +255,13 @@ pub fn set_header(map: Map, name: &[u8], value: &[u8]) -> Result<(), HostError> 
     })
 }
 
-/// Removes a header with all its values; it need not be there.
+/// Removes a header with all its values, if it is there.
 pub fn remove_header(map: Map, name: &[u8]) -> Result<(), HostError> {
     // SAFETY: the host copies the name before it returns.
     check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
 
-/// A property, its path's elements joined by NUL.
+/// A property; the elements of its path are joined by NUL.
 pub fn property(path: &[u8]) -> Result<Vec<u8>, HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host writes pointer and size of what it allocated with our allocator.
@@ -275,7 +275,7 @@ pub fn set_state(key: &str, value: &str) -> Result<(), HostError> {
     check(unsafe { proxy_set_property(key.as_ptr(), key.len(), value.as_ptr(), value.len()) })
 }
 
-/// A shared value and the number to compare when it is replaced; `None` where there is none.
+/// A shared value and the number to compare when it is replaced; `None` if there is none.
 pub fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>, HostError> {
     let (mut out, mut out_size, mut cas) = (null_mut(), 0, 0);
     // SAFETY: the host writes a u32, and pointer and size of what it allocated with our allocator.
@@ -289,7 +289,7 @@ pub fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>, HostError> {
     }
 }
 
-/// Sets a shared value, where `cas` is not 0 only if it is still the one that was read with it.
+/// Sets a shared value. If `cas` is not 0, sets it only if the value is still the one that was read with this number.
 pub fn set_shared(key: &str, value: &[u8], cas: u32) -> Result<(), HostError> {
     // SAFETY: the host copies key and value before it returns.
     check(unsafe {
@@ -297,7 +297,7 @@ pub fn set_shared(key: &str, value: &[u8], cas: u32) -> Result<(), HostError> {
     })
 }
 
-/// Answers the client; `headers` as `header_map::encode` writes them.
+/// Answers the client; `header_map::encode` writes `headers`.
 pub fn reply(status: u16, details: &str, headers: &[u8], body: &[u8]) -> Result<(), HostError> {
     // SAFETY: the host copies everything before it returns.
     check(unsafe {
@@ -314,7 +314,7 @@ pub fn reply(status: u16, details: &str, headers: &[u8], body: &[u8]) -> Result<
     })
 }
 
-/// Defines a metric, or finds it where another did; kinds are 0 (counter), 1 (gauge) and 2 (histogram).
+/// Defines a metric, or finds it if it is defined; kinds are 0 (counter), 1 (gauge) and 2 (histogram).
 pub fn define_metric(kind: u32, name: &str) -> Result<u32, HostError> {
     let mut id = 0;
     // SAFETY: the host copies the name and writes one u32.
@@ -334,7 +334,7 @@ pub fn record_metric(id: u32, value: u64) -> Result<(), HostError> {
     check(unsafe { proxy_record_metric(id, value) })
 }
 
-/// Calls a function of the host that takes nothing and whose answer does not matter.
+/// Calls a function of the host without arguments; its result is dropped.
 pub fn call_foreign(name: &str) -> Result<(), HostError> {
     let (mut out, mut out_size) = (null_mut(), 0);
     // SAFETY: the host copies the name, and writes pointer and size of what it allocated with our allocator.
@@ -359,7 +359,7 @@ fn check(status: u32) -> Result<(), HostError> {
     }
 }
 
-/// Owns what the host allocated for us.
+/// Takes ownership of bytes that the host allocated in this module.
 fn take(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() {
         return Vec::new();

@@ -1,10 +1,11 @@
-//! The proxy-wasm module: translates host calls, and nothing else.
+//! The proxy-wasm module: translates between Envoy and the core, and decides nothing.
 //!
-//! What happens to a request is decided in the core (`pointsman::exchange`); how a callback becomes an event and an effect a
-//! host call is in `exchange`; what is called is in `hostcalls`. No panic, whatever the host says: a trap is a 503 for
-//! every stream of its worker.
+//! `exchange` and `attempt` turn callbacks into events of the core's state machines; `effects` turns their effects into host
+//! calls; `hostcalls` declares these calls, and is the only file with `unsafe` code; `sync` holds what workers share. The core
+//! (`pointsman`) knows no host. Nothing here may panic, whatever the host says: a trap is a 503 for every stream of its worker.
 
 mod attempt;
+mod effects;
 mod exchange;
 mod header_map;
 mod hostcalls;
@@ -22,16 +23,16 @@ use pointsman::control::plugin::Role;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use attempt::{Attempts, Upstream};
+use attempt::{AttemptConfig, AttemptFilter};
 use exchange::Exchange;
 use hostcalls::Buffer;
 use sync::budget_sync;
-use sync::policy_cache::Decided;
-use sync::policy_store::{self, Published};
+use sync::policy_cache::PolicyCache;
+use sync::policy_store::{self, PolicyStore};
 use sync::poller::Poller;
-use sync::prewarmer::Warmer;
+use sync::prewarmer::Prewarmer;
 
-/// The module's entry; a room of its own because the macro writes a public function without a word on it.
+/// The module's entry, in a module of its own: the macro writes a public function without documentation.
 mod entry {
     use super::Root;
 
@@ -42,28 +43,28 @@ mod entry {
 
 /// One plugin configuration in one VM.
 struct Root {
-    /// Set where it is the configuration of attempts.
-    attempts: Option<Rc<Attempts>>,
-    published: Rc<Published>,
+    /// Set if the configuration is that of an attempt filter.
+    attempts: Option<Rc<AttemptConfig>>,
+    store: Rc<PolicyStore>,
     poller: Option<Poller>,
-    warmer: Warmer,
-    /// Milliseconds since the other workers were told what was spent.
-    untold_ms: u32,
+    prewarmer: Prewarmer,
+    /// Milliseconds since the last exchange with the other workers.
+    unsynced_ms: u32,
 }
 
 impl Root {
     fn new() -> Root {
         Root {
             attempts: None,
-            published: Rc::new(Published::nothing()),
+            store: Rc::new(PolicyStore::empty()),
             poller: None,
-            warmer: Warmer::default(),
-            untold_ms: 0,
+            prewarmer: Prewarmer::default(),
+            unsynced_ms: 0,
         }
     }
 
-    /// Takes a configuration; `false` only where its bytes are wrong, so that every VM says the same of it: a worker that
-    /// alone says no loses the filter silently, and every later update.
+    /// Takes a configuration. `false` only if its bytes are wrong, so that every VM says the same: a single worker that refuses
+    /// loses the filter without a word, and every later update.
     fn configure(&mut self, size: usize) -> bool {
         let Ok(bytes) = hostcalls::buffer(Buffer::PluginConfiguration, size) else {
             logger::line(
@@ -82,16 +83,16 @@ impl Root {
         metrics::define(role.faults());
         match role {
             Role::Router(plugin) => {
-                // Without ticks budgets are each worker's own.
+                // Without ticks each worker has budgets of its own.
                 let _ = hostcalls::set_tick_period(budget_sync::TICK_MS);
                 self.poller = Poller::start(&plugin);
-                self.published = Rc::new(Published::publish(*plugin));
+                self.store = Rc::new(PolicyStore::publish(*plugin));
             }
             Role::Attempt(failover) => {
                 vm::note_attempts();
-                self.attempts = Some(Rc::new(Attempts {
+                self.attempts = Some(Rc::new(AttemptConfig {
                     failover,
-                    decided: Decided::default(),
+                    policies: PolicyCache::default(),
                 }));
             }
         }
@@ -101,10 +102,10 @@ impl Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, number: u32, _: usize, body_size: usize, _: usize) {
-        if !self.warmer.answered(number)
+        if !self.prewarmer.on_response(number)
             && let Some(poller) = &self.poller
         {
-            poller.answered(&self.published, body_size);
+            poller.on_response(&self.store, body_size);
         }
     }
 }
@@ -116,26 +117,24 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let passed_ms = self
-            .poller
-            .as_mut()
-            .map_or(budget_sync::TICK_MS, Poller::tick);
-        self.untold_ms = self.untold_ms.saturating_add(passed_ms);
-        if self.untold_ms >= budget_sync::TICK_MS {
-            self.untold_ms = 0;
-            budget_sync::exchange();
-            vm::tell_memory();
-            self.published.tick();
-            self.warmer.tick(&self.published);
+        let poller = self.poller.as_mut();
+        let passed_ms = poller.map_or(budget_sync::TICK_MS, Poller::tick);
+        self.unsynced_ms = self.unsynced_ms.saturating_add(passed_ms);
+        if self.unsynced_ms >= budget_sync::TICK_MS {
+            self.unsynced_ms = 0;
+            budget_sync::sync();
+            vm::report_memory();
+            self.store.tick();
+            self.prewarmer.tick(&self.store);
         }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         if let Some(attempts) = &self.attempts {
-            return Some(Box::new(Upstream::new(Rc::clone(attempts))));
+            return Some(Box::new(AttemptFilter::new(Rc::clone(attempts))));
         }
-        vm::warm();
-        Some(Box::new(Exchange::new(Rc::clone(&self.published))))
+        vm::load_router();
+        Some(Box::new(Exchange::new(Rc::clone(&self.store))))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,4 +1,4 @@
-//! The core's log lines, and ours, to the host's log.
+//! Log lines of the core and of the filter, written to the host's log.
 
 use std::cell::RefCell;
 
@@ -11,10 +11,10 @@ struct HostLog;
 
 static LOG: HostLog = HostLog;
 
-/// Sends log lines to the host from now on, at the level that the host writes. A level that changes later is met when the
-/// next configuration comes.
+/// Sends log lines to the host from now on, at the level that the host writes. A later change of that level takes effect with
+/// the next configuration.
 pub fn install() {
-    // A second root context finds the logger in place, which is right.
+    // A second root context finds the logger already set, which is fine.
     let _ = log::set_logger(&LOG);
     log::set_max_level(match hostcalls::log_level() {
         Ok(0) => LevelFilter::Trace,
@@ -45,7 +45,7 @@ impl Log for HostLog {
     fn flush(&self) {}
 }
 
-/// A line of an operator's interest that is there already.
+/// Writes a line for the operator.
 pub fn line(level: Level, text: &str) {
     if level <= log::max_level() {
         hostcalls::log(level, text);
@@ -57,7 +57,7 @@ thread_local! {
     static FAULTS: RefCell<LogRateLimiter> = const { RefCell::new(LogRateLimiter::new()) };
 }
 
-/// A fault that any request may meet: at most one line a second, with how many were left out. The metrics count them all.
+/// Logs a fault that any request may meet: at most one line a second, with the number of lines left out. The metrics count all.
 pub fn fault(text: &str) {
     let now_ns = hostcalls::now_ns().unwrap_or_default();
     let left_out = FAULTS.with(|pace| pace.try_borrow_mut().ok()?.admit(now_ns));

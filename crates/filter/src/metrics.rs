@@ -1,4 +1,4 @@
-//! Metric ids, defined once per VM: the host knows metrics by number, the core by name.
+//! Metric ids, defined once per VM: the host knows a metric by its number, the core by its name.
 
 use std::cell::RefCell;
 
@@ -44,7 +44,7 @@ fn dropped() -> Result<(), hostcalls::HostError> {
     id(&Metric::metrics_dropped()).map_or(Ok(()), |id| hostcalls::increment_metric(id, 1))
 }
 
-/// The metric's number; `None` where the host refuses it or the VM has as many as it may.
+/// The number of a metric; `None` if the host refuses it or the VM has as many as it may.
 fn id(metric: &Metric) -> Option<u32> {
     IDS.with(|ids| {
         let mut ids = ids.try_borrow_mut().ok()?;
@@ -52,7 +52,7 @@ fn id(metric: &Metric) -> Option<u32> {
             Ok(index) => return ids.get(index).map(|(_, id)| *id),
             Err(place) => place,
         };
-        // The last place is for the metric that says that there are no more.
+        // The last place belongs to the metric of dropped metrics.
         let is_last_resort = *metric == Metric::metrics_dropped();
         if ids.len() + 1 >= MAX_METRICS && !is_last_resort {
             return None;

@@ -1,13 +1,12 @@
-//! Traps and publishes policies on demand, to test what Envoy and the other workers do about it. Never in a module that is
-//! shipped.
+//! Traps and publishes policies on demand, to test how Envoy and the other workers react. Never in a shipped module.
 
 use pointsman::policy::Policy;
 
 use crate::header_map::Pair;
-use crate::sync::policy_store::Published;
+use crate::sync::policy_store::PolicyStore;
 
-/// Traps where the request has the header `x-test-trap`; publishes the policy of the header `x-test-policy`.
-pub fn on(headers: &[Pair<'_>], published: &Published) {
+/// Traps if the request has the header `x-test-trap`; publishes the policy of the header `x-test-policy`.
+pub fn on(headers: &[Pair<'_>], store: &PolicyStore) {
     for (name, value) in headers {
         if *name == b"x-test-trap" {
             std::process::abort();
@@ -15,18 +14,18 @@ pub fn on(headers: &[Pair<'_>], published: &Published) {
         if *name == b"x-test-policy"
             && let Ok(text) = std::str::from_utf8(value)
         {
-            replace(published, text);
+            replace(store, text);
         }
     }
 }
 
-fn replace(published: &Published, text: &str) {
+fn replace(store: &PolicyStore, text: &str) {
     match Policy::compile(text) {
         Ok(policy) => {
-            if let Ok(latest) = published.latest() {
-                let _ = published.replace(&latest, text.as_bytes(), policy);
+            if let Ok(latest) = store.latest() {
+                let _ = store.replace(&latest, text.as_bytes(), policy);
             }
         }
-        Err(invalid) => crate::sync::policy_store::report(&invalid.problems),
+        Err(invalid) => crate::policy_store::report(&invalid.problems),
     }
 }

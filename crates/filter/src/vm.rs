@@ -1,4 +1,4 @@
-//! What a VM has once, whatever the number of plugin configurations in it: the router with its classifier.
+//! State that a VM has once, whatever the number of its plugin configurations: the router with its classifier.
 
 use std::cell::{Cell, RefCell};
 
@@ -11,36 +11,36 @@ use crate::{logger, metrics};
 thread_local! {
     /// A module has one thread, so this is the VM's.
     static ROUTER: RefCell<Option<Router>> = const { RefCell::new(None) };
-    /// Whether attempts are filtered in this VM too.
+    /// Whether an attempt filter runs in this VM as well.
     static HAS_ATTEMPTS: Cell<bool> = const { Cell::new(false) };
-    /// Bytes of this VM's memory that the metric has.
-    static TOLD_BYTES: Cell<usize> = const { Cell::new(0) };
+    /// Bytes of this VM's memory that the metric counts.
+    static REPORTED_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Attempts are filtered in this VM from now on.
+/// Notes that an attempt filter runs in this VM.
 pub fn note_attempts() {
     HAS_ATTEMPTS.set(true);
 }
 
-/// Whether attempts are filtered in this VM. Then no callback may call a backend: the attempt's filter would begin inside of
-/// it, which the SDK answers with a trap.
+/// Whether an attempt filter runs in this VM. If so, no callback may call a backend: the attempt filter would begin inside the
+/// callback, which the SDK answers with a trap.
 pub fn has_attempts() -> bool {
     HAS_ATTEMPTS.get()
 }
 
-/// Adds what this VM's memory has grown by to the metric, where it serves requests.
-pub fn tell_memory() {
+/// Adds the growth of this VM's memory to the metric, if the VM serves requests.
+pub fn report_memory() {
     let serves = ROUTER.with(|router| router.try_borrow().is_ok_and(|router| router.is_some()));
     if serves {
         let bytes = memory_bytes();
-        let grown = bytes.saturating_sub(TOLD_BYTES.replace(bytes));
+        let grown = bytes.saturating_sub(REPORTED_BYTES.replace(bytes));
         if grown > 0 {
             metrics::add(&Metric::linear_memory_bytes(), grown as u64);
         }
     }
 }
 
-/// All that this VM has, used or not: it never gives any back.
+/// All memory of this VM, used or not: wasm never gives any back.
 fn memory_bytes() -> usize {
     #[cfg(target_arch = "wasm32")]
     let pages = core::arch::wasm32::memory_size::<0>();
@@ -49,9 +49,9 @@ fn memory_bytes() -> usize {
     pages * 65_536
 }
 
-/// Loads the router where that was not done. Called when a stream begins, not when the VM starts: the main thread's two VMs
-/// never see a stream, and so never pay for a model in memory.
-pub fn warm() {
+/// Loads the router, once. Called when a stream begins, not when the VM starts: the two VMs of the main thread never see a
+/// stream, and so never pay for a model in memory.
+pub fn load_router() {
     ROUTER.with(|router| {
         if let Ok(mut router) = router.try_borrow_mut()
             && router.is_none()
@@ -61,7 +61,7 @@ pub fn warm() {
     });
 }
 
-/// Calls `with` with the router, or with `None` where it is in use, which cannot be: it calls nobody back.
+/// Calls `with` with the router, or with `None` if it is in use, which cannot happen: it makes no callbacks.
 pub fn with_router<T>(with: impl FnOnce(Option<&mut Router>) -> T) -> T {
     ROUTER.with(|router| match router.try_borrow_mut() {
         Ok(mut router) => with(router.as_mut()),

@@ -1,13 +1,13 @@
-//! The path under which a backend knows an API: the path of its endpoint, and what the client asked for behind it.
+//! The path of a request at a backend: the path of the endpoint, and behind it the client's path.
 //!
-//! SDKs put the API's version into the base URL (`https://api.openai.com/v1`) or into the path (`/v1/messages`); where both
-//! the endpoint and the client's path have it, it must not stand there twice.
+//! SDKs put the API's version into the base URL (`https://api.openai.com/v1`) or into the path (`/v1/messages`). If both the
+//! endpoint and the client's path have it, it must not stand there twice.
 
 use crate::fleet::Endpoint;
 
-/// The version that clients' paths begin with.
+/// The version at the start of clients' paths.
 const VERSION: &str = "/v1";
-/// What clients' paths begin with that have no version.
+/// The start of clients' paths without a version.
 const BARE: [&str; 5] = [
     "/chat/completions",
     "/completions",
@@ -16,27 +16,27 @@ const BARE: [&str; 5] = [
     "/messages",
 ];
 
-/// What stands in for the start of a client's path.
+/// The start that an endpoint gives a client's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
-    /// What is put there.
+    /// The text of the start.
     pub put: String,
-    /// Whether it stands in for the version; else it goes before everything.
+    /// Whether the start replaces the version; otherwise it goes before the whole path.
     pub replaces_version: bool,
 }
 
-/// What a request for `asked` begins with at a backend.
+/// The start of the path of a request for `asked` at a backend.
 pub fn start(endpoint: Option<&Endpoint>, asked: &str) -> Start {
     let path = endpoint.map_or("", |endpoint| endpoint.path.as_str());
     let plain = asked.split('?').next().unwrap_or(asked);
     let rest = plain.strip_prefix(VERSION);
     let has_version = rest.is_some_and(|rest| rest.starts_with('/'));
     let is_complete = match is_anthropic(plain) {
-        // Its SDKs put the version into the path, so a base that names one means another thing by it.
+        // Anthropic's SDKs put the version into the path: a version in the base path means something else.
         true => path.ends_with(VERSION),
         false => has_base(path),
     };
-    let is_bare = !has_version && BARE.iter().any(|one| begins(plain, one));
+    let is_bare = !has_version && BARE.iter().any(|start| begins(plain, start));
     let replaces_version = has_version && is_complete;
     let put = match is_bare && !is_complete {
         true => [path, VERSION].concat(),
@@ -48,7 +48,7 @@ pub fn start(endpoint: Option<&Endpoint>, asked: &str) -> Start {
     }
 }
 
-/// The client's path again, of one that begins so.
+/// Recovers the client's path from a path with such a start.
 pub fn asked(path: &str, put: usize, replaces_version: bool) -> Option<String> {
     let rest = path.get(put..)?;
     Some(match replaces_version {
@@ -57,7 +57,7 @@ pub fn asked(path: &str, put: usize, replaces_version: bool) -> Option<String> {
     })
 }
 
-/// The path with its start put there.
+/// The client's path with its start.
 pub fn join(asked: &str, start: &Start) -> String {
     let rest = match start.replaces_version {
         true => asked.strip_prefix(VERSION).unwrap_or(asked),
@@ -76,8 +76,8 @@ fn is_anthropic(path: &str) -> bool {
     begins(path, "/messages")
 }
 
-/// Whether an endpoint's path is all that an SDK of OpenAI is given as its base URL: it names a version of the API
-/// (`/v1`, `/v1beta/openai`, `/api/paas/v4`), or a deployment of Azure.
+/// Whether an endpoint's path is a full base URL for OpenAI's SDK: it names a version of the API (`/v1`, `/v1beta/openai`,
+/// `/api/paas/v4`), or a deployment of Azure.
 fn has_base(path: &str) -> bool {
     path.split('/').any(|segment| {
         let version = segment.strip_prefix('v');
@@ -99,7 +99,7 @@ mod tests {
         };
         let start = start(Some(&endpoint), wanted);
         let joined = join(wanted, &start);
-        // What the client asked for can be told again.
+        // The client's path can be recovered.
         let again = asked(&joined, start.put.len(), start.replaces_version);
         assert_eq!(again.as_deref(), Some(wanted), "{path} {wanted}");
         joined

@@ -63,7 +63,7 @@ impl Request {
     /// One attempt: what arrives at the backend.
     fn attempt(&mut self, host: Option<&str>) -> Arrived {
         let policy = self.policy.clone();
-        let site = Site {
+        let context = AttemptContext {
             failover: self.failover,
             policy: &policy,
         };
@@ -85,7 +85,7 @@ impl Request {
             now_ns: self.now_ns,
         };
         let (mut counts, mut replied) = (Vec::new(), None);
-        let mut effects = attempt.on(event, &site);
+        let mut effects = attempt.on(event, &context);
         let mut paused = false;
         loop {
             let mut question = None;
@@ -128,7 +128,9 @@ impl Request {
                     Effect::Reply(reply) => replied = Some(reply.status),
                     Effect::Pause => paused = replied.is_none(),
                     Effect::Continue => paused = false,
-                    Effect::ReadBody { start, size } => question = Some(start..start + size),
+                    Effect::Ask(Question::RequestBody { start, size }) => {
+                        question = Some(start..start + size);
+                    }
                     Effect::Count(metric) => counts.push(metric.name.into_owned()),
                     other => assert_eq!(other, Effect::Continue),
                 }
@@ -136,7 +138,11 @@ impl Request {
             effects = match question {
                 Some(range) => {
                     let read = body[range].to_vec();
-                    attempt.on(AttemptEvent::Read(Some(&read)), &site)
+                    let answer = Answer::RequestBody {
+                        bytes: Some(&read),
+                        now_ns: self.now_ns,
+                    };
+                    attempt.on(AttemptEvent::Answer(answer), &context)
                 }
                 None if paused => {
                     paused = false;
@@ -145,7 +151,7 @@ impl Request {
                         held,
                         end_of_stream: true,
                     };
-                    attempt.on(event, &site)
+                    attempt.on(event, &context)
                 }
                 None => break,
             };
@@ -523,7 +529,7 @@ fn another_backend_is_asked_only_while_the_client_waits() {
 #[test]
 fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked() {
     let policy = Policy::compile(POLICY).unwrap();
-    let site = Site {
+    let context = AttemptContext {
         failover: Failover::PerAttempt,
         policy: &policy,
     };
@@ -543,7 +549,7 @@ fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked(
                 withheld: None,
                 now_ns: 0,
             },
-            &site,
+            &context,
         );
         attempt
     };
@@ -552,17 +558,17 @@ fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked(
         status: Some(b"200"),
     };
     let mut first = begun(0);
-    assert_eq!(first.on(head(false), &site), [Effect::Pause]);
+    assert_eq!(first.on(head(false), &context), [Effect::Pause]);
     assert_eq!(
-        first.on(AttemptEvent::ResponseBody, &site),
+        first.on(AttemptEvent::ResponseBody, &context),
         [Effect::Continue]
     );
-    assert_eq!(begun(0).on(head(true), &site), [Effect::Continue]);
+    assert_eq!(begun(0).on(head(true), &context), [Effect::Continue]);
     let error = AttemptEvent::ResponseHeaders {
         end_of_stream: false,
         status: Some(b"500"),
     };
-    assert_eq!(begun(0).on(error, &site), [Effect::Continue]);
+    assert_eq!(begun(0).on(error, &context), [Effect::Continue]);
     // After the last there is nobody.
-    assert_eq!(begun(1).on(head(false), &site), [Effect::Continue]);
+    assert_eq!(begun(1).on(head(false), &context), [Effect::Continue]);
 }

@@ -185,7 +185,7 @@ fn what_cannot_be_read_is_not_read() {
     ] {
         let mut host = Host::chat(POLICY, &ask_tiny(false));
         host.answer_with(&headers, &["x"]);
-        let read = |effect: &Effect| matches!(effect, Effect::ReadChunk { .. });
+        let read = |effect: &Effect| matches!(effect, Effect::Ask(Question::ResponseBody { .. }));
         assert!(!host.effects.iter().any(read));
         host.done();
         let name = format!("pointsman.usage_missing.backend.cpu-1.cause.{cause}");
@@ -249,7 +249,8 @@ fn what_was_not_decided_is_not_looked_at() {
     let reads = |effect: &&Effect| {
         matches!(
             effect,
-            Effect::ReadChunk { .. } | Effect::ReadResponseHead | Effect::Add(..)
+            Effect::Ask(Question::ResponseBody { .. } | Question::ResponseHeaders)
+                | Effect::Add(..)
         )
     };
     assert_eq!(host.effects.iter().find(reads), None);

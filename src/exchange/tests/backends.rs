@@ -17,7 +17,7 @@ fn policy() -> String {
 
 fn host(policy: &str) -> Host {
     let mut host = Host::new(policy);
-    host.live = Some(BackendStats::new());
+    host.stats = Some(BackendStats::new());
     host
 }
 
@@ -61,7 +61,7 @@ fn answer(host: &mut Host, whole: bool) {
 /// The worker's tick: what it tells the others, and whether anybody is due.
 fn tick(host: &mut Host, at_s: u64) -> usize {
     let policy = host.policy.clone().unwrap();
-    let warmth = &mut host.live.as_mut().unwrap().scale_to_zero;
+    let warmth = &mut host.stats.as_mut().unwrap().scale_to_zero;
     let plan = warmth.plan(&[], &policy.registry, |_| true, at_s * S);
     warmth.adopt(&plan.record);
     plan.due.len()
@@ -123,7 +123,7 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
         let counts = host.counts();
         let broken = counts.contains(&"pointsman.responses_truncated.backend.gpu-1");
         assert_eq!(broken, failed, "{details:?}: {counts:?}");
-        let seen = host.live.as_ref().unwrap().observe(
+        let seen = host.stats.as_ref().unwrap().observe(
             backend_key("gpu-1"),
             Delivery::Whole,
             host.clock_ns,
@@ -135,7 +135,11 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
     let mut host = host(&policy());
     goes_to(&mut host, 1000);
     answer(&mut host, true);
-    assert!(!host.effects.contains(&Effect::ReadDetails));
+    assert!(
+        !host
+            .effects
+            .contains(&Effect::Ask(Question::ResponseDetails))
+    );
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn answered(host: &mut Host, status: &str) {
 #[test]
 fn it_goes_where_the_request_would_and_uses_nothing() {
     let mut host = Host::new(&policy());
-    host.live = Some(BackendStats::new());
+    host.stats = Some(BackendStats::new());
     for status in ["200", "500", "500", "500", "500"] {
         post(&mut host, COUNT, "huge");
         assert_eq!(host.header("x-to"), Some("cluster-gpu"));
@@ -54,7 +54,7 @@ fn it_goes_where_the_request_would_and_uses_nothing() {
         assert_eq!(host.counts(), [""; 0]);
         assert_eq!(host.added("pointsman."), None);
         assert_eq!(host.state(state::COST_USD), None);
-        let seen = host.live.as_ref().unwrap().observe(
+        let seen = host.stats.as_ref().unwrap().observe(
             backend_key("gpu-1"),
             Delivery::Whole,
             host.clock_ns,

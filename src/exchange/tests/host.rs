@@ -18,7 +18,7 @@ pub(super) struct Host {
     pub(super) unreadable: bool,
     /// Envoy's response code details, asked for where an answer is cut off.
     pub(super) details: Option<&'static str>,
-    pub(super) live: Option<BackendStats>,
+    pub(super) stats: Option<BackendStats>,
     pub(super) held: bool,
     pub(super) clock_ns: u64,
     pub(super) response_headers: Vec<(&'static str, String)>,
@@ -45,7 +45,7 @@ impl Host {
             body: Vec::new(),
             unreadable: false,
             details: None,
-            live: None,
+            stats: None,
             held: false,
             clock_ns: 5_000_000,
             response_headers: Vec::new(),
@@ -62,62 +62,62 @@ impl Host {
             plugin: 7,
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
-            live: self.live.as_mut(),
+            stats: self.stats.as_mut(),
             makers: &|_| None,
         };
         let effects = self.stream.on(event, &mut worker);
         self.effects.extend(effects.iter().cloned());
-        let questions: Vec<Effect> = effects
+        let questions: Vec<Question> = effects
             .into_iter()
-            .filter_map(|effect| self.perform(effect))
+            .filter_map(|effect| self.apply(effect))
             .collect();
         assert!(questions.len() <= 1, "{questions:?}");
         for question in questions {
-            self.answer(&question);
+            self.answer(question);
         }
     }
 
-    pub(super) fn answer(&mut self, question: &Effect) {
-        match question {
-            Effect::ReadBody { start, size } => {
-                let bytes = self.body[*start..start + size].to_vec();
-                self.tell(Event::Body {
-                    bytes: (!self.unreadable).then_some(bytes.as_slice()),
-                    now_ns: self.clock_ns,
-                });
+    fn answer(&mut self, question: Question) {
+        let (is_readable, now_ns) = (!self.unreadable, self.clock_ns);
+        let (body, chunk, pairs) = (
+            self.body.clone(),
+            self.chunk.clone(),
+            self.response_headers.clone(),
+        );
+        let headers: Vec<Header<'_>> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+            .collect();
+        let answer = match question {
+            Question::RequestBody { start, size } => Answer::RequestBody {
+                bytes: is_readable.then_some(&body[start..start + size]),
+                now_ns,
+            },
+            Question::Clock => Answer::Clock(now_ns + 41_500),
+            Question::ResponseHeaders => Answer::ResponseHeaders(&headers),
+            Question::ResponseBody { size } => {
+                assert_eq!(chunk.len(), size);
+                Answer::ResponseBody {
+                    bytes: is_readable.then_some(&chunk),
+                    now_ns,
+                }
             }
-            Effect::ReadResponseHead => {
-                let pairs = self.response_headers.clone();
-                let headers: Vec<Header<'_>> = pairs
-                    .iter()
-                    .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-                    .collect();
-                self.tell(Event::ResponseHead(&headers));
-            }
-            Effect::ReadChunk { size } => {
-                let chunk = self.chunk.clone();
-                assert_eq!(chunk.len(), *size);
-                self.tell(Event::Chunk {
-                    bytes: (!self.unreadable).then_some(chunk.as_slice()),
-                    now_ns: self.clock_ns,
-                });
-            }
-            Effect::ReadClock => self.tell(Event::Clock(self.clock_ns + 41_500)),
-            Effect::ReadHost => self.tell(Event::Host(Some("lpu-1"))),
-            Effect::ReadDetails => self.tell(Event::Details {
+            Question::ResponseDetails => Answer::ResponseDetails {
                 text: self.details.map(str::as_bytes),
-                now_ns: self.clock_ns,
-            }),
-            _ => self.tell(Event::Attempts(Some(2))),
-        }
+                now_ns,
+            },
+            Question::AttemptCount => Answer::AttemptCount(Some(2)),
+            Question::UpstreamHost => Answer::UpstreamHost(Some("lpu-1")),
+        };
+        self.tell(Event::Answer(answer));
     }
 
-    /// Carries out an effect, or gives it back where it is a question.
-    pub(super) fn perform(&mut self, effect: Effect) -> Option<Effect> {
+    /// Carries out an effect; gives the question that it asks.
+    pub(super) fn apply(&mut self, effect: Effect) -> Option<Question> {
         match effect {
             Effect::Pause => self.held = true,
             Effect::Continue => self.held = false,
-            question if question.is_question() => return Some(question),
+            Effect::Ask(question) => return Some(question),
             Effect::ReplaceChunk(bytes) => self.chunk = bytes,
             Effect::RemoveResponseHeader(gone) => {
                 self.response_headers.retain(|(name, _)| *name != gone);

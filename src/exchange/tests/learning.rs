@@ -18,7 +18,7 @@ const FAST: &str = r#"{"version": "7",
 
 fn host() -> Host {
     let mut host = Host::new(FAST);
-    host.live = Some(BackendStats::new());
+    host.stats = Some(BackendStats::new());
     host.clock_ns = 1_700_000_000_000 * MS;
     host
 }
@@ -86,7 +86,7 @@ fn answer(host: &mut Host, stream: bool, tokens: u64, usage: bool, slower: u64) 
 }
 
 fn seen(host: &Host, backend: &str, stream: bool) -> Observed {
-    let live = host.live.as_ref().unwrap();
+    let live = host.stats.as_ref().unwrap();
     live.observe(
         backend_key(backend),
         Delivery::from_stream(stream),
@@ -164,7 +164,7 @@ fn errors_and_nothing_with_a_good_status_are_failures_of_that_kind_of_request() 
         }
         assert_eq!(asks(&mut host, streams).as_deref(), Some("b"), "{body}");
         // The other kind is asked nothing else yet, and stays where it was as long as it works.
-        let live = host.live.as_mut().unwrap();
+        let live = host.stats.as_mut().unwrap();
         live.on_attempt(
             backend_key("a"),
             Delivery::from_stream(!streams),

@@ -1,22 +1,22 @@
-//! What was spent of budgets, told to the other workers once a tick and heard from them. What is counted is the core's.
+//! Shares the spending of budgets between the workers, once a tick. The core counts it.
 
 use std::cell::Cell;
 
 use pointsman::telemetry::Metric;
 
-use crate::hostcalls::{self, HostError};
-use crate::{metrics, vm};
+use super::shared_data::update;
+use crate::{hostcalls, metrics, vm};
 
 /// Milliseconds between two ticks: how long a worker does not know what the others spend.
 pub const TICK_MS: u32 = 1000;
 
-/// The record that all workers share. Accounts are named by budget and tenant, so one serves all configurations.
+/// The record that all workers share. It names accounts by budget and tenant, so that one serves all configurations.
 const KEY: &str = "pointsman.spending.2";
 
 /// How many workers have been given a number; a record of eight bytes.
 const WORKERS_KEY: &str = "pointsman.workers";
 
-/// Another worker may write at the same time; after so many tries the next tick does it.
+/// How often a lost race is tried again before it is left to the next tick.
 const TRIES: u32 = 8;
 
 thread_local! {
@@ -24,36 +24,24 @@ thread_local! {
     static NUMBER: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The number of this worker. A virtual machine that takes the place of a failed one gets another one, so that what that one
-/// held is nobody's. `None` where it cannot be had now.
+/// The number of this worker; `None` if it cannot be had now. A VM that replaces a failed one gets another number: what the
+/// failed one held belongs to nobody.
 fn number() -> Option<u64> {
-    if NUMBER.get() > 0 {
-        return Some(NUMBER.get());
-    }
-    for _ in 0..TRIES {
-        let (given, cas) = match hostcalls::shared(WORKERS_KEY).ok()? {
-            Some((bytes, cas)) => (
-                bytes.first_chunk().copied().map_or(0, u64::from_le_bytes),
-                cas,
-            ),
-            // A number that no record has: written only if there still is none.
-            None => (0, u32::MAX),
+    if NUMBER.get() == 0 {
+        let mut next = 0;
+        let change = &mut |record: &[u8]| {
+            let given = record.first_chunk().copied().map_or(0, u64::from_le_bytes);
+            next = given.saturating_add(1);
+            Some(next.to_le_bytes().to_vec())
         };
-        let next = given.saturating_add(1);
-        match hostcalls::set_shared(WORKERS_KEY, &next.to_le_bytes(), cas) {
-            Ok(()) => {
-                NUMBER.set(next);
-                return Some(next);
-            }
-            Err(HostError::CAS_MISMATCH) => {}
-            Err(_) => return None,
-        }
+        update(WORKERS_KEY, TRIES, change).ok()?;
+        NUMBER.set(next);
     }
-    None
+    Some(NUMBER.get())
 }
 
-/// Exchanges what was spent with the other workers.
-pub fn exchange() {
+/// Adds this worker's spending to the shared record and takes over that of the others.
+pub fn sync() {
     let Ok(now_ns) = hostcalls::now_ns() else {
         return;
     };
@@ -62,28 +50,25 @@ pub fn exchange() {
         let Some(router) = router else {
             return;
         };
-        let spending = router.budget_accounts();
+        let accounts = router.budget_accounts();
         let Some(worker) = number() else {
             return metrics::count(&Metric::host_call_errors());
         };
-        for _ in 0..TRIES {
-            let (record, cas) = match hostcalls::shared(KEY) {
-                Ok(Some((record, cas))) => (record, cas),
-                Ok(None) if spending.is_empty() => return,
-                // A number that no record has: written only if there still is none.
-                Ok(None) => (Vec::new(), u32::MAX),
-                Err(_) => break,
-            };
-            let told = spending.merge(&record, now, worker);
-            if told == record {
-                return spending.adopt(&record, now, worker);
+        let mut merged = None;
+        let change = &mut |record: &[u8]| {
+            if record.is_empty() && accounts.is_empty() {
+                return None;
             }
-            match hostcalls::set_shared(KEY, &told, cas) {
-                Ok(()) => return spending.adopt(&told, now, worker),
-                Err(HostError::CAS_MISMATCH) => {}
-                Err(_) => break,
-            }
+            let after = accounts.merge(record, now, worker);
+            let changed = (after != record).then(|| after.clone());
+            merged = Some(after);
+            changed
+        };
+        let result = update(KEY, TRIES, change);
+        match (result, merged) {
+            (Ok(_), Some(merged)) => accounts.adopt(&merged, now, worker),
+            (Ok(_), None) => {}
+            (Err(_), _) => metrics::count(&Metric::host_call_errors()),
         }
-        metrics::count(&Metric::host_call_errors());
     });
 }

@@ -1,12 +1,12 @@
 //! The policy in force: published to shared data, read from there by every worker.
 //!
 //! Every VM (trial, main thread, workers) runs the same configuration and tries to publish its inline policy; the first one
-//! does. Before each request a worker compares one number, the version, and compiles its own copy anew when it changed. A
-//! policy that does not compile changes nothing: the last good one stays.
+//! does. Before each request a worker compares one number, the version, and compiles its own copy anew if it changed. A policy
+//! that does not compile changes nothing: the last good one stays.
 //!
-//! The keys hold a hash of what the plugin configuration says of policies. So an update that Envoy refuses after our trial VM
-//! accepted it stays without effect, and two listeners with different policies never meet. Attempts, which have no policy of
-//! their own, are told it with each request (`decided`).
+//! The keys hold a fingerprint of the plugin configuration's policy fields. So an update that Envoy refuses after the trial VM
+//! accepted it stays without effect, and two listeners with different policies never meet. Attempts have no policy of their
+//! own; each request names the one that decided it (`policy_cache`).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,24 +19,20 @@ use pointsman::fleet::clusters::Failover;
 use pointsman::policy::{Policy, Problem};
 use pointsman::telemetry::{Metric, header};
 
+use super::shared_data::{ABSENT, Entry, decode, encode, key, key_of};
+use super::stats_sync::StatsSync;
 use crate::hostcalls::{self, HostError};
-use crate::sync::shared_data::{Kept, decode, encode, key, key_of};
-use crate::sync::stats_sync::Observations;
 use crate::{logger, metrics};
 
-/// The version of a policy that stands in the plugin configuration.
+/// The number of the policy in the plugin configuration.
 const INLINE: u64 = 1;
 
-/// To compare with where nothing must be there yet: the host creates an absent key whatever the number is, and its own
-/// numbers count up from 1.
-pub const ABSENT: u32 = u32::MAX;
-
-/// What the streams of one plugin configuration share in their worker.
-pub struct Published {
+/// The policy in force under one plugin configuration, and what else its streams share in their worker.
+pub struct PolicyStore {
     cluster_header: String,
     bounds: Bounds,
     failover: Failover,
-    observations: Observations,
+    stats: StatsSync,
     record_key: String,
     before_key: String,
     version_key: String,
@@ -44,11 +40,11 @@ pub struct Published {
     fingerprint: u64,
     version: Cell<u64>,
     policy: RefCell<Option<Rc<Policy>>>,
-    /// The policy's version as the operator wrote it, once a request met it.
+    /// The policy's version as the operator wrote it, once a request has used it.
     announced: RefCell<Option<String>>,
 }
 
-/// The published policy as it was read, to be replaced by the next one.
+/// The published policy as it was read; the next one replaces it.
 pub struct Latest {
     record: Vec<u8>,
     cas: u32,
@@ -57,7 +53,7 @@ pub struct Latest {
 }
 
 impl Latest {
-    /// Its document.
+    /// The document.
     pub fn text(&self) -> &[u8] {
         decode(&self.record).map_or(&[], |(_, text)| text)
     }
@@ -68,14 +64,14 @@ thread_local! {
     static ACTIVE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Published {
-    /// Without any policy, as long as no configuration was read: all requests pass.
-    pub fn nothing() -> Published {
-        Published {
+impl PolicyStore {
+    /// A store without a policy, before a configuration was read: all requests pass.
+    pub fn empty() -> PolicyStore {
+        PolicyStore {
             cluster_header: header::CLUSTER.to_owned(),
             bounds: Bounds::default(),
             failover: Failover::Off,
-            observations: Observations::new(String::new(), String::new()),
+            stats: StatsSync::new(String::new(), String::new()),
             record_key: String::new(),
             before_key: String::new(),
             version_key: String::new(),
@@ -87,19 +83,19 @@ impl Published {
         }
     }
 
-    /// Takes the policy of `plugin` and publishes it, unless another VM was first.
-    pub fn publish(plugin: Plugin) -> Published {
-        let published = Published {
+    /// Takes the policy of `plugin` into force and publishes it, unless another VM was first.
+    pub fn publish(plugin: Plugin) -> PolicyStore {
+        let store = PolicyStore {
             cluster_header: plugin.cluster_header,
             bounds: plugin.bounds,
             failover: plugin.failover,
-            observations: Observations::new(
+            stats: StatsSync::new(
                 key("pointsman.live2.", plugin.fingerprint),
-                key("pointsman.warmth.", plugin.fingerprint),
+                key("pointsman.scale_to_zero.", plugin.fingerprint),
             ),
-            record_key: key_of(Kept::Policy, plugin.fingerprint),
-            before_key: key_of(Kept::Before, plugin.fingerprint),
-            version_key: key_of(Kept::Version, plugin.fingerprint),
+            record_key: key_of(Entry::Policy, plugin.fingerprint),
+            before_key: key_of(Entry::Before, plugin.fingerprint),
+            version_key: key_of(Entry::Version, plugin.fingerprint),
             active_key: key("pointsman.active.", plugin.fingerprint),
             fingerprint: plugin.fingerprint,
             version: Cell::new(INLINE),
@@ -107,12 +103,12 @@ impl Published {
             announced: RefCell::new(None),
         };
         let record = encode(INLINE, plugin.policy_text.as_bytes());
-        let done = hostcalls::set_shared(&published.record_key, &record, ABSENT).and_then(|()| {
-            hostcalls::set_shared(&published.version_key, &INLINE.to_le_bytes(), ABSENT)
+        let done = hostcalls::set_shared(&store.record_key, &record, ABSENT).and_then(|()| {
+            hostcalls::set_shared(&store.version_key, &INLINE.to_le_bytes(), ABSENT)
         });
-        // What attempts hold policies of the source to.
+        // The bounds that attempts hold policies of the source to.
         let rendered = plugin.source.as_ref().map_or(Ok(()), |_| {
-            let key = key_of(Kept::Rendered, plugin.fingerprint);
+            let key = key_of(Entry::Rendered, plugin.fingerprint);
             hostcalls::set_shared(&key, plugin.policy_text.as_bytes(), 0)
         });
         match done.and(rendered) {
@@ -122,8 +118,8 @@ impl Published {
                 "the policy cannot be published to shared data",
             ),
         }
-        published.adopt(plugin.policy);
-        published
+        store.adopt(plugin.policy);
+        store
     }
 
     /// The request header that names the upstream cluster.
@@ -141,19 +137,19 @@ impl Published {
         self.fingerprint
     }
 
-    /// What was learned of the backends.
-    pub fn observations(&self) -> &Observations {
-        &self.observations
+    /// The statistics of the backends.
+    pub fn stats(&self) -> &StatsSync {
+        &self.stats
     }
 
-    /// The policy in force, for a request. Costs one host call while nothing changed.
+    /// The policy in force, for a request. Costs one host call while nothing has changed.
     pub fn current(&self) -> Option<Rc<Policy>> {
         let policy = self.look()?;
         self.announce(&policy.version);
         Some(policy)
     }
 
-    /// The same, for who only looks: no request met it.
+    /// The policy in force, not for a request: its version is not shown as a metric.
     pub fn look(&self) -> Option<Rc<Policy>> {
         if let Ok(Some((bytes, _))) = hostcalls::shared(&self.version_key)
             && let Some((version, _)) = decode(&bytes)
@@ -165,8 +161,8 @@ impl Published {
         self.policy.try_borrow().ok()?.clone()
     }
 
-    /// Shows the version in force as a metric. Not before a request met it: a trial VM whose configuration Envoy refuses
-    /// afterwards has no way to take it back.
+    /// Shows the version in force as a metric. Not before a request has used it: a trial VM whose configuration Envoy refuses
+    /// afterwards cannot take it back.
     fn announce(&self, version: &str) {
         let Ok(mut announced) = self.announced.try_borrow_mut() else {
             return;
@@ -186,8 +182,8 @@ impl Published {
         *announced = Some(version.to_owned());
     }
 
-    /// Takes the version that was shown last under this configuration out of the metric, whoever showed it: a worker that has
-    /// failed since has no way to.
+    /// Takes the version that was shown last under this configuration out of the metric, even if another worker showed it: that
+    /// one may have failed since.
     fn retire_before(&self, version: &str) {
         let before = hostcalls::shared(&self.active_key).ok().flatten();
         let cas = before.as_ref().map_or(ABSENT, |(_, cas)| *cas);
@@ -195,27 +191,30 @@ impl Published {
         if before.as_deref() == Some(version) {
             return;
         }
-        let in_force = |one: &String| {
-            ACTIVE.with(|active| active.try_borrow().is_ok_and(|all| all.contains(one)))
+        let in_force = |version: &String| {
+            ACTIVE.with(|active| active.try_borrow().is_ok_and(|all| all.contains(version)))
         };
-        if let Some(before) = before.filter(|one| !in_force(one)) {
+        if let Some(before) = before.filter(|before| !in_force(before)) {
             metrics::record(&Metric::policy_active(&before), 0);
         }
-        // Where another worker was faster, it shows what is in force.
+        // If another worker was faster, it shows the version in force.
         let _ = hostcalls::set_shared(&self.active_key, version.as_bytes(), cas);
     }
 
-    /// Shows the version in force where one was shown before, though no request has come since it changed; and shows it again
-    /// where another worker, slower to learn of it, has shown the one before. Once a tick.
+    /// Shows the version in force once a tick, if any was shown before: no request may have come since it changed, and another
+    /// worker that learned of it later may have shown the one before.
     pub fn tick(&self) {
-        let is_shown = self.announced.try_borrow().is_ok_and(|one| one.is_some());
+        let is_shown = self
+            .announced
+            .try_borrow()
+            .is_ok_and(|shown| shown.is_some());
         if is_shown && let Some(policy) = self.look() {
             self.announce(&policy.version);
             metrics::record(&Metric::policy_active(&policy.version), 1);
         }
     }
 
-    /// What is published now. Whoever asks has it in force from then on.
+    /// The policy that is published now; it is in force here from then on.
     pub fn latest(&self) -> Result<Latest, HostError> {
         let (record, cas) = hostcalls::shared(&self.record_key)?.ok_or(HostError::NOT_FOUND)?;
         let (version, text) = decode(&record).ok_or(HostError::NOT_FOUND)?;
@@ -223,7 +222,11 @@ impl Published {
             self.version.set(version);
             self.load(text);
         }
-        let policy = self.policy.try_borrow().ok().and_then(|one| one.clone());
+        let policy = self
+            .policy
+            .try_borrow()
+            .ok()
+            .and_then(|policy| policy.clone());
         Ok(Latest {
             revision: policy.and_then(|policy| policy.revision),
             record,
@@ -231,16 +234,16 @@ impl Published {
         })
     }
 
-    /// Publishes `policy`, whose document is `text`, to every worker that has the same configuration, which compiles it
-    /// before its next request; unless something else was published since `latest` was read.
+    /// Publishes `policy`, whose document is `text`, unless another was published since `latest` was read. Every worker with
+    /// the same configuration compiles it before its next request.
     pub fn replace(&self, latest: &Latest, text: &[u8], policy: Policy) -> Result<(), HostError> {
         let (version, _) = decode(&latest.record).ok_or(HostError::NOT_FOUND)?;
         let next = version.wrapping_add(1);
         hostcalls::set_shared(&self.record_key, &encode(next, text), latest.cas)?;
-        // Where this fails, attempts under way are made by the new one.
+        // If this fails, attempts under way use the new policy.
         let _ = hostcalls::set_shared(&self.before_key, &latest.record, 0);
-        // INVARIANT: the number comes last, so that who sees it finds at least this policy. Each number is given out once,
-        // by the line above, and so written once: it never goes back to one that a worker has seen with another policy.
+        // INVARIANT: the number is written last, so that a worker that sees it finds at least this policy. The compare-and-swap
+        // above gives each number out once: no worker ever sees one number with two policies.
         hostcalls::set_shared(&self.version_key, &next.to_le_bytes(), 0)?;
         self.version.set(next);
         self.adopt(policy);
@@ -255,7 +258,7 @@ impl Published {
         }
     }
 
-    /// Takes a document over. It was checked before it was published; what may never happen is checked again.
+    /// Takes a document into force. Checked again although it was checked before it was published.
     fn load(&self, text: &[u8]) {
         let Ok(text) = std::str::from_utf8(text) else {
             return;
@@ -277,13 +280,13 @@ impl Published {
     }
 }
 
-impl Drop for Published {
+impl Drop for PolicyStore {
     fn drop(&mut self) {
         retire(self.announced.take());
     }
 }
 
-/// Takes a version out of the metric, unless another configuration of this VM has it in force too.
+/// Takes a version out of the metric, unless another configuration of this VM has it in force as well.
 fn retire(version: Option<String>) {
     let Some(version) = version else {
         return;
@@ -302,7 +305,7 @@ fn retire(version: Option<String>) {
     }
 }
 
-/// Logs every problem, one a line, and counts the document that has them.
+/// Logs every problem on a line of its own, and counts the document.
 pub fn report(problems: &[Problem]) {
     for problem in problems {
         let (line, column) = (u64::from(problem.line), u64::from(problem.column));

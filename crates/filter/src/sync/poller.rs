@@ -1,7 +1,7 @@
-//! Asks the policy source when it is this VM's turn, and publishes what is good.
+//! Asks the policy source when it is this VM's turn, and publishes an accepted policy.
 //!
-//! Every VM of a configuration ticks, the main thread's too, and looks at one shared record; whose turn it is, is decided by
-//! compare-and-swap on it (`pointsman::control::policy_source::poll`). What is to be made of an answer, `pointsman::control::policy_source` says.
+//! Every VM of a configuration ticks, the main thread's too, and looks at one shared record; compare-and-swap on it decides
+//! whose turn it is (`pointsman::control::policy_source::poll`). `pointsman::control::policy_source` judges the response.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -16,36 +16,36 @@ use pointsman::exchange;
 use pointsman::policy::Policy;
 use pointsman::telemetry::Metric;
 
+use super::policy_store::{Latest, PolicyStore};
+use super::shared_data::{key, update};
 use crate::hostcalls::{self, Buffer, HostError, Map};
-use crate::sync::policy_store::{ABSENT, Latest, Published};
-use crate::sync::shared_data::key;
 use crate::{header_map, logger, metrics};
 
-/// Until the first tick, in milliseconds: soon after the start, but not before Envoy knows its clusters.
+/// Milliseconds to the first tick: soon after the start, but not before Envoy knows its clusters.
 const FIRST_TICK_MS: u32 = 20;
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-/// One VM's part in asking one source.
+/// Polls one source, on behalf of one VM.
 pub struct Poller {
     source: Source,
     bounds: Bounds,
     record_key: String,
-    /// The turn that this VM asked in last.
+    /// The turn in which this VM asked last.
     turn: Cell<u64>,
     /// Milliseconds from one tick to the next.
     period_ms: u32,
 }
 
-/// What an answer to our question says of the document, beside the document.
+/// The head of a response of the source.
 #[derive(Default)]
-struct Said {
+struct Head {
     status: u16,
     signature: Option<Vec<u8>>,
     etag: Option<Vec<u8>>,
 }
 
 impl Poller {
-    /// Begins to tick, where the configuration has a source.
+    /// Begins to tick; `None` if the configuration has no source.
     pub fn start(plugin: &Plugin) -> Option<Poller> {
         let source = plugin.source.clone()?;
         if hostcalls::set_tick_period(FIRST_TICK_MS).is_err() {
@@ -61,7 +61,7 @@ impl Poller {
         })
     }
 
-    /// Asks, if a turn is due and nobody is faster. Returns how many milliseconds ago the tick before was.
+    /// Asks, if a turn is due and no other VM is faster. Returns the milliseconds since the last tick.
     pub fn tick(&mut self) -> u32 {
         let passed_ms = self.period_ms;
         let regular_ms = tick_ms(&self.source);
@@ -76,15 +76,15 @@ impl Poller {
         let Ok(now_ns) = hostcalls::now_ns() else {
             return;
         };
-        let Ok((poll, cas)) = self.record() else {
+        let mut taken = None;
+        let change = &mut |record: &[u8]| {
+            taken = Poll::decode(record).take(&self.source, now_ns);
+            taken.as_ref().map(Poll::encode)
+        };
+        let result = update(&self.record_key, 1, change);
+        let (Ok(true), Some(taken)) = (result, taken) else {
             return;
         };
-        let Some(taken) = poll.take(&self.source, now_ns) else {
-            return;
-        };
-        if hostcalls::set_shared(&self.record_key, &taken.encode(), cas).is_err() {
-            return;
-        }
         self.turn.set(taken.turn);
         if self.ask(&taken).is_err() {
             self.finish(now_ns, &Verdict::Refused(Refusal::NotCalled), None);
@@ -107,28 +107,28 @@ impl Poller {
         hostcalls::call(&self.source.cluster, headers, None, timeout).map(drop)
     }
 
-    /// The source has answered, or Envoy in its place.
-    pub fn answered(&self, published: &Published, body_size: usize) {
-        let (Ok(now_ns), Ok((poll, _))) = (hostcalls::now_ns(), self.record()) else {
+    /// Takes the response of the source, or of Envoy in its place.
+    pub fn on_response(&self, store: &PolicyStore, body_size: usize) {
+        let (Ok(now_ns), Ok(poll)) = (hostcalls::now_ns(), self.poll()) else {
             return;
         };
-        // Too late: the turn is another's, who may have published something newer.
+        // Too late: the turn is another VM's, which may have published something newer.
         if !poll.is_turn(self.turn.get()) {
             return metrics::add(&Metric::policy_polls("late"), 1);
         }
-        let said = Said::read();
-        let verdict = self.take(published, &said, body_size, now_ns);
-        self.finish(now_ns, &verdict, said.etag.as_deref());
+        let head = Head::read();
+        let verdict = self.take(store, &head, body_size, now_ns);
+        self.finish(now_ns, &verdict, head.etag.as_deref());
     }
 
-    /// Judges the answer and publishes what is accepted.
-    fn take(&self, published: &Published, said: &Said, body_size: usize, now_ns: u64) -> Verdict {
+    /// Judges the response and publishes an accepted policy.
+    fn take(&self, store: &PolicyStore, head: &Head, body_size: usize, now_ns: u64) -> Verdict {
         let refused = Verdict::Refused;
         if let Err(refusal) = check_size(&self.source, body_size) {
             return refused(refusal);
         }
         let (Ok(latest), Ok(body)) = (
-            published.latest(),
+            store.latest(),
             hostcalls::buffer(Buffer::CallResponseBody, body_size),
         ) else {
             return refused(Refusal::NotKept);
@@ -138,13 +138,13 @@ impl Poller {
             revision: latest.revision,
         };
         let answer = Answer {
-            status: said.status,
-            signature: said.signature.as_deref(),
+            status: head.status,
+            signature: head.signature.as_deref(),
             body: &body,
         };
         match judge(&self.source, &self.bounds, in_force, answer) {
             Verdict::Accepted(policy) => {
-                match self.publish(published, &latest, &body, &policy, now_ns) {
+                match self.publish(store, &latest, &body, &policy, now_ns) {
                     Ok(()) => Verdict::Accepted(policy),
                     Err(_) => refused(Refusal::NotKept),
                 }
@@ -155,13 +155,13 @@ impl Poller {
 
     fn publish(
         &self,
-        published: &Published,
+        store: &PolicyStore,
         latest: &Latest,
         text: &[u8],
         policy: &Policy,
         now_ns: u64,
     ) -> Result<(), HostError> {
-        published.replace(latest, text, policy.clone())?;
+        store.replace(latest, text, policy.clone())?;
         metrics::record(
             &Metric::policy_revision(),
             policy.revision.unwrap_or_default(),
@@ -177,7 +177,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Ends the turn, counts it, and says what is new.
+    /// Ends the turn, counts it, and logs what is new.
     fn finish(&self, now_ns: u64, verdict: &Verdict, etag: Option<&[u8]>) {
         let result = match verdict {
             Verdict::Unchanged => "unchanged",
@@ -194,33 +194,34 @@ impl Poller {
                 now_ns / NS_PER_SECOND,
             );
         }
-        let Ok((poll, cas)) = self.record() else {
+        let (mut before, mut after) = (Poll::default(), None);
+        let change = &mut |record: &[u8]| {
+            before = Poll::decode(record);
+            after = before.finish(self.turn.get(), &self.source, now_ns, verdict, etag);
+            after.as_ref().map(Poll::encode)
+        };
+        // If this fails, the lease ends by itself.
+        let _ = update(&self.record_key, 1, change);
+        let Some(after) = after else {
             return;
         };
-        let Some(done) = poll.finish(self.turn.get(), &self.source, now_ns, verdict, etag) else {
-            return;
-        };
-        // Where this fails, the lease ends by itself.
-        let _ = hostcalls::set_shared(&self.record_key, &done.encode(), cas);
         match verdict {
-            // Said once, not with every question, however long it lasts.
-            Verdict::Refused(refusal) if done.complaint != poll.complaint => {
+            // Logged once, not at each poll, however long it lasts.
+            Verdict::Refused(refusal) if after.complaint != before.complaint => {
                 let text = [&refusal.to_string(), "; the policy in force stays"].concat();
                 self.log(Level::Warn, &text);
             }
-            Verdict::Unchanged if poll.complaint != 0 => {
+            Verdict::Unchanged if before.complaint != 0 => {
                 self.log(Level::Info, "has the policy in force again");
             }
             _ => {}
         }
     }
 
-    /// What the VMs know in common, and the number to replace it by.
-    fn record(&self) -> Result<(Poll, u32), HostError> {
-        Ok(match hostcalls::shared(&self.record_key)? {
-            Some((record, cas)) => (Poll::decode(&record), cas),
-            None => (Poll::default(), ABSENT),
-        })
+    /// The record that the VMs share.
+    fn poll(&self) -> Result<Poll, HostError> {
+        let record = hostcalls::shared(&self.record_key)?;
+        Ok(record.map_or_else(Poll::default, |(record, _)| Poll::decode(&record)))
     }
 
     fn log(&self, level: Level, text: &str) {
@@ -229,22 +230,22 @@ impl Poller {
     }
 }
 
-impl Said {
-    fn read() -> Said {
+impl Head {
+    fn read() -> Head {
         let Ok(bytes) = hostcalls::headers(Map::CallResponse) else {
-            return Said::default();
+            return Head::default();
         };
-        let mut said = Said::default();
+        let mut head = Head::default();
         for (name, value) in header_map::decode(&bytes) {
             if name == b":status" {
                 let text = std::str::from_utf8(value).unwrap_or_default();
-                said.status = text.parse().unwrap_or_default();
+                head.status = text.parse().unwrap_or_default();
             } else if name == SIGNATURE_HEADER.as_bytes() {
-                said.signature = Some(value.to_vec());
+                head.signature = Some(value.to_vec());
             } else if name == b"etag" {
-                said.etag = Some(value.to_vec());
+                head.etag = Some(value.to_vec());
             }
         }
-        said
+        head
     }
 }

@@ -1,11 +1,11 @@
-//! Who made state that only its maker can read, in records that all workers share. What stands in them is the core's.
+//! Records of who made the state that only its maker can read, shared by all workers. The core reads and writes them.
 
 use pointsman::state::makers;
 
-use crate::hostcalls::{self, HostError};
-use crate::sync::policy_store::ABSENT;
+use super::shared_data::update;
+use crate::hostcalls;
 
-/// Another worker may write at the same time; after so many tries the state is one whose maker is not known.
+/// How often a lost race is tried again. After that the maker of the state is unknown.
 const TRIES: u32 = 4;
 
 fn key_of(mark: u64) -> String {
@@ -13,29 +13,16 @@ fn key_of(mark: u64) -> String {
     ["pointsman.makers.", &bucket].concat()
 }
 
-/// The key of the state scope that made state of this mark.
+/// The key of the state scope that made the state with this mark.
 pub fn find(mark: u64) -> Option<u32> {
     let (record, _) = hostcalls::shared(&key_of(mark)).ok()??;
     makers::find(&record, mark)
 }
 
-/// Remembers who made state of these marks. Where that fails, it is guessed later.
+/// Remembers who made the state with these marks. If that fails, the maker is guessed later.
 pub fn remember(scope: u32, marks: &[u64]) {
     for mark in marks {
-        let key = key_of(*mark);
-        for _ in 0..TRIES {
-            let (record, cas) = match hostcalls::shared(&key) {
-                Ok(Some(found)) => found,
-                Ok(None) => (Vec::new(), ABSENT),
-                Err(_) => return,
-            };
-            let Some(after) = makers::put(&record, *mark, scope) else {
-                break;
-            };
-            match hostcalls::set_shared(&key, &after, cas) {
-                Err(HostError::CAS_MISMATCH) => {}
-                _ => break,
-            }
-        }
+        let change = &mut |record: &[u8]| makers::put(record, *mark, scope);
+        let _ = update(&key_of(*mark), TRIES, change);
     }
 }

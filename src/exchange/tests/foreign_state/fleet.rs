@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::super::super::attempt::{Attempt, AttemptEvent, Site};
+use super::super::super::attempt::{Attempt, AttemptContext, AttemptEvent};
 use super::super::super::*;
 use super::providers::{Answered, Api, Conversation, Providers, wire};
 use crate::fleet::Backend;
@@ -201,7 +201,7 @@ impl Fleet {
             plugin: 7,
             policy: Some(&self.policy),
             router: Some(&mut proxy.router),
-            live: Some(&mut proxy.live),
+            stats: Some(&mut proxy.live),
             makers: &|mark| makers::find(records.get(&makers::bucket_of(mark))?, mark),
         };
         let effects = exchange.stream.on(event, &mut worker);
@@ -266,12 +266,12 @@ impl Fleet {
         self.tell(
             place,
             exchange,
-            Event::Body {
+            Event::Answer(Answer::RequestBody {
                 bytes: Some(&body),
                 now_ns,
-            },
+            }),
         );
-        self.tell(place, exchange, Event::Clock(now_ns));
+        self.tell(place, exchange, Event::Answer(Answer::Clock(now_ns)));
     }
 
     /// Tries the chain as Envoy does, and brings the answer to the client.
@@ -353,15 +353,18 @@ impl Fleet {
         };
         let status = answered.status.to_string();
         let mut effects = self.tell(place, exchange, Event::ResponseHeaders);
-        // Each question is answered by the event of its name.
-        while let Some(question) = effects.iter().find(|effect| effect.is_question()) {
+        while let Some(question) = asked(&effects) {
             let head: [Header<'_>; 2] = [(b":status", status.as_bytes()), (b"content-type", kind)];
-            let event = match question {
-                Effect::ReadResponseHead => Event::ResponseHead(&head),
-                Effect::ReadAttempts => Event::Attempts(Some(made)),
-                _ => Event::Host(None),
+            let answer = match question {
+                Question::ResponseHeaders => Answer::ResponseHeaders(&head),
+                Question::AttemptCount => Answer::AttemptCount(Some(made)),
+                Question::UpstreamHost => Answer::UpstreamHost(None),
+                Question::RequestBody { .. }
+                | Question::Clock
+                | Question::ResponseBody { .. }
+                | Question::ResponseDetails => panic!("out of turn: {question:?}"),
             };
-            effects = self.tell(place, exchange, event);
+            effects = self.tell(place, exchange, Event::Answer(answer));
         }
         let size = 1 + self.draw(400) as usize;
         let now_ns = self.now_ns + 300_000_000;
@@ -379,14 +382,22 @@ impl Fleet {
             self.tell(
                 place,
                 exchange,
-                Event::Chunk {
+                Event::Answer(Answer::ResponseBody {
                     bytes: Some(piece),
                     now_ns,
-                },
+                }),
             );
         }
         self.tell(place, exchange, Event::Done(now_ns));
     }
+}
+
+/// The question that stands among `effects`.
+fn asked(effects: &[Effect]) -> Option<Question> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Ask(question) => Some(*question),
+        _ => None,
+    })
 }
 
 fn set(headers: &mut Vec<(String, Vec<u8>)>, name: &str, value: &str) {
@@ -396,7 +407,7 @@ fn set(headers: &mut Vec<(String, Vec<u8>)>, name: &str, value: &str) {
 
 /// One attempt: what stays of it in the headers, and the body that arrives.
 fn attempt(policy: &Policy, exchange: &mut Exchange) -> Vec<u8> {
-    let site = Site {
+    let context = AttemptContext {
         failover: Failover::PerAttempt,
         policy,
     };
@@ -416,18 +427,27 @@ fn attempt(policy: &Policy, exchange: &mut Exchange) -> Vec<u8> {
         now_ns: 0,
     };
     let mut body = exchange.body.clone();
-    let mut effects = attempt.on(event, &site);
+    let mut effects = attempt.on(event, &context);
     let held = body.len();
     effects.extend(attempt.on(
         AttemptEvent::Body {
             held,
             end_of_stream: true,
         },
-        &site,
+        &context,
     ));
-    if effects.iter().any(Effect::is_question) {
+    if let Some(question) = asked(&effects) {
+        let whole = Question::RequestBody {
+            start: 0,
+            size: held,
+        };
+        assert_eq!(question, whole);
         let before = body.clone();
-        effects.extend(attempt.on(AttemptEvent::Read(Some(&before)), &site));
+        let answer = Answer::RequestBody {
+            bytes: Some(&before),
+            now_ns: 0,
+        };
+        effects.extend(attempt.on(AttemptEvent::Answer(answer), &context));
     }
     for effect in effects {
         match effect {

@@ -1,0 +1,200 @@
+//! The way of a decided request to its backend and back: sends it, has its response observed, and finishes the exchange.
+
+use std::rc::Rc;
+
+use super::backend_observer::{self, BackendObserver, End};
+use super::edits::edits;
+use super::failover::{self, Outgoing};
+use super::request_kind::{Intent, remove_forged};
+use super::routed::Routed;
+use super::usage_recorder::{self, UsageRecorder};
+use super::{Effect, Header, Phase, Plan, Question, Stream, Worker};
+use crate::api::request::Request;
+use crate::routing::decision::Decision;
+use crate::telemetry::Metric;
+
+impl Stream {
+    /// Sends the request to the backend of `decision`, its body naming the model as this backend knows it; `None` if there is
+    /// no such backend.
+    pub(super) fn route(
+        &mut self,
+        plan: &Plan,
+        decision: Decision,
+        (body, held): (&[u8], usize),
+        (request, now_ns): (&Request<'_>, u64),
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<()> {
+        let policy = &plan.policy;
+        // INVARIANT: a decision names backends of the policy that it was made with.
+        let backend = policy.registry.backend(decision.backend)?;
+        if let Some(path) = &plan.path {
+            effects.push(Effect::SetRequestHeader {
+                name: ":path".to_owned(),
+                value: path.clone(),
+            });
+        }
+        if plan.intent == Intent::Answer {
+            // Usage can be read from an uncompressed answer only, and SDKs ask for compression by themselves.
+            effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
+        }
+        let mut content_length = plan.content_length;
+        let read = (request, usage_recorder::asks_for_usage(plan, request));
+        let splices = edits(plan, &decision, backend, body, read, effects);
+        if !splices.is_empty() {
+            let (edit, length) = Effect::edit_body(splices, body, held, content_length);
+            effects.push(edit);
+            content_length = length;
+        }
+        let outgoing = Outgoing {
+            request,
+            content_length,
+            patience_ms: plan.patience_ms,
+            now_ns,
+        };
+        let chain = failover::set_upstream(worker, policy, &decision, &outgoing, effects);
+        let path = plan.path.as_deref();
+        self.outbound.fit(backend, path, policy, effects);
+        effects.push(Effect::ClearRouteCache);
+        match plan.intent {
+            Intent::TokenCount => self.annotations.counting(policy, &decision, effects),
+            Intent::Answer | Intent::DryRun => self.annotations.routed(policy, &decision, effects),
+        }
+        effects.push(Effect::Ask(Question::Clock));
+        let mut routed = Routed {
+            policy: Rc::clone(policy),
+            decision,
+            chain,
+            failover: worker.failover,
+            fallback: None,
+        };
+        if plan.intent == Intent::Answer {
+            self.observe(plan, &routed, request, now_ns, worker);
+        }
+        routed.decision.candidates = Vec::new();
+        self.routed = Some(Box::new(routed));
+        Some(())
+    }
+
+    /// Begins to observe the answer.
+    fn observe(
+        &mut self,
+        plan: &Plan,
+        routed: &Routed,
+        request: &Request<'_>,
+        now_ns: u64,
+        worker: &mut Worker<'_>,
+    ) {
+        let chosen = routed.decision.backend;
+        backend_observer::keep_warm(worker, &routed.policy, chosen, now_ns, true);
+        self.backend = BackendObserver::start(worker, routed, request, now_ns);
+        self.usage = Some(Box::new(UsageRecorder::new(plan, request, now_ns)));
+    }
+
+    pub(super) fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Continue);
+        match self.phase {
+            // The answer is Pointsman's own, and so are its headers.
+            Phase::Answered => {
+                let routed = self.routed.as_deref();
+                self.annotations.response_headers(routed, effects);
+            }
+            // The headers are cleared of any that pretend to be Pointsman's.
+            _ => effects.push(Effect::Ask(Question::ResponseHeaders)),
+        }
+    }
+
+    pub(super) fn on_response_head(&mut self, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
+        remove_forged(headers, effects);
+        if let (Some(usage), Some(routed)) = (&mut self.usage, &self.routed) {
+            usage.on_headers(headers, routed, effects);
+        }
+        if let Some(backend) = &mut self.backend {
+            backend.on_headers(headers);
+        }
+        let routed = self.routed.as_deref_mut();
+        self.annotations.response_head(headers, routed, effects);
+    }
+
+    pub(super) fn on_response_body(
+        &mut self,
+        size: usize,
+        end_of_stream: bool,
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::Continue);
+        if let (Some(usage), Some(routed)) = (&mut self.usage, &self.routed) {
+            usage.on_body(size, end_of_stream, routed, effects);
+        }
+        if let Some(backend) = &mut self.backend {
+            let live = worker.stats.as_deref_mut();
+            backend.on_body(size, end_of_stream, live);
+        }
+    }
+
+    pub(super) fn on_response_bytes(
+        &mut self,
+        bytes: Option<&[u8]>,
+        now_ns: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(usage), Some(routed)) = (&mut self.usage, &self.routed) else {
+            return;
+        };
+        usage.on_bytes(bytes, now_ns, routed, effects);
+        if let (Some(backend), Some(has_content)) = (&mut self.backend, usage.has_content()) {
+            backend.on_bytes(now_ns, has_content);
+        }
+    }
+
+    /// The exchange is over. An answer whose end was not seen is finished once Envoy has said what ended it.
+    pub(super) fn on_done(
+        &mut self,
+        now_ns: u64,
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match &self.usage {
+            Some(usage) if usage.is_cut_off() => {
+                effects.push(Effect::Ask(Question::ResponseDetails));
+            }
+            _ => self.finish(None, now_ns, worker, effects),
+        }
+    }
+
+    /// Finishes the exchange: its outcome goes into the statistics of its backends, its usage into metrics and budgets.
+    /// `details` are Envoy's response code details, if the answer was cut off.
+    pub(super) fn finish(
+        &mut self,
+        details: Option<&[u8]>,
+        now_ns: u64,
+        worker: &mut Worker<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(usage), Some(routed)) = (self.usage.take(), self.routed.take()) else {
+            return;
+        };
+        let is_truncated = usage.is_truncated(details);
+        if usage.is_answered() {
+            let (policy, answering) = (&routed.policy, routed.answering());
+            backend_observer::keep_warm(worker, policy, answering, now_ns, false);
+            if is_truncated && let Some(backend) = policy.registry.backend(answering) {
+                effects.push(Effect::Count(Metric::responses_truncated(&backend.name)));
+            }
+        }
+        if let (Some(backend), Some(live)) = (self.backend.take(), &mut worker.stats) {
+            let end = End {
+                now_ns,
+                attempts: self.annotations.attempt_count(),
+                is_truncated,
+                answer: usage.answer_outcome(),
+            };
+            backend.finish(&end, &routed, live, effects);
+        }
+        let usd = usage.finish(&routed, now_ns, effects);
+        if let Some(router) = &mut worker.router {
+            router.settle(&routed.decision.charge, usd);
+        }
+    }
+}
