@@ -303,12 +303,10 @@ fn arrows_point_down() {
 const CIRCLES_LEFT: &[(&str, usize)] = &[
     ("src/analysis", 1),
     ("src/api", 1),
-    ("src/exchange", 3),
     ("src/fleet", 1),
     ("src/policy", 1),
     ("crates/cli/src", 2),
     ("crates/eval/src", 1),
-    ("crates/filter/src", 2),
     ("crates/harness/src", 2),
 ];
 

@@ -1,6 +1,7 @@
-//! The control plane of one filter instance: its plugin configuration, and policies that come from a source.
+//! The control plane of one filter instance: its plugin configuration, and policies from a source.
 //!
-//! Documents in, compiled policies or refusals out. Fetching and publishing is the filter's.
+//! Documents in, compiled policies or refusals out. Uses `policy`, `schema` and `fleet`; does not look at requests. The filter
+//! fetches and publishes the documents.
 
 pub mod plugin;
 pub mod policy_source;

@@ -1,32 +1,30 @@
-//! The plugin's configuration, as Envoy hands it over: which role this instance plays, its policy, and where the next one
-//! comes from.
+//! The plugin configuration, as Envoy hands it over: the role of this filter instance, its policy, and the source of newer
+//! policies.
 //!
-//! Every problem is reported at once and with its place, those of the policy too, and the policy's own text is kept to be
-//! published. What the policy says is `policy`'s business. The fields stand in `source`.
+//! Read, checked and reported like a policy, by `schema`; its fields stand in `plugin::schema`. The policy in it is compiled by
+//! `policy`, and its text is kept to be published.
 
-pub mod publish;
 mod remote_policy;
-mod source;
-
-use std::fmt;
+mod schema;
+pub mod schema_docs;
 
 use crate::control::policy_source::{self, fingerprint};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::schema::document::{self, Node, Value};
-use crate::schema::shape::unknown_field;
-use crate::schema::suggest::{hint, quote};
-use crate::schema::{InvalidPolicy, Problem};
+use crate::schema::shape::{Kind, Problems, check};
+use crate::schema::suggest::quote;
+use crate::schema::{InvalidDocument, Problem};
 use crate::telemetry::{Metric, header, metrics};
-use source::ALLOWED_CLUSTERS;
+use schema::{ALLOWED_CLUSTERS, PLUGIN};
 
 /// What an instance of the module does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Role {
     /// A downstream filter: decides where each request goes.
     Router(Box<Plugin>),
-    /// An upstream filter: puts what belongs to the backend that is tried into each attempt. By which policy, the request
-    /// says: the router has published it.
+    /// An upstream filter: fits each attempt to the backend that is tried. The request names the policy that decided it, which
+    /// the router has published.
     Attempt(Failover),
 }
 
@@ -34,39 +32,26 @@ impl Role {
     /// Compiles a configuration from the bytes that Envoy holds. A pure function of these bytes.
     ///
     /// # Errors
-    /// [`InvalidPlugin`] with every problem, those of the policy included.
-    pub fn compile(configuration: &[u8]) -> Result<Role, InvalidPlugin> {
-        let (text, root) = read(configuration).map_err(|problem| InvalidPlugin {
-            problems: vec![problem],
-        })?;
-        let mut source = Source {
-            text,
-            root,
-            problems: Vec::new(),
-        };
-        source.check_names();
-        let is_attempt = source.is_attempt();
-        let failover = source.failover();
-        let role = match (is_attempt, failover) {
-            (Some(true), failover) => {
-                source.check_attempt();
+    /// [`InvalidDocument`] with every problem, those of the policy included.
+    pub fn compile(configuration: &[u8]) -> Result<Role, InvalidDocument> {
+        let (text, root) = read(configuration).map_err(InvalidDocument::from)?;
+        let mut problems = Problems::of(text);
+        check(&Kind::Object(&PLUGIN), &root, "", &mut problems);
+        let source = Source { text, root: &root };
+        let failover = source.failover(&mut problems);
+        let role = match source.text_of("role") {
+            Some("attempt") => {
+                source.check_attempt(&mut problems);
                 failover.map(Role::Attempt)
             }
-            (Some(false), Some(failover)) => {
-                source.router(failover).map(Box::new).map(Role::Router)
-            }
-            // What is wrong with the rest is said as well.
-            (_, failover) => {
-                source.router(failover.unwrap_or_default());
-                None
+            _ => {
+                let router = source.router(failover.unwrap_or_default(), &mut problems);
+                router.map(Box::new).map(Role::Router)
             }
         };
-        match role {
-            Some(role) if source.problems.is_empty() => Ok(role),
-            _ => Err(InvalidPlugin {
-                problems: source.problems,
-            }),
-        }
+        problems.into_result()?;
+        // INVARIANT: a configuration without a problem has a role.
+        role.ok_or_else(|| InvalidDocument::from(whole("does not compile")))
     }
 
     /// The counters of faults that a module in this role shows from the start.
@@ -78,13 +63,7 @@ impl Role {
     }
 }
 
-/// The roles that work.
-const ROLES: &[&str] = &["router", "attempt"];
-
-/// The ways in which a request gets to another backend; see [`Failover`].
-const FAILOVERS: &[&str] = &["off", "aggregate", "per_attempt"];
-
-/// Headers that would break requests if we removed and set them.
+/// Headers that would break requests if Pointsman removed and set them.
 const RESERVED: &[&str] = &[
     "authorization",
     "connection",
@@ -98,7 +77,7 @@ const RESERVED: &[&str] = &[
     "upgrade",
 ];
 
-/// The fields that an attempt has.
+/// The fields of an attempt filter.
 const OF_ATTEMPTS: &[&str] = &["role", "failover", "max_chain_length"];
 
 /// The compiled configuration of a router.
@@ -113,47 +92,24 @@ pub struct Plugin {
     pub policy: Policy,
     /// The inline policy as it is written.
     pub policy_text: String,
-    /// Where policies come from that replace it; `None` where it is the only one.
+    /// The source of newer policies; `None` if there is none.
     pub source: Option<policy_source::Source>,
-    /// Where requests may be sent, by any policy.
+    /// The limits of where any policy may send requests.
     pub bounds: policy_source::Bounds,
-    /// A hash of the policy, its source and the clusters allowed: instances that agree on these share what is published, others
-    /// never touch it. Attempts are told it with the request.
+    /// A hash of the policy, its source and the allowed clusters. Instances with the same hash share what is published; others
+    /// never touch it. Each request carries it to its attempts.
     pub fingerprint: u64,
 }
 
-/// A plugin configuration that does not compile: every problem at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidPlugin {
-    /// All problems, in the order of the document; never empty. Those of the policy stand under `policy.`.
-    pub problems: Vec<Problem>,
-}
-
-impl fmt::Display for InvalidPlugin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for InvalidPlugin {}
-
 impl Plugin {
-    /// The same for a configuration that has to be a router's.
+    /// Compiles a configuration that has to be a router's.
     ///
     /// # Errors
-    /// As [`Role::compile`], and for that of an attempt.
-    pub fn compile(configuration: &[u8]) -> Result<Plugin, InvalidPlugin> {
+    /// As [`Role::compile`], and for the configuration of an attempt filter.
+    pub fn compile(configuration: &[u8]) -> Result<Plugin, InvalidDocument> {
         match Role::compile(configuration)? {
             Role::Router(plugin) => Ok(*plugin),
-            Role::Attempt(_) => Err(InvalidPlugin {
-                problems: vec![whole("is an attempt's, not a router's")],
-            }),
+            Role::Attempt(_) => Err(whole("is an attempt's, not a router's").into()),
         }
     }
 }
@@ -179,37 +135,17 @@ fn read(configuration: &[u8]) -> Result<(&str, Node), Problem> {
     })?;
     match root.value {
         Value::Object(_) => Ok((text, root)),
-        _ => Err(whole(&format!("must be an object, not {}", root.kind()))),
+        _ => Err(whole(&format!("expected an object, found {}", root.kind()))),
     }
 }
 
-/// The configuration as it is written, and what is wrong with it.
-struct Source<'a> {
-    text: &'a str,
-    root: Node,
-    problems: Vec<Problem>,
+/// A configuration as it is written.
+struct Source<'t> {
+    text: &'t str,
+    root: &'t Node,
 }
 
-impl Source<'_> {
-    fn check_names(&mut self) {
-        let mut found = Vec::new();
-        let members = self.root.members();
-        let known: Vec<&str> = source::PLUGIN.fields.iter().map(|one| one.name).collect();
-        for (index, member) in members.iter().enumerate() {
-            let name = member.name.as_str();
-            let mut before = members.iter().take(index);
-            if !known.contains(&name) {
-                let message = unknown_field(&source::PLUGIN, name);
-                found.push((member.at, name.to_owned(), message));
-            } else if before.any(|other| other.name == name) {
-                found.push((member.at, name.to_owned(), "stands here twice".to_owned()));
-            }
-        }
-        for (at, name, message) in found {
-            self.add(at, &name, message);
-        }
-    }
-
+impl<'t> Source<'t> {
     /// See [`Plugin::fingerprint`].
     fn fingerprint(&self) -> u64 {
         let texts = ["policy", "policy_source", ALLOWED_CLUSTERS.name].map(|name| {
@@ -220,43 +156,29 @@ impl Source<'_> {
         fingerprint(texts.join("\n").as_bytes())
     }
 
-    /// Whether it is an attempt's; `None` where it is neither's.
-    fn is_attempt(&mut self) -> Option<bool> {
-        let Some((at, name)) = self.text_of("role")? else {
-            return Some(false);
-        };
-        let message = match name.as_str() {
-            "router" => return Some(false),
-            "attempt" => return Some(true),
-            _ => format!("unknown role {}{}", quote(&name), hint(&name, ROLES)),
-        };
-        self.add(at, "role", message);
-        None
-    }
-
-    /// Whatever else stands in an attempt's would be a second truth.
-    fn check_attempt(&mut self) {
-        let members = self.root.members().iter();
-        let known = |name: &str| source::PLUGIN.fields.iter().any(|one| one.name == name);
-        let others = members.filter(|one| known(&one.name) && !OF_ATTEMPTS.contains(&&*one.name));
-        let others: Vec<(usize, String)> = others.map(|one| (one.at, one.name.clone())).collect();
-        for (at, name) in others {
-            let message = "is the router's: attempts go by what it publishes".to_owned();
-            self.add(at, &name, message);
+    /// Refuses the router's fields in the configuration of an attempt filter: they would be a second truth.
+    fn check_attempt(&self, problems: &mut Problems<'_>) {
+        let is_known = |name: &str| PLUGIN.fields.iter().any(|field| field.name == name);
+        for member in self.root.members() {
+            let name = member.name.as_str();
+            if is_known(name) && !OF_ATTEMPTS.contains(&name) {
+                let message = "is the router's: attempts go by what it publishes";
+                problems.add(member.at, name, message);
+            }
         }
     }
 
-    fn router(&mut self, failover: Failover) -> Option<Plugin> {
-        let cluster_header = self.cluster_header();
-        let policy = self.policy();
-        let source = self.remote();
+    fn router(&self, failover: Failover, problems: &mut Problems<'_>) -> Option<Plugin> {
+        let cluster_header = self.cluster_header(problems);
+        let policy = self.policy(problems);
+        let source = self.policy_source(problems);
         let inline = policy.as_ref().map(|(policy, _)| policy);
         let by_name = failover != Failover::Off;
         let rendered = inline
             .filter(|_| source.is_some())
             .map(|policy| policy_source::Bounds::rendered(policy, by_name));
         let bounds = policy_source::Bounds {
-            clusters: self.allowed_clusters(inline, source.is_some()),
+            clusters: self.allowed_clusters(inline, source.is_some(), problems),
             ..rendered.unwrap_or_default()
         };
         let (policy, policy_text) = policy?;
@@ -271,114 +193,68 @@ impl Source<'_> {
         })
     }
 
-    fn cluster_header(&mut self) -> Option<String> {
-        let Some((at, name)) = self.text_of("cluster_header")? else {
+    fn cluster_header(&self, problems: &mut Problems<'_>) -> Option<String> {
+        let Some(node) = self.root.get("cluster_header") else {
             return Some(header::CLUSTER.to_owned());
         };
+        let name = node.text().filter(|name| !name.is_empty())?;
         let is_token = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_|~".contains(&byte)
         };
-        let problem = if name.is_empty() || !name.bytes().all(is_token) {
+        let problem = if !name.bytes().all(is_token) {
             "is not a lower-case header name"
-        } else if RESERVED.contains(&name.as_str()) {
+        } else if RESERVED.contains(&name) {
             "has a meaning of its own in HTTP"
         } else {
-            return Some(name);
+            return Some(name.to_owned());
         };
-        let message = format!("{} {problem}", quote(&name));
-        self.add(at, "cluster_header", message);
+        let message = format!("{} {problem}", quote(name));
+        problems.add(node.at, "cluster_header", message);
         None
     }
 
-    fn failover(&mut self) -> Option<Failover> {
-        let max_chain_length = self.max_chain_length();
-        let Some((at, name)) = self.text_of("failover")? else {
-            return Some(Failover::Off);
-        };
-        let message = match (name.as_str(), max_chain_length) {
-            ("off", _) => return Some(Failover::Off),
-            ("per_attempt", _) => return Some(Failover::PerAttempt),
-            ("aggregate", Some(max_chain_length)) => {
-                return Some(Failover::Aggregate { max_chain_length });
+    fn failover(&self, problems: &mut Problems<'_>) -> Option<Failover> {
+        match self.text_of("failover") {
+            None | Some("off") => Some(Failover::Off),
+            Some("per_attempt") => Some(Failover::PerAttempt),
+            Some("aggregate") => {
+                let length = self.root.get("max_chain_length");
+                if length.is_none() {
+                    let at = self
+                        .root
+                        .get("failover")
+                        .map_or(self.root.at, |node| node.at);
+                    let message = "`aggregate` needs `max_chain_length`, the most backends of a chain, from 1 to 9";
+                    problems.add(at, "failover", message);
+                }
+                let max_chain_length = length?.number()? as usize;
+                Some(Failover::Aggregate { max_chain_length })
             }
-            ("aggregate", None) => {
-                "`aggregate` needs `max_chain_length`, the most backends of a chain, from 1 to 9"
-                    .to_owned()
-            }
-            _ => format!(
-                "unknown failover {}{}",
-                quote(&name),
-                hint(&name, FAILOVERS)
-            ),
-        };
-        self.add(at, "failover", message);
-        None
+            Some(_) => None,
+        }
     }
 
-    /// The most max_chain_length of a chain, where that is a whole number from 1 to 9.
-    fn max_chain_length(&self) -> Option<usize> {
-        let number = self.root.get("max_chain_length")?.number()?;
-        (number.fract() == 0.0 && (1.0..=9.0).contains(&number)).then_some(number as usize)
-    }
-
-    fn policy(&mut self) -> Option<(Policy, String)> {
+    fn policy(&self, problems: &mut Problems<'_>) -> Option<(Policy, String)> {
         let Some(node) = self.root.get("policy") else {
-            self.add(self.root.at, "policy", "is missing".to_owned());
+            problems.add(self.root.at, "", "missing field `policy`");
             return None;
         };
-        let at = node.at;
-        let text = self.text.get(at..node.end)?;
+        if !matches!(node.value, Value::Object(_)) {
+            return None;
+        }
+        let text = self.text.get(node.at..node.end)?;
         match Policy::compile(text) {
             Ok(policy) => Some((policy, text.to_owned())),
-            Err(InvalidPolicy { problems }) => {
-                let start = document::place(self.text, at);
-                let inside = |problem| move_into_policy(problem, start);
-                self.problems.extend(problems.into_iter().map(inside));
+            Err(invalid) => {
+                problems.add_inner(node.at, "policy", invalid);
                 None
             }
         }
     }
 
-    /// A string field and the byte at which it stands; `Some(None)` where it is not there, `None` where it is no string.
-    fn text_of(&mut self, name: &str) -> Option<Option<(usize, String)>> {
-        let Some(node) = self.root.get(name) else {
-            return Some(None);
-        };
-        if let Some(text) = node.text() {
-            return Some(Some((node.at, text.to_owned())));
-        }
-        let message = format!("must be a string, not {}", node.kind());
-        self.add(node.at, name, message);
-        None
-    }
-
-    fn add(&mut self, at: usize, name: &str, message: String) {
-        let (line, column) = document::place(self.text, at);
-        self.problems.push(Problem {
-            at: name.to_owned(),
-            message,
-            line,
-            column,
-        });
-    }
-}
-
-/// A problem of the policy as one of the configuration, in which the policy begins at line and column `start`.
-fn move_into_policy(problem: Problem, start: (u32, u32)) -> Problem {
-    let mut at = String::from("policy");
-    if !problem.at.is_empty() && !problem.at.starts_with('[') {
-        at.push('.');
-    }
-    at.push_str(&problem.at);
-    let column = match problem.line {
-        1 => problem.column + start.1 - 1,
-        _ => problem.column,
-    };
-    Problem {
-        at,
-        message: problem.message,
-        line: problem.line + start.0 - 1,
-        column,
+    /// The text in a field; `None` if there is none.
+    fn text_of(&self, name: &str) -> Option<&'t str> {
+        self.root.get(name).and_then(Node::text)
     }
 }
 
@@ -400,16 +276,17 @@ mod tests {
         assert_eq!(
             problems(text),
             [
+                "missing field `policy`",
                 "rol: unknown field `rol`; did you mean `role`?",
-                "cluster_header: stands here twice",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters",
                 "cluster_header: `X-Upper` is not a lower-case header name",
-                "policy: is missing",
+                "cluster_header: stands here twice",
+                "cluster_header: expected a string, found a number",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters",
             ]
         );
         let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
         assert_eq!(
-            (invalid.problems[1].line, invalid.problems[1].column),
+            (invalid.problems[3].line, invalid.problems[3].column),
             (2, 31)
         );
     }
@@ -450,7 +327,7 @@ mod tests {
             r#"{"failover": "aggregate"}"#,
             r#"{"failover": "agregate"}"#,
         ] {
-            assert!(problems(wrong)[0].starts_with("failover: "), "{wrong}");
+            assert!(problems(wrong)[1].starts_with("failover: "), "{wrong}");
         }
     }
 
@@ -459,9 +336,9 @@ mod tests {
         let policy = crate::exchange::testing::POLICY;
         assert_eq!(
             problems(&format!(
-                r#"{{"failover": "aggregate", "max_chain_length": 2, "max_chain_length": 2, "policy": {policy}}}"#
+                r#"{{"failover": "aggregate", "links": 2, "max_chain_length": 2, "policy": {policy}}}"#
             )),
-            ["max_chain_length: `max_chain_length` is called `max_chain_length` now"]
+            ["links: `links` is called `max_chain_length` now"]
         );
     }
 
@@ -484,9 +361,9 @@ mod tests {
                 r#"{{"role": "attempt", "policy": {policy}, "cluster_header": "x-to", "polic": 1}}"#
             )),
             [
-                "polic: unknown field `polic`; did you mean `policy`?",
                 "policy: is the router's: attempts go by what it publishes",
-                "cluster_header: is the router's: attempts go by what it publishes"
+                "cluster_header: is the router's: attempts go by what it publishes",
+                "polic: unknown field `polic`; did you mean `policy`?"
             ]
         );
     }
@@ -495,11 +372,11 @@ mod tests {
     fn roles_that_do_not_exist_are_refused() {
         assert!(
             problems(r#"{"role": "ruoter", "policy": {}}"#)
-                .contains(&"role: unknown role `ruoter`; did you mean `router`?".to_owned())
+                .contains(&"role: unknown value `ruoter`; did you mean `router`?".to_owned())
         );
         assert_eq!(
-            problems(r#"{"role": 1}"#)[0],
-            "role: must be a string, not a number"
+            problems(r#"{"role": 1}"#)[1],
+            "role: expected a string, found a number"
         );
     }
 
@@ -511,7 +388,7 @@ mod tests {
         );
         assert_eq!(
             problems("[]"),
-            ["configuration: must be an object, not a list"]
+            ["configuration: expected an object, found a list"]
         );
         for text in ["{\"policy\":", "\u{0}", "{} {}"] {
             let found = problems(text);
@@ -530,8 +407,8 @@ mod tests {
 
     #[test]
     fn headers_with_a_meaning_of_their_own_are_refused() {
-        assert!(problems(r#"{"cluster_header": "host"}"#)[0].contains("meaning of its own"));
-        assert!(problems(r#"{"cluster_header": ":path"}"#)[0].contains("not a lower-case"));
+        assert!(problems(r#"{"cluster_header": "host"}"#)[1].contains("meaning of its own"));
+        assert!(problems(r#"{"cluster_header": ":path"}"#)[1].contains("not a lower-case"));
     }
 
     #[test]

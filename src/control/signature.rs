@@ -1,34 +1,34 @@
-//! Who wrote a policy: ed25519 signatures (RFC 8032) over the exact bytes of the document.
+//! Verifies who wrote a policy: ed25519 signatures (RFC 8032) over the exact bytes of the document.
 //!
-//! The signature is detached: it travels beside the document, so that the document stays plain JSON and whoever serves it
-//! needs no knowledge of it. What the document says is not looked at here, and nothing secret is handled: the command line
-//! signs, this only checks. Keys and signatures are text in base64, with or without padding.
+//! The signature is detached, so that the document stays plain JSON and its server needs no knowledge of signatures. The
+//! command line signs; this only verifies, handles no secret, and does not look into the document. Keys and signatures are
+//! text in base64, with or without padding.
 
 use std::fmt;
 
 use ed25519_compact as ed25519;
 
-/// What stands before the 32 bytes of a key in the form that other tools write (RFC 8410, SubjectPublicKeyInfo).
+/// The bytes before the 32 of a key in SubjectPublicKeyInfo (RFC 8410), the form of other tools.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
-/// A key that signatures are checked with.
+/// A key that verifies signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
-/// A text that is no public key.
+/// A text that is not a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidPublicKey;
 
 impl fmt::Display for InvalidPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is no ed25519 public key: expected its 32 bytes in base64")
+        f.write_str("is not an ed25519 public key: expected its 32 bytes in base64")
     }
 }
 
 impl std::error::Error for InvalidPublicKey {}
 
 impl PublicKey {
-    /// Reads a key: base64 of its 32 bytes, or of its SubjectPublicKeyInfo, which is the middle line of a PEM file.
+    /// Parses a key: base64 of its 32 bytes, or of its SubjectPublicKeyInfo, which is the middle line of a PEM file.
     ///
     /// # Errors
     /// [`InvalidPublicKey`] for anything else.
@@ -47,18 +47,18 @@ impl PublicKey {
 }
 
 impl fmt::Display for PublicKey {
-    /// As configurations have it: base64 of the 32 bytes.
+    /// The form in configurations: base64 of the 32 bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&encode_base64(&self.0))
     }
 }
 
-/// Why a document is not taken for one of a key's owner.
+/// Why a document is not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unverified {
-    /// It came without a signature.
+    /// The document came without a signature.
     Unsigned,
-    /// What came as one is no signature.
+    /// The signature cannot be parsed.
     Malformed,
     /// No key has signed these bytes.
     Mismatch,
@@ -69,24 +69,24 @@ impl fmt::Display for Unverified {
         f.write_str(match self {
             Unverified::Unsigned => "is not signed",
             Unverified::Malformed => "has a signature that is not 64 bytes in base64",
-            Unverified::Mismatch => "has a signature that no configured key has made",
+            Unverified::Mismatch => "has a signature that no configured key made",
         })
     }
 }
 
 impl std::error::Error for Unverified {}
 
-/// Checks that one of `keys` has signed exactly `document`. Several signatures may stand in `signature`, separated by
-/// commas: so keys can be exchanged while both are in use.
+/// Verifies that one of `keys` has signed exactly `document`. `signature` may hold several, separated by commas, so that keys
+/// can be rotated while both are in use.
 ///
 /// # Errors
-/// [`Unverified`] with the reason; without any key nothing verifies.
+/// [`Unverified`] with the reason. Without a key nothing verifies.
 pub fn verify(
     document: &[u8],
     signature: Option<&[u8]>,
     keys: &[PublicKey],
 ) -> Result<(), Unverified> {
-    /// Each costs a curve multiplication per key, and whoever serves the document chooses how many there are.
+    /// Each signature costs a curve multiplication per key, and the server of the document chooses their number.
     const MOST: usize = 4;
     let signature = signature.unwrap_or_default().trim_ascii();
     if signature.is_empty() {
@@ -132,7 +132,7 @@ pub fn encode_base64(bytes: &[u8]) -> String {
     text
 }
 
-/// What base64, padded or not, stands for; `None` where it is none, or where bits are left over that are not 0.
+/// Decodes base64 with or without padding; `None` if it is malformed, or if leftover bits are not 0.
 pub fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let letters = text.get(..text.len() - padding)?;
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn signatures_with_a_twin_are_refused() {
-        // RFC 8032 wants S below the group's order: S + L would verify as well and be another text for the same.
+        // RFC 8032 requires S below the group's order: S + L would verify as well, and be a second text of one signature.
         let order = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
         let (key, message, mut signature) = vector(1);
         let mut carry = 0;
@@ -256,7 +256,7 @@ mod tests {
             check(&message, &signature, &[key]),
             Err(Unverified::Mismatch)
         );
-        // The neutral element as a key would sign anything.
+        // The neutral element as a key would verify any document.
         let mut neutral = [0; 32];
         neutral[0] = 1;
         let neutral = PublicKey::from_bytes(neutral);
@@ -283,7 +283,7 @@ mod tests {
         let wrong = encode_base64(&[0; 64]);
         assert_eq!(
             told(Some(wrong.as_bytes())).to_string(),
-            "has a signature that no configured key has made"
+            "has a signature that no configured key made"
         );
         let both = [wrong, encode_base64(&signature)].join(", ");
         assert_eq!(verify(&message, Some(both.as_bytes()), &[key]), Ok(()));
@@ -308,7 +308,7 @@ mod tests {
         }
         assert_eq!(
             InvalidPublicKey.to_string(),
-            "is no ed25519 public key: expected its 32 bytes in base64"
+            "is not an ed25519 public key: expected its 32 bytes in base64"
         );
     }
 

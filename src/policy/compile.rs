@@ -18,7 +18,7 @@ use super::source;
 use super::timeouts::compile_timeouts;
 use super::validate::validate;
 use super::warming::{check_profile_ramps, compile_cold, compile_profile_ramp, compile_ramp};
-use super::{DecisionHeaders, InvalidPolicy, Policy, Problem};
+use super::{DecisionHeaders, InvalidDocument, Policy, Problem};
 use crate::api::{Api, Apis, Capabilities};
 use crate::fleet::{Accelerator, Backend, BackendId, Latency, Model, ModelId, Price, Registry};
 use crate::fnv;
@@ -39,12 +39,12 @@ const DEFAULT_CAPABILITIES: Capabilities = Capabilities::TOOLS
     .union(Capabilities::JSON_SCHEMA);
 
 /// Compiles `text`; see [`Policy::compile`].
-pub(super) fn compile(text: &str) -> Result<Policy, InvalidPolicy> {
+pub(super) fn compile(text: &str) -> Result<Policy, InvalidDocument> {
     resolve(text, &read(text)?)
 }
 
 /// Compiles `text` and looks for what is doubtful; see [`Policy::check`].
-pub(super) fn check_all(text: &str) -> Result<(Policy, Vec<Problem>), InvalidPolicy> {
+pub(super) fn check_all(text: &str) -> Result<(Policy, Vec<Problem>), InvalidDocument> {
     let root = read(text)?;
     let policy = resolve(text, &root)?;
     let mut warnings = Problems::of(text);
@@ -52,13 +52,13 @@ pub(super) fn check_all(text: &str) -> Result<(Policy, Vec<Problem>), InvalidPol
     Ok((policy, warnings.into_list()))
 }
 
-fn read(text: &str) -> Result<Node, InvalidPolicy> {
-    document::read(text).map_err(|problem| InvalidPolicy {
+fn read(text: &str) -> Result<Node, InvalidDocument> {
+    document::read(text).map_err(|problem| InvalidDocument {
         problems: vec![problem],
     })
 }
 
-fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidPolicy> {
+fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidDocument> {
     let mut problems = Problems::of(text);
     check(&Kind::Object(&source::POLICY), root, "", &mut problems);
     let models = compile_models(root, &mut problems);

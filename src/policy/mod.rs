@@ -36,7 +36,7 @@ mod warming;
 pub mod words;
 
 use crate::fleet::{Backend, BackendId, Registry};
-pub use crate::schema::{InvalidPolicy, Problem};
+pub use crate::schema::{InvalidDocument, Problem};
 pub use intake::{OnUnknownModel, Undecided, UndecidedReason};
 use names::ModelNames;
 use profile::Profile;
@@ -101,8 +101,8 @@ impl Policy {
     /// Compiles a policy from its JSON text.
     ///
     /// # Errors
-    /// [`InvalidPolicy`] with every problem of the document, each naming its place.
-    pub fn compile(json: &str) -> Result<Policy, InvalidPolicy> {
+    /// [`InvalidDocument`] with every problem of the document, each naming its place.
+    pub fn compile(json: &str) -> Result<Policy, InvalidDocument> {
         compile::compile(json)
     }
 
@@ -111,7 +111,7 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Policy::compile`].
-    pub fn check(json: &str) -> Result<(Policy, Vec<Problem>), InvalidPolicy> {
+    pub fn check(json: &str) -> Result<(Policy, Vec<Problem>), InvalidDocument> {
         compile::check_all(json)
     }
 

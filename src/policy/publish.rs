@@ -71,7 +71,7 @@ fn schema_of(kind: &Kind) -> Value {
         Kind::Number { min, max } => range("number", *min, *max),
         Kind::Integer { min, max } => range("integer", *min, *max),
         Kind::List { of, min } => json!({"type": "array", "items": schema_of(of), "minItems": min}),
-        Kind::Object(shape) => schema_of_object(shape),
+        Kind::Object(shape) | Kind::Document(shape) => schema_of_object(shape),
         Kind::Map { of, keys: [] } => {
             json!({"type": "object", "additionalProperties": schema_of(of)})
         }
@@ -141,7 +141,9 @@ fn kind_in_words(kind: &Kind) -> String {
         Kind::Integer { min, max } => range_in_words("whole number", *min, *max),
         Kind::List { of, min: 0 } => format!("list of {}", kind_in_words(of)),
         Kind::List { of, .. } => format!("list, not empty, of {}", kind_in_words(of)),
-        Kind::Object(shape) => format!("[{}](#{})", shape.name, shape.name.replace(' ', "-")),
+        Kind::Object(shape) | Kind::Document(shape) => {
+            format!("[{}](#{})", shape.name, shape.name.replace(' ', "-"))
+        }
         Kind::Map { of, keys: [] } => format!("object of {}, by name", kind_in_words(of)),
         Kind::Map { of, keys } => {
             let quoted: Vec<String> = keys.iter().map(|name| format!("`{name}`")).collect();

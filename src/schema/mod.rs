@@ -31,14 +31,14 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// A policy that does not compile: every problem at once.
+/// A policy or plugin configuration that does not compile: every problem at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidPolicy {
+pub struct InvalidDocument {
     /// All problems, in the order of the document; never empty.
     pub problems: Vec<Problem>,
 }
 
-impl std::fmt::Display for InvalidPolicy {
+impl std::fmt::Display for InvalidDocument {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
             write!(f, "{}{problem}", if index == 0 { "" } else { "; " })?;
@@ -47,4 +47,12 @@ impl std::fmt::Display for InvalidPolicy {
     }
 }
 
-impl std::error::Error for InvalidPolicy {}
+impl std::error::Error for InvalidDocument {}
+
+impl From<Problem> for InvalidDocument {
+    fn from(problem: Problem) -> InvalidDocument {
+        InvalidDocument {
+            problems: vec![problem],
+        }
+    }
+}

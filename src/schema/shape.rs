@@ -5,7 +5,7 @@
 
 use super::document::{Node, Value, place};
 use super::suggest::{hint, quote};
-use super::{InvalidPolicy, Problem};
+use super::{InvalidDocument, Problem};
 
 /// An object with named fields.
 #[derive(Debug)]
@@ -118,6 +118,8 @@ pub enum Kind {
     },
     /// An object with named fields.
     Object(&'static Shape),
+    /// An object that is a document of its own: checked here is only that it is an object.
+    Document(&'static Shape),
     /// An object whose names are chosen by the operator, or are among `keys` where that is not empty.
     Map {
         /// What each value is.
@@ -134,7 +136,7 @@ impl Kind {
             Kind::Number { .. } => "a number",
             Kind::Integer { .. } => "a whole number",
             Kind::List { .. } => "a list",
-            Kind::Object(_) | Kind::Map { .. } => "an object",
+            Kind::Object(_) | Kind::Document(_) | Kind::Map { .. } => "an object",
         }
     }
 }
@@ -164,6 +166,25 @@ impl<'t> Problems<'t> {
         });
     }
 
+    /// Adds the problems of an inner document, which stands at byte `offset` under the field `name`.
+    pub fn add_inner(&mut self, offset: usize, name: &str, inner: InvalidDocument) {
+        let (line, column) = place(self.text, offset);
+        let moved = inner.problems.into_iter().map(|problem| Problem {
+            at: match problem.at.as_str() {
+                "" => name.to_owned(),
+                at if at.starts_with('[') => [name, at].concat(),
+                at => [name, ".", at].concat(),
+            },
+            message: problem.message,
+            line: problem.line + line - 1,
+            column: match problem.line {
+                1 => problem.column + column - 1,
+                _ => problem.column,
+            },
+        });
+        self.list.extend(moved);
+    }
+
     /// Everything that was added, in the order of the document.
     pub fn into_list(mut self) -> Vec<Problem> {
         self.list
@@ -172,10 +193,10 @@ impl<'t> Problems<'t> {
     }
 
     /// `Ok` where nothing was added.
-    pub fn into_result(self) -> Result<(), InvalidPolicy> {
+    pub fn into_result(self) -> Result<(), InvalidDocument> {
         match self.into_list() {
             list if list.is_empty() => Ok(()),
-            problems => Err(InvalidPolicy { problems }),
+            problems => Err(InvalidDocument { problems }),
         }
     }
 }
@@ -234,6 +255,7 @@ fn check_value(
             }
         }
         (Kind::Object(shape), Value::Object(_)) => check_object(shape, node, path, problems),
+        (Kind::Document(_), Value::Object(_)) => {}
         (Kind::Map { of, keys }, Value::Object(_)) => check_map(of, keys, node, path, problems),
         _ => {
             let message = format!("expected {}, found {}", kind.expected(), node.kind());

@@ -224,7 +224,7 @@ fn refusals_change_nothing(case: &Case) {
         ),
         (
             "bad_signature",
-            "the policy has a signature that no configured key has made",
+            "the policy has a signature that no configured key made",
             Document {
                 signature: document(&policy(case, 4)).signature,
                 ..document(&good())

@@ -150,7 +150,7 @@ fn stranger_is_refused(case: &Case, fleet: &Fleet, envoy: &Envoy, way: &str) {
     let mut renamed = fleet.policy(CHANGES + 1);
     renamed["backends"][0]["name"] = json!("z");
     let line = "the policy has the backend `z` in the cluster `sink-a`, for which failover was not rendered: \
-                render anew, or leave it out; the policy in force stays";
+                render again, or leave it out; the policy in force stays";
     let mut paired = fleet.policy(CHANGES + 2);
     paired["backends"][2]["credentials"] = json!({"env": credentials::KEYS[0]});
     let mut swapped = fleet.policy(CHANGES + 2);
@@ -159,7 +159,7 @@ fn stranger_is_refused(case: &Case, fleet: &Fleet, envoy: &Envoy, way: &str) {
     moved["backends"][0]["endpoint"] = json!("http://127.0.0.1:9/elsewhere");
     let other = |backend: &str, field: &str| {
         format!(
-            "the policy gives the backend `{backend}` another `{field}` than was rendered for it: render anew, or leave the field out; the policy in force stays"
+            "the policy gives the backend `{backend}` another `{field}` than was rendered for it: render again, or leave the field out; the policy in force stays"
         )
     };
     for (policy, result, line) in [

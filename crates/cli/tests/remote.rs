@@ -55,7 +55,7 @@ fn what_is_signed_checks_and_what_was_changed_does_not() {
     assert_eq!(status, Some(1));
     assert_eq!(
         text,
-        "policy.json:1:1: error: policy: has a signature that no configured key has made\nerror: 1 policy would be refused\n"
+        "policy.json:1:1: error: policy: has a signature that no configured key made\nerror: 1 policy would be refused\n"
     );
     let path = folder.path().join("policy.json");
     let text = fs::read_to_string(&path).unwrap();

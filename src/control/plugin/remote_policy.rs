@@ -1,32 +1,29 @@
 //! Compiles `policy_source` and `allowed_clusters` of a plugin configuration.
 
 use super::Source;
-use super::source::{
-    ALLOWED_CLUSTERS, DEFAULT_INTERVAL_MS, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_MS, SOURCE,
-};
+use super::schema::{ALLOWED_CLUSTERS, DEFAULT_INTERVAL_MS, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_MS};
 use crate::control::policy_source::{self, check_clusters};
 use crate::control::signature::PublicKey;
 use crate::policy::Policy;
 use crate::schema::document::Node;
-use crate::schema::shape::{Kind, Problems, check};
+use crate::schema::shape::Problems;
 use crate::schema::suggest::quote;
 
 impl Source<'_> {
-    /// The source of policies; `None` where there is none, or where it is wrong.
-    pub(super) fn remote(&mut self) -> Option<policy_source::Source> {
-        let node = self.root.get("policy_source")?;
-        let mut problems = Problems::of(self.text);
-        check(&Kind::Object(&SOURCE), node, "policy_source", &mut problems);
-        let source = compile(node, &mut problems);
-        self.problems.extend(problems.into_list());
-        source
+    /// The source of policies; `None` if there is none, or if it is wrong.
+    pub(super) fn policy_source(
+        &self,
+        problems: &mut Problems<'_>,
+    ) -> Option<policy_source::Source> {
+        compile(self.root.get("policy_source")?, problems)
     }
 
-    /// The clusters that requests may be sent to; the inline policy is held to them as well.
+    /// The clusters that requests may be sent to. The inline policy is held to them as well.
     pub(super) fn allowed_clusters(
-        &mut self,
+        &self,
         policy: Option<&Policy>,
         is_remote: bool,
+        problems: &mut Problems<'_>,
     ) -> Option<Vec<String>> {
         let Some(node) = self.root.get(ALLOWED_CLUSTERS.name) else {
             let named = policy.filter(|_| is_remote)?.clusters();
@@ -35,9 +32,6 @@ impl Source<'_> {
             named.dedup();
             return Some(named);
         };
-        let mut problems = Problems::of(self.text);
-        let kind = &ALLOWED_CLUSTERS.kind;
-        check(kind, node, ALLOWED_CLUSTERS.name, &mut problems);
         let items = node.items().iter().filter_map(Node::text);
         let allowed: Vec<String> = items.map(str::to_owned).collect();
         if let Some(policy) = policy
@@ -46,7 +40,6 @@ impl Source<'_> {
             let at = self.root.get("policy").map_or(node.at, |policy| policy.at);
             problems.add(at, "policy", refusal.to_string());
         }
-        self.problems.extend(problems.into_list());
         Some(allowed)
     }
 }
@@ -62,14 +55,14 @@ fn compile(node: &Node, problems: &mut Problems<'_>) -> Option<policy_source::So
     if !path.is_empty() && !is_path {
         let at = node.get("path").map_or(node.at, |path| path.at);
         let message = format!(
-            "{} is no path: it begins with `/` and has no spaces",
+            "{} is not a path: a path begins with `/` and has no spaces",
             quote(path)
         );
         problems.add(at, "policy_source.path", message);
     }
     if !visible(authority) {
-        let at = node.get("authority").map_or(node.at, |one| one.at);
-        let message = format!("{} is no host: set `authority`", quote(authority));
+        let at = node.get("authority").map_or(node.at, |node| node.at);
+        let message = format!("{} is not a host: set `authority`", quote(authority));
         problems.add(at, "policy_source.authority", message);
     }
     let mut public_keys = Vec::new();
@@ -165,12 +158,12 @@ mod tests {
         assert_eq!(
             problems(members)[..7],
             [
-                "policy_source.path: `p q` is no path: it begins with `/` and has no spaces",
+                "policy_source.path: `p q` is not a path: a path begins with `/` and has no spaces",
                 "policy_source.interval_m: unknown field `interval_m`; did you mean `interval_ms`?",
                 "policy_source.interval_ms: `5` is out of range: expected 100 to 86400000",
                 "policy_source.timeout_ms: expected a whole number, found a string",
-                "policy_source.authority: `a b` is no host: set `authority`",
-                "policy_source.public_keys[0]: `abc` is no ed25519 public key: expected its 32 bytes in base64",
+                "policy_source.authority: `a b` is not a host: set `authority`",
+                "policy_source.public_keys[0]: `abc` is not an ed25519 public key: expected its 32 bytes in base64",
                 "allowed_clusters: is empty: at least one is needed",
             ]
         );

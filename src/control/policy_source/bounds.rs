@@ -1,25 +1,25 @@
-//! What a policy from a source can never change: where requests go, and whose credentials go there.
+//! The bounds of a policy from a source: it cannot change where requests go, nor whose credentials go there.
 //!
-//! Both belong to Envoy's configuration, which was rendered for the inline policy. A document may leave them out, and then has
-//! what was rendered; it may repeat them; it may not pair them otherwise.
+//! Both belong to Envoy's configuration, which was rendered for the inline policy. A document may leave them out, and then
+//! gets what was rendered; it may repeat them; it may not pair them otherwise.
 
 use super::{Refusal, check_clusters};
 use crate::fleet::{Backend, ClientHeaders, Credentials, Endpoint, StateScope};
 use crate::policy::Policy;
 
-/// What holds whatever a document says.
+/// The bounds of every policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bounds {
-    /// The clusters that requests can be sent to; any where there is no list.
+    /// The clusters that requests can be sent to; any if there is no list.
     pub clusters: Option<Vec<String>>,
-    /// The backends that were rendered; any where there is no list.
+    /// The backends that were rendered; any if there is no list.
     pub backends: Option<Vec<Rendered>>,
-    /// Whether a document may name no other backends: with failover Envoy picks clusters by their names. Without it a new
-    /// backend has what was rendered for its cluster.
+    /// Whether a document may name no other backends: with failover Envoy picks clusters by the names of backends. Without
+    /// failover a new backend gets what was rendered for its cluster.
     pub by_name: bool,
 }
 
-/// What belongs together of one backend.
+/// The rendered fields of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     name: String,
@@ -42,10 +42,11 @@ impl Rendered {
         }
     }
 
-    /// The first field in which `backend` pairs otherwise. `by_name` is [`Bounds::by_name`]: without failover a backend may
-    /// move to another cluster, and of its endpoint nothing counts there but the path.
+    /// The first field in which `backend` differs. `by_name` is [`Bounds::by_name`]: without failover a backend may move to
+    /// another cluster, and only the path of its endpoint counts.
     fn find_other(&self, backend: &Backend, by_name: bool) -> Option<&'static str> {
-        let path = |one: &Option<Endpoint>| one.as_ref().map(|one| one.path.clone());
+        let path =
+            |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.path.clone());
         let own_path = path(&self.endpoint).unwrap_or_default();
         let is_own = match by_name {
             true => backend.endpoint == self.endpoint,
@@ -91,7 +92,7 @@ impl Rendered {
 }
 
 impl Bounds {
-    /// Those of a policy that was rendered, for any other.
+    /// The bounds of a policy that was rendered.
     pub fn rendered(policy: &Policy, by_name: bool) -> Bounds {
         let backends = policy.registry.backends.iter();
         Bounds {
@@ -101,10 +102,10 @@ impl Bounds {
         }
     }
 
-    /// Holds `policy` to them: what it leaves out becomes what was rendered.
+    /// Holds `policy` to the bounds: fields that it leaves out become those that were rendered.
     ///
     /// # Errors
-    /// [`Refusal::Cluster`], [`Refusal::Backend`] or [`Refusal::Pair`] with the first thing that is not allowed.
+    /// [`Refusal::Cluster`], [`Refusal::Backend`] or [`Refusal::Pair`] with the first violation.
     pub fn bind(&self, policy: &mut Policy) -> Result<(), Refusal> {
         if let Some(allowed) = &self.clusters {
             check_clusters(policy, allowed)?;
@@ -123,7 +124,7 @@ impl Bounds {
             let nothing;
             let own = match found {
                 Some(own) => own,
-                // Nobody's cluster that was allowed: nothing was rendered for it.
+                // An allowed cluster for which no backend was rendered.
                 None => {
                     nothing = nothing_for(backend, rendered);
                     &nothing
@@ -141,24 +142,30 @@ impl Bounds {
     }
 
     fn find<'r>(&self, rendered: &'r [Rendered], backend: &Backend) -> Option<&'r Rendered> {
-        let in_cluster = || rendered.iter().filter(|one| one.cluster == backend.cluster);
-        let named = in_cluster().find(|one| one.name == backend.name);
+        let in_cluster = || {
+            rendered
+                .iter()
+                .filter(|known| known.cluster == backend.cluster)
+        };
+        let named = in_cluster().find(|known| known.name == backend.name);
         if named.is_some() || self.by_name {
             return named;
         }
-        // Several may share a cluster: the one that it repeats, or the first.
+        // Several backends may share a cluster: take the one that this one repeats, or the first.
         let mut repeated = in_cluster();
         repeated
-            .find(|one| one.find_other(backend, false).is_none())
+            .find(|known| known.find_other(backend, false).is_none())
             .or_else(|| in_cluster().next())
     }
 }
 
-/// What holds for a backend of which nothing was rendered: no credentials of ours, and the client's as for a cluster of the
-/// mesh's own. It may state a scope of its own, but not join what was rendered.
+/// The bounds of a backend for which nothing was rendered: no credentials, and the client's headers as for a cluster of the
+/// mesh. It may declare a state scope of its own, but not join a rendered one.
 fn nothing_for(backend: &Backend, rendered: &[Rendered]) -> Rendered {
     let own = &backend.state_scope;
-    let joins = rendered.iter().any(|one| one.state_scope.key == own.key);
+    let joins = rendered
+        .iter()
+        .any(|known| known.state_scope.key == own.key);
     Rendered {
         name: backend.name.clone(),
         cluster: backend.cluster.clone(),

@@ -1,7 +1,7 @@
-//! Policies from an HTTP source: when to ask for one (`poll`), and whether to take what comes ([`judge`]).
+//! Policies from an HTTP source: when to ask for one (`poll`), and whether to accept the response ([`judge`]).
 //!
-//! Pure: the clock, what is in force and what was answered enter as arguments; the filter asks, keeps and publishes. Signature
-//! before everything else, so that nothing of a stranger's document is ever read.
+//! Pure: the clock, the policy in force and the response are arguments; the filter asks, stores and publishes. The signature
+//! is verified first, so that nothing of a stranger's document is ever parsed.
 
 mod bounds;
 pub mod poll;
@@ -21,7 +21,7 @@ use crate::policy::revision::may_follow;
 /// The response header with the signature of the body; see [`signature::verify`].
 pub const SIGNATURE_HEADER: &str = "x-pointsman-signature";
 
-/// Where policies come from: `policy_source` of the plugin's configuration, compiled.
+/// The compiled `policy_source` of the plugin configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The Envoy cluster that is asked.
@@ -30,20 +30,20 @@ pub struct Source {
     pub path: String,
     /// The host that the request names.
     pub authority: String,
-    /// From one answer to the next question, in milliseconds.
+    /// Milliseconds from one response to the next request.
     pub interval_ms: u32,
-    /// How long an answer may take, in milliseconds.
+    /// Milliseconds that a response may take.
     pub timeout_ms: u32,
-    /// The longest document that is taken, in bytes.
+    /// The longest accepted document, in bytes.
     pub max_bytes: usize,
-    /// Who may sign; where it is empty, documents need no signature.
+    /// The keys that may sign; if there are none, documents need no signature.
     pub public_keys: Vec<PublicKey>,
 }
 
-/// What the source answered.
+/// A response of the source.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Answer<'a> {
-    /// The HTTP status. A source that cannot be reached, or not in time, shows as one of 500 and more.
+    /// The HTTP status. A source that cannot be reached in time shows as 500 or more.
     pub status: u16,
     /// The header [`SIGNATURE_HEADER`].
     pub signature: Option<&'a [u8]>,
@@ -51,27 +51,27 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
-/// What an answer means.
+/// The verdict on a response.
 #[derive(Debug)]
 pub enum Verdict {
-    /// What is in force is what the source has.
+    /// The source has the policy in force.
     Unchanged,
-    /// This takes effect.
+    /// This policy takes effect.
     Accepted(Box<Policy>),
-    /// Nothing changes.
+    /// The policy in force stays.
     Refused(Refusal),
 }
 
 /// The text and the revision of the policy in force.
 #[derive(Debug, Clone, Copy)]
 pub struct InForce<'a> {
-    /// Its document, byte for byte.
+    /// The document, byte for byte.
     pub text: &'a [u8],
-    /// Its revision.
+    /// The revision.
     pub revision: Option<u64>,
 }
 
-/// What to do about an answer. Requests can be sent within `bounds` only, whatever a document says.
+/// Judges a response. Requests can be sent only within `bounds`, whatever a document says.
 pub fn judge(
     source: &Source,
     bounds: &Bounds,
@@ -110,7 +110,7 @@ fn take(
     Ok(Some(policy))
 }
 
-/// Whether a document of `size` bytes may be read at all.
+/// Checks whether a document of `size` bytes may be read.
 ///
 /// # Errors
 /// [`Refusal::TooLarge`].
@@ -124,7 +124,7 @@ pub fn check_size(source: &Source, size: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether `policy` names only clusters that requests may be sent to.
+/// Checks that `policy` names only allowed clusters.
 ///
 /// # Errors
 /// [`Refusal::Cluster`] with the first one that is not allowed.
@@ -139,7 +139,7 @@ pub fn check_clusters(policy: &Policy, allowed: &[String]) -> Result<(), Refusal
     }
 }
 
-/// FNV-1a, 64 bits: tells texts apart; nothing secret rests on it.
+/// FNV-1a, 64 bits: tells texts apart. Nothing secret rests on it.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
     fnv::hash64(bytes.iter().copied())
 }

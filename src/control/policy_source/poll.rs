@@ -1,33 +1,34 @@
-//! Whose turn it is to ask the source, and when: a small record that all workers share, replaced by compare-and-swap.
+//! Decides whose turn it is to ask the source, and when: a small record that all workers share and replace by
+//! compare-and-swap.
 //!
-//! A turn is a lease: whoever writes the record with itself in it may ask, until the lease ends. The record holds everything
-//! (when to ask next, what the source last had), so a holder that dies loses nothing: when its lease has ended, the next
-//! worker to look takes a new turn, and an answer to an old turn is dropped. Workers differ by their turn's number alone.
+//! A turn is a lease: the worker that writes itself into the record may ask until the lease ends. The record holds everything
+//! (the time of the next request, the last state of the source), so that a worker that dies loses nothing: after its lease the
+//! next worker takes a new turn, and a response to an old turn is dropped. Turns differ by their number alone.
 
 use super::{Refusal, Source, Verdict, fingerprint};
 
-/// How much longer a lease is than an answer may take, in milliseconds: for whoever reads and compiles it on a busy machine.
+/// Milliseconds that a lease is longer than a response may take: time to read and compile it on a busy machine.
 const MARGIN_MS: u64 = 5_000;
-/// Sources that fail are asked at least this often, or at their interval if that is longer, in milliseconds.
+/// Failing sources are asked at least this often, in milliseconds, or at their interval if that is longer.
 const LONGEST_PAUSE_MS: u64 = 300_000;
 /// Longer entity tags are not kept.
 const LONGEST_ETAG: usize = 256;
 const NS_PER_MS: u64 = 1_000_000;
 
-/// What the workers know in common of the source.
+/// The record of a source that the workers share.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Poll {
-    /// Counts the questions.
+    /// Counts the requests.
     pub turn: u64,
-    /// When the turn ends, in nanoseconds since 1970; 0 where nobody asks.
+    /// When the turn ends, in nanoseconds since 1970; 0 if no worker asks.
     pub lease_until_ns: u64,
     /// When to ask next, in nanoseconds since 1970.
     pub next_ns: u64,
-    /// How often in a row the source failed.
+    /// How many times in a row the source has failed.
     pub failures: u32,
-    /// Tells what was logged last from what is new; 0 where the last answer was good.
+    /// Distinguishes a new refusal from the one logged last; 0 if the last response was good.
     pub complaint: u64,
-    /// The entity tag of the document in force; empty where it has none.
+    /// The entity tag of the document in force; empty if there is none.
     pub etag: Vec<u8>,
 }
 
@@ -35,7 +36,7 @@ pub struct Poll {
 const FIXED: usize = 36;
 
 impl Poll {
-    /// Reads a record; what is none is as good as a new one.
+    /// Parses a record; anything else gives a new one.
     pub fn decode(bytes: &[u8]) -> Poll {
         let mut rest = bytes;
         let mut number = || {
@@ -78,11 +79,11 @@ impl Poll {
         bytes
     }
 
-    /// The record with a new turn, where one is due: to be written by compare-and-swap, and only who succeeds may ask.
+    /// The record with a new turn, if one is due. Only the worker that writes it by compare-and-swap may ask.
     #[must_use]
     pub fn take(&self, source: &Source, now_ns: u64) -> Option<Poll> {
         let lease = lease_ns(source);
-        // A clock that was set back must not hold everybody up for as long as it was wrong.
+        // A clock that was set back must not stop all workers for as long as it was wrong.
         let is_held = (now_ns..=now_ns.saturating_add(lease)).contains(&self.lease_until_ns)
             && self.lease_until_ns != 0;
         let longest = longest_pause_ms(source) * NS_PER_MS;
@@ -98,7 +99,7 @@ impl Poll {
         })
     }
 
-    /// The record after the answer to `turn`; `None` where that turn is over and the answer too late to count.
+    /// The record after the response to `turn`; `None` if that turn is over and the response is too late to count.
     #[must_use]
     pub fn finish(
         &self,
@@ -118,7 +119,7 @@ impl Poll {
                 (0, 0, kept)
             }
             Verdict::Accepted(_) => (0, 0, etag.unwrap_or_default().to_vec()),
-            // What was refused may be mended beside the document, by a signature: it is asked for anew, not by its tag.
+            // A signature can fix a refused document without changing it, so that it is asked for again, without its tag.
             Verdict::Refused(refusal) => {
                 let failures = match refusal.is_outage() {
                     true => self.failures.saturating_add(1),
@@ -137,13 +138,13 @@ impl Poll {
         })
     }
 
-    /// Whether `turn` is the one that is under way.
+    /// Whether `turn` is under way.
     pub fn is_turn(&self, turn: u64) -> bool {
         self.turn == turn && self.lease_until_ns != 0
     }
 }
 
-/// A number for what the log would say; never 0.
+/// A number for the log line of a refusal; never 0.
 fn fingerprint_of(refusal: &Refusal) -> u64 {
     fingerprint(refusal.to_string().as_bytes()) | 1
 }
@@ -156,8 +157,8 @@ fn longest_pause_ms(source: &Source) -> u64 {
     LONGEST_PAUSE_MS.max(u64::from(source.interval_ms))
 }
 
-/// How long to wait after an answer, in milliseconds: the interval, doubled with each failure in a row; then up to a tenth
-/// less, so that the proxies of a fleet do not come back to a mended source all at once.
+/// Milliseconds to wait after a response: the interval, doubled with each failure in a row, less a random part of up to a
+/// tenth, so that the proxies of a fleet do not all return to a recovered source at once.
 fn pause_ms(source: &Source, failures: u32, seed: u64) -> u64 {
     let interval = u64::from(source.interval_ms);
     if failures == 0 {
@@ -169,7 +170,7 @@ fn pause_ms(source: &Source, failures: u32, seed: u64) -> u64 {
     pause - pause / 10 * spread / 1000
 }
 
-/// How often to look whether a turn is due, in milliseconds: often enough not to be late, seldom enough to cost nothing.
+/// Milliseconds between two checks whether a turn is due: often enough to be on time, seldom enough to cost nothing.
 pub fn tick_ms(source: &Source) -> u32 {
     (source.interval_ms / 4).clamp(25, 1_000)
 }

@@ -1,40 +1,40 @@
-//! Why a policy that a source offers does not take effect. Each reason has a word for metrics and a line for the log.
+//! Why a policy from a source does not take effect. Each reason has a code for metrics and a line for the log.
 
 use std::fmt;
 
 use crate::control::signature::Unverified;
 use crate::policy::revision::Outdated;
-use crate::schema::InvalidPolicy;
+use crate::schema::InvalidDocument;
 use crate::schema::suggest::quote;
 
-/// How many of a document's problems one line names.
+/// How many problems of a document one line names.
 const MOST_PROBLEMS: usize = 8;
 
-/// Why an answer changes nothing.
+/// Why a response changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// Envoy has no cluster of this name, or it refuses the call.
     NotCalled,
-    /// No document: the source's own status, or Envoy's 503 or 504 where it cannot be reached or takes too long.
+    /// Not a document: the status of the source, or Envoy's 503 or 504 if it cannot be reached or takes too long.
     Status(u16),
     /// Longer than allowed, in bytes.
     TooLarge {
-        /// How long it is.
+        /// Its length, in bytes.
         size: usize,
-        /// How long it may be.
+        /// The allowed length, in bytes.
         most: usize,
     },
-    /// Not signed by who may.
+    /// Not signed by an allowed key.
     Unverified(Unverified),
-    /// Bytes that are no text.
+    /// The bytes are not UTF-8.
     NotUtf8,
-    /// Mistakes in the document.
-    Invalid(InvalidPolicy),
-    /// Requests would be sent where they must not.
+    /// The document does not compile.
+    Invalid(InvalidDocument),
+    /// The policy would send requests to a cluster that is not allowed.
     Cluster {
         /// The cluster.
         name: String,
-        /// Those that are allowed.
+        /// The allowed clusters.
         allowed: Vec<String>,
     },
     /// A backend that failover does not know, or knows in another cluster.
@@ -44,21 +44,21 @@ pub enum Refusal {
         /// Its cluster.
         cluster: String,
     },
-    /// A backend whose credentials or place are others than Envoy's configuration pairs it with.
+    /// A backend whose credentials or endpoint differ from those in Envoy's configuration.
     Pair {
         /// The backend.
         backend: String,
         /// The field that differs.
         field: &'static str,
     },
-    /// Older than what is in force.
+    /// Older than the policy in force.
     Outdated(Outdated),
-    /// The host could not keep it.
+    /// The host could not store the policy.
     NotKept,
 }
 
 impl Refusal {
-    /// The word of metrics.
+    /// The code in metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Refusal::NotCalled => "not_called",
@@ -114,13 +114,13 @@ impl fmt::Display for Refusal {
             }
             Refusal::Backend { name, cluster } => write!(
                 f,
-                "the policy has the backend {} in the cluster {}, for which failover was not rendered: render anew, or leave it out",
+                "the policy has the backend {} in the cluster {}, for which failover was not rendered: render again, or leave it out",
                 quote(name),
                 quote(cluster)
             ),
             Refusal::Pair { backend, field } => write!(
                 f,
-                "the policy gives the backend {} another {} than was rendered for it: render anew, or leave the field out",
+                "the policy gives the backend {} another {} than was rendered for it: render again, or leave the field out",
                 quote(backend),
                 quote(field)
             ),
@@ -132,7 +132,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-fn write_problems(invalid: &InvalidPolicy, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_problems(invalid: &InvalidDocument, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("the policy does not compile")?;
     let problems = &invalid.problems;
     for (index, problem) in problems.iter().take(MOST_PROBLEMS).enumerate() {
@@ -151,8 +151,8 @@ impl From<Unverified> for Refusal {
     }
 }
 
-impl From<InvalidPolicy> for Refusal {
-    fn from(invalid: InvalidPolicy) -> Refusal {
+impl From<InvalidDocument> for Refusal {
+    fn from(invalid: InvalidDocument) -> Refusal {
         Refusal::Invalid(invalid)
     }
 }

@@ -1,4 +1,4 @@
-//! What is taken from a source, what is refused with which words, and that workers take turns whatever happens to them.
+//! Accepted and refused documents with their texts, and turns of workers under any failure.
 
 use super::poll::Poll;
 use super::*;
@@ -178,16 +178,16 @@ fn with_failover_a_policy_keeps_to_the_backends_that_were_rendered() {
         refused(judged(&renamed)),
         (
             "backend_not_rendered",
-            "the policy has the backend `lpu-2` in the cluster `cluster-lpu`, for which failover was not rendered: render anew, or leave it out".into()
+            "the policy has the backend `lpu-2` in the cluster `cluster-lpu`, for which failover was not rendered: render again, or leave it out".into()
         )
     );
-    // The same backend in another cluster is another one to Envoy.
+    // To Envoy, the same backend in another cluster is another one.
     let moved = POLICY.replace("cluster-lpu", "cluster-cpu");
     let moved = bounds.bind(&mut Policy::compile(&moved).unwrap());
     assert_eq!(moved.unwrap_err().code(), "backend_not_rendered");
 }
 
-/// `POLICY` with members in the backends that are named.
+/// `POLICY` with members added to the named backends.
 fn paired(members: &[(&str, &str)]) -> Policy {
     let mut text = POLICY.to_owned();
     for (backend, fields) in members {
@@ -233,11 +233,11 @@ fn credentials_and_places_are_those_that_were_rendered() {
             assert_eq!(
                 refusal(by_name, &[("gpu-1", members)]),
                 format!(
-                    "the policy gives the backend `gpu-1` another `{field}` than was rendered for it: render anew, or leave the field out"
+                    "the policy gives the backend `gpu-1` another `{field}` than was rendered for it: render again, or leave the field out"
                 ),
             );
         }
-        // Another host behind the same path: without failover that of the cluster stays.
+        // Another host with the same path: without failover the host of the cluster stays.
         let other_host = [("gpu-1", r#""endpoint": "http://b.example/x""#)];
         match by_name {
             true => assert!(refusal(true, &other_host).contains("`endpoint`")),
@@ -248,7 +248,7 @@ fn credentials_and_places_are_those_that_were_rendered() {
                 assert_eq!(document.registry, rendered.registry);
             }
         }
-        // Those of another backend, and of one that has none.
+        // The credentials of another backend, and those of a backend without any.
         for (backend, members) in [("gpu-1", other), ("cpu-1", own), ("lpu-1", own)] {
             refusal(by_name, &[(backend, members)]);
         }
@@ -272,7 +272,7 @@ fn what_a_document_leaves_out_is_what_was_rendered() {
             assert_eq!(document.registry, rendered.registry);
         }
     }
-    // Without failover a backend of another name has what its cluster was rendered with, and nothing else.
+    // Without failover a backend with another name gets what was rendered for its cluster, and nothing else.
     let bounds = Bounds::rendered(&rendered, false);
     let text = POLICY.replace("\"gpu-1\"", "\"gpu-9\"");
     let mut document = Policy::compile(&text).unwrap();
@@ -327,13 +327,13 @@ fn with_a_key_only_what_is_signed_is_even_read() {
             "the policy has a signature that is not 64 bytes in base64".into()
         )
     );
-    // One space more, a stranger's key, a document that is no policy: not even that is said.
+    // One more space, a stranger's key, a document that is not a policy: the refusal does not even say that.
     for body in [text.clone() + " ", "<html>".into()] {
         assert_eq!(
             refused(with(&body, &sign(&text))),
             (
                 "bad_signature",
-                "the policy has a signature that no configured key has made".into()
+                "the policy has a signature that no configured key made".into()
             )
         );
     }
@@ -365,13 +365,13 @@ fn one_asks_at_a_time_and_another_takes_over_from_the_dead() {
     let start = 1_000_000 * MS;
     let taken = Poll::default().take(&source, start).unwrap();
     assert_eq!(taken.turn, 1);
-    // Nobody else while the lease of timeout and margin lasts.
+    // No other worker asks during the lease of timeout and margin.
     for ms in [0, 1, 499, 5_499] {
         assert_eq!(taken.take(&source, start + ms * MS), None, "{ms}");
     }
     let heir = taken.take(&source, start + 5_501 * MS).unwrap();
     assert_eq!(heir.turn, 2);
-    // What the dead one's answer brings is dropped, and the heir's counts.
+    // The dead worker's response is dropped, and that of its heir counts.
     let late = start + 5_600 * MS;
     assert_eq!(
         heir.finish(1, &source, late, &Verdict::Unchanged, None),
@@ -462,8 +462,8 @@ fn the_tag_of_what_is_in_force_is_kept_and_complaints_are_told_apart() {
     assert_eq!(step(&unchanged, &policy(), Some(&long)).etag, b"");
 }
 
-/// Workers as they are: each looks at the shared record at its own times, may die at any moment, and writes only where
-/// nobody wrote since it read. Every step is drawn.
+/// Workers that look at the shared record at times of their own, may die at any moment, and write only if nobody wrote since
+/// they read. Every step is random.
 #[test]
 fn workers_that_die_at_random_never_stop_the_others() {
     let source = source();
@@ -474,7 +474,7 @@ fn workers_that_die_at_random_never_stop_the_others() {
     };
     let mut shared = Poll::default();
     let mut now = 1_000_000 * MS;
-    // The turn under way, when it is answered, and whether its holder lives until then.
+    // The turn under way, the time of its response, and whether its holder lives until then.
     let mut asked: Option<(u64, u64, bool)> = None;
     let (mut answers, mut deaths, mut last_answer) = (0, 0, now);
     for _ in 0..200_000 {
@@ -494,7 +494,7 @@ fn workers_that_die_at_random_never_stop_the_others() {
                 false => deaths += 1,
             }
         }
-        // Two look at once: both read the same record, and only the first write counts.
+        // Two workers look at once: both read the same record, and only the first write counts.
         let seen = [shared.take(&source, now), shared.take(&source, now)];
         if let [Some(first), Some(second)] = seen {
             assert_eq!(first, second);

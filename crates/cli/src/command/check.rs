@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use annotate_snippets::Level;
 use pointsman::control::signature::PublicKey;
-use pointsman::policy::{InvalidPolicy, Policy, Problem, Undecided, UndecidedReason};
+use pointsman::policy::{InvalidDocument, Policy, Problem, Undecided, UndecidedReason};
 use serde_json::{Value, json};
 
 use crate::command::sign;
@@ -144,11 +144,11 @@ fn print_checked(checked: &Checked) {
 }
 
 /// Like a proxy, which reads nothing of a document that is not signed: the missing signature is then its only problem.
-fn check_signature(path: &Path, text: &str, keys: &[PublicKey]) -> Result<(), InvalidPolicy> {
+fn check_signature(path: &Path, text: &str, keys: &[PublicKey]) -> Result<(), InvalidDocument> {
     if keys.is_empty() {
         return Ok(());
     }
-    sign::check(path, text.as_bytes(), keys).map_err(|unverified| InvalidPolicy {
+    sign::check(path, text.as_bytes(), keys).map_err(|unverified| InvalidDocument {
         problems: vec![Problem {
             at: "policy".into(),
             message: unverified.to_string(),

@@ -22,8 +22,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     match (args.plugin, args.markdown) {
         (false, false) => println!("{:#}", policy::publish::schema()),
         (false, true) => print!("{}", policy::publish::markdown()),
-        (true, false) => println!("{:#}", plugin::publish::schema()),
-        (true, true) => print!("{}", plugin::publish::markdown()),
+        (true, false) => println!("{:#}", plugin::schema_docs::schema()),
+        (true, true) => print!("{}", plugin::schema_docs::markdown()),
     }
     Ok(())
 }

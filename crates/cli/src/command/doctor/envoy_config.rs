@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use pointsman::control::plugin::{InvalidPlugin, Role};
+use pointsman::control::plugin::Role;
+use pointsman::schema::InvalidDocument;
 use serde_json::Value;
 
 use super::endpoints;
@@ -68,7 +69,7 @@ pub struct FilterInstance {
     /// The filter's `PluginConfig`.
     pub plugin_config: Value,
     /// The plugin's configuration, compiled; `None` where the filter has none that can be read.
-    pub plugin: Option<Result<Role, InvalidPlugin>>,
+    pub plugin: Option<Result<Role, InvalidDocument>>,
 }
 
 /// A cluster with the filter in its role of attempts.
@@ -81,7 +82,7 @@ pub struct Attempt {
     /// The filter's `PluginConfig`.
     pub plugin_config: Value,
     /// The plugin's configuration, compiled; `None` where the filter has none that can be read.
-    pub plugin: Option<Result<Role, InvalidPlugin>>,
+    pub plugin: Option<Result<Role, InvalidDocument>>,
 }
 
 /// Parts of a document before they are put together.
@@ -298,7 +299,7 @@ fn buffer_of(value: &Value) -> Option<u64> {
 }
 
 /// The `PluginConfig` of a filter that is ours, and its configuration compiled.
-fn ours(filter: &Value) -> Option<(Value, Option<Result<Role, InvalidPlugin>>)> {
+fn ours(filter: &Value) -> Option<(Value, Option<Result<Role, InvalidDocument>>)> {
     let config = filter
         .get("typed_config")
         .filter(|config| is_wasm_config(config));

@@ -1,8 +1,8 @@
-//! The tables of the plugin's configuration for people and editors.
+//! The fields of the plugin configuration as JSON Schema for editors and as Markdown for readers.
 
 use serde_json::{Value, json};
 
-use super::source::{PLUGIN, SOURCE};
+use super::schema::{PLUGIN, SOURCE};
 use crate::policy::publish::{schema_of_object, tables};
 
 /// The JSON Schema (draft 2020-12) of a plugin configuration, the policy in it included.
@@ -12,7 +12,7 @@ pub fn schema() -> Value {
         let draft = "https://json-schema.org/draft/2020-12/schema";
         fields.insert("$schema".into(), draft.into());
         fields.insert("title".into(), "Pointsman plugin configuration".into());
-        // Attempts have none.
+        // The configuration of an attempt filter has no policy.
         fields.insert(
             "if".into(),
             json!({"properties": {"role": {"const": "attempt"}}, "required": ["role"]}),

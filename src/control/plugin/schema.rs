@@ -1,15 +1,15 @@
-//! The plugin's configuration as it is written: which fields there are, what may stand in them, what holds without them.
+//! The fields of the plugin configuration: their types, their defaults, their documentation.
 //!
-//! Like `policy::source`, and made into the same kinds of documentation.
+//! One table checks configurations and makes the documentation, as for policies.
 
 use crate::policy::source::POLICY;
 use crate::schema::shape::{Field, Kind, Shape, optional, required};
 
-/// How long a source waits between questions where it does not say, in milliseconds.
+/// The default of `interval_ms`.
 pub const DEFAULT_INTERVAL_MS: u32 = 10_000;
-/// How long an answer may take where the source does not say, in milliseconds.
+/// The default of `timeout_ms`.
 pub const DEFAULT_TIMEOUT_MS: u32 = 5_000;
-/// How long a document may be where the source does not say, in bytes.
+/// The default of `max_bytes`.
 pub const DEFAULT_MAX_BYTES: usize = 1_048_576;
 
 const NAMES: Kind = Kind::List {
@@ -49,7 +49,7 @@ pub const PLUGIN: Shape = Shape {
         .formerly(&["links"]),
         optional(
             "policy",
-            Kind::Object(&POLICY),
+            Kind::Document(&POLICY),
             "an error for a router; attempts have none, they go by what the router publishes",
             "The policy that holds from the start.",
         ),
