@@ -18,10 +18,10 @@ use pointsman::api::request::parse;
 use pointsman::api::rewrite::set_model;
 use pointsman::api::usage::{Media, UsageEventFilter, UsageParser};
 use pointsman::policy::Policy;
-use pointsman::policy::conditions::Pattern;
-use pointsman::policy::profile::Limits;
+use pointsman::policy::pattern::Pattern;
+use pointsman::policy::profiles::Limits;
+use pointsman::policy::rules::words::WordMatcher;
 use pointsman::policy::rules::{RuleInput, evaluate_rules};
-use pointsman::policy::words::WordMatcher;
 use pointsman::routing::router::Router;
 use pointsman::routing::select::{SelectionRequest, select};
 use serde_json::{Value, json};
@@ -232,7 +232,7 @@ fn selecting(criterion: &mut Criterion) {
     };
     criterion.bench_function("select/100 candidates, 50 rules", |bencher| {
         bencher.iter(|| {
-            let envelope = policy.traffic.looks.read(&headers, &policy.registry);
+            let envelope = policy.traffic.matchers.read(&headers, &policy.registry);
             let facts = RuleInput {
                 classification: Some(&said),
                 user: Some("user-49"),

@@ -11,8 +11,8 @@ use pointsman::api::Api;
 use pointsman::api::request::top_level::TopLevelScanner;
 use pointsman::api::request::{InvalidRequest, Request, UsageSlot, parse};
 use pointsman::api::rewrite::{rewrite, set_model};
-use pointsman::policy::conditions::Pattern;
-use pointsman::policy::words::WordMatcher;
+use pointsman::policy::pattern::Pattern;
+use pointsman::policy::rules::words::WordMatcher;
 use serde_json::Value;
 
 const MARK: &[u8] = "\u{feff}".as_bytes();

@@ -304,7 +304,6 @@ const CIRCLES_LEFT: &[(&str, usize)] = &[
     ("src/analysis", 1),
     ("src/api", 1),
     ("src/fleet", 1),
-    ("src/policy", 1),
     ("crates/cli/src", 2),
     ("crates/eval/src", 1),
     ("crates/harness/src", 2),

@@ -8,7 +8,7 @@ mod properties;
 
 use std::sync::LazyLock;
 
-use pointsman::policy::words::WordMatcher;
+use pointsman::policy::rules::words::WordMatcher;
 
 static WORDS: LazyLock<WordMatcher> = LazyLock::new(properties::thousand_words);
 

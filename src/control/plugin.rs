@@ -12,9 +12,12 @@ use crate::control::policy_source::{self, fingerprint};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::schema::document::{self, Node, Value};
-use crate::schema::shape::{Kind, Problems, check};
 use crate::schema::suggest::quote;
 use crate::schema::{InvalidDocument, Problem};
+use crate::schema::{
+    problems::Problems,
+    shape::{Kind, check},
+};
 use crate::telemetry::{Metric, header, metrics};
 use schema::{ALLOWED_CLUSTERS, PLUGIN};
 
@@ -35,7 +38,7 @@ impl Role {
     /// [`InvalidDocument`] with every problem, those of the policy included.
     pub fn compile(configuration: &[u8]) -> Result<Role, InvalidDocument> {
         let (text, root) = read(configuration).map_err(InvalidDocument::from)?;
-        let mut problems = Problems::of(text);
+        let mut problems = Problems::new(text);
         check(&Kind::Object(&PLUGIN), &root, "", &mut problems);
         let source = Source { text, root: &root };
         let failover = source.failover(&mut problems);

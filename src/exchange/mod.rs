@@ -52,7 +52,7 @@ use crate::api::request::unparsed::UnparsedBody;
 use crate::api::request::{self, InvalidRequest, Request};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
-use crate::policy::envelope::RequestAttributes;
+use crate::policy::request_attributes::RequestAttributes;
 use crate::routing::decision::{Bypass, Outcome};
 use crate::routing::router::{Makers, RequestInfo, Router};
 use crate::state::backend_stats::BackendStats;

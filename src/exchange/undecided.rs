@@ -291,7 +291,7 @@ impl Plan {
         headers: &[Header<'_>],
         (path, sent): (&ApiPath<'_>, &str),
     ) -> Plan {
-        let mut attributes = policy.traffic.looks.read(headers, &policy.registry);
+        let mut attributes = policy.traffic.matchers.read(headers, &policy.registry);
         let mut is_named_certainly = true;
         if let Target::Call {
             deployment,

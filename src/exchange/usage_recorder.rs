@@ -16,7 +16,7 @@ use crate::api::error_body::error_event;
 use crate::api::request::Request;
 use crate::api::usage::{AnswerError, Media, MissingUsage, Usage, UsageEventFilter, UsageParser};
 use crate::fleet::Backend;
-use crate::policy::conditions::Pattern;
+use crate::policy::pattern::Pattern;
 use crate::telemetry::{Metric, Served, state};
 
 /// Code and message for a client whose answer ends before it is complete.

@@ -1,32 +1,31 @@
-//! Which model or profile a client means by a name: its own name, an alias, the name that a backend serves, and the usual
-//! spellings of each (another case, a vendor before it, a date behind it).
+//! The names of models: own names, aliases, the names that backends serve, and the usual spellings of each (another case, a
+//! vendor before the name, a date after it).
 //!
-//! The closest reading counts; where two models are equally close, the name means none of them. Suggestions for a name that
-//! means nothing are made here too.
+//! The closest reading counts. If two models are equally close, the name means neither.
 
-use super::Policy;
-use super::compile::items_of;
-use super::profile::Profile;
 use crate::fleet::ability::spelling::plain_name;
 use crate::fleet::{Backend, Model, ModelId};
+use crate::policy::profiles::Profile;
 use crate::schema::document::Node;
-use crate::schema::shape::Problems;
-use crate::schema::suggest::{nearest_few, quote};
+use crate::schema::problems::Problems;
+use crate::schema::shape::{Field, Kind, optional};
+use crate::schema::suggest::quote;
 
-/// What a client asks for by a name.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Asked<'p> {
-    /// This model and no other.
-    Model(ModelId),
-    /// A choice by this profile.
-    Profile(&'p Profile),
-}
+pub(crate) const ALIASES_FIELD: Field = optional(
+    "aliases",
+    Kind::List {
+        of: &Kind::Text,
+        min: 0,
+    },
+    "none",
+    "Other names by which clients ask for it. The names that its backends serve need none, nor do another case, a vendor before the name or a date behind it (`openai/gpt-4o-2024-08-06`), as long as one model alone is meant.",
+);
 
 /// The names by which clients may ask for models, each group in the order of its texts.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelNames {
     /// Aliases as they are written.
-    aliases: Vec<(String, ModelId)>,
+    pub(crate) aliases: Vec<(String, ModelId)>,
     /// Names and aliases in lower case; `None` where two models have it.
     folded: Vec<(String, Option<ModelId>)>,
     /// The names that backends serve, in lower case.
@@ -39,7 +38,7 @@ pub struct ModelNames {
 
 impl ModelNames {
     /// From the compiled parts; adds a problem for each alias that means something else already.
-    pub(super) fn compile(
+    pub(crate) fn compile(
         root: &Node,
         models: &[Model],
         backends: &[Backend],
@@ -47,8 +46,8 @@ impl ModelNames {
         problems: &mut Problems<'_>,
     ) -> ModelNames {
         let mut names = ModelNames::default();
-        for (index, node) in items_of(root, "models").iter().enumerate() {
-            for (place, item) in items_of(node, "aliases").iter().enumerate() {
+        for (index, node) in root.items_of("models").iter().enumerate() {
+            for (place, item) in node.items_of("aliases").iter().enumerate() {
                 let Some(alias) = item.text().filter(|alias| !alias.is_empty()) else {
                     continue;
                 };
@@ -106,7 +105,7 @@ impl ModelNames {
     }
 
     /// The model that `name` means; `None` where it means none, or two.
-    fn find(&self, name: &str) -> Option<ModelId> {
+    pub(crate) fn find(&self, name: &str) -> Option<ModelId> {
         let lower = name.to_lowercase();
         for (group, written) in [
             (&self.folded, lower.as_str()),
@@ -129,7 +128,7 @@ impl ModelNames {
 }
 
 /// What stands behind the last `/`.
-fn last_of(name: &str) -> &str {
+pub(crate) fn last_of(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
@@ -164,70 +163,3 @@ fn only(mut ids: impl Iterator<Item = ModelId>) -> Option<ModelId> {
     let first = ids.next()?;
     ids.all(|id| id == first).then_some(first)
 }
-
-impl Policy {
-    /// What `name`, as a client writes it, asks for; `None` where it means nothing, or more than one thing.
-    pub fn resolve(&self, name: &str) -> Option<Asked<'_>> {
-        if let Some(profile) = self.find_profile(name) {
-            return Some(Asked::Profile(profile));
-        }
-        if let Some(model) = self.registry.find_model(name) {
-            return Some(Asked::Model(model));
-        }
-        let name = name.trim();
-        if let Some(profile) = self.find_profile_in_any_case(name) {
-            return Some(Asked::Profile(profile));
-        }
-        self.names.find(name).map(Asked::Model)
-    }
-
-    /// The name in the policy of what `name` asks for.
-    pub fn resolve_name(&self, name: &str) -> Option<&str> {
-        match self.resolve(name)? {
-            Asked::Model(id) => self.registry.model(id).map(|model| model.name.as_str()),
-            Asked::Profile(profile) => Some(&profile.name),
-        }
-    }
-
-    /// Whether `name` is a profile's, in whatever case.
-    pub fn names_profile(&self, name: &str) -> bool {
-        self.find_profile_in_any_case(name.trim()).is_some()
-    }
-
-    fn find_profile_in_any_case(&self, name: &str) -> Option<&Profile> {
-        let mut profiles = self.profiles.iter();
-        profiles.find(|profile| profile.name.eq_ignore_ascii_case(name))
-    }
-
-    /// What to say of a name that means nothing: the nearest names, else all of them where they are few. Nothing where the
-    /// policy does not tell its names.
-    pub fn suggest(&self, name: &str) -> String {
-        const MOST: usize = 3;
-        const LISTED: usize = 24;
-        if !self.traffic.models_endpoint {
-            return String::new();
-        }
-        let models = self.registry.models.iter().map(|model| model.name.as_str());
-        let profiles = self.profiles.iter().map(|profile| profile.name.as_str());
-        let aliases = self.names.aliases.iter().map(|(alias, _)| alias.as_str());
-        let (stem, _) = plain_name(name);
-        let known = models.clone().chain(aliases).chain(profiles.clone());
-        let near = nearest_few(&[name, last_of(name), &stem], known, MOST);
-        if !near.is_empty() {
-            let near: Vec<String> = near.into_iter().map(quote).collect();
-            return format!("; did you mean {}?", near.join(" or "));
-        }
-        let mut all: Vec<&str> = models.chain(profiles).collect();
-        let more = all.len().saturating_sub(LISTED);
-        all.truncate(LISTED);
-        let more = match more {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("; available: {}{more}", all.join(", "))
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests;

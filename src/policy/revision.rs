@@ -1,13 +1,13 @@
-//! The order of an author's policies, so that an old document, though signed, cannot be played back.
+//! Revisions: the order of an author's policies, so that an old document, though signed, cannot be played back.
 //!
-//! Only a source that publishes by itself looks at it: who changes the plugin's configuration says what holds anyway.
+//! Only a policy source is held to it. A change of the plugin's configuration always applies.
 
 use std::fmt;
 
 use crate::schema::shape::{Field, Kind, optional};
 
 /// The field of the policy.
-pub(super) const FIELD: Field = optional(
+pub(crate) const REVISION_FIELD: Field = optional(
     "revision",
     Kind::Integer {
         min: 0.0,

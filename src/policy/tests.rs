@@ -3,7 +3,7 @@
 
 mod traffic;
 
-use super::profile::{Limit, Profile};
+use super::profiles::{Limit, Profile};
 use super::*;
 use crate::analysis::classifier::Task;
 use crate::api::Capabilities;
@@ -341,7 +341,7 @@ fn the_examples_are_beyond_doubt() {
 
 #[test]
 fn the_schema_says_what_the_checks_check() {
-    let schema = publish::schema();
+    let schema = schema_docs::schema();
     assert_eq!(
         schema["required"],
         serde_json::json!(["models", "backends"])
@@ -358,7 +358,7 @@ fn the_schema_says_what_the_checks_check() {
 #[test]
 #[cfg(not(target_family = "wasm"))]
 fn the_reference_is_up_to_date() {
-    crate::schema::testing::assert_written("docs/policy.md", &publish::markdown());
+    crate::schema::testing::assert_written("docs/policy.md", &schema_docs::markdown());
 }
 
 #[test]

@@ -18,9 +18,9 @@ use crate::api::Api;
 use crate::api::request::{self, Request};
 use crate::fleet::{AnswerBound, Backend, ModelId};
 use crate::policy::Policy;
-use crate::policy::conditions::draw;
-use crate::policy::envelope::RequestAttributes;
-use crate::policy::profile::{Limit, Limits, Profile};
+use crate::policy::draw::draw;
+use crate::policy::profiles::{Limit, Limits, Profile};
+use crate::policy::request_attributes::RequestAttributes;
 use crate::policy::rules::{RuleOutcome, evaluate_rules};
 use crate::routing::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
 use crate::routing::select::{
@@ -297,11 +297,11 @@ impl Router {
     /// Chooses a backend for the last turn, given the backends that answered the turns before.
     fn choose(&self, input: &RoutingInput<'_>) -> Result<(Selection, Foreign), NoCandidate> {
         let (policy, rule_outcome, request) = (input.policy, input.rule_outcome, input.request);
-        let steering = &input.attributes.steering;
+        let preferences = &input.attributes.preferences;
         let preferred: &[ModelId] = if input.pinned.is_some() {
             &[]
         } else {
-            &steering.models
+            &preferences.models
         };
         // A preference that leaves none of the rules' models is ignored: rules are the operator's.
         let allowed =
@@ -310,8 +310,8 @@ impl Router {
         let floor = rule_outcome
             .min_quality
             .map(|floor| (Limit::MinQuality, f64::from(floor)));
-        let limits = floor.map_or(steering.limits, |(limit, written)| {
-            steering.limits.and(&Limits::NONE.with(limit, written))
+        let limits = floor.map_or(preferences.limits, |(limit, written)| {
+            preferences.limits.and(&Limits::NONE.with(limit, written))
         });
         let explores = draw(EXPLORE_SALT, input.conversation) < policy.traffic.exploration_rate;
         // A model that is behind its share gets new conversations, not turns of existing ones.

@@ -21,7 +21,7 @@ use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
 use crate::fleet::Estimate;
 use crate::fleet::{Backend, BackendId, Model, ModelId, Registry};
-use crate::policy::profile::{LIMIT_COUNT, Limit, Limits, Profile, Weights};
+use crate::policy::profiles::{LIMIT_COUNT, Limit, Limits, Profile, Weights};
 use crate::policy::rules::Preference;
 use crate::routing::decision::{Candidate, Ineligible, Reason};
 use crate::state::backend_stats::Observed;

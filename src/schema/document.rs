@@ -3,7 +3,7 @@
 //! serde_json says whether the text is JSON; this reader only walks text that it has accepted. It keeps the order of members
 //! and all of two members with one name, which `serde_json::Value` does not.
 
-use super::Problem;
+use super::problems::Problem;
 
 /// Deeper documents are refused: a policy needs six levels.
 const DEEPEST: usize = 32;
@@ -66,6 +66,39 @@ impl Node {
             Value::Number(number) => Some(number),
             _ => None,
         }
+    }
+
+    /// The items of the list `name` of this object; none without one.
+    pub fn items_of(&self, name: &str) -> &[Node] {
+        self.get(name).map_or(&[], Node::items)
+    }
+
+    /// The text `name` of this object.
+    pub fn text_of(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Node::text)
+    }
+
+    /// The number `name` of this object.
+    pub fn number_of(&self, name: &str) -> Option<f64> {
+        self.get(name).and_then(Node::number)
+    }
+
+    /// The texts in the list `name` of this object.
+    pub fn texts_of(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.items_of(name).iter().filter_map(Node::text)
+    }
+
+    /// The texts in the list `name` of this object, sorted, each once.
+    pub fn sorted_texts_of(&self, name: &str) -> Vec<String> {
+        let mut texts: Vec<String> = self.texts_of(name).map(str::to_owned).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    }
+
+    /// The byte at which the member `name` of this object starts, or the object itself if it has none.
+    pub fn offset_of(&self, name: &str) -> usize {
+        self.get(name).map_or(self.at, |value| value.at)
     }
 
     /// What stands here, for "expected x, found y".

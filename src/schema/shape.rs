@@ -1,11 +1,11 @@
-//! What a document may look like, as data: one table says what is allowed, checks it, and documents it.
+//! Tables of fields: the permitted form of a document as data. One table checks documents, documents them and makes their
+//! JSON Schema.
 //!
-//! The tables themselves are in `source`. Checking reports every problem of form at once; what names refer to is
-//! `compile`'s business.
+//! Checking reports every problem of form at once. Whether names refer to something is for the room that compiles the document.
 
-use super::document::{Node, Value, place};
-use super::suggest::{hint, quote};
-use super::{InvalidDocument, Problem};
+use crate::schema::document::{Node, Value};
+use crate::schema::problems::{Problems, join};
+use crate::schema::suggest::{hint, quote};
 
 /// An object with named fields.
 #[derive(Debug)]
@@ -78,16 +78,6 @@ impl Field {
     }
 }
 
-/// The problem of a field that `shape` does not have.
-pub(crate) fn unknown_field(shape: &Shape, name: &str) -> String {
-    let mut fields = shape.fields.iter();
-    if let Some(field) = fields.find(|field| field.former_names.contains(&name)) {
-        return format!("`{name}` is called `{}` now", field.name);
-    }
-    let known: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
-    format!("unknown field {}{}", quote(name), hint(name, &known))
-}
-
 /// What may stand in a place.
 #[derive(Debug)]
 pub enum Kind {
@@ -141,64 +131,27 @@ impl Kind {
     }
 }
 
-/// Collects problems and knows the text that they are in.
-pub(crate) struct Problems<'t> {
-    text: &'t str,
-    list: Vec<Problem>,
-}
+pub(crate) const FRACTION: Kind = Kind::Number { min: 0.0, max: 1.0 };
 
-impl<'t> Problems<'t> {
-    pub fn of(text: &'t str) -> Problems<'t> {
-        Problems {
-            text,
-            list: Vec::new(),
-        }
-    }
+pub(crate) const AT_LEAST_ZERO: Kind = Kind::Number {
+    min: 0.0,
+    max: f64::INFINITY,
+};
 
-    /// Adds what is wrong with the value at byte `offset`, whose path is `at`.
-    pub fn add(&mut self, offset: usize, at: impl Into<String>, message: impl Into<String>) {
-        let (line, column) = place(self.text, offset);
-        self.list.push(Problem {
-            at: at.into(),
-            message: message.into(),
-            line,
-            column,
-        });
-    }
+/// Up to 24 hours: beyond it a limit is surely in the wrong unit.
+pub(crate) const MILLISECONDS: Kind = Kind::Number {
+    min: 0.0,
+    max: 86_400_000.0,
+};
 
-    /// Adds the problems of an inner document, which stands at byte `offset` under the field `name`.
-    pub fn add_inner(&mut self, offset: usize, name: &str, inner: InvalidDocument) {
-        let (line, column) = place(self.text, offset);
-        let moved = inner.problems.into_iter().map(|problem| Problem {
-            at: match problem.at.as_str() {
-                "" => name.to_owned(),
-                at if at.starts_with('[') => [name, at].concat(),
-                at => [name, ".", at].concat(),
-            },
-            message: problem.message,
-            line: problem.line + line - 1,
-            column: match problem.line {
-                1 => problem.column + column - 1,
-                _ => problem.column,
-            },
-        });
-        self.list.extend(moved);
+/// The problem of a field that `shape` does not have.
+pub(crate) fn unknown_field(shape: &Shape, name: &str) -> String {
+    let mut fields = shape.fields.iter();
+    if let Some(field) = fields.find(|field| field.former_names.contains(&name)) {
+        return format!("`{name}` is called `{}` now", field.name);
     }
-
-    /// Everything that was added, in the order of the document.
-    pub fn into_list(mut self) -> Vec<Problem> {
-        self.list
-            .sort_by_key(|problem| (problem.line, problem.column));
-        self.list
-    }
-
-    /// `Ok` where nothing was added.
-    pub fn into_result(self) -> Result<(), InvalidDocument> {
-        match self.into_list() {
-            list if list.is_empty() => Ok(()),
-            problems => Err(InvalidDocument { problems }),
-        }
-    }
+    let known: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
+    format!("unknown field {}{}", quote(name), hint(name, &known))
 }
 
 /// Checks `node`, which stands at `path`, and adds what is wrong with its form.
@@ -348,22 +301,5 @@ fn check_once(node: &Node, index: usize, at: &str, problems: &mut Problems<'_>) 
         .any(|earlier| earlier.name == member.name)
     {
         problems.add(member.at, at, "stands here twice");
-    }
-}
-
-/// The path of the member `name` of the object at `path`.
-pub(crate) fn join(path: &str, name: &str) -> String {
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte));
-    let name = if plain && !name.is_empty() {
-        name.to_owned()
-    } else {
-        quote(name)
-    };
-    if path.is_empty() {
-        name
-    } else {
-        format!("{path}.{name}")
     }
 }

@@ -134,3 +134,7 @@ mod tests {
         assert_eq!(quote(&"x".repeat(100)).chars().count(), 64 + 3);
     }
 }
+
+pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
+    format!("unknown {what} {}{}", quote(written), hint(written, known))
+}

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pointsman::policy::Policy;
-use pointsman::policy::envelope::Steer;
+use pointsman::policy::request_attributes::ClientPreference;
 use pointsman::telemetry::{FAMILIES, header, state};
 use pointsman_harness::envoy::Envoy;
 use pointsman_harness::files;
@@ -210,7 +210,7 @@ fn named<'t>(text: &'t str, start: &str, is_name: fn(char) -> bool) -> Vec<&'t s
 fn documents_name_headers_and_metrics_that_exist() {
     let mut headers: BTreeSet<&str> = header::RESPONSE.iter().map(|(name, _)| *name).collect();
     headers.extend([header::CLUSTER, header::CHAIN, header::STREAM]);
-    headers.extend(Steer::ALL.iter().map(|steer| steer.header()));
+    headers.extend(ClientPreference::ALL.iter().map(|steer| steer.header()));
     // Of a policy's source, and all of ours.
     headers.extend(["x-pointsman-signature", "x-pointsman"]);
     let keys = state::ALL.iter().map(|(key, _)| (*key).to_owned());

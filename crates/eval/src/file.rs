@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pointsman::policy::Policy;
-use pointsman::policy::profile::{Limit, Profile};
+use pointsman::policy::profiles::{Limit, Profile};
 
 use crate::benchmarks::Benchmarks;
 use crate::figures::{Calibration, Curves, Forecast, PairFigures, PairRows, Pool, calibration};

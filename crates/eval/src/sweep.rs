@@ -3,7 +3,7 @@
 use pointsman::analysis::classifier::Classification;
 use pointsman::fleet::ModelId;
 use pointsman::policy::Policy;
-use pointsman::policy::profile::{Limit, Limits, Profile, Weights};
+use pointsman::policy::profiles::{Limit, Limits, Profile, Weights};
 use pointsman::routing::select::{SelectionRequest, select};
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use crate::control::policy_source::{self, check_clusters};
 use crate::control::signature::PublicKey;
 use crate::policy::Policy;
 use crate::schema::document::Node;
-use crate::schema::shape::Problems;
+use crate::schema::problems::Problems;
 use crate::schema::suggest::quote;
 
 impl Source<'_> {

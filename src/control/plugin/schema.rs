@@ -2,7 +2,7 @@
 //!
 //! One table checks configurations and makes the documentation, as for policies.
 
-use crate::policy::source::POLICY;
+use crate::policy::POLICY;
 use crate::schema::shape::{Field, Kind, Shape, optional, required};
 
 /// The default of `interval_ms`.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::schema::{PLUGIN, SOURCE};
-use crate::policy::publish::{schema_of_object, tables};
+use crate::schema::schema_docs::{schema_of_object, tables};
 
 /// The JSON Schema (draft 2020-12) of a plugin configuration, the policy in it included.
 pub fn schema() -> Value {

@@ -1,8 +1,8 @@
 //! What concerns all traffic: how it compiles, and the text of every problem and warning about it.
 
 use super::*;
-use crate::policy::envelope::Steer;
-use crate::policy::traffic::OnInvalidSteering;
+use crate::policy::request_attributes::ClientPreference;
+use crate::policy::request_attributes::OnInvalidPreference;
 
 fn policy(members: &str, models: &str) -> String {
     format!(
@@ -31,14 +31,14 @@ fn it_compiles() {
         &MODELS.replacen('{', r#"{"max_share": 0.4, "min_share": 0.1, "#, 1),
     );
     let traffic = Policy::compile(&text).unwrap().traffic;
-    assert_eq!(traffic.looks.headers, ["x-a", "x-b"]);
-    assert!(traffic.looks.path && traffic.shadow);
+    assert_eq!(traffic.matchers.headers, ["x-a", "x-b"]);
+    assert!(traffic.matchers.path && traffic.shadow);
     assert_eq!(
-        traffic.looks.steering,
-        [Steer::MinQuality, Steer::AllowModels]
+        traffic.matchers.preferences,
+        [ClientPreference::MinQuality, ClientPreference::AllowModels]
     );
-    assert_eq!(traffic.on_invalid_steering, OnInvalidSteering::Reject);
-    let tenant = traffic.looks.tenant.unwrap();
+    assert_eq!(traffic.on_invalid_preference, OnInvalidPreference::Reject);
+    let tenant = traffic.matchers.tenant.unwrap();
     assert_eq!(
         (tenant.header.as_str(), tenant.claim.as_deref()),
         ("x-jwt-payload", Some("org.id"))
@@ -53,7 +53,7 @@ fn it_compiles() {
     assert_eq!(traffic.budgets[0].seconds, 86_400);
 
     let plain = Policy::compile(&policy("", MODELS)).unwrap().traffic;
-    assert!(plain.looks.is_empty() && !plain.shadow && plain.models_endpoint);
+    assert!(plain.matchers.is_empty() && !plain.shadow && plain.models_endpoint);
     assert!(!plain.route_endpoint && !plain.decide_missing_model);
 }
 

@@ -2,9 +2,9 @@
 
 use crate::fleet::ModelId;
 use crate::policy::Policy;
-use crate::policy::conditions::hash;
-use crate::policy::envelope::{RequestAttributes, Steer};
-use crate::policy::traffic::{ModelShare, OnInvalidSteering};
+use crate::policy::draw::hash;
+use crate::policy::request_attributes::{ClientPreference, RequestAttributes};
+use crate::policy::{request_attributes::OnInvalidPreference, traffic::ModelShare};
 use crate::routing::decision::Rejection;
 use crate::state::budgets::{BudgetAccounts, Charge, Posting, end_of_window};
 use crate::state::shares::Shares;
@@ -13,14 +13,14 @@ use super::refuse::reject;
 
 /// The refusal of an invalid preference, if the policy refuses these.
 pub fn refuse_steering(policy: &Policy, attributes: &RequestAttributes) -> Option<Rejection> {
-    if policy.traffic.on_invalid_steering == OnInvalidSteering::Ignore {
+    if policy.traffic.on_invalid_preference == OnInvalidPreference::Ignore {
         return None;
     }
-    let steer = attributes.steering.ignored.first()?;
+    let steer = attributes.preferences.ignored.first()?;
     let expected = match steer {
-        Steer::MinQuality => "a number from 0 to 1",
-        Steer::MaxCostUsd | Steer::MaxLatencyMs => "a number, 0 or more",
-        Steer::AllowModels => "names of models, joined by commas",
+        ClientPreference::MinQuality => "a number from 0 to 1",
+        ClientPreference::MaxCostUsd | ClientPreference::MaxLatencyMs => "a number, 0 or more",
+        ClientPreference::AllowModels => "names of models, joined by commas",
     };
     let message = format!("the header `{}` must be {expected}", steer.header());
     let mut rejection = reject(400, "invalid_value", message);
@@ -31,18 +31,18 @@ pub fn refuse_steering(policy: &Policy, attributes: &RequestAttributes) -> Optio
 /// The client's preferences as reported, one word each: its name, or its name and `=ignored`. `ruled` are the models that the
 /// rules leave.
 pub fn steering(attributes: &RequestAttributes, pinned: bool, ruled: &[ModelId]) -> Vec<String> {
-    let steering = &attributes.steering;
+    let preferences = &attributes.preferences;
     // A client that names a model gets it, even if its expected quality is lower. Rules are the operator's.
-    let is_honoured = |steer: Steer| match steer {
-        Steer::MinQuality => !pinned,
-        Steer::AllowModels => !pinned && allowed(ruled, &steering.models).is_ok(),
-        Steer::MaxCostUsd | Steer::MaxLatencyMs => true,
+    let is_honoured = |steer: ClientPreference| match steer {
+        ClientPreference::MinQuality => !pinned,
+        ClientPreference::AllowModels => !pinned && allowed(ruled, &preferences.models).is_ok(),
+        ClientPreference::MaxCostUsd | ClientPreference::MaxLatencyMs => true,
     };
-    let followed = steering
-        .followed
+    let followed = preferences
+        .honoured
         .iter()
         .map(|steer| (steer, is_honoured(*steer)));
-    let ignored = steering.ignored.iter().map(|steer| (steer, false));
+    let ignored = preferences.ignored.iter().map(|steer| (steer, false));
     followed
         .chain(ignored)
         .map(|(steer, honoured)| {

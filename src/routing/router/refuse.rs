@@ -3,7 +3,7 @@
 use crate::api::Capabilities;
 use crate::fleet::ModelId;
 use crate::policy::Policy;
-use crate::policy::profile::Profile;
+use crate::policy::profiles::Profile;
 use crate::policy::rules::RuleOutcome;
 use crate::routing::decision::{Candidate, Ineligible, MODEL_NOT_FOUND, Rejection};
 use crate::schema::suggest::quote;

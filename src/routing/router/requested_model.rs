@@ -3,9 +3,9 @@
 use crate::api::Api;
 use crate::api::request::Request;
 use crate::fleet::ModelId;
-use crate::policy::envelope::RequestAttributes;
-use crate::policy::names;
-use crate::policy::profile::Profile;
+use crate::policy::profiles::Profile;
+use crate::policy::request_attributes::RequestAttributes;
+use crate::policy::resolve;
 use crate::policy::rules::RuleOutcome;
 use crate::policy::{OnUnknownModel, Policy};
 use crate::routing::decision::{Bypass, MODEL_NOT_FOUND, Outcome, Rejection};
@@ -77,10 +77,10 @@ pub fn find<'p>(
         return Ok(open(default));
     };
     match policy.resolve(name) {
-        Some(names::Asked::Profile(profile)) => Ok(open(profile)),
+        Some(resolve::Asked::Profile(profile)) => Ok(open(profile)),
         // Shadow mode reports the choice that a profile would make.
         _ if policy.traffic.shadow => Ok(open(default)),
-        Some(names::Asked::Model(model)) => Ok(RequestedModel::Pinned(model, default)),
+        Some(resolve::Asked::Model(model)) => Ok(RequestedModel::Pinned(model, default)),
         None => match policy.on_unknown_model {
             OnUnknownModel::DefaultProfile => Ok(open(default)),
             OnUnknownModel::Bypass => Ok(RequestedModel::Foreign(default)),

@@ -4,8 +4,8 @@ use crate::analysis::language::{self, Language};
 use crate::analysis::prompt::Prompt;
 use crate::analysis::sensitivity::{self, Sensitivity};
 use crate::api::request::{Request, Role};
-use crate::policy::conditions::hash;
-use crate::policy::envelope::RequestAttributes;
+use crate::policy::draw::hash;
+use crate::policy::request_attributes::RequestAttributes;
 use crate::policy::rules::{Rule, RuleInput};
 use crate::policy::{OnUnknownModel, Policy};
 

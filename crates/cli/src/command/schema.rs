@@ -20,8 +20,8 @@ pub struct Args {
 /// Prints what was asked for.
 pub fn run(args: &Args) -> Result<(), Failure> {
     match (args.plugin, args.markdown) {
-        (false, false) => println!("{:#}", policy::publish::schema()),
-        (false, true) => print!("{}", policy::publish::markdown()),
+        (false, false) => println!("{:#}", policy::schema_docs::schema()),
+        (false, true) => print!("{}", policy::schema_docs::markdown()),
         (true, false) => println!("{:#}", plugin::schema_docs::schema()),
         (true, true) => print!("{}", plugin::schema_docs::markdown()),
     }

@@ -3,7 +3,7 @@
 use pointsman::api::Api;
 use pointsman::api::path::{ApiPath, Target};
 use pointsman::policy::Policy;
-use pointsman::policy::envelope::{RawHeader, RequestAttributes};
+use pointsman::policy::request_attributes::{RawHeader, RequestAttributes};
 
 use crate::failure::Failure;
 
@@ -59,7 +59,7 @@ pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> RequestAtt
         .chain([(":path", path)])
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
         .collect();
-    let mut envelope = policy.traffic.looks.read(&raw, &policy.registry);
+    let mut envelope = policy.traffic.matchers.read(&raw, &policy.registry);
     if let Target::Call { deployment, .. } = ApiPath::read(path).target {
         envelope.deployment = deployment;
     }

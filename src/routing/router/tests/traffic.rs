@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fleet::BackendId;
-use crate::policy::envelope::{Steering, TenantSource};
+use crate::policy::request_attributes::{ClientPreferences, TenantSource};
 
 /// Two models of the same ability, one a tenth dearer than the other.
 fn twins(members: &str) -> Policy {
@@ -220,17 +220,17 @@ fn what_is_cached_is_counted_at_its_price() {
 #[test]
 fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
     let mut policy = twins("");
-    policy.traffic.looks.tenant = Some(TenantSource {
+    policy.traffic.matchers.tenant = Some(TenantSource {
         header: "x-tenant".into(),
         claim: None,
     });
     let body = said(1);
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     let attributes = RequestAttributes {
-        steering: Steering {
+        preferences: ClientPreferences {
             models: vec![ModelId(1)],
-            followed: vec![crate::policy::envelope::Steer::AllowModels],
-            ..Steering::default()
+            honoured: vec![crate::policy::request_attributes::ClientPreference::AllowModels],
+            ..ClientPreferences::default()
         },
         ..RequestAttributes::default()
     };
@@ -326,15 +326,19 @@ fn a_share_gives_way_where_all_others_are_down() {
 
 #[test]
 fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
-    use crate::policy::envelope::Steer;
+    use crate::policy::request_attributes::ClientPreference;
     let ruled = twins(r#""rules": [{"when": {"user": ["x"]}, "then": {"models": ["a"]}}],"#);
     let steering = |body: &str| {
         let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
         let attributes = RequestAttributes {
-            steering: Steering {
+            preferences: ClientPreferences {
                 models: vec![ModelId(1)],
-                followed: vec![Steer::MinQuality, Steer::MaxCostUsd, Steer::AllowModels],
-                ..Steering::default()
+                honoured: vec![
+                    ClientPreference::MinQuality,
+                    ClientPreference::MaxCostUsd,
+                    ClientPreference::AllowModels,
+                ],
+                ..ClientPreferences::default()
             },
             ..RequestAttributes::default()
         };

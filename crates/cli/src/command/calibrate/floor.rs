@@ -2,7 +2,7 @@
 //! strong model, or a wanted cost or quality is kept. The filter's own selector decides at each floor.
 
 use pointsman::policy::Policy;
-use pointsman::policy::profile::{Limit, Limits, Profile};
+use pointsman::policy::profiles::{Limit, Limits, Profile};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

@@ -190,7 +190,7 @@ fn authentication(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     let after = list(&filter.manager, "/http_filters").skip(filter.position + 1);
     let has_tenants = filter
         .compiled()
-        .is_some_and(|plugin| plugin.policy.traffic.looks.tenant.is_some());
+        .is_some_and(|plugin| plugin.policy.traffic.matchers.tenant.is_some());
     for other in after {
         let name = text_of(other, "name").unwrap_or_default();
         if !AUTHENTICATORS.iter().any(|known| name.contains(known)) {

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use pointsman::fleet::Timeouts;
 use pointsman::fleet::clusters;
 use pointsman::fleet::clusters::Failover;
-use pointsman::policy::envelope::Steer;
+use pointsman::policy::request_attributes::ClientPreference;
 use pointsman::telemetry::{header, state};
 
 use super::Plan;
@@ -114,7 +114,7 @@ pub fn removed_headers(plan: &Plan<'_>) -> String {
         Failover::Off => &[header::CLUSTER],
         _ => &[header::CLUSTER, header::CHAIN, header::STREAM],
     };
-    let steering = Steer::ALL.iter().map(|steer| steer.header());
+    let steering = ClientPreference::ALL.iter().map(|steer| steer.header());
     let all = decided.iter().copied().chain(steering);
     let mut out: String = all.map(|name| format!("- {name}\n")).collect();
     if has_strangers(plan) && !plan.args.keep_client_address {

@@ -1,0 +1,232 @@
+//! Credentials of backends and of clients: fields, compilation and warnings.
+//!
+//! A policy never holds a secret: it names the environment variable that does.
+
+use std::net::IpAddr;
+
+use crate::fleet::{Backend, ClientHeaders, Credentials, Endpoint};
+use crate::schema::document::Node;
+use crate::schema::problems::Problems;
+use crate::schema::shape::{Field, Kind, Shape, optional, required};
+use crate::schema::suggest::quote;
+
+/// `credentials` of a backend.
+pub const CREDENTIALS: Shape = Shape {
+    name: "credentials",
+    doc: "What proves to a backend who is asking. It is put into each attempt at this backend and taken out again before another backend is tried. The secret itself is never in a policy.",
+    fields: &[
+        optional(
+            "header",
+            Kind::Text,
+            "`authorization`",
+            "The request header that carries it, lower case.",
+        ),
+        optional(
+            "prefix",
+            Kind::Text,
+            "`Bearer ` where the header is `authorization`, else nothing",
+            "What stands in the header before the secret.",
+        ),
+        required(
+            "env",
+            Kind::Text,
+            "The environment variable of Envoy that holds the secret.",
+        ),
+        optional(
+            "other_paths",
+            Kind::List {
+                of: &Kind::Text,
+                min: 0,
+            },
+            "none: other paths, such as those of files, are not opened to every client",
+            "How paths begin, such as `/v1/audio/`, for whose requests it is put in as well where they go to this backend as the default cluster. Those of the APIs that are routed need not be named.",
+        ),
+    ],
+};
+
+const PASS_OR_STRIP: Kind = Kind::Choice(&["pass", "strip"]);
+
+/// `client_credentials` of a backend.
+pub const CLIENT_CREDENTIALS_FIELD: Field = optional(
+    "client_credentials",
+    PASS_OR_STRIP,
+    "`strip` where it has `credentials`; else `pass`, unless backends without `credentials` belong to more than one party: each host with `https` is one, and all others together are one",
+    "Whether it sees the credentials that the client sent: `authorization`, `x-api-key`, `cookie` and the like.",
+);
+
+/// `client_address` of a backend.
+pub const CLIENT_ADDRESS_FIELD: Field = optional(
+    "client_address",
+    PASS_OR_STRIP,
+    "`strip` where it has `credentials` or an `endpoint`, else `pass`",
+    "Whether it sees who and where the client is: `x-forwarded-*`, `x-envoy-*` and the like.",
+);
+
+/// Headers that carry what a request is; a secret in one of them would break it.
+const RESERVED: [&str; 7] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Compiles `credentials` of the backend at `index`.
+pub(crate) fn compile_credentials(
+    node: &Node,
+    index: usize,
+    problems: &mut Problems<'_>,
+) -> Option<Credentials> {
+    let node = node.get("credentials")?;
+    let header = node.text_of("header").unwrap_or("authorization");
+    let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let mut complain = |name: &str, written: &str, problem: &str| {
+        let at = format!("backends[{index}].credentials.{name}");
+        problems.add(
+            node.offset_of(name),
+            at,
+            format!("{} {problem}", quote(written)),
+        );
+    };
+    if !header.bytes().all(is_token) {
+        complain("header", header, "is not a lower-case header name");
+    } else if RESERVED.contains(&header) || header.starts_with("x-pointsman-") {
+        complain("header", header, "has a meaning of its own");
+    }
+    let env = node.text_of("env").unwrap_or_default();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if !env.bytes().all(is_name) {
+        complain("env", env, "is not the name of an environment variable");
+    }
+    let usual = if header == "authorization" {
+        "Bearer "
+    } else {
+        ""
+    };
+    let prefix = node.text_of("prefix").unwrap_or(usual);
+    if !prefix
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    {
+        complain("prefix", prefix, "cannot stand in a header");
+    }
+    let paths = node.get("other_paths").map_or(&[][..], Node::items);
+    let paths: Vec<&str> = paths.iter().filter_map(Node::text).collect();
+    for path in &paths {
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            complain("other_paths", path, "is not a path");
+        }
+    }
+    Some(Credentials {
+        header: header.to_owned(),
+        prefix: prefix.to_owned(),
+        env: env.to_owned(),
+        other_paths: paths.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+/// Compiles `client_credentials` and `client_address` of a backend, as far as it says so itself.
+pub(crate) fn compile_client(node: &Node) -> ClientHeaders {
+    let stated = |name| node.text_of(name).map(|word| word == "pass");
+    let (credentials, address) = (stated("client_credentials"), stated("client_address"));
+    ClientHeaders {
+        credentials: credentials.unwrap_or_default(),
+        address: address.unwrap_or_default(),
+        credentials_stated: credentials.is_some(),
+        address_stated: address.is_some(),
+    }
+}
+
+/// Whose a backend is, as far as its endpoint says: a host that is reached by TLS is somebody's own, all else is taken for
+/// the operator's house.
+pub(crate) fn party(backend: &Backend) -> Option<&str> {
+    let endpoint = backend.endpoint.as_ref()?;
+    endpoint.tls.then_some(endpoint.host.as_str())
+}
+
+/// Fills in what the backends themselves do not say of the client's headers. A client's key is one party's: where several
+/// could get it, nobody does unless the policy says so.
+pub(crate) fn fill_in_client_headers(backends: &mut [Backend]) {
+    let open = backends.iter().filter(|one| one.credentials.is_none());
+    let mut parties = open.map(party);
+    let first = parties.next();
+    let is_one = first.is_none_or(|first| parties.all(|other| other == first));
+    for backend in backends {
+        let has_own = backend.credentials.is_some();
+        let client = &mut backend.client;
+        if !client.credentials_stated {
+            client.credentials = !has_own && is_one;
+        }
+        if !client.address_stated {
+            client.address = !has_own && backend.endpoint.is_none();
+        }
+    }
+}
+
+pub(crate) fn lint_credentials(
+    backend: &Backend,
+    node: &Node,
+    path: &str,
+    warnings: &mut Problems<'_>,
+) {
+    if backend.credentials.is_none() {
+        return;
+    }
+    let message = match &backend.endpoint {
+        None => {
+            "its cluster is defined elsewhere: `credentials` are put in only where attempts have their filter, which `pointsman render` \
+             writes with failover"
+        }
+        Some(endpoint) if !endpoint.tls && is_far(endpoint) => {
+            "the secret goes over the network as it is: let `endpoint` begin with `https://`"
+        }
+        Some(_) => return,
+    };
+    let at = node.offset_of("credentials");
+    warnings.add(at, format!("{path}.credentials"), message);
+}
+
+/// Whether an endpoint looks as if it were outside: no private address, and no name of a network of one's own.
+fn is_far(endpoint: &Endpoint) -> bool {
+    match endpoint.host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => !(address.is_loopback() || address.is_private()),
+        Ok(IpAddr::V6(address)) => !(address.is_loopback() || address.is_unique_local()),
+        Err(_) => {
+            let own = [".local", ".internal", ".svc", ".lan", ".localhost"];
+            endpoint.host.contains('.') && !own.iter().any(|end| endpoint.host.ends_with(end))
+        }
+    }
+}
+
+/// Warns where clients' own credentials could be meant for several parties, and so go to none.
+pub(crate) fn lint_client_credentials(
+    backends: &[Backend],
+    root: &Node,
+    warnings: &mut Problems<'_>,
+) {
+    let is_open = |one: &Backend| one.credentials.is_none();
+    let nodes = root.get("backends").map_or(&[][..], Node::items);
+    let is_withheld =
+        |one: &Backend| is_open(one) && !one.client.credentials && !one.client.credentials_stated;
+    let mut parties: Vec<&str> = Vec::new();
+    for backend in backends.iter().filter(|one| is_open(one)) {
+        let party = party(backend).unwrap_or("the operator's own hosts");
+        if !parties.contains(&party) {
+            parties.push(party);
+        }
+    }
+    let withheld = backends.iter().zip(nodes).enumerate();
+    if let Some((index, (backend, node))) =
+        withheld.into_iter().find(|(_, (one, _))| is_withheld(one))
+    {
+        let message = format!(
+            "{} has no `credentials`, and the client's own are not sent to it, since backends without `credentials` are at {}: \
+             say `client_credentials: pass` where clients' keys belong, `strip` elsewhere",
+            quote(&backend.name),
+            parties.join(", "),
+        );
+        warnings.add(node.at, format!("backends[{index}]"), message);
+    }
+}

@@ -1,0 +1,290 @@
+//! Backends: their fields and compilation. One file per subject: endpoint, credentials, price, provider, timeouts.
+
+use crate::api::{Api, Apis};
+use crate::fleet::{Accelerator, Backend, Latency, Model, ModelId};
+use crate::policy::backends::credentials::{
+    CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS, compile_client,
+    compile_credentials, fill_in_client_headers,
+};
+use crate::policy::backends::endpoint::{
+    STATE_SCOPE_FIELD, check_cluster, compile_endpoint, compile_health, compile_state_scope,
+};
+use crate::policy::backends::price::{PRICE, compile_price};
+use crate::policy::backends::provider::compile_provider;
+use crate::policy::backends::timeouts::{TIMEOUTS, compile_timeouts};
+use crate::policy::scaling::{
+    COLD_AFTER_FIELD, COLD_START_FIELD, PREWARM_FIELD, RAMP_FIELD, compile_cold, compile_ramp,
+};
+use crate::schema::document::Node;
+use crate::schema::problems::{Problems, check_unique};
+use crate::schema::shape::{Kind, MILLISECONDS, Shape, optional, required};
+use crate::schema::suggest::unknown;
+
+pub(crate) mod credentials;
+pub(crate) mod endpoint;
+pub(crate) mod lint;
+pub(crate) mod price;
+pub(crate) mod provider;
+pub(crate) mod timeouts;
+
+/// The names of [`crate::fleet::Accelerator`].
+const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
+
+/// The names of [`crate::api::Api`].
+const APIS: &[&str] = &[
+    "openai_chat",
+    "openai_responses",
+    "openai_completions",
+    "openai_embeddings",
+    "anthropic_messages",
+];
+
+const DEFAULT_FIRST_TOKEN_MS: f32 = 500.0;
+
+const DEFAULT_FIRST_TOKEN_SPREAD: f32 = 3.0;
+
+const DEFAULT_TOKENS_PER_SECOND: f32 = 50.0;
+
+/// One of `backends`.
+pub const BACKEND: Shape = Shape {
+    name: "backend",
+    doc: "One deployment of a model: an Envoy cluster.",
+    fields: &[
+        required("name", Kind::Text, "Its name in metrics, headers and logs."),
+        optional(
+            "cluster",
+            Kind::Text,
+            "the backend's name",
+            "The Envoy cluster that its requests go to.",
+        ),
+        required("model", Kind::Text, "The name of the model that it serves."),
+        optional(
+            "served_model",
+            Kind::Text,
+            "the model's name",
+            "The name under which this deployment knows the model; written into the request.",
+        )
+        .formerly(&["serves"]),
+        optional(
+            "accelerator",
+            Kind::Choice(ACCELERATORS),
+            "`gpu`",
+            "What it runs on.",
+        ),
+        required("price", Kind::Object(&PRICE), "What its tokens cost."),
+        optional(
+            "latency",
+            Kind::Object(&LATENCY),
+            "a first token in 500 ms (p99 1500 ms), then 50 tokens per second",
+            "How fast it answers.",
+        ),
+        optional(
+            "timeouts",
+            Kind::Object(&TIMEOUTS),
+            "limits that follow from `latency`, and 5 minutes for a pause",
+            "How long it may keep silent before it is given up.",
+        ),
+        optional(
+            "apis",
+            Kind::List {
+                of: &Kind::Choice(APIS),
+                min: 1,
+            },
+            "`[\"openai_chat\"]`",
+            "The APIs that it speaks. Requests of other APIs are never sent to it; nothing is translated.",
+        ),
+        optional(
+            "tags",
+            Kind::List {
+                of: &Kind::Text,
+                min: 0,
+            },
+            "none",
+            "The operator's own labels, such as `on-prem` or `eu`, which profiles can require.",
+        ),
+        optional(
+            "endpoint",
+            Kind::Text,
+            "the cluster is defined elsewhere",
+            "Where `pointsman render` finds it: `http://HOST:PORT` or `https://HOST`, with a path that goes before each request's own where it needs one.",
+        ),
+        optional(
+            "provider",
+            Kind::Text,
+            "that of a known `endpoint`, else whose API it speaks: `openai` or `anthropic`",
+            "Who runs it, as `gen_ai.provider.name` of access logs and spans says, in OpenTelemetry's words where it has one: `openai`, `anthropic`, `aws.bedrock`, `azure.ai.openai`, `gcp.gemini`, `gcp.vertex_ai`, `groq`, `mistral_ai`, …; for one's own, such as `vllm`.",
+        ),
+        optional(
+            "health",
+            Kind::Text,
+            "it is judged by its answers alone",
+            "A path that answers 200 while it is well, such as `/health`: `pointsman render` has Envoy ask it.",
+        ),
+        optional(
+            "credentials",
+            Kind::Object(&CREDENTIALS),
+            "none of its own; see `client_credentials`",
+            "What proves to it who is asking.",
+        ),
+        CLIENT_CREDENTIALS_FIELD,
+        CLIENT_ADDRESS_FIELD,
+        STATE_SCOPE_FIELD,
+        COLD_AFTER_FIELD,
+        COLD_START_FIELD,
+        PREWARM_FIELD,
+        RAMP_FIELD,
+    ],
+};
+
+/// `latency` of a backend.
+pub const LATENCY: Shape = Shape {
+    name: "latency",
+    doc: "How fast a backend answers under its usual load.",
+    fields: &[
+        optional(
+            "first_token_ms",
+            Kind::Object(&FIRST_TOKEN),
+            "`{\"p50\": 500}`",
+            "Time to the first token of the answer.",
+        ),
+        optional(
+            "tokens_per_second",
+            Kind::Number {
+                min: 0.1,
+                max: 100_000.0,
+            },
+            "`50`",
+            "Tokens of the answer per second after the first.",
+        ),
+    ],
+};
+
+/// `first_token_ms` of a backend's latency.
+pub const FIRST_TOKEN: Shape = Shape {
+    name: "first token",
+    doc: "Time to the first token, in milliseconds.",
+    fields: &[
+        required("p50", MILLISECONDS, "The median."),
+        optional(
+            "p99",
+            MILLISECONDS,
+            "three times the median",
+            "The 99th percentile.",
+        ),
+    ],
+};
+
+pub(crate) fn compile_backends(
+    root: &Node,
+    models: &[Model],
+    problems: &mut Problems<'_>,
+) -> Vec<Backend> {
+    let nodes = root.items_of("backends");
+    check_unique(nodes, "backends", problems);
+    let backends = nodes.iter().enumerate().map(|(index, node)| {
+        let name = node.text_of("name").unwrap_or_default();
+        let model_name = node.text_of("model").unwrap_or_default();
+        let model = models.iter().position(|model| model.name == model_name);
+        if model.is_none() && !model_name.is_empty() {
+            let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+            let path = format!("backends[{index}].model");
+            problems.add(
+                node.offset_of("model"),
+                path,
+                unknown("model", model_name, &known),
+            );
+        }
+        let latency = compile_latency(node.get("latency"), index, problems);
+        let named = if node.get("cluster").is_some() {
+            "cluster"
+        } else {
+            "name"
+        };
+        if let Some(node) = node.get(named) {
+            let name = node.text().unwrap_or_default();
+            check_cluster(node, name, &format!("backends[{index}].{named}"), problems);
+        }
+        let apis = compile_apis(node);
+        let cluster = node.text_of("cluster").unwrap_or(name);
+        let endpoint = compile_endpoint(node, index, problems);
+        let credentials = compile_credentials(node, index, problems);
+        let (at, account) = (endpoint.as_ref(), credentials.as_ref());
+        Backend {
+            state_scope: compile_state_scope(node, cluster, at, account),
+            name: name.to_owned(),
+            cluster: cluster.to_owned(),
+            model: ModelId(model.unwrap_or_default() as u32),
+            served_model: node
+                .text_of("served_model")
+                .unwrap_or(model_name)
+                .to_owned(),
+            accelerator: node
+                .text_of("accelerator")
+                .and_then(Accelerator::find)
+                .unwrap_or(Accelerator::Gpu),
+            price: compile_price(node.get("price")),
+            timeouts: compile_timeouts(node, &latency, index, problems),
+            latency,
+            provider: compile_provider(node, endpoint.as_ref(), apis),
+            apis,
+            tags: node.sorted_texts_of("tags"),
+            endpoint,
+            health: compile_health(node, index, problems),
+            credentials,
+            client: compile_client(node),
+            cold: compile_cold(node, index, problems),
+            ramp: compile_ramp(node, index, problems),
+        }
+    });
+    let mut backends: Vec<Backend> = backends.collect();
+    fill_in_client_headers(&mut backends);
+    backends
+}
+
+fn compile_apis(node: &Node) -> Apis {
+    node.get("apis")
+        .map_or(Apis::only(Api::OpenAiChat), |list| {
+            list.items()
+                .iter()
+                .filter_map(|item| Api::find(item.text()?))
+                .fold(Apis::NONE, Apis::with)
+        })
+}
+
+fn compile_latency(node: Option<&Node>, backend: usize, problems: &mut Problems<'_>) -> Latency {
+    let first_token = node.and_then(|node| node.get("first_token_ms"));
+    let number = |name| first_token.and_then(|node| node.number_of(name));
+    let p50 = number("p50").map_or(DEFAULT_FIRST_TOKEN_MS, |number| number as f32);
+    let p99 = number("p99").map_or(p50 * DEFAULT_FIRST_TOKEN_SPREAD, |number| number as f32);
+    if let Some(first_token) = first_token
+        && p99 < p50
+    {
+        problems.add(
+            first_token.offset_of("p99"),
+            format!("backends[{backend}].latency.first_token_ms.p99"),
+            format!("`{p99}` is less than the median of `{p50}`"),
+        );
+    }
+    Latency {
+        first_token_p50_ms: p50,
+        first_token_p99_ms: p99,
+        tokens_per_second: node
+            .and_then(|node| node.number_of("tokens_per_second"))
+            .map_or(DEFAULT_TOKENS_PER_SECOND, |number| number as f32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Api;
+    use crate::fleet::Accelerator;
+
+    #[test]
+    fn the_names_are_those_of_the_types() {
+        let accelerators: Vec<&str> = Accelerator::ALL.iter().map(|one| one.name()).collect();
+        assert_eq!(ACCELERATORS, accelerators);
+        let apis: Vec<&str> = Api::ALL.iter().map(|api| api.name()).collect();
+        assert_eq!(APIS, apis);
+    }
+}

@@ -1,0 +1,97 @@
+//! Timeouts of backends: fields, compilation and warnings.
+//!
+//! Nothing is timed here. The filter derives Envoy's timers for each request from these values, and `pointsman render` writes
+//! those that Envoy takes from its configuration alone.
+
+use crate::fleet::{Backend, Latency, Timeouts};
+use crate::schema::document::Node;
+use crate::schema::problems::Problems;
+use crate::schema::shape::{Kind, Shape, optional};
+
+/// From a millisecond to a day: beyond it a limit is surely in the wrong unit.
+const LIMIT_MS: Kind = Kind::Number {
+    min: 1.0,
+    max: 86_400_000.0,
+};
+
+/// `timeouts` of a backend.
+pub const TIMEOUTS: Shape = Shape {
+    name: "timeouts",
+    doc: "How long a backend may keep silent before it is given up, in milliseconds. A backend that no other could follow is given all the time that the client has.",
+    fields: &[
+        optional(
+            "first_token_ms",
+            LIMIT_MS,
+            "four times the stated 99th percentile of the first token, at least `10000`",
+            "The longest time to the first byte of a streamed answer; then the next backend is tried.",
+        ),
+        optional(
+            "response_ms",
+            LIMIT_MS,
+            "`first_token_ms`, and one and a half times as long as the tokens take that the request allows (4096 where it does not say), at least `60000`",
+            "The longest time to an answer that comes in one piece; then the next backend is tried.",
+        ).formerly(&["answer_ms"]),
+        optional(
+            "idle_ms",
+            LIMIT_MS,
+            "`300000`",
+            "The longest pause within an answer: a model that thinks sends nothing for minutes. Longer ones end the stream.",
+        ).formerly(&["pause_ms"]),
+        optional(
+            "total_ms",
+            LIMIT_MS,
+            "no limit",
+            "The longest time to the end of the answer. Past it the attempt ends, whatever has come.",
+        ),
+    ],
+};
+
+/// Compiles `timeouts` of the backend at `index`.
+pub(crate) fn compile_timeouts(
+    node: &Node,
+    latency: &Latency,
+    index: usize,
+    problems: &mut Problems<'_>,
+) -> Timeouts {
+    let timeouts = node.get("timeouts");
+    let number = |name| timeouts.and_then(|node| node.number_of(name));
+    let limits = Timeouts {
+        first_token_ms: number("first_token_ms")
+            .map_or_else(|| Timeouts::usual_first_token_ms(latency), |ms| ms as f32),
+        response_ms: number("response_ms").map(|ms| ms as f32),
+        idle_ms: number("idle_ms").map_or(Timeouts::IDLE_MS, |ms| ms as f32),
+        total_ms: number("total_ms").map(|ms| ms as f32),
+    };
+    let total = limits.total_ms.unwrap_or(f32::INFINITY);
+    for name in ["first_token_ms", "response_ms"] {
+        if let Some(stated) = number(name)
+            && let Some(node) = timeouts
+            && stated as f32 > total
+        {
+            let at = format!("backends[{index}].timeouts.{name}");
+            let message = format!("`{stated}` is more than `total_ms`, which is `{total}`");
+            problems.add(node.offset_of(name), at, message);
+        }
+    }
+    limits
+}
+
+pub(crate) fn lint_timeouts(
+    backend: &Backend,
+    node: &Node,
+    path: &str,
+    warnings: &mut Problems<'_>,
+) {
+    let limits = node.get("timeouts");
+    let stated = limits.and_then(|limits| limits.get("first_token_ms"));
+    let usual = backend.latency.first_token_p99_ms;
+    if let Some(stated) = stated
+        && backend.timeouts.first_token_ms < usual
+    {
+        let message = format!(
+            "one request in a hundred takes longer, as `latency` states it ({usual} ms): it is given up then"
+        );
+        let at = format!("{path}.timeouts.first_token_ms");
+        warnings.add(stated.at, at, message);
+    }
+}

@@ -1,0 +1,159 @@
+//! The compiled policy: every name resolved, every number checked.
+
+use crate::api::request::unparsed::NamedModel;
+use crate::fleet::{Backend, BackendId, Registry};
+use crate::policy::names::ModelNames;
+use crate::policy::profiles::Profile;
+use crate::policy::rules::Rule;
+use crate::policy::rules::words::WordMatcher;
+use crate::policy::traffic::Traffic;
+use crate::policy::traffic::undecided::{OnUnknownModel, Undecided, UndecidedReason};
+use crate::schema::suggest::quote;
+
+/// How much of a decision clients see in response headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecisionHeaders {
+    /// Nothing.
+    Off,
+    /// Model and backend.
+    Minimal,
+    /// Everything that design.md lists.
+    #[default]
+    Full,
+}
+
+/// A compiled policy: every name resolved, every number checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The operator's own name for this version.
+    pub version: String,
+    /// Where it stands among its author's policies; a source never takes a lower one than the one in force.
+    pub revision: Option<u64>,
+    /// Models and backends.
+    pub registry: Registry,
+    /// The cluster for requests that are not decided on.
+    pub default_cluster: String,
+    /// What becomes of requests that cannot be decided on, where the policy states it; see [`Policy::refuses_undecided`].
+    pub undecided: Option<Undecided>,
+    /// What becomes of requests for models that the policy does not have.
+    pub on_unknown_model: OnUnknownModel,
+    /// Every name by which clients may ask for a model beside its own.
+    pub names: ModelNames,
+    /// How much clients see.
+    pub decision_headers: DecisionHeaders,
+    /// The backend whose prices requests would have cost without a router; `None` where no baseline is declared.
+    pub baseline: Option<BackendId>,
+    /// Whether streams tell their usage where the client did not ask for it; the client is not shown it.
+    pub always_stream_usage: bool,
+    /// Whether decisions go by what is observed of the backends, or by what is stated alone.
+    pub observes: bool,
+    /// The most bytes of a body to hold before the decision is made on what is there.
+    pub max_body_bytes: usize,
+    /// The most bytes of a body that are held while its `model` is looked for.
+    pub max_scan_bytes: usize,
+    /// The objectives that clients can ask for, the built-in ones included, sorted by name.
+    pub profiles: Vec<Profile>,
+    /// What holds for some requests only, in the order of the policy.
+    pub rules: Vec<Rule>,
+    /// The words of all rules.
+    pub words: WordMatcher,
+    /// Name of the profile for requests that name no model; one of [`Policy::profiles`].
+    pub default_profile: String,
+    /// What concerns all traffic: tenants, steering, shares, budgets.
+    pub traffic: Traffic,
+}
+
+impl Policy {
+    /// Every cluster that requests can be sent to under this policy; some more than once.
+    pub fn clusters(&self) -> impl Iterator<Item = &str> {
+        let backends = self.registry.backends.iter();
+        backends
+            .map(|backend| backend.cluster.as_str())
+            .chain([self.default_cluster.as_str()])
+    }
+
+    /// Tells it apart from those before and after it, where a few bytes have to do.
+    pub fn mark(&self) -> u32 {
+        self.traffic.fingerprint as u32
+    }
+
+    /// Whether traffic moves gradually anywhere, so that conversations have to be told apart.
+    pub fn has_ramps(&self) -> bool {
+        let mut backends = self.registry.backends.iter();
+        backends.any(|one| one.ramp.is_some()) || self.profiles.iter().any(|one| one.ramp.is_some())
+    }
+
+    /// The backend of the default cluster; `None` where that is no backend's, or belongs to several that are not sent
+    /// the same.
+    pub fn default_backend(&self) -> Option<(BackendId, &Backend)> {
+        let backends = self.registry.backends.iter().enumerate();
+        let mut all = backends.filter(|(_, one)| one.cluster == self.default_cluster);
+        let (index, first) = all.next()?;
+        let is_alike = |(_, other): (usize, &Backend)| {
+            other.credentials == first.credentials
+                && other.client == first.client
+                && other.endpoint == first.endpoint
+        };
+        all.all(is_alike)
+            .then_some((BackendId(index as u32), first))
+    }
+
+    /// The profile with this name.
+    pub fn find_profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles
+            .binary_search_by(|profile| profile.name.as_str().cmp(name))
+            .ok()
+            .and_then(|index| self.profiles.get(index))
+    }
+}
+
+impl Policy {
+    /// Why requests that cannot be decided on are treated as they are, in words.
+    pub fn undecided_because(&self) -> String {
+        match self.undecided().1 {
+            UndecidedReason::Stated => "the policy states it".to_owned(),
+            UndecidedReason::Shadow => "`mode` is `shadow`".to_owned(),
+            UndecidedReason::Rule(index) => {
+                let name = self.rules.get(index).map_or("", |rule| &rule.name);
+                format!("the rule {} restricts requests", quote(name))
+            }
+            UndecidedReason::Budget(index) => {
+                let budget = self.traffic.budgets.get(index);
+                let name = budget.map_or("", |budget| &budget.name);
+                format!("the budget {} limits requests", quote(name))
+            }
+            UndecidedReason::Unrestricted => "no rule or budget restricts requests".to_owned(),
+        }
+    }
+
+    /// What becomes of requests that cannot be decided on and name no profile, and why.
+    pub fn undecided(&self) -> (Undecided, UndecidedReason) {
+        let Traffic {
+            shadow, budgets, ..
+        } = &self.traffic;
+        let restricts = |rule: &Rule| {
+            let then = &rule.then;
+            then.reject.is_some() || !then.tags.is_empty() || !then.models.is_empty()
+        };
+        match self.undecided {
+            _ if *shadow => (Undecided::Bypass, UndecidedReason::Shadow),
+            Some(stated) => (stated, UndecidedReason::Stated),
+            None => match self.rules.iter().position(restricts) {
+                Some(rule) => (Undecided::Reject, UndecidedReason::Rule(rule)),
+                None if !budgets.is_empty() => (Undecided::Reject, UndecidedReason::Budget(0)),
+                None => (Undecided::Bypass, UndecidedReason::Unrestricted),
+            },
+        }
+    }
+
+    /// Whether a request is refused that cannot be decided on and names such a model.
+    pub fn refuses_undecided(&self, named: NamedModel) -> bool {
+        match (self.undecided(), named) {
+            ((_, UndecidedReason::Shadow), _) => false,
+            ((Undecided::Reject, _), _) | (_, NamedModel::Profile) => true,
+            // What cannot be seen may be a profile; who states it accepts that.
+            ((Undecided::Bypass, reason), NamedModel::Unknown) => reason != UndecidedReason::Stated,
+            ((Undecided::Bypass, _), NamedModel::Other) => false,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Hashes, and stable draws from them.
+//!
+//! A draw is a hash, never a random number: the same user, tenant or conversation draws alike in every worker, every proxy and
+//! on the command line.
+
+use crate::fnv;
+
+/// A number from 0 up to but without 1 that two numbers stand for, evenly spread (the finaliser of SplitMix64).
+pub fn draw(salt: u64, key: u64) -> f64 {
+    let mut bits = salt ^ key.rotate_left(32);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^= bits >> 31;
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A hash of texts: FNV-1a, 64 bits, of at most 4096 bytes of each. Tells apart; nothing secret rests on it.
+pub fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
+    let ended = |text: &'a str| text.bytes().take(4096).chain([0xff]);
+    fnv::hash64(texts.into_iter().flat_map(ended))
+}
+
+/// Tells texts apart: FNV-1a, 64 bits, of all of it.
+pub(crate) fn fingerprint(text: &str) -> u64 {
+    fnv::hash64(text.bytes())
+}

@@ -1,0 +1,266 @@
+//! Models: their fields, compilation and warnings. Benchmark scores place a model among the others: the policy's own, else
+//! those published for its name.
+
+use crate::analysis::classifier::Task;
+use crate::api::Capabilities;
+use crate::fleet::ability::published_scores::PublishedModel;
+use crate::fleet::ability::{Ability, BENCHMARKS, Calibration};
+use crate::fleet::{Model, ModelId, Registry};
+use crate::policy::labels::TASKS;
+use crate::policy::names::ALIASES_FIELD;
+use crate::policy::traffic::shares::{MAX_SHARE_FIELD, MIN_SHARE_FIELD};
+use crate::schema::document::Node;
+use crate::schema::problems::{Problems, check_unique};
+use crate::schema::shape::{FRACTION, Kind, Shape, optional, required};
+use crate::schema::suggest::quote;
+
+const POSITIVE_TOKENS: Kind = Kind::Integer {
+    min: 1.0,
+    max: 100_000_000.0,
+};
+
+/// A model that thinks writes some times its answer, never less than it.
+const REASONING_TOKENS_FACTOR: Kind = Kind::Number {
+    min: 1.0,
+    max: 100.0,
+};
+
+/// The names of [`crate::api::Capabilities`].
+const CAPABILITIES: &[&str] = &[
+    "tools",
+    "vision",
+    "audio",
+    "json_mode",
+    "json_schema",
+    "reasoning",
+    "files",
+];
+
+const DEFAULT_CONTEXT_WINDOW: u32 = 8192;
+
+/// What a text model can do through any current serving engine (constrained decoding, tool-call templates).
+const DEFAULT_CAPABILITIES: Capabilities = Capabilities::TOOLS
+    .union(Capabilities::JSON_MODE)
+    .union(Capabilities::JSON_SCHEMA);
+
+/// One of `models`.
+pub const MODEL: Shape = Shape {
+    name: "model",
+    doc: "A logical LLM.",
+    fields: &[
+        required(
+            "name",
+            Kind::Text,
+            "What clients ask for to get this model and no other.",
+        ),
+        optional(
+            "context_window",
+            POSITIVE_TOKENS,
+            "`8192`",
+            "The most tokens of input and output together.",
+        ),
+        optional(
+            "max_output_tokens",
+            POSITIVE_TOKENS,
+            "the context window",
+            "The most tokens of one answer.",
+        ),
+        optional(
+            "reasoning_tokens_factor",
+            REASONING_TOKENS_FACTOR,
+            "`1`",
+            "Output tokens that the model writes per token of the answer that the client sees: above 1 for a model that reasons in hidden tokens. They are paid for, take time and count towards `max_tokens`.",
+        ),
+        optional(
+            "capabilities",
+            Kind::List {
+                of: &Kind::Choice(CAPABILITIES),
+                min: 0,
+            },
+            "`[\"tools\", \"json_mode\", \"json_schema\"]`",
+            "What the model can do besides answering text with text.",
+        ),
+        optional(
+            "benchmarks",
+            Kind::Map {
+                of: &FRACTION,
+                keys: BENCHMARKS,
+            },
+            "those of `models/benchmarks.json` where the name is known there, else those of an average model",
+            "Public benchmark scores, 0 to 1, which place the model among the others; what is missing is inferred.",
+        ),
+        optional(
+            "calibration",
+            Kind::Object(&CALIBRATION),
+            "none",
+            "What labelled prompts of one's own say beside the benchmark scores; `pointsman calibrate` writes it.",
+        ),
+        ALIASES_FIELD,
+        MAX_SHARE_FIELD,
+        MIN_SHARE_FIELD,
+    ],
+};
+
+/// Logits beyond these say that a model is always or never right.
+const LOGITS: Kind = Kind::Number {
+    min: -10.0,
+    max: 10.0,
+};
+
+/// `calibration` of a model.
+pub const CALIBRATION: Shape = Shape {
+    name: "calibration",
+    doc: "P(correct) = σ(`scale` · logit + `offset` + the task's own offset), where the logit is what benchmark scores and classifier say.",
+    fields: &[
+        optional(
+            "scale",
+            Kind::Number {
+                min: 0.0,
+                max: 10.0,
+            },
+            "`1`",
+            "Factor on the logit: less than 1 where the estimates are too sure of themselves.",
+        ),
+        optional(
+            "offset",
+            LOGITS,
+            "`0`",
+            "Added for every prompt, in logits.",
+        ),
+        optional(
+            "tasks",
+            Kind::Map {
+                of: &LOGITS,
+                keys: TASKS,
+            },
+            "none",
+            "Added for prompts of one task, in logits.",
+        ),
+    ],
+};
+
+pub(crate) fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Model> {
+    let nodes = root.items_of("models");
+    check_unique(nodes, "models", problems);
+    let models = nodes.iter().enumerate().map(|(index, node)| {
+        let context_window = node
+            .number_of("context_window")
+            .map_or(DEFAULT_CONTEXT_WINDOW, |number| number as u32);
+        let max_output_tokens = node
+            .number_of("max_output_tokens")
+            .map_or(context_window, |number| number as u32);
+        if max_output_tokens > context_window {
+            problems.add(
+                node.offset_of("max_output_tokens"),
+                format!("models[{index}].max_output_tokens"),
+                format!(
+                    "`{max_output_tokens}` is more than the context window of `{context_window}`"
+                ),
+            );
+        }
+        let capabilities = node
+            .get("capabilities")
+            .map_or(DEFAULT_CAPABILITIES, |list| {
+                list.items()
+                    .iter()
+                    .filter_map(|item| Capabilities::find(item.text()?))
+                    .fold(Capabilities::NONE, Capabilities::union)
+            });
+        Model {
+            name: node.text_of("name").unwrap_or_default().to_owned(),
+            capabilities,
+            context_window,
+            max_output_tokens,
+            reasoning_tokens_factor: node
+                .number_of("reasoning_tokens_factor")
+                .map_or(1.0, |number| number as f32),
+            ability: compile_ability(node),
+        }
+    });
+    models.collect()
+}
+
+/// The ability of the model that `node` describes.
+pub(crate) fn compile_ability(node: &Node) -> Ability {
+    let scores = node.get("benchmarks").map_or(&[][..], Node::members);
+    let scores = scores
+        .iter()
+        .filter_map(|score| Some((score.name.as_str(), score.value.number()? as f32)));
+    let mut ability = match find_published(node) {
+        Some(known) => known.ability(),
+        None => Ability::from_benchmarks(scores),
+    };
+    if let Some(node) = node.get("calibration") {
+        ability.calibration = compile_calibration(node);
+    }
+    ability
+}
+
+/// The model of `models/benchmarks.json` whose scores count because the policy states none at all (an empty object states that
+/// there are none).
+pub(crate) fn find_published(node: &Node) -> Option<PublishedModel> {
+    match node.get("benchmarks") {
+        Some(_) => None,
+        None => PublishedModel::find(node.get("name")?.text()?),
+    }
+}
+
+fn compile_calibration(node: &Node) -> Calibration {
+    let number = |name, without| node.number_of(name).map_or(without, |number| number as f32);
+    let mut tasks = Calibration::NEUTRAL.tasks;
+    for member in node.get("tasks").into_iter().flat_map(Node::members) {
+        let task = Task::find(&member.name);
+        if let Some(place) = task.and_then(|task| tasks.get_mut(task as usize))
+            && let Some(offset) = member.value.number()
+        {
+            *place = offset as f32;
+        }
+    }
+    Calibration {
+        scale: number("scale", 1.0),
+        offset: number("offset", 0.0),
+        tasks,
+    }
+}
+
+pub(crate) fn lint_models(registry: &Registry, root: &Node, warnings: &mut Problems<'_>) {
+    let nodes = root.get("models").map_or(&[][..], Node::items);
+    for (index, (model, node)) in registry.models.iter().zip(nodes).enumerate() {
+        let path = format!("models[{index}]");
+        let id = ModelId(index as u32);
+        if registry.backends.iter().all(|one| one.model != id) {
+            let message = format!(
+                "no backend serves {}: it can never be chosen",
+                quote(&model.name)
+            );
+            warnings.add(node.at, path.as_str(), message);
+        }
+        if node
+            .get("benchmarks")
+            .is_none_or(|scores| scores.members().is_empty())
+        {
+            let name = quote(&model.name);
+            let message = match find_published(node) {
+                Some(known) => format!(
+                    "{name} has no benchmark scores: those published of `{}` count (models/benchmarks.json)",
+                    known.name
+                ),
+                None => format!(
+                    "{name} has no benchmark scores, and none are known of that name: it counts as an average model"
+                ),
+            };
+            warnings.add(node.at, path, message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_types() {
+        let capabilities: Vec<&str> = Capabilities::NAMES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(CAPABILITIES, capabilities);
+    }
+}

@@ -1,0 +1,200 @@
+//! Preferences that clients state in request headers: fields, compilation and reading.
+
+use crate::fleet::{ModelId, Registry};
+use crate::policy::profiles::limits::{Limit, Limits};
+use crate::policy::request_attributes::headers::{RawHeader, find};
+use crate::schema::document::Node;
+use crate::schema::shape::{Field, Kind, Shape, optional, required};
+
+/// The names of [`ClientPreference`].
+pub(crate) const STEERS: &[&str] = &[
+    "min_quality",
+    "max_cost_usd",
+    "max_latency_ms",
+    "allow_models",
+];
+
+pub(crate) const STEERING_FIELD: Field = optional(
+    "steering",
+    Kind::Object(&STEERING),
+    "clients steer by `model` alone",
+    "Which request headers clients may steer with.",
+);
+
+/// `steering` of the policy.
+pub const STEERING: Shape = Shape {
+    name: "steering",
+    doc: "Request headers are `x-pointsman-` and the name with `-` for `_`. The tighter of the client's limit and the profile's counts; limits give way as those of the profile do. They never reach a backend.",
+    fields: &[
+        required(
+            "allow",
+            Kind::List {
+                of: &Kind::Choice(STEERS),
+                min: 1,
+            },
+            "What clients may state: a least probability of a correct answer, a most expected cost in USD, a most expected median time to the whole answer in milliseconds, the models that may answer (names joined by commas).",
+        ),
+        optional(
+            "on_invalid",
+            Kind::Choice(&["ignore", "reject"]),
+            "`ignore`",
+            "What happens to a value that makes no sense: `ignore` leaves it out and says so in `x-pointsman-steering`, `reject` answers 400.",
+        ),
+    ],
+};
+
+/// What becomes of a wish of a client that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInvalidPreference {
+    /// It is left out, and the response says so.
+    #[default]
+    Ignore,
+    /// The request is refused with 400.
+    Reject,
+}
+
+/// How clients may steer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientPreference {
+    /// A floor of quality.
+    MinQuality,
+    /// The most that the request may be expected to cost.
+    MaxCostUsd,
+    /// The most that the expected median time to the whole answer may be.
+    MaxLatencyMs,
+    /// The models that may answer.
+    AllowModels,
+}
+
+impl ClientPreference {
+    /// All of them.
+    pub const ALL: [ClientPreference; 4] = [
+        ClientPreference::MinQuality,
+        ClientPreference::MaxCostUsd,
+        ClientPreference::MaxLatencyMs,
+        ClientPreference::AllowModels,
+    ];
+
+    /// The name that policies use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ClientPreference::MinQuality => "min_quality",
+            ClientPreference::MaxCostUsd => "max_cost_usd",
+            ClientPreference::MaxLatencyMs => "max_latency_ms",
+            ClientPreference::AllowModels => "allow_models",
+        }
+    }
+
+    /// The request header that clients use.
+    pub const fn header(self) -> &'static str {
+        match self {
+            ClientPreference::MinQuality => "x-pointsman-min-quality",
+            ClientPreference::MaxCostUsd => "x-pointsman-max-cost-usd",
+            ClientPreference::MaxLatencyMs => "x-pointsman-max-latency-ms",
+            ClientPreference::AllowModels => "x-pointsman-allow-models",
+        }
+    }
+}
+
+/// How a client steers, within what it may.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClientPreferences {
+    /// Limits beside those of the profile: the tighter of two counts.
+    pub limits: Limits,
+    /// Only these models may answer, if not empty.
+    pub models: Vec<ModelId>,
+    /// What was honoured.
+    pub honoured: Vec<ClientPreference>,
+    /// What was not, because its value makes no sense.
+    pub ignored: Vec<ClientPreference>,
+}
+
+/// The preferences that clients may state.
+pub(crate) fn compile_preferences(root: &Node) -> Vec<ClientPreference> {
+    let steering = root.get("steering");
+    let allowed = steering.map_or(&[][..], |node| node.items_of("allow"));
+    ClientPreference::ALL
+        .into_iter()
+        .filter(|known| allowed.iter().any(|item| item.text() == Some(known.name())))
+        .collect()
+}
+
+impl OnInvalidPreference {
+    /// As `steering.on_invalid` states it.
+    pub(crate) fn compile(root: &Node) -> OnInvalidPreference {
+        let steering = root.get("steering");
+        match steering.and_then(|node| node.text_of("on_invalid")) {
+            Some("reject") => OnInvalidPreference::Reject,
+            _ => OnInvalidPreference::Ignore,
+        }
+    }
+}
+
+impl ClientPreferences {
+    /// Reads the preferences `allowed` out of a request's headers.
+    pub(crate) fn read(
+        allowed: &[ClientPreference],
+        headers: &[RawHeader<'_>],
+        registry: &Registry,
+    ) -> ClientPreferences {
+        let mut preferences = ClientPreferences::default();
+        for preference in allowed.iter().copied() {
+            let Some(value) = find(headers, preference.header()) else {
+                continue;
+            };
+            if follow(preference, value.trim(), registry, &mut preferences) {
+                preferences.honoured.push(preference);
+            } else {
+                preferences.ignored.push(preference);
+            }
+        }
+        preferences
+    }
+}
+
+/// Takes one wish into `steering`; `false` where its value makes no sense. Of several numbers the tightest counts.
+fn follow(
+    preference: ClientPreference,
+    value: &str,
+    registry: &Registry,
+    preferences: &mut ClientPreferences,
+) -> bool {
+    let numbers = value.split(',').map(|part| part.trim().parse::<f64>().ok());
+    let numbers: Option<Vec<f64>> = numbers.collect();
+    let numbers = numbers.into_iter().flatten();
+    let number = match preference {
+        ClientPreference::MinQuality => numbers.reduce(f64::max),
+        _ => numbers.reduce(f64::min),
+    };
+    let number = number.filter(|number| number.is_finite() && *number >= 0.0);
+    let limit = match preference {
+        ClientPreference::MinQuality => number
+            .filter(|one| *one <= 1.0)
+            .map(|n| (Limit::MinQuality, n)),
+        ClientPreference::MaxCostUsd => number.map(|n| (Limit::MaxCostUsd, n)),
+        ClientPreference::MaxLatencyMs => number.map(|n| (Limit::MaxP50Ms, n)),
+        ClientPreference::AllowModels => {
+            let names = value
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
+            preferences.models = names.filter_map(|name| registry.find_model(name)).collect();
+            return !preferences.models.is_empty();
+        }
+    };
+    let Some((limit, written)) = limit else {
+        return false;
+    };
+    preferences.limits = preferences.limits.with(limit, written);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_types() {
+        assert_eq!(STEERS, ClientPreference::ALL.map(ClientPreference::name));
+    }
+}

@@ -1,0 +1,126 @@
+//! The tenant of a request: fields, compilation, and reading it out of a header or a JWT's payload.
+
+use crate::policy::request_attributes::headers::{RawHeader, values};
+use crate::schema::document::Node;
+use crate::schema::problems::Problems;
+use crate::schema::shape::{Field, Kind, Shape, optional, required};
+use crate::schema::suggest::quote;
+
+pub(crate) const TENANT_FIELD: Field = optional(
+    "tenant",
+    Kind::Object(&TENANT),
+    "nobody has a tenant",
+    "Where it stands for whom a request is.",
+);
+
+/// `tenant` of the policy.
+pub const TENANT: Shape = Shape {
+    name: "tenant",
+    doc: "It must be a header that Envoy itself sets or has checked, such as one of `claim_to_headers` or `forward_payload_header` of its JWT filter: what a client can write, it can forge.",
+    fields: &[
+        required("header", Kind::Text, "The request header, in lower case."),
+        optional(
+            "claim",
+            Kind::Text,
+            "the header's value is the tenant",
+            "The claim that is the tenant, where the header is a JWT's payload (base64url of JSON): its name, or a path such as `org.id`.",
+        ),
+        optional(
+            "shown",
+            Kind::Choice(&["named", "all"]),
+            "`named`",
+            "Which tenants access logs and spans show as they are: those that a rule or a budget names, or `all`. The others are shown as `hash:` and a hash, by which they can be counted but not read.",
+        ),
+    ],
+};
+
+/// Where the tenant stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantSource {
+    /// The header, lower case.
+    pub header: String,
+    /// The claim, where the header is the payload of a JWT that Envoy has checked (base64url of JSON).
+    pub claim: Option<String>,
+}
+
+pub(crate) fn compile_tenant(node: &Node, problems: &mut Problems<'_>) -> Option<TenantSource> {
+    let header = node.text_of("header")?;
+    let at = node.get("header").map_or(node.at, |value| value.at);
+    check_header_name(header, at, "tenant.header", problems);
+    Some(TenantSource {
+        header: header.to_owned(),
+        claim: node.text_of("claim").map(str::to_owned),
+    })
+}
+
+/// Adds a problem where `name` is no header's name as Envoy has it.
+pub(crate) fn check_header_name(name: &str, at: usize, path: &str, problems: &mut Problems<'_>) {
+    let is_token = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_|~".contains(&byte)
+    };
+    if !name.is_empty() && !name.bytes().all(is_token) {
+        let message = format!("{} is not a lower-case header name", quote(name));
+        problems.add(at, path, message);
+    }
+}
+
+/// The tenant by every reading, each once: the header's value, and where it comes more than once or is a list each value.
+pub(crate) fn read_tenants(headers: &[RawHeader<'_>], source: &TenantSource) -> Vec<String> {
+    let mut tenants: Vec<String> = Vec::new();
+    let mut add = |tenant: Option<String>| {
+        if let Some(tenant) =
+            tenant.filter(|tenant| !tenant.is_empty() && !tenants.contains(tenant))
+        {
+            tenants.push(tenant);
+        }
+    };
+    for value in values(headers, &source.header) {
+        let parts = value.contains(',').then(|| value.split(',').map(str::trim));
+        for reading in std::iter::once(value).chain(parts.into_iter().flatten()) {
+            add(match &source.claim {
+                None => Some(reading.to_owned()),
+                Some(claim) => find_claim(reading, claim),
+            });
+        }
+    }
+    tenants
+}
+
+/// A claim of a JWT's payload: its name as it is, or a path of names joined by dots. Texts and numbers.
+fn find_claim(payload: &str, claim: &str) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(&decode_base64url(payload)?).ok()?;
+    let value = match json.get(claim) {
+        Some(value) => value,
+        None => claim
+            .split('.')
+            .try_fold(&json, |value, name| value.get(name))?,
+    };
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// RFC 4648, both alphabets, with or without padding; `None` where another byte stands in it.
+fn decode_base64url(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for byte in text.trim_end_matches('=').bytes() {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'-' | b'+' => 62,
+            b'_' | b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}

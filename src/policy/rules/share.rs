@@ -1,0 +1,140 @@
+//! Percent rollouts: a stable share of the traffic.
+
+use crate::policy::draw::{draw, hash};
+use crate::policy::request_attributes::RequestAttributes;
+use crate::schema::document::Node;
+use crate::schema::problems::{Problems, join};
+
+/// Who draws together in a percent rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The end user that the client names.
+    User,
+    /// The tenant.
+    Tenant,
+    /// The conversation: everything up to its first user message.
+    Conversation,
+}
+
+impl By {
+    /// All of them.
+    pub const ALL: [By; 3] = [By::User, By::Tenant, By::Conversation];
+
+    /// The name that policies use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            By::User => "user",
+            By::Tenant => "tenant",
+            By::Conversation => "conversation",
+        }
+    }
+}
+
+/// A part of the traffic that stays the same part from request to request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// How much of it, 0 to 1.
+    pub share: f64,
+    /// Who draws: the first of these that is known of a request.
+    pub by: Vec<By>,
+    /// What makes draws of different rules independent.
+    pub salt: u64,
+}
+
+impl Share {
+    /// Whether a request is in it; `conversation` is [`hash`] of how it begins.
+    pub fn holds(
+        &self,
+        user: Option<&str>,
+        envelope: &RequestAttributes,
+        conversation: u64,
+    ) -> bool {
+        let key = self.by.iter().find_map(|by| match by {
+            By::User => user.map(|user| hash([user])),
+            By::Tenant => envelope.tenant.as_deref().map(|tenant| hash([tenant])),
+            By::Conversation => Some(conversation),
+        });
+        key.is_some_and(|key| draw(self.salt, key) < self.share)
+    }
+}
+
+/// The names of [`By`].
+pub(crate) const SHARE_BY: &[&str] = &["user", "tenant", "conversation"];
+
+pub(crate) fn compile_share(
+    rule: &str,
+    node: &Node,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Share> {
+    let by = node.get("share_by");
+    let Some(share) = node.number_of("share") else {
+        if let Some(by) = by.filter(|_| node.get("share").is_none()) {
+            problems.add(
+                by.at,
+                join(path, "share_by"),
+                "says nothing without `share`",
+            );
+        }
+        return None;
+    };
+    let named = by.map(|_| node.texts_of("share_by"));
+    Some(Share {
+        share,
+        by: named.map_or(By::ALL.to_vec(), |names| {
+            names
+                .filter_map(|name| By::ALL.into_iter().find(|by| by.name() == name))
+                .collect()
+        }),
+        salt: hash([rule]),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_types() {
+        assert_eq!(SHARE_BY, By::ALL.map(By::name));
+    }
+
+    #[test]
+    fn draws_are_spread_evenly_stable_and_independent() {
+        let by = vec![By::User];
+        let (one, other) = (hash(["canary"]), hash(["other"]));
+        let is_in = |share: f64, salt: u64, user: &str| {
+            let by = by.clone();
+            Share { share, by, salt }.holds(Some(user), &RequestAttributes::default(), 0)
+        };
+        let users: Vec<String> = (0..20_000).map(|n| format!("user-{n}")).collect();
+        let count = |test: &dyn Fn(&str) -> bool| users.iter().filter(|user| test(user)).count();
+        let tenth = count(&|user| is_in(0.1, one, user));
+        assert!((1850..2150).contains(&tenth), "{tenth}");
+        // Who is in a tenth is in a fifth; who is in one rule's tenth is in another's as often as anybody.
+        assert_eq!(
+            count(&|user| is_in(0.1, one, user) && !is_in(0.2, one, user)),
+            0
+        );
+        let both = count(&|user| is_in(0.1, one, user) && is_in(0.1, other, user));
+        assert!((140..260).contains(&both), "{both}");
+        assert_eq!(count(&|user| is_in(0.0, one, user)), 0);
+        assert_eq!(count(&|user| is_in(1.0, one, user)), users.len());
+    }
+
+    #[test]
+    fn the_first_that_is_known_draws() {
+        let share = Share {
+            share: 1.0,
+            by: vec![By::User, By::Tenant],
+            salt: 1,
+        };
+        assert!(!share.holds(None, &RequestAttributes::default(), 3));
+        let envelope = RequestAttributes {
+            tenant: Some("acme".into()),
+            ..RequestAttributes::default()
+        };
+        assert!(share.holds(None, &envelope, 3));
+    }
+}

@@ -1,0 +1,245 @@
+//! `when` of a rule: fields and compilation.
+
+use crate::analysis::classifier::{Domain, Task};
+use crate::analysis::language::Language;
+use crate::analysis::sensitivity::Sensitivity;
+use crate::policy::labels::{DIFFICULTY, DOMAINS, SENSITIVE, TASKS};
+use crate::policy::pattern::{Pattern, compile_patterns};
+use crate::policy::request_attributes::tenant::check_header_name;
+use crate::policy::rules::conditions::When;
+use crate::policy::rules::share::SHARE_BY;
+use crate::policy::rules::then::Known;
+use crate::schema::document::Node;
+use crate::schema::problems::{Problems, check_names, join};
+use crate::schema::shape::{FRACTION, Kind, Shape, optional};
+use crate::schema::suggest::quote;
+
+/// `when` of a rule.
+pub const WHEN: Shape = Shape {
+    name: "when",
+    doc: "Conditions. All that are stated must hold; of a list one item is enough.",
+    fields: &[
+        optional(
+            "task",
+            Kind::List {
+                of: &Kind::Choice(TASKS),
+                min: 1,
+            },
+            "any",
+            "What kind of work the prompt asks for.",
+        ),
+        optional(
+            "domain",
+            Kind::List {
+                of: &Kind::Choice(DOMAINS),
+                min: 1,
+            },
+            "any",
+            "What the prompt is about, even if something else is more probable: their probabilities together must reach `min_confidence`. Of a conversation each domain counts with the highest probability that any turn had.",
+        ),
+        optional(
+            "min_confidence",
+            FRACTION,
+            "`0` for the task, which must be the most probable one; `0.2` for the domains together",
+            "How probable the task and the domains must be for their conditions to hold.",
+        ),
+        optional(
+            "min_difficulty",
+            DIFFICULTY,
+            "any",
+            "The least difficulty, in logits: 0 is a prompt that an average model answers right half the time, 2 one that it answers right one time in eight.",
+        ),
+        optional(
+            "max_difficulty",
+            DIFFICULTY,
+            "any",
+            "The most difficulty, in logits.",
+        ),
+        optional(
+            "user",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "anybody",
+            "The end user that the client names in `user` or `safety_identifier`. A `*` at the end stands for anything.",
+        ),
+        optional(
+            "requested_model",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "anything",
+            "The model or profile that the client asked for; the default profile where it asked for none.",
+        ).formerly(&["asked"]),
+        optional(
+            "sensitive",
+            Kind::List {
+                of: &Kind::Choice(SENSITIVE),
+                min: 1,
+            },
+            "any",
+            "The request's messages hold text of one of these kinds.",
+        ),
+        optional(
+            "tenant",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "any",
+            "Who the request is for, as `tenant` of the policy finds it. A `*` at the end stands for anything.",
+        ),
+        optional(
+            "header",
+            Kind::Map {
+                of: &Kind::List {
+                    of: &Kind::Text,
+                    min: 1,
+                },
+                keys: &[],
+            },
+            "any",
+            "What request headers must be, by lower-case name; all that are named must be there. A `*` at the end of a value stands for anything.",
+        ),
+        optional(
+            "path",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "any",
+            "The request's path without its query. A `*` at the end stands for anything.",
+        ),
+        optional(
+            "words",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "any",
+            "Words in lower case, one of which the user's turns hold as a whole word in any case. A `*` at the end stands for the rest of a word. For names on which nothing may hang on the classifier.",
+        ),
+        optional(
+            "language",
+            Kind::List {
+                of: &Kind::Choice(Language::CODES),
+                min: 1,
+            },
+            "any",
+            "The language of the last user turn whose language can be told, by ISO 639-1 code.",
+        ),
+        optional(
+            "share",
+            FRACTION,
+            "all of them",
+            "How much of the traffic: a stable part, drawn by a hash of the rule's name and of what `share_by` says, which only grows with this number.",
+        ),
+        optional(
+            "share_by",
+            Kind::List {
+                of: &Kind::Choice(SHARE_BY),
+                min: 1,
+            },
+            "`[\"user\", \"tenant\", \"conversation\"]`",
+            "Who draws together: the first of these that is known of a request. A conversation is known by all its text up to the first user message.",
+        ),
+    ],
+};
+
+pub(crate) fn compile_when(
+    node: &Node,
+    path: &str,
+    known: &Known<'_>,
+    problems: &mut Problems<'_>,
+) -> When {
+    let min_difficulty = node.number_of("min_difficulty");
+    let max_difficulty = node.number_of("max_difficulty");
+    if let (Some(least), Some(most)) = (min_difficulty, max_difficulty)
+        && least > most
+    {
+        let message =
+            format!("never holds: `min_difficulty` {least} is more than `max_difficulty` {most}");
+        problems.add(node.at, path, message);
+    }
+    let names = known
+        .models
+        .iter()
+        .map(|model| model.name.as_str())
+        .chain(known.profiles.iter().map(|profile| profile.name.as_str()));
+    let names: Vec<&str> = names.collect();
+    check_names(
+        node,
+        "requested_model",
+        "model or profile",
+        path,
+        &names,
+        problems,
+    );
+    When {
+        tasks: node.texts_of("task").filter_map(Task::find).collect(),
+        domains: node.texts_of("domain").filter_map(Domain::find).collect(),
+        min_confidence: node.number_of("min_confidence").map(|number| number as f32),
+        min_difficulty: min_difficulty.map(|number| number as f32),
+        max_difficulty: max_difficulty.map(|number| number as f32),
+        users: compile_patterns(node.items_of("user"), &join(path, "user"), problems),
+        asked: node
+            .texts_of("requested_model")
+            .map(str::to_owned)
+            .collect(),
+        sensitive: node
+            .texts_of("sensitive")
+            .filter_map(Sensitivity::find)
+            .fold(Sensitivity::NONE, Sensitivity::union),
+        tenants: compile_patterns(node.items_of("tenant"), &join(path, "tenant"), problems),
+        headers: compile_headers(node, path, problems),
+        paths: compile_paths(node, path, problems),
+        words: compile_words(node, path, problems),
+        word_ids: Vec::new(),
+        languages: node
+            .texts_of("language")
+            .filter_map(|code| Language::ALL.iter().find(|one| one.code() == code).copied())
+            .collect(),
+        share: None,
+    }
+}
+
+fn compile_headers(
+    node: &Node,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Vec<(String, Vec<Pattern>)> {
+    let members = node.get("header").map_or(&[][..], Node::members);
+    members
+        .iter()
+        .map(|member| {
+            let at = join(&join(path, "header"), &member.name);
+            check_header_name(&member.name, member.at, &at, problems);
+            let patterns = compile_patterns(member.value.items(), &at, problems);
+            (member.name.clone(), patterns)
+        })
+        .collect()
+}
+
+/// Patterns of paths, written as paths are read.
+fn compile_paths(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {
+    let patterns = compile_patterns(node.items_of("path"), &join(path, "path"), problems);
+    patterns.iter().map(Pattern::as_path).collect()
+}
+
+fn compile_words(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {
+    let items = node.items_of("words");
+    for (index, item) in items.iter().enumerate() {
+        let Some(word) = item.text() else { continue };
+        let is_word = |letter: char| letter.is_alphanumeric() && !letter.is_uppercase();
+        if !word.strip_suffix('*').unwrap_or(word).chars().all(is_word) {
+            let message = format!("{} is not one word in lower case", quote(word));
+            problems.add(item.at, format!("{path}.words[{index}]"), message);
+        }
+    }
+    items
+        .iter()
+        .filter_map(|item| Pattern::parse(item.text()?))
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! Budgets: fields, compilation and warnings. Spending is counted elsewhere.
+
+use crate::policy::pattern::{Pattern, compile_patterns};
+use crate::policy::rules::then::Known;
+use crate::schema::document::Node;
+use crate::schema::problems::Problems;
+use crate::schema::shape::{AT_LEAST_ZERO, FRACTION, Field, Kind, Shape, optional, required};
+use crate::schema::suggest::{quote, unknown};
+
+/// Windows of budgets, and their seconds.
+pub(crate) const WINDOWS: &[(&str, u64)] = &[
+    ("minute", 60),
+    ("hour", 3600),
+    ("day", 86_400),
+    ("week", 604_800),
+    ("month", 2_592_000),
+];
+
+const WINDOW_NAMES: &[&str] = &["minute", "hour", "day", "week", "month"];
+
+pub(crate) const BUDGETS_FIELD: Field = optional(
+    "budgets",
+    Kind::List {
+        of: &Kind::Object(&BUDGET),
+        min: 0,
+    },
+    "nothing is limited",
+    "How much may be spent in a window of time.",
+);
+
+/// One of `budgets`.
+pub const BUDGET: Shape = Shape {
+    name: "budget",
+    doc: "Counted by what requests cost. A request holds what it is expected to cost, at most `max_request_share`, from its decision to its end, however it ends; then what it did cost takes the place of that: by the usage that the answer states, else by an estimate of what was sent and delivered; what is answered with an error costs nothing. A worker knows its own spending at once and that of the others within two ticks (two seconds), so that of N workers at most what N - 1 of them spend in two seconds goes over it, and what the requests under way cost beyond what they hold. What a worker that fails had held is free again after ten seconds. Lost when Envoy restarts.",
+    fields: &[
+        required(
+            "name",
+            Kind::Text,
+            "Its name, with `budget:` before it, among the rules in headers and metrics once it is spent.",
+        ),
+        required(
+            "usd",
+            AT_LEAST_ZERO,
+            "What may be spent in one window, in USD.",
+        ),
+        required(
+            "per",
+            Kind::Choice(WINDOW_NAMES),
+            "The window. All begin at multiples of their length since 1970, in UTC; a month has 30 days.",
+        ),
+        optional(
+            "tenant",
+            Kind::List {
+                of: &Kind::Text,
+                min: 1,
+            },
+            "every tenant, and who has none",
+            "Whom it limits: each tenant has the whole sum for itself. A `*` at the end stands for anything: `[\"*\"]` is every tenant, and requests without one are not limited.",
+        ),
+        optional(
+            "max_request_share",
+            FRACTION,
+            "`0.1`",
+            "How much of the sum one request may hold while it is under way. The less it is, the more requests run at once when they are expected to cost much, and the more they can go over the sum together.",
+        ),
+        optional(
+            "profile",
+            Kind::Text,
+            "the request is refused with 429 `insufficient_quota`",
+            "The profile that is used instead once it is spent; requests that name a model go on as they are.",
+        ),
+    ],
+};
+
+/// How much of a budget one request may hold where the policy does not say.
+const DEFAULT_MAX_REQUEST_SHARE: f64 = 0.1;
+
+/// What may be spent in a window of time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget {
+    /// Its name.
+    pub name: String,
+    /// What may be spent in one window, in USD.
+    pub usd: f64,
+    /// The length of a window, in seconds.
+    pub seconds: u64,
+    /// Whom it limits, each tenant by itself; everybody if empty.
+    pub tenants: Vec<Pattern>,
+    /// How much of it one request may hold while it is under way, in USD.
+    pub most_held_usd: f64,
+    /// The profile that is used once it is spent; `None` where requests are then refused.
+    pub profile: Option<String>,
+}
+
+impl Budget {
+    /// Whether it limits this tenant.
+    pub fn limits(&self, tenant: Option<&str>) -> bool {
+        self.tenants.is_empty() || self.place_of(tenant).is_some()
+    }
+
+    /// Where this tenant stands in its list.
+    pub fn place_of(&self, tenant: Option<&str>) -> Option<usize> {
+        let tenant = tenant?;
+        self.tenants.iter().position(|one| one.matches(tenant))
+    }
+}
+
+pub(crate) fn compile_budgets(
+    root: &Node,
+    known: &Known<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<Budget> {
+    let profiles: Vec<&str> = known.profiles.iter().map(|one| one.name.as_str()).collect();
+    let nodes = root.items_of("budgets");
+    let budgets = nodes.iter().enumerate().map(|(index, node)| {
+        let profile = node.text_of("profile");
+        if let Some(name) = profile.filter(|name| !name.is_empty() && !profiles.contains(name)) {
+            let at = node.get("profile").map_or(node.at, |value| value.at);
+            let message = unknown("profile", name, &profiles);
+            problems.add(at, format!("budgets[{index}].profile"), message);
+        }
+        let per = node.text_of("per");
+        let window = WINDOWS.iter().find(|(name, _)| Some(*name) == per);
+        let usd = node.number_of("usd").unwrap_or_default();
+        let share = node
+            .number_of("max_request_share")
+            .unwrap_or(DEFAULT_MAX_REQUEST_SHARE);
+        let path = format!("budgets[{index}].tenant");
+        Budget {
+            name: node.text_of("name").unwrap_or_default().to_owned(),
+            usd,
+            most_held_usd: usd * share,
+            seconds: window.map_or(86_400, |(_, seconds)| *seconds),
+            tenants: compile_patterns(node.items_of("tenant"), &path, problems),
+            profile: profile.map(str::to_owned),
+        }
+    });
+    budgets.collect()
+}
+
+/// Warns of budgets that nothing can be spent of, and of those that an earlier one makes needless.
+pub(crate) fn lint_budgets(budgets: &[Budget], root: &Node, warnings: &mut Problems<'_>) {
+    let nodes = root.get("budgets").map_or(&[][..], Node::items);
+    for (index, (budget, node)) in budgets.iter().zip(nodes).enumerate() {
+        if budget.usd <= 0.0 {
+            let at = node.get("usd").map_or(node.at, |value| value.at);
+            let then = match budget.profile {
+                Some(_) => "every request gets its profile",
+                None => "every request is refused",
+            };
+            let message = format!("nothing can be spent of it: {then}");
+            warnings.add(at, format!("budgets[{index}].usd"), message);
+            continue;
+        }
+        let others = budgets.iter().enumerate();
+        let mut others = others.filter(|(other, _)| *other != index);
+        let spares = others.find(|(other, by)| makes_needless(by, budget, *other < index));
+        if let Some((_, by)) = spares {
+            let message = format!(
+                "never counts: {} is spent no later, for all whom this one limits",
+                quote(&by.name)
+            );
+            warnings.add(node.at, format!("budgets[{index}]"), message);
+        }
+    }
+}
+
+/// Whether `one`, which comes `first` or not, has done all that `other` could before that is spent.
+fn makes_needless(one: &Budget, other: &Budget, first: bool) -> bool {
+    let covers = one.tenants.is_empty()
+        || (!other.tenants.is_empty()
+            && other
+                .tenants
+                .iter()
+                .all(|tenant| one.tenants.iter().any(|wide| wide.covers(tenant))));
+    let acts_first = match (&one.profile, &other.profile) {
+        (None, _) => true,
+        (Some(_), Some(_)) => first,
+        (Some(_), None) => false,
+    };
+    covers
+        && acts_first
+        && one.seconds == other.seconds
+        && (one.usd < other.usd || (one.usd <= other.usd && first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_table() {
+        let windows: Vec<&str> = WINDOWS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(WINDOW_NAMES, windows);
+    }
+}

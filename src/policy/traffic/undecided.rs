@@ -1,0 +1,76 @@
+//! The treatment of requests that cannot be decided on, and of those for models that the policy does not have: fields and
+//! compilation.
+//!
+//! One rule: a request that looks like one of an LLM API and cannot be decided on is not passed on as if it had been. An operator
+//! who states `on_undecided: bypass` has it passed on nevertheless; even then no profile's name leaves the proxy.
+
+use crate::schema::document::Node;
+use crate::schema::shape::{Field, Kind, optional};
+
+pub(crate) const UNDECIDED_FIELD: Field = optional(
+    "on_undecided",
+    Kind::Choice(&["bypass", "reject"]),
+    "`reject` where a rule refuses requests or bounds their models or tags, or a budget is stated; else `bypass`, but for bodies that may name a profile",
+    "What happens to a request of an LLM API that cannot be decided on (a body that is compressed or cannot be read, a path or method that is nearly right, a fault of ours): `bypass` sends it to the default cluster untouched, `reject` answers with an error in the words of the API. A body that names a profile is refused even so. `mode: shadow` always passes it on. `pointsman check` says what holds.",
+).formerly(&["undecided", "on_invalid_request"]);
+
+pub(crate) const UNKNOWN_MODEL_FIELD: Field = optional(
+    "on_unknown_model",
+    Kind::Choice(&["reject", "bypass", "default_profile"]),
+    "`reject`",
+    "What happens to a request for a model that is no name, alias or usual spelling of one in the policy: `reject` answers 404 with the nearest names, `bypass` sends it to the default cluster untouched unless a rule or a budget limits it, `default_profile` decides as if it had asked for the default profile.",
+);
+
+/// What becomes of a request of an LLM API that cannot be decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undecided {
+    /// It goes to the default cluster untouched, and is counted, unless its body names a profile.
+    Bypass,
+    /// It is refused, in the words of its API.
+    Reject,
+}
+
+/// What becomes of a request for a model that the policy does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnknownModel {
+    /// It is refused with 404.
+    #[default]
+    Reject,
+    /// It goes to the default cluster untouched, unless a rule or a budget limits it.
+    Bypass,
+    /// It is decided on as if it had asked for the default profile.
+    DefaultProfile,
+}
+
+/// Why requests that cannot be decided on are treated as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UndecidedReason {
+    /// The policy says so.
+    Stated,
+    /// The policy only reports.
+    Shadow,
+    /// This rule, by its index, restricts requests.
+    Rule(usize),
+    /// This budget, by its index, limits requests.
+    Budget(usize),
+    /// Nothing restricts requests.
+    Unrestricted,
+}
+
+/// What `on_undecided` says.
+pub(crate) fn compile_on_undecided(root: &Node) -> Option<Undecided> {
+    match root.text_of("on_undecided")? {
+        "bypass" => Some(Undecided::Bypass),
+        "reject" => Some(Undecided::Reject),
+        _ => None,
+    }
+}
+
+/// What `on_unknown_model` says.
+pub(crate) fn compile_on_unknown_model(root: &Node) -> OnUnknownModel {
+    match root.text_of("on_unknown_model") {
+        Some("bypass") => OnUnknownModel::Bypass,
+        Some("default_profile") => OnUnknownModel::DefaultProfile,
+        _ => OnUnknownModel::Reject,
+    }
+}
