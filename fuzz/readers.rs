@@ -22,8 +22,8 @@ const NOW_NS: u64 = NOW_S * 1_000_000_000;
 /// Backends that scale to zero, for records of their use.
 pub fn registry() -> Registry {
     let text = r#"{"models": [{"name": "m"}], "backends": [
-        {"name": "a", "model": "m", "price": {"input": 1, "output": 1}, "cold_after": 60, "prewarm": {"max_usd_per_hour": 1}},
-        {"name": "b", "model": "m", "price": {"input": 1, "output": 1}, "cold_after": 60}]}"#;
+        {"name": "a", "model": "m", "price": {"input": 1, "output": 1}, "scale_to_zero_after_s": 60, "prewarm": {"max_usd_per_hour": 1}},
+        {"name": "b", "model": "m", "price": {"input": 1, "output": 1}, "scale_to_zero_after_s": 60}]}"#;
     Policy::compile(text).expect("a policy").registry
 }
 

@@ -184,6 +184,41 @@ fn replay(target: &str, rounds: usize, check: impl Fn(&[u8])) {
     }
 }
 
+/// Seeds that nothing reads would test nothing.
+#[test]
+fn seeds_reach_the_readers() {
+    use pointsman::control::plugin::Role;
+    use pointsman::policy::Policy;
+    use pointsman::routing::fallback_chain::FallbackChain;
+    use pointsman::state::backend_stats::BackendStats;
+    use pointsman::state::budgets::BudgetAccounts;
+    use pointsman::state::makers;
+    use pointsman::state::scale_to_zero::ScaleToZeroStats;
+
+    let seed = |path: &str| {
+        let root = env!("CARGO_MANIFEST_DIR");
+        std::fs::read(format!("{root}/fuzz/corpus/{path}")).unwrap()
+    };
+    let stats = seed("records/stats");
+    assert_eq!(BackendStats::new().merge(&stats), stats);
+    let budgets = BudgetAccounts::default().merge(&seed("records/budgets"), 1_700_000_000, 1);
+    assert_eq!(budgets.len(), 1 + 3 * 40);
+    let (registry, used) = (readers::registry(), seed("records/scale_to_zero"));
+    let plan = ScaleToZeroStats::default().plan(&used, &registry, |_| false, 0);
+    assert_eq!(plan.record.len(), used.len());
+    assert_eq!(makers::find(&seed("records/makers"), 7919), Some(1));
+    for name in ["short", "long", "prefix"] {
+        let chain = FallbackChain::parse(&seed(&format!("chain/{name}")));
+        assert!(chain.is_some(), "{name}");
+    }
+    for name in ["minimal", "attempt"] {
+        let role = Role::compile(&seed(&format!("configuration/{name}.json")));
+        assert!(role.is_ok(), "{name}: {role:?}");
+    }
+    let policy = String::from_utf8(seed("configuration/policy.json")).unwrap();
+    Policy::compile(&policy).unwrap();
+}
+
 #[test]
 fn shared_records_hold() {
     let registry = readers::registry();

@@ -163,10 +163,7 @@ pub fn select(
         candidate.objective = objective(&candidate.estimate, &profile.weights, &best);
     }
     let constraints = Constraints::new(profile, query, best.quality);
-    let able = candidates
-        .iter()
-        .filter(|candidate| candidate.ineligible.is_none())
-        .count();
+    let able = candidates.iter().filter(is_eligible).count();
     let depths: Vec<Option<usize>> = candidates
         .iter()
         .map(|candidate| constraints.relaxation_depth(candidate))
@@ -194,17 +191,16 @@ pub fn select(
     let Some((chosen, special)) = pick::pick(registry, query, &candidates) else {
         return Err(NoCandidate { candidates });
     };
-    let reason = match (query.pinned, able) {
-        (Some(_), _) => Reason::Pinned,
-        (None, 1) => Reason::OnlyCandidate,
-        _ if special.is_some() => special.unwrap_or(Reason::Best),
-        _ if !relaxed.is_empty() => Reason::Relaxed,
-        _ => Reason::Best,
-    };
     Ok(Selection {
         fallbacks: fallbacks(&chosen, &candidates, &chain),
         chosen,
-        reason,
+        reason: match special {
+            _ if query.pinned.is_some() => Reason::Pinned,
+            _ if able == 1 => Reason::OnlyCandidate,
+            Some(special) => special,
+            None if !relaxed.is_empty() => Reason::Relaxed,
+            None => Reason::Best,
+        },
         relaxed,
         candidates,
     })
@@ -551,6 +547,10 @@ impl<'a> Constraints<'a> {
             },
         }
     }
+}
+
+fn is_eligible(candidate: &&Candidate) -> bool {
+    candidate.ineligible.is_none()
 }
 
 /// Whether `candidate` can take the request, even if only after a failure of another.
