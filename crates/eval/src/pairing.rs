@@ -1,5 +1,6 @@
 //! Two models of a file: which they are, what ranks the prompts between them, and the figures of that.
 
+use crate::error::Error;
 use crate::figures::{PairRows, Pool};
 use crate::file::{PairReport, Setting, pool};
 use crate::fleet::{AbilitySource, Fleet, ModelOutcome};
@@ -156,4 +157,56 @@ fn ranked(
         }
     }
     ranked
+}
+
+/// The two models that `pair` names. A name may hold colons itself, so every place to part it is tried.
+///
+/// # Errors
+/// [`Error::Input`] if it names no two of the models in `rows`.
+pub fn find_pair<'r>(
+    pair: &str,
+    rows: impl Iterator<Item = &'r ScoredPrompt>,
+) -> Result<(String, String), Error> {
+    let mut names: Vec<&str> = rows
+        .flat_map(|row| &row.outcomes)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let find = |written: &str| {
+        names
+            .iter()
+            .find(|name| **name == written)
+            .or_else(|| names.iter().find(|name| same(name, written)))
+    };
+    let colons = pair.match_indices(':').map(|(at, _)| at);
+    let parted = colons.filter_map(|at| Some((pair.get(..at)?, pair.get(at + 1..)?)));
+    let parted: Vec<(&str, &str)> = parted.collect();
+    for (weak, strong) in &parted {
+        if let (Some(weak), Some(strong)) = (find(weak), find(strong)) {
+            if weak == strong {
+                return Err(Error::Input(format!("--pair names `{weak}` twice")));
+            }
+            return Ok(((*weak).to_owned(), (*strong).to_owned()));
+        }
+    }
+    if parted.is_empty() {
+        return Err(Error::Input(format!(
+            "--pair is `{pair}`: expected WEAK:STRONG"
+        )));
+    }
+    Err(Error::Input(format!(
+        "--pair is `{pair}`: the outcomes are of {}",
+        if names.is_empty() {
+            "no model".to_owned()
+        } else {
+            names.join(", ")
+        }
+    )))
+}
+
+/// Whether two spellings mean one model.
+fn same(left: &str, right: &str) -> bool {
+    use pointsman::fleet::ability::published_scores::names::canonical;
+    canonical(left) == canonical(right)
 }

@@ -13,6 +13,7 @@ use crate::io::input;
 use pointsman_eval::benchmarks::Benchmarks;
 use pointsman_eval::file::{Report, Setting, report};
 use pointsman_eval::outcomes::{self, Row};
+use pointsman_eval::pairing::find_pair;
 use pointsman_eval::scored::{Examiner, ScoredPrompt};
 use pointsman_eval::{html, overall, report_json, report_text};
 
@@ -67,7 +68,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let pair = args
         .pair
         .as_deref()
-        .map(|pair| find_pair(pair, &files))
+        .map(|pair| find_pair(pair, files.iter().flat_map(|file| &file.rows)))
         .transpose()?;
     let setting = Setting {
         policy: policy.as_ref(),
@@ -111,53 +112,6 @@ fn read(path: &Path, most: Option<usize>, policy: Option<&Policy>) -> Result<Sco
         rows: contents.rows,
         bad: contents.bad,
     })
-}
-
-/// The two models that `pair` names. A name may hold colons itself, so every place to part it is tried.
-fn find_pair(pair: &str, files: &[ScoredFile]) -> Result<(String, String), Failure> {
-    let rows = files.iter().flat_map(|file| &file.rows);
-    let mut names: Vec<&str> = rows
-        .flat_map(|row| &row.outcomes)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    let find = |written: &str| {
-        names
-            .iter()
-            .find(|name| **name == written)
-            .or_else(|| names.iter().find(|name| same(name, written)))
-    };
-    let colons = pair.match_indices(':').map(|(at, _)| at);
-    let parted = colons.filter_map(|at| Some((pair.get(..at)?, pair.get(at + 1..)?)));
-    let parted: Vec<(&str, &str)> = parted.collect();
-    for (weak, strong) in &parted {
-        if let (Some(weak), Some(strong)) = (find(weak), find(strong)) {
-            if weak == strong {
-                return Err(Failure::Input(format!("--pair names `{weak}` twice")));
-            }
-            return Ok(((*weak).to_owned(), (*strong).to_owned()));
-        }
-    }
-    if parted.is_empty() {
-        return Err(Failure::Input(format!(
-            "--pair is `{pair}`: expected WEAK:STRONG"
-        )));
-    }
-    Err(Failure::Input(format!(
-        "--pair is `{pair}`: the outcomes are of {}",
-        if names.is_empty() {
-            "no model".to_owned()
-        } else {
-            names.join(", ")
-        }
-    )))
-}
-
-/// Whether two spellings mean one model.
-fn same(left: &str, right: &str) -> bool {
-    use pointsman::fleet::ability::published_scores::names::canonical;
-    canonical(left) == canonical(right)
 }
 
 fn write_all(args: &Args, reports: &[Report], overall: &Report) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use pointsman::policy::Policy;
 use crate::failure::Failure;
 use crate::io::document::Document;
 use crate::io::input;
+use pointsman_eval::floor::{Goal, choose};
 use pointsman_eval::outcomes::{self, Row};
 use pointsman_eval::scored::{Examiner, ScoredPrompt};
 
@@ -76,11 +77,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     input::write(args.output.as_deref(), &changed.text)
 }
 
-fn goal(args: &Args) -> Result<Option<floor::Goal>, Failure> {
+fn goal(args: &Args) -> Result<Option<Goal>, Failure> {
     let goal = [
-        args.strong_share.map(floor::Goal::StrongShare),
-        args.cost.map(floor::Goal::Cost),
-        args.quality.map(floor::Goal::Quality),
+        args.strong_share.map(Goal::StrongShare),
+        args.cost.map(Goal::Cost),
+        args.quality.map(Goal::Quality),
     ]
     .into_iter()
     .flatten()
@@ -99,22 +100,16 @@ fn choose_floor(
     policy: &Policy,
     document: &Document,
     rows: &[ScoredPrompt],
-    goal: floor::Goal,
+    goal: Goal,
 ) -> Result<Document, Failure> {
     let profile = policy
         .find_profile(&args.profile)
         .ok_or_else(|| Failure::Input(format!("the policy has no profile `{}`", args.profile)))?;
-    let choice = floor::choose(
-        policy,
-        profile,
-        rows,
-        goal,
-        args.limit,
-        args.strong.as_deref(),
-    )?;
+    let floor = args.limit.into();
+    let choice = choose(policy, profile, rows, goal, floor, args.strong.as_deref())?;
     for line in &choice.report {
         eprintln!("{line}");
     }
-    floor::write(document, profile, args.limit, choice.value)
+    floor::write(document, profile, floor, choice.value)
         .ok_or_else(|| Failure::Failed("the policy has no place for the floor".into()))
 }

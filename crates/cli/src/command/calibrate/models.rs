@@ -1,61 +1,31 @@
-//! Each model's expected share of right answers, fitted to labelled prompts and written beside its name.
+//! Writes the calibration of each model of a policy beside its name.
 
 use pointsman::analysis::classifier::Task;
-use pointsman::fleet::ModelId;
 use pointsman::fleet::ability::Calibration;
 use pointsman::policy::Policy;
+use pointsman_eval::models;
+use pointsman_eval::scored::ScoredPrompt;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::io::document::{Document, Step};
-use pointsman_eval::fit::{Observation, Prior, fit};
-use pointsman_eval::measure::probability::{bins, ece};
-use pointsman_eval::scored::{ScoredPrompt, find_model};
 
-/// Fewer prompts than this get a warning.
-const FEW: usize = 50;
-/// Parts that take turns in being left out, to say how well the fit does on prompts that it has not seen.
-const FOLDS: usize = 5;
-
-/// `document` with the calibration of every model that `rows` say something of.
+/// `document` with the calibration of every model that `rows` have labels of.
 pub fn fit_models(
     policy: &Policy,
     document: &Document,
     rows: &[ScoredPrompt],
 ) -> Result<Document, Failure> {
-    let observed: Vec<Vec<Observation>> = rows.iter().map(|row| observe(policy, row)).collect();
-    let labelled = observed
-        .iter()
-        .filter(|labelled| !labelled.is_empty())
-        .count();
-    if labelled == 0 {
-        return Err(Failure::Failed(
-            "no row has an outcome of a model of the policy".into(),
-        ));
+    let fitted = models::fit_models(policy, rows)?;
+    for line in &fitted.report {
+        eprintln!("{line}");
     }
-    if labelled < FEW {
-        eprintln!(
-            "warning: {labelled} labelled prompts are few: with {FEW} or more the fit is worth something"
-        );
-    }
-    let count = policy.registry.models.len();
-    let all: Vec<Observation> = observed.iter().flatten().copied().collect();
-    let fitted = fit(&all, count);
-    report(&observed, count, labelled);
     let mut changed = document.clone();
-    for (at, (model, calibration)) in policy.registry.models.iter().zip(&fitted).enumerate() {
-        let touches = |one: &&Observation| {
-            one.model.model == at || one.against.is_some_and(|other| other.model == at)
-        };
-        let seen = all.iter().filter(touches).count();
-        if seen == 0 {
-            eprintln!("{}: no label, left as it is", model.name);
+    let models = policy.registry.models.iter().zip(&fitted.calibrations);
+    for (at, (model, calibration)) in models.enumerate() {
+        let Some(calibration) = calibration else {
             continue;
-        }
-        eprintln!(
-            "{}: {seen} labels, scale {:.2}, offset {:+.2}",
-            model.name, calibration.scale, calibration.offset
-        );
+        };
         let path = [
             Step::Key("models"),
             Step::Item(at),
@@ -69,81 +39,6 @@ pub fn fit_models(
         })?;
     }
     Ok(changed)
-}
-
-/// The observations of a row on the policy's models.
-fn observe(policy: &Policy, row: &ScoredPrompt) -> Vec<Observation> {
-    let before = |name: &str| {
-        let ModelId(id) = find_model(policy, name)?;
-        let model = policy.registry.models.get(id as usize)?;
-        Some(Prior {
-            model: id as usize,
-            logit: f64::from(model.ability.logit(&row.classification)),
-        })
-    };
-    let mut all: Vec<Observation> = row
-        .outcomes
-        .iter()
-        .filter_map(|(name, outcome)| {
-            Some(Observation {
-                task: row.classification.task,
-                model: before(name)?,
-                against: None,
-                label: outcome.score,
-            })
-        })
-        .collect();
-    let preferred = row.preference.as_ref().and_then(|preference| {
-        let [first, second] = &preference.between;
-        Some(Observation {
-            task: row.classification.task,
-            model: before(first)?,
-            against: Some(before(second)?),
-            label: preference.first,
-        })
-    });
-    all.extend(preferred.filter(|item| {
-        item.against
-            .is_none_or(|other| other.model != item.model.model)
-    }));
-    all
-}
-
-/// Says how far expected and actual scores lie apart before and after, on prompts that were left out of the fit.
-fn report(observed: &[Vec<Observation>], models: usize, labelled: usize) {
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    for fold in 0..FOLDS {
-        let held = |at: &usize| at % FOLDS == fold;
-        let part = |wanted: bool| {
-            let rows = observed
-                .iter()
-                .enumerate()
-                .filter(move |(at, _)| held(at) == wanted);
-            rows.flat_map(|(_, row)| row)
-                .copied()
-                .collect::<Vec<Observation>>()
-        };
-        let fitted = fit(&part(false), models);
-        for one in part(true).iter().filter(|item| item.against.is_none()) {
-            let Some(calibration) = fitted.get(one.model.model) else {
-                continue;
-            };
-            let p = |logit: f64| 1.0 / (1.0 + (-logit).exp());
-            before.push((p(one.model.logit), one.label, 1.0));
-            let moved = calibration.apply(one.model.logit as f32, one.task);
-            after.push((p(f64::from(moved)), one.label, 1.0));
-        }
-    }
-    let error = |rows: Vec<(f64, f64, f64)>| ece(&bins(rows));
-    if before.is_empty() {
-        eprintln!("{labelled} prompts with preferences");
-    } else {
-        eprintln!(
-            "{labelled} labelled prompts; calibration error on those left out of the fit: {:.3} before, {:.3} after ({FOLDS} parts)",
-            error(before),
-            error(after)
-        );
-    }
 }
 
 /// A calibration as the policy has it, rounded; offsets of nothing are left out.

@@ -1,0 +1,142 @@
+//! Fits each model's expected share of right answers to labelled prompts of one's own.
+
+use pointsman::fleet::ModelId;
+use pointsman::fleet::ability::Calibration;
+use pointsman::policy::Policy;
+
+use crate::error::Error;
+use crate::fit::{Observation, Prior, fit};
+use crate::measure::probability::{bins, ece};
+use crate::scored::{ScoredPrompt, find_model};
+
+/// Fewer prompts than this get a warning.
+const FEW: usize = 50;
+/// Parts that take turns in being left out, to say how well the fit does on prompts that it has not seen.
+const FOLDS: usize = 5;
+
+/// The fit of a policy's models.
+#[derive(Debug)]
+pub struct Fitted {
+    /// For each model of the policy its calibration; `None` for a model without a label.
+    pub calibrations: Vec<Option<Calibration>>,
+    /// The fit in lines for people.
+    pub report: Vec<String>,
+}
+
+/// Fits the calibration of every model of `policy` that `rows` have labels of.
+///
+/// # Errors
+/// [`Error::Failed`] if no row has an outcome of a model of the policy.
+pub fn fit_models(policy: &Policy, rows: &[ScoredPrompt]) -> Result<Fitted, Error> {
+    let observed: Vec<Vec<Observation>> = rows.iter().map(|row| observe(policy, row)).collect();
+    let labelled = observed.iter().filter(|row| !row.is_empty()).count();
+    if labelled == 0 {
+        return Err(Error::Failed(
+            "no row has an outcome of a model of the policy".into(),
+        ));
+    }
+    let mut report = Vec::new();
+    if labelled < FEW {
+        report.push(format!(
+            "warning: {labelled} labelled prompts are few: with {FEW} or more the fit is worth something"
+        ));
+    }
+    let models = &policy.registry.models;
+    let all: Vec<Observation> = observed.iter().flatten().copied().collect();
+    report.push(held_out(&observed, models.len(), labelled));
+    let mut calibrations = Vec::with_capacity(models.len());
+    for (at, (model, calibration)) in models.iter().zip(fit(&all, models.len())).enumerate() {
+        let touches = |observation: &&Observation| {
+            let other = observation.against;
+            observation.model.model == at || other.is_some_and(|other| other.model == at)
+        };
+        let labels = all.iter().filter(touches).count();
+        report.push(match labels {
+            0 => format!("{}: no label, left as it is", model.name),
+            _ => format!(
+                "{}: {labels} labels, scale {:.2}, offset {:+.2}",
+                model.name, calibration.scale, calibration.offset
+            ),
+        });
+        calibrations.push((labels > 0).then_some(calibration));
+    }
+    Ok(Fitted {
+        calibrations,
+        report,
+    })
+}
+
+/// The observations of a row on the policy's models.
+fn observe(policy: &Policy, row: &ScoredPrompt) -> Vec<Observation> {
+    let before = |name: &str| {
+        let ModelId(id) = find_model(policy, name)?;
+        let model = policy.registry.models.get(id as usize)?;
+        Some(Prior {
+            model: id as usize,
+            logit: f64::from(model.ability.logit(&row.classification)),
+        })
+    };
+    let mut all: Vec<Observation> = row
+        .outcomes
+        .iter()
+        .filter_map(|(name, outcome)| {
+            Some(Observation {
+                task: row.classification.task,
+                model: before(name)?,
+                against: None,
+                label: outcome.score,
+            })
+        })
+        .collect();
+    let preferred = row.preference.as_ref().and_then(|preference| {
+        let [first, second] = &preference.between;
+        Some(Observation {
+            task: row.classification.task,
+            model: before(first)?,
+            against: Some(before(second)?),
+            label: preference.first,
+        })
+    });
+    all.extend(preferred.filter(|item| {
+        item.against
+            .is_none_or(|other| other.model != item.model.model)
+    }));
+    all
+}
+
+/// How far expected and actual scores lie apart before and after, measured on prompts that were left out of the fit.
+fn held_out(observed: &[Vec<Observation>], models: usize, labelled: usize) -> String {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for fold in 0..FOLDS {
+        let held = |at: &usize| at % FOLDS == fold;
+        let part = |wanted: bool| {
+            let rows = observed
+                .iter()
+                .enumerate()
+                .filter(move |(at, _)| held(at) == wanted);
+            rows.flat_map(|(_, row)| row)
+                .copied()
+                .collect::<Vec<Observation>>()
+        };
+        let fitted = fit(&part(false), models);
+        for one in part(true).iter().filter(|item| item.against.is_none()) {
+            let Some(calibration) = fitted.get(one.model.model) else {
+                continue;
+            };
+            let p = |logit: f64| 1.0 / (1.0 + (-logit).exp());
+            before.push((p(one.model.logit), one.label, 1.0));
+            let moved = calibration.apply(one.model.logit as f32, one.task);
+            after.push((p(f64::from(moved)), one.label, 1.0));
+        }
+    }
+    let error = |rows: Vec<(f64, f64, f64)>| ece(&bins(rows));
+    if before.is_empty() {
+        format!("{labelled} prompts with preferences")
+    } else {
+        format!(
+            "{labelled} labelled prompts; calibration error on those left out of the fit: {:.3} before, {:.3} after ({FOLDS} parts)",
+            error(before),
+            error(after)
+        )
+    }
+}
