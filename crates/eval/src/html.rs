@@ -5,12 +5,13 @@ use std::fmt::Write;
 
 use crate::figures::Curves;
 use crate::file::{PairReport, Report};
-use crate::format::{percent, plain, shown};
-use crate::gaps::classes;
+use crate::format::{percent, shown};
 use crate::labelled::PROMPTS;
 use crate::measure::curve::{Point, hull};
 use crate::svg::{Mark, Plot, Series, escape, legend};
 use crate::sweep::Strategy;
+use crate::table::{Side, Table};
+use crate::tables;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -68,15 +69,22 @@ fn section(out: &mut String, report: &Report) {
     reliability_plot(out, report);
     out.push_str("</div>\n");
     if let Some(curves) = &report.curves {
-        strategies(out, curves);
+        table(out, &tables::strategies(curves));
     }
     if let Some(pair) = &report.pair {
         pair_table(out, pair);
     }
-    gap_table(out, report);
-    models(out, report);
-    profiles(out, report);
-    groups(out, report);
+    let more = [
+        tables::gaps(report),
+        tables::models(report),
+        tables::profiles(report),
+    ];
+    for more in more.iter().flatten() {
+        table(out, more);
+    }
+    for groups in &report.groups {
+        table(out, &tables::groups(groups, usize::MAX));
+    }
     out.push_str("</section>\n");
 }
 
@@ -230,46 +238,17 @@ fn reliability_plot(out: &mut String, report: &Report) {
     out.push_str("</p>\n");
 }
 
-fn table(out: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    out.push_str("<div class=\"scroll\"><table>\n<tr>");
-    for name in head {
-        let _ = write!(out, "<th>{}</th>", escape(name));
-    }
-    out.push_str("</tr>\n");
-    for row in rows {
+fn table(out: &mut String, table: &Table) {
+    out.push_str("<div class=\"scroll\"><table>\n");
+    for (at, row) in table.rows().enumerate() {
+        let tag = if at == 0 { "th" } else { "td" };
         out.push_str("<tr>");
         for cell in row {
-            let _ = write!(out, "<td>{}</td>", escape(&cell));
+            let _ = write!(out, "<{tag}>{}</{tag}>", escape(cell));
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</table></div>\n");
-}
-
-fn strategies(out: &mut String, curves: &Curves) {
-    let lines = Strategy::ALL
-        .into_iter()
-        .filter_map(|strategy| Some((strategy.name(), curves.of(strategy)?)));
-    let rows = lines
-        .chain([("random", &curves.random)])
-        .map(|(name, figures)| {
-            vec![
-                name.to_owned(),
-                shown(figures.at_loss),
-                shown(figures.at_kept),
-                shown(figures.aiq),
-            ]
-        });
-    table(
-        out,
-        &[
-            "strategy",
-            "cost saved at −1.2 points",
-            "cost saved at 95 %",
-            "AIQ",
-        ],
-        rows,
-    );
 }
 
 fn pair_table(out: &mut String, pair: &PairReport) {
@@ -289,136 +268,21 @@ fn pair_table(out: &mut String, pair: &PairReport) {
         saved.map_or("–".into(), |(own, _)| shown(own)),
         saved.map_or("–".into(), |(_, random)| shown(random)),
     ];
-    let head = [
-        "pair",
-        "n",
-        "APGR",
-        "CPT20",
-        "CPT50",
-        "CPT80",
-        "cost saved at −1.2 points",
-        "by random mixing",
-    ];
-    table(out, &head, [row].into_iter());
+    let mut line = Table::new(&[
+        ("pair", Side::Left),
+        ("n", Side::Right),
+        ("APGR", Side::Right),
+        ("CPT20", Side::Right),
+        ("CPT50", Side::Right),
+        ("CPT80", Side::Right),
+        ("cost saved at −1.2 points", Side::Right),
+        ("by random mixing", Side::Right),
+    ]);
+    line.push(row);
+    table(out, &line);
     let _ = writeln!(
         out,
         "<p>Prompts are ranked by {}.</p>",
         escape(&pair.scorer)
     );
-}
-
-/// Savings of many pairs, by the gap between the two.
-fn gap_table(out: &mut String, report: &Report) {
-    let rows = classes(&report.pairs).into_iter().map(|class| {
-        let [low, high] = class.router_range;
-        vec![
-            class.behind.to_owned(),
-            class.count.to_string(),
-            format!("{:.3} [{low:.3}, {high:.3}]", class.router),
-            format!("{:.3}", class.random),
-            format!("{:.3}", class.oracle),
-        ]
-    });
-    if report.pairs.is_empty() {
-        return;
-    }
-    let head = [
-        "points behind",
-        "pairs far apart in cost",
-        "cost saved at −1.2 points [four fifths of the pairs]",
-        "by random mixing",
-        "by the oracle",
-    ];
-    table(out, &head, rows);
-}
-
-fn models(out: &mut String, report: &Report) {
-    if report.models.is_empty() {
-        return;
-    }
-    let rows = report.models.iter().map(|model| {
-        let cost = if model.cost.is_finite() {
-            format!("{:.3e}", model.cost)
-        } else {
-            "–".into()
-        };
-        vec![
-            model.name.clone(),
-            model.count.to_string(),
-            plain(model.quality),
-            plain(model.expected),
-            cost,
-            percent(model.share),
-            model.placed.clone(),
-        ]
-    });
-    let head = [
-        "model",
-        "n",
-        "quality",
-        "expected",
-        "mean cost",
-        "share at −1.2 points",
-        "placed by",
-    ];
-    table(out, &head, rows);
-}
-
-fn profiles(out: &mut String, report: &Report) {
-    if report.profiles.is_empty() {
-        return;
-    }
-    let rows = report.profiles.iter().map(|profile| {
-        let shares: Vec<String> = profile
-            .shares
-            .iter()
-            .map(|(name, share)| format!("{name} {}", percent(*share)))
-            .collect();
-        vec![
-            profile.name.clone(),
-            plain(profile.quality),
-            percent(1.0 - profile.cost),
-            percent(profile.refused),
-            shares.join(", "),
-            profile.selection.clone(),
-        ]
-    });
-    table(
-        out,
-        &[
-            "profile",
-            "quality",
-            "cost saved",
-            "not routed",
-            "shares",
-            "chooses by",
-        ],
-        rows,
-    );
-}
-
-fn groups(out: &mut String, report: &Report) {
-    for groups in &report.groups {
-        let rows = groups.lines.iter().map(|line| {
-            vec![
-                line.name.clone(),
-                line.count.to_string(),
-                plain(line.cheapest),
-                plain(line.best),
-                plain(line.router),
-                percent(line.saved),
-                percent(line.to_best),
-            ]
-        });
-        let head = [
-            groups.by,
-            "n",
-            "cheapest model",
-            "best model",
-            "router",
-            "cost saved",
-            "to best",
-        ];
-        table(out, &head, rows);
-    }
 }

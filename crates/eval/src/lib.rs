@@ -28,3 +28,4 @@ pub mod scored;
 mod svg;
 pub mod sweep;
 pub mod table;
+mod tables;

@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use crate::figures::Curves;
 use crate::file::{PairReport, Report};
-use crate::format::{percent, plain, shown, shown_percent};
-use crate::gaps::{classes, over_random};
+use crate::format::{percent, shown, shown_percent};
+use crate::gaps::over_random;
 use crate::labelled::PROMPTS;
 use crate::sweep::Strategy;
-use crate::table::{Side, Table};
+use crate::tables;
 
 /// How many lines of a table of kinds are shown; the JSON has all.
 const KINDS: usize = 12;
@@ -76,31 +76,7 @@ fn one(out: &mut String, report: &Report) {
 }
 
 fn cost_quality(report: &Report, curves: &Curves) -> String {
-    let mut table = Table::new(&[
-        ("cost and quality", Side::Left),
-        ("saved at −1.2 points", Side::Right),
-        ("saved at 95 %", Side::Right),
-        ("AIQ", Side::Right),
-    ]);
-    let names = [
-        (Strategy::Utility, "router by utility: P − λ · cost"),
-        (Strategy::Weights, "router by the filter's weights"),
-        (Strategy::Floor, "router by a floor of quality"),
-        (Strategy::Zero, "single models (zero router)"),
-        (Strategy::Oracle, "oracle"),
-    ];
-    let lines = names
-        .into_iter()
-        .filter_map(|(strategy, name)| Some((name, curves.of(strategy)?)));
-    for (name, figures) in lines.chain([("random, cheapest and best", &curves.random)]) {
-        table.push(vec![
-            name.into(),
-            shown_percent(figures.at_loss),
-            shown_percent(figures.at_kept),
-            shown(figures.aiq),
-        ]);
-    }
-    let mut out = table.render();
+    let mut out = tables::strategies(curves).render();
     let single = |name: &Option<String>| name.as_deref().unwrap_or("each file's own").to_owned();
     let _ = writeln!(
         out,
@@ -150,32 +126,9 @@ fn pair_lines(out: &mut String, pair: &PairReport) {
 }
 
 fn gaps(out: &mut String, report: &Report) {
-    let classes = classes(&report.pairs);
-    if classes.is_empty() {
+    let Some(table) = tables::gaps(report) else {
         return;
-    }
-    let mut table = Table::new(&[
-        ("points behind", Side::Left),
-        ("pairs", Side::Right),
-        ("saved at −1.2 points", Side::Right),
-        ("random", Side::Right),
-        ("oracle", Side::Right),
-    ]);
-    for class in classes {
-        let [low, high] = class.router_range;
-        table.push(vec![
-            class.behind.into(),
-            class.count.to_string(),
-            format!(
-                "{} (pairs {} to {})",
-                percent(class.router),
-                percent(low),
-                percent(high)
-            ),
-            percent(class.random),
-            percent(class.oracle),
-        ]);
-    }
+    };
     out.push_str(&table.render());
     out.push_str("every two models of which the better costs at least three times as much");
     let over = over_random(&report.pairs);
@@ -189,93 +142,22 @@ fn gaps(out: &mut String, report: &Report) {
 }
 
 fn models(out: &mut String, report: &Report) {
-    if report.models.is_empty() {
-        return;
+    if let Some(table) = tables::models(report) {
+        out.push_str(&table.render());
+        out.push_str("share: of the rows, by utility where it costs least without losing more than 1.2 points\n\n");
     }
-    let mut table = Table::new(&[
-        ("model", Side::Left),
-        ("n", Side::Right),
-        ("quality", Side::Right),
-        ("expected", Side::Right),
-        ("mean cost", Side::Right),
-        ("share", Side::Right),
-        ("placed by", Side::Left),
-    ]);
-    for model in &report.models {
-        let cost = if model.cost.is_finite() {
-            format!("{:.3e}", model.cost)
-        } else {
-            "–".into()
-        };
-        table.push(vec![
-            model.name.clone(),
-            model.count.to_string(),
-            plain(model.quality),
-            plain(model.expected),
-            cost,
-            percent(model.share),
-            model.placed.clone(),
-        ]);
-    }
-    out.push_str(&table.render());
-    out.push_str("share: of the rows, by utility where it costs least without losing more than 1.2 points\n\n");
 }
 
 fn profiles(out: &mut String, report: &Report) {
-    if report.profiles.is_empty() {
-        return;
+    if let Some(table) = tables::profiles(report) {
+        out.push_str(&table.render());
+        out.push('\n');
     }
-    let mut table = Table::new(&[
-        ("profile", Side::Left),
-        ("quality", Side::Right),
-        ("saved", Side::Right),
-        ("not routed", Side::Right),
-        ("most to", Side::Left),
-        ("chooses by", Side::Left),
-    ]);
-    for profile in &report.profiles {
-        let most: Vec<String> = profile
-            .shares
-            .iter()
-            .take(3)
-            .map(|(name, share)| format!("{name} {:.0} %", 100.0 * share))
-            .collect();
-        table.push(vec![
-            profile.name.clone(),
-            plain(profile.quality),
-            percent(1.0 - profile.cost),
-            percent(profile.refused),
-            most.join(", "),
-            profile.selection.clone(),
-        ]);
-    }
-    out.push_str(&table.render());
-    out.push('\n');
 }
 
 fn groups(out: &mut String, report: &Report) {
     for groups in &report.groups {
-        let mut table = Table::new(&[
-            (groups.by, Side::Left),
-            ("n", Side::Right),
-            ("cheapest", Side::Right),
-            ("best", Side::Right),
-            ("router", Side::Right),
-            ("saved", Side::Right),
-            ("to best", Side::Right),
-        ]);
-        for line in groups.lines.iter().take(KINDS) {
-            table.push(vec![
-                line.name.clone(),
-                line.count.to_string(),
-                plain(line.cheapest),
-                plain(line.best),
-                plain(line.router),
-                percent(line.saved),
-                percent(line.to_best),
-            ]);
-        }
-        out.push_str(&table.render());
+        out.push_str(&tables::groups(groups, KINDS).render());
         if groups.lines.len() > KINDS {
             let _ = writeln!(
                 out,

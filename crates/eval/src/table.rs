@@ -37,6 +37,11 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// The head and the rows.
+    pub fn rows(&self) -> impl Iterator<Item = &[String]> {
+        self.rows.iter().map(Vec::as_slice)
+    }
+
     /// The table, a line each row, with a rule under the head.
     pub fn render(&self) -> String {
         let mut lines: Vec<String> = self.rows.iter().map(|row| self.line(row)).collect();
