@@ -78,7 +78,7 @@ impl Connection {
     /// # Errors
     /// Where the connection breaks.
     pub async fn get(&mut self, path: &str) -> Result<Answer, Error> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
     /// Posts a JSON body.
@@ -86,7 +86,20 @@ impl Connection {
     /// # Errors
     /// Where the connection breaks.
     pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, Error> {
-        self.send(Method::POST, path, body).await
+        self.send(Method::POST, path, &[], body).await
+    }
+
+    /// Posts a JSON body with these headers, by name and value.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or a header is not one.
+    pub async fn post_with(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        self.send(Method::POST, path, headers, body).await
     }
 
     /// Posts a chat request that has to be answered with 200.
@@ -103,13 +116,22 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, Error> {
-        let request = Request::builder()
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, self.address.to_string())
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
+            .header(CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body))?;
         self.sender.ready().await?;
         let start = Instant::now();
         let response = self.sender.send_request(request).await?;

@@ -64,7 +64,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads `body` as `backend` does: it takes only the model name that it serves, as vLLM does.
+    /// Reads `body` as `backend` does: it takes only the model name that it serves, as vLLM does. The answer has `tokens` tokens
+    /// where the client says how long such an answer is; else a number of them that is drawn.
     ///
     /// # Errors
     /// 400 for a body that is not a request of the API, 404 for another model's name.
@@ -73,14 +74,15 @@ impl Answer {
         call: Call,
         body: &[u8],
         created: u64,
+        tokens: Option<usize>,
     ) -> Result<Answer, ApiError> {
         let asked = Asked::read(call, &backend.served_model, body)?;
         let length = backend.answer_tokens;
-        let mut wanted = Draws::new(asked.seed)
-            .log_normal(length.p50, length.p99)
-            .round() as usize;
+        let drawn = || Draws::new(asked.seed).log_normal(length.p50, length.p99);
+        let least = if tokens.is_some() { 1 } else { 8 };
+        let mut wanted = tokens.unwrap_or_else(|| drawn().round() as usize);
         let mut count = wanted
-            .clamp(8, MAX_TOKENS)
+            .clamp(least, MAX_TOKENS)
             .min(asked.limit.unwrap_or(MAX_TOKENS));
         let speaks = call != Call::CountTokens && call.api() != Api::OpenAiEmbeddings;
         let tokens = match (&asked.schema, &asked.tool, speaks) {
@@ -221,7 +223,7 @@ mod tests {
     fn answer(call: Call, body: Value) -> Answer {
         let mut body = body;
         body["model"] = "llama-3.1-70b".into();
-        Answer::to(&gpu(), call, body.to_string().as_bytes(), 5).unwrap()
+        Answer::to(&gpu(), call, body.to_string().as_bytes(), 5, None).unwrap()
     }
 
     /// The stream of an answer, as text.
@@ -237,9 +239,9 @@ mod tests {
     #[test]
     fn only_the_served_name_is_taken() {
         let body = br#"{"model":"auto","messages":[{"role":"user","content":"hi"}]}"#;
-        let error = Answer::to(&gpu(), CHAT, body, 0).unwrap_err();
+        let error = Answer::to(&gpu(), CHAT, body, 0, None).unwrap_err();
         assert_eq!((error.status, error.code), (404, "model_not_found"));
-        let error = Answer::to(&gpu(), CHAT, b"{", 0).unwrap_err();
+        let error = Answer::to(&gpu(), CHAT, b"{", 0, None).unwrap_err();
         assert_eq!((error.status, error.code), (400, "invalid_json"));
     }
 
@@ -258,6 +260,19 @@ mod tests {
             text.split(' ').count()
         );
         assert!(answer.tokens.len() <= 30);
+    }
+
+    #[test]
+    fn a_stated_length_is_kept_within_the_limit() {
+        let body = |limit: u32| {
+            json!({"model": "llama-3.1-70b", "max_tokens": limit, "messages": [{"role": "user", "content": "x"}]}).to_string()
+        };
+        for (tokens, limit, expected) in [(3, 2000, 3), (700, 2000, 700), (700, 50, 50)] {
+            let body = body(limit);
+            let answer = Answer::to(&gpu(), CHAT, body.as_bytes(), 5, Some(tokens)).unwrap();
+            assert_eq!(answer.tokens.len(), expected);
+            assert_eq!(answer.cut, expected < tokens);
+        }
     }
 
     #[test]
@@ -367,7 +382,7 @@ mod tests {
         let mut body = body;
         body["model"] = "llama-3.1-70b".into();
         let call = Call::Answer(Api::AnthropicMessages);
-        let error = Answer::to(&gpu(), call, body.to_string().as_bytes(), 0).unwrap_err();
+        let error = Answer::to(&gpu(), call, body.to_string().as_bytes(), 0, None).unwrap_err();
         assert_eq!(error.message, "`max_tokens` is missing");
         let reported: Value = serde_json::from_slice(&error.to_json(call.api())).unwrap();
         assert_eq!(reported["type"], "error");

@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 
 use fleet::BackendSpec;
 pub use handle::{Backend, Backends, Received};
+pub use server::ANSWER_TOKENS;
 use server::Server;
 
 /// How a fleet is run.

@@ -31,6 +31,9 @@ use super::wire::Events;
 /// The longest body that is read; the rest of a longer one is refused with 413.
 const MAX_BODY: usize = 64 << 20;
 
+/// The request header that says how many tokens the answer has.
+pub const ANSWER_TOKENS: &str = "x-demo-answer-tokens";
+
 /// Where the body of a response breaks off on purpose.
 pub type Broken = io::Error;
 /// A response with a body that is there, or one that comes bit by bit.
@@ -178,7 +181,9 @@ impl Server {
         if own_error {
             return Ok(commanded_status(api, 500, None));
         }
-        let mut answer = match Answer::to(&self.backend, call, body, now()) {
+        let length = headers.get(ANSWER_TOKENS);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut answer = match Answer::to(&self.backend, call, body, now(), length) {
             Ok(answer) => answer,
             Err(error) => return Ok(refuse(api, &error)),
         };

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use pointsman_cli::io::http::{Answer, Connection, Error};
 use pointsman_eval::progress::Progress;
+use pointsman_harness::backends::ANSWER_TOKENS;
 
 /// The path of every request.
 pub const PATH: &str = "/v1/chat/completions";
@@ -119,29 +120,38 @@ fn error_message(body: &[u8]) -> String {
     }
 }
 
-/// Sends each body and returns what became of it, in the same order.
+/// A request, and how many tokens its answer has.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The body.
+    pub body: Bytes,
+    /// What the simulated backends are told of the answer; others do not look at it.
+    pub answer_tokens: u32,
+}
+
+/// Sends each request and returns what became of it, in the same order.
 pub async fn send_all(
     address: SocketAddr,
-    bodies: Vec<Bytes>,
+    requests: Vec<Outgoing>,
     connections: usize,
     progress: &mut Progress,
 ) -> Vec<Exchange> {
-    let mut exchanges = vec![Exchange::default(); bodies.len()];
-    let bodies = Arc::new(bodies);
+    let mut exchanges = vec![Exchange::default(); requests.len()];
+    let requests = Arc::new(requests);
     let next = Arc::new(AtomicUsize::new(0));
     let (done, mut results) = mpsc::channel(16);
     // Dropped with this function, on Ctrl-C too: then its tasks end.
     let mut tasks = JoinSet::new();
     for _ in 0..connections.max(1) {
-        let (bodies, next, done) = (Arc::clone(&bodies), Arc::clone(&next), done.clone());
+        let (requests, next, done) = (Arc::clone(&requests), Arc::clone(&next), done.clone());
         tasks.spawn(async move {
             let mut connection = None;
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(body) = bodies.get(index) else {
+                let Some(request) = requests.get(index) else {
                     return;
                 };
-                let exchange = match send(&mut connection, address, body).await {
+                let exchange = match send(&mut connection, address, request).await {
                     Ok(answer) => Exchange::from_answer(&answer),
                     Err(error) => Exchange {
                         error: Some(error.to_string()),
@@ -167,13 +177,15 @@ pub async fn send_all(
 async fn send(
     connection: &mut Option<Connection>,
     address: SocketAddr,
-    body: &Bytes,
+    request: &Outgoing,
 ) -> Result<Answer, Error> {
     let mut open = match connection.take() {
         Some(open) if !open.is_closed() => open,
         _ => Connection::open(address).await?,
     };
-    let answer = open.post(PATH, body.clone()).await?;
+    let tokens = request.answer_tokens.to_string();
+    let headers = [(ANSWER_TOKENS, tokens.as_str())];
+    let answer = open.post_with(PATH, &headers, request.body.clone()).await?;
     *connection = Some(open);
     Ok(answer)
 }

@@ -181,12 +181,15 @@ async fn send(
     address: std::net::SocketAddr,
     connections: usize,
 ) -> Vec<Exchange> {
-    let bodies = prompts
+    let requests = prompts
         .iter()
-        .map(|prompt| prompt.body(model, limit))
+        .map(|prompt| exchange::Outgoing {
+            body: prompt.body(model, limit),
+            answer_tokens: prompt.answer_tokens,
+        })
         .collect();
     let mut progress = Progress::new(&format!("model `{model}`"), prompts.len() as u64);
-    let exchanges = exchange::send_all(address, bodies, connections, &mut progress).await;
+    let exchanges = exchange::send_all(address, requests, connections, &mut progress).await;
     progress.finish();
     exchanges
 }

@@ -55,6 +55,8 @@ pub struct Prompt {
     pub domain: Domain,
     /// How hard it is.
     pub expected: Expected,
+    /// How many tokens a chat assistant's answer to it usually has.
+    pub answer_tokens: u32,
     /// A chat completion request without `model`.
     request: Map<String, Value>,
 }
@@ -66,6 +68,7 @@ struct PromptSource {
     task: String,
     domain: String,
     expected_difficulty: Expected,
+    answer_tokens: u32,
     prompt: Option<String>,
     request: Option<Map<String, Value>>,
 }
@@ -94,6 +97,7 @@ impl Prompt {
                 .ok_or_else(|| format!("no domain is called `{}`", source.domain))?,
             id: source.id,
             expected: source.expected_difficulty,
+            answer_tokens: source.answer_tokens,
             request,
         })
     }
@@ -223,7 +227,7 @@ mod tests {
         let parse = |line: &str| Prompt::parse(line).unwrap_err();
         let line = |rest: &str| {
             format!(
-                r#"{{"id":"a","task":"chat","domain":"general","expected_difficulty":"easy",{rest}}}"#
+                r#"{{"id":"a","task":"chat","domain":"general","expected_difficulty":"easy","answer_tokens":20,{rest}}}"#
             )
         };
         assert_eq!(
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_added_where_there_is_none() {
-        let line = r#"{"id":"a","task":"chat","domain":"general","expected_difficulty":"easy","prompt":"hi"}"#;
+        let line = r#"{"id":"a","task":"chat","domain":"general","expected_difficulty":"easy","answer_tokens":20,"prompt":"hi"}"#;
         let prompt = Prompt::parse(line).unwrap();
         let body = |limit| String::from_utf8(prompt.body("m", limit).to_vec()).unwrap();
         assert_eq!(
