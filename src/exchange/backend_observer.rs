@@ -10,11 +10,12 @@ use crate::api::request::Request;
 use crate::api::usage::AnswerError;
 use crate::fleet::clusters;
 use crate::fleet::clusters::Failover;
-use crate::fleet::{Backend, BackendId};
+use crate::fleet::{Backend, BackendId, Model};
 use crate::policy::Policy;
+use crate::routing::decision::Decision;
 use crate::state::backend_stats::{
-    AnswerTimes, AttemptOutcome, BackendStats, Delivery, Expected, InFlightId, Observed,
-    RequestSize,
+    AnswerTimes, AttemptOutcome, BackendStats, Delivery, Expected, ExpectedLength, InFlightId,
+    Observed, RequestSize,
 };
 use crate::telemetry::Metric;
 
@@ -314,6 +315,23 @@ impl<'a> Record<'a> {
     }
 }
 
+/// The expected length of the answer, before anything was learned of its backend. The usage of several answers is a sum, so
+/// nothing is learned of them.
+fn expect_length(
+    model: Option<&Model>,
+    decision: &Decision,
+    request: &Request<'_>,
+    most_tokens: u32,
+) -> Option<ExpectedLength> {
+    let classification = decision.classification.as_ref()?;
+    let factor = model.map_or(1.0, |model| model.reasoning_tokens_factor);
+    (request.choices == 1).then(|| ExpectedLength {
+        task: classification.task,
+        tokens: classification.output_tokens * factor,
+        most_tokens: request.max_tokens.unwrap_or(u32::MAX).min(most_tokens),
+    })
+}
+
 /// The answer that is expected of `backend`, by what the policy declares.
 fn expect(routed: &Routed, backend: &Backend, request: &Request<'_>) -> Expected {
     let model = routed.policy.registry.model(routed.decision.model);
@@ -323,6 +341,7 @@ fn expect(routed: &Routed, backend: &Backend, request: &Request<'_>) -> Expected
         input_tokens: routed.decision.input_tokens,
         max_output_tokens: request.max_tokens.unwrap_or(u32::MAX).min(most),
         reasons,
+        length: expect_length(model, &routed.decision, request, most),
     };
     let delivery = Delivery::from_stream(request.stream);
     let cold_start_ms = routed.decision.cold_start_ms;
@@ -337,7 +356,7 @@ mod tests {
     use super::*;
     use crate::api::Api;
     use crate::exchange::testing::POLICY;
-    use crate::routing::decision::{Decision, Outcome};
+    use crate::routing::decision::Outcome;
     use crate::routing::router::Router;
     use crate::state::backend_stats::{DOWN_AFTER, LatencyRatio};
 
@@ -388,6 +407,7 @@ mod tests {
         reading_ms: 0.0,
         patience_ms: 5_000.0,
         usual_ms: 5_000.0,
+        length: None,
     };
 
     fn look(live: &BackendStats, name: &str) -> Observed {

@@ -3,7 +3,7 @@
 //!
 //! An answer gives two samples, each a multiple of the declared value: the time to its first token, and the time per token
 //! after that. The second counts the tokens that the answer really had, so short and long answers agree, and the expected
-//! length plays no part. The median of few answers reacts within a dozen; it takes effect from [`NOTICED`] on and ends only
+//! length plays no part. How long answers are beside the expected length is learned apart from that, per task. The median of few answers reacts within a dozen; it takes effect from [`NOTICED`] on and ends only
 //! near the declared value, so decisions do not flap. A backend that is faster than declared gets no credit: otherwise a
 //! backend with traffic would look better than one without.
 //!
@@ -12,6 +12,7 @@
 //! down by itself. A backend that is passed over gets probes, fewer the longer its fault lasts, so that its recovery is
 //! noticed and few requests meet the fault until then.
 
+mod answer_lengths;
 mod backend;
 mod expected;
 mod health;
@@ -23,8 +24,11 @@ mod tests;
 use super::MAX_BACKENDS;
 use super::codec::{Layout, Reader};
 use super::sorted_map::SortedMap;
+use crate::analysis::classifier::{TASK_COUNT, Task};
 use crate::fleet::ScaleToZero;
 use crate::state::scale_to_zero::ScaleToZeroStats;
+use answer_lengths::{AllLengths, AnswerLengths};
+pub use answer_lengths::{ExpectedLength, MAX_LENGTH_RATIO};
 use backend::Backend;
 pub use expected::{AnswerTimes, Delivery, Expected, RequestSize};
 pub use health::DOWN_AFTER;
@@ -68,6 +72,9 @@ pub struct Observed {
     pub in_flight: u32,
     /// Delay of the first token because the backend has scaled to zero, in milliseconds.
     pub cold_start_ms: f32,
+    /// How many times longer than expected its answers are, for each task in the order of [`Task::ALL`]; at most
+    /// [`MAX_LENGTH_RATIO`], and at least one by it.
+    pub length_ratios: [f32; TASK_COUNT],
 }
 
 impl Observed {
@@ -79,7 +86,16 @@ impl Observed {
         down: false,
         in_flight: 0,
         cold_start_ms: 0.0,
+        length_ratios: [1.0; TASK_COUNT],
     };
+
+    /// How many times longer than expected its answers to such a task are.
+    pub fn length_ratio(&self, task: Task) -> f32 {
+        self.length_ratios
+            .get(task as usize)
+            .copied()
+            .unwrap_or(1.0)
+    }
 
     /// The worse ratio of first token and speed; at least 1.
     pub const fn latency_ratio(&self) -> f32 {
@@ -137,18 +153,32 @@ impl BackendStats {
         may_probe: bool,
         now_ns: u64,
     ) -> Vec<Observed> {
+        let all = self.all_lengths();
+        let unknown = AnswerLengths::default();
         keys.map(|key| match self.backends.get_mut(key) {
-            Some(backend) => backend.observe_for_decision(delivery, may_probe, now_ns),
-            None => Observed::UNOBSERVED,
+            Some(backend) => Observed {
+                length_ratios: backend.shared.lengths.ratios(&all),
+                ..backend.observe_for_decision(delivery, may_probe, now_ns)
+            },
+            None => Observed {
+                length_ratios: unknown.ratios(&all),
+                ..Observed::UNOBSERVED
+            },
         })
         .collect()
+    }
+
+    fn all_lengths(&self) -> AllLengths {
+        let backends = self.backends.values();
+        backends.map(|backend| &backend.shared.lengths).collect()
     }
 
     /// Observes a backend without any effect.
     pub fn observe(&self, key: u32, delivery: Delivery, now_ns: u64) -> Observed {
         let backend = self.backends.get(key);
-        backend.map_or(Observed::UNOBSERVED, |backend| {
-            backend.observe(delivery, now_ns)
+        backend.map_or(Observed::UNOBSERVED, |backend| Observed {
+            length_ratios: backend.shared.lengths.ratios(&self.all_lengths()),
+            ..backend.observe(delivery, now_ns)
         })
     }
 
@@ -247,7 +277,7 @@ impl BackendStats {
 }
 
 /// An entry: a backend's key and the statistics that all workers share.
-const LAYOUT: Layout = Layout::new(0x11, 4 + SHARED_BYTES, MAX_BACKENDS);
+const LAYOUT: Layout = Layout::new(0x12, 4 + SHARED_BYTES, MAX_BACKENDS);
 
 fn encode(all: &SortedMap<u32, SharedStats>) -> Vec<u8> {
     let mut record = LAYOUT.writer(all.len());

@@ -111,6 +111,31 @@ fn backends_that_do_as_they_state_are_never_refused_however_long_their_answers()
 }
 
 #[test]
+fn the_length_of_answers_is_learned_from_their_usage_alone() {
+    for (usage, learns) in [(true, true), (false, false)] {
+        let mut host = host();
+        for _ in 0..50 {
+            assert_eq!(asks(&mut host, false).as_deref(), Some("a"));
+            if usage {
+                answer(&mut host, false, 4_000, true, 1);
+            } else {
+                headers(&mut host, "application/json");
+                let body =
+                    r#"{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}"#;
+                comes(&mut host, 50, body, true);
+                host.done();
+            }
+        }
+        let ratios = seen(&host, "a", false).length_ratios;
+        assert_eq!(
+            ratios.iter().any(|ratio| *ratio > 2.0),
+            learns,
+            "{ratios:?}"
+        );
+    }
+}
+
+#[test]
 fn a_slow_backend_loses_its_traffic() {
     for stream in [true, false] {
         let mut host = host();

@@ -175,6 +175,7 @@ impl Backend {
             down: shared.is_down(delivery, seconds(now_ns)),
             in_flight: self.lanes.iter().map(|lane| lane.in_flight).sum(),
             cold_start_ms: 0.0,
+            length_ratios: Observed::UNOBSERVED.length_ratios,
         }
     }
 
@@ -356,11 +357,13 @@ impl Backend {
                 SampleKind::Answer {
                     first_token: first.map(Multiple::new),
                     token_time: token.map(Multiple::new),
+                    length: expected.compare_length(&times),
                 }
             }
             AttemptOutcome::AnsweredLate => SampleKind::Answer {
                 first_token: None,
                 token_time: None,
+                length: None,
             },
             AttemptOutcome::Failed | AttemptOutcome::Left { .. }
                 if request.is_some_and(|request| request.has_failed) =>
@@ -399,6 +402,7 @@ impl Backend {
             false => SampleKind::Answer {
                 first_token: None,
                 token_time: None,
+                length: None,
             },
         };
         self.add(delivery, now_ns, kind);

@@ -1,6 +1,7 @@
 //! The times that a backend declares for an answer, and how an answer compares to them: first token and speed separately.
 
 use super::NOTICED;
+use super::answer_lengths::{ExpectedLength, LengthSample};
 use crate::fleet::Latency;
 
 /// How an answer is delivered.
@@ -55,6 +56,8 @@ pub struct Expected {
     pub patience_ms: f32,
     /// The longest silence of a usual answer.
     pub usual_ms: f32,
+    /// How long it is, where that was estimated.
+    pub length: Option<ExpectedLength>,
 }
 
 /// The properties of a request that its times depend on.
@@ -66,6 +69,8 @@ pub struct RequestSize {
     pub max_output_tokens: u32,
     /// Whether the model may reason for long before it answers.
     pub reasons: bool,
+    /// How long the answer is expected to be.
+    pub length: Option<ExpectedLength>,
 }
 
 impl Expected {
@@ -87,6 +92,7 @@ impl Expected {
             reading_ms,
             patience_ms: 0.0,
             usual_ms: 0.0,
+            length: size.length,
         };
         let usual = size.max_output_tokens.min(LONG_ANSWER);
         let most = match (delivery, size.reasons) {
@@ -113,6 +119,11 @@ impl Expected {
     /// The time to the first token as a multiple of the declared one.
     pub(super) fn first_token_ratio(&self, ms: f32) -> f32 {
         ratio(ms, self.first_token_ms, NEGLIGIBLE_MS)
+    }
+
+    /// The length of an answer, compared to the expected one.
+    pub(super) fn compare_length(&self, times: &AnswerTimes) -> Option<LengthSample> {
+        LengthSample::new(&self.length?, times.output_tokens?)
     }
 
     /// The first token and the time per token of an answer, as multiples of the declared ones. `slowdown` is the median of the

@@ -1,5 +1,6 @@
 //! The statistics of a backend that all workers share: how slow it is, and whether it answers.
 
+use super::answer_lengths::{AnswerLengths, LENGTHS_BYTES, LengthSample};
 use super::expected::Delivery;
 use super::health::{HEALTH_BYTES, Health};
 use super::sketch::{BUCKETS, Sketch, bucket};
@@ -32,6 +33,7 @@ pub(super) enum SampleKind {
     Answer {
         first_token: Option<Multiple>,
         token_time: Option<Multiple>,
+        length: Option<LengthSample>,
     },
     /// A failure.
     Failure,
@@ -127,10 +129,12 @@ pub(super) struct SharedStats {
     pub(super) token_time: LearnedRatio,
     /// By kind of request: one kind may fail while the other works.
     health: [Health; 2],
+    /// The length of its answers.
+    pub(super) lengths: AnswerLengths,
 }
 
 /// Bytes of one in the shared record.
-pub(super) const SHARED_BYTES: usize = 2 * (2 * 2 * BUCKETS + 4) + 2 * HEALTH_BYTES;
+pub(super) const SHARED_BYTES: usize = 2 * (2 * 2 * BUCKETS + 4) + 2 * HEALTH_BYTES + LENGTHS_BYTES;
 
 impl SharedStats {
     pub(super) fn new() -> SharedStats {
@@ -138,6 +142,7 @@ impl SharedStats {
             first_token: LearnedRatio::NONE,
             token_time: LearnedRatio::NONE,
             health: [Health::default(), Health::default()],
+            lengths: AnswerLengths::default(),
         }
     }
 
@@ -148,6 +153,7 @@ impl SharedStats {
             SampleKind::Answer {
                 first_token,
                 token_time,
+                length,
             } => {
                 let known = first_token.or(token_time).is_some();
                 let mut multiples = [first_token, token_time].into_iter().flatten();
@@ -160,6 +166,9 @@ impl SharedStats {
                     if let Some(multiple) = multiple {
                         ratio.add(multiple);
                     }
+                }
+                if let Some(length) = length {
+                    self.lengths.add(&length);
                 }
             }
             SampleKind::Failure => health.on_failure(at_s),
@@ -208,6 +217,7 @@ impl SharedStats {
         for health in &self.health {
             health.write(record);
         }
+        self.lengths.write(record);
     }
 
     /// Reads statistics that [`SharedStats::write`] wrote; `None` if a number is impossible.
@@ -216,6 +226,7 @@ impl SharedStats {
             first_token: LearnedRatio::read(entry)?,
             token_time: LearnedRatio::read(entry)?,
             health: [Health::read(entry)?, Health::read(entry)?],
+            lengths: AnswerLengths::read(entry)?,
         })
     }
 }

@@ -165,6 +165,48 @@ fn the_order_of_merges_does_not_matter() {
 }
 
 #[test]
+fn two_workers_learn_the_length_of_answers_together() {
+    let expected = Expected {
+        length: Some(ExpectedLength {
+            task: Task::Code,
+            tokens: 100.0,
+            most_tokens: 10_000,
+        }),
+        ..expected(Delivery::Whole)
+    };
+    let answers = |live: &mut BackendStats, tokens: u64| {
+        for n in 0..25_u64 {
+            let ticket = live.on_sent(A, SECOND * n, &expected).unwrap();
+            let times = AnswerTimes {
+                first_token_ms: None,
+                last_ms: 200.0,
+                output_tokens: Some(tokens),
+            };
+            let outcome = AttemptOutcome::Answered(times);
+            live.on_end(ticket, &expected, outcome, SECOND * n + 1);
+        }
+    };
+    let (mut one, mut other) = (BackendStats::new(), BackendStats::new());
+    answers(&mut one, 300);
+    answers(&mut other, 300);
+    let record = one.merge(&[]);
+    let record = other.merge(&record);
+    one.on_merged();
+    one.merge(&record);
+    for live in [&mut one, &mut other] {
+        let seen = live.observe(A, Delivery::Whole, 0);
+        assert!(
+            (2.8..=3.0).contains(&seen.length_ratio(Task::Code)),
+            "{seen:?}"
+        );
+        assert_eq!(seen.length_ratio(Task::Math), 1.0);
+        // A backend of which nothing is known is as the others.
+        let view = live.observe_for_decision([B].into_iter(), Delivery::Whole, false, 0);
+        assert!(view[0].length_ratio(Task::Code) > 2.5);
+    }
+}
+
+#[test]
 fn everything_is_bounded() {
     let mut live = BackendStats::new();
     let expected = expected(Delivery::Streamed);

@@ -60,6 +60,7 @@ pub fn expected(delivery: Delivery) -> Expected {
         input_tokens: 100,
         max_output_tokens: 100_000,
         reasons: false,
+        length: None,
     };
     Expected::new(delivery, &STATED, 0.0, size)
 }
