@@ -8,8 +8,8 @@
 mod cues;
 mod wish;
 
-use super::classifier::Task;
-use super::prompt::text_tokens;
+use super::classifier::{Classification, Task, UNKNOWN_SIGMA};
+use super::prompt::{Turn, text_tokens};
 use wish::Wish;
 
 /// The least and the most spread of an answer's length.
@@ -40,13 +40,50 @@ pub struct LengthInput<'a> {
     pub previous: &'a str,
 }
 
+/// Puts what `turn` asks for into what the classifier expects of its answer.
+pub fn refine(classification: &mut Classification, turn: &Turn<'_>) {
+    let input = LengthInput {
+        text: &turn.text,
+        system: turn
+            .context
+            .instructions
+            .first()
+            .copied()
+            .unwrap_or_default(),
+        previous: turn
+            .context
+            .conversation
+            .first()
+            .copied()
+            .unwrap_or_default(),
+    };
+    let length =
+        AnswerLength::from_classification(classification).asked_for(&input, classification.task);
+    classification.output_tokens = length.median;
+    classification.output_tokens_sigma = length.sigma;
+}
+
 impl AnswerLength {
+    /// The length where nothing tells it.
+    pub const UNKNOWN: AnswerLength = AnswerLength {
+        median: 256.0,
+        sigma: UNKNOWN_SIGMA,
+    };
+
+    /// The length that a classification expects.
+    pub fn from_classification(classification: &Classification) -> AnswerLength {
+        AnswerLength::new(
+            classification.output_tokens,
+            classification.output_tokens_sigma,
+        )
+    }
+
     /// This median and spread, within what answers are.
     pub fn new(median: f32, sigma: f32) -> AnswerLength {
         let finite = |value: f32, or: f32| if value.is_finite() { value } else { or };
         AnswerLength {
-            median: finite(median, 256.0).clamp(1.0, MOST_TOKENS),
-            sigma: finite(sigma, 0.9).clamp(SIGMA.0, SIGMA.1),
+            median: finite(median, AnswerLength::UNKNOWN.median).clamp(1.0, MOST_TOKENS),
+            sigma: finite(sigma, UNKNOWN_SIGMA).clamp(SIGMA.0, SIGMA.1),
         }
     }
 
@@ -112,9 +149,11 @@ impl AnswerLength {
         self.median * (Z90 * self.sigma).exp()
     }
 
-    /// Ninety-nine answers of a hundred have at most so many tokens.
-    pub fn p99(&self) -> f32 {
-        self.median * (Z99 * self.sigma).exp()
+    /// How many times its median a product is at its 99th percentile: of this length and of something else, independent of
+    /// it, that is `other_p99` times its own median at its own.
+    pub fn p99_ratio(&self, other_p99: f32) -> f32 {
+        let other = other_p99.max(1.0).ln() / Z99;
+        (Z99 * self.sigma.hypot(other)).exp()
     }
 
     /// Takes in another estimate of the same length: both logarithms count by their precision.

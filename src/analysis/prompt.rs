@@ -1,7 +1,7 @@
 //! The text and the numbers that the classifier sees of a request.
 //!
-//! Only user turns are classified: what the application instructs (`system`) and what models and tools said before are input to
-//! pay for, not what is asked. Nothing is judged here; that is `classifier`'s.
+//! Only user turns are classified; the application's instructions and what was said before a turn are its context. Nothing is
+//! judged here; that is `classifier`'s.
 
 use std::borrow::Cow;
 
@@ -18,6 +18,49 @@ const TOKENS_PER_IMAGE: u32 = 765;
 pub struct Turn<'a> {
     /// The user's text in this turn, its parts joined by a line feed.
     pub text: Cow<'a, str>,
+    /// What came before it.
+    pub context: Context<'a>,
+}
+
+impl<'a> Turn<'a> {
+    /// A turn before which nothing was said.
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Turn<'a> {
+        Turn {
+            text: text.into(),
+            context: Context::default(),
+        }
+    }
+}
+
+/// What came before a user turn, as far as the classifier reads it: apart from the turn, so that instructions and pasted text
+/// cannot drown the question, and a short follow-up still inherits its conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Context<'a> {
+    /// Texts of system messages, the first two of them.
+    pub instructions: Vec<&'a str>,
+    /// Texts of the two messages before the turn: what a model answered or a tool returned, and what was asked before that.
+    pub conversation: Vec<&'a str>,
+}
+
+impl<'a> Context<'a> {
+    /// Adds what `message` says: its first text that is not empty.
+    fn add(&mut self, message: &'a Message<'a>) {
+        let mut texts = message.texts.iter().map(Cow::as_ref);
+        let Some(text) = texts.find(|text| !text.trim_ascii().is_empty()) else {
+            return;
+        };
+        if message.role != Role::System {
+            self.conversation.insert(0, text);
+            self.conversation.truncate(2);
+        } else if self.instructions.len() < 2 {
+            self.instructions.push(text);
+        }
+    }
+
+    /// All texts, the conversation's first.
+    pub fn texts(&self) -> impl Iterator<Item = &'a str> {
+        self.conversation.iter().chain(&self.instructions).copied()
+    }
 }
 
 /// A prompt: the classifier's view of a request.
@@ -34,12 +77,14 @@ pub struct Prompt<'a> {
 impl<'a> Prompt<'a> {
     /// The prompt of `request`. Linear in its text; a turn of one part is borrowed, parts are joined into a copy.
     pub fn new(request: &'a Request<'a>) -> Prompt<'a> {
-        let turns = request
-            .messages
-            .iter()
-            .filter(|message| message.role == Role::User)
-            .filter_map(turn)
-            .collect();
+        let mut turns = Vec::new();
+        let mut context = Context::default();
+        for message in &request.messages {
+            if message.role == Role::User {
+                turns.extend(turn(message, &context));
+            }
+            context.add(message);
+        }
         let input_tokens = input_tokens(request);
         Prompt {
             turns,
@@ -53,13 +98,16 @@ impl<'a> Prompt<'a> {
 }
 
 /// The turn of a message; `None` if it has no text.
-fn turn<'a>(message: &'a Message<'a>) -> Option<Turn<'a>> {
+fn turn<'a>(message: &'a Message<'a>, context: &Context<'a>) -> Option<Turn<'a>> {
     let text = match message.texts.as_slice() {
         [] => return None,
         [part] => Cow::Borrowed(part.as_ref()),
         parts => Cow::Owned(parts.join("\n")),
     };
-    (!text.trim_ascii().is_empty()).then_some(Turn { text })
+    (!text.trim_ascii().is_empty()).then(|| Turn {
+        text,
+        context: context.clone(),
+    })
 }
 
 fn input_tokens(request: &Request<'_>) -> u32 {

@@ -43,7 +43,11 @@ impl AnswerBound {
 pub struct Estimate {
     /// Probability of a correct answer, 0 to 1; `None` if the classifier was not asked.
     pub quality: Option<f32>,
-    /// Price of the whole exchange, in USD.
+    /// Median tokens of one answer, hidden reasoning included, at most what the request and the model allow.
+    pub output_tokens_p50: f32,
+    /// 90th percentile of the same tokens.
+    pub output_tokens_p90: f32,
+    /// Price of the whole exchange, in USD: by the mean length of an answer.
     pub cost_usd: f64,
     /// Median time to the whole answer, in milliseconds.
     pub latency_p50_ms: f32,

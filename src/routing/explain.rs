@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::analysis::answer_length::AnswerLength;
 use crate::analysis::classifier::{Classification, Domain};
 use crate::fleet::Estimate;
 use crate::fleet::{BackendId, ModelId};
@@ -101,6 +102,8 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
 fn estimate(estimate: &Estimate) -> Value {
     json!({
         "quality": estimate.quality.map(|quality| round(quality.into(), 4)),
+        "output_tokens_p50": round(estimate.output_tokens_p50.into(), 0),
+        "output_tokens_p90": round(estimate.output_tokens_p90.into(), 0),
         "cost_usd": round(estimate.cost_usd, 9),
         "latency_p50_ms": round(estimate.latency_p50_ms.into(), 1),
         "latency_p99_ms": round(estimate.latency_p99_ms.into(), 1),
@@ -120,6 +123,7 @@ fn describe(classification: &Classification) -> Value {
         "gain": round(classification.gain.into(), 4),
         "weak_wrong": round(classification.weak_wrong.into(), 4),
         "output_tokens": round(classification.output_tokens.into(), 0),
+        "output_tokens_p90": round(AnswerLength::from_classification(classification).p90().into(), 0),
         "uncertainty": round(classification.uncertainty.into(), 4),
         "from_model": classification.from_model,
     })

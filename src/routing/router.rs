@@ -12,6 +12,7 @@ mod rule_input;
 mod tests;
 mod undecided;
 
+use crate::analysis::answer_length;
 use crate::analysis::classifier::{self, Classification, Classifier, ClassifierError};
 use crate::analysis::prompt::{Prompt, Turn};
 use crate::api::Api;
@@ -368,13 +369,16 @@ impl Router {
     }
 
     fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {
-        self.classifier
+        let mut said = self
+            .classifier
             .as_mut()
             .and_then(|classifier| classifier.classify(turn).ok())
             .unwrap_or_else(|| Classification {
                 model_failed: true,
                 ..classifier::from_features(turn)
-            })
+            });
+        answer_length::refine(&mut said, turn);
+        said
     }
 }
 

@@ -17,6 +17,7 @@ use std::cmp::Ordering;
 
 pub(super) use observed::find as observed_of;
 
+use crate::analysis::answer_length::AnswerLength;
 use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
 use crate::fleet::Estimate;
@@ -31,9 +32,6 @@ pub const MAX_FALLBACKS: usize = 8;
 
 /// The factor on lg P(correct): losing a tenth of the correct answers weighs 0.92, about as much as ten times the cost.
 const QUALITY_SCALE: f64 = 20.0;
-
-/// The expected length of an answer without a classification, in tokens.
-const USUAL_OUTPUT_TOKENS: f32 = 256.0;
 
 /// The properties of a request that the choice of its backend depends on.
 #[derive(Debug, Clone, Copy)]
@@ -226,12 +224,10 @@ fn estimate_all(
     profile: &Profile,
     query: &SelectionRequest<'_>,
 ) -> Vec<Candidate> {
-    let expected = query
+    let length = query
         .classification
-        .map_or(USUAL_OUTPUT_TOKENS, |classification| {
-            classification.output_tokens
-        })
-        .max(1.0);
+        .map_or(AnswerLength::UNKNOWN, AnswerLength::from_classification);
+    let expected = length.median as u32;
     let mut candidates = Vec::with_capacity(registry.backends.len());
     for (index, backend) in registry.backends.iter().enumerate() {
         let Some(model) = registry.model(backend.model) else {
@@ -240,9 +236,9 @@ fn estimate_all(
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
-            estimate: estimate(BackendId(index as u32), backend, model, query, expected),
+            estimate: estimate(BackendId(index as u32), backend, model, query, length),
             objective: f64::INFINITY,
-            ineligible: find_obstacle(backend, model, profile, query, expected as u32),
+            ineligible: find_obstacle(backend, model, profile, query, expected),
         });
     }
     // A request fits if its expected answer fits. If that is true nowhere, the expectation may be wrong: then room for one token
@@ -322,7 +318,7 @@ fn estimate(
     backend: &Backend,
     model: &Model,
     query: &SelectionRequest<'_>,
-    expected_tokens: f32,
+    length: AnswerLength,
 ) -> Estimate {
     // Whatever the client allows, a model writes no more than it can, nor more than its window has room for.
     let room = model.context_window.saturating_sub(query.window_tokens);
@@ -331,11 +327,15 @@ fn estimate(
         .unwrap_or(u32::MAX)
         .min(model.max_output_tokens)
         .min(room);
-    let output_tokens = (expected_tokens * model.reasoning_tokens_factor).min(most as f32);
+    let most = most as f32;
     let observed = observed::find(query.observed, id);
-    let latencies = observed::latencies(&backend.latency, output_tokens, &observed);
+    let learned = query.classification.map_or(1.0, |classification| {
+        observed.length_ratio(classification.task)
+    });
+    let length = length.times(model.reasoning_tokens_factor * learned);
+    let latencies = observed::latencies(&backend.latency, &length, most, &observed);
     // Several answers to one input are generated in parallel: they cost more but take no longer.
-    let written = f64::from(output_tokens) * f64::from(query.choices.max(1));
+    let written = f64::from(length.mean_within(most)) * f64::from(query.choices.max(1));
     let price = &backend.price;
     let incumbent = query.incumbent.filter(|incumbent| incumbent.backend == id);
     let cached = incumbent.map_or(0, |incumbent| {
@@ -347,6 +347,8 @@ fn estimate(
         quality: query
             .classification
             .map(|classification| model.ability.p_correct(classification)),
+        output_tokens_p50: length.median.min(most),
+        output_tokens_p90: length.p90().min(most),
         cost_usd: (read + written * price.output) / 1e6,
         latency_p50_ms: latencies.p50_ms,
         latency_p99_ms: latencies.p99_ms,

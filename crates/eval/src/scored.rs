@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use pointsman::analysis::answer_length;
 use pointsman::analysis::classifier::{self, Classification, Classifier};
 use pointsman::analysis::prompt::{Prompt, Turn};
 use pointsman::api::Api;
@@ -91,15 +92,14 @@ impl<'p> Examiner<'p> {
         // The body is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
         let input_tokens = request::parse(Api::OpenAiChat, body.as_bytes(), true)
             .map_or(0, |request| Prompt::new(&request).input_tokens);
-        let turn = Turn {
-            text: row.prompt.as_str().into(),
-        };
+        let turn = Turn::new(row.prompt.as_str());
         let start = Instant::now();
-        let classification = self
+        let mut classification = self
             .classifier
             .as_mut()
             .and_then(|classifier| classifier.classify(&turn).ok())
             .unwrap_or_else(|| classifier::from_features(&turn));
+        answer_length::refine(&mut classification, &turn);
         let micros = start.elapsed().as_secs_f64() * 1e6;
         let routed = self.route(&row);
         ScoredPrompt {

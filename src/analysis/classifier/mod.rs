@@ -56,8 +56,10 @@ pub struct Classification {
     pub gain: f32,
     /// How likely a weak model is to fail, as a z-score over the training prompts.
     pub weak_wrong: f32,
-    /// Expected tokens of the answer.
+    /// Median of the expected length of the answer, in tokens: of what the prompt asks for, whatever bounds it.
     pub output_tokens: f32,
+    /// Standard deviation of the natural logarithm of that number.
+    pub output_tokens_sigma: f32,
     /// How little the model knows of such prompts: 0 (like its training data) to 1 (unlike any of it).
     pub uncertainty: f32,
     /// Whether the model said it (`true`), or only the features did (`false`): there was no text to ask it about, or it failed.
@@ -96,6 +98,7 @@ impl Default for Classification {
             gain: 0.0,
             weak_wrong: 0.0,
             output_tokens: 200.0,
+            output_tokens_sigma: UNKNOWN_SIGMA,
             uncertainty: 1.0,
             from_model: false,
             model_failed: false,
@@ -182,6 +185,7 @@ pub fn interpret(heads: &[f32; fitted::OUTPUTS], foreign: f32) -> Classification
         gain: one(heads, fitted::GAIN),
         weak_wrong: one(heads, fitted::WEAK_WRONG),
         output_tokens: tokens(one(heads, fitted::LOG_OUTPUT_TOKENS)),
+        output_tokens_sigma: UNKNOWN_SIGMA,
         uncertainty,
         from_model: true,
         model_failed: false,
@@ -209,6 +213,9 @@ pub fn from_features(turn: &Turn<'_>) -> Classification {
         ..Classification::default()
     }
 }
+
+/// The spread of an answer's length where nothing tells it.
+pub const UNKNOWN_SIGMA: f32 = 0.9;
 
 /// How uncertain text in another language is at least.
 const FOREIGN_UNCERTAINTY: f32 = 0.6;

@@ -1,8 +1,6 @@
 //! The constants of the code agree with the manifest, and classification behaves on known prompts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
 use super::*;
@@ -24,9 +22,7 @@ fn numbers(value: &Value) -> Vec<f32> {
 }
 
 fn turn(text: &str) -> Turn<'_> {
-    Turn {
-        text: Cow::Borrowed(text),
-    }
+    Turn::new(text)
 }
 
 #[test]

@@ -50,7 +50,12 @@ pub fn classify(
             }
             let failed = now.model_failed || before.model_failed;
             if now.difficulty < before.difficulty {
-                now = before.clone();
+                // The length of the answer depends on what is asked now.
+                now = Classification {
+                    output_tokens: now.output_tokens,
+                    output_tokens_sigma: now.output_tokens_sigma,
+                    ..before.clone()
+                };
             }
             now.domain_probabilities = domains;
             now.model_failed = failed;
@@ -61,12 +66,9 @@ pub fn classify(
         });
     }
     if steps.is_empty() {
-        let nothing = Turn {
-            text: Cow::Borrowed(""),
-        };
         steps.push(TurnDemand {
             turn: 0,
-            classification: classifier::from_features(&nothing),
+            classification: classifier::from_features(&Turn::new("")),
         });
     }
     steps

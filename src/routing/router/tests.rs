@@ -9,8 +9,6 @@
 mod carried_state;
 mod traffic;
 
-use std::borrow::Cow;
-
 use super::*;
 use crate::analysis::sensitivity::Sensitivity;
 use crate::policy::rules::RuleInput;
@@ -410,9 +408,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
         domain_probability: 0.4,
         domain_probabilities: [0.1, 0.15, 0.4, 0.35, 0.0, 0.0, 0.0, 0.0],
         difficulty: 1.0,
-        ..classifier::from_features(&Turn {
-            text: Cow::Borrowed("x"),
-        })
+        ..classifier::from_features(&Turn::new("x"))
     };
     for (when, holds) in [
         (r#"{"task": ["math", "code"]}"#, true),
@@ -507,9 +503,7 @@ fn rules_add_up_and_the_earlier_wins() {
 fn hardest(difficulties: &[f32]) -> f32 {
     let turns = difficulties
         .iter()
-        .map(|difficulty| Turn {
-            text: Cow::Owned(difficulty.to_string()),
-        })
+        .map(|difficulty| Turn::new(difficulty.to_string()))
         .collect();
     let prompt = Prompt {
         turns,

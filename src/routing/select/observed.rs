@@ -1,13 +1,14 @@
 //! The effect of observed state on a choice: first token and writing take as many times longer as observed, and a cold start adds
 //! to that. Backends that are down, or whose ramp excludes the conversation, are passed over as long as there are others.
 
+use crate::analysis::answer_length::AnswerLength;
 use crate::fleet::{BackendId, Latency};
 use crate::routing::decision::{Candidate, Ineligible};
 use crate::state::backend_stats::{NOTICED, Observed};
 
-/// The time from first to last token at the 99th percentile, as a multiple of the median: answers are longer than expected and
-/// batches fuller. An assumption: policies declare nothing about it.
-const GENERATION_P99_SPREAD: f32 = 1.5;
+/// The time per token at its 99th percentile, as a multiple of its median: batches are fuller. An assumption: policies declare
+/// nothing about it.
+const TOKEN_TIME_P99_SPREAD: f32 = 1.5;
 
 /// The observed state of `backend`.
 pub(in crate::routing) fn find(observed: &[Observed], backend: BackendId) -> Observed {
@@ -25,10 +26,20 @@ pub(super) struct Latencies {
     pub(super) p99_ms: f32,
 }
 
-/// The latencies of an answer of so many tokens: the declared ones, corrected by the observed state.
-pub(super) fn latencies(declared: &Latency, output_tokens: f32, observed: &Observed) -> Latencies {
+/// The latencies of an answer of this length that ends at `most_tokens` at the latest: the
+/// declared ones, corrected by the observed state.
+///
+/// The median is that of the first token plus that of the writing. Length and time per token are log-normal and independent, so
+/// the 99th percentile of their product adds the squares of their spreads; the bound holds it. How much later than the median
+/// first token and writing are at their 99th percentiles adds up by squares too: both are seldom late together.
+pub(super) fn latencies(
+    declared: &Latency,
+    length: &AnswerLength,
+    most_tokens: f32,
+    observed: &Observed,
+) -> Latencies {
     let (first, token) = (observed.first_token, observed.token_time);
-    let writing = 1000.0 * output_tokens / declared.tokens_per_second;
+    let token_ms = 1000.0 / declared.tokens_per_second;
     // A tail counts, as a median does, only if it is clearly worse than declared.
     let tail = |seen: f32, declared: f32| match seen >= NOTICED * declared {
         true => seen,
@@ -38,16 +49,22 @@ pub(super) fn latencies(declared: &Latency, output_tokens: f32, observed: &Obser
         first.p99 * declared.first_token_p50_ms,
         declared.first_token_p99_ms,
     );
-    let writing_tail = tail(token.p99 * writing, GENERATION_P99_SPREAD * writing);
+    let token_p99 =
+        (token.median * TOKEN_TIME_P99_SPREAD).max(tail(token.p99, TOKEN_TIME_P99_SPREAD));
     let cold = observed.cold_start_ms;
     let first_token_p50_ms = declared.first_token_p50_ms * first.median + cold;
     let first_token_p99_ms = (declared.first_token_p99_ms * first.median).max(first_tail) + cold;
+    let writing_ms = token_ms * token.median * length.median.min(most_tokens);
+    let longest_ms = token_ms * token_p99 * most_tokens;
+    let unbounded_ms = token_ms * token.median * length.median;
+    let writing_p99_ms =
+        (unbounded_ms * length.p99_ratio(token_p99 / token.median)).min(longest_ms);
+    let late = (first_token_p99_ms - first_token_p50_ms).hypot(writing_p99_ms - writing_ms);
     Latencies {
         first_token_p50_ms,
         first_token_p99_ms,
-        p50_ms: first_token_p50_ms + writing * token.median,
-        p99_ms: first_token_p99_ms
-            + (writing * token.median * GENERATION_P99_SPREAD).max(writing_tail),
+        p50_ms: first_token_p50_ms + writing_ms,
+        p99_ms: first_token_p50_ms + writing_ms + late,
     }
 }
 

@@ -177,10 +177,16 @@ fn estimates_are_what_the_policy_states() {
     let profile = profile([1.0, 0.0, 0.0], &[], &[]);
     let selection = select(&registry, &profile, &query).unwrap();
     let estimate = selection.candidates[2].estimate;
-    // 100 tokens in and twice 150 out at 0.50 USD per million; 150 tokens at 40 a second.
-    assert!((estimate.cost_usd - 0.0002).abs() < 1e-12);
+    // 100 tokens in and twice what is written of a length around 200 that ends at 150, at 0.50 USD per million.
+    let written = AnswerLength::from_classification(&said).mean_within(150.0);
+    assert!((100.0..150.0).contains(&written), "{written}");
+    let cost_usd = (100.0 + 2.0 * f64::from(written)) * 0.5e-6;
+    assert!((estimate.cost_usd - cost_usd).abs() < 1e-12);
+    // Half of the answers have all 150 tokens, at 40 a second; the slowest take 1.5 times as long for each.
+    assert_eq!(estimate.output_tokens_p50, 150.0);
     assert_eq!(estimate.latency_p50_ms, 100.0 + 3750.0);
-    assert_eq!(estimate.latency_p99_ms, 300.0 + 3750.0 * 1.5);
+    let late = 200.0_f32.hypot(3750.0 * 0.5);
+    assert_eq!(estimate.latency_p99_ms, 100.0 + 3750.0 + late);
     assert_eq!(estimate.first_token_p99_ms, 300.0);
     assert!((estimate.quality.unwrap() - 0.8808).abs() < 1e-3);
 }
@@ -194,10 +200,12 @@ fn the_objective_is_the_documented_sum() {
         .unwrap()
         .candidates;
     let best_quality = 1.0 / (1.0 + (-2.0_f64).exp());
+    let written = AnswerLength::from_classification(&said).mean_within(4096.0);
+    let least_usd = (100.0 + f64::from(written)) * 0.05e-6;
     for candidate in candidates {
         let estimate = candidate.estimate;
-        // small-gpu is the cheapest with 300 tokens at 0.05 USD per million, small-lpu the fastest with 350 ms.
-        let expected = 0.5 * (estimate.cost_usd / 1.5e-5).log10()
+        // small-gpu is the cheapest at 0.05 USD per million, small-lpu the fastest with 350 ms.
+        let expected = 0.5 * (estimate.cost_usd / least_usd).log10()
             + 0.2 * (f64::from(estimate.latency_p50_ms) / 350.0).log10()
             + 0.3 * 20.0 * (best_quality / f64::from(estimate.quality.unwrap())).log10();
         assert!((candidate.objective - expected).abs() < 1e-5);
@@ -266,6 +274,33 @@ fn an_expected_answer_that_fits_nowhere_refuses_nothing() {
     query.input_tokens = 8192;
     query.window_tokens = 8192;
     assert!(select(&registry, &profile, &query).is_err());
+}
+
+#[test]
+fn cost_is_of_the_mean_and_the_99th_percentile_of_length_and_speed_together() {
+    let registry = fleet();
+    let profile = profile([1.0, 0.0, 0.0], &[], &[]);
+    let estimate = |sigma: f32, most: Option<u32>| {
+        let mut said = said(0.0);
+        said.output_tokens_sigma = sigma;
+        let mut query = query(Some(&said));
+        query.max_tokens = most;
+        let selection = select(&registry, &profile, &query).unwrap();
+        selection.candidates[2].estimate
+    };
+    let (sure, unsure) = (estimate(0.3, None), estimate(1.0, None));
+    assert_eq!(sure.latency_p50_ms, unsure.latency_p50_ms);
+    assert!(unsure.cost_usd > 1.3 * sure.cost_usd);
+    assert!(unsure.output_tokens_p90 > 2.0 * sure.output_tokens_p90);
+    // 200 tokens at 40 a second take 5 s; at the 99th percentile e^(2.33 * 1.02) times as long, as speed varies too.
+    assert!(
+        (10.0..11.5).contains(&((unsure.latency_p99_ms - 100.0) / 5000.0)),
+        "{unsure:?}"
+    );
+    let bounded = estimate(1.0, Some(400));
+    assert!(bounded.cost_usd < unsure.cost_usd);
+    assert!(bounded.latency_p99_ms < 100.0 + 15_000.0 + 200.0);
+    assert_eq!(bounded.output_tokens_p90, 400.0);
 }
 
 #[test]

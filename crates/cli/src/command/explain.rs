@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use pointsman::analysis::answer_length::AnswerLength;
 use pointsman::api::Api;
 use pointsman::api::request;
 use pointsman::policy::Policy;
@@ -149,13 +150,14 @@ fn print_decision(policy: &Policy, decision: &Decision) {
     }
     if let Some(message) = &decision.classification {
         println!(
-            "prompt     {} ({:.0} %), {} ({:.0} %), difficulty {:.2}, about {:.0} tokens out{}",
+            "prompt     {} ({:.0} %), {} ({:.0} %), difficulty {:.2}, about {:.0} tokens out (90 %: at most {:.0}){}",
             message.task.name(),
             message.task_probability * 100.0,
             message.domain.name(),
             message.domain_probability * 100.0,
             message.difficulty,
             message.output_tokens,
+            AnswerLength::from_classification(message).p90(),
             if message.from_model {
                 ""
             } else {
