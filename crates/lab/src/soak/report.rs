@@ -41,7 +41,7 @@ impl Sample {
             .await
             .map_err(failed)?;
         let path =
-            "/stats?filter=pointsman.(live_record|linear_memory|prewarms%5C.|metrics_dropped)";
+            "/stats?filter=pointsman.(shared_stats|linear_memory|prewarms%5C.|metrics_dropped)";
         let answer = admin.get(path).await.map_err(failed)?;
         let text = String::from_utf8_lossy(&answer.body);
         let sum = |name: &str| {
