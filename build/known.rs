@@ -1,4 +1,4 @@
-//! `models/benchmarks.json` → the table of `src/fleet/ability/known.rs`: names in their plain form and scores in ten-thousandths.
+//! `models/benchmarks.json` → the table of `src/fleet/ability/published_scores.rs`: names in their plain form and scores in ten-thousandths.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

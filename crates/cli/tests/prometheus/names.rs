@@ -1,4 +1,4 @@
-//! The names in a PromQL expression, held against what was scraped: every metric, every label it is selected or grouped by.
+//! Checks the names in a PromQL expression against the scraped series: metrics, and labels of selectors and groupings.
 
 use std::collections::BTreeSet;
 

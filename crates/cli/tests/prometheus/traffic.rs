@@ -1,5 +1,5 @@
-//! An Envoy as `pointsman render` writes its configuration, backends that can fail, a source of policies; and traffic of
-//! every kind that the metrics tell apart.
+//! An Envoy with the configuration of `pointsman render`, backends that can fail, a policy source; and traffic of every kind that
+//! metrics distinguish.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -58,7 +58,7 @@ impl World {
         self.envoy.admin_address()
     }
 
-    /// The metrics of ours, for a failed test's report.
+    /// Pointsman's metrics, for the report of a failed test.
     pub fn ours(&self) -> String {
         let metrics = self.envoy.metrics().into_iter();
         metrics
@@ -84,7 +84,7 @@ impl World {
         assert!(self.envoy.wait_for(taken), "{}", self.envoy.log());
     }
 
-    /// Requests as they should be.
+    /// Successful requests.
     pub fn calm(&self) {
         let reported = json!({"stream": true, "stream_options": {"include_usage": true}});
         for model in ["auto", "auto:cheap", "small", "large", "cached"] {
@@ -98,7 +98,7 @@ impl World {
         assert_eq!(counted.unwrap().status, 200);
     }
 
-    /// From now on one backend fails, and another where it is asked to.
+    /// From now on one backend fails always, another on request.
     pub fn trouble(&mut self) {
         let fault = |backend: &str, command: Value| {
             self.backends.get(backend).unwrap().fault(&command).unwrap();
@@ -125,7 +125,7 @@ impl World {
         });
     }
 
-    /// Everything that may happen, some of it good.
+    /// Traffic of every kind, successful and not.
     pub fn round(&self) {
         self.calm();
         for _ in 0..6 {
@@ -141,6 +141,19 @@ impl World {
                 .unwrap();
             assert_ne!(broken.status, 503);
         }
+        // State of unknown origin: probably the default backend's, so that no other gets it.
+        for model in ["large", "cached"] {
+            let state = json!([{"type": "reasoning.encrypted", "data": "c2VhbGVk"}]);
+            let messages = json!([
+                {"role": "assistant", "content": "yes?", "reasoning_details": state},
+                {"role": "user", "content": "hi"},
+            ]);
+            let carries = self.send(model, "", json!({"messages": messages}), None);
+            assert_eq!(carries.status, 200, "{model}: {}", carries.text());
+        }
+        let body = ask("small", "hi", json!({}));
+        let misspelt = Request::post("/v1/chat/completion", &body).send(self.envoy.address());
+        assert_eq!(misspelt.unwrap().status, 404);
         let body = ask("small", "hi", json!({}));
         for _ in 0..3 {
             let poor = Request::post(CHAT, &body).header("x-tenant", b"poor");
@@ -176,10 +189,15 @@ fn policy() -> Value {
             "price": {"input": price, "output": price}, "latency": {"first_token_ms": {"p50": 60, "p99": 90}},
         })
     };
+    let shared = |mut backend: Value| {
+        backend["state_scope"] = json!("small");
+        backend
+    };
     let mut gpu = backend("gpu", "large", 0.6);
     gpu["apis"] = json!(["openai_chat", "anthropic_messages"]);
     json!({
         "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached", "on_undecided": "bypass",
+        "foreign_state": "drop",
         "tenant": {"header": "x-tenant"},
         "budgets": [
             {"name": "tiny", "usd": 0.000_000_000_1, "per": "month", "tenant": ["poor"]},
@@ -190,7 +208,7 @@ fn policy() -> Value {
             {"name": "never", "when": {"words": ["forbidden"]}, "then": {"reject": "not here"}},
         ],
         "models": [model("small", 0.6), model("large", 0.8), model("cached", 0.85)],
-        "backends": [backend("lpu", "small", 0.02), backend("cpu", "small", 0.05), gpu],
+        "backends": [shared(backend("lpu", "small", 0.02)), shared(backend("cpu", "small", 0.05)), gpu],
     })
 }
 
@@ -233,7 +251,7 @@ fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
         .with_plugin_configuration(&plugin)
 }
 
-/// A backend that had most of each prompt in its cache, until this process ends.
+/// A backend that reports cached tokens for each prompt, until this process ends.
 fn caching() -> Value {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -250,7 +268,7 @@ fn caching() -> Value {
     })
 }
 
-/// Answers one request; `None` where there is none.
+/// Answers one request; `None` if there is none.
 fn answer(mut stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
@@ -272,7 +290,7 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}],
         "usage": {
             "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110,
-            "prompt_tokens_details": {"cached_tokens": 80},
+            "prompt_tokens_details": {"cached_tokens": 80, "cache_write_tokens": 10},
         },
     })
     .to_string();
