@@ -136,7 +136,7 @@ pub fn check_chain(text: &[u8]) {
     };
     let again = FallbackChain::parse(chain.to_text().as_bytes());
     assert_eq!(again.as_ref(), Some(&chain));
-    let count = chain.links.len();
+    let count = chain.backends.len();
     for _ in 0..count {
         chain.rotate();
     }

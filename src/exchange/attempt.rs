@@ -261,7 +261,7 @@ impl Attempt {
             _ => None,
         };
         chain.attempts = chain.attempts.saturating_add(1);
-        self.may_move_on = (chain.attempts as usize) < chain.links.len();
+        self.may_move_on = (chain.attempts as usize) < chain.backends.len();
         if context.failover == Failover::PerAttempt {
             chain.rotate();
         }
@@ -406,7 +406,7 @@ fn find_tried<'a>(
         (Failover::Aggregate { .. }, Some(name)) => {
             backends.iter().find(|backend| backend.name == name)
         }
-        _ => find_link(backends, chain.links.first().copied()),
+        _ => find_link(backends, chain.backends.first().copied()),
     }
 }
 
@@ -484,7 +484,7 @@ fn fit_headers(
         find_link(&registry.backends, Some(*link))
             .is_some_and(|backend| backend.client.credentials || backend.client.address)
     };
-    if withheld.is_changed() && chain.links.len() > 1 && chain.links.iter().any(sees_some) {
+    if withheld.is_changed() && chain.backends.len() > 1 && chain.backends.iter().any(sees_some) {
         chain.withholds = true;
         keep(state::WITHHELD, withheld.to_text(), effects);
     }

@@ -83,7 +83,7 @@ pub fn set_upstream(
     set_cluster(worker.cluster_header, &cluster, effects);
     if worker.failover != Failover::Off {
         let origin = PolicyRef {
-            policy: policy.mark(),
+            policy: policy.fingerprint32(),
             plugin: worker.plugin,
         };
         let patience = Patience {

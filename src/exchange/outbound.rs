@@ -99,7 +99,7 @@ impl Outbound {
         effects: &mut Vec<Effect>,
     ) {
         let origin = PolicyRef {
-            policy: policy.mark(),
+            policy: policy.fingerprint32(),
             plugin: self.plugin,
         };
         let length = self.content_length;

@@ -55,7 +55,7 @@ pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
     if failover != Failover::Off {
         let link = clusters::backend_key(&backend.name);
         let chain = FallbackChain {
-            links: vec![link],
+            backends: vec![link],
             written_for: link,
             attempts: 0,
             path_prefix: 0,
@@ -156,7 +156,7 @@ mod tests {
         let call = call(&backend, Failover::PerAttempt, PolicyRef::default());
         let chain = call.headers.iter().find(|(name, _)| *name == header::CHAIN);
         let chain = FallbackChain::parse(chain.unwrap().1.as_bytes()).unwrap();
-        assert_eq!(chain.links, [clusters::backend_key("b")]);
+        assert_eq!(chain.backends, [clusters::backend_key("b")]);
         assert_eq!(chain.content_length, Some(call.body.len() as u64));
         assert_eq!(call.headers[2].1, "x.example");
     }

@@ -560,7 +560,7 @@ fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
     assert_eq!(host.header(header::CHAIN), Some("2"));
     assert_eq!(host.header("x-envoy-max-retries"), Some("1"));
     // Pinned: the other backend of the same model, and no other model.
-    assert_eq!(chain.links, [backend_key("gpu-1"), backend_key("lpu-1")]);
+    assert_eq!(chain.backends, [backend_key("gpu-1"), backend_key("lpu-1")]);
     let length = host.header("content-length").unwrap();
     assert_eq!(chain.content_length, length.parse().ok());
     let response = host.response();

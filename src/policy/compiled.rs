@@ -73,7 +73,7 @@ impl Policy {
     }
 
     /// Tells it apart from those before and after it, where a few bytes have to do.
-    pub fn mark(&self) -> u32 {
+    pub fn fingerprint32(&self) -> u32 {
         self.traffic.fingerprint as u32
     }
 

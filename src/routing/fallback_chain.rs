@@ -22,7 +22,7 @@ use crate::fleet::{AnswerBound, Backend, BackendId, Registry};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackChain {
     /// The keys of the backends; the first is that of this attempt or, in an aggregate cluster, of the first attempt.
-    pub links: Vec<u32>,
+    pub backends: Vec<u32>,
     /// The key of the backend whose model the held body names.
     pub written_for: u32,
     /// The number of attempts before this one.
@@ -83,14 +83,14 @@ impl FallbackChain {
         content_length: Option<u64>,
         patience: Patience,
     ) -> FallbackChain {
-        let links: Vec<u32> = backends
+        let keys: Vec<u32> = backends
             .iter()
             .filter_map(|id| registry.backend(*id))
             .map(|backend| backend_key(&backend.name))
             .collect();
         FallbackChain {
-            written_for: links.first().copied().unwrap_or_default(),
-            links,
+            written_for: keys.first().copied().unwrap_or_default(),
+            backends: keys,
             attempts: 0,
             path_prefix: 0,
             replaces_version: false,
@@ -105,9 +105,9 @@ impl FallbackChain {
 
     /// The text for the filter state.
     pub fn to_text(&self) -> String {
-        let mut text = String::with_capacity(self.links.len() * 9 + 64);
-        for link in &self.links {
-            push_key(&mut text, *link);
+        let mut text = String::with_capacity(self.backends.len() * 9 + 64);
+        for key in &self.backends {
+            push_key(&mut text, *key);
             text.push('.');
         }
         text.push(';');
@@ -151,9 +151,9 @@ impl FallbackChain {
     /// Reads the text of a chain; `None` if it is invalid.
     pub fn parse(value: &[u8]) -> Option<FallbackChain> {
         let mut parts = std::str::from_utf8(value).ok()?.split(';');
-        let mut links = Vec::new();
+        let mut keys = Vec::new();
         for part in parts.next()?.split_terminator('.') {
-            links.push(u32::from_str_radix(part, 16).ok()?);
+            keys.push(u32::from_str_radix(part, 16).ok()?);
         }
         let written_for = u32::from_str_radix(parts.next()?, 16).ok()?;
         let attempts = parts.next()?.parse().ok()?;
@@ -178,7 +178,7 @@ impl FallbackChain {
             own_credentials: false,
             withholds: false,
             answer: None,
-            links,
+            backends: keys,
         };
         let flags: u8 = parts.next()?.parse().ok()?;
         chain.own_credentials = flags & 1 != 0;
@@ -189,13 +189,13 @@ impl FallbackChain {
                 window_tokens: parts.next()?.parse().ok()?,
             });
         }
-        (!chain.links.is_empty() && parts.next().is_none()).then_some(chain)
+        (!chain.backends.is_empty() && parts.next().is_none()).then_some(chain)
     }
 
     /// Moves on to the next attempt: the first backend goes to the end, so a chain never ends.
     pub fn rotate(&mut self) {
-        if !self.links.is_empty() {
-            self.links.rotate_left(1);
+        if !self.backends.is_empty() {
+            self.backends.rotate_left(1);
         }
     }
 }
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let mut chain = FallbackChain {
-            links: vec![backend_key("gpu"), 0, 0xffff_ffff],
+            backends: vec![backend_key("gpu"), 0, 0xffff_ffff],
             written_for: backend_key("gpu"),
             attempts: 3,
             path_prefix: 7,
@@ -250,7 +250,7 @@ mod tests {
             window_tokens: 17,
         });
         chain.rotate();
-        assert_eq!(chain.links, [0, 0xffff_ffff, backend_key("gpu")]);
+        assert_eq!(chain.backends, [0, 0xffff_ffff, backend_key("gpu")]);
         let text = chain.to_text();
         assert_eq!(FallbackChain::parse(text.as_bytes()).unwrap(), chain);
         for end in 0..text.len() {

@@ -58,7 +58,7 @@ pub enum Commit {
     Record,
 }
 
-/// What a decision depends on besides the policy and the request's body.
+/// Information that a decision depends on besides the policy and the request's body.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestInfo<'a> {
     /// Path, headers and tenant of the request.

@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(own.used_usd(1, 60), 2.25);
     }
 
-    /// What a request holds of an account is not what it is expected to cost, and nothing of it stays.
+    /// The held amount may be less than the expected cost, and nothing of it stays.
     #[test]
     fn what_is_held_is_free_again_however_a_request_ends() {
         let mut own = BudgetAccounts::default();

@@ -392,7 +392,7 @@ fn a_missing_secret_takes_the_clients_key_out() {
 fn an_unknown_backend_gets_the_body_of_the_decision_and_no_credentials() {
     let mut request = Request::new(&[], &[1, 0], Failover::PerAttempt);
     let mut chain = request.chain();
-    chain.links = vec![17];
+    chain.backends = vec![17];
     request.states = vec![(state::CHAIN, chain.to_text())];
     request.set("content-length", Some("3".into()));
     let arrived = request.attempt(None);
@@ -515,7 +515,7 @@ fn another_backend_is_asked_only_while_the_client_waits() {
     let chain = request.chain();
     let backend = find_link(
         &request.policy.registry.backends,
-        chain.links.first().copied(),
+        chain.backends.first().copied(),
     );
     let usual = backend.unwrap().latency.first_token_p50_ms;
     assert_eq!(

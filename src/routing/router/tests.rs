@@ -1,4 +1,4 @@
-//! What becomes of a request: pinned, open, refused, passed by.
+//! Outcomes of requests: pinned, open, refused, passed by.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -194,7 +194,7 @@ fn a_model_without_a_backend_is_not_found() {
     assert_eq!(rejection.message, "the model `planned` has no backend");
 }
 
-/// What the API allows, times what the model can write, is the most that a client's numbers can cost.
+/// A client's numbers cost at most as many answers as the API allows, each as long as the model can write.
 #[test]
 fn no_number_of_a_client_costs_more_than_the_api_and_the_model_allow() {
     let policy = demo();
@@ -236,7 +236,7 @@ fn a_body_that_is_no_request_goes_by_or_is_refused_as_the_policy_says() {
             route(&bypass, body),
             Outcome::Bypassed(Bypass::InvalidRequest(_))
         );
-        // What is no text may name a profile.
+        // A model that is not a text may name a profile.
         assert_eq!(is_bypassed, !body.contains('\u{0}'), "{body}");
         let Outcome::Rejected(rejection) = route(&reject, body) else {
             panic!("{body}");
@@ -298,7 +298,7 @@ fn a_rule_narrows_an_open_choice_and_is_named() {
     let other = decision(&policy, r#""model": "auto", "user": "bob","#);
     assert!(other.rules.is_empty());
     assert_eq!(other.profile, "auto");
-    // Whoever names a model gets it.
+    // A client that names a model gets it.
     let pinned = decision(&policy, r#""model": "llama-3.1-8b", "user": "ada","#);
     assert_eq!(model_name(&policy, &pinned), "llama-3.1-8b");
     assert!(pinned.rules.is_empty());
@@ -345,7 +345,7 @@ fn a_preference_gives_way_where_a_demand_would_refuse() {
     let given_way = query("Reply to jane@example.org");
     let tags = &policy.registry.backend(given_way.backend).unwrap().tags;
     assert!(tags.iter().any(|tag| tag == "on-prem"));
-    // Who names a model gets it.
+    // A client that names a model gets it.
     let pinned = decision(&policy, r#""model": "llama-3.1-8b", "user": "ada","#);
     assert_eq!(model_name(&policy, &pinned), "llama-3.1-8b");
 }

@@ -1,4 +1,4 @@
-//! What is chosen and why, and that it is exactly what brute force finds.
+//! The choice and its reasons; it is exactly the choice that brute force finds.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -575,7 +575,7 @@ fn conversations_move_from_one_backend_to_another_and_back() {
     let selection = choose(&registry, 0.9, 150);
     assert_eq!(selection.chosen.backend, BackendId(0));
     assert_eq!(selection.candidates[1].ineligible, Some(Ineligible::Ramp));
-    // It is still where the request goes when the other one fails.
+    // The request still goes there after a failure of the other.
     assert_eq!(selection.fallbacks, [BackendId(1)]);
     // And where nobody else can take it: no ramp refuses a request.
     let mut observed = [Observed::UNOBSERVED; 4];

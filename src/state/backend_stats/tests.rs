@@ -47,7 +47,7 @@ fn failing_loses_its_traffic_and_gets_it_back() {
     }
 }
 
-/// Whatever the answers' lengths and however first tokens scatter within what is stated.
+/// Holds for answers of any length, and for first tokens that scatter as declared.
 #[test]
 fn what_does_as_it_states_is_never_taken_for_slow() {
     for delivery in BOTH {
@@ -133,7 +133,7 @@ fn what_one_worker_saw_the_other_knows_after_a_merge() {
     assert_eq!(again, record);
 }
 
-/// Who merges first does not matter for what was seen of times.
+/// The order of merges does not matter for learned times.
 #[test]
 fn the_order_of_merges_does_not_matter() {
     let answers = |first: f32, token: f32| {

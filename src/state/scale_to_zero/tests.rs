@@ -172,7 +172,7 @@ fn what_cannot_be_paid_or_sent_is_not_sent() {
     );
     let plan = warmth.plan(&world.record, &world.registry, |_| true, world.now);
     assert_eq!(plan.due, [BackendId(1)]);
-    // Who lost the race looks at what the winner wrote, and sends nothing.
+    // The loser of the race reads the record of the winner, and sends nothing.
     let late =
         ScaleToZeroStats::default().plan(&plan.record, &world.registry, |_| true, world.now + S);
     assert!(late.due.is_empty());

@@ -53,10 +53,10 @@ fn load(origin: PolicyRef) -> Option<Rc<Policy>> {
         Some(policy)
     };
     let newest = read(Entry::Policy)?;
-    let policy = match newest.mark() == origin.policy {
+    let policy = match newest.fingerprint32() == origin.policy {
         true => newest,
         false => read(Entry::Before)
-            .filter(|before| before.mark() == origin.policy)
+            .filter(|before| before.fingerprint32() == origin.policy)
             .unwrap_or(newest),
     };
     Some(Rc::new(policy))

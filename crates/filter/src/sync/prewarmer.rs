@@ -72,7 +72,7 @@ impl Prewarmer {
 
     fn send(&self, backend: &Backend, policy: &Policy, store: &PolicyStore) {
         let origin = PolicyRef {
-            policy: policy.mark(),
+            policy: policy.fingerprint32(),
             plugin: store.fingerprint(),
         };
         let call = prewarm::call(backend, store.failover(), origin);

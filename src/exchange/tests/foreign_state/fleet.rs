@@ -300,7 +300,7 @@ impl Fleet {
         let mut made = 0;
         while made < ATTEMPTS {
             made += 1;
-            let first = FallbackChain::parse(&exchange.chain).unwrap().links[0];
+            let first = FallbackChain::parse(&exchange.chain).unwrap().backends[0];
             let mut backends = policy.registry.backends.iter();
             let backend = backends
                 .find(|one| backend_key(&one.name) == first)

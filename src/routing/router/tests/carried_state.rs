@@ -1,4 +1,4 @@
-//! Who may have a request with state that only its maker can read.
+//! Backends for requests with state that only its maker can read.
 
 use super::*;
 use crate::fleet::BackendId;
@@ -140,7 +140,7 @@ fn what_is_dropped_is_what_the_chosen_one_cannot_read() {
         decided(&policy, BODY, &[None], false).foreign.dropped,
         [true]
     );
-    // What cannot be dropped binds.
+    // State that cannot be dropped binds the request.
     let stuck = BODY.replace(
         r#""max_tokens":10,"#,
         r#""max_tokens":10,"container":"container_1","#,

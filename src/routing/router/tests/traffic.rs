@@ -1,4 +1,4 @@
-//! What holds over many requests: shares, exploration, rollouts, conversations that stay where they are.
+//! Properties of many requests: shares, exploration, rollouts, conversations that stay where they are.
 
 use super::*;
 use crate::fleet::BackendId;
@@ -70,7 +70,7 @@ fn no_model_gets_more_than_its_share_and_some_get_their_least() {
         count(&least, 1)
     );
 
-    // Who names a model gets it, and what nobody else can do is done.
+    // A client that names a model gets it, and a request that only this model can take goes there.
     let never = policy(r#"[{"name": "a", "max_share": 0}, {"name": "b", "capabilities": []}]"#);
     let mut router = Router::with_features_only();
     let pinned = run(
@@ -242,7 +242,7 @@ fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
     assert_eq!(decision.steering, ["allow_models"]);
 }
 
-/// The same conversation while its model calls tools: so many calls and their results behind the user's turn.
+/// A conversation whose model calls tools: so many calls and their results behind the user's turn.
 fn agent(calls: usize) -> String {
     let mut messages = vec![serde_json::json!({"role": "user", "content": "Look it up."})];
     for call in 0..calls {

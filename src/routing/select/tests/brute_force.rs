@@ -90,7 +90,7 @@ fn solve(
         Some(_) => &Limit::ALL,
         None => &profile.relax,
     };
-    // Who is down is nobody as long as anybody else keeps what never gives way.
+    // A backend that is down is left out as long as another keeps the limits that are never relaxed.
     let firm = |one: &&Candidate| {
         let hard = Limit::ALL
             .into_iter()
@@ -131,7 +131,7 @@ fn solve(
     None
 }
 
-/// Whom exploration, a share or the conversation prefer to the best of those that are left.
+/// The candidate that exploration, a share or the conversation prefers to the best one left.
 fn choose(
     candidates: &[Candidate],
     left: &[&Candidate],
@@ -229,7 +229,7 @@ prop_compose! {
     }
 }
 
-/// What an [`SelectionRequest`] borrows and holds, drawn.
+/// Random parts that a [`SelectionRequest`] borrows and holds.
 #[derive(Debug, Clone)]
 struct Wish {
     pinned: Option<u32>,
@@ -385,7 +385,7 @@ proptest! {
                 prop_assert_eq!(&selection.relaxed, &gave);
                 prop_assert!(selection.chosen.ineligible.is_none());
                 prop_assert!(!selection.fallbacks.contains(&winner));
-                // What may never give way holds for the chain too.
+                // Limits that are never relaxed hold for the chain too.
                 for id in &selection.fallbacks {
                     let backend = registry.backend(*id).unwrap();
                     let mut unbarred = query;

@@ -154,7 +154,7 @@ fn a_kind_of_which_nothing_was_heard_lately_follows_the_other() {
     assert!(world.workers[0].is_down(A));
 }
 
-/// What users meet of a fault that lasts: the first ones, and ever fewer of those after.
+/// Requests that meet a lasting fault: the first ones, then fewer and fewer.
 #[test]
 fn few_meet_a_fault_that_lasts() {
     for fault in [Fate::Fail, Fate::Break, Fate::Hang { leaves_s: 60 }] {

@@ -11,16 +11,16 @@ pub const SECOND: u64 = 1_000_000_000;
 /// Between two merges of a worker.
 const PERIOD: u64 = SECOND / 2;
 
-/// What becomes of a request at the first backend.
+/// The fate of a request at the first backend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fate {
-    /// It is answered, first token and tokens each taking so many times what is stated.
+    /// The request is answered; first token and tokens each take a multiple of the declared time.
     Answer { first: f32, token: f32 },
-    /// It fails at once.
+    /// The request fails at once.
     Fail,
-    /// It is silent, until the client leaves after so many seconds.
+    /// The backend is silent until the client leaves, after so many seconds.
     Hang { leaves_s: u64 },
-    /// It begins and breaks off.
+    /// The answer begins and breaks off.
     Break,
 }
 
