@@ -11,6 +11,7 @@ extern crate pointsman_wasmtest;
 pub mod analysis;
 pub mod api;
 pub mod control;
+pub mod decimal;
 pub mod exchange;
 pub mod fleet;
 pub mod fnv;

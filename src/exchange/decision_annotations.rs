@@ -2,11 +2,11 @@
 //!
 //! The texts are made with the decision, because the policy may have changed when the response comes.
 
-use super::number::{parse_whole, push_fixed, push_integer};
 use super::request_kind::{Intent, find};
 use super::routed::Routed;
 use super::{Effect, Header, ParsedBody, Plan, Question};
 use crate::api::Api;
+use crate::decimal::{decimal, parse_whole, push_fixed};
 use crate::fleet::Backend;
 use crate::fleet::clusters::Failover;
 use crate::policy::{DecisionHeaders, Policy};
@@ -180,9 +180,7 @@ impl DecisionAnnotations {
     /// The decision took this many microseconds.
     pub fn decision_us(&mut self, micros: u64) {
         if self.full {
-            let mut text = String::new();
-            push_integer(&mut text, micros);
-            self.header(header::DECISION_US, text);
+            self.header(header::DECISION_US, decimal(micros));
         }
     }
 
@@ -285,11 +283,9 @@ impl DecisionAnnotations {
         if self.full
             && let Some(attempts) = self.attempts
         {
-            let mut value = String::new();
-            push_integer(&mut value, attempts);
             effects.push(Effect::SetResponseHeader {
                 name: header::ATTEMPTS,
-                value,
+                value: decimal(attempts),
             });
         }
     }
@@ -315,8 +311,7 @@ impl DecisionAnnotations {
 fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
     set_state(effects, state::PROVIDER, &backend.provider);
     if let Some(endpoint) = &backend.endpoint {
-        let mut port = String::new();
-        push_integer(&mut port, u64::from(endpoint.port));
+        let port = decimal(u64::from(endpoint.port));
         set_state(effects, state::SERVER_ADDRESS, &endpoint.host);
         set_state(effects, state::SERVER_PORT, &port);
     }

@@ -18,7 +18,6 @@ mod event;
 mod failover;
 mod forwarding;
 mod log_rate_limiter;
-mod number;
 mod outbound;
 pub mod prewarm;
 mod question;
@@ -42,7 +41,6 @@ pub use decision_annotations::printable;
 pub use effect::{Effect, Level, Reply};
 pub use event::Event;
 pub use log_rate_limiter::LogRateLimiter;
-pub use number::{decimal, parse_whole};
 pub use question::{Answer, Question};
 
 use crate::api::Api;

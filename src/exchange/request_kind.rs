@@ -1,9 +1,9 @@
 //! Tells the kind of a request by its method and path: one to route, one that Pointsman answers itself, or any other.
 
-use super::number::parse_whole;
 use super::{Effect, Header};
 use crate::api::Api;
 use crate::api::path::{ApiPath, Call, Target};
+use crate::decimal::parse_whole;
 use crate::policy::Policy;
 use crate::telemetry::header;
 

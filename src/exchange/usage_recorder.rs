@@ -7,7 +7,6 @@
 use super::backend_observer::AnswerOutcome;
 use super::decision_annotations::{fixed, set_state};
 use super::estimated_usage::EstimatedUsage;
-use super::number::decimal;
 use super::request_kind::find;
 use super::routed::Routed;
 use super::{Effect, Header, Plan, Question};
@@ -15,6 +14,7 @@ use crate::api::Api;
 use crate::api::error_body::error_event;
 use crate::api::request::Request;
 use crate::api::usage::{AnswerError, Media, MissingUsage, Usage, UsageEventFilter, UsageParser};
+use crate::decimal::decimal;
 use crate::fleet::Backend;
 use crate::policy::pattern::Pattern;
 use crate::telemetry::{Metric, Served, state};

@@ -15,6 +15,7 @@
 //! 10. flags in one digit: 1 if the backend's own credentials are put in, 2 if headers of the client are kept for later attempts;
 //! 11. and 12., if the answer is cut down for models that write less: the answer's and the input's tokens.
 
+use crate::decimal::push_integer;
 use crate::fleet::clusters::{backend_key, push_key};
 use crate::fleet::{AnswerBound, Backend, BackendId, Registry};
 
@@ -114,14 +115,14 @@ impl FallbackChain {
         push_key(&mut text, self.written_for);
         for number in [u64::from(self.attempts), self.path_prefix as u64] {
             text.push(';');
-            push_decimal(&mut text, number);
+            push_integer(&mut text, number);
         }
         if self.replaces_version {
             text.push('v');
         }
         text.push(';');
         match self.content_length {
-            Some(length) => push_decimal(&mut text, length),
+            Some(length) => push_integer(&mut text, length),
             None => text.push('-'),
         }
         text.push(';');
@@ -132,17 +133,17 @@ impl FallbackChain {
         }
         for number in [self.patience.until_ns, u64::from(self.patience.tokens)] {
             text.push(';');
-            push_decimal(&mut text, number);
+            push_integer(&mut text, number);
         }
         text.push(';');
-        push_decimal(
+        push_integer(
             &mut text,
             u64::from(self.own_credentials) + 2 * u64::from(self.withholds),
         );
         if let Some(answer) = self.answer {
             for number in [answer.most_tokens, answer.window_tokens] {
                 text.push(';');
-                push_decimal(&mut text, u64::from(number));
+                push_integer(&mut text, u64::from(number));
             }
         }
         text
@@ -197,17 +198,6 @@ impl FallbackChain {
         if !self.backends.is_empty() {
             self.backends.rotate_left(1);
         }
-    }
-}
-
-fn push_decimal(text: &mut String, number: u64) {
-    let mut unit = 1_u64;
-    while number / unit >= 10 {
-        unit *= 10;
-    }
-    while unit > 0 {
-        text.push(char::from_digit((number / unit % 10) as u32, 10).unwrap_or('0'));
-        unit /= 10;
     }
 }
 

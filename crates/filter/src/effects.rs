@@ -4,6 +4,7 @@
 
 use log::Level;
 use pointsman::api::edit::{PrefixEdit, Splice};
+use pointsman::decimal::{decimal, parse_whole};
 use pointsman::exchange::{self, Answer, Effect, Question, Reply};
 use pointsman::telemetry::{self, Metric};
 use proxy_wasm::types::Action;
@@ -183,7 +184,7 @@ fn set_content_length(length: Option<u64>) -> Result<(), HostError> {
     let Some(length) = length else {
         return Ok(());
     };
-    let length = exchange::decimal(length);
+    let length = decimal(length);
     hostcalls::set_header(Map::RequestHeaders, b"content-length", length.as_bytes())
 }
 
@@ -232,7 +233,7 @@ fn send(reply: &Reply) {
 fn attempts() -> Option<u64> {
     let name = telemetry::header::ENVOY_ATTEMPTS.as_bytes();
     if let Ok(digits) = hostcalls::header(Map::ResponseHeaders, name)
-        && let Some(count) = exchange::parse_whole(&digits)
+        && let Some(count) = parse_whole(&digits)
     {
         return Some(count);
     }

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use pointsman::exchange::{self, LogRateLimiter};
+use pointsman::decimal::decimal;
+use pointsman::exchange::LogRateLimiter;
 
 use crate::hostcalls;
 
@@ -65,7 +66,7 @@ pub fn fault(text: &str) {
         None => {}
         Some(0) => line(Level::Warn, text),
         Some(count) => {
-            let count = exchange::decimal(count);
+            let count = decimal(count);
             line(
                 Level::Warn,
                 &[text, " (left out before: ", &count, ")"].concat(),

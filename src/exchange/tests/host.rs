@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::super::*;
+use crate::decimal::decimal;
 use crate::fleet::clusters::Failover;
 
 /// A host: carries out effects on a request that it holds, and answers what it is asked.

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use log::Level;
 use pointsman::control::plugin::Plugin;
 use pointsman::control::policy_source::Bounds;
-use pointsman::exchange;
+use pointsman::decimal::decimal;
 use pointsman::fleet::clusters::Failover;
 use pointsman::policy::{Policy, Problem};
 use pointsman::telemetry::{Metric, header};
@@ -309,7 +309,7 @@ fn retire(version: Option<String>) {
 pub fn report(problems: &[Problem]) {
     for problem in problems {
         let (line, column) = (u64::from(problem.line), u64::from(problem.column));
-        let place = [exchange::decimal(line), exchange::decimal(column)].join(":");
+        let place = [decimal(line), decimal(column)].join(":");
         let text = ["invalid configuration", &place, &problem.to_string()].join(": ");
         logger::line(Level::Error, &text);
     }

@@ -1,5 +1,6 @@
 //! Records of who made the state that only its maker can read, shared by all workers. The core reads and writes them.
 
+use pointsman::decimal::decimal;
 use pointsman::state::makers;
 
 use super::shared_data::update;
@@ -9,7 +10,7 @@ use crate::hostcalls;
 const TRIES: u32 = 4;
 
 fn key_of(mark: u64) -> String {
-    let bucket = pointsman::exchange::decimal(makers::bucket_of(mark));
+    let bucket = decimal(makers::bucket_of(mark));
     ["pointsman.makers.", &bucket].concat()
 }
 
