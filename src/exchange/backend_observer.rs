@@ -84,7 +84,7 @@ pub(super) fn observe(
     let links = backends
         .iter()
         .map(|backend| clusters::backend_key(&backend.name));
-    let Some(live) = worker.stats.as_mut().filter(|_| policy.observes) else {
+    let Some(stats) = worker.stats.as_mut().filter(|_| policy.observes) else {
         return Vec::new();
     };
     let delivery = asking.delivery;
@@ -92,16 +92,16 @@ pub(super) fn observe(
         true => {
             // A probe needs a request that can fail over. If no request can, any may probe.
             let may_probe = asking.complete || worker.failover == Failover::Off;
-            live.observe_for_decision(links, delivery, may_probe, now_ns)
+            stats.observe_for_decision(links, delivery, may_probe, now_ns)
         }
         false => links
-            .map(|link| live.observe(link, delivery, now_ns))
+            .map(|link| stats.observe(link, delivery, now_ns))
             .collect(),
     };
     for (view, backend) in observed.iter_mut().zip(backends) {
         if let Some(cold) = &backend.cold {
             view.cold_start_ms =
-                live.cold_start_ms(clusters::backend_key(&backend.name), cold, now_ns);
+                stats.cold_start_ms(clusters::backend_key(&backend.name), cold, now_ns);
         }
     }
     observed
@@ -116,13 +116,13 @@ pub(super) fn keep_warm(
     wanted: bool,
 ) {
     let backend = policy.registry.backend(id);
-    if let Some(live) = &mut worker.stats
+    if let Some(stats) = &mut worker.stats
         && let Some(backend) = backend.filter(|backend| backend.cold.is_some())
     {
         let link = clusters::backend_key(&backend.name);
         match wanted {
-            true => live.scale_to_zero.on_decision(link, now_ns),
-            false => live.scale_to_zero.on_answer(link, now_ns),
+            true => stats.scale_to_zero.on_decision(link, now_ns),
+            false => stats.scale_to_zero.on_answer(link, now_ns),
         }
     }
 }
@@ -136,13 +136,13 @@ impl BackendObserver {
         now_ns: u64,
     ) -> Option<BackendObserver> {
         let policy = &routed.policy;
-        let live = worker.stats.as_mut().filter(|_| policy.observes)?;
+        let stats = worker.stats.as_mut().filter(|_| policy.observes)?;
         let chosen = routed.decision.backend;
         let backend = policy.registry.backend(chosen)?;
         let link = clusters::backend_key(&backend.name);
         let expected = expect(routed, backend, request);
         Some(BackendObserver {
-            in_flight: live.on_sent(link, now_ns, &expected)?,
+            in_flight: stats.on_sent(link, now_ns, &expected)?,
             expected,
             sent_ns: now_ns,
             first_ns: None,
@@ -166,15 +166,15 @@ impl BackendObserver {
         &mut self,
         size: usize,
         end_of_stream: bool,
-        live: Option<&mut BackendStats>,
+        stats: Option<&mut BackendStats>,
     ) {
         self.ended |= end_of_stream;
         self.is_heard |= size > 0;
-        if let Some(live) = live
+        if let Some(stats) = stats
             && self.is_heard
             && !std::mem::replace(&mut self.is_reported, true)
         {
-            live.on_first_byte(self.in_flight, self.expected.delivery);
+            stats.on_first_byte(self.in_flight, self.expected.delivery);
         }
     }
 
@@ -191,7 +191,7 @@ impl BackendObserver {
         self,
         end: &End,
         routed: &Routed,
-        live: &mut BackendStats,
+        stats: &mut BackendStats,
         effects: &mut Vec<Effect>,
     ) {
         let last = self.last_outcome(end);
@@ -202,7 +202,7 @@ impl BackendObserver {
         let mut record = Record {
             observer: &self,
             routed,
-            live,
+            stats,
             now_ns: end.now_ns,
             effects,
         };
@@ -268,7 +268,7 @@ impl BackendObserver {
 struct Record<'a> {
     observer: &'a BackendObserver,
     routed: &'a Routed,
-    live: &'a mut BackendStats,
+    stats: &'a mut BackendStats,
     now_ns: u64,
     effects: &'a mut Vec<Effect>,
 }
@@ -278,7 +278,7 @@ impl<'a> Record<'a> {
     fn first(&mut self, outcome: AttemptOutcome) {
         let observer = self.observer;
         let (id, expected) = (observer.in_flight, &observer.expected);
-        if self.live.on_end(id, expected, outcome, self.now_ns) {
+        if self.stats.on_end(id, expected, outcome, self.now_ns) {
             self.count_failed(self.routed.chain.first().copied());
         }
     }
@@ -298,7 +298,7 @@ impl<'a> Record<'a> {
                 clusters::backend_key(&backend.name),
                 self.observer.expected.delivery,
             );
-            self.live.on_attempt(link, delivery, failed, self.now_ns);
+            self.stats.on_attempt(link, delivery, failed, self.now_ns);
         }
     }
 
@@ -382,11 +382,11 @@ mod tests {
         }
     }
 
-    fn observer(live: &mut BackendStats, routed: &Routed) -> BackendObserver {
+    fn observer(stats: &mut BackendStats, routed: &Routed) -> BackendObserver {
         let chosen = routed.policy.registry.backend(routed.chain[0]).unwrap();
         let link = clusters::backend_key(&chosen.name);
         BackendObserver {
-            in_flight: live.on_sent(link, SECOND, &EXPECTED).unwrap(),
+            in_flight: stats.on_sent(link, SECOND, &EXPECTED).unwrap(),
             expected: EXPECTED,
             sent_ns: SECOND,
             first_ns: None,
@@ -410,8 +410,8 @@ mod tests {
         length: None,
     };
 
-    fn look(live: &BackendStats, name: &str) -> Observed {
-        live.observe(clusters::backend_key(name), Delivery::Streamed, 2 * SECOND)
+    fn look(stats: &BackendStats, name: &str) -> Observed {
+        stats.observe(clusters::backend_key(name), Delivery::Streamed, 2 * SECOND)
     }
 
     fn end(now_ns: u64, attempts: u64, answer: AnswerOutcome) -> End {
@@ -425,34 +425,34 @@ mod tests {
 
     #[test]
     fn failed_attempts_are_charged_to_whom_they_were_made_at() {
-        let mut live = BackendStats::new();
+        let mut stats = BackendStats::new();
         let mut effects = Vec::new();
         let mut routed = routed(Failover::PerAttempt, &[1, 0, 2]);
         routed.fallback = Some(BackendId(2));
-        let mut observer = observer(&mut live, &routed);
+        let mut observer = observer(&mut stats, &routed);
         observer.on_headers(&[(b":status", b"200")]);
         observer.on_body(0, true, None);
         let end = end(2 * SECOND, 3, AnswerOutcome::default());
-        observer.finish(&end, &routed, &mut live, &mut effects);
-        let rate = |name| look(&live, name).error_rate;
+        observer.finish(&end, &routed, &mut stats, &mut effects);
+        let rate = |name| look(&stats, name).error_rate;
         assert!(rate("gpu-1") > 0.0 && rate("cpu-1") > 0.0);
         assert_eq!(rate("lpu-1"), 0.0);
         assert_eq!(effects.len(), 2);
-        assert_eq!(look(&live, "gpu-1").in_flight, 0);
+        assert_eq!(look(&stats, "gpu-1").in_flight, 0);
     }
 
     /// Whether a backend is down after so many answers of this status and outcome.
     fn is_down_after(status: &[u8], outcome: AnswerOutcome) -> bool {
-        let mut live = BackendStats::new();
+        let mut stats = BackendStats::new();
         let routed = routed(Failover::Off, &[1]);
         for _ in 0..DOWN_AFTER {
-            let mut observer = observer(&mut live, &routed);
+            let mut observer = observer(&mut stats, &routed);
             observer.on_headers(&[(b":status", status)]);
             observer.on_body(1, true, None);
             let end = end(2 * SECOND, 1, outcome);
-            observer.finish(&end, &routed, &mut live, &mut Vec::new());
+            observer.finish(&end, &routed, &mut stats, &mut Vec::new());
         }
-        look(&live, "gpu-1").down
+        look(&stats, "gpu-1").down
     }
 
     #[test]
@@ -483,10 +483,10 @@ mod tests {
 
     /// What is known after 20 streams whose first token comes at `first` and whose last at `last`, in milliseconds.
     fn after_streams(first: u64, last: u64, tokens: Option<u64>) -> Observed {
-        let mut live = BackendStats::new();
+        let mut stats = BackendStats::new();
         let routed = routed(Failover::PerAttempt, &[1, 2]);
         for _ in 0..20 {
-            let mut observer = observer(&mut live, &routed);
+            let mut observer = observer(&mut stats, &routed);
             observer.on_headers(&[(b":status", b"200")]);
             observer.on_bytes(SECOND + first * 1_000_000, true);
             observer.on_bytes(SECOND + last * 1_000_000, true);
@@ -496,9 +496,9 @@ mod tests {
                 ..AnswerOutcome::default()
             };
             let end = end(SECOND + last * 1_000_000, 1, outcome);
-            observer.finish(&end, &routed, &mut live, &mut Vec::new());
+            observer.finish(&end, &routed, &mut stats, &mut Vec::new());
         }
-        look(&live, "gpu-1")
+        look(&stats, "gpu-1")
     }
 
     #[test]
@@ -521,17 +521,17 @@ mod tests {
     #[test]
     fn who_leaves_after_a_long_silence_was_failed_and_who_leaves_early_was_not() {
         for (after_s, headers, down) in [(1, false, false), (6, false, true), (6, true, true)] {
-            let mut live = BackendStats::new();
+            let mut stats = BackendStats::new();
             let routed = routed(Failover::Off, &[1]);
             for _ in 0..DOWN_AFTER {
-                let mut observer = observer(&mut live, &routed);
+                let mut observer = observer(&mut stats, &routed);
                 if headers {
                     observer.on_headers(&[(b":status", b"200")]);
                 }
                 let end = end((1 + after_s) * SECOND, 1, AnswerOutcome::default());
-                observer.finish(&end, &routed, &mut live, &mut Vec::new());
+                observer.finish(&end, &routed, &mut stats, &mut Vec::new());
             }
-            assert_eq!(look(&live, "gpu-1").down, down, "{after_s} s");
+            assert_eq!(look(&stats, "gpu-1").down, down, "{after_s} s");
         }
     }
 }

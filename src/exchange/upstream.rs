@@ -128,8 +128,8 @@ impl Stream {
             usage.on_body(size, end_of_stream, routed, effects);
         }
         if let Some(backend) = &mut self.backend {
-            let live = worker.stats.as_deref_mut();
-            backend.on_body(size, end_of_stream, live);
+            let stats = worker.stats.as_deref_mut();
+            backend.on_body(size, end_of_stream, stats);
         }
     }
 
@@ -183,14 +183,14 @@ impl Stream {
                 effects.push(Effect::Count(Metric::responses_truncated(&backend.name)));
             }
         }
-        if let (Some(backend), Some(live)) = (self.backend.take(), &mut worker.stats) {
+        if let (Some(backend), Some(stats)) = (self.backend.take(), &mut worker.stats) {
             let end = End {
                 now_ns,
                 attempts: self.annotations.attempt_count(),
                 is_truncated,
                 answer: usage.answer_outcome(),
             };
-            backend.finish(&end, &routed, live, effects);
+            backend.finish(&end, &routed, stats, effects);
         }
         let usd = usage.finish(&routed, now_ns, effects);
         if let Some(router) = &mut worker.router {

@@ -86,8 +86,8 @@ fn answer(host: &mut Host, stream: bool, tokens: u64, usage: bool, slower: u64) 
 }
 
 fn seen(host: &Host, backend: &str, stream: bool) -> Observed {
-    let live = host.stats.as_ref().unwrap();
-    live.observe(
+    let stats = host.stats.as_ref().unwrap();
+    stats.observe(
         backend_key(backend),
         Delivery::from_stream(stream),
         host.clock_ns,
@@ -189,8 +189,8 @@ fn errors_and_nothing_with_a_good_status_are_failures_of_that_kind_of_request() 
         }
         assert_eq!(asks(&mut host, streams).as_deref(), Some("b"), "{body}");
         // The other kind is asked nothing else yet, and stays where it was as long as it works.
-        let live = host.stats.as_mut().unwrap();
-        live.on_attempt(
+        let stats = host.stats.as_mut().unwrap();
+        stats.on_attempt(
             backend_key("a"),
             Delivery::from_stream(!streams),
             false,

@@ -120,25 +120,25 @@ impl Prewarmer {
 
 /// Shares when backends were used, and gives those that this VM has to send a request to.
 fn plan(store: &PolicyStore, policy: &Policy, now_ns: u64) -> Result<Vec<BackendId>, HostError> {
-    let stats = store.stats();
+    let sync = store.stats();
     let may =
         |backend: &Backend| !vm::has_attempts() && prewarm::may_call(backend, store.failover());
-    stats.with(|live| {
-        let Some(live) = live else {
+    sync.with(|stats| {
+        let Some(stats) = stats else {
             return Ok(Vec::new());
         };
         let (mut shared, mut due) = (Vec::new(), Vec::new());
         let change = &mut |record: &[u8]| {
-            let plan = live
+            let plan = stats
                 .scale_to_zero
                 .plan(record, &policy.registry, may, now_ns);
             let changed = (plan.record != record).then(|| plan.record.clone());
             (shared, due) = (plan.record, plan.due);
             changed
         };
-        match update(stats.warmth_key(), TRIES, change) {
+        match update(sync.warmth_key(), TRIES, change) {
             Ok(_) => {
-                live.scale_to_zero.adopt(&shared);
+                stats.scale_to_zero.adopt(&shared);
                 Ok(due)
             }
             // Left to the next tick.

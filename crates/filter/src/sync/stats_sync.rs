@@ -21,7 +21,7 @@ pub struct StatsSync {
     key: String,
     /// The key of the record of when backends that scale to zero were used.
     warmth_key: String,
-    live: RefCell<BackendStats>,
+    stats: RefCell<BackendStats>,
     merged_ns: Cell<u64>,
     /// The latency ratios that the metrics show, in per cent, by backend; 100 if there is none.
     shown: RefCell<Vec<(u32, u64)>>,
@@ -33,7 +33,7 @@ impl StatsSync {
         StatsSync {
             key,
             warmth_key,
-            live: RefCell::new(BackendStats::new()),
+            stats: RefCell::new(BackendStats::new()),
             merged_ns: Cell::new(0),
             shown: RefCell::new(Vec::new()),
         }
@@ -41,8 +41,8 @@ impl StatsSync {
 
     /// Calls `with` with the statistics, or with `None` if they are in use, which cannot happen.
     pub fn with<T>(&self, with: impl FnOnce(Option<&mut BackendStats>) -> T) -> T {
-        match self.live.try_borrow_mut() {
-            Ok(mut live) => with(Some(&mut live)),
+        match self.stats.try_borrow_mut() {
+            Ok(mut stats) => with(Some(&mut stats)),
             Err(_) => with(None),
         }
     }
@@ -61,32 +61,32 @@ impl StatsSync {
             return;
         }
         self.merged_ns.set(now_ns);
-        let Ok(mut live) = self.live.try_borrow_mut() else {
+        let Ok(mut stats) = self.stats.try_borrow_mut() else {
             return;
         };
         let mut size = 0;
         let change = &mut |record: &[u8]| {
-            let has_news = live.has_news();
-            let merged = live.merge(record);
+            let has_news = stats.has_news();
+            let merged = stats.merge(record);
             size = merged.len() as u64;
             has_news.then_some(merged)
         };
         if update(&self.key, 1, change) == Ok(true) {
-            live.on_merged();
+            stats.on_merged();
             metrics::record(&Metric::shared_stats_bytes(), size);
         }
-        self.show(policy, &live, now_ns);
+        self.show(policy, &stats, now_ns);
     }
 
     /// Shows the latency ratios that have changed as metrics.
-    fn show(&self, policy: &Policy, live: &BackendStats, now_ns: u64) {
+    fn show(&self, policy: &Policy, stats: &BackendStats, now_ns: u64) {
         let Ok(mut shown) = self.shown.try_borrow_mut() else {
             return;
         };
         for backend in &policy.registry.backends {
             let link = clusters::backend_key(&backend.name);
-            let state = live.observe(link, Delivery::Streamed, now_ns);
-            let percent = match live.is_down(link) {
+            let state = stats.observe(link, Delivery::Streamed, now_ns);
+            let percent = match stats.is_down(link) {
                 true => 0,
                 false => (state.latency_ratio() * 100.0).round() as u64,
             };

@@ -22,7 +22,7 @@ const ATTEMPTS: u64 = 6;
 /// One proxy.
 struct Proxy {
     router: Router,
-    live: BackendStats,
+    stats: BackendStats,
     /// What it remembers of makers, as it stands in shared data.
     records: HashMap<u64, Vec<u8>>,
 }
@@ -31,7 +31,7 @@ impl Proxy {
     fn new() -> Proxy {
         Proxy {
             router: Router::with_features_only(),
-            live: BackendStats::new(),
+            stats: BackendStats::new(),
             records: HashMap::new(),
         }
     }
@@ -201,7 +201,7 @@ impl Fleet {
             plugin: 7,
             policy: Some(&self.policy),
             router: Some(&mut proxy.router),
-            stats: Some(&mut proxy.live),
+            stats: Some(&mut proxy.stats),
             makers: &|mark| makers::find(records.get(&makers::bucket_of(mark))?, mark),
         };
         let effects = exchange.stream.on(event, &mut worker);
