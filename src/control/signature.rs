@@ -271,18 +271,18 @@ mod tests {
     #[test]
     fn each_reason_has_its_text() {
         let (key, message, signature) = vector(1);
-        let told = |signature: Option<&[u8]>| verify(&message, signature, &[key]).unwrap_err();
-        assert_eq!(told(None).to_string(), "is not signed");
-        assert_eq!(told(Some(b" ")), Unverified::Unsigned);
+        let error = |signature: Option<&[u8]>| verify(&message, signature, &[key]).unwrap_err();
+        assert_eq!(error(None).to_string(), "is not signed");
+        assert_eq!(error(Some(b" ")), Unverified::Unsigned);
         for text in [&b"?"[..], b"AAAA", b"\xff\xfe", b",,,,,,,,"] {
             assert_eq!(
-                told(Some(text)).to_string(),
+                error(Some(text)).to_string(),
                 "has a signature that is not 64 bytes in base64"
             );
         }
         let wrong = encode_base64(&[0; 64]);
         assert_eq!(
-            told(Some(wrong.as_bytes())).to_string(),
+            error(Some(wrong.as_bytes())).to_string(),
             "has a signature that no configured key made"
         );
         let both = [wrong, encode_base64(&signature)].join(", ");

@@ -171,14 +171,14 @@ impl Attempt {
                 now_ns,
             } => {
                 hide(headers, &mut effects);
-                let seen = AttemptHeaders {
+                let attempt = AttemptHeaders {
                     headers,
                     end_of_stream,
                     withheld,
                     host,
                     now_ns,
                 };
-                self.on_headers(&seen, chain.clone(), context, &mut effects);
+                self.on_headers(&attempt, chain.clone(), context, &mut effects);
             }
             AttemptEvent::Body {
                 held,
@@ -219,23 +219,23 @@ impl Attempt {
 
     fn on_headers(
         &mut self,
-        seen: &AttemptHeaders<'_>,
+        attempt: &AttemptHeaders<'_>,
         mut chain: FallbackChain,
         context: &AttemptContext<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let registry = &context.policy.registry;
-        let Some(backend) = find_tried(&chain, seen.host, context) else {
+        let Some(backend) = find_tried(&chain, attempt.host, context) else {
             effects.push(Effect::Count(Metric::attempts_unresolved()));
-            forwarding::strip(seen.headers, registry, effects);
+            forwarding::strip(attempt.headers, registry, effects);
             restate_length(chain.content_length, effects);
             return effects.push(Effect::Continue);
         };
-        if chain.attempts > 0 && !chain.patience.lasts(backend, seen.now_ns) {
+        if chain.attempts > 0 && !chain.patience.lasts(backend, attempt.now_ns) {
             return effects.extend([Effect::Reply(no_time_left()), Effect::Pause]);
         }
-        fit_headers(backend, &mut chain, seen, context, effects);
-        let asked = asked_path(seen.headers, &chain);
+        fit_headers(backend, &mut chain, attempt, context, effects);
+        let asked = asked_path(attempt.headers, &chain);
         if let Some(asked) = &asked {
             fit_path(backend, asked, &mut chain, effects);
         }
@@ -252,7 +252,7 @@ impl Attempt {
             restate_length(chain.content_length, effects);
         }
         let edit = match api {
-            Some(api) if !fits && !seen.end_of_stream => Some(Edit {
+            Some(api) if !fits && !attempt.end_of_stream => Some(Edit {
                 model: backend.served_model.clone(),
                 most_tokens: less,
                 api,
@@ -457,15 +457,15 @@ fn no_time_left() -> Reply {
 fn fit_headers(
     backend: &Backend,
     chain: &mut FallbackChain,
-    seen: &AttemptHeaders<'_>,
+    attempt: &AttemptHeaders<'_>,
     context: &AttemptContext<'_>,
     effects: &mut Vec<Effect>,
 ) {
     let registry = &context.policy.registry;
-    let mut withheld = match (chain.withholds, seen.withheld) {
+    let mut withheld = match (chain.withholds, attempt.withheld) {
         (true, None) => {
             // The headers may hold values of another backend, and nothing tells which.
-            forwarding::strip(seen.headers, registry, effects);
+            forwarding::strip(attempt.headers, registry, effects);
             let own = chain.own_credentials;
             return forwarding::fit(
                 backend,
@@ -480,7 +480,14 @@ fn fit_headers(
         (false, _) => Withheld::default(),
     };
     let own = chain.own_credentials;
-    forwarding::fit(backend, own, registry, seen.headers, &mut withheld, effects);
+    forwarding::fit(
+        backend,
+        own,
+        registry,
+        attempt.headers,
+        &mut withheld,
+        effects,
+    );
     let sees_some = |link: &u32| {
         find_link(&registry.backends, Some(*link))
             .is_some_and(|backend| backend.client.credentials || backend.client.address)

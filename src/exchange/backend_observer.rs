@@ -42,7 +42,7 @@ pub(super) struct BackendObserver {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct AnswerOutcome {
     /// An error in the answer although its status says that there is none.
-    pub(super) fault: Option<AnswerError>,
+    pub(super) error: Option<AnswerError>,
     /// Tokens of the answer, if they are known.
     pub(super) output_tokens: Option<u64>,
     /// The model reasoned for longer than the stream shows: the time of its first byte is not that of the first token.
@@ -245,7 +245,7 @@ impl BackendObserver {
             429 | 500.. => AttemptOutcome::Failed,
             _ if end.is_truncated => AttemptOutcome::Failed,
             0 => left,
-            200..=299 => match end.answer.fault {
+            200..=299 => match end.answer.error {
                 Some(AnswerError::Reported | AnswerError::Empty) => AttemptOutcome::Failed,
                 _ if !self.ended => left,
                 Some(AnswerError::ClientError) => AttemptOutcome::AnsweredLate,
@@ -468,16 +468,16 @@ mod tests {
             let down = is_down_after(text.as_bytes(), AnswerOutcome::default());
             assert_eq!(down, failed, "{status}");
         }
-        for (fault, failed) in [
+        for (error, failed) in [
             (AnswerError::Reported, true),
             (AnswerError::Empty, true),
             (AnswerError::ClientError, false),
         ] {
             let outcome = AnswerOutcome {
-                fault: Some(fault),
+                error: Some(error),
                 ..AnswerOutcome::default()
             };
-            assert_eq!(is_down_after(b"200", outcome), failed, "{fault:?}");
+            assert_eq!(is_down_after(b"200", outcome), failed, "{error:?}");
         }
     }
 

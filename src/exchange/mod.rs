@@ -108,13 +108,13 @@ enum Phase {
     Begun,
     /// The request is held until enough of its body has come.
     Holding { plan: Plan, held: usize },
-    /// The host was asked for the body, or for its first part. `seen` are the short fields behind that part, if they were
+    /// The host was asked for the body, or for its first part. `fields` are the short fields behind that part, if they were
     /// searched.
     Reading {
         plan: Plan,
         held: usize,
         ended: bool,
-        seen: Option<Box<TopLevelFields>>,
+        fields: Option<Box<TopLevelFields>>,
     },
     /// The first part is not enough: the rest is searched for short fields as it comes.
     Scanning(Box<Scan>),
@@ -152,11 +152,11 @@ fn read<'a>(
     plan: &Plan,
     bytes: &'a [u8],
     complete: bool,
-    seen: Option<&'a TopLevelFields>,
+    fields: Option<&'a TopLevelFields>,
 ) -> ParsedBody<'a> {
     let mut request = request::parse(plan.api, bytes, complete)?;
-    if let Some(tail) = seen {
-        request.join(tail)?;
+    if let Some(fields) = fields {
+        request.join(fields)?;
     }
     Ok(request)
 }
@@ -311,13 +311,13 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let (plan, held, ended, seen) = match self.take_phase() {
+        let (plan, held, ended, fields) = match self.take_phase() {
             Phase::Reading {
                 plan,
                 held,
                 ended,
-                seen,
-            } => (plan, held, ended, seen),
+                fields,
+            } => (plan, held, ended, fields),
             Phase::Scanning(scan) => return self.on_piece(scan, bytes, now_ns, worker, effects),
             phase => {
                 self.phase = phase;
@@ -331,13 +331,13 @@ impl Stream {
         if plan.unsupported.is_some() {
             return self.finish_unsupported(&plan, (bytes, complete), now_ns, worker, effects);
         }
-        let plan = match seen {
+        let plan = match fields {
             None if !complete => self.scan(plan, (held, ended), bytes, effects),
             _ => Some(plan),
         };
         if let Some(plan) = plan {
             self.phase = Phase::Timing { started_ns: now_ns };
-            let request = read(&plan, bytes, complete, seen.as_deref());
+            let request = read(&plan, bytes, complete, fields.as_deref());
             let request = with_state(&plan, bytes, request);
             let body = (bytes, held, complete);
             self.on_request((plan, request), body, now_ns, worker, effects);
@@ -481,7 +481,7 @@ impl Stream {
             plan,
             held,
             ended,
-            seen: None,
+            fields: None,
         };
         effects.push(Effect::Ask(Question::RequestBody { start: 0, size }));
     }

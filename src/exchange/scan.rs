@@ -111,7 +111,7 @@ impl Stream {
             plan: scan.plan,
             held: scan.held,
             ended: scan.ended,
-            seen: Some(Box::new(scan.scanner.finish())),
+            fields: Some(Box::new(scan.scanner.finish())),
         };
         effects.push(Effect::Ask(Question::RequestBody { start: 0, size }));
     }

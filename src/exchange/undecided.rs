@@ -152,13 +152,13 @@ impl Stream {
         let Some((unsupported, detail)) = &plan.unsupported else {
             return;
         };
-        let unread = look(&plan.policy, body, complete);
+        let unparsed = scan_unparsed(&plan.policy, body, complete);
         let cause = Cause::unsupported(*unsupported, detail);
         if *unsupported == Unsupported::Encoding {
             let info = plan.circumstances(now_ns);
-            return self.undecided(plan, &cause, unread.named, &info, worker, effects);
+            return self.undecided(plan, &cause, unparsed.named, &info, worker, effects);
         }
-        if unread.may_be_request && plan.policy.refuses_undecided(unread.named) {
+        if unparsed.may_be_request && plan.policy.refuses_undecided(unparsed.named) {
             return self.refuse(&plan.policy, plan.api, &cause.rejection, effects);
         }
         // Not a request of an LLM API: its own route applies.
@@ -279,7 +279,7 @@ impl Stream {
 }
 
 /// Searches a body that was not parsed as a request.
-pub(super) fn look(policy: &Policy, body: &[u8], complete: bool) -> UnparsedBody {
+pub(super) fn scan_unparsed(policy: &Policy, body: &[u8], complete: bool) -> UnparsedBody {
     UnparsedBody::scan(body, complete, |name| policy.names_profile(name))
 }
 

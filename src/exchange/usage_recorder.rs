@@ -100,7 +100,7 @@ impl UsageRecorder {
     pub(super) fn answer_outcome(&self) -> AnswerOutcome {
         let Answer::Read { parser, .. } = &self.answer else {
             return AnswerOutcome {
-                fault: self.is_page.then_some(AnswerError::Reported),
+                error: self.is_page.then_some(AnswerError::Reported),
                 ..AnswerOutcome::default()
             };
         };
@@ -108,7 +108,7 @@ impl UsageRecorder {
         let streamed = parser.streamed_tokens();
         let stated = usage.map(|usage| usage.output_tokens);
         AnswerOutcome {
-            fault: parser.error(self.ended && !self.is_cut_short),
+            error: parser.error(self.ended && !self.is_cut_short),
             output_tokens: stated.filter(|tokens| *tokens > 0).or(streamed),
             hides_reasoning: usage
                 .is_some_and(|usage| usage.reasoning_tokens > streamed.unwrap_or_default()),
@@ -330,10 +330,10 @@ impl UsageRecorder {
         if let Some(reasons) = parser.finish_reasons().to_text() {
             set_state(effects, state::FINISH_REASONS, &reasons);
         }
-        let fault = parser.error(self.ended);
+        let error = parser.error(self.ended);
         if self.is_cut_short {
             set_state(effects, state::ERROR_TYPE, CUT_SHORT.0);
-        } else if fault.is_some_and(|fault| fault != AnswerError::Empty) {
+        } else if error.is_some_and(|error| error != AnswerError::Empty) {
             set_state(effects, state::ERROR_TYPE, "error_in_response");
         } else if !self.ended {
             set_state(effects, state::ERROR_TYPE, "response_incomplete");
@@ -426,9 +426,9 @@ impl UsageRecorder {
         let Answer::Read { parser, .. } = &self.answer else {
             return false;
         };
-        let fault = parser.error(self.ended);
+        let error = parser.error(self.ended);
         let failed = matches!(
-            fault,
+            error,
             Some(AnswerError::Reported | AnswerError::ClientError)
         );
         failed && !parser.has_content()

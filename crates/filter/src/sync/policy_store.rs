@@ -144,13 +144,13 @@ impl PolicyStore {
 
     /// The policy in force, for a request. Costs one host call while nothing has changed.
     pub fn current(&self) -> Option<Rc<Policy>> {
-        let policy = self.look()?;
+        let policy = self.peek()?;
         self.announce(&policy.version);
         Some(policy)
     }
 
     /// The policy in force, not for a request: its version is not shown as a metric.
-    pub fn look(&self) -> Option<Rc<Policy>> {
+    pub fn peek(&self) -> Option<Rc<Policy>> {
         if let Ok(Some((bytes, _))) = hostcalls::shared(&self.version_key)
             && let Some((version, _)) = decode(&bytes)
             && version != self.version.get()
@@ -208,7 +208,7 @@ impl PolicyStore {
             .announced
             .try_borrow()
             .is_ok_and(|shown| shown.is_some());
-        if is_shown && let Some(policy) = self.look() {
+        if is_shown && let Some(policy) = self.peek() {
             self.announce(&policy.version);
             metrics::record(&Metric::policy_active(&policy.version), 1);
         }

@@ -34,7 +34,7 @@ pub struct Prewarmer {
 impl Prewarmer {
     /// Shares when backends were used, and sends the requests that are due.
     pub fn tick(&self, store: &PolicyStore) {
-        let Some(policy) = store.look() else {
+        let Some(policy) = store.peek() else {
             return;
         };
         if policy
