@@ -382,7 +382,7 @@ fn faults_of_ours_are_bypasses() {
     host.begin("POST", "/v1/chat/completions");
     host.send_headers(false);
     host.send_chunk(ask("tiny", "hello").as_bytes(), true);
-    // The body may name a profile, which nobody else knows: the client tries again.
+    // The body may name a profile, which no backend knows: the client tries again.
     assert_eq!(host.reply().unwrap().status, 503);
     assert_eq!(
         host.counts(),
@@ -450,7 +450,7 @@ fn models_and_profiles_are_listed_as_openai_lists_models() {
         .map(|one| one["id"].as_str().unwrap())
         .collect();
     assert!(ids.contains(&"tiny") && ids.contains(&"huge") && ids.contains(&"auto"));
-    // What Anthropic's clients read of the same answer.
+    // Fields that Anthropic's clients read in the same answer.
     let ends = [list["first_id"].as_str(), list["last_id"].as_str()];
     assert_eq!(ends, [ids.first().copied(), ids.last().copied()]);
     assert_eq!(list["has_more"], false);

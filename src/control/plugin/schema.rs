@@ -20,44 +20,44 @@ const NAMES: Kind = Kind::List {
 /// The whole configuration.
 pub const PLUGIN: Shape = Shape {
     name: "plugin configuration",
-    doc: "What Envoy hands to the module.",
+    doc: "The configuration that Envoy hands to the module.",
     fields: &[
         optional(
             "role",
             Kind::Choice(&["router", "attempt"]),
             "`router`",
-            "What this instance does: `router` is the downstream filter that decides where each request goes, `attempt` the upstream filter that puts what belongs to the backend into each attempt.",
+            "The role of this instance: `router` is the downstream filter that decides where each request goes, `attempt` the upstream filter that fits each attempt to its backend.",
         ),
         optional(
             "cluster_header",
             Kind::Text,
             "`x-pointsman-cluster`",
-            "The request header that names the upstream cluster, in lower case; the routes and the early header mutation name it too.",
+            "The request header that names the upstream cluster, in lower case. The routes and the early header mutation have to name it as well.",
         ),
         optional(
             "failover",
             Kind::Choice(&["off", "aggregate", "per_attempt"]),
             "`off`",
-            "How a request gets to another backend when an attempt fails; it has to fit Envoy's clusters and routes.",
+            "How a request gets to another backend when an attempt fails. Has to match Envoy's clusters and routes.",
         ),
         optional(
             "max_chain_length",
             Kind::Integer { min: 1.0, max: 9.0 },
             "none",
-            "With `aggregate`: the most backends of a chain.",
+            "With `aggregate`: the largest number of backends in a chain.",
         )
         .formerly(&["links"]),
         optional(
             "policy",
             Kind::Document(&POLICY),
-            "an error for a router; attempts have none, they go by what the router publishes",
-            "The policy that holds from the start.",
+            "an error for a router; an attempt filter has none and uses what the router publishes",
+            "The policy in force from the start.",
         ),
         optional(
             "policy_source",
             Kind::Object(&SOURCE),
-            "none: the policy above is the only one",
-            "Where newer policies come from while requests are served. The `endpoint`, `credentials`, `client_credentials`, `client_address` and `state_scope` of a backend are those of `policy`: others are refused, and where they are left out, these hold. With `failover` they may name the backends of `policy` only, each in its cluster, without it also others in clusters of `policy`; all else may change.",
+            "none: `policy` is the only one",
+            "The source of newer policies while requests are served. The `endpoint`, `credentials`, `client_credentials`, `client_address` and `state_scope` of a backend are fixed by `policy`: a newer policy may leave them out or repeat them, and is refused if it changes them. With `failover` it may name only the backends of `policy`, each in its cluster; without `failover` also others in clusters of `policy`. Everything else may change.",
         ),
         ALLOWED_CLUSTERS,
     ],
@@ -67,16 +67,16 @@ pub const PLUGIN: Shape = Shape {
 pub const ALLOWED_CLUSTERS: Field = optional(
     "allowed_clusters",
     NAMES,
-    "with a `policy_source` the clusters that `policy` names, without one any",
-    "The Envoy clusters that requests can ever be sent to, whatever a policy says. A policy that names another is refused.",
+    "with a `policy_source` the clusters that `policy` names, otherwise any",
+    "The only Envoy clusters that requests can be sent to. A policy that names another is refused.",
 );
 
 /// `policy_source` of the configuration.
 pub const SOURCE: Shape = Shape {
     name: "policy source",
-    doc: "An HTTP server with a policy as JSON. One worker at a time asks it; what it has takes effect in all workers before their next request. Whatever is wrong with an answer, the policy in force stays.",
+    doc: "An HTTP server that serves a policy as JSON. One worker at a time asks it; a new policy takes effect in all workers before their next request. If a response is wrong in any way, the policy in force stays.",
     fields: &[
-        required("cluster", Kind::Text, "The Envoy cluster that is asked."),
+        required("cluster", Kind::Text, "The Envoy cluster of the source."),
         required(
             "path",
             Kind::Text,
@@ -86,7 +86,7 @@ pub const SOURCE: Shape = Shape {
             "authority",
             Kind::Text,
             "the cluster's name",
-            "The host that the request names.",
+            "The host in the request.",
         ),
         optional(
             "interval_ms",
@@ -95,7 +95,7 @@ pub const SOURCE: Shape = Shape {
                 max: 86_400_000.0,
             },
             "`10000`",
-            "Milliseconds from one answer to the next question. A source that fails is asked after twice that, then four times, up to five minutes.",
+            "Milliseconds from one response to the next request. A source that fails is asked again after twice that time, then four times, up to five minutes.",
         ),
         optional(
             "timeout_ms",
@@ -104,7 +104,7 @@ pub const SOURCE: Shape = Shape {
                 max: 60_000.0,
             },
             "`5000`",
-            "Milliseconds that an answer may take.",
+            "Milliseconds that a response may take.",
         ),
         optional(
             "max_bytes",
@@ -113,13 +113,13 @@ pub const SOURCE: Shape = Shape {
                 max: 16_777_216.0,
             },
             "`1048576`",
-            "The longest document that is read.",
+            "The longest document that is read, in bytes.",
         ),
         optional(
             "public_keys",
             NAMES,
             "none: documents need no signature",
-            "ed25519 keys in base64, as `pointsman keygen` prints them. A document must carry the signature of one of them in the response header `x-pointsman-signature`.",
+            "ed25519 keys in base64, as `pointsman keygen` prints them. The response header `x-pointsman-signature` must hold the signature of one of them.",
         ),
     ],
 };

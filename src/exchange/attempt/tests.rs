@@ -259,7 +259,7 @@ fn paths_and_keys_are_those_of_the_backend_and_of_no_other() {
     assert_eq!(request.attempt(None).path, first.path);
 }
 
-/// What a client may send, with what the attempt's filter has to leave of it.
+/// Headers of a client, and those that the attempt filter has to leave.
 fn guarded(request: &Request) -> Vec<(&str, &str)> {
     let names = [
         "authorization",
@@ -569,6 +569,6 @@ fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked(
         status: Some(b"500"),
     };
     assert_eq!(begun(0).on(error, &context), [Effect::Continue]);
-    // After the last there is nobody.
+    // No backend comes after the last.
     assert_eq!(begun(1).on(head(false), &context), [Effect::Continue]);
 }

@@ -1,4 +1,4 @@
-//! What an exchange teaches of its backend, and how backends that scale to zero and ramps bear on decisions.
+//! Statistics of backends after an exchange, and decisions with ramps and with backends that scale to zero.
 
 use super::*;
 use crate::fleet::clusters::backend_key;
@@ -99,7 +99,7 @@ fn what_is_stated_alone_counts_where_the_policy_says_so() {
 fn the_end_of_an_answer_keeps_its_backend_warm_too() {
     let mut host = host(&policy());
     goes_to(&mut host, 1000);
-    // It streams for longer than it would be warm.
+    // The answer streams for longer than the backend would stay warm.
     host.clock_ns = 1090 * S;
     answer(&mut host, true);
     assert_eq!(tick(&mut host, 1091), 0);

@@ -67,7 +67,7 @@ fn no_client_meets_an_error_of_state_that_is_kept() {
     assert_nobody_noticed(&fleet, turns);
     assert_eq!(fleet.stuck, 0);
     assert_eq!(fleet.foreign_attempts, 0, "known makers are never missed");
-    // Conversations move between providers where nothing holds them.
+    // Conversations move between providers if nothing holds them.
     assert!(fleet.scopes_seen() >= 6);
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Host {
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Vec<u8>,
     pub(super) unreadable: bool,
-    /// Envoy's response code details, asked for where an answer is cut off.
+    /// Envoy's response code details, asked for if an answer is cut off.
     pub(super) details: Option<&'static str>,
     pub(super) stats: Option<BackendStats>,
     pub(super) held: bool,

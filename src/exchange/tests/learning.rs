@@ -1,4 +1,4 @@
-//! What answers teach of their backends, end to end through the state machine, on simulated time.
+//! Statistics learned from answers, end to end through the state machine, on simulated time.
 
 use super::*;
 use crate::fleet::clusters::backend_key;
@@ -23,7 +23,7 @@ fn host() -> Host {
     host
 }
 
-/// Asks for `live`; where it went, or `None` where it is refused.
+/// The cluster of a request for `live`; `None` if it is refused.
 fn asks(host: &mut Host, stream: bool) -> Option<String> {
     host.stream = Stream::new();
     host.effects.clear();
@@ -200,7 +200,7 @@ fn errors_and_nothing_with_a_good_status_are_failures_of_that_kind_of_request() 
     }
 }
 
-/// What a request does wrong takes no backend away from others.
+/// An error of a client takes no backend away from others.
 #[test]
 fn an_error_that_blames_the_request_takes_no_backend_down() {
     let mut host = host();
@@ -218,7 +218,7 @@ fn an_error_that_blames_the_request_takes_no_backend_down() {
 fn a_backend_that_never_answers_is_down_before_its_requests_end() {
     for stream in [true, false] {
         let mut host = host();
-        // It answered before, so that it is known how long that takes.
+        // The backend has answered before, so that its time is known.
         for _ in 0..20 {
             asks(&mut host, stream);
             answer(&mut host, stream, 100, true, 1);

@@ -157,7 +157,7 @@ fn numbers_behind_the_first_part_count() {
     let policy = policy_with(RULES);
     for number in ["99999999", "\"99999999\"", "1e300", "2000.5"] {
         for size in SIZES {
-            // What a profile asks for is cut down to what the model that answers can write.
+            // The token limit for a profile is cut down to what the model can write.
             let fields = format!(r#","Max_Tokens": {number} ,"max_completion_tokens":7"#);
             let body = long(r#""model":"auto:best","max_tokens":5000,"#, 9_000, &fields);
             let host = send(&policy, &body, size, true);

@@ -1,4 +1,4 @@
-//! What comes beside a body: tenants, headers, steering, shadow mode, budgets, endpoints.
+//! Everything besides the body: tenants, headers, client preferences, shadow mode, budgets, endpoints.
 
 use super::*;
 
@@ -336,6 +336,6 @@ fn a_budget_of_every_tenant_is_each_ones_own() {
         assert!(!refused(&tenant), "{tenant:?}");
         assert!((0..5).any(|_| refused(&tenant)), "{tenant:?}");
     }
-    // Who has no tenant is not limited by it.
+    // A request without a tenant is not limited by it.
     assert!((0..20).all(|_| !refused(&[])));
 }

@@ -70,7 +70,7 @@ fn the_backend_gets_the_path_that_was_judged() {
         assert_eq!(host.header(":path"), Some(sent), "{path}");
         assert_eq!(host.header("x-to"), Some("cluster-cpu"), "{path}");
     }
-    // What is not decided on goes as it came.
+    // An undecided request goes as it came.
     let host = send(
         &policy_with(NO_RULE),
         "POST",

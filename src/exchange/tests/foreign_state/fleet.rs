@@ -23,7 +23,7 @@ const ATTEMPTS: u64 = 6;
 struct Proxy {
     router: Router,
     stats: BackendStats,
-    /// What it remembers of makers, as it stands in shared data.
+    /// The records of makers in shared data.
     records: HashMap<u64, Vec<u8>>,
 }
 
@@ -54,7 +54,7 @@ pub struct Fleet {
     pub restart_every: usize,
     /// The backends that are down now.
     down: Vec<String>,
-    /// What clients were answered instead of 200.
+    /// Answers to clients other than 200.
     pub errors: Vec<String>,
     pub failed_attempts: usize,
     /// Attempts that were refused for their state.

@@ -49,7 +49,7 @@ pub struct Conversation {
 impl Conversation {
     pub fn new(api: Api, number: u64) -> Conversation {
         let model = match (api, number % 5) {
-            // Who names a model has it at several providers.
+            // Several providers have a named model.
             (Api::Anthropic, 0) => "opus",
             (Api::Anthropic, 1) => "haiku",
             (Api::Chat, 0) => "gemini",
@@ -247,7 +247,7 @@ impl Providers {
                "usage": {"input_tokens": 9, "output_tokens": 9, "total_tokens": 18}})
     }
 
-    /// What the provider of `scope` finds wrong with a body.
+    /// Why the provider of `scope` refuses a body.
     fn refuses(&self, scope: &str, api: Api, body: &Value) -> Option<String> {
         if let Some(previous) = body["previous_response_id"].as_str()
             && self.issued.get(previous).map(String::as_str) != Some(scope)
