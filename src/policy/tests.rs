@@ -1,6 +1,7 @@
 //! What a policy means, and the text of every problem.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod fields;
 mod traffic;
 
 use super::profiles::{Limit, Profile};
