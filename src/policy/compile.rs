@@ -33,7 +33,7 @@ use crate::schema::suggest::{quote, unknown};
 /// The whole document.
 pub const POLICY: Shape = Shape {
     name: "policy",
-    doc: "What the operator wants: which models there are, where they run, and what counts when one is chosen.",
+    doc: "What the operator wants: the models, where they run, and by which objectives one is chosen.",
     fields: &[
         optional(
             "version",
@@ -46,7 +46,7 @@ pub const POLICY: Shape = Shape {
             "default_cluster",
             Kind::Text,
             "the cluster of the first backend",
-            "The Envoy cluster for requests that no decision is made on.",
+            "The Envoy cluster for requests without a decision.",
         ),
         optional(
             "default_profile",
@@ -60,13 +60,13 @@ pub const POLICY: Shape = Shape {
             "decision_headers",
             Kind::Choice(&["off", "minimal", "full"]),
             "`full`",
-            "How much of a decision clients see in response headers.",
+            "The amount of detail about a decision in response headers.",
         ),
         optional(
             "latency_source",
             Kind::Choice(&["observed", "declared"]),
             "`observed`",
-            "What decisions go by: `observed` corrects the stated latencies by what the backends' answers take, and passes over backends that fail; `declared` does neither.",
+            "The latencies that decisions use. `observed` corrects the declared latencies by measured ones, and avoids backends that fail; `declared` does neither.",
         ).formerly(&["latencies"]).formerly_with(&[("stated", "declared")]),
         optional(
             "max_body_bytes",
@@ -75,7 +75,7 @@ pub const POLICY: Shape = Shape {
                 max: 67_108_864.0,
             },
             "`1048576`",
-            "The most bytes of a body that are read as a whole; of a longer one the first part decides, and its short fields (`model`, `max_tokens`, `user`) wherever they stand.",
+            "The maximum number of body bytes that are read in full. If the body is longer, only its first part is used, along with its short fields (`model`, `max_tokens`, `user`) wherever they are.",
         ),
         optional(
             "max_scan_bytes",
@@ -84,19 +84,19 @@ pub const POLICY: Shape = Shape {
                 max: 67_108_864.0,
             },
             "`8388608`",
-            "The most bytes of a body that Envoy holds back while its `model` and other short fields are looked for. Not more than Envoy's own buffer limits (listener and virtual host), beyond which it answers 413 to a body that is held. A body that states a longer `content-length` is decided on by its first part alone.",
+            "The maximum number of body bytes that Envoy holds back while Pointsman looks for `model` and other short fields. Keep it below Envoy's own buffer limits (listener and virtual host): beyond those Envoy answers 413. If `content-length` is larger, only the first part of the body is used.",
         ),
         optional(
             "baseline",
             Kind::Text,
             "no savings are counted",
-            "The model that requests would go to without a router: what they cost is held against what they would have cost at the first backend of this model.",
+            "The model that requests would go to without a router. Savings compare the cost of each request with its cost at the first backend of this model.",
         ),
         optional(
             "stream_usage",
             Kind::Choice(&["on_request", "always"]),
             "`on_request`",
-            "Whether streams of OpenAI's chat and completions APIs tell their usage: only where the client asks by `stream_options.include_usage`, or always, so that each is priced; who did not ask is not shown the event that tells it.",
+            "Whether streams of OpenAI's chat and completions APIs report their usage: only if the client asks by `stream_options.include_usage`, or always, so that every request is priced. A client that did not ask does not see the usage event.",
         ).formerly_with(&[("as_asked", "on_request")]),
         required(
             "models",
@@ -130,7 +130,7 @@ pub const POLICY: Shape = Shape {
                 min: 0,
             },
             "none",
-            "What holds for some requests only.",
+            "Conditions on a request, and their consequences.",
         ),
         TENANT_FIELD,
         STEERING_FIELD,

@@ -10,7 +10,7 @@ use crate::policy::traffic::Traffic;
 use crate::policy::traffic::undecided::{OnUnknownModel, Undecided, UndecidedReason};
 use crate::schema::suggest::quote;
 
-/// How much of a decision clients see in response headers.
+/// The amount of detail about a decision in response headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DecisionHeaders {
     /// Nothing.

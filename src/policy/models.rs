@@ -51,19 +51,19 @@ pub const MODEL: Shape = Shape {
         required(
             "name",
             Kind::Text,
-            "What clients ask for to get this model and no other.",
+            "The name by which clients ask for exactly this model.",
         ),
         optional(
             "context_window",
             POSITIVE_TOKENS,
             "`8192`",
-            "The most tokens of input and output together.",
+            "The maximum number of input and output tokens together.",
         ),
         optional(
             "max_output_tokens",
             POSITIVE_TOKENS,
             "the context window",
-            "The most tokens of one answer.",
+            "The maximum number of tokens in one answer.",
         ),
         optional(
             "reasoning_tokens_factor",
@@ -78,7 +78,7 @@ pub const MODEL: Shape = Shape {
                 min: 0,
             },
             "`[\"tools\", \"json_mode\", \"json_schema\"]`",
-            "What the model can do besides answering text with text.",
+            "Abilities of the model besides text in and text out.",
         ),
         optional(
             "benchmarks",
@@ -86,14 +86,14 @@ pub const MODEL: Shape = Shape {
                 of: &FRACTION,
                 keys: BENCHMARKS,
             },
-            "those of `models/benchmarks.json` where the name is known there, else those of an average model",
-            "Public benchmark scores, 0 to 1, which place the model among the others; what is missing is inferred.",
+            "those of `models/benchmarks.json` if it has the model's name, else those of an average model",
+            "Public benchmark scores, 0 to 1. They place the model among the others; missing scores are inferred.",
         ),
         optional(
             "calibration",
             Kind::Object(&CALIBRATION),
             "none",
-            "What labelled prompts of one's own say beside the benchmark scores; `pointsman calibrate` writes it.",
+            "A correction of the benchmark scores by your own labelled prompts. `pointsman calibrate` writes it.",
         ),
         ALIASES_FIELD,
         MAX_SHARE_FIELD,
@@ -110,7 +110,7 @@ const LOGITS: Kind = Kind::Number {
 /// `calibration` of a model.
 pub const CALIBRATION: Shape = Shape {
     name: "calibration",
-    doc: "P(correct) = σ(`scale` · logit + `offset` + the task's own offset), where the logit is what benchmark scores and classifier say.",
+    doc: "P(correct) = σ(`scale` · logit + `offset` + the task's own offset); the logit follows from benchmark scores and classifier.",
     fields: &[
         optional(
             "scale",
@@ -119,7 +119,7 @@ pub const CALIBRATION: Shape = Shape {
                 max: 10.0,
             },
             "`1`",
-            "Factor on the logit: less than 1 where the estimates are too sure of themselves.",
+            "Factor on the logit; less than 1 if the estimates are too confident.",
         ),
         optional(
             "offset",

@@ -18,7 +18,7 @@ pub(crate) const ALIASES_FIELD: Field = optional(
         min: 0,
     },
     "none",
-    "Other names by which clients ask for it. The names that its backends serve need none, nor do another case, a vendor before the name or a date behind it (`openai/gpt-4o-2024-08-06`), as long as one model alone is meant.",
+    "Other names by which clients ask for the model. No alias is needed for the `served_model` of its backends, another case, a vendor before the name or a date after it (`openai/gpt-4o-2024-08-06`), if the name is unambiguous.",
 );
 
 /// The names by which clients may ask for models, each group in the order of its texts.

@@ -14,7 +14,7 @@ pub(crate) const REVISION_FIELD: Field = optional(
         max: 9_007_199_254_740_991.0,
     },
     "none",
-    "Where this policy stands among its author's: once one with a revision is in force, a source replaces it only by one with a higher revision, so that an old document cannot be played back. To go back, give the old document a new revision. Seconds since 1970 will do.",
+    "The position of this policy among its author's. Once a policy with a revision is in force, a policy source replaces it only by one with a higher revision, so that nobody can play back an old document. To go back, give the old document a new revision. Seconds since 1970 will do.",
 );
 
 /// A policy that must not follow the one in force.

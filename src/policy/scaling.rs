@@ -25,71 +25,71 @@ pub(crate) const COLD_AFTER_FIELD: Field = optional(
     "scale_to_zero_after_s",
     SECONDS,
     "it never scales to zero",
-    "After how many seconds without a request it has scaled to zero, so that the next one waits for a cold start.",
+    "Seconds without a request after which the backend has scaled to zero. The next request waits for a cold start.",
 ).formerly(&["cold_after"]);
 
 pub(crate) const COLD_START_FIELD: Field = optional(
     "cold_start_ms",
     MILLISECONDS,
     "`0`",
-    "How much later the first token of a cold backend comes, in milliseconds: decisions add it to the latencies while it is cold.",
+    "The extra time to the first token of a cold backend, in milliseconds. Decisions add it to its latencies while it is cold.",
 );
 
 pub(crate) const PREWARM_FIELD: Field = optional(
     "prewarm",
     Kind::Object(&PREWARM),
-    "nobody keeps it warm",
-    "Whether it is kept warm, and at what cost. Needs `scale_to_zero_after_s`.",
+    "it is not kept warm",
+    "Keeps the backend warm within a cost limit. Needs `scale_to_zero_after_s`.",
 );
 
 pub(crate) const RAMP_FIELD: Field = optional(
     "ramp",
     Kind::Object(&RAMP),
     "all conversations may go to it",
-    "Moves traffic to it, or away from it, gradually.",
+    "Moves traffic to the backend, or away from it, gradually.",
 );
 
 pub(crate) const PROFILE_RAMP_FIELD: Field = optional(
     "ramp",
     Kind::Object(&PROFILE_RAMP),
-    "it holds for all conversations",
-    "Lets this profile's weights, limits and tags take the place of another's gradually.",
+    "it applies to all conversations",
+    "Replaces another profile by this one gradually.",
 );
 
 const START: Field = required(
     "start",
     Kind::Text,
-    "When it begins: a time in UTC such as `2026-03-01T09:00:00Z`.",
+    "The start, a time in UTC such as `2026-03-01T09:00:00Z`.",
 );
 
 const OVER: Field = required(
     "duration_s",
     RAMP_SECONDS,
-    "Over how many seconds the share moves, evenly.",
+    "The seconds over which the share moves, evenly.",
 )
 .formerly(&["over_s"]);
 
 /// `prewarm` of a backend.
 pub const PREWARM: Shape = Shape {
     name: "prewarm",
-    doc: "A minimal request (one word of its own model, one token of answer, never anything of a user) is sent once the backend has been idle for longer than `scale_to_zero_after_s`, if the forecast says that it will be needed before it would be cold again, and the money is there. The forecast is how often decisions chose it, lately and at this time of day over the last days. One worker of the proxy sends it.",
+    doc: "Pointsman sends a minimal request (one word, one token of answer, no user data) once the backend has been idle for longer than `scale_to_zero_after_s`, if the forecast expects a request before the backend would be cold again and the cost limit allows it. The forecast is the rate at which recent decisions chose the backend, or that of the same time of day over the last days. One worker of the proxy sends it.",
     fields: &[
         required(
             "max_usd_per_hour",
             AT_LEAST_ZERO,
-            "The most that it may cost in any hour, in USD: between two such requests lies the part of an hour that keeps to it.",
+            "The cost limit per hour, in USD. Prewarm requests are spaced to keep it.",
         ),
         optional(
             "request_usd",
             AT_LEAST_ZERO,
             "the price of 16 tokens in and 16 out",
-            "What one such request costs, in USD. Where hardware is paid by the second: the cold start and the idle time after it.",
+            "The cost of one prewarm request, in USD. If you pay for hardware by the second: the cost of the cold start and the idle time after it.",
         ),
         optional(
             "probability",
             FRACTION,
             "`0.5`",
-            "How probable it must be that a request comes before the backend would be cold again.",
+            "The probability, from which on a prewarm request is sent, that a request comes before the backend would be cold again.",
         ),
     ],
 };
@@ -97,7 +97,7 @@ pub const PREWARM: Shape = Shape {
 /// `ramp` of a backend.
 pub const RAMP: Shape = Shape {
     name: "ramp",
-    doc: "The share of the conversations that may go to the backend, over time. A conversation is drawn by a stable hash of its beginning, so that it moves once and stays; of two backends with the same times and opposite directions it always has exactly one. Where nobody else can take a request, it goes there all the same. Over, it can be left out, or the backend taken out of the policy; to go back, swap `from` and `to` and set `start` anew.",
+    doc: "The share of the conversations that may go to the backend, over time. A stable hash of its beginning places each conversation, so that it moves once and stays. Of two backends with the same times and opposite directions, exactly one is open to it. If no other backend can take a request, the ramp is ignored. After its end, remove the ramp or the backend; to go back, swap `from` and `to` and set a new `start`.",
     fields: &[
         optional("from", FRACTION, "`0`", "The share before."),
         optional("to", FRACTION, "`1`", "The share afterwards."),
@@ -109,12 +109,12 @@ pub const RAMP: Shape = Shape {
 /// `ramp` of a profile.
 pub const PROFILE_RAMP: Shape = Shape {
     name: "profile ramp",
-    doc: "Conversations whose turn has not come are decided by another profile, mostly this one as it was, under another name. They are drawn as for the ramp of a backend. To go back, let the old one ramp up again.",
+    doc: "Until its turn comes, a conversation is decided by another profile, usually the previous version of this one under another name. A stable hash places conversations as for the ramp of a backend. To go back, let the old profile ramp up again.",
     fields: &[
         required(
             "from",
             Kind::Text,
-            "The profile for conversations whose turn has not come.",
+            "The profile for conversations whose turn has not come yet.",
         ),
         START,
         OVER,

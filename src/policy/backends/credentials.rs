@@ -13,19 +13,19 @@ use crate::schema::suggest::quote;
 /// `credentials` of a backend.
 pub const CREDENTIALS: Shape = Shape {
     name: "credentials",
-    doc: "What proves to a backend who is asking. It is put into each attempt at this backend and taken out again before another backend is tried. The secret itself is never in a policy.",
+    doc: "Credentials for a backend. They are added to each attempt at this backend and removed before another backend is tried. The secret itself is never in a policy.",
     fields: &[
         optional(
             "header",
             Kind::Text,
             "`authorization`",
-            "The request header that carries it, lower case.",
+            "The request header for the secret, in lower case.",
         ),
         optional(
             "prefix",
             Kind::Text,
-            "`Bearer ` where the header is `authorization`, else nothing",
-            "What stands in the header before the secret.",
+            "`Bearer ` if the header is `authorization`, else nothing",
+            "The text in the header before the secret.",
         ),
         required(
             "env",
@@ -38,8 +38,8 @@ pub const CREDENTIALS: Shape = Shape {
                 of: &Kind::Text,
                 min: 0,
             },
-            "none: other paths, such as those of files, are not opened to every client",
-            "How paths begin, such as `/v1/audio/`, for whose requests it is put in as well where they go to this backend as the default cluster. Those of the APIs that are routed need not be named.",
+            "none, so that other paths, such as those of files, are not open to every client",
+            "Prefixes of further paths, such as `/v1/audio/`, whose requests get the credentials too if they go to this backend as the default cluster. Paths of routed APIs need not be listed.",
         ),
     ],
 };
@@ -50,16 +50,16 @@ const PASS_OR_STRIP: Kind = Kind::Choice(&["pass", "strip"]);
 pub const CLIENT_CREDENTIALS_FIELD: Field = optional(
     "client_credentials",
     PASS_OR_STRIP,
-    "`strip` where it has `credentials`; else `pass`, unless backends without `credentials` belong to more than one party: each host with `https` is one, and all others together are one",
-    "Whether it sees the credentials that the client sent: `authorization`, `x-api-key`, `cookie` and the like.",
+    "`strip` if it has `credentials`; else `pass`, unless backends without `credentials` belong to more than one party: each host with `https` is one, and all others together are one",
+    "Whether the backend gets the client's own credentials: `authorization`, `x-api-key`, `cookie` and the like.",
 );
 
 /// `client_address` of a backend.
 pub const CLIENT_ADDRESS_FIELD: Field = optional(
     "client_address",
     PASS_OR_STRIP,
-    "`strip` where it has `credentials` or an `endpoint`, else `pass`",
-    "Whether it sees who and where the client is: `x-forwarded-*`, `x-envoy-*` and the like.",
+    "`strip` if it has `credentials` or an `endpoint`, else `pass`",
+    "Whether the backend gets headers about the client's identity and address: `x-forwarded-*`, `x-envoy-*` and the like.",
 );
 
 /// Headers that carry what a request is; a secret in one of them would break it.

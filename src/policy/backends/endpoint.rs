@@ -14,7 +14,7 @@ pub(crate) const STATE_SCOPE_FIELD: Field = optional(
     "state_scope",
     Kind::Text,
     "host, port and `credentials.env` of the backend's endpoint, or its cluster if it states no endpoint",
-    "The backends of one scope can read what each other's models wrote for themselves: signed thinking, encrypted reasoning, stored responses. A conversation that carries such state goes only to backends of the scope that made it.",
+    "Backends of one scope can read each other's provider state: signed thinking, encrypted reasoning, stored responses. A conversation with such state goes only to backends of the scope that made it.",
 );
 
 /// Compiles `endpoint` of the backend at `index`.

@@ -14,26 +14,26 @@ use crate::schema::suggest::quote;
 /// `price` of a backend.
 pub const PRICE: Shape = Shape {
     name: "price",
-    doc: "What tokens cost, in USD per 1,000,000 tokens. For hardware of one's own: its cost per hour divided by what it serves.",
+    doc: "Prices in USD per 1,000,000 tokens. For your own hardware: its cost per hour divided by the tokens that it serves in that time.",
     fields: &[
         required("input", AT_LEAST_ZERO, "Tokens of the request."),
         optional(
             "cached_input",
             AT_LEAST_ZERO,
             "the price of `input`",
-            "Tokens of the request that the backend had cached.",
+            "Tokens of the request that were in the backend's prompt cache.",
         ),
         optional(
             "cache_write",
             AT_LEAST_ZERO,
             "the price of `input`",
-            "Tokens of the request that the backend put into its cache, where it says so.",
+            "Tokens of the request that the backend wrote to its cache, if it reports them.",
         ),
         optional(
             "cache_write_1h",
             AT_LEAST_ZERO,
             "the price of `cache_write`",
-            "Those of them that it keeps for an hour, where it tells them apart, as Anthropic does.",
+            "Those of them that it keeps for an hour, if it reports them separately, as Anthropic does.",
         ),
         required("output", AT_LEAST_ZERO, "Tokens of the answer."),
     ],

@@ -17,31 +17,31 @@ const LIMIT_MS: Kind = Kind::Number {
 /// `timeouts` of a backend.
 pub const TIMEOUTS: Shape = Shape {
     name: "timeouts",
-    doc: "How long a backend may keep silent before it is given up, in milliseconds. A backend that no other could follow is given all the time that the client has.",
+    doc: "How long a backend may stay silent before the attempt ends, in milliseconds. If no other backend could follow, the attempt gets all the time that the client has.",
     fields: &[
         optional(
             "first_token_ms",
             LIMIT_MS,
             "four times the stated 99th percentile of the first token, at least `10000`",
-            "The longest time to the first byte of a streamed answer; then the next backend is tried.",
+            "The maximum time to the first byte of a streamed answer. After it Envoy tries the next backend.",
         ),
         optional(
             "response_ms",
             LIMIT_MS,
-            "`first_token_ms`, and one and a half times as long as the tokens take that the request allows (4096 where it does not say), at least `60000`",
-            "The longest time to an answer that comes in one piece; then the next backend is tried.",
+            "`first_token_ms` plus one and a half times the generation time of the tokens that the request allows (4096 unless it states a limit), at least `60000`",
+            "The maximum time to an answer that comes in one piece. After it Envoy tries the next backend.",
         ).formerly(&["answer_ms"]),
         optional(
             "idle_ms",
             LIMIT_MS,
             "`300000`",
-            "The longest pause within an answer: a model that thinks sends nothing for minutes. Longer ones end the stream.",
+            "The maximum pause within an answer; a longer one ends the stream. Reasoning models may send nothing for minutes.",
         ).formerly(&["pause_ms"]),
         optional(
             "total_ms",
             LIMIT_MS,
             "no limit",
-            "The longest time to the end of the answer. Past it the attempt ends, whatever has come.",
+            "The maximum time to the end of the answer. After it the attempt ends, even in the middle of an answer.",
         ),
     ],
 };

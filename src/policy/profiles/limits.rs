@@ -143,49 +143,49 @@ pub(crate) const LIMIT_NAMES: &[&str] = &[
 /// `limits` of a profile.
 pub const LIMITS: Shape = Shape {
     name: "limits",
-    doc: "Each is kept by every candidate that is chosen, unless no candidate keeps them all.",
+    doc: "The chosen candidate keeps every limit, unless no candidate keeps them all.",
     fields: &[
         optional(
             "max_first_token_p99_ms",
             MILLISECONDS,
             "no limit",
-            "The most that the 99th percentile of the time to the first token may be, in milliseconds.",
+            "The maximum 99th percentile of the time to the first token, in milliseconds.",
         ),
         optional(
             "max_first_token_p50_ms",
             MILLISECONDS,
             "no limit",
-            "The most that the median time to the first token may be, in milliseconds.",
+            "The maximum median time to the first token, in milliseconds.",
         ),
         optional(
             "max_p50_ms",
             MILLISECONDS,
             "no limit",
-            "The most that the median time to the whole answer may be, in milliseconds.",
+            "The maximum median time to the whole answer, in milliseconds.",
         ),
         optional(
             "max_p99_ms",
             MILLISECONDS,
             "no limit",
-            "The most that the 99th percentile of the time to the whole answer may be, in milliseconds.",
+            "The maximum 99th percentile of the time to the whole answer, in milliseconds.",
         ),
         optional(
             "max_cost_usd",
             AT_LEAST_ZERO,
             "no limit",
-            "The most that a request may be expected to cost, in USD.",
+            "The maximum expected cost of a request, in USD.",
         ),
         optional(
             "max_quality_loss",
             FRACTION,
             "no limit",
-            "How much less probable a correct answer may be than from the best candidate, as a fraction of the best: 0.05 gives up one correct answer in twenty.",
+            "The maximum loss of P(correct) against the best candidate, as a fraction of the best: 0.05 gives up one correct answer in twenty.",
         ).formerly(&["within_of_best"]),
         optional(
             "min_quality",
             FRACTION,
             "no limit",
-            "The least probability of a correct answer.",
+            "The minimum probability of a correct answer.",
         ),
     ],
 };

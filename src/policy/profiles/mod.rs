@@ -14,7 +14,7 @@ pub(crate) mod lint;
 
 pub use limits::{LIMIT_COUNT, Limit, Limits};
 
-/// How much cost, latency and quality count against each other. INVARIANT: non-negative and summing to 1.
+/// The relative importance of cost, latency and quality. INVARIANT: non-negative and summing to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
     /// Of the estimated cost.
@@ -73,19 +73,19 @@ impl Profile {
 /// One of `profiles`.
 pub const PROFILE: Shape = Shape {
     name: "profile",
-    doc: "A named objective. Among the candidates that keep its limits the one with the least weighted sum of cost, latency and lost quality is chosen.",
+    doc: "A named objective. Among the candidates within its limits, the one with the smallest weighted sum of cost, latency and lost quality wins.",
     fields: &[
         optional(
             "weights",
             Kind::Object(&WEIGHTS),
             "those of the built-in profile of this name, else of `auto`",
-            "How much cost, latency and quality count against each other.",
+            "The relative importance of cost, latency and quality.",
         ),
         optional(
             "limits",
             Kind::Object(&LIMITS),
             "those of the built-in profile of this name, else none",
-            "What a candidate must keep to be chosen.",
+            "The limits that a candidate must keep.",
         ),
         optional(
             "relax",
@@ -94,7 +94,7 @@ pub const PROFILE: Shape = Shape {
                 min: 0,
             },
             "every limit, in the order of the table of limits",
-            "Which limits give way, first one first, where no candidate keeps all of them, each no further than needed. A limit that is not listed never gives way: the request is refused.",
+            "The limits that give way, in this order, if no candidate keeps all of them; each gives way no further than necessary. A limit that is not listed never gives way: the request is refused.",
         ).formerly_with(&[("within_of_best", "max_quality_loss")]),
         optional(
             "tags",
@@ -103,7 +103,7 @@ pub const PROFILE: Shape = Shape {
                 min: 0,
             },
             "none",
-            "Tags that a backend must have to be considered.",
+            "Tags that a backend must have.",
         ),
         PROFILE_RAMP_FIELD,
     ],
@@ -112,7 +112,7 @@ pub const PROFILE: Shape = Shape {
 /// `weights` of a profile.
 pub const WEIGHTS: Shape = Shape {
     name: "weights",
-    doc: "Only their ratio counts. With equal weights ten times the cost, ten times the latency and the loss of a tenth of the correct answers weigh about the same.",
+    doc: "Only the ratio of the weights matters. With equal weights, ten times the cost, ten times the latency and the loss of a tenth of the correct answers weigh about the same.",
     fields: &[
         optional(
             "cost",

@@ -17,14 +17,14 @@ pub(crate) const STEERS: &[&str] = &[
 pub(crate) const STEERING_FIELD: Field = optional(
     "steering",
     Kind::Object(&STEERING),
-    "clients steer by `model` alone",
-    "Which request headers clients may steer with.",
+    "clients choose by `model` alone",
+    "The preferences that clients may state in request headers.",
 );
 
 /// `steering` of the policy.
 pub const STEERING: Shape = Shape {
     name: "steering",
-    doc: "Request headers are `x-pointsman-` and the name with `-` for `_`. The tighter of the client's limit and the profile's counts; limits give way as those of the profile do. They never reach a backend.",
+    doc: "Request headers are `x-pointsman-` and the name with `-` for `_`. The tighter of the client's and the profile's limit counts; both give way alike. These headers never reach a backend.",
     fields: &[
         required(
             "allow",
@@ -32,13 +32,13 @@ pub const STEERING: Shape = Shape {
                 of: &Kind::Choice(STEERS),
                 min: 1,
             },
-            "What clients may state: a least probability of a correct answer, a most expected cost in USD, a most expected median time to the whole answer in milliseconds, the models that may answer (names joined by commas).",
+            "The preferences that clients may state: minimum probability of a correct answer, maximum expected cost in USD, maximum expected median time to the whole answer in milliseconds, models that may answer (comma-separated names).",
         ),
         optional(
             "on_invalid",
             Kind::Choice(&["ignore", "reject"]),
             "`ignore`",
-            "What happens to a value that makes no sense: `ignore` leaves it out and says so in `x-pointsman-steering`, `reject` answers 400.",
+            "The treatment of an invalid value: `ignore` drops it and reports that in `x-pointsman-steering`, `reject` answers 400.",
         ),
     ],
 };

@@ -9,27 +9,27 @@ use crate::schema::suggest::quote;
 pub(crate) const TENANT_FIELD: Field = optional(
     "tenant",
     Kind::Object(&TENANT),
-    "nobody has a tenant",
-    "Where it stands for whom a request is.",
+    "requests have no tenant",
+    "Where the tenant of a request is found.",
 );
 
 /// `tenant` of the policy.
 pub const TENANT: Shape = Shape {
     name: "tenant",
-    doc: "It must be a header that Envoy itself sets or has checked, such as one of `claim_to_headers` or `forward_payload_header` of its JWT filter: what a client can write, it can forge.",
+    doc: "Use a header that Envoy itself sets or verifies, such as one of `claim_to_headers` or `forward_payload_header` of its JWT filter. A client can forge any header that it can write.",
     fields: &[
         required("header", Kind::Text, "The request header, in lower case."),
         optional(
             "claim",
             Kind::Text,
             "the header's value is the tenant",
-            "The claim that is the tenant, where the header is a JWT's payload (base64url of JSON): its name, or a path such as `org.id`.",
+            "The claim with the tenant, if the header is the payload of a JWT (base64url of JSON): its name, or a path such as `org.id`.",
         ),
         optional(
             "shown",
             Kind::Choice(&["named", "all"]),
             "`named`",
-            "Which tenants access logs and spans show as they are: those that a rule or a budget names, or `all`. The others are shown as `hash:` and a hash, by which they can be counted but not read.",
+            "The tenants that access logs and spans show in plain text: those that a rule or a budget names, or `all`. Others appear as `hash:` and a hash, so that they can be counted but not read.",
         ),
     ],
 };

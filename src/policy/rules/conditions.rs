@@ -24,7 +24,7 @@ pub struct When {
     pub min_confidence: Option<f32>,
     /// The least difficulty, in logits.
     pub min_difficulty: Option<f32>,
-    /// The most difficulty, in logits.
+    /// The maximum difficulty, in logits.
     pub max_difficulty: Option<f32>,
     /// The end user is one of these, if not empty.
     pub users: Vec<Pattern>,

@@ -46,7 +46,7 @@ pub struct RuleOutcome<'p> {
     pub prefers: Vec<&'p Preference>,
     /// The rules that leave only some backends: each demands tags, or is the one whose models count.
     pub demanding: Vec<&'p Rule>,
-    /// The least probability of a correct answer.
+    /// The minimum probability of a correct answer.
     pub min_quality: Option<f32>,
     /// Name of the profile that is used instead of the one asked for.
     pub profile: Option<&'p str>,
@@ -59,7 +59,7 @@ pub struct RuleOutcome<'p> {
 /// One of `rules`.
 pub const RULE: Shape = Shape {
     name: "rule",
-    doc: "Every rule that matches applies. Where two say different things the earlier one counts; tags add up, and of several floors the highest counts. For a request that names a model only `tags` and `reject` hold.",
+    doc: "Every rule that matches applies. If two contradict, the earlier one counts; tags add up, and of several floors the highest counts. If a request names a model, only `tags` and `reject` apply.",
     fields: &[
         optional(
             "name",
@@ -70,10 +70,10 @@ pub const RULE: Shape = Shape {
         optional(
             "when",
             Kind::Object(&WHEN),
-            "it matches every request",
-            "Which requests it matches.",
+            "every request matches",
+            "The conditions.",
         ),
-        required("then", Kind::Object(&THEN), "What holds for them."),
+        required("then", Kind::Object(&THEN), "The consequences."),
     ],
 };
 

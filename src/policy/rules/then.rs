@@ -16,7 +16,7 @@ pub struct Then {
     pub tags: Vec<String>,
     /// What is chosen where it meets everything else.
     pub prefer: Option<Preference>,
-    /// The least probability of a correct answer.
+    /// The minimum probability of a correct answer.
     pub min_quality: Option<f32>,
     /// Name of the profile that is used.
     pub profile: Option<String>,
@@ -69,25 +69,25 @@ pub const THEN: Shape = Shape {
                 min: 1,
             },
             "none",
-            "Tags that a backend must have. They hold for fallbacks too and never give way.",
+            "Tags that a backend must have. They apply to fallbacks too and never give way.",
         ),
         optional(
             "prefer",
             Kind::Object(&PREFER),
             "nothing",
-            "What is chosen as long as it meets everything else, and gives way where nothing does: the rules' `models` and `tags`, what the request needs, and the limits of the profile. Of several rules the first counts that can be followed.",
+            "A preference. It is followed if a backend meets it along with everything else: the rules' `models` and `tags`, the needs of the request, and the limits of the profile. Of several rules the first one that can be followed counts.",
         ),
         optional(
             "min_quality",
             FRACTION,
             "that of the profile",
-            "The least probability of a correct answer; gives way as the profile's own limit does.",
+            "The minimum probability of a correct answer. It gives way as the profile's own limit does.",
         ),
         optional(
             "profile",
             Kind::Text,
             "the one asked for",
-            "The profile that is used instead of the one asked for.",
+            "The profile that replaces the one asked for.",
         ),
         optional(
             "reject",
@@ -101,7 +101,7 @@ pub const THEN: Shape = Shape {
 /// `prefer` of a rule's `then`.
 pub const PREFER: Shape = Shape {
     name: "prefer",
-    doc: "Models, tags or both: of what is stated all must hold. Where no backend that may take the request is such, the rule says nothing; it never refuses a request.",
+    doc: "Models, tags or both; both must match. If no eligible backend matches, the preference has no effect. It never refuses a request.",
     fields: &[
         optional(
             "models",

@@ -17,7 +17,7 @@ use crate::schema::suggest::quote;
 /// `when` of a rule.
 pub const WHEN: Shape = Shape {
     name: "when",
-    doc: "Conditions. All that are stated must hold; of a list one item is enough.",
+    doc: "Conditions. All of them must hold; one item of a list is enough.",
     fields: &[
         optional(
             "task",
@@ -26,7 +26,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "What kind of work the prompt asks for.",
+            "The kind of work that the prompt asks for.",
         ),
         optional(
             "domain",
@@ -35,25 +35,25 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "What the prompt is about, even if something else is more probable: their probabilities together must reach `min_confidence`. Of a conversation each domain counts with the highest probability that any turn had.",
+            "The subject of the prompt. The probabilities of the listed domains together must reach `min_confidence`, even if another domain is more probable. In a conversation each domain counts with its highest probability in any turn.",
         ),
         optional(
             "min_confidence",
             FRACTION,
             "`0` for the task, which must be the most probable one; `0.2` for the domains together",
-            "How probable the task and the domains must be for their conditions to hold.",
+            "The minimum probability of the task and of the domains.",
         ),
         optional(
             "min_difficulty",
             DIFFICULTY,
             "any",
-            "The least difficulty, in logits: 0 is a prompt that an average model answers right half the time, 2 one that it answers right one time in eight.",
+            "The minimum difficulty, in logits: 0 is a prompt that an average model answers right half the time, 2 one that it answers right one time in eight.",
         ),
         optional(
             "max_difficulty",
             DIFFICULTY,
             "any",
-            "The most difficulty, in logits.",
+            "The maximum difficulty, in logits.",
         ),
         optional(
             "user",
@@ -61,8 +61,8 @@ pub const WHEN: Shape = Shape {
                 of: &Kind::Text,
                 min: 1,
             },
-            "anybody",
-            "The end user that the client names in `user` or `safety_identifier`. A `*` at the end stands for anything.",
+            "any",
+            "The end user that the client names in `user` or `safety_identifier`. A final `*` matches anything.",
         ),
         optional(
             "requested_model",
@@ -70,8 +70,8 @@ pub const WHEN: Shape = Shape {
                 of: &Kind::Text,
                 min: 1,
             },
-            "anything",
-            "The model or profile that the client asked for; the default profile where it asked for none.",
+            "any",
+            "The model or profile that the client asked for, or the default profile if it named none.",
         ).formerly(&["asked"]),
         optional(
             "sensitive",
@@ -80,7 +80,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "The request's messages hold text of one of these kinds.",
+            "Kinds of sensitive text in the request's messages.",
         ),
         optional(
             "tenant",
@@ -89,7 +89,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "Who the request is for, as `tenant` of the policy finds it. A `*` at the end stands for anything.",
+            "The tenant of the request, see `tenant` of the policy. A final `*` matches anything.",
         ),
         optional(
             "header",
@@ -101,7 +101,7 @@ pub const WHEN: Shape = Shape {
                 keys: &[],
             },
             "any",
-            "What request headers must be, by lower-case name; all that are named must be there. A `*` at the end of a value stands for anything.",
+            "Values of request headers, by lower-case name. Every header listed must match. A final `*` of a value matches anything.",
         ),
         optional(
             "path",
@@ -110,7 +110,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "The request's path without its query. A `*` at the end stands for anything.",
+            "The path of the request without its query. A final `*` matches anything.",
         ),
         optional(
             "words",
@@ -119,7 +119,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "Words in lower case, one of which the user's turns hold as a whole word in any case. A `*` at the end stands for the rest of a word. For names on which nothing may hang on the classifier.",
+            "Words in lower case. One of them must be in the user's turns as a whole word, in any case. A final `*` matches the rest of a word. Use it for names that must not depend on the classifier.",
         ),
         optional(
             "language",
@@ -128,13 +128,13 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "any",
-            "The language of the last user turn whose language can be told, by ISO 639-1 code.",
+            "The language of the last user turn whose language is recognised, as an ISO 639-1 code.",
         ),
         optional(
             "share",
             FRACTION,
             "all of them",
-            "How much of the traffic: a stable part, drawn by a hash of the rule's name and of what `share_by` says, which only grows with this number.",
+            "The share of the traffic. A hash of the rule's name and of the `share_by` value picks a stable part, which only grows with this number.",
         ),
         optional(
             "share_by",
@@ -143,7 +143,7 @@ pub const WHEN: Shape = Shape {
                 min: 1,
             },
             "`[\"user\", \"tenant\", \"conversation\"]`",
-            "Who draws together: the first of these that is known of a request. A conversation is known by all its text up to the first user message.",
+            "The unit of the share: the first of these that the request has. A conversation is identified by its text up to the first user message.",
         ),
     ],
 };

@@ -24,29 +24,25 @@ pub(crate) const BUDGETS_FIELD: Field = optional(
         of: &Kind::Object(&BUDGET),
         min: 0,
     },
-    "nothing is limited",
-    "How much may be spent in a window of time.",
+    "no limit",
+    "Spending limits per window of time.",
 );
 
 /// One of `budgets`.
 pub const BUDGET: Shape = Shape {
     name: "budget",
-    doc: "Counted by what requests cost. A request holds what it is expected to cost, at most `max_request_share`, from its decision to its end, however it ends; then what it did cost takes the place of that: by the usage that the answer states, else by an estimate of what was sent and delivered; what is answered with an error costs nothing. A worker knows its own spending at once and that of the others within two ticks (two seconds), so that of N workers at most what N - 1 of them spend in two seconds goes over it, and what the requests under way cost beyond what they hold. What a worker that fails had held is free again after ten seconds. Lost when Envoy restarts.",
+    doc: "A limit on the cost of requests. From its decision to its end a request reserves its expected cost, at most `max_request_share`. Its actual cost then replaces the reservation: by the usage that the answer reports, else by an estimate from the bytes sent and delivered. A request that is answered with an error costs nothing. A worker knows its own spending at once and that of other workers within two ticks (two seconds). So N workers can exceed the budget by the spending of N - 1 workers in two seconds, and by what running requests cost beyond their reservations. Reservations of a worker that fails are released after ten seconds. All counts are lost when Envoy restarts.",
     fields: &[
         required(
             "name",
             Kind::Text,
-            "Its name, with `budget:` before it, among the rules in headers and metrics once it is spent.",
+            "The budget's name. Once it is spent, headers and metrics list `budget:` and this name among the rules.",
         ),
-        required(
-            "usd",
-            AT_LEAST_ZERO,
-            "What may be spent in one window, in USD.",
-        ),
+        required("usd", AT_LEAST_ZERO, "The limit per window, in USD."),
         required(
             "per",
             Kind::Choice(WINDOW_NAMES),
-            "The window. All begin at multiples of their length since 1970, in UTC; a month has 30 days.",
+            "The window. Windows begin at multiples of their length since 1970, in UTC; a month has 30 days.",
         ),
         optional(
             "tenant",
@@ -54,20 +50,20 @@ pub const BUDGET: Shape = Shape {
                 of: &Kind::Text,
                 min: 1,
             },
-            "every tenant, and who has none",
-            "Whom it limits: each tenant has the whole sum for itself. A `*` at the end stands for anything: `[\"*\"]` is every tenant, and requests without one are not limited.",
+            "all requests together",
+            "The tenants that it limits; each has the whole sum for itself. A final `*` matches anything: `[\"*\"]` is every tenant, and requests without one are not limited.",
         ),
         optional(
             "max_request_share",
             FRACTION,
             "`0.1`",
-            "How much of the sum one request may hold while it is under way. The less it is, the more requests run at once when they are expected to cost much, and the more they can go over the sum together.",
+            "The largest part of the sum that one request may reserve. With a smaller share more expensive requests run at once, and together they can exceed the sum by more.",
         ),
         optional(
             "profile",
             Kind::Text,
             "the request is refused with 429 `insufficient_quota`",
-            "The profile that is used instead once it is spent; requests that name a model go on as they are.",
+            "The profile that applies once the budget is spent; requests that name a model are not affected.",
         ),
     ],
 };
@@ -80,7 +76,7 @@ const DEFAULT_MAX_REQUEST_SHARE: f64 = 0.1;
 pub struct Budget {
     /// Its name.
     pub name: String,
-    /// What may be spent in one window, in USD.
+    /// The limit per window, in USD.
     pub usd: f64,
     /// The length of a window, in seconds.
     pub seconds: u64,

@@ -33,14 +33,14 @@ pub(crate) const MODE_FIELD: Field = optional(
     "mode",
     Kind::Choice(&["enforce", "shadow"]),
     "`enforce`",
-    "`shadow` decides and reports (headers, metrics, access logs) but does not act: requests go to the default cluster untouched. A request that names a model is then decided as if it had named the default profile, so that what would change is seen.",
+    "`enforce` routes requests. `shadow` decides and reports (headers, metrics, access logs) but leaves requests alone: they go to the default cluster untouched. In shadow mode a request that names a model is decided as if it had named the default profile, so that the report shows what would change.",
 ).formerly_with(&[("act", "enforce")]);
 
 pub(crate) const EXPLORE_FIELD: Field = optional(
     "exploration_rate",
     FRACTION,
     "`0`",
-    "The share of conversations, drawn by a stable hash, that go to another candidate which keeps every limit, so that something is learned of it.",
+    "The share of conversations that try another candidate within all limits, so that Pointsman learns about it. A stable hash picks the conversations.",
 ).formerly(&["explore"]);
 
 pub(crate) const STICKINESS_FIELD: Field = optional(
@@ -50,35 +50,35 @@ pub(crate) const STICKINESS_FIELD: Field = optional(
         max: 10.0,
     },
     "`0`",
-    "How much better another backend must be for a conversation to leave the one that answers it, in units of the objective: 0.1 with the weight of cost at 1 is a quarter of the cost. Whatever the number, what the conversation's backend has in its prompt cache is counted at `cached_input`.",
+    "How much better another backend must be before a conversation moves to it, in units of the objective: 0.1 with the weight of cost at 1 is a quarter of the cost. Regardless of this number, tokens in the prompt cache of the conversation's backend are priced at `cached_input`.",
 );
 
 pub(crate) const FOREIGN_STATE_FIELD: Field = optional(
     "foreign_state",
     Kind::Choice(&["keep", "drop"]),
     "`keep`",
-    "What happens to a conversation that carries state which only its maker can read (signed thinking, encrypted reasoning, thought signatures): `keep` leaves it to the backends of the maker's `state_scope`; `drop` lets others have it too, without that state, where the API can do without.",
+    "The treatment of a conversation that carries state which only its provider can read (signed thinking, encrypted reasoning, thought signatures). `keep` restricts it to backends of the same `state_scope`. `drop` also allows other backends and removes the state for them, if the API permits that.",
 );
 
 pub(crate) const ROUTE_ENDPOINT_FIELD: Field = optional(
     "route_endpoint",
     Kind::Choice(ON_OFF),
     "`off`",
-    "Whether `POST /v1/route` is answered: every candidate with prices and reasons, to any client that reaches the listener.",
+    "Whether `POST /v1/route` is answered. It shows every candidate with prices and reasons to any client that reaches the listener.",
 );
 
 pub(crate) const MODELS_ENDPOINT_FIELD: Field = optional(
     "models_endpoint",
     Kind::Choice(ON_OFF),
     "`on`",
-    "Whether `GET /v1/models` is answered: the names of models and profiles.",
+    "Whether `GET /v1/models` is answered, with the names of models and profiles.",
 );
 
 pub(crate) const UNSEEN_MODEL_FIELD: Field = optional(
     "on_missing_model",
     Kind::Choice(&["bypass", "decide"]),
     "`bypass`",
-    "What happens to a body whose `model` was not seen, because it is longer than `max_scan_bytes`: `bypass` sends it to the default cluster, `decide` chooses by the default profile. Its `model` is then not rewritten, so every backend must take any name.",
+    "The treatment of a body whose `model` was not found within `max_scan_bytes`. `bypass` sends it to the default cluster. `decide` chooses by the default profile; `model` is then not rewritten, so every backend must accept any name.",
 ).formerly(&["on_unseen_model"]);
 
 /// What a policy says of all its traffic.

@@ -9,14 +9,14 @@ pub(crate) const MAX_SHARE_FIELD: Field = optional(
     "max_share",
     FRACTION,
     "`1`",
-    "The most of the decisions that may choose this model while another can take the request; of the last thousand or so of each worker, and so of all workers together. Clients that name it always get it.",
+    "The largest share of decisions that may choose this model if another one can take the request. Each worker counts its last thousand or so decisions. Clients that name the model always get it.",
 );
 
 pub(crate) const MIN_SHARE_FIELD: Field = optional(
     "min_share",
     FRACTION,
     "`0`",
-    "The least of the decisions that shall choose this model where it keeps every limit; counted as `max_share` is. It gets conversations that begin, none that is under way.",
+    "The smallest share of decisions that should choose this model if it keeps every limit, counted as for `max_share`. It gets new conversations only.",
 );
 
 /// How much of the decisions may or shall choose a model.

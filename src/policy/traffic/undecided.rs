@@ -10,15 +10,15 @@ use crate::schema::shape::{Field, Kind, optional};
 pub(crate) const UNDECIDED_FIELD: Field = optional(
     "on_undecided",
     Kind::Choice(&["bypass", "reject"]),
-    "`reject` where a rule refuses requests or bounds their models or tags, or a budget is stated; else `bypass`, but for bodies that may name a profile",
-    "What happens to a request of an LLM API that cannot be decided on (a body that is compressed or cannot be read, a path or method that is nearly right, a fault of ours): `bypass` sends it to the default cluster untouched, `reject` answers with an error in the words of the API. A body that names a profile is refused even so. `mode: shadow` always passes it on. `pointsman check` says what holds.",
+    "`reject` if a rule refuses requests or restricts their models or tags, or if there is a budget; else `bypass`, except for bodies that may name a profile",
+    "The treatment of an LLM API request that cannot be decided on: a compressed or unreadable body, a path or method that is nearly right, an internal error. `bypass` sends it to the default cluster untouched. `reject` answers with an error in the format of the API. A body that names a profile is refused even with `bypass`. `mode: shadow` always passes the request on. `pointsman check` shows which of them applies.",
 ).formerly(&["undecided", "on_invalid_request"]);
 
 pub(crate) const UNKNOWN_MODEL_FIELD: Field = optional(
     "on_unknown_model",
     Kind::Choice(&["reject", "bypass", "default_profile"]),
     "`reject`",
-    "What happens to a request for a model that is no name, alias or usual spelling of one in the policy: `reject` answers 404 with the nearest names, `bypass` sends it to the default cluster untouched unless a rule or a budget limits it, `default_profile` decides as if it had asked for the default profile.",
+    "The treatment of a request whose model is not a name, an alias or a usual spelling of a model of the policy. `reject` answers 404 with the nearest names. `bypass` sends it to the default cluster untouched, unless a rule or a budget limits it. `default_profile` decides as if the client had asked for the default profile.",
 );
 
 /// What becomes of a request of an LLM API that cannot be decided on.
