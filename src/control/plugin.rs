@@ -207,7 +207,7 @@ impl<'t> Source<'t> {
         let problem = if !name.bytes().all(is_token) {
             "is not a lower-case header name"
         } else if RESERVED.contains(&name) {
-            "has a meaning of its own in HTTP"
+            "is reserved in HTTP"
         } else {
             return Some(name.to_owned());
         };
@@ -282,7 +282,7 @@ mod tests {
                 "missing field `policy`",
                 "rol: unknown field `rol`; did you mean `role`?",
                 "cluster_header: `X-Upper` is not a lower-case header name",
-                "cluster_header: stands here twice",
+                "cluster_header: appears twice",
                 "cluster_header: expected a string, found a number",
                 "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters",
             ]
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn headers_with_a_meaning_of_their_own_are_refused() {
-        assert!(problems(r#"{"cluster_header": "host"}"#)[1].contains("meaning of its own"));
+        assert!(problems(r#"{"cluster_header": "host"}"#)[1].contains("is reserved"));
         assert!(problems(r#"{"cluster_header": ":path"}"#)[1].contains("not a lower-case"));
     }
 

@@ -27,39 +27,39 @@ pub enum DecisionHeaders {
 pub struct Policy {
     /// The operator's own name for this version.
     pub version: String,
-    /// Where it stands among its author's policies; a source never takes a lower one than the one in force.
+    /// Its position among its author's policies; a source never accepts a lower one than the one in force.
     pub revision: Option<u64>,
     /// Models and backends.
     pub registry: Registry,
     /// The cluster for requests that are not decided on.
     pub default_cluster: String,
-    /// What becomes of requests that cannot be decided on, where the policy states it; see [`Policy::refuses_undecided`].
+    /// The treatment of requests that cannot be decided on, if the policy states it; see [`Policy::refuses_undecided`].
     pub undecided: Option<Undecided>,
-    /// What becomes of requests for models that the policy does not have.
+    /// The treatment of requests for models that the policy does not have.
     pub on_unknown_model: OnUnknownModel,
-    /// Every name by which clients may ask for a model beside its own.
+    /// Every name by which clients may ask for a model besides its own.
     pub names: ModelNames,
     /// How much clients see.
     pub decision_headers: DecisionHeaders,
-    /// The backend whose prices requests would have cost without a router; `None` where no baseline is declared.
+    /// The backend for the cost of requests without a router; `None` if no baseline is declared.
     pub baseline: Option<BackendId>,
-    /// Whether streams tell their usage where the client did not ask for it; the client is not shown it.
+    /// Whether streams report their usage even if the client did not ask; the client does not see it.
     pub always_stream_usage: bool,
-    /// Whether decisions go by what is observed of the backends, or by what is stated alone.
+    /// Whether decisions use observed latencies, or the declared ones alone.
     pub observes: bool,
-    /// The most bytes of a body to hold before the decision is made on what is there.
+    /// The maximum number of body bytes that are read in full.
     pub max_body_bytes: usize,
-    /// The most bytes of a body that are held while its `model` is looked for.
+    /// The maximum number of body bytes that are held while `model` is looked for.
     pub max_scan_bytes: usize,
     /// The objectives that clients can ask for, the built-in ones included, sorted by name.
     pub profiles: Vec<Profile>,
-    /// What holds for some requests only, in the order of the policy.
+    /// The rules, in the order of the policy.
     pub rules: Vec<Rule>,
     /// The words of all rules.
     pub words: WordMatcher,
     /// Name of the profile for requests that name no model; one of [`Policy::profiles`].
     pub default_profile: String,
-    /// What concerns all traffic: tenants, steering, shares, budgets.
+    /// Settings of all traffic: tenants, preferences, shares, budgets.
     pub traffic: Traffic,
 }
 
@@ -80,14 +80,15 @@ impl Policy {
     /// Whether traffic moves gradually anywhere, so that conversations have to be told apart.
     pub fn has_ramps(&self) -> bool {
         let mut backends = self.registry.backends.iter();
-        backends.any(|one| one.ramp.is_some()) || self.profiles.iter().any(|one| one.ramp.is_some())
+        backends.any(|backend| backend.ramp.is_some())
+            || self.profiles.iter().any(|profile| profile.ramp.is_some())
     }
 
     /// The backend of the default cluster; `None` where that is no backend's, or belongs to several that are not sent
     /// the same.
     pub fn default_backend(&self) -> Option<(BackendId, &Backend)> {
         let backends = self.registry.backends.iter().enumerate();
-        let mut all = backends.filter(|(_, one)| one.cluster == self.default_cluster);
+        let mut all = backends.filter(|(_, backend)| backend.cluster == self.default_cluster);
         let (index, first) = all.next()?;
         let is_alike = |(_, other): (usize, &Backend)| {
             other.credentials == first.credentials
@@ -108,7 +109,7 @@ impl Policy {
 }
 
 impl Policy {
-    /// Why requests that cannot be decided on are treated as they are, in words.
+    /// The reason for the treatment of requests that cannot be decided on, in words.
     pub fn undecided_because(&self) -> String {
         match self.undecided().1 {
             UndecidedReason::Stated => "the policy states it".to_owned(),
@@ -126,7 +127,7 @@ impl Policy {
         }
     }
 
-    /// What becomes of requests that cannot be decided on and name no profile, and why.
+    /// The treatment of requests that cannot be decided on and name no profile, and its reason.
     pub fn undecided(&self) -> (Undecided, UndecidedReason) {
         let Traffic {
             shadow, budgets, ..
@@ -151,7 +152,7 @@ impl Policy {
         match (self.undecided(), named) {
             ((_, UndecidedReason::Shadow), _) => false,
             ((Undecided::Reject, _), _) | (_, NamedModel::Profile) => true,
-            // What cannot be seen may be a profile; who states it accepts that.
+            // An unseen name may be a profile; an operator who states `bypass` accepts that.
             ((Undecided::Bypass, reason), NamedModel::Unknown) => reason != UndecidedReason::Stated,
             ((Undecided::Bypass, _), NamedModel::Other) => false,
         }

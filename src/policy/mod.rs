@@ -5,8 +5,8 @@
 //! collects the warnings, [`schema_docs`] makes schema and reference, [`resolve`] finds what clients' names mean,
 //! [`revision`] orders policies of one author.
 //!
-//! It may use `schema`, `fleet`, `analysis` and the path and model names of `api`. It decides nothing, counts nothing and
-//! calls no host.
+//! May use `schema`, `fleet`, `analysis` and the paths and model names of `api`. Decides nothing, counts nothing and calls no
+//! host.
 
 mod backends;
 mod compile;

@@ -38,7 +38,7 @@ const CAPABILITIES: &[&str] = &[
 
 const DEFAULT_CONTEXT_WINDOW: u32 = 8192;
 
-/// What a text model can do through any current serving engine (constrained decoding, tool-call templates).
+/// The abilities of a text model with any current serving engine (constrained decoding, tool-call templates).
 const DEFAULT_CAPABILITIES: Capabilities = Capabilities::TOOLS
     .union(Capabilities::JSON_MODE)
     .union(Capabilities::JSON_SCHEMA);
@@ -228,7 +228,7 @@ pub(crate) fn lint_models(registry: &Registry, root: &Node, warnings: &mut Probl
     for (index, (model, node)) in registry.models.iter().zip(nodes).enumerate() {
         let path = format!("models[{index}]");
         let id = ModelId(index as u32);
-        if registry.backends.iter().all(|one| one.model != id) {
+        if registry.backends.iter().all(|backend| backend.model != id) {
             let message = format!(
                 "no backend serves {}: it can never be chosen",
                 quote(&model.name)
@@ -242,11 +242,11 @@ pub(crate) fn lint_models(registry: &Registry, root: &Node, warnings: &mut Probl
             let name = quote(&model.name);
             let message = match find_published(node) {
                 Some(known) => format!(
-                    "{name} has no benchmark scores: those published of `{}` count (models/benchmarks.json)",
+                    "{name} has no benchmark scores: the published ones of `{}` are used (models/benchmarks.json)",
                     known.name
                 ),
                 None => format!(
-                    "{name} has no benchmark scores, and none are known of that name: it counts as an average model"
+                    "{name} has no benchmark scores, and none are published for that name: it counts as an average model"
                 ),
             };
             warnings.add(node.at, path, message);

@@ -30,7 +30,7 @@ pub struct ModelNames {
     folded: Vec<(String, Option<ModelId>)>,
     /// The names that backends serve, in lower case.
     served: Vec<(String, Option<ModelId>)>,
-    /// What stands behind the last `/` of all of them.
+    /// The part of each of them after the last `/`.
     last: Vec<(String, Option<ModelId>)>,
     /// All of them without vendor, date and storage, and the date.
     plain: Vec<(String, String, ModelId)>,
@@ -67,7 +67,7 @@ impl ModelNames {
         names
     }
 
-    /// What a name means before it becomes an alias; case does not tell names apart.
+    /// The present meaning of a name that is to become an alias; case is ignored.
     fn meaning(&self, name: &str, models: &[Model], profiles: &[Profile]) -> Option<String> {
         let is_same = |other: &str| other.to_lowercase() == name.to_lowercase();
         if models.iter().any(|model| is_same(&model.name)) {
@@ -127,7 +127,7 @@ impl ModelNames {
     }
 }
 
-/// What stands behind the last `/`.
+/// The part of a name after the last `/`.
 pub(crate) fn last_of(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }

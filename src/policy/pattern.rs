@@ -5,7 +5,7 @@ use crate::schema::document::Node;
 use crate::schema::problems::Problems;
 use crate::schema::suggest::quote;
 
-/// What a text must be: exactly this, or anything that begins so.
+/// A pattern of texts: one exact text, or every text with one beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
@@ -13,7 +13,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// From how it is written: a `*` at the end stands for anything. `None` where one stands elsewhere.
+    /// Parses a pattern; a final `*` matches anything. `None` if there is a `*` elsewhere.
     pub fn parse(written: &str) -> Option<Pattern> {
         let (text, is_prefix) = match written.strip_suffix('*') {
             Some(start) => (start, true),
@@ -25,7 +25,7 @@ impl Pattern {
         })
     }
 
-    /// The same for paths that are normalised and in lower case.
+    /// This pattern for paths that are normalised and in lower case.
     pub fn as_path(&self) -> Pattern {
         if !self.text.starts_with('/') {
             return self.clone();
@@ -40,13 +40,13 @@ impl Pattern {
         }
     }
 
-    /// How it is written.
+    /// The pattern as written.
     pub fn written(&self) -> String {
         let star = if self.is_prefix { "*" } else { "" };
         [self.text.as_str(), star].concat()
     }
 
-    /// Whether `text` is such.
+    /// Whether `text` matches.
     pub fn matches(&self, text: &str) -> bool {
         if self.is_prefix {
             text.starts_with(&self.text)
@@ -60,12 +60,12 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether anything that begins so is matched.
+    /// Whether it matches every text with its beginning.
     pub fn is_prefix(&self) -> bool {
         self.is_prefix
     }
 
-    /// Whether everything that `other` matches is matched here too.
+    /// Whether it matches everything that `other` matches.
     pub fn covers(&self, other: &Pattern) -> bool {
         self == other || (self.is_prefix && other.text.starts_with(&self.text))
     }

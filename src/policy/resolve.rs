@@ -7,17 +7,17 @@ use crate::policy::names::last_of;
 use crate::policy::profiles::Profile;
 use crate::schema::suggest::{nearest_few, quote};
 
-/// What a client asks for by a name.
+/// The meaning of a name that a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Asked<'p> {
     /// This model and no other.
     Model(ModelId),
-    /// A choice by this profile.
+    /// Any model, chosen by this profile.
     Profile(&'p Profile),
 }
 
 impl Policy {
-    /// What `name`, as a client writes it, asks for; `None` where it means nothing, or more than one thing.
+    /// Resolves `name` as a client writes it; `None` if it is unknown or ambiguous.
     pub fn resolve(&self, name: &str) -> Option<Asked<'_>> {
         if let Some(profile) = self.find_profile(name) {
             return Some(Asked::Profile(profile));
@@ -32,7 +32,7 @@ impl Policy {
         self.names.find(name).map(Asked::Model)
     }
 
-    /// The name in the policy of what `name` asks for.
+    /// The policy's own name for the model or profile that `name` means.
     pub fn resolve_name(&self, name: &str) -> Option<&str> {
         match self.resolve(name)? {
             Asked::Model(id) => self.registry.model(id).map(|model| model.name.as_str()),
@@ -40,7 +40,7 @@ impl Policy {
         }
     }
 
-    /// Whether `name` is a profile's, in whatever case.
+    /// Whether `name` is the name of a profile, in any case.
     pub fn names_profile(&self, name: &str) -> bool {
         self.find_profile_in_any_case(name.trim()).is_some()
     }
@@ -50,8 +50,8 @@ impl Policy {
         profiles.find(|profile| profile.name.eq_ignore_ascii_case(name))
     }
 
-    /// What to say of a name that means nothing: the nearest names, else all of them where they are few. Nothing where the
-    /// policy does not tell its names.
+    /// The suffix for the error of an unknown name: the nearest names, else all of them if they are few. Empty if the policy
+    /// hides its names.
     pub fn suggest(&self, name: &str) -> String {
         const MOST: usize = 3;
         const LISTED: usize = 24;

@@ -131,7 +131,7 @@ pub(crate) fn compile_cold(
         for name in ["prewarm", "cold_start_ms"] {
             if node.get(name).is_some() && node.get("scale_to_zero_after_s").is_none() {
                 let at = format!("backends[{index}].{name}");
-                let message = "it is never cold: state `scale_to_zero_after_s`, the seconds without a request after which it is";
+                let message = "needs `scale_to_zero_after_s`, the seconds without a request after which the backend is cold";
                 problems.add(node.offset_of(name), at, message);
             }
         }
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(
             problems(r#""prewarm": {"max_usd_per_hour": 1}"#, ""),
             [
-                "backends[0].prewarm: it is never cold: state `scale_to_zero_after_s`, the seconds without a request after which it is"
+                "backends[0].prewarm: needs `scale_to_zero_after_s`, the seconds without a request after which the backend is cold"
             ]
         );
         assert_eq!(
@@ -322,7 +322,7 @@ mod tests {
         let both = format!("{}, \"y\": {}", x("y"), ramp("auto"));
         assert_eq!(
             problems(none, &both),
-            ["profiles.x.ramp.from: `y` is ramped up itself"]
+            ["profiles.x.ramp.from: `y` has a ramp itself"]
         );
         assert_eq!(problems(none, &x("auto:cheap")), [""; 0]);
     }

@@ -1,4 +1,4 @@
-//! What a policy means, and the text of every problem.
+//! Meaning of policies, and the text of every problem.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod fields;
@@ -143,7 +143,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
         "7:100 models[0].benchmarks.mmul: unknown name `mmul`; did you mean `mmlu`?",
         "8:14 models[1].name: `llama` is already the name of models[0]",
         "8:44 models[1].max_output_tokens: `9000` is more than the context window of `8192`",
-        "9:14 models[2].name: `auto:fast` is also the name of a profile: a client could not say which it means",
+        "9:14 models[2].name: `auto:fast` is also the name of a profile: clients could not choose between them",
         "12:5 backends[0]: missing field `model`",
         "12:21 backends[0].modle: unknown field `modle`; did you mean `model`?",
         "12:54 backends[0].accelerator: unknown value `GPUs`; did you mean `gpu`?",
@@ -156,7 +156,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
         "17:22 profiles.x.weights: at least one weight must be more than 0",
         "17:61 profiles.x.limits.min_quality: `1.5` is out of range: expected 0 to 1; did you mean `0.015`?",
         "17:77 profiles.x.relax[0]: the profile has no limit `max_p99_ms`",
-        "17:106 profiles.x.relax[2]: stands here twice",
+        "17:106 profiles.x.relax[2]: appears twice",
         "17:131 profiles.x.tags[0]: no backend has the tag `eu`",
     ];
     let found = problems(text);
@@ -185,7 +185,7 @@ fn each_problem_alone() {
         (
             r#""price""#,
             r#""name": "c", "price""#,
-            &["2:42 backends[0].name: stands here twice"],
+            &["2:42 backends[0].name: appears twice"],
         ),
         (
             r#"{"weights": {"cost": 1}, "limits": {"min_quality": 0.5}, "relax": []}"#,
@@ -264,7 +264,7 @@ fn wrong_rules_are_all_reported() {
         "1:44 rules[0].when.task[0]: unknown value `coding`; known: chat, knowledge_qa, math, reasoning, code, creative_writing, summarization, translation, rewriting, extraction, classification",
         "1:65 rules[0].when.domain: is empty: at least one is needed",
         "1:131 rules[0].when.requested_model[0]: unknown model or profile `autoo`; did you mean `auto`?",
-        "1:150 rules[0].then: says nothing: state at least one consequence",
+        "1:150 rules[0].then: has no effect: state at least one consequence",
         "2:10 rules[1].name: `a` is already the name of rules[0]",
         "2:38 rules[1].when.sensitive[0]: unknown value `mail`; did you mean `email`?",
         "2:68 rules[1].then.models[0]: unknown model `llama-3.3-7b`; did you mean `llama-3.3-70b`?",
@@ -289,7 +289,7 @@ fn rules_that_never_count_are_a_warning() {
     let (_, warnings) = Policy::check(&text).unwrap();
     let found: Vec<String> = warnings.iter().map(Problem::to_string).collect();
     let expected = [
-        "rules[1].then: can never be met together with `all code`: no backend is what both demand, so that requests which both match are refused; what may give way belongs into `prefer`",
+        "rules[1].then: contradicts `all code`: no backend meets both, so that requests that match both are refused; use `prefer` for what may give way",
         "rules[1].then.models: never counts: `all code` comes first and matches whenever this rule does",
         "rules[3]: never counts: `no cards` comes first and refuses every such request",
     ];
@@ -323,7 +323,7 @@ fn what_is_doubtful_is_a_warning() {
     let expected = [
         "2:22 default_cluster: no backend has the cluster `smal`; did you mean `small`?",
         "6:5 models[2]: no backend serves `ghost`: it can never be chosen",
-        "6:5 models[2]: `ghost` has no benchmark scores, and none are known of that name: it counts as an average model",
+        "6:5 models[2]: `ghost` has no benchmark scores, and none are published for that name: it counts as an average model",
         "10:5 backends[1]: `slow` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
         "12:5 backends[3]: `same` is never the first choice under any profile: `fast` is at least as good, as fast and as cheap",
         "15:60 profiles.x.limits.max_p50_ms: no backend can keep it: it gives way in every request",

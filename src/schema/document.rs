@@ -101,7 +101,7 @@ impl Node {
         self.get(name).map_or(self.at, |value| value.at)
     }
 
-    /// What stands here, for "expected x, found y".
+    /// The kind of this value, for "expected x, found y".
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "null",
@@ -165,11 +165,11 @@ fn not_json(text: &str, error: &serde_json::Error) -> Problem {
             return problem(message, (1, 1));
         }
         Some(b'}' | b']') if before.ends_with(',') => {
-            "a comma stands before the closing bracket: remove it"
+            "there is a comma before the closing bracket: remove it"
         }
         Some(b',') if before.ends_with([',', '[', '{']) => "a value is missing before this comma",
         Some(b'/' | b'#') => "JSON has no comments: remove it, or write the policy as YAML",
-        Some(b'\'') => "texts and names stand in double quotes",
+        Some(b'\'') => "strings and names need double quotes",
         Some(b'T' | b'F') if rest.starts_with("True") || rest.starts_with("False") => {
             "booleans are written `true` and `false`"
         }
@@ -321,11 +321,11 @@ mod tests {
             ("", "not JSON: EOF while parsing a value"),
             (
                 "{\n \"a\": 1,\n}",
-                "not JSON: a comma stands before the closing bracket: remove it",
+                "not JSON: there is a comma before the closing bracket: remove it",
             ),
             (
                 "[1, 2 , ]",
-                "not JSON: a comma stands before the closing bracket: remove it",
+                "not JSON: there is a comma before the closing bracket: remove it",
             ),
             ("[1,, 2]", "not JSON: a value is missing before this comma"),
             (
@@ -348,13 +348,10 @@ mod tests {
                 "\u{feff}{}",
                 "not JSON: begins with a byte order mark: save the file without one",
             ),
-            (
-                "{'a': 1}",
-                "not JSON: texts and names stand in double quotes",
-            ),
+            ("{'a': 1}", "not JSON: strings and names need double quotes"),
             (
                 "{\"a\": 'x'}",
-                "not JSON: texts and names stand in double quotes",
+                "not JSON: strings and names need double quotes",
             ),
             (
                 "{\"a\": True}",

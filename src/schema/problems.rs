@@ -8,7 +8,7 @@ use crate::schema::suggest::{hint, quote};
 pub struct Problem {
     /// Path to the value, such as `backends[3].price.input`.
     pub at: String,
-    /// What is wrong there and, where it can be told, what was probably meant.
+    /// The problem and, if it can be guessed, the value that was meant.
     pub message: String,
     /// The line of the text, from 1.
     pub line: u32,

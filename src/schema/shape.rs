@@ -10,9 +10,9 @@ use crate::schema::suggest::{hint, quote};
 /// An object with named fields.
 #[derive(Debug)]
 pub struct Shape {
-    /// What one such object is called, such as `backend`.
+    /// The name of one such object, such as `backend`.
     pub name: &'static str,
-    /// What it describes.
+    /// Its meaning.
     pub doc: &'static str,
     /// Its fields, in the order in which people should read them.
     pub fields: &'static [Field],
@@ -61,7 +61,7 @@ pub const fn optional(
 }
 
 impl Field {
-    /// The same field, known by these names before.
+    /// This field with its earlier names.
     pub const fn formerly(self, names: &'static [&'static str]) -> Field {
         Field {
             former_names: names,
@@ -69,7 +69,7 @@ impl Field {
         }
     }
 
-    /// The same field, known to have had these values before, each with its present name.
+    /// This field with its earlier values, each with its present name.
     pub const fn formerly_with(self, values: &'static [(&'static str, &'static str)]) -> Field {
         Field {
             former_values: values,
@@ -78,7 +78,7 @@ impl Field {
     }
 }
 
-/// What may stand in a place.
+/// The permitted values of a place.
 #[derive(Debug)]
 pub enum Kind {
     /// A string that is not empty.
@@ -101,7 +101,7 @@ pub enum Kind {
     },
     /// A list with at least `min` items.
     List {
-        /// What each item is.
+        /// The kind of each item.
         of: &'static Kind,
         /// The fewest items.
         min: usize,
@@ -112,7 +112,7 @@ pub enum Kind {
     Document(&'static Shape),
     /// An object whose names are chosen by the operator, or are among `keys` where that is not empty.
     Map {
-        /// What each value is.
+        /// The kind of each value.
         of: &'static Kind,
         /// The names allowed; any if empty.
         keys: &'static [&'static str],
@@ -300,6 +300,6 @@ fn check_once(node: &Node, index: usize, at: &str, problems: &mut Problems<'_>) 
         .take(index)
         .any(|earlier| earlier.name == member.name)
     {
-        problems.add(member.at, at, "stands here twice");
+        problems.add(member.at, at, "appears twice");
     }
 }

@@ -29,13 +29,13 @@ pub(crate) fn nearest_few<'a>(
 ) -> Vec<&'a str> {
     const LONGEST: usize = 96;
     let far = |name: &str| {
-        let spellings = written.iter().filter(|one| one.len() <= LONGEST);
-        let distances = spellings.filter_map(|one| {
-            let allowed = (one.chars().count() / 3).max(1);
-            let distance = distance(one, name);
-            let (one, name) = (one.to_ascii_lowercase(), name.to_ascii_lowercase());
-            let begun = one.len().min(name.len()) >= LEAST_BEGINNING
-                && (name.starts_with(&one) || one.starts_with(&name));
+        let spellings = written.iter().filter(|spelling| spelling.len() <= LONGEST);
+        let distances = spellings.filter_map(|spelling| {
+            let allowed = (spelling.chars().count() / 3).max(1);
+            let distance = distance(spelling, name);
+            let (spelling, name) = (spelling.to_ascii_lowercase(), name.to_ascii_lowercase());
+            let begun = spelling.len().min(name.len()) >= LEAST_BEGINNING
+                && (name.starts_with(&spelling) || spelling.starts_with(&name));
             (begun || distance <= allowed).then_some(distance)
         });
         distances.min()
@@ -49,7 +49,7 @@ pub(crate) fn nearest_few<'a>(
 /// How many letters two names have in common at least where one is the beginning of the other.
 const LEAST_BEGINNING: usize = 4;
 
-/// What to append to "unknown x": the nearest known name, else all of them where they are few.
+/// The suffix for "unknown x": the nearest known name, else all of them if they are few.
 pub(crate) fn hint(written: &str, known: &[&str]) -> String {
     const FEW: usize = 24;
     match nearest(written, known.iter().copied()) {

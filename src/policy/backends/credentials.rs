@@ -93,7 +93,7 @@ pub(crate) fn compile_credentials(
     if !header.bytes().all(is_token) {
         complain("header", header, "is not a lower-case header name");
     } else if RESERVED.contains(&header) || header.starts_with("x-pointsman-") {
-        complain("header", header, "has a meaning of its own");
+        complain("header", header, "is reserved");
     }
     let env = node.text_of("env").unwrap_or_default();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -139,8 +139,8 @@ pub(crate) fn compile_client(node: &Node) -> ClientHeaders {
     }
 }
 
-/// Whose a backend is, as far as its endpoint says: a host that is reached by TLS is somebody's own, all else is taken for
-/// the operator's house.
+/// The party that a backend belongs to, as far as its endpoint tells: each host with TLS is a party of its own, all other
+/// backends count as the operator's.
 pub(crate) fn party(backend: &Backend) -> Option<&str> {
     let endpoint = backend.endpoint.as_ref()?;
     endpoint.tls.then_some(endpoint.host.as_str())
@@ -149,7 +149,9 @@ pub(crate) fn party(backend: &Backend) -> Option<&str> {
 /// Fills in what the backends themselves do not say of the client's headers. A client's key is one party's: where several
 /// could get it, nobody does unless the policy says so.
 pub(crate) fn fill_in_client_headers(backends: &mut [Backend]) {
-    let open = backends.iter().filter(|one| one.credentials.is_none());
+    let open = backends
+        .iter()
+        .filter(|backend| backend.credentials.is_none());
     let mut parties = open.map(party);
     let first = parties.next();
     let is_one = first.is_none_or(|first| parties.all(|other| other == first));
@@ -176,11 +178,11 @@ pub(crate) fn lint_credentials(
     }
     let message = match &backend.endpoint {
         None => {
-            "its cluster is defined elsewhere: `credentials` are put in only where attempts have their filter, which `pointsman render` \
+            "its cluster is defined elsewhere: `credentials` are added only if attempts have their filter, which `pointsman render` \
              writes with failover"
         }
         Some(endpoint) if !endpoint.tls && is_far(endpoint) => {
-            "the secret goes over the network as it is: let `endpoint` begin with `https://`"
+            "the secret is sent unencrypted: use `https://` in `endpoint`"
         }
         Some(_) => return,
     };
@@ -206,20 +208,22 @@ pub(crate) fn lint_client_credentials(
     root: &Node,
     warnings: &mut Problems<'_>,
 ) {
-    let is_open = |one: &Backend| one.credentials.is_none();
+    let is_open = |backend: &Backend| backend.credentials.is_none();
     let nodes = root.get("backends").map_or(&[][..], Node::items);
-    let is_withheld =
-        |one: &Backend| is_open(one) && !one.client.credentials && !one.client.credentials_stated;
+    let is_withheld = |backend: &Backend| {
+        is_open(backend) && !backend.client.credentials && !backend.client.credentials_stated
+    };
     let mut parties: Vec<&str> = Vec::new();
-    for backend in backends.iter().filter(|one| is_open(one)) {
+    for backend in backends.iter().filter(|backend| is_open(backend)) {
         let party = party(backend).unwrap_or("the operator's own hosts");
         if !parties.contains(&party) {
             parties.push(party);
         }
     }
     let withheld = backends.iter().zip(nodes).enumerate();
-    if let Some((index, (backend, node))) =
-        withheld.into_iter().find(|(_, (one, _))| is_withheld(one))
+    if let Some((index, (backend, node))) = withheld
+        .into_iter()
+        .find(|(_, (backend, _))| is_withheld(backend))
     {
         let message = format!(
             "{} has no `credentials`, and the client's own are not sent to it, since backends without `credentials` are at {}: \

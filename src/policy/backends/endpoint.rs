@@ -48,7 +48,7 @@ fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
         None => (rest, ""),
     };
     if path.contains(['?', '#']) || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("has more behind its path than a path");
+        return Err("has a query or a fragment after its path");
     }
     let usual = if tls { 443 } else { 80 };
     // An IPv6 address stands in brackets.
@@ -64,7 +64,7 @@ fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
     if host.is_empty() || !host.bytes().all(is_host) {
         return Err("names no host");
     }
-    // What clients ask for comes behind it.
+    // The path of each request is appended.
     let apis = [
         "/chat/completions",
         "/completions",
@@ -73,7 +73,7 @@ fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
         "/messages",
     ];
     if apis.iter().any(|api| ["/", path].concat().ends_with(api)) {
-        return Err("ends in the path of an API, which comes from the request: end it before that");
+        return Err("ends with the path of an API: remove it, requests bring their own");
     }
     let path = if path.is_empty() {
         String::new()
@@ -94,7 +94,7 @@ pub(crate) fn check_cluster(node: &Node, name: &str, path: &str, problems: &mut 
         .bytes()
         .all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if !fits || name != name.trim() {
-        let message = format!("{} cannot stand in a header as it is", quote(name));
+        let message = format!("{} is not a valid header value", quote(name));
         problems.add(node.at, path, message);
     }
 }
@@ -112,8 +112,8 @@ pub(crate) fn compile_state_scope(
             ..StateScope::new(written.to_owned())
         };
     }
-    let mut name = endpoint.map_or(cluster.to_owned(), |one| {
-        format!("{}:{}", one.host, one.port)
+    let mut name = endpoint.map_or(cluster.to_owned(), |endpoint| {
+        format!("{}:{}", endpoint.host, endpoint.port)
     });
     if let Some(account) = credentials {
         name.push('/');
@@ -149,7 +149,10 @@ pub(crate) fn lint_aggregate_names(
     nodes: &[Node],
     warnings: &mut Problems<'_>,
 ) {
-    let clusters: Vec<&str> = backends.iter().map(|one| one.cluster.as_str()).collect();
+    let clusters: Vec<&str> = backends
+        .iter()
+        .map(|backend| backend.cluster.as_str())
+        .collect();
     // With more there are no aggregates.
     if clusters.len() > 13 {
         return;
@@ -157,11 +160,13 @@ pub(crate) fn lint_aggregate_names(
     let Some((name, chain)) = aggregate_collision(&clusters, LINKS.min(clusters.len())) else {
         return;
     };
-    let odd = backends.iter().position(|one| one.cluster.contains('+'));
+    let odd = backends
+        .iter()
+        .position(|backend| backend.cluster.contains('+'));
     let Some((index, node)) = odd.and_then(|index| Some((index, nodes.get(index)?))) else {
         return;
     };
-    let chain: Vec<String> = chain.iter().map(|one| quote(one)).collect();
+    let chain: Vec<String> = chain.iter().map(|cluster| quote(cluster)).collect();
     let message = format!(
         "for Envoy before 1.39 the aggregate of {} is called {} as well, and Envoy refuses two clusters of one name",
         chain.join(" and "),

@@ -62,7 +62,7 @@ fn dominates(policy: &Comparison<'_>, one: &Backend, other: &Backend) -> bool {
 /// Whether `one` can do all that `other` can, as well or better, for every prompt.
 fn stands_in(one: &Model, other: &Model) -> bool {
     let skills = one.ability.skills.iter().zip(&other.ability.skills);
-    // What outcomes say beside skills bears on each prompt otherwise, so only the same says nothing.
+    // Fitted outcomes affect each prompt differently, so only equal ones can be compared.
     skills.clone().all(|(left, right)| left >= right)
         && one.ability.calibration == other.ability.calibration
         && one.ability.latent_factors == other.ability.latent_factors
@@ -95,7 +95,7 @@ pub(crate) fn lint_reach(backends: &[Backend], root: &Node, warnings: &mut Probl
         let mut twins = earlier.filter(|other| other.cluster == backend.cluster);
         if let Some(twin) = twins.find(|other| other.endpoint != backend.endpoint) {
             let message = format!(
-                "{} has the same cluster and is elsewhere: a cluster is in one place",
+                "{} has the same cluster and another endpoint: a cluster has one endpoint",
                 quote(&twin.name)
             );
             warnings.add(
@@ -139,11 +139,8 @@ mod tests {
             keyed("")[0].starts_with("backends[0].credentials: its cluster is defined elsewhere")
         );
         for far in ["http://api.example.com/v1", "http://203.0.113.7"] {
-            let told = keyed(&format!(r#", "endpoint": "{far}""#));
-            assert!(
-                told[0].contains("goes over the network as it is"),
-                "{told:?}"
-            );
+            let found = keyed(&format!(r#", "endpoint": "{far}""#));
+            assert!(found[0].contains("is sent unencrypted"), "{found:?}");
         }
         for near in [
             "https://api.example.com",
@@ -163,9 +160,9 @@ mod tests {
     #[test]
     fn limits_and_places_that_contradict_are_told() {
         let hasty = r#""latency": {"first_token_ms": {"p50": 500, "p99": 2000}}, "timeouts": {"first_token_ms": 1000}"#;
-        let told = warnings(&backend("b", hasty));
+        let found = warnings(&backend("b", hasty));
         assert!(
-            told[0].starts_with("backends[0].timeouts.first_token_ms: one request in a hundred")
+            found[0].starts_with("backends[0].timeouts.first_token_ms: one request in a hundred")
         );
         let at = |name: &str, port: u16| {
             backend(
@@ -173,12 +170,12 @@ mod tests {
                 &format!(r#""cluster": "c", "endpoint": "http://10.0.0.7:{port}""#),
             )
         };
-        let told = warnings(&[at("a", 1), at("b", 2)].join(", "));
-        assert!(told.iter().any(|one| one == "backends[1].cluster: `a` has the same cluster and is elsewhere: a cluster is in one place"), "{told:?}");
-        let told = warnings(&[at("a", 1), at("b", 1)].join(", "));
+        let found = warnings(&[at("a", 1), at("b", 2)].join(", "));
+        assert!(found.iter().any(|text| text == "backends[1].cluster: `a` has the same cluster and another endpoint: a cluster has one endpoint"), "{found:?}");
+        let found = warnings(&[at("a", 1), at("b", 1)].join(", "));
         assert!(
-            !told.iter().any(|one| one.contains("elsewhere")),
-            "{told:?}"
+            !found.iter().any(|text| text.contains("elsewhere")),
+            "{found:?}"
         );
     }
 
@@ -192,15 +189,15 @@ mod tests {
             )
         );
         let problems = Policy::compile(&text).unwrap_err().problems;
-        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            found,
             [
                 "backends[0].timeouts.first_token_ms: `2000` is more than `total_ms`, which is `1000`"
             ]
         );
         let odd = text.replace("\"b\"", "\"b\", \"cluster\": \"ü\"");
         let problems = Policy::compile(&odd).unwrap_err().problems;
-        assert!(problems.iter().any(|one| one.at == "backends[0].cluster"));
+        assert!(problems.iter().any(|text| text.at == "backends[0].cluster"));
     }
 }

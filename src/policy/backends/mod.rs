@@ -286,7 +286,10 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_types() {
-        let accelerators: Vec<&str> = Accelerator::ALL.iter().map(|one| one.name()).collect();
+        let accelerators: Vec<&str> = Accelerator::ALL
+            .iter()
+            .map(|accelerator| accelerator.name())
+            .collect();
         assert_eq!(ACCELERATORS, accelerators);
         let apis: Vec<&str> = Api::ALL.iter().map(|api| api.name()).collect();
         assert_eq!(APIS, apis);

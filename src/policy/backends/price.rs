@@ -136,8 +136,9 @@ fn find_unit(backend: &Backend) -> Option<(&'static str, String)> {
 
 /// The price of `backend` that is far from that of another backend of its model; said of the later one.
 fn find_outlier(backend: &Backend, all: &[Backend]) -> Option<(&'static str, String)> {
-    let earlier = all.iter().take_while(|one| one.name != backend.name);
-    let mut same = earlier.filter(|one| one.model == backend.model && find_unit(one).is_none());
+    let earlier = all.iter().take_while(|other| other.name != backend.name);
+    let mut same =
+        earlier.filter(|other| other.model == backend.model && find_unit(other).is_none());
     same.find_map(|other| {
         [
             ("input", backend.price.input, other.price.input),
@@ -166,7 +167,9 @@ mod tests {
                 {{"name": "b", "model": "m", "accelerator": "gpu", "price": {{{second}}}}}]}}"#
         );
         let (_, problems) = Policy::check(&text).unwrap();
-        let prices = problems.iter().filter(|one| one.at.contains("price"));
+        let prices = problems
+            .iter()
+            .filter(|problem| problem.at.contains("price"));
         prices.map(ToString::to_string).collect()
     }
 

@@ -4,7 +4,7 @@ use crate::api::{Api, Apis};
 use crate::fleet::Endpoint;
 use crate::schema::document::Node;
 
-/// Ends of host names, and who is there. The names are those of the conventions where they have one.
+/// Suffixes of host names and the provider there, by the conventions' name if they have one.
 const HOSTS: &[(&str, &str)] = &[
     ("openai.com", "openai"),
     ("openai.azure.com", "azure.ai.openai"),
@@ -36,11 +36,11 @@ const HOSTS: &[(&str, &str)] = &[
 
 pub(crate) fn compile_provider(node: &Node, endpoint: Option<&Endpoint>, apis: Apis) -> String {
     let stated = node.text_of("provider").filter(|text| !text.is_empty());
-    let known = || endpoint.and_then(|one| find(&one.host));
+    let known = || endpoint.and_then(|endpoint| find(&endpoint.host));
     stated.or_else(known).unwrap_or(family(apis)).to_owned()
 }
 
-/// Who is at a host; `None` where that is not known.
+/// The provider at a host; `None` if it is unknown.
 fn find(host: &str) -> Option<&'static str> {
     let host = host.to_ascii_lowercase();
     let host = host.trim_end_matches('.');
@@ -57,7 +57,7 @@ fn find(host: &str) -> Option<&'static str> {
     hosts.find(|(end, _)| is_end(end)).map(|(_, name)| *name)
 }
 
-/// Whose API it speaks.
+/// The family of its APIs.
 fn family(apis: Apis) -> &'static str {
     if apis == Apis::only(Api::AnthropicMessages) {
         "anthropic"

@@ -89,7 +89,7 @@ pub(crate) fn lint_timeouts(
         && backend.timeouts.first_token_ms < usual
     {
         let message = format!(
-            "one request in a hundred takes longer, as `latency` states it ({usual} ms): it is given up then"
+            "one request in a hundred takes longer by its declared `latency` ({usual} ms): it is given up then"
         );
         let at = format!("{path}.timeouts.first_token_ms");
         warnings.add(stated.at, at, message);

@@ -58,7 +58,7 @@ impl Limit {
         matches!(self, Limit::MaxQualityLoss | Limit::MinQuality)
     }
 
-    /// What the limit bounds, turned so that less is better and a candidate keeps the limit if its measure is at most
+    /// The measure of a candidate, turned so that less is better: a candidate keeps the limit if its measure is at most
     /// the bound. `best_quality` is that of the best candidate.
     pub fn measure(self, estimate: &Estimate, best_quality: f32) -> f64 {
         let quality = f64::from(estimate.quality.unwrap_or(1.0));
@@ -206,7 +206,7 @@ pub(crate) fn check_relax(list: &Node, limits: &Limits, path: &str, problems: &m
             .take(index)
             .any(|earlier| earlier.text() == item.text())
         {
-            problems.add(item.at, at, "stands here twice");
+            problems.add(item.at, at, "appears twice");
         } else if limits.get(limit).is_none() {
             let message = format!("the profile has no limit `{}`", limit.name());
             problems.add(item.at, at, message);

@@ -59,18 +59,18 @@ fn check_limits(
     let Some(limits) = node.get("limits") else {
         return;
     };
-    let has_all = |one: &Backend| profile.tags.iter().all(|tag| one.tags.contains(tag));
-    // Where nobody has the tags, that is said of the tags.
+    let has_all = |backend: &Backend| profile.tags.iter().all(|tag| backend.tags.contains(tag));
+    // If no backend has the tags, another warning says so.
     let nobody = !registry.backends.iter().any(has_all);
     let tagged = || {
         registry
             .backends
             .iter()
-            .filter(|one| nobody || has_all(one))
+            .filter(|backend| nobody || has_all(backend))
     };
-    let breaks = |one: &Backend| -> Vec<Limit> {
+    let breaks = |backend: &Backend| -> Vec<Limit> {
         let stated = profile.limits.stated();
-        let broken = stated.filter(|(limit, written)| !may_keep(one, *limit, *written));
+        let broken = stated.filter(|(limit, written)| !may_keep(backend, *limit, *written));
         broken.map(|(limit, _)| limit).collect()
     };
     let broken: Vec<Vec<Limit>> = tagged().map(breaks).collect();
@@ -90,7 +90,8 @@ fn check_limits(
         warnings.add(at, format!("{path}.limits.{}", limit.name()), message);
     }
     if !alone && broken.iter().all(|limits| !limits.is_empty()) {
-        let gives_way = |limits: &Vec<Limit>| limits.iter().all(|one| profile.relax.contains(one));
+        let gives_way =
+            |limits: &Vec<Limit>| limits.iter().all(|limit| profile.relax.contains(limit));
         let then = if broken.iter().any(gives_way) {
             "one gives way in every request"
         } else {
@@ -108,7 +109,7 @@ fn check_tags(
     path: &str,
     warnings: &mut Problems<'_>,
 ) {
-    let has_all = |one: &Backend| profile.tags.iter().all(|tag| one.tags.contains(tag));
+    let has_all = |backend: &Backend| profile.tags.iter().all(|tag| backend.tags.contains(tag));
     if let Some(tags) = node.get("tags")
         && !registry.backends.iter().any(has_all)
     {

@@ -28,17 +28,17 @@ pub struct Weights {
 /// A named objective.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// What clients ask for.
+    /// The name that clients ask for.
     pub name: String,
-    /// What counts.
+    /// The relative importance of cost, latency and quality.
     pub weights: Weights,
-    /// What must be kept.
+    /// The limits of candidates.
     pub limits: Limits,
-    /// Which limits give way where no candidate keeps them all, first one first; the others never do.
+    /// The limits that give way, in order, if no candidate keeps them all; the others never do.
     pub relax: Vec<Limit>,
     /// Tags that a backend must have, sorted.
     pub tags: Vec<String>,
-    /// Which share of the conversations it holds for, and the name of the profile for the others; `None` where it holds for
+    /// The share of conversations that it applies to, and the name of the profile for the others; `None` if it applies to
     /// all.
     pub ramp: Option<(Ramp, String)>,
 }
@@ -158,7 +158,7 @@ pub(crate) fn compile_profiles(
                 .get(index)
                 .map_or(0, |node| node.offset_of("name"));
             let message = format!(
-                "{} is also the name of a profile: a client could not say which it means",
+                "{} is also the name of a profile: clients could not choose between them",
                 quote(&model.name)
             );
             problems.add(at, format!("models[{index}].name"), message);
@@ -262,14 +262,17 @@ pub(crate) fn check_profile_ramps(profiles: &[Profile], root: &Node, problems: &
         let Some(from) = ramp.text_of("from").filter(|from| !from.is_empty()) else {
             continue;
         };
-        let message = match profiles.iter().find(|one| one.name == from) {
+        let message = match profiles.iter().find(|profile| profile.name == from) {
             None => {
-                let known: Vec<&str> = profiles.iter().map(|one| one.name.as_str()).collect();
+                let known: Vec<&str> = profiles
+                    .iter()
+                    .map(|profile| profile.name.as_str())
+                    .collect();
                 unknown("profile", from, &known)
             }
             Some(_) if from == member.name => "is this profile itself".to_owned(),
             Some(other) if other.ramp.is_some() => {
-                format!("{} is ramped up itself", quote(from))
+                format!("{} has a ramp itself", quote(from))
             }
             Some(_) => continue,
         };

@@ -43,17 +43,17 @@ pub const STEERING: Shape = Shape {
     ],
 };
 
-/// What becomes of a wish of a client that makes no sense.
+/// The treatment of an invalid preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnInvalidPreference {
-    /// It is left out, and the response says so.
+    /// Drops it, and reports that in the response.
     #[default]
     Ignore,
     /// The request is refused with 400.
     Reject,
 }
 
-/// How clients may steer.
+/// A preference that clients can state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientPreference {
     /// A floor of quality.
@@ -96,16 +96,16 @@ impl ClientPreference {
     }
 }
 
-/// How a client steers, within what it may.
+/// The preferences of a client, as far as the policy allows them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ClientPreferences {
-    /// Limits beside those of the profile: the tighter of two counts.
+    /// Limits besides those of the profile: the tighter of two counts.
     pub limits: Limits,
     /// Only these models may answer, if not empty.
     pub models: Vec<ModelId>,
-    /// What was honoured.
+    /// The preferences that are honoured.
     pub honoured: Vec<ClientPreference>,
-    /// What was not, because its value makes no sense.
+    /// The preferences with an invalid value.
     pub ignored: Vec<ClientPreference>,
 }
 
@@ -152,7 +152,7 @@ impl ClientPreferences {
     }
 }
 
-/// Takes one wish into `steering`; `false` where its value makes no sense. Of several numbers the tightest counts.
+/// Adds one preference; `false` if its value is invalid. Of several numbers the tightest counts.
 fn follow(
     preference: ClientPreference,
     value: &str,
@@ -169,7 +169,7 @@ fn follow(
     let number = number.filter(|number| number.is_finite() && *number >= 0.0);
     let limit = match preference {
         ClientPreference::MinQuality => number
-            .filter(|one| *one <= 1.0)
+            .filter(|quality| *quality <= 1.0)
             .map(|n| (Limit::MinQuality, n)),
         ClientPreference::MaxCostUsd => number.map(|n| (Limit::MaxCostUsd, n)),
         ClientPreference::MaxLatencyMs => number.map(|n| (Limit::MaxP50Ms, n)),

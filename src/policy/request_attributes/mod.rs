@@ -17,38 +17,37 @@ pub use client_preferences::{ClientPreference, ClientPreferences, OnInvalidPrefe
 pub use headers::RawHeader;
 pub use tenant::TenantSource;
 
-/// What a policy looks at beside bodies.
+/// The parts of a request, besides the body, that a policy reads.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestMatchers {
     /// Whether any rule looks at the path.
     pub path: bool,
     /// Names of the headers that rules look at, lower case, each once.
     pub headers: Vec<String>,
-    /// Where the tenant stands.
+    /// The place of the tenant in a request.
     pub tenant: Option<TenantSource>,
-    /// How clients may steer.
+    /// The preferences that clients may state.
     pub preferences: Vec<ClientPreference>,
 }
 
-/// What came beside a body.
+/// The attributes of a request besides its body.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestAttributes {
-    /// The path, normalised and in lower case; empty where nobody looks at it.
+    /// The path, normalised and in lower case; empty if no rule reads it.
     pub path: String,
-    /// The API's own path, whatever is mounted before it: `/v1/chat/completions`; empty where nobody looks at it, or the path
-    /// is none of an API.
+    /// The API's own path without any prefix: `/v1/chat/completions`; empty if no rule reads it, or the path is not one of an
+    /// API.
     pub api_path: &'static str,
-    /// The deployment that the path names: the model that is asked for where the body names none.
+    /// The deployment in the path: the requested model if the body names none.
     pub deployment: Option<String>,
     /// The headers that rules look at and the request has. One that comes more than once, or is a list, stands here as a
     /// whole and then with each of its values, so that none of them hides another.
     pub headers: Vec<(String, String)>,
     /// The tenant.
     pub tenant: Option<String>,
-    /// What the tenant is by other readings, where its header comes more than once or is a list: what holds for one of them
-    /// holds for the request.
+    /// Other readings of the tenant, if its header is repeated or a list: a rule for one of them applies to the request.
     pub other_tenants: Vec<String>,
-    /// How the client steers.
+    /// The client's preferences.
     pub preferences: ClientPreferences,
 }
 
@@ -64,7 +63,7 @@ impl RequestAttributes {
         own.map(|(_, value)| value.as_str())
     }
 
-    /// The tenant by every reading.
+    /// Every reading of the tenant.
     pub fn tenants(&self) -> impl Iterator<Item = &str> {
         let others = self.other_tenants.iter();
         self.tenant.iter().chain(others).map(String::as_str)

@@ -34,7 +34,7 @@ pub const TENANT: Shape = Shape {
     ],
 };
 
-/// Where the tenant stands.
+/// The place of the tenant in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantSource {
     /// The header, lower case.

@@ -103,7 +103,7 @@ fn a_name_that_means_nothing_is_answered_with_the_nearest() {
             .suggest(&"x".repeat(100_000))
             .starts_with("; available")
     );
-    // Who hides the list of models does not tell it in errors.
+    // A policy that hides the list of models does not reveal it in errors.
     let hidden = self::policy(r#""models_endpoint": "off","#);
     assert_eq!(hidden.suggest("gpt4o"), "");
 }

@@ -48,10 +48,10 @@ pub struct When {
     pub share: Option<Share>,
 }
 
-/// What rules look at in a request.
+/// The properties of a request that rules look at.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleInput<'a> {
-    /// What the classifier said; `None` where it was not asked.
+    /// The classifier's output; `None` if it was not run.
     pub classification: Option<&'a Classification>,
     /// The end user that the client names.
     pub user: Option<&'a str>,
@@ -61,15 +61,15 @@ pub struct RuleInput<'a> {
     pub asked: &'a str,
     /// Other models or profiles that it names: a rule for one of them holds too.
     pub other_asked: &'a [Cow<'a, str>],
-    /// What was found in its text.
+    /// Kinds of sensitive text in the request.
     pub sensitive: Sensitivity,
     /// Whether the client pinned a model: then only tags and refusals apply.
     pub pinned: bool,
-    /// What came beside the body.
+    /// Path, headers, tenant and preferences.
     pub envelope: &'a RequestAttributes,
     /// The words that rules look for.
     pub words: &'a WordMatcher,
-    /// What the user says, turn by turn.
+    /// The user's turns.
     pub turns: &'a [Turn<'a>],
     /// Texts that stand elsewhere in the body; see [`Request::asides`](crate::api::request::Request::asides).
     pub asides: &'a [Message<'a>],
@@ -86,8 +86,11 @@ pub const LEAST_DOMAIN: f32 = 0.2;
 impl RuleInput<'_> {
     /// The words of rules that users say, in their turns or elsewhere in the body.
     fn find_words(&self) -> FoundWords {
-        let users = self.asides.iter().filter(|one| one.role == Role::User);
-        let asides = users.flat_map(|one| &one.texts).map(AsRef::as_ref);
+        let users = self
+            .asides
+            .iter()
+            .filter(|message| message.role == Role::User);
+        let asides = users.flat_map(|message| &message.texts).map(AsRef::as_ref);
         let turns = self.turns.iter().map(|turn| turn.text.as_ref());
         self.words.find(turns.chain(asides))
     }
@@ -120,11 +123,11 @@ impl When {
                 || text
                     .into_iter()
                     .chain(others)
-                    .any(|text| list.iter().any(|one| one == text))
+                    .any(|text| list.iter().any(|known| known == text))
         }
         let others = facts.other_users.iter().map(AsRef::as_ref);
         let mut users = facts.user.into_iter().chain(others);
-        (self.users.is_empty() || users.any(|user| self.users.iter().any(|one| one.matches(user))))
+        (self.users.is_empty() || users.any(|user| self.users.iter().any(|pattern| pattern.matches(user))))
             && one_of(&self.asked, Some(facts.asked), facts.other_asked)
             && self.fits_tenant(facts.envelope)
             && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
@@ -132,12 +135,12 @@ impl When {
             && (self.languages.is_empty()
                 || facts
                     .language
-                    .is_some_and(|one| self.languages.contains(&one)))
+                    .is_some_and(|language| self.languages.contains(&language)))
             && self
                 .share
                 .as_ref()
                 .is_none_or(|share| share.holds(facts.user, facts.envelope, facts.conversation))
-            && (!self.asks_classifier() || facts.classification.is_some_and(|said| self.fits(said)))
+            && (!self.asks_classifier() || facts.classification.is_some_and(|classification| self.fits(classification)))
             // The turns are read last, once for all rules, and not at all if no rule comes to this.
             && (self.words.is_empty()
                 || words
@@ -170,7 +173,7 @@ impl When {
         self.tenants.is_empty()
             || envelope
                 .tenants()
-                .any(|tenant| self.tenants.iter().any(|one| one.matches(tenant)))
+                .any(|tenant| self.tenants.iter().any(|pattern| pattern.matches(tenant)))
     }
 
     fn fits_envelope(&self, envelope: &RequestAttributes) -> bool {
@@ -185,22 +188,22 @@ impl When {
         headers && (self.paths.is_empty() || paths.iter().any(|path| matches(&self.paths, path)))
     }
 
-    fn fits(&self, said: &Classification) -> bool {
+    fn fits(&self, classification: &Classification) -> bool {
         let task = self.tasks.is_empty()
-            || (self.tasks.contains(&said.task)
-                && said.task_probability >= self.min_confidence.unwrap_or_default());
-        task && (self.domains.is_empty() || self.fits_domain(said))
+            || (self.tasks.contains(&classification.task)
+                && classification.task_probability >= self.min_confidence.unwrap_or_default());
+        task && (self.domains.is_empty() || self.fits_domain(classification))
             && self
                 .min_difficulty
-                .is_none_or(|least| said.difficulty >= least)
+                .is_none_or(|least| classification.difficulty >= least)
             && self
                 .max_difficulty
-                .is_none_or(|most| said.difficulty <= most)
+                .is_none_or(|most| classification.difficulty <= most)
     }
 
     /// Whether the prompt is probably enough about one of the domains.
-    fn fits_domain(&self, said: &Classification) -> bool {
-        let known = Domain::ALL.iter().zip(&said.domain_probabilities);
+    fn fits_domain(&self, classification: &Classification) -> bool {
+        let known = Domain::ALL.iter().zip(&classification.domain_probabilities);
         let sum: f32 = known
             .filter(|(domain, _)| self.domains.contains(domain))
             .map(|(_, probability)| probability)
@@ -211,10 +214,10 @@ impl When {
     /// Whether a request can be such that this and `other` hold: `false` only where that is certain.
     pub fn can_meet(&self, other: &When) -> bool {
         fn meet<T: PartialEq>(left: &[T], right: &[T]) -> bool {
-            left.is_empty() || right.is_empty() || left.iter().any(|one| right.contains(one))
+            left.is_empty() || right.is_empty() || left.iter().any(|item| right.contains(item))
         }
-        let least = |one: &When| one.min_difficulty.unwrap_or(f32::NEG_INFINITY);
-        let most = |one: &When| one.max_difficulty.unwrap_or(f32::INFINITY);
+        let least = |when: &When| when.min_difficulty.unwrap_or(f32::NEG_INFINITY);
+        let most = |when: &When| when.max_difficulty.unwrap_or(f32::INFINITY);
         meet(&self.tasks, &other.tasks)
             && meet(&self.users, &other.users)
             && meet(&self.asked, &other.asked)
@@ -227,14 +230,14 @@ impl When {
     /// Whether this holds whenever `other` does.
     pub fn covers(&self, other: &When) -> bool {
         fn within<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
-            wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(|one| wide.contains(one)))
+            wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(|item| wide.contains(item)))
         }
         let labels = within(&self.tasks, &other.tasks) && within(&self.domains, &other.domains);
-        let task = |one: &When| one.min_confidence.unwrap_or_default();
+        let task = |when: &When| when.min_confidence.unwrap_or_default();
         let sure = (self.tasks.is_empty() || task(self) <= task(other))
             && (self.domains.is_empty() || self.least_domain() <= other.least_domain());
-        let least = |one: &When| one.min_difficulty.unwrap_or(f32::NEG_INFINITY);
-        let most = |one: &When| one.max_difficulty.unwrap_or(f32::INFINITY);
+        let least = |when: &When| when.min_difficulty.unwrap_or(f32::NEG_INFINITY);
+        let most = |when: &When| when.max_difficulty.unwrap_or(f32::INFINITY);
         labels
             && sure
             && least(self) <= least(other)
@@ -264,6 +267,6 @@ impl When {
 
 /// Whether each of `narrow`, of which there is at least one, is covered by one of `wide`.
 fn all_covered(wide: &[Pattern], narrow: &[Pattern]) -> bool {
-    let covered = |one: &Pattern| wide.iter().any(|pattern| pattern.covers(one));
+    let covered = |specific: &Pattern| wide.iter().any(|pattern| pattern.covers(specific));
     !narrow.is_empty() && narrow.iter().all(covered)
 }

@@ -80,7 +80,7 @@ fn check_words(rule: &Node, path: &str, warnings: &mut Problems<'_>) {
         let Some(word) = item.text() else { continue };
         if word.chars().any(is_without_blanks) {
             let message = format!(
-                "{} is seldom found: its script has no blanks between words, and only whole words are looked for",
+                "{} is rarely found: its script has no spaces between words, and only whole words are found",
                 quote(word)
             );
             warnings.add(item.at, format!("{path}.when.words[{index}]"), message);
@@ -110,7 +110,7 @@ fn check_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>)
         && rule.when.tasks.is_empty()
         && rule.when.domains.is_empty()
     {
-        let message = "says nothing without `task` or `domain`";
+        let message = "has no effect without `task` or `domain`";
         warnings.add(node.at, format!("{path}.when.min_confidence"), message);
     }
     let paths = when.get("path").map_or(&[][..], Node::items);
@@ -137,10 +137,10 @@ fn check_then(
     let named = rule.then.profile.as_deref();
     let profile = named.and_then(|name| policy.find_profile(name));
     let required = profile.map_or(&[][..], |profile| &profile.tags);
-    let serves = |one: &Backend| {
-        required.iter().all(|tag| one.tags.contains(tag))
-            && (rule.then.models.is_empty() || rule.then.models.contains(&one.model))
-            && rule.then.tags.iter().all(|tag| one.tags.contains(tag))
+    let serves = |backend: &Backend| {
+        required.iter().all(|tag| backend.tags.contains(tag))
+            && (rule.then.models.is_empty() || rule.then.models.contains(&backend.model))
+            && rule.then.tags.iter().all(|tag| backend.tags.contains(tag))
     };
     let states = !rule.then.models.is_empty() || !rule.then.tags.is_empty();
     if let (Some(floor), Some(node)) = (rule.then.min_quality, then.get("min_quality"))
@@ -150,7 +150,7 @@ fn check_then(
         warnings.add(node.at, format!("{path}.then.min_quality"), message);
     }
     if states && rule.then.reject.is_none() && !policy.registry.backends.iter().any(serves) {
-        let message = "no backend has all that it asks for: every such request is refused";
+        let message = "no backend meets all consequences: every matching request is refused";
         warnings.add(then.at, format!("{path}.then"), message);
     }
 }
@@ -165,15 +165,16 @@ fn check_together(
     path: &str,
     warnings: &mut Problems<'_>,
 ) {
-    let demands = |one: &Rule| one.then.reject.is_none() && is_possible(policy, &[one]);
+    let demands =
+        |candidate: &Rule| candidate.then.reject.is_none() && is_possible(policy, &[candidate]);
     if !demands(rule) {
         return;
     }
-    for earlier in before.iter().filter(|one| demands(one)) {
+    for earlier in before.iter().filter(|candidate| demands(candidate)) {
         if earlier.when.can_meet(&rule.when) && !is_possible(policy, &[earlier, rule]) {
             let message = format!(
-                "can never be met together with {}: no backend is what both demand, so that requests which both match are refused; \
-                 what may give way belongs into `prefer`",
+                "contradicts {}: no backend meets both, so that requests that match both are refused; \
+                 use `prefer` for what may give way",
                 quote(&earlier.name)
             );
             warnings.add(then.at, format!("{path}.then"), message);
@@ -197,7 +198,10 @@ fn is_possible(policy: &RuleSet<'_>, rules: &[&Rule]) -> bool {
     let profile = rules.iter().find_map(|rule| rule.then.profile.as_deref());
     let profile = profile.and_then(|name| policy.find_profile(name));
     let tags = rules.iter().map(|rule| &rule.then.tags);
-    let tags: Vec<&String> = tags.chain(profile.map(|one| &one.tags)).flatten().collect();
+    let tags: Vec<&String> = tags
+        .chain(profile.map(|profile| &profile.tags))
+        .flatten()
+        .collect();
     policy.registry.backends.iter().any(|backend| {
         models.is_none_or(|models| models.contains(&backend.model))
             && tags.iter().all(|tag| backend.tags.contains(tag))
@@ -212,25 +216,25 @@ fn check_shadowed(
     path: &str,
     warnings: &mut Problems<'_>,
 ) {
-    let first = |takes: &dyn Fn(&Then) -> bool| earlier.iter().find(|one| takes(&one.then));
+    let first = |takes: &dyn Fn(&Then) -> bool| earlier.iter().find(|rule| takes(&rule.then));
     let own = &rule.then;
-    let floor = |one: &Then| {
-        one.min_quality
+    let floor = |then: &Then| {
+        then.min_quality
             .is_some_and(|floor| own.min_quality <= Some(floor))
     };
-    let tags = |one: &Then| own.tags.iter().all(|tag| one.tags.contains(tag));
+    let tags = |then: &Then| own.tags.iter().all(|tag| then.tags.contains(tag));
     let matches = "comes first and matches whenever this rule does";
     for (field, stated, takes, why) in [
         (
             "models",
             !own.models.is_empty(),
-            &(|one: &Then| !one.models.is_empty()) as &dyn Fn(&Then) -> bool,
+            &(|then: &Then| !then.models.is_empty()) as &dyn Fn(&Then) -> bool,
             matches,
         ),
         (
             "profile",
             own.profile.is_some(),
-            &|one| one.profile.is_some(),
+            &|then| then.profile.is_some(),
             matches,
         ),
         (
@@ -243,7 +247,7 @@ fn check_shadowed(
             "tags",
             !own.tags.is_empty(),
             &tags,
-            "demands them too and matches whenever this rule does",
+            "requires them too and matches whenever this rule does",
         ),
     ] {
         if let Some(by) = first(takes).filter(|_| stated) {
@@ -269,7 +273,7 @@ fn check_pinned(
     }
     for field in ["models", "min_quality", "profile"] {
         if let Some(value) = then.get(field) {
-            let message = "never counts: who asks for a model gets that model; only `tags` and `reject` hold then";
+            let message = "never counts: a client that names a model gets that model; only `tags` and `reject` apply then";
             warnings.add(value.at, format!("{path}.then.{field}"), message);
         }
     }
@@ -314,7 +318,7 @@ fn check_strength(
     }
     let named = rule.then.profile.as_deref();
     let profile = named.and_then(|name| policy.find_profile(name));
-    if let Some(profile) = profile.filter(|one| is_blind(one))
+    if let Some(profile) = profile.filter(|profile| is_blind(profile))
         && allowed.is_empty()
         && rule.then.min_quality.is_none()
     {
@@ -330,5 +334,8 @@ fn check_strength(
 /// Whether it is all the same to a profile how good a model is.
 fn is_blind(profile: &Profile) -> bool {
     let limited = [Limit::MaxQualityLoss, Limit::MinQuality];
-    profile.weights.quality <= 0.0 && limited.iter().all(|one| profile.limits.get(*one).is_none())
+    profile.weights.quality <= 0.0
+        && limited
+            .iter()
+            .all(|limit| profile.limits.get(*limit).is_none())
 }

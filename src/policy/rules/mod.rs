@@ -29,20 +29,20 @@ pub use then::{Preference, Then};
 pub struct Rule {
     /// Its name in headers, logs and metrics.
     pub name: String,
-    /// When it applies.
+    /// Its conditions.
     pub when: When,
-    /// What holds then.
+    /// Its consequences.
     pub then: Then,
 }
 
-/// What the rules that apply to a request come to.
+/// The combined consequences of the rules that match a request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RuleOutcome<'p> {
     /// Only these models may answer, if not empty.
     pub models: &'p [ModelId],
     /// Tags that a backend must have.
     pub tags: Vec<&'p str>,
-    /// What is preferred, in the order of the rules.
+    /// Preferences, in the order of the rules.
     pub prefers: Vec<&'p Preference>,
     /// The rules that leave only some backends: each demands tags, or is the one whose models count.
     pub demanding: Vec<&'p Rule>,
@@ -112,51 +112,51 @@ pub(crate) fn compile_rules(
     (rules, words)
 }
 
-/// What `rules` come to for a request.
+/// Combines the consequences of all rules that match a request.
 pub fn evaluate_rules<'p>(rules: &'p [Rule], facts: &RuleInput<'_>) -> RuleOutcome<'p> {
-    let mut ruling = RuleOutcome::default();
+    let mut outcome = RuleOutcome::default();
     let words = OnceCell::new();
     for rule in rules.iter().filter(|rule| rule.when.holds(facts, &words)) {
         let then = &rule.then;
         let mut counts = !then.tags.is_empty();
-        ruling.tags.extend(then.tags.iter().map(String::as_str));
-        if let (None, Some(message)) = (ruling.reject, &then.reject) {
-            ruling.reject = Some(message);
+        outcome.tags.extend(then.tags.iter().map(String::as_str));
+        if let (None, Some(message)) = (outcome.reject, &then.reject) {
+            outcome.reject = Some(message);
             counts = true;
         }
-        let (before, tagged) = (ruling.models.len(), !then.tags.is_empty());
+        let (before, tagged) = (outcome.models.len(), !then.tags.is_empty());
         if !facts.pinned {
-            counts |= apply_to_choice(then, &mut ruling);
+            counts |= apply_to_choice(then, &mut outcome);
         }
-        if tagged || ruling.models.len() > before {
-            ruling.demanding.push(rule);
+        if tagged || outcome.models.len() > before {
+            outcome.demanding.push(rule);
         }
         if counts {
-            ruling.names.push(&rule.name);
+            outcome.names.push(&rule.name);
         }
     }
-    ruling
+    outcome
 }
 
 /// Applies what only an open choice feels; tells whether it changes something.
-fn apply_to_choice<'p>(then: &'p Then, ruling: &mut RuleOutcome<'p>) -> bool {
+fn apply_to_choice<'p>(then: &'p Then, outcome: &mut RuleOutcome<'p>) -> bool {
     let mut counts = false;
-    if ruling.models.is_empty() && !then.models.is_empty() {
-        ruling.models = &then.models;
+    if outcome.models.is_empty() && !then.models.is_empty() {
+        outcome.models = &then.models;
         counts = true;
     }
     if let Some(preference) = &then.prefer {
-        ruling.prefers.push(preference);
+        outcome.prefers.push(preference);
         counts = true;
     }
-    if let (None, Some(profile)) = (ruling.profile, &then.profile) {
-        ruling.profile = Some(profile);
+    if let (None, Some(profile)) = (outcome.profile, &then.profile) {
+        outcome.profile = Some(profile);
         counts = true;
     }
     if let Some(floor) = then.min_quality
-        && ruling.min_quality.is_none_or(|highest| floor > highest)
+        && outcome.min_quality.is_none_or(|highest| floor > highest)
     {
-        ruling.min_quality = Some(floor);
+        outcome.min_quality = Some(floor);
         counts = true;
     }
     counts

@@ -5,7 +5,7 @@ use crate::policy::request_attributes::RequestAttributes;
 use crate::schema::document::Node;
 use crate::schema::problems::{Problems, join};
 
-/// Who draws together in a percent rollout.
+/// The unit of a percent rollout: requests of one unit are in or out together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     /// The end user that the client names.
@@ -35,9 +35,9 @@ impl By {
 pub struct Share {
     /// How much of it, 0 to 1.
     pub share: f64,
-    /// Who draws: the first of these that is known of a request.
+    /// The unit: the first of these that the request has.
     pub by: Vec<By>,
-    /// What makes draws of different rules independent.
+    /// Makes the draws of different rules independent.
     pub salt: u64,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn compile_share(
             problems.add(
                 by.at,
                 join(path, "share_by"),
-                "says nothing without `share`",
+                "has no effect without `share`",
             );
         }
         return None;
@@ -112,7 +112,7 @@ mod tests {
         let count = |test: &dyn Fn(&str) -> bool| users.iter().filter(|user| test(user)).count();
         let tenth = count(&|user| is_in(0.1, one, user));
         assert!((1850..2150).contains(&tenth), "{tenth}");
-        // Who is in a tenth is in a fifth; who is in one rule's tenth is in another's as often as anybody.
+        // A user in the tenth is in the fifth; users in one rule's tenth are in another's as often as all users.
         assert_eq!(
             count(&|user| is_in(0.1, one, user) && !is_in(0.2, one, user)),
             0

@@ -14,7 +14,7 @@ pub struct Then {
     pub models: Vec<ModelId>,
     /// Tags that a backend must have.
     pub tags: Vec<String>,
-    /// What is chosen where it meets everything else.
+    /// The preference; followed if a backend meets it along with everything else.
     pub prefer: Option<Preference>,
     /// The minimum probability of a correct answer.
     pub min_quality: Option<f32>,
@@ -24,7 +24,7 @@ pub struct Then {
     pub reject: Option<String>,
 }
 
-/// What a rule would have, where that is to be had.
+/// The preference of a rule.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Preference {
     /// One of these models, if not empty.
@@ -124,7 +124,7 @@ pub const PREFER: Shape = Shape {
     ],
 };
 
-/// What rules can refer to.
+/// The names that rules can refer to.
 pub(crate) struct Known<'a> {
     pub models: &'a [Model],
     pub backends: &'a [Backend],
@@ -141,11 +141,19 @@ pub(crate) fn compile_then(
         problems.add(
             node.at,
             path,
-            "says nothing: state at least one consequence",
+            "has no effect: state at least one consequence",
         );
     }
-    let models: Vec<&str> = known.models.iter().map(|one| one.name.as_str()).collect();
-    let profiles: Vec<&str> = known.profiles.iter().map(|one| one.name.as_str()).collect();
+    let models: Vec<&str> = known
+        .models
+        .iter()
+        .map(|model| model.name.as_str())
+        .collect();
+    let profiles: Vec<&str> = known
+        .profiles
+        .iter()
+        .map(|profile| profile.name.as_str())
+        .collect();
     let mut tags: Vec<&str> = known
         .backends
         .iter()
@@ -174,7 +182,7 @@ pub(crate) fn compile_then(
             problems.add(
                 prefer.at,
                 path.as_str(),
-                "says nothing: state `models`, `tags` or both",
+                "has no effect: state `models`, `tags` or both",
             );
         }
         check_names(prefer, "models", "model", &path, &models, problems);

@@ -199,7 +199,12 @@ pub(crate) fn compile_when(
         word_ids: Vec::new(),
         languages: node
             .texts_of("language")
-            .filter_map(|code| Language::ALL.iter().find(|one| one.code() == code).copied())
+            .filter_map(|code| {
+                Language::ALL
+                    .iter()
+                    .find(|language| language.code() == code)
+                    .copied()
+            })
             .collect(),
         share: None,
     }

@@ -64,7 +64,7 @@ pub struct WordMatcher {
     /// All edges: an open hash table, at most half full, its length a power of two.
     edges: Vec<Edge>,
     patterns: u32,
-    /// What the common letters beyond ASCII are; empty where there are no patterns.
+    /// Classes of the common letters beyond ASCII; empty if there are no patterns.
     letters: Vec<u8>,
 }
 
@@ -141,7 +141,7 @@ impl WordMatcher {
         self.find_counting(texts, &mut Uncounted)
     }
 
-    /// The same, with a note of the steps.
+    /// Like [`WordMatcher::find`], and counts the steps.
     pub fn find_counting<'t>(
         &self,
         texts: impl IntoIterator<Item = &'t str>,
@@ -280,7 +280,7 @@ const DIVIDER: u8 = 0;
 
 const OTHER: u8 = 0xff;
 
-/// What an ASCII byte is to words: itself in lower case, or [`DIVIDER`]; [`OTHER`] for the bytes of longer characters.
+/// Class of each ASCII byte: itself in lower case, or [`DIVIDER`]; [`OTHER`] for the bytes of longer characters.
 const ASCII: [u8; 256] = {
     let mut table = [OTHER; 256];
     let mut byte: u8 = 0;
@@ -296,7 +296,7 @@ const ASCII: [u8; 256] = {
     table
 };
 
-/// What a character is to words.
+/// The class of a character in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     Divider,
@@ -453,23 +453,23 @@ mod tests {
             patterns(&["insul*"]),
         ];
         let (matcher, ids) = WordMatcher::compile(rules.iter().map(Vec::as_slice));
-        let told = |text: &str| {
+        let matched = |text: &str| {
             let found = matcher.find([text]);
             let held = ids.iter().map(|ids| found.has_any(ids));
             held.collect::<Vec<_>>()
         };
-        assert_eq!(told("take Warfarin"), [true, false, true, false]);
-        assert_eq!(told("take insulin"), [true, false, false, true]);
-        assert_eq!(told("insulins"), [false, false, false, true]);
-        assert_eq!(told("two lawsuits"), [false, false, true, false]);
-        assert_eq!(told("nothing"), [false; 4]);
+        assert_eq!(matched("take Warfarin"), [true, false, true, false]);
+        assert_eq!(matched("take insulin"), [true, false, false, true]);
+        assert_eq!(matched("insulins"), [false, false, false, true]);
+        assert_eq!(matched("two lawsuits"), [false, false, true, false]);
+        assert_eq!(matched("nothing"), [false; 4]);
         let both = matcher.find(["warfarin", "insulation"]);
         assert!(both.has_any(&ids[0]) && both.has_any(&ids[3]));
         let (none, _) = WordMatcher::compile([[].as_slice()]);
         assert!(!none.find(["x"]).has_any(&[0]));
     }
 
-    /// What the automaton replaced: each word of a text held against each pattern.
+    /// The reference that the automaton replaced: each word of a text compared with each pattern.
     fn slow(pattern: &Pattern, text: &str) -> bool {
         let mut words = text.split(|letter: char| !letter.is_alphanumeric());
         let lower = |text: &str| {

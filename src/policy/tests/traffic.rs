@@ -1,4 +1,4 @@
-//! What concerns all traffic: how it compiles, and the text of every problem and warning about it.
+//! Settings of all traffic: their compilation, and the text of every problem and warning about them.
 
 use super::*;
 use crate::policy::request_attributes::ClientPreference;
@@ -71,15 +71,15 @@ fn every_problem_is_reported_with_its_place() {
         "1:25 steering.allow[0]: unknown value `min_qality`; did you mean `min_quality`?",
         "2:9 mode: unknown value `dry`; known: enforce, shadow",
         "3:44 budgets[0].per: unknown value `year`; known: minute, hour, day, week, month",
-        "3:62 budgets[0].tenant: the policy does not say where the tenant stands: state `tenant`",
+        "3:62 budgets[0].tenant: the policy does not define the tenant: add `tenant`",
         "4:12 budgets[1].name: `x` is already the name of budgets[0]",
         "4:24 budgets[1].usd: `-1` is out of range: expected 0 or more",
         "4:53 budgets[1].profile: unknown profile `auto:cheep`; did you mean `auto:cheap`?",
-        "5:44 rules[0].when.tenant: the policy does not say where the tenant stands: state `tenant`",
+        "5:44 rules[0].when.tenant: the policy does not define the tenant: add `tenant`",
         "5:65 rules[0].when.header.X-Team: `X-Team` is not a lower-case header name",
         "5:76 rules[0].when.header.X-Team[0]: `a*b`: a `*` may stand only at the end",
         "5:98 rules[0].when.language[0]: unknown value `english`; known: ar, zh, nl, en, fr, de, el, he, hi, it, ja, ko, pl, pt, ru, es, sv, th, tr, uk",
-        "5:122 rules[0].when.share_by: says nothing without `share`",
+        "5:122 rules[0].when.share_by: has no effect without `share`",
         "5:142 rules[0].when.words[0]: `Lease` is not one word in lower case",
         "5:151 rules[0].when.words[1]: `two words` is not one word in lower case",
         "6:57 models[0].min_share: `0.6` is more than `max_share` of `0.2`",
@@ -110,12 +110,12 @@ fn what_is_doubtful_is_a_warning() {
         "1:74 budgets[1].usd: nothing can be spent of it: every request gets its profile",
         "3:38 rules[0].when.share: no request is in a share of 0",
         "4:38 rules[1].when.path[0]: `v1/chat` matches no path: paths begin with `/`",
-        "5:55 rules[2].then: no backend has all that it asks for: every such request is refused",
+        "5:55 rules[2].then: no backend meets all consequences: every matching request is refused",
         "7:135 rules[4].then.models: never counts: `wide` comes first and matches whenever this rule does",
         "9:3 rules[6]: never counts: `closed` comes first and refuses every such request",
         "10:85 rules[7].then.models: sends hard prompts to weak models: `b` is stronger, and weaker in no skill",
-        "11:51 rules[8].when.words[1]: `自杀` is seldom found: its script has no blanks between words, and only whole words are looked for",
-        "11:70 rules[8].when.words[3]: `ยา` is seldom found: its script has no blanks between words, and only whole words are looked for",
+        "11:51 rules[8].when.words[1]: `自杀` is rarely found: its script has no spaces between words, and only whole words are found",
+        "11:70 rules[8].when.words[3]: `ยา` is rarely found: its script has no spaces between words, and only whole words are found",
         "12:11 models: the most shares of all models together are `0.4`: the rest of the requests goes over them",
     ];
     let found = warnings(&text);
@@ -144,18 +144,18 @@ fn what_rules_and_budgets_never_get_to_is_a_warning() {
         MODELS,
     );
     let expected = [
-        "2:54 budgets[1]: never counts: `day` is spent no later, for all whom this one limits",
+        "2:54 budgets[1]: never counts: `day` is spent no later, for every tenant that this one limits",
         "5:46 profiles.both.limits: no backend can keep all of them: one gives way in every request",
         "6:46 profiles.none.limits: no backend can keep all of them: every request is refused",
         "9:73 rules[1].then.min_quality: never counts: `floor` has no lower floor and matches whenever this rule does",
-        "9:86 rules[1].then.tags: never counts: `floor` demands them too and matches whenever this rule does",
-        "11:76 rules[3].then.models: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
-        "11:94 rules[3].then.profile: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
-        "11:122 rules[3].then.min_quality: never counts: who asks for a model gets that model; only `tags` and `reject` hold then",
+        "9:86 rules[1].then.tags: never counts: `floor` requires them too and matches whenever this rule does",
+        "11:76 rules[3].then.models: never counts: a client that names a model gets that model; only `tags` and `reject` apply then",
+        "11:94 rules[3].then.profile: never counts: a client that names a model gets that model; only `tags` and `reject` apply then",
+        "11:122 rules[3].then.min_quality: never counts: a client that names a model gets that model; only `tags` and `reject` apply then",
         "12:86 rules[4].then.profile: sends hard prompts to weak models: `blind` neither weighs quality nor limits it",
         "14:69 rules[6].then.min_quality: no model can keep it: it gives way in every request, or none is served",
-        "15:53 rules[7].then: no backend has all that it asks for: every such request is refused",
-        "16:62 rules[8].when.min_confidence: says nothing without `task` or `domain`",
+        "15:53 rules[7].then: no backend meets all consequences: every matching request is refused",
+        "16:62 rules[8].when.min_confidence: has no effect without `task` or `domain`",
     ];
     let found = warnings(&text);
     assert_eq!(found, expected, "{found:#?}");
@@ -216,7 +216,7 @@ fn rules_that_no_backend_meets_together_are_warned_of() {
         let (_, problems) = Policy::check(&text).unwrap();
         let problems = problems.iter().map(ToString::to_string);
         problems
-            .filter(|line| line.contains("can never be met"))
+            .filter(|line| line.contains("contradicts"))
             .collect::<Vec<_>>()
     };
     let pii = r#"{"name": "pii", "when": {"sensitive": ["email"]}, "then": {"tags": ["local"]}}"#;
@@ -224,7 +224,7 @@ fn rules_that_no_backend_meets_together_are_warned_of() {
     for both in [format!("{pii}, {code}"), format!("{code}, {pii}")] {
         let found = rules(&both);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("together with `"), "{found:?}");
+        assert!(found[0].contains("contradicts `"), "{found:?}");
         assert!(found[0].contains("`prefer`"), "{found:?}");
     }
     // They cannot match the same request; one gives way; one comes from the other's models.

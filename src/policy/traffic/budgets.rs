@@ -71,7 +71,7 @@ pub const BUDGET: Shape = Shape {
 /// How much of a budget one request may hold where the policy does not say.
 const DEFAULT_MAX_REQUEST_SHARE: f64 = 0.1;
 
-/// What may be spent in a window of time.
+/// A spending limit per window of time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budget {
     /// Its name.
@@ -80,11 +80,11 @@ pub struct Budget {
     pub usd: f64,
     /// The length of a window, in seconds.
     pub seconds: u64,
-    /// Whom it limits, each tenant by itself; everybody if empty.
+    /// The tenants that it limits, each by itself; all requests together if empty.
     pub tenants: Vec<Pattern>,
-    /// How much of it one request may hold while it is under way, in USD.
+    /// The largest reservation of one request, in USD.
     pub most_held_usd: f64,
-    /// The profile that is used once it is spent; `None` where requests are then refused.
+    /// The profile that applies once it is spent; `None` if requests are then refused.
     pub profile: Option<String>,
 }
 
@@ -94,10 +94,12 @@ impl Budget {
         self.tenants.is_empty() || self.place_of(tenant).is_some()
     }
 
-    /// Where this tenant stands in its list.
+    /// The index of this tenant in its list.
     pub fn place_of(&self, tenant: Option<&str>) -> Option<usize> {
         let tenant = tenant?;
-        self.tenants.iter().position(|one| one.matches(tenant))
+        self.tenants
+            .iter()
+            .position(|pattern| pattern.matches(tenant))
     }
 }
 
@@ -106,7 +108,11 @@ pub(crate) fn compile_budgets(
     known: &Known<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Budget> {
-    let profiles: Vec<&str> = known.profiles.iter().map(|one| one.name.as_str()).collect();
+    let profiles: Vec<&str> = known
+        .profiles
+        .iter()
+        .map(|profile| profile.name.as_str())
+        .collect();
     let nodes = root.items_of("budgets");
     let budgets = nodes.iter().enumerate().map(|(index, node)| {
         let profile = node.text_of("profile");
@@ -153,7 +159,7 @@ pub(crate) fn lint_budgets(budgets: &[Budget], root: &Node, warnings: &mut Probl
         let spares = others.find(|(other, by)| makes_needless(by, budget, *other < index));
         if let Some((_, by)) = spares {
             let message = format!(
-                "never counts: {} is spent no later, for all whom this one limits",
+                "never counts: {} is spent no later, for every tenant that this one limits",
                 quote(&by.name)
             );
             warnings.add(node.at, format!("budgets[{index}]"), message);

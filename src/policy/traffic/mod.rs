@@ -81,28 +81,28 @@ pub(crate) const UNSEEN_MODEL_FIELD: Field = optional(
     "The treatment of a body whose `model` was not found within `max_scan_bytes`. `bypass` sends it to the default cluster. `decide` chooses by the default profile; `model` is then not rewritten, so every backend must accept any name.",
 ).formerly(&["on_unseen_model"]);
 
-/// What a policy says of all its traffic.
+/// The settings of all traffic.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Traffic {
-    /// What is looked at beside bodies.
+    /// The parts of requests, besides bodies, that are read.
     pub matchers: RequestMatchers,
     /// Names of tenants that rules and budgets have, each once.
     pub named_tenants: Vec<String>,
     /// Access logs and spans show tenants as they are.
     pub shows_tenants: bool,
-    /// What becomes of a wish that makes no sense.
+    /// The treatment of invalid preferences.
     pub on_invalid_preference: OnInvalidPreference,
-    /// Decides and reports, but does not act.
+    /// Decides and reports, but leaves requests alone.
     pub shadow: bool,
-    /// The share of conversations that go to another candidate, 0 to 1.
+    /// The share of conversations that try another candidate, 0 to 1.
     pub exploration_rate: f64,
-    /// By how much another backend's objective must be less for a conversation to move.
+    /// How much smaller another backend's objective must be for a conversation to move.
     pub stickiness: f64,
     /// Whether state that only its maker can read is taken out of bodies for others.
     pub drops_foreign_state: bool,
     /// Models whose share is bounded.
     pub shares: Vec<ModelShare>,
-    /// What may be spent.
+    /// Spending limits.
     pub budgets: Vec<Budget>,
     /// Whether `POST /v1/route` is answered.
     pub route_endpoint: bool,
@@ -118,7 +118,7 @@ impl Traffic {
     /// How access logs and spans show a tenant: by name where the policy names it or wants all of them shown, else as a hash,
     /// because it is a header's value.
     pub fn show_tenant<'a>(&self, tenant: &'a str) -> Cow<'a, str> {
-        if self.shows_tenants || self.named_tenants.iter().any(|one| one == tenant) {
+        if self.shows_tenants || self.named_tenants.iter().any(|known| known == tenant) {
             return Cow::Borrowed(tenant);
         }
         let number = hash([tenant]);
@@ -181,7 +181,7 @@ fn named_tenants(root: &Node) -> Vec<String> {
         .filter_map(|rule| rule.get("when"));
     let holders = rules.chain(root.items_of("budgets"));
     let names = holders
-        .flat_map(|one| one.items_of("tenant"))
+        .flat_map(|holder| holder.items_of("tenant"))
         .filter_map(Node::text);
     let mut names: Vec<String> = names
         .filter(|name| !name.ends_with('*'))
@@ -197,7 +197,7 @@ fn check_tenant_is_known(root: &Node, matchers: &RequestMatchers, problems: &mut
     if matchers.tenant.is_some() || root.get("tenant").is_some() {
         return;
     }
-    let message = "the policy does not say where the tenant stands: state `tenant`";
+    let message = "the policy does not define the tenant: add `tenant`";
     for (index, rule) in root.items_of("rules").iter().enumerate() {
         if let Some(node) = rule.get("when").and_then(|when| when.get("tenant")) {
             problems.add(node.at, format!("rules[{index}].when.tenant"), message);

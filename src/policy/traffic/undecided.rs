@@ -21,31 +21,31 @@ pub(crate) const UNKNOWN_MODEL_FIELD: Field = optional(
     "The treatment of a request whose model is not a name, an alias or a usual spelling of a model of the policy. `reject` answers 404 with the nearest names. `bypass` sends it to the default cluster untouched, unless a rule or a budget limits it. `default_profile` decides as if the client had asked for the default profile.",
 );
 
-/// What becomes of a request of an LLM API that cannot be decided on.
+/// The treatment of an LLM API request that cannot be decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undecided {
-    /// It goes to the default cluster untouched, and is counted, unless its body names a profile.
+    /// Sends it to the default cluster untouched, and counts it, unless its body names a profile.
     Bypass,
-    /// It is refused, in the words of its API.
+    /// Refuses it with an error in the format of its API.
     Reject,
 }
 
-/// What becomes of a request for a model that the policy does not have.
+/// The treatment of a request for a model that the policy does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnUnknownModel {
-    /// It is refused with 404.
+    /// Refuses it with 404.
     #[default]
     Reject,
-    /// It goes to the default cluster untouched, unless a rule or a budget limits it.
+    /// Sends it to the default cluster untouched, unless a rule or a budget limits it.
     Bypass,
-    /// It is decided on as if it had asked for the default profile.
+    /// Decides as if the client had asked for the default profile.
     DefaultProfile,
 }
 
-/// Why requests that cannot be decided on are treated as they are.
+/// The reason for the treatment of requests that cannot be decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UndecidedReason {
-    /// The policy says so.
+    /// The policy states it.
     Stated,
     /// The policy only reports.
     Shadow,
@@ -57,7 +57,7 @@ pub enum UndecidedReason {
     Unrestricted,
 }
 
-/// What `on_undecided` says.
+/// Compiles `on_undecided`.
 pub(crate) fn compile_on_undecided(root: &Node) -> Option<Undecided> {
     match root.text_of("on_undecided")? {
         "bypass" => Some(Undecided::Bypass),
@@ -66,7 +66,7 @@ pub(crate) fn compile_on_undecided(root: &Node) -> Option<Undecided> {
     }
 }
 
-/// What `on_unknown_model` says.
+/// Compiles `on_unknown_model`.
 pub(crate) fn compile_on_unknown_model(root: &Node) -> OnUnknownModel {
     match root.text_of("on_unknown_model") {
         Some("bypass") => OnUnknownModel::Bypass,
