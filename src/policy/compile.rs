@@ -21,8 +21,8 @@ use crate::policy::traffic::undecided::{
     UNDECIDED_FIELD, UNKNOWN_MODEL_FIELD, compile_on_undecided, compile_on_unknown_model,
 };
 use crate::policy::traffic::{
-    EXPLORE_FIELD, FOREIGN_STATE_FIELD, MODE_FIELD, MODELS_ENDPOINT_FIELD, ROUTE_ENDPOINT_FIELD,
-    STICKINESS_FIELD, UNSEEN_MODEL_FIELD, compile_traffic,
+    EXPLORATION_RATE_FIELD, FOREIGN_STATE_FIELD, MISSING_MODEL_FIELD, MODE_FIELD,
+    MODELS_ENDPOINT_FIELD, ROUTE_ENDPOINT_FIELD, STICKINESS_FIELD, compile_traffic,
 };
 use crate::schema::document;
 use crate::schema::document::Node;
@@ -135,13 +135,13 @@ pub const POLICY: Shape = Shape {
         TENANT_FIELD,
         STEERING_FIELD,
         MODE_FIELD,
-        EXPLORE_FIELD,
+        EXPLORATION_RATE_FIELD,
         STICKINESS_FIELD,
         FOREIGN_STATE_FIELD,
         BUDGETS_FIELD,
         ROUTE_ENDPOINT_FIELD,
         MODELS_ENDPOINT_FIELD,
-        UNSEEN_MODEL_FIELD,
+        MISSING_MODEL_FIELD,
     ],
 };
 

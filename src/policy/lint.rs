@@ -8,7 +8,7 @@ use crate::policy::backends::lint::{Comparison, lint_dominated, lint_reach};
 use crate::policy::backends::price::lint_prices;
 use crate::policy::compiled::Policy;
 use crate::policy::models::lint_models;
-use crate::policy::profiles::lint::check_profiles;
+use crate::policy::profiles::lint::lint_profiles;
 use crate::policy::rules::lint::{RuleSet, lint_rules};
 use crate::policy::traffic::Traffic;
 use crate::policy::traffic::budgets::lint_budgets;
@@ -30,9 +30,9 @@ pub(crate) fn lint(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     lint_reach(&policy.registry.backends, root, warnings);
     lint_prices(&policy.registry.backends, root, warnings);
     lint_client_credentials(&policy.registry.backends, root, warnings);
-    check_profiles(&policy.registry, &policy.profiles, root, warnings);
-    check_default_cluster(policy, root, warnings);
-    check_undecided(policy, root, warnings);
+    lint_profiles(&policy.registry, &policy.profiles, root, warnings);
+    lint_default_cluster(policy, root, warnings);
+    lint_undecided(policy, root, warnings);
     let rules = RuleSet {
         registry: &policy.registry,
         profiles: &policy.profiles,
@@ -48,7 +48,7 @@ pub(crate) fn lint(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
 }
 
 /// Warns of a default cluster that looks like a misspelt one.
-fn check_default_cluster(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+fn lint_default_cluster(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     let clusters = || {
         policy
             .registry
@@ -72,7 +72,7 @@ fn check_default_cluster(policy: &Policy, root: &Node, warnings: &mut Problems<'
 }
 
 /// Adds a warning where what cannot be decided on is passed on past a rule or a budget.
-pub(crate) fn check_undecided(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+pub(crate) fn lint_undecided(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     let by_itself = Policy {
         undecided: None,
         ..policy.clone()

@@ -21,7 +21,7 @@ const RAMP_SECONDS: Kind = Kind::Number {
     max: 31_536_000.0,
 };
 
-pub(crate) const COLD_AFTER_FIELD: Field = optional(
+pub(crate) const SCALE_TO_ZERO_FIELD: Field = optional(
     "scale_to_zero_after_s",
     SECONDS,
     "it never scales to zero",
@@ -62,7 +62,7 @@ const START: Field = required(
     "The start, a time in UTC such as `2026-03-01T09:00:00Z`.",
 );
 
-const OVER: Field = required(
+const DURATION: Field = required(
     "duration_s",
     RAMP_SECONDS,
     "The seconds over which the share moves, evenly.",
@@ -102,7 +102,7 @@ pub const RAMP: Shape = Shape {
         optional("from", FRACTION, "`0`", "The share before."),
         optional("to", FRACTION, "`1`", "The share afterwards."),
         START,
-        OVER,
+        DURATION,
     ],
 };
 
@@ -117,12 +117,12 @@ pub const PROFILE_RAMP: Shape = Shape {
             "The profile for conversations whose turn has not come yet.",
         ),
         START,
-        OVER,
+        DURATION,
     ],
 };
 
 /// Compiles `scale_to_zero_after_s`, `cold_start_ms` and `prewarm` of the backend at `index`.
-pub(crate) fn compile_cold(
+pub(crate) fn compile_scale_to_zero(
     node: &Node,
     index: usize,
     problems: &mut Problems<'_>,

@@ -128,7 +128,7 @@ pub(crate) fn compile_credentials(
 }
 
 /// Compiles `client_credentials` and `client_address` of a backend, as far as it says so itself.
-pub(crate) fn compile_client(node: &Node) -> ClientHeaders {
+pub(crate) fn compile_client_headers(node: &Node) -> ClientHeaders {
     let stated = |name| node.text_of(name).map(|word| word == "pass");
     let (credentials, address) = (stated("client_credentials"), stated("client_address"));
     ClientHeaders {

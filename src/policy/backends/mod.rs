@@ -1,9 +1,16 @@
 //! Backends: their fields and compilation. One file per subject: endpoint, credentials, price, provider, timeouts.
 
+pub(crate) mod credentials;
+pub(crate) mod endpoint;
+pub(crate) mod lint;
+pub(crate) mod price;
+pub(crate) mod provider;
+pub(crate) mod timeouts;
+
 use crate::api::{Api, Apis};
 use crate::fleet::{Accelerator, Backend, Latency, Model, ModelId};
 use crate::policy::backends::credentials::{
-    CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS, compile_client,
+    CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS, compile_client_headers,
     compile_credentials, fill_in_client_headers,
 };
 use crate::policy::backends::endpoint::{
@@ -13,19 +20,13 @@ use crate::policy::backends::price::{PRICE, compile_price};
 use crate::policy::backends::provider::compile_provider;
 use crate::policy::backends::timeouts::{TIMEOUTS, compile_timeouts};
 use crate::policy::scaling::{
-    COLD_AFTER_FIELD, COLD_START_FIELD, PREWARM_FIELD, RAMP_FIELD, compile_cold, compile_ramp,
+    COLD_START_FIELD, PREWARM_FIELD, RAMP_FIELD, SCALE_TO_ZERO_FIELD, compile_ramp,
+    compile_scale_to_zero,
 };
 use crate::schema::document::Node;
 use crate::schema::problems::{Problems, check_unique};
 use crate::schema::shape::{Kind, MILLISECONDS, Shape, optional, required};
 use crate::schema::suggest::unknown;
-
-pub(crate) mod credentials;
-pub(crate) mod endpoint;
-pub(crate) mod lint;
-pub(crate) mod price;
-pub(crate) mod provider;
-pub(crate) mod timeouts;
 
 /// The names of [`crate::fleet::Accelerator`].
 const ACCELERATORS: &[&str] = &["gpu", "cpu", "lpu", "serverless"];
@@ -133,7 +134,7 @@ pub const BACKEND: Shape = Shape {
         CLIENT_CREDENTIALS_FIELD,
         CLIENT_ADDRESS_FIELD,
         STATE_SCOPE_FIELD,
-        COLD_AFTER_FIELD,
+        SCALE_TO_ZERO_FIELD,
         COLD_START_FIELD,
         PREWARM_FIELD,
         RAMP_FIELD,
@@ -235,8 +236,8 @@ pub(crate) fn compile_backends(
             endpoint,
             health: compile_health(node, index, problems),
             credentials,
-            client: compile_client(node),
-            cold: compile_cold(node, index, problems),
+            client: compile_client_headers(node),
+            cold: compile_scale_to_zero(node, index, problems),
             ramp: compile_ramp(node, index, problems),
         }
     });

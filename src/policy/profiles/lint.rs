@@ -7,7 +7,7 @@ use crate::schema::document::Node;
 use crate::schema::problems::{Problems, join};
 
 /// Adds every warning about the profiles that the document states.
-pub(crate) fn check_profiles(
+pub(crate) fn lint_profiles(
     registry: &Registry,
     profiles: &[Profile],
     root: &Node,
@@ -17,14 +17,14 @@ pub(crate) fn check_profiles(
         let mut profiles = profiles.iter();
         if let Some(profile) = profiles.find(|profile| profile.name == member.name) {
             let path = join("profiles", &member.name);
-            check_limits(registry, profile, &member.value, &path, warnings);
-            check_tags(registry, profile, &member.value, &path, warnings);
+            lint_limits(registry, profile, &member.value, &path, warnings);
+            lint_tags(registry, profile, &member.value, &path, warnings);
         }
     }
 }
 
 /// The least that a limit measures at a backend, over all requests; `None` where that depends on the prompt.
-fn least(limit: Limit, backend: &Backend) -> Option<f64> {
+fn lower_bound(limit: Limit, backend: &Backend) -> Option<f64> {
     match limit {
         Limit::MaxFirstTokenP99Ms | Limit::MaxP99Ms => {
             Some(f64::from(backend.latency.first_token_p99_ms))
@@ -45,11 +45,11 @@ fn least(limit: Limit, backend: &Backend) -> Option<f64> {
 fn may_keep(backend: &Backend, limit: Limit, written: f64) -> bool {
     // No answer is certain to be right.
     let hopeless = limit == Limit::MinQuality && written >= 1.0;
-    !hopeless && least(limit, backend).is_none_or(|least| least <= written)
+    !hopeless && lower_bound(limit, backend).is_none_or(|bound| bound <= written)
 }
 
 /// Warns of each limit that no backend keeps whatever the request, and of limits that none keeps together.
-fn check_limits(
+fn lint_limits(
     registry: &Registry,
     profile: &Profile,
     node: &Node,
@@ -102,7 +102,7 @@ fn check_limits(
     }
 }
 
-fn check_tags(
+fn lint_tags(
     registry: &Registry,
     profile: &Profile,
     node: &Node,

@@ -1,5 +1,8 @@
 //! Profiles: the named objectives by which a candidate is chosen. Fields, compilation, and the built-in ones.
 
+pub(crate) mod limits;
+pub(crate) mod lint;
+
 use crate::fleet::ramp::Ramp;
 use crate::fleet::{Backend, Model};
 use crate::policy::profiles::limits::{LIMIT_NAMES, LIMITS, check_relax};
@@ -8,9 +11,6 @@ use crate::schema::document::Node;
 use crate::schema::problems::{Problems, join};
 use crate::schema::shape::{AT_LEAST_ZERO, Kind, Shape, optional};
 use crate::schema::suggest::{hint, quote, unknown};
-
-pub(crate) mod limits;
-pub(crate) mod lint;
 
 pub use limits::{LIMIT_COUNT, Limit, Limits};
 

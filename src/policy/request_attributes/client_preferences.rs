@@ -7,7 +7,7 @@ use crate::schema::document::Node;
 use crate::schema::shape::{Field, Kind, Shape, optional, required};
 
 /// The names of [`ClientPreference`].
-pub(crate) const STEERS: &[&str] = &[
+pub(crate) const PREFERENCE_NAMES: &[&str] = &[
     "min_quality",
     "max_cost_usd",
     "max_latency_ms",
@@ -29,7 +29,7 @@ pub const STEERING: Shape = Shape {
         required(
             "allow",
             Kind::List {
-                of: &Kind::Choice(STEERS),
+                of: &Kind::Choice(PREFERENCE_NAMES),
                 min: 1,
             },
             "The preferences that clients may state: minimum probability of a correct answer, maximum expected cost in USD, maximum expected median time to the whole answer in milliseconds, models that may answer (comma-separated names).",
@@ -142,7 +142,7 @@ impl ClientPreferences {
             let Some(value) = find(headers, preference.header()) else {
                 continue;
             };
-            if follow(preference, value.trim(), registry, &mut preferences) {
+            if apply_preference(preference, value.trim(), registry, &mut preferences) {
                 preferences.honoured.push(preference);
             } else {
                 preferences.ignored.push(preference);
@@ -153,7 +153,7 @@ impl ClientPreferences {
 }
 
 /// Adds one preference; `false` if its value is invalid. Of several numbers the tightest counts.
-fn follow(
+fn apply_preference(
     preference: ClientPreference,
     value: &str,
     registry: &Registry,
@@ -195,6 +195,9 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_types() {
-        assert_eq!(STEERS, ClientPreference::ALL.map(ClientPreference::name));
+        assert_eq!(
+            PREFERENCE_NAMES,
+            ClientPreference::ALL.map(ClientPreference::name)
+        );
     }
 }

@@ -4,14 +4,14 @@
 //! [`RequestMatchers`] states what a policy reads; a policy that reads nothing costs nothing. Whether a header can be trusted is
 //! not judged here: a tenant must come from a header that Envoy itself sets.
 
+pub(crate) mod client_preferences;
+pub(crate) mod headers;
+pub(crate) mod tenant;
+
 use crate::api::path::ApiPath;
 use crate::fleet::Registry;
 use crate::policy::request_attributes::headers::find;
 use crate::policy::request_attributes::tenant::read_tenants;
-
-pub(crate) mod client_preferences;
-pub(crate) mod headers;
-pub(crate) mod tenant;
 
 pub use client_preferences::{ClientPreference, ClientPreferences, OnInvalidPreference};
 pub use headers::RawHeader;

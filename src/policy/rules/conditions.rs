@@ -10,7 +10,7 @@ use crate::analysis::sensitivity::Sensitivity;
 use crate::api::request::{Message, Role};
 use crate::policy::pattern::Pattern;
 use crate::policy::request_attributes::RequestAttributes;
-use crate::policy::rules::share::{By, Share};
+use crate::policy::rules::share::{Share, ShareUnit};
 use crate::policy::rules::words::{FoundWords, WordMatcher};
 
 /// Conditions; all that are stated must hold.
@@ -105,7 +105,7 @@ impl When {
     /// Whether it takes how the conversation begins.
     pub fn asks_conversation(&self) -> bool {
         let by = self.share.as_ref().map_or(&[][..], |share| &share.by);
-        by.contains(&By::Conversation)
+        by.contains(&ShareUnit::Conversation)
     }
 
     /// Whether the rule needs the classifier's answer.
@@ -165,7 +165,7 @@ impl When {
             || !self.sensitive.is_empty()
             || !self.words.is_empty()
             || !self.languages.is_empty()
-            || by.iter().any(|by| *by != By::Tenant)
+            || by.iter().any(|by| *by != ShareUnit::Tenant)
     }
 
     /// Whether one of the readings of the tenant is meant.

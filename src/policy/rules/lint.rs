@@ -29,11 +29,11 @@ impl RuleSet<'_> {
 
 /// Adds every warning about rules.
 pub(crate) fn lint_rules(policy: &RuleSet<'_>, root: &Node, warnings: &mut Problems<'_>) {
-    check_rules(policy, root, warnings);
+    lint_shadowing(policy, root, warnings);
     for (index, (rule, node)) in policy.rules.iter().zip(root.items_of("rules")).enumerate() {
         let path = format!("rules[{index}]");
-        check_when(rule, node, &path, warnings);
-        check_then(policy, rule, node, &path, warnings);
+        lint_when(rule, node, &path, warnings);
+        lint_then(policy, rule, node, &path, warnings);
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn lint_rules(policy: &RuleSet<'_>, root: &Node, warnings: &mut Probl
 const HARD: f32 = 0.0;
 
 /// Adds every warning about rules that an earlier rule makes idle, about pinned models, and about weak ones.
-pub(crate) fn check_rules(policy: &RuleSet<'_>, root: &Node, warnings: &mut Problems<'_>) {
+pub(crate) fn lint_shadowing(policy: &RuleSet<'_>, root: &Node, warnings: &mut Problems<'_>) {
     let nodes = root.get("rules").map_or(&[][..], Node::items);
     // Those before that are not refused away.
     let mut counting: Vec<&Rule> = Vec::new();
@@ -62,19 +62,19 @@ pub(crate) fn check_rules(policy: &RuleSet<'_>, root: &Node, warnings: &mut Prob
             warnings.add(node.at, path.as_str(), message);
             continue;
         }
-        check_words(node, &path, warnings);
+        lint_words(node, &path, warnings);
         let then = node.get("then").unwrap_or(node);
         let earlier: Vec<&Rule> = earlier().collect();
-        check_shadowed(rule, &earlier, then, &path, warnings);
-        check_pinned(policy, rule, then, &path, warnings);
-        check_strength(policy, rule, then, &path, warnings);
-        check_together(policy, rule, &counting, then, &path, warnings);
+        lint_shadowed(rule, &earlier, then, &path, warnings);
+        lint_pinned(policy, rule, then, &path, warnings);
+        lint_strength(policy, rule, then, &path, warnings);
+        lint_together(policy, rule, &counting, then, &path, warnings);
         counting.push(rule);
     }
 }
 
 /// Warns of words in scripts that are written without blanks, where a word seldom stands by itself.
-fn check_words(rule: &Node, path: &str, warnings: &mut Problems<'_>) {
+fn lint_words(rule: &Node, path: &str, warnings: &mut Problems<'_>) {
     let words = rule.get("when").and_then(|when| when.get("words"));
     for (index, item) in words.map_or(&[][..], Node::items).iter().enumerate() {
         let Some(word) = item.text() else { continue };
@@ -89,7 +89,7 @@ fn check_words(rule: &Node, path: &str, warnings: &mut Problems<'_>) {
 }
 
 /// Warns of conditions that no request meets.
-fn check_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>) {
+fn lint_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>) {
     let Some(when) = node.get("when") else {
         return;
     };
@@ -124,7 +124,7 @@ fn check_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>)
 }
 
 /// Warns of consequences that no backend can meet.
-fn check_then(
+fn lint_then(
     policy: &RuleSet<'_>,
     rule: &Rule,
     node: &Node,
@@ -157,7 +157,7 @@ fn check_then(
 
 /// Warns where no backend meets this rule and an earlier one that can match the same request: both never give way, so that
 /// such requests are refused for ever. (That nobody meets this one alone is another warning.)
-fn check_together(
+fn lint_together(
     policy: &RuleSet<'_>,
     rule: &Rule,
     before: &[&Rule],
@@ -209,7 +209,7 @@ fn is_possible(policy: &RuleSet<'_>, rules: &[&Rule]) -> bool {
 }
 
 /// Warns of consequences that one of `earlier`, which match whenever `rule` does, takes away.
-fn check_shadowed(
+fn lint_shadowed(
     rule: &Rule,
     earlier: &[&Rule],
     then: &Node,
@@ -259,7 +259,7 @@ fn check_shadowed(
 }
 
 /// Warns of consequences for an open choice in a rule for those who leave none.
-fn check_pinned(
+fn lint_pinned(
     policy: &RuleSet<'_>,
     rule: &Rule,
     then: &Node,
@@ -281,7 +281,7 @@ fn check_pinned(
 
 /// Warns where a rule for hard prompts leaves only models that another one beats, or a profile to which it is
 /// all the same how good they are.
-fn check_strength(
+fn lint_strength(
     policy: &RuleSet<'_>,
     rule: &Rule,
     then: &Node,

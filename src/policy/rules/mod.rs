@@ -3,6 +3,13 @@
 //! Every rule that matches applies. If two contradict, the earlier one counts: for the models, the profile and the refusal. Tags
 //! add up, and of several floors the highest counts.
 
+pub(crate) mod conditions;
+pub(crate) mod lint;
+pub mod share;
+pub(crate) mod then;
+pub(crate) mod when;
+pub mod words;
+
 use std::cell::OnceCell;
 
 use crate::fleet::ModelId;
@@ -13,13 +20,6 @@ use crate::policy::rules::words::WordMatcher;
 use crate::schema::document::Node;
 use crate::schema::problems::Problems;
 use crate::schema::shape::{Kind, Shape, optional, required};
-
-pub(crate) mod conditions;
-pub(crate) mod lint;
-pub mod share;
-pub(crate) mod then;
-pub(crate) mod when;
-pub mod words;
 
 pub use conditions::{LEAST_DOMAIN, RuleInput, When};
 pub use then::{Preference, Then};

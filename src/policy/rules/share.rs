@@ -7,7 +7,7 @@ use crate::schema::problems::{Problems, join};
 
 /// The unit of a percent rollout: requests of one unit are in or out together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum ShareUnit {
     /// The end user that the client names.
     User,
     /// The tenant.
@@ -16,16 +16,16 @@ pub enum By {
     Conversation,
 }
 
-impl By {
+impl ShareUnit {
     /// All of them.
-    pub const ALL: [By; 3] = [By::User, By::Tenant, By::Conversation];
+    pub const ALL: [ShareUnit; 3] = [ShareUnit::User, ShareUnit::Tenant, ShareUnit::Conversation];
 
     /// The name that policies use.
     pub const fn name(self) -> &'static str {
         match self {
-            By::User => "user",
-            By::Tenant => "tenant",
-            By::Conversation => "conversation",
+            ShareUnit::User => "user",
+            ShareUnit::Tenant => "tenant",
+            ShareUnit::Conversation => "conversation",
         }
     }
 }
@@ -36,7 +36,7 @@ pub struct Share {
     /// How much of it, 0 to 1.
     pub share: f64,
     /// The unit: the first of these that the request has.
-    pub by: Vec<By>,
+    pub by: Vec<ShareUnit>,
     /// Makes the draws of different rules independent.
     pub salt: u64,
 }
@@ -50,15 +50,15 @@ impl Share {
         conversation: u64,
     ) -> bool {
         let key = self.by.iter().find_map(|by| match by {
-            By::User => user.map(|user| hash([user])),
-            By::Tenant => envelope.tenant.as_deref().map(|tenant| hash([tenant])),
-            By::Conversation => Some(conversation),
+            ShareUnit::User => user.map(|user| hash([user])),
+            ShareUnit::Tenant => envelope.tenant.as_deref().map(|tenant| hash([tenant])),
+            ShareUnit::Conversation => Some(conversation),
         });
         key.is_some_and(|key| draw(self.salt, key) < self.share)
     }
 }
 
-/// The names of [`By`].
+/// The names of [`ShareUnit`].
 pub(crate) const SHARE_BY: &[&str] = &["user", "tenant", "conversation"];
 
 pub(crate) fn compile_share(
@@ -81,9 +81,9 @@ pub(crate) fn compile_share(
     let named = by.map(|_| node.texts_of("share_by"));
     Some(Share {
         share,
-        by: named.map_or(By::ALL.to_vec(), |names| {
+        by: named.map_or(ShareUnit::ALL.to_vec(), |names| {
             names
-                .filter_map(|name| By::ALL.into_iter().find(|by| by.name() == name))
+                .filter_map(|name| ShareUnit::ALL.into_iter().find(|by| by.name() == name))
                 .collect()
         }),
         salt: hash([rule]),
@@ -97,12 +97,12 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_types() {
-        assert_eq!(SHARE_BY, By::ALL.map(By::name));
+        assert_eq!(SHARE_BY, ShareUnit::ALL.map(ShareUnit::name));
     }
 
     #[test]
     fn draws_are_spread_evenly_stable_and_independent() {
-        let by = vec![By::User];
+        let by = vec![ShareUnit::User];
         let (one, other) = (hash(["canary"]), hash(["other"]));
         let is_in = |share: f64, salt: u64, user: &str| {
             let by = by.clone();
@@ -127,7 +127,7 @@ mod tests {
     fn the_first_that_is_known_draws() {
         let share = Share {
             share: 1.0,
-            by: vec![By::User, By::Tenant],
+            by: vec![ShareUnit::User, ShareUnit::Tenant],
             salt: 1,
         };
         assert!(!share.holds(None, &RequestAttributes::default(), 3));

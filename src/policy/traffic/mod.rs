@@ -3,6 +3,10 @@
 //!
 //! Nothing is counted or chosen here.
 
+pub(crate) mod budgets;
+pub(crate) mod shares;
+pub(crate) mod undecided;
+
 use std::borrow::Cow;
 
 use crate::policy::draw::{fingerprint, hash};
@@ -19,10 +23,6 @@ use crate::schema::document::Node;
 use crate::schema::problems::Problems;
 use crate::schema::shape::{FRACTION, Field, Kind, optional};
 
-pub(crate) mod budgets;
-pub(crate) mod shares;
-pub(crate) mod undecided;
-
 pub use budgets::Budget;
 pub use shares::ModelShare;
 pub use undecided::{OnUnknownModel, Undecided, UndecidedReason};
@@ -36,7 +36,7 @@ pub(crate) const MODE_FIELD: Field = optional(
     "`enforce` routes requests. `shadow` decides and reports (headers, metrics, access logs) but leaves requests alone: they go to the default cluster untouched. In shadow mode a request that names a model is decided as if it had named the default profile, so that the report shows what would change.",
 ).formerly_with(&[("act", "enforce")]);
 
-pub(crate) const EXPLORE_FIELD: Field = optional(
+pub(crate) const EXPLORATION_RATE_FIELD: Field = optional(
     "exploration_rate",
     FRACTION,
     "`0`",
@@ -74,7 +74,7 @@ pub(crate) const MODELS_ENDPOINT_FIELD: Field = optional(
     "Whether `GET /v1/models` is answered, with the names of models and profiles.",
 );
 
-pub(crate) const UNSEEN_MODEL_FIELD: Field = optional(
+pub(crate) const MISSING_MODEL_FIELD: Field = optional(
     "on_missing_model",
     Kind::Choice(&["bypass", "decide"]),
     "`bypass`",
