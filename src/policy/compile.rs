@@ -24,11 +24,11 @@ use crate::policy::traffic::{
     EXPLORATION_RATE_FIELD, FOREIGN_STATE_FIELD, MISSING_MODEL_FIELD, MODE_FIELD,
     MODELS_ENDPOINT_FIELD, ROUTE_ENDPOINT_FIELD, STICKINESS_FIELD, compile_traffic,
 };
-use crate::schema::document;
-use crate::schema::document::Node;
-use crate::schema::problems::{InvalidDocument, Problem, Problems, check_unique};
+use crate::schema::document::{self, Node};
+use crate::schema::problems::{Problems, check_unique};
 use crate::schema::shape::{Kind, Shape, check, optional, required};
 use crate::schema::suggest::{quote, unknown};
+use crate::schema::{InvalidDocument, Problem};
 
 /// The whole document.
 pub const POLICY: Shape = Shape {
@@ -196,20 +196,11 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidDocument> {
     check_unique(root.items_of("budgets"), "budgets", &mut problems);
     let traffic = compile_traffic(text, root, &known, &rules, &mut problems);
     let default_profile = root.text_of("default_profile").unwrap_or("auto");
-    if !profiles
-        .iter()
-        .any(|profile| profile.name == default_profile)
-    {
-        let known: Vec<&str> = profiles
-            .iter()
-            .map(|profile| profile.name.as_str())
-            .collect();
-        let message = unknown("profile", default_profile, &known);
-        problems.add(
-            root.offset_of("default_profile"),
-            "default_profile",
-            message,
-        );
+    let profile_names = known.profile_names();
+    if !profile_names.contains(&default_profile) {
+        let at = root.offset_of("default_profile");
+        let message = unknown("profile", default_profile, &profile_names);
+        problems.add(at, "default_profile", message);
     }
     let baseline = compile_baseline(root, &models, &backends, &mut problems);
     problems.into_result()?;

@@ -3,7 +3,7 @@
 //! serde_json says whether the text is JSON; this reader only walks text that it has accepted. It keeps the order of members
 //! and all of two members with one name, which `serde_json::Value` does not.
 
-use super::problems::Problem;
+use super::problem::Problem;
 
 /// Deeper documents are refused: a policy needs six levels.
 const DEEPEST: usize = 32;

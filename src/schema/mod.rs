@@ -5,6 +5,7 @@
 //! Every problem is reported, not only the first. This room uses no other room and knows no field of any document.
 
 pub(crate) mod document;
+mod problem;
 pub(crate) mod problems;
 pub(crate) mod schema_docs;
 pub mod shape;
@@ -12,4 +13,4 @@ pub(crate) mod suggest;
 #[cfg(all(test, not(target_family = "wasm")))]
 pub(crate) mod testing;
 
-pub use problems::{InvalidDocument, Problem};
+pub use problem::{InvalidDocument, Problem};

@@ -189,16 +189,7 @@ pub(crate) fn compile_backends(
     let backends = nodes.iter().enumerate().map(|(index, node)| {
         let name = node.text_of("name").unwrap_or_default();
         let model_name = node.text_of("model").unwrap_or_default();
-        let model = models.iter().position(|model| model.name == model_name);
-        if model.is_none() && !model_name.is_empty() {
-            let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
-            let path = format!("backends[{index}].model");
-            problems.add(
-                node.offset_of("model"),
-                path,
-                unknown("model", model_name, &known),
-            );
-        }
+        let model = find_model(node, index, models, problems);
         let latency = compile_latency(node.get("latency"), index, problems);
         let named = if node.get("cluster").is_some() {
             "cluster"
@@ -218,7 +209,7 @@ pub(crate) fn compile_backends(
             state_scope: compile_state_scope(node, cluster, at, account),
             name: name.to_owned(),
             cluster: cluster.to_owned(),
-            model: ModelId(model.unwrap_or_default() as u32),
+            model: model.unwrap_or(ModelId(0)),
             served_model: node
                 .text_of("served_model")
                 .unwrap_or(model_name)
@@ -244,6 +235,27 @@ pub(crate) fn compile_backends(
     let mut backends: Vec<Backend> = backends.collect();
     fill_in_client_headers(&mut backends);
     backends
+}
+
+/// The model of the backend at `index`; adds a problem if the policy has no such model.
+fn find_model(
+    node: &Node,
+    index: usize,
+    models: &[Model],
+    problems: &mut Problems<'_>,
+) -> Option<ModelId> {
+    let name = node.text_of("model").filter(|name| !name.is_empty())?;
+    let model = models.iter().position(|model| model.name == name);
+    if model.is_none() {
+        let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        let path = format!("backends[{index}].model");
+        problems.add(
+            node.offset_of("model"),
+            path,
+            unknown("model", name, &known),
+        );
+    }
+    model.map(|index| ModelId(index as u32))
 }
 
 fn compile_apis(node: &Node) -> Apis {

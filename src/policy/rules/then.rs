@@ -131,6 +131,31 @@ pub(crate) struct Known<'a> {
     pub profiles: &'a [Profile],
 }
 
+impl Known<'_> {
+    /// The names of the models.
+    pub(crate) fn model_names(&self) -> Vec<&str> {
+        self.models
+            .iter()
+            .map(|model| model.name.as_str())
+            .collect()
+    }
+
+    /// The names of the profiles.
+    pub(crate) fn profile_names(&self) -> Vec<&str> {
+        let profiles = self.profiles.iter();
+        profiles.map(|profile| profile.name.as_str()).collect()
+    }
+
+    /// The tags of all backends, sorted, each once.
+    fn tags(&self) -> Vec<&str> {
+        let tags = self.backends.iter().flat_map(|backend| &backend.tags);
+        let mut tags: Vec<&str> = tags.map(String::as_str).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+}
+
 pub(crate) fn compile_then(
     node: &Node,
     path: &str,
@@ -144,23 +169,7 @@ pub(crate) fn compile_then(
             "has no effect: state at least one consequence",
         );
     }
-    let models: Vec<&str> = known
-        .models
-        .iter()
-        .map(|model| model.name.as_str())
-        .collect();
-    let profiles: Vec<&str> = known
-        .profiles
-        .iter()
-        .map(|profile| profile.name.as_str())
-        .collect();
-    let mut tags: Vec<&str> = known
-        .backends
-        .iter()
-        .flat_map(|backend| backend.tags.iter().map(String::as_str))
-        .collect();
-    tags.sort_unstable();
-    tags.dedup();
+    let (models, profiles, tags) = (known.model_names(), known.profile_names(), known.tags());
     check_names(node, "models", "model", path, &models, problems);
     check_names(node, "tags", "tag", path, &tags, problems);
     let profile = node.text_of("profile");

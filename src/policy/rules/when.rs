@@ -163,20 +163,9 @@ pub(crate) fn compile_when(
             format!("never holds: `min_difficulty` {least} is more than `max_difficulty` {most}");
         problems.add(node.at, path, message);
     }
-    let names = known
-        .models
-        .iter()
-        .map(|model| model.name.as_str())
-        .chain(known.profiles.iter().map(|profile| profile.name.as_str()));
-    let names: Vec<&str> = names.collect();
-    check_names(
-        node,
-        "requested_model",
-        "model or profile",
-        path,
-        &names,
-        problems,
-    );
+    let names = [known.model_names(), known.profile_names()].concat();
+    let what = "model or profile";
+    check_names(node, "requested_model", what, path, &names, problems);
     When {
         tasks: node.texts_of("task").filter_map(Task::find).collect(),
         domains: node.texts_of("domain").filter_map(Domain::find).collect(),

@@ -108,11 +108,7 @@ pub(crate) fn compile_budgets(
     known: &Known<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Budget> {
-    let profiles: Vec<&str> = known
-        .profiles
-        .iter()
-        .map(|profile| profile.name.as_str())
-        .collect();
+    let profiles = known.profile_names();
     let nodes = root.items_of("budgets");
     let budgets = nodes.iter().enumerate().map(|(index, node)| {
         let profile = node.text_of("profile");
