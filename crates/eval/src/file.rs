@@ -207,13 +207,7 @@ pub fn report(
                 policy,
                 setting.policy.is_some(),
             );
-            let total = operating.len() as f64;
-            for (at, place) in table.taken.iter().enumerate() {
-                let count = operating.iter().filter(|choice| **choice == at).count();
-                if let Some(share) = shares.get_mut(*place) {
-                    *share = count as f64 / total;
-                }
-            }
+            add_shares(&mut shares, &table, &operating);
         }
         report.pairs = gaps::pairs(&fleet, rows);
         report.pair = pair(&fleet, rows, &table, setting, &mut report.notes);
@@ -224,6 +218,16 @@ pub fn report(
     }
     report.models = model_lines(&fleet, &shares);
     report
+}
+
+/// Sets each member's share of the router's choices.
+fn add_shares(shares: &mut [f64], table: &Table<'_>, choices: &[usize]) {
+    for (at, place) in table.taken.iter().enumerate() {
+        let count = choices.iter().filter(|choice| **choice == at).count();
+        if let Some(share) = shares.get_mut(*place) {
+            *share = count as f64 / choices.len() as f64;
+        }
+    }
 }
 
 /// Adds the figures of cost and quality; gives the router's choices at its operating point.
@@ -377,21 +381,7 @@ fn groups(table: &Table<'_>, operating: &[usize]) -> Vec<Groups> {
         sums.remove("");
         let mut lines: Vec<GroupLine> = sums
             .into_iter()
-            .map(
-                |(name, [count, cheapest, best, router, cost, best_cost, to_best])| GroupLine {
-                    name: name.to_owned(),
-                    count: count as usize,
-                    cheapest: cheapest / count,
-                    best: best / count,
-                    router: router / count,
-                    saved: if best_cost > 0.0 {
-                        1.0 - cost / best_cost
-                    } else {
-                        f64::NAN
-                    },
-                    to_best: to_best / count,
-                },
-            )
+            .map(|(name, sums)| group_line(name, sums))
             .collect();
         lines.sort_by_key(|line| std::cmp::Reverse(line.count));
         if !lines.is_empty() {
@@ -399,6 +389,27 @@ fn groups(table: &Table<'_>, operating: &[usize]) -> Vec<Groups> {
         }
     }
     all
+}
+
+/// The line of a group from its sums: count, scores of the cheapest, the best and the router, cost of the router and the
+/// best, and how many went to the best.
+fn group_line(
+    name: &str,
+    [count, cheapest, best, router, cost, best_cost, to_best]: [f64; 7],
+) -> GroupLine {
+    GroupLine {
+        name: name.to_owned(),
+        count: count as usize,
+        cheapest: cheapest / count,
+        best: best / count,
+        router: router / count,
+        saved: if best_cost > 0.0 {
+            1.0 - cost / best_cost
+        } else {
+            f64::NAN
+        },
+        to_best: to_best / count,
+    }
 }
 
 /// Cost and quality of every profile of the policy (or every built-in one) on the complete rows.
