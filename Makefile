@@ -47,7 +47,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor soak train lint deny clean
+.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor soak train everyday lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -217,6 +217,10 @@ soak: setup wasm lab ## 1,000 backends, REQUESTS=1000000 and at least MINUTES=10
 train: ## train the classifier again from DATA=folder into models/
 	@test -n "$(DATA)" || { echo "error: say where the training data is: make train DATA=folder" >&2; exit 1; }
 	@models/train/run.sh "$(DATA)" "$(TRAIN)"
+
+everyday: ## figures on rated everyday prompts: make everyday DATA=folder
+	@test -n "$(DATA)" || { echo "error: say where the training data is: make everyday DATA=folder" >&2; exit 1; }
+	@cargo run --quiet --release --locked --package pointsman-cli --bin pointsman -- eval --policy models/train/everyday-policy.json --outcomes "$(DATA)/everyday.val.jsonl.gz"
 
 # --- Check ---------------------------------------------------------------------------------------------------------
 test: test-train test-wasm test-native ## every test: training code, WebAssembly under Node, then native, the command line and real Envoy

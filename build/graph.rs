@@ -37,8 +37,8 @@ struct Rows {
 /// The embedded graph as source text, and what the manifest is checked against.
 pub struct Packed {
     pub source: String,
-    /// Rows of the token table.
-    pub table_rows: usize,
+    /// Rows of each table, in the order of use.
+    pub table_rows: Vec<usize>,
 }
 
 struct Packer<'a> {
@@ -48,7 +48,7 @@ struct Packer<'a> {
     nodes: Vec<String>,
     constants: Vec<String>,
     constant_files: usize,
-    table_rows: usize,
+    table_rows: Vec<usize>,
 }
 
 /// Packs `model`; constants become files in `out_dir`.
@@ -66,7 +66,7 @@ pub fn pack(model: &Model, out_dir: &Path) -> Result<Packed> {
         nodes: Vec::new(),
         constants: Vec::new(),
         constant_files: 0,
-        table_rows: 0,
+        table_rows: Vec::new(),
     };
     for input in &model.inputs {
         packer.push("Input", &input.name, &[], input.element_type, &input.shape);
@@ -208,7 +208,7 @@ impl Packer<'_> {
         }
         let [output] = arguments(&cast.outputs)?;
         let bytes = self.write_constant(table)?;
-        self.table_rows = table_rows;
+        self.table_rows.push(table_rows);
         let rows = Known {
             node: None,
             rows: Some(Rows { ids, table: bytes }),

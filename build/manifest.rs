@@ -17,6 +17,7 @@ struct Manifest {
     inputs: Vec<Value>,
     outputs: Vec<Value>,
     vocabulary: Vocabulary,
+    ngrams: Ngrams,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +48,20 @@ struct Vocabulary {
     entries: usize,
 }
 
+#[derive(Deserialize)]
+struct Ngrams {
+    bucket_bits: u32,
+    rows: usize,
+}
+
+const INPUTS: [&str; 5] = [
+    "token_ids",
+    "token_weights",
+    "ngram_ids",
+    "ngram_weights",
+    "features",
+];
+const NGRAMS: &str = "ngrams.bin";
 const CLASSIFIER: &str = "classifier.onnx";
 const VOCABULARY: &str = "vocabulary.txt";
 
@@ -66,15 +81,43 @@ pub fn pack(models: &Path, out_dir: &Path) -> Result<String> {
 
     let lines = vocabulary.split(|&byte| byte == b'\n');
     let tokens = lines.filter(|line| !line.is_empty()).count();
-    if tokens != manifest.vocabulary.entries || tokens != packed.table_rows {
+    let [token_rows, ngram_rows] = packed.table_rows.as_slice() else {
+        return Err(format!("models/{CLASSIFIER}: it has to have two tables"));
+    };
+    if tokens != manifest.vocabulary.entries || tokens != *token_rows {
         return Err(format!(
-            "models: the manifest says {} vocabulary entries, {VOCABULARY} has {tokens} lines, the classifier's table {} rows",
-            manifest.vocabulary.entries, packed.table_rows
+            "models: the manifest says {} vocabulary entries, {VOCABULARY} has {tokens} lines, the classifier's table {token_rows} rows",
+            manifest.vocabulary.entries
         ));
     }
+    check_ngrams(
+        &read_checked(models, NGRAMS, &manifest)?,
+        &manifest.ngrams,
+        *ngram_rows,
+    )?;
     let mut source = packed.source;
     write_sizes(&mut source, &manifest)?;
     Ok(source)
+}
+
+/// Every bucket has to name a row that the table has.
+fn check_ngrams(index: &[u8], ngrams: &Ngrams, table_rows: usize) -> Result<()> {
+    let (rows, rest) = index.as_chunks::<2>();
+    let last = rows.iter().map(|row| u16::from_le_bytes(*row)).max();
+    let fits = last.is_some_and(|last| usize::from(last) < table_rows);
+    if !fits
+        || !rest.is_empty()
+        || rows.len() != 1 << ngrams.bucket_bits
+        || ngrams.rows != table_rows
+    {
+        return Err(format!(
+            "models/{NGRAMS}: {} buckets, the last row {last:?}; the manifest says 2^{} buckets and {} rows, the classifier's table has {table_rows}",
+            rows.len(),
+            ngrams.bucket_bits,
+            ngrams.rows
+        ));
+    }
+    Ok(())
 }
 
 fn listed(values: &[Value]) -> Vec<(String, String, Vec<usize>)> {
@@ -91,20 +134,26 @@ fn listed(values: &[Value]) -> Vec<(String, String, Vec<usize>)> {
 }
 
 fn write_sizes(source: &mut String, manifest: &Manifest) -> Result<()> {
-    let size = |values: &[Value], index: usize, name: &str| match values.get(index) {
-        Some(value) if value.name == name => Ok(value.shape.iter().product::<usize>()),
-        _ => Err(format!(
-            "models/manifest.json: input or output {index} has to be `{name}`"
-        )),
+    let size = |values: &[Value], name: &str| {
+        let found = values.iter().find(|value| value.name == name);
+        found
+            .map(|value| value.shape.iter().product::<usize>())
+            .ok_or_else(|| format!("models/manifest.json: there is no input or output `{name}`"))
     };
-    let tokens = size(&manifest.inputs, 0, "token_ids")?;
-    if size(&manifest.inputs, 1, "token_weights")? != tokens {
-        return Err(
-            "models/manifest.json: `token_weights` and `token_ids` differ in length".into(),
-        );
+    let order: Vec<&str> = manifest
+        .inputs
+        .iter()
+        .map(|value| value.name.as_str())
+        .collect();
+    if order != INPUTS {
+        return Err(format!(
+            "models/manifest.json: the inputs have to be {INPUTS:?}, in this order"
+        ));
     }
-    let features = size(&manifest.inputs, 2, "features")?;
-    let outputs = size(&manifest.outputs, 0, "heads")?;
+    let tokens = size(&manifest.inputs, "token_ids")?;
+    let ngrams = size(&manifest.inputs, "ngram_ids")?;
+    let features = size(&manifest.inputs, "features")?;
+    let outputs = size(&manifest.outputs, "heads")?;
     let heads = manifest.outputs.iter().flat_map(|output| &output.ranges);
     check_heads(heads, outputs)?;
     let sizes = [
@@ -112,6 +161,11 @@ fn write_sizes(source: &mut String, manifest: &Manifest) -> Result<()> {
             "TOKENS",
             "Token ids that one run takes, padding included.",
             tokens,
+        ),
+        (
+            "NGRAMS",
+            "Rows of the n-gram table that one run takes, padding included.",
+            ngrams,
         ),
         ("FEATURES", "Numeric features that one run takes.", features),
         (
@@ -139,8 +193,8 @@ fn check_heads<'a>(heads: impl Iterator<Item = &'a Head>, outputs: usize) -> Res
         }
         next += head.len;
         let known: Vec<&str> = match head.name.as_str() {
-            "task" => Task::ALL.iter().map(|label| label.name()).collect(),
-            "domain" => Domain::ALL.iter().map(|label| label.name()).collect(),
+            "task" | "everyday_task" => Task::ALL.iter().map(|label| label.name()).collect(),
+            "domain" | "everyday_domain" => Domain::ALL.iter().map(|label| label.name()).collect(),
             _ => continue,
         };
         labelled += 1;
@@ -152,9 +206,9 @@ fn check_heads<'a>(heads: impl Iterator<Item = &'a Head>, outputs: usize) -> Res
             ));
         }
     }
-    if next != outputs || labelled != 2 {
+    if next != outputs || labelled != 4 {
         return Err(format!(
-            "models/manifest.json: the heads cover {next} of {outputs} outputs, {labelled} of `task` and `domain` among them"
+            "models/manifest.json: the heads cover {next} of {outputs} outputs, {labelled} of the four with labels among them"
         ));
     }
     Ok(())

@@ -101,78 +101,72 @@ fn nine_decisions_of_ten_stay() {
     assert!(stayed * 10 >= all * 9, "{stayed} of {all}: {kept:?}");
 }
 
-/// A hard and an easy question in the ten languages with the most speakers after English, and what the classifier says of them.
-const LANGUAGES: [(&str, &str); 10] = [
+/// A proof and a thank-you in the ten languages with the most speakers after English.
+const LANGUAGES: [(&str, &str, &str); 10] = [
     (
         "zh",
         "请证明每个有限维赋范空间都是完备的，并说明在无限维情形下哪一步不成立。",
+        "谢谢，明天见！",
     ),
     (
         "hi",
         "सिद्ध कीजिए कि प्रत्येक परिमित-विमीय मानकित समष्टि पूर्ण होती है, और बताइए कि अनंत विमा में कौन-सा चरण विफल होता है।",
+        "धन्यवाद, कल मिलते हैं!",
     ),
     (
         "es",
         "Demuestra que todo espacio normado de dimensión finita es completo y explica qué paso falla en dimensión infinita.",
+        "¡Gracias, hasta mañana!",
     ),
     (
         "fr",
         "Démontre que tout espace normé de dimension finie est complet et explique quelle étape échoue en dimension infinie.",
+        "Merci, à demain !",
     ),
     (
         "ar",
         "أثبت أن كل فضاء معياري منتهي الأبعاد تام، واشرح أي خطوة تفشل في الأبعاد غير المنتهية.",
+        "شكرا، أراك غدا!",
     ),
     (
         "bn",
         "প্রমাণ করো যে প্রতিটি সসীম-মাত্রিক নর্মযুক্ত স্থান সম্পূর্ণ, এবং অসীম মাত্রায় কোন ধাপটি ব্যর্থ হয় তা ব্যাখ্যা করো।",
+        "ধন্যবাদ, কাল দেখা হবে!",
     ),
     (
         "pt",
         "Demonstre que todo espaço normado de dimensão finita é completo e explique qual passo falha em dimensão infinita.",
+        "Obrigado, até amanhã!",
     ),
     (
         "ru",
         "Докажите, что всякое конечномерное нормированное пространство полно, и объясните, какой шаг не проходит в бесконечномерном случае.",
+        "Спасибо, до завтра!",
     ),
     (
         "ur",
         "ثابت کریں کہ ہر متناہی جہتی نارمڈ فضا مکمل ہوتی ہے، اور بتائیں کہ لامتناہی جہت میں کون سا مرحلہ ناکام ہوتا ہے۔",
+        "شکریہ، کل ملتے ہیں!",
     ),
     (
         "id",
         "Buktikan bahwa setiap ruang bernorma berdimensi hingga adalah lengkap, dan jelaskan langkah mana yang gagal pada dimensi takhingga.",
+        "Terima kasih, sampai jumpa besok!",
     ),
 ];
 
 #[test]
-fn other_languages_fall_to_the_safe_side() {
+fn proofs_are_harder_than_thanks_in_other_languages_too() {
     let mut subject = Subject::new();
-    let english = subject.decide("Prove that every normed space of finite dimension is complete, and explain which step fails in infinite dimension.");
-    let english = english.classification.unwrap();
-    let easy = subject
-        .decide("Thanks, see you tomorrow!")
-        .classification
-        .unwrap();
-    for (language, prompt) in LANGUAGES {
+    let mut difficulty = |prompt: &str| {
         let decision = subject.decide(prompt);
-        let said = decision.classification.unwrap();
-        println!(
-            "{language}: uncertainty {:.2} (English {:.2}), difficulty {:.2} (English {:.2}, small talk {:.2}), task {}",
-            said.uncertainty,
-            english.uncertainty,
-            said.difficulty,
-            english.difficulty,
-            easy.difficulty,
-            said.task.name()
-        );
-        assert!(
-            said.uncertainty > english.uncertainty,
-            "{language}: not flagged"
-        );
-        assert!(
-            said.difficulty > easy.difficulty + 0.5,
-            "{language}: taken for small talk"
-        );
+        decision.classification.unwrap().difficulty
+    };
+    let small_talk = difficulty("Thanks, see you tomorrow!");
+    for (language, proof, thanks) in LANGUAGES {
+        let (hard, easy) = (difficulty(proof), difficulty(thanks));
+        println!("{language}: proof {hard:.2}, thanks {easy:.2}, English thanks {small_talk:.2}");
+        assert!(hard > small_talk + 0.5, "{language}: taken for small talk");
+        assert!(hard > easy + 0.3, "{language}: {hard:.2} and {easy:.2}");
     }
 }

@@ -56,7 +56,7 @@ fn numbers(said: &Classification, decision: &Decision) -> Vec<f64> {
     ]
     .map(f64::from)
     .to_vec();
-    numbers.extend(said.demand.map(f64::from));
+    numbers.extend(said.skill_weights.map(f64::from));
     // Seven digits: more than the tolerance asks for, and the same text from the same number.
     let seven_digits = |number: f64| format!("{number:.6e}").parse().unwrap();
     numbers.into_iter().map(seven_digits).collect()

@@ -16,9 +16,45 @@ def between(values):
     return f"{values[0]:.3f} [{values[1]:.3f}, {values[2]:.3f}]"
 
 
+def everyday_table(found):
+    """The rated prompts of the validation split."""
+    classes = {"s": "1B", "m": "8B", "l": "70B", "x": "GPT-4.1"}
+
+    def each(part):
+        return ", ".join(f"{text} {found[part][name]:.3f}" for name, text in classes.items())
+
+    other = found["other_languages"]
+    rows = {
+        "P(correct) against rated ease, Spearman [95 %]": between(found["spearman"]),
+        "mean abs(P − rated)": each("mean_abs"),
+        "ECE": each("ece"),
+        "answer tokens within a factor of two": f"{found['tokens_within_2']:.3f}",
+        "answer tokens, geometric mean of estimate / rated": f"{found['tokens_ratio']:.2f}",
+        "task, domain right": f"{found['task']:.3f}, {found['domain']:.3f}",
+        f"the same in other languages (n = {other['n']})": f"{other['task']:.3f}, {other['domain']:.3f}",
+        "prompts on which a smaller class is above a bigger one by 0.02": str(found["smaller_above_bigger"]),
+    }
+    lines = [f"Rated everyday prompts (n = {found['n']}):", "", "| figure | value |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    lines += [
+        "",
+        "Rules on a domain, `confidence` at which they find a share of its prompts, and how precise they are there:",
+        "",
+        "| domain | recall 0.95 | recall 0.90 | recall 0.80 |",
+        "|---|---|---|---|",
+    ]
+    for name, bounds in found["recall"].items():
+        cells = [
+            f"{bounds[least]['confidence']:.3f}: {bounds[least]['precision']:.2f}" for least in ("0.95", "0.9", "0.8")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
 def tables(figures):
     apgr = figures["apgr"]
     lines = [
+        *everyday_table(figures["everyday"]),
         (
             f"APGR, Mixtral-8x7B-Instruct → GPT-4-1106 on MMLU validation questions (n = {apgr['n']}; "
             "subjects seen in training):"
@@ -32,8 +68,8 @@ def tables(figures):
         "length": "longer prompt → strong",
         "p_strong_minus_p_weak": "P(strong correct) − P(weak correct)",
         "scorer": f"`gain` + {GAP_WEIGHT} · (P(strong) − P(weak)), which ranks a pair in `pointsman eval`",
-        "gain": "`gain`: 2 z(gain) + z(weak wrong) + 2 z(length)",
-        "weak_wrong": "`weak_wrong` alone",
+        "gain": "`gain`: 2 z(gain) + z(weak failure) + 2 z(length)",
+        "weak_failure": "`weak_failure` alone",
         "difficulty": "`difficulty` alone",
     }
     lines += [f"| {text} | {between(apgr[name])} |" for name, text in named.items()]

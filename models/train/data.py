@@ -16,23 +16,24 @@ from rows import DOMAINS, TASKS
 class Prompts:
     """Arrays over prompts: `bag` (sparse, rows sum to 1), `features`, labels (−1 unknown), `scores` and `log_tokens`
     [prompt, model] (NaN unknown), `attempts` [prompt, model] (of how many a score is the mean), `assumed` (index
-    of the kind of `assumed.KINDS`, −1 where nothing is assumed), `quiet` (nothing was measured, nor of the like)."""
+    of the kind of `assumed.KINDS`, −1 where nothing is assumed), `quiet` (nothing was measured, nor of the like),
+    `rated` [prompt, class] (NaN where nobody rated), `hashes` [prompt, list] (of n-grams)."""
 
     def __init__(self, work, name, vocabulary_size, models):
         work = pathlib.Path(work)
         with open(work / f"{name}.jsonl", encoding="utf-8") as lines:
             self.rows = [json.loads(line) for line in lines]
-        raw = (work / f"{name}.pmf").read_bytes()
-        assert raw[:4] == b"PMF1", "not written by `pointsman-lab features`"
-        tokens, features = (int(x) for x in np.frombuffer(raw[4:12], "<u4"))
-        record = np.dtype([("ids", "<u2", (tokens,)), ("n", "<u2"), ("features", "<f4", (features,))])
-        table = np.frombuffer(raw[12:], record)
-        assert len(table) == len(self.rows)
-        self.ids, self.n, self.features = table["ids"], table["n"].astype(int), table["features"].astype(np.float32)
-        mask = np.arange(tokens) < self.n[:, None]
+        records = read_features(work / f"{name}.pmf", len(self.rows))
+        self.ids = ragged([record[0] for record in records])
+        self.n = np.array([len(ids) for ids in self.ids])
+        self.features = np.array([record[1] for record in records], np.float32)
+        self.hashes = np.empty((len(records), 3), object)
+        for i, record in enumerate(records):
+            self.hashes[i] = record[2:]
         weights = np.repeat(1.0 / np.maximum(self.n, 1), self.n).astype(np.float32)
         start = np.concatenate([[0], np.cumsum(self.n)])
-        self.bag = sparse.csr_matrix((weights, self.ids[mask].astype(np.int32), start), (len(table), vocabulary_size))
+        tokens = np.concatenate(list(self.ids)).astype(np.int32)
+        self.bag = sparse.csr_matrix((weights, tokens, start), (len(records), vocabulary_size))
         self.bag.sum_duplicates()
         self.task = np.array([TASKS.index(r["task"]) if r["task"] else -1 for r in self.rows])
         self.domain = np.array([DOMAINS.index(r["domain"]) if r["domain"] else -1 for r in self.rows])
@@ -45,6 +46,9 @@ class Prompts:
         self.quiet = np.array(
             [not r["models"] and r["source"] != "procedural" and "layout" not in r for r in self.rows]
         )
+        # Of rated rows: P(correct) of the four classes of `rated.py`, and the length of an answer.
+        self.rated = np.array([r.get("rated") or [np.nan] * 4 for r in self.rows], np.float32)
+        self.rated_tokens = np.array([r.get("rated_tokens") or np.nan for r in self.rows], np.float32)
         self.models = models
         self.scores = np.full((len(self.rows), len(models)), np.nan, np.float32)
         self.attempts = np.ones((len(self.rows), len(models)), np.float32)
@@ -59,6 +63,15 @@ class Prompts:
                     counts.append(np.log(outcome["output_tokens"]))
             if counts:
                 self.log_tokens[i] = np.median(counts)
+            elif row.get("answer_tokens"):
+                self.log_tokens[i] = np.log(row["answer_tokens"])
+
+    def padded(self, length):
+        """The first token ids of each prompt [prompt, id], 0 where there are no more."""
+        out = np.zeros((len(self.rows), length), np.uint16)
+        for row, ids in zip(out, self.ids):
+            row[: min(len(ids), length)] = ids[:length]
+        return out
 
     def only(self, mask):
         """The prompts of a mask, as a copy."""
@@ -68,6 +81,9 @@ class Prompts:
             "ids",
             "n",
             "features",
+            "hashes",
+            "rated",
+            "rated_tokens",
             "bag",
             "task",
             "domain",
@@ -92,6 +108,35 @@ class Prompts:
 
     def __len__(self):
         return len(self.rows)
+
+
+def ragged(lists):
+    """An array of arrays, whatever their lengths."""
+    out = np.empty(len(lists), object)
+    out[:] = lists
+    return out
+
+
+def read_features(path, count):
+    """What `pointsman-lab features` wrote: of each row its token ids, features, and the hashes of its words, letters
+    and context."""
+    raw = pathlib.Path(path).read_bytes()
+    assert raw[:4] == b"PMF2", "not written by `pointsman-lab features`"
+    width, at, records = int(np.frombuffer(raw, "<u4", 1, 4)[0]), 8, []
+
+    def take(kind, size):
+        nonlocal at
+        values = np.frombuffer(raw, kind, size, at)
+        at += values.nbytes
+        return values
+
+    def listed(kind):
+        return take(kind, int(take("<u2", 1)[0]))
+
+    for _ in range(count):
+        records.append((listed("<u2"), take("<f4", width), listed("<u4"), listed("<u4"), listed("<u4")))
+    assert at == len(raw), "as many rows of features as of prompts"
+    return records
 
 
 def spread(features, weights=None):

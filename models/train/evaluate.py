@@ -11,16 +11,22 @@ import pathlib
 
 import numpy as np
 import onnxruntime
+from scipy import stats
 
 import abilities
 import data
 import figures
+import ngrams
+import rated
+from heads import LIMIT, SLOPES
 from rows import DOMAINS, TASKS
 
 WEAK, STRONG = "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 # The share of difficulty that is taken away from a prompt of which nothing is known;
 # `shrink` in src/analysis/classifier/mod.rs.
 SHRINK = 0.75
+# Skills that measured outcomes speak of; the one after them is that of everyday prompts.
+SKILL_COUNT = len(abilities.SKILLS)
 # Of outcomes, in the order of the tables.
 SOURCES = ["llmrouter9", "mmlu", "mmlu_pro", "reasoning_gym"]
 
@@ -30,12 +36,18 @@ def softmax(x):
     return e / e.sum(1, keepdims=True)
 
 
-def run(path, prompts):
+def run(path, prompts, index):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    sizes = {value.name: value.shape[-1] for value in session.get_inputs()}
     out = []
-    for ids, n, features in zip(prompts.ids, prompts.n, prompts.features):
-        weights = np.where(np.arange(len(ids)) < n, 1 / max(n, 1), 0).astype(np.float32)
-        feeds = {"token_ids": ids.astype(np.int64), "token_weights": weights[None], "features": features[None]}
+    for ids, features, hashes in zip(prompts.ids, prompts.features, prompts.hashes):
+        feeds = {"features": features[None]}
+        weights = np.full(len(ids), 1 / max(len(ids), 1), np.float32)
+        for name, (used, factors) in {"token": (ids, weights), "ngram": ngrams.rows(hashes, index)}.items():
+            feeds[f"{name}_ids"] = np.zeros(sizes[f"{name}_ids"], np.int64)
+            feeds[f"{name}_ids"][: len(used)] = used
+            feeds[f"{name}_weights"] = np.zeros((1, sizes[f"{name}_weights"]), np.float32)
+            feeds[f"{name}_weights"][0, : len(used)] = factors
         out.append(session.run(None, feeds)[0][0])
     return np.array(out)
 
@@ -63,10 +75,26 @@ def p_correct(heads, constants, ability, traits=None):
     mean = constants["difficulty_mean"]
     kept = 1 - SHRINK * uncertainty(heads, constants)
     difficulty = mean + kept * (heads["difficulty"][:, 0] - mean)
-    logit = softmax(heads["demand"]) @ ability.T - difficulty[:, None]
+    logit = softmax(heads["skill_weights"]) @ ability[:, :SKILL_COUNT].T - difficulty[:, None]
     if traits is not None:
-        logit = logit + kept[:, None] * (heads["traits"] @ traits.T)
+        logit = logit + kept[:, None] * (heads["latent_factors"] @ traits.T)
+    if ability.shape[1] > SKILL_COUNT:
+        share = measured(heads)
+        slope = np.clip(heads["everyday_slope"], *SLOPES)
+        everyday = slope * ability[:, SKILL_COUNT] - np.clip(heads["everyday_difficulty"], -LIMIT, LIMIT)
+        logit = share * logit + (1 - share) * everyday
     return 1 / (1 + np.exp(-logit))
+
+
+def measured(heads):
+    """[prompt, 1] how much a prompt is like those whose outcomes were measured."""
+    return 1 / (1 + np.exp(-heads["measured"][:, :1]))
+
+
+def mixed(heads, name):
+    """Probabilities of the labels of a head, by both parts of the model."""
+    share = measured(heads)
+    return share * softmax(heads[name]) + (1 - share) * softmax(heads[f"everyday_{name}"])
 
 
 def logit(p):
@@ -121,7 +149,7 @@ def pair(val, heads, p):
         "length": val.features[rows, 0],
         "random": rng.random(rows.sum()),
         "gain": heads["gain"][rows, 0],
-        "weak_wrong": heads["weak_wrong"][rows, 0],
+        "weak_failure": heads["weak_failure"][rows, 0],
         "difficulty": heads["difficulty"][rows, 0],
         "p_strong_minus_p_weak": gap,
         "scorer": heads["gain"][rows, 0] + figures.GAP_WEIGHT * gap,
@@ -130,6 +158,54 @@ def pair(val, heads, p):
     return {
         "n": int(rows.sum()),
         **{name: figures.interval(lambda i, v=v: figures.apgr(v[i], w[i], s[i]), len(w)) for name, v in score.items()},
+    }
+
+
+def pooled_ece(p, score, bins=10):
+    """Mean gap between what was said and what was, over tenths of equal size."""
+    parts = np.array_split(np.argsort(p), bins)
+    return float(sum(abs(p[i].mean() - score[i].mean()) * len(i) for i in parts) / len(p))
+
+
+def recalled(share, label, asked):
+    """Of one label: the lowest confidence bound at which a rule still finds each share of its prompts, with the
+    precision of that rule."""
+    out, own = {}, np.sort(share[label == asked])
+    for least in (0.95, 0.9, 0.8):
+        bound = float(own[int(np.floor((1 - least) * len(own)))]) if len(own) else 0.0
+        held = share >= bound
+        out[str(least)] = {"confidence": round(bound, 4), "precision": round(float((label[held] == asked).mean()), 3)}
+    return out
+
+
+def everyday(val, heads, constants, skill_map, placed):
+    """Figures over the rated rows: P(correct) of the four classes placed by their scores, answer length, labels."""
+    rows = ~np.isnan(val.rated[:, 0])
+    part = {name: value[rows] for name, value in heads.items()}
+    p, wanted = p_correct(part, constants, placed @ skill_map), val.rated[rows]
+    share = measured(part)[:, 0]
+    tokens = share * part["log_output_tokens"][:, 0] + (1 - share) * part["everyday_log_tokens"][:, 0]
+    off = tokens - np.log(val.rated_tokens[rows])
+    labels = {"task": (mixed(part, "task"), val.task[rows]), "domain": (mixed(part, "domain"), val.domain[rows])}
+    foreign = np.array([row.get("lang", "en") != "en" for row in val.rows])[rows]
+    hit = {name: likely.argmax(1) == label for name, (likely, label) in labels.items()}
+    likely, label = labels["domain"]
+    return {
+        "n": int(rows.sum()),
+        "spearman": figures.interval(
+            lambda i: stats.spearmanr(p[i].mean(1), wanted[i].mean(1)).statistic, int(rows.sum()), 200
+        ),
+        "mean_abs": dict(zip("smlx", np.abs(p - wanted).mean(0).round(4).tolist())),
+        "ece": dict(zip("smlx", [round(pooled_ece(p[:, k], wanted[:, k]), 4) for k in range(4)])),
+        "tokens_within_2": float((np.abs(off) < np.log(2)).mean()),
+        "tokens_ratio": float(np.exp(off.mean())),
+        "smaller_above_bigger": int((np.diff(p, axis=1) < -0.02).any(1).sum()),
+        "measured_share": float(share.mean()),
+        **{name: float(value.mean()) for name, value in hit.items()},
+        "other_languages": {"n": int(foreign.sum()), **{name: float(v[foreign].mean()) for name, v in hit.items()}},
+        "recall": {
+            name: recalled(likely[:, DOMAINS.index(name)], label, DOMAINS.index(name)) for name in ("medical", "legal")
+        },
     }
 
 
@@ -143,18 +219,21 @@ def main():
     constants = manifest["calibration"]
     saved = np.load(work / "model.npz")
     val = data.Prompts(work, "val", manifest["vocabulary"]["entries"], [str(m) for m in saved["models"]])
-    heads = read_heads(run(folder / "classifier.onnx", val), manifest)
+    index = np.fromfile(folder / "ngrams.bin", "<u2")
+    heads = read_heads(run(folder / "classifier.onnx", val, index), manifest)
     inputs, known, _ = abilities.inputs(folder / "benchmarks.json", val.models)
     p = p_correct(heads, constants, saved["abilities"], saved["model_traits"])
     # As if each model were not known: by its scores, with the traits of others near it.
     p_benchmarks = p_correct(heads, constants, inputs @ np.array(constants["skill_map"]), saved["near_traits"])
+    placed, _, _ = abilities.inputs(folder / "benchmarks.json", rated.CLASSES)
     told = ~np.isnan(val.log_tokens)
     off = np.abs(heads["log_output_tokens"][told, 0] - val.log_tokens[told])
     result = {
-        "task": classes(heads["task"], val.task, TASKS),
-        "domain": classes(heads["domain"], val.domain, DOMAINS),
+        "task": classes(mixed(heads, "task"), val.task, TASKS),
+        "domain": classes(mixed(heads, "domain"), val.domain, DOMAINS),
         "apgr": pair(val, heads, p),
         "outcomes": outcomes(val, p, p_benchmarks, known),
+        "everyday": everyday(val, heads, constants, np.array(constants["skill_map"]), placed),
         "output_tokens": {
             "median_factor": float(np.exp(np.median(off))),
             "median_factor_constant": float(

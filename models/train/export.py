@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from abilities import BENCHMARKS, LEAST, MOST, NEAR, NOISE, NOTHING, SKILLS
+from heads import BUCKET_BITS, EVERYDAY, LIMIT, NGRAMS, SLOPES
 from rows import DOMAINS, TASKS
 
 FITTED = {
@@ -31,31 +32,61 @@ FITTED = {
     "benchmark_spread": "Standard deviation of the same.",
     "benchmark_correlation": "Correlation of the same; rows and columns in the order of `BENCHMARKS`.",
     "fallback": "Heads on the features alone: the tasks, difficulty, gain, log output tokens.",
+    "everyday_mean": "Mean difficulty of everyday prompts.",
     "skill_map": "Standardised benchmark logits (rows, the constant last) to skills (columns), in logits.",
 }
 OPSET = 17
 TOKENS = 256
 
 
-def graph(table, hidden, heads):
-    features = hidden.shape[0] - table.shape[1]
-    weights = {"table": table, "hidden_weights": hidden, "head_weights": heads}
+def summed(table, ids, weights, output):
+    """The weighted sum of rows of an int8 table."""
+    return [
+        helper.make_node("Gather", [table, ids], [f"{output}_rows"], axis=0),
+        helper.make_node("Cast", [f"{output}_rows"], [f"{output}_vectors"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", [weights, f"{output}_vectors"], [output]),
+    ]
+
+
+def layer(name, beside, output):
+    """A hidden layer over the input, and heads that see it and `beside`."""
+    return [
+        helper.make_node("MatMul", ["input", f"{name}_hidden_weights"], [f"{name}_summed"]),
+        helper.make_node("Relu", [f"{name}_summed"], [f"{name}_hidden"]),
+        helper.make_node("Concat", [f"{name}_hidden", *beside], [f"{name}_seen"], axis=1),
+        helper.make_node("MatMul", [f"{name}_seen", f"{name}_head_weights"], [output]),
+    ]
+
+
+def graph(saved):
+    """Two parts over one input: that of the prompts whose outcomes were measured, and that of everyday prompts, whose
+    heads also see the sum of n-grams."""
+    features = saved["hidden"].shape[0] - saved["table"].shape[1]
+    weights = {
+        "token_table": saved["table"],
+        "ngram_table": saved["ngram_table"],
+        "measured_hidden_weights": saved["hidden"],
+        "measured_head_weights": saved["heads"],
+        "everyday_hidden_weights": saved["everyday_hidden"].astype(np.float32),
+        "everyday_head_weights": saved["everyday_heads"].astype(np.float32),
+    }
     nodes = [
-        helper.make_node("Gather", ["table", "token_ids"], ["rows"], axis=0),
-        helper.make_node("Cast", ["rows"], ["vectors"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["token_weights", "vectors"], ["bag"]),
-        helper.make_node("Concat", ["bag", "features"], ["input"], axis=1),
-        helper.make_node("MatMul", ["input", "hidden_weights"], ["summed"]),
-        helper.make_node("Relu", ["summed"], ["hidden"]),
-        helper.make_node("Concat", ["hidden", "input"], ["seen"], axis=1),
-        helper.make_node("MatMul", ["seen", "head_weights"], ["heads"]),
+        *summed("token_table", "token_ids", "token_weights", "tokens"),
+        *summed("ngram_table", "ngram_ids", "ngram_weights", "ngrams"),
+        helper.make_node("Concat", ["tokens", "features"], ["input"], axis=1),
+        *layer("measured", ["input"], "measured_heads"),
+        *layer("everyday", ["input", "ngrams"], "everyday_heads"),
+        helper.make_node("Concat", ["measured_heads", "everyday_heads"], ["heads"], axis=1),
     ]
     inputs = [
         helper.make_tensor_value_info("token_ids", TensorProto.INT64, [TOKENS]),
         helper.make_tensor_value_info("token_weights", TensorProto.FLOAT, [1, TOKENS]),
+        helper.make_tensor_value_info("ngram_ids", TensorProto.INT64, [NGRAMS]),
+        helper.make_tensor_value_info("ngram_weights", TensorProto.FLOAT, [1, NGRAMS]),
         helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, features]),
     ]
-    outputs = [helper.make_tensor_value_info("heads", TensorProto.FLOAT, [1, heads.shape[1]])]
+    size = saved["heads"].shape[1] + saved["everyday_heads"].shape[1]
+    outputs = [helper.make_tensor_value_info("heads", TensorProto.FLOAT, [1, size])]
     stored = [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in weights.items()]
     made = helper.make_model(
         helper.make_graph(nodes, "pointsman", inputs, outputs, stored), opset_imports=[helper.make_opsetid("", OPSET)]
@@ -76,14 +107,16 @@ def sha256(path):
 
 
 def manifest(models, saved, source):
-    names, at, ranges = [str(n) for n in saved["names"]], 0, []
-    labels = {"task": TASKS, "domain": DOMAINS, "demand": SKILLS}
-    for name, size in zip(names, (int(s) for s in saved["sizes"])):
+    heads = [(str(name), int(size)) for name, size in zip(saved["names"], saved["sizes"])]
+    at, ranges = 0, []
+    labels = {"task": TASKS, "domain": DOMAINS, "skill_weights": SKILLS}
+    labels |= {"everyday_task": TASKS, "everyday_domain": DOMAINS}
+    for name, size in heads + EVERYDAY:
         ranges.append({"name": name, "start": at, "len": size, **({"labels": labels[name]} if name in labels else {})})
         at += size
     features = feature_names(source)
     assert len(features) == saved["hidden"].shape[0] - saved["table"].shape[1]
-    files = ["classifier.onnx", "vocabulary.txt"]
+    files = ["classifier.onnx", "ngrams.bin", "vocabulary.txt"]
     return {
         "schema_version": 1,
         "files": {name: {"sha256": sha256(models / name), "bytes": (models / name).stat().st_size} for name in files},
@@ -92,6 +125,8 @@ def manifest(models, saved, source):
         "inputs": [
             {"name": "token_ids", "shape": [TOKENS], "type": "int64"},
             {"name": "token_weights", "shape": [1, TOKENS], "type": "float32"},
+            {"name": "ngram_ids", "shape": [NGRAMS], "type": "int64"},
+            {"name": "ngram_weights", "shape": [1, NGRAMS], "type": "float32"},
             {"name": "features", "shape": [1, len(features)], "type": "float32"},
         ],
         "outputs": [{"name": "heads", "shape": [1, at], "type": "float32", "ranges": ranges}],
@@ -101,10 +136,11 @@ def manifest(models, saved, source):
             "padding": 0,
             "unknown": 1,
         },
+        "ngrams": {"bucket_bits": BUCKET_BITS, "rows": int(saved["ngram_table"].shape[0])},
         "features": features,
         "calibration": {name: np.round(saved[name].astype(float), 5).tolist() for name in FITTED},
         "benchmarks": BENCHMARKS,
-        "skills": SKILLS,
+        "skills": [*SKILLS, "everyday"],
     }
 
 
@@ -166,6 +202,9 @@ def fitted(described):
                 "counts little for another."
             ),
         ),
+        "LEAST_SLOPE": (SLOPES[0], "Bounds of the slope of everyday prompts over the ability of models."),
+        "MOST_SLOPE": (SLOPES[1], "Their upper end."),
+        "MOST_DIFFICULTY": (LIMIT, "Bound of the difficulty of everyday prompts, either way."),
         "NOTHING": (NOTHING, "What no traits at all count beside those of known models."),
     }
     for name, (value, meaning) in constants.items():
@@ -175,7 +214,7 @@ def fitted(described):
 
 def known_source(known):
     """The Rust source of the models whose outcomes were seen."""
-    skills, traits = (len(next(iter(known.values()))[part]) for part in ("skills", "traits"))
+    skills, traits = (len(next(iter(known.values()))[part]) for part in ("skills", "latent_factors"))
     lines = [
         (
             "//! Models whose outcomes training saw; written by `models/train/export.py`, never by hand. "
@@ -185,9 +224,11 @@ def known_source(known):
         ALLOW_APPROX,
         "",
         "/// Name in lower case without the vendor, skills, traits.",
-        f"pub(crate) static KNOWN_MODELS: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = [",
+        f"pub(crate) static FITTED_ABILITIES: [(&str, [f32; {skills}], [f32; {traits}]); {len(known)}] = [",
     ]
-    lines += [f'("{name}", {rust(entry["skills"])[0]}, {rust(entry["traits"])[0]}),' for name, entry in known.items()]
+    lines += [
+        f'("{name}", {rust(entry["skills"])[0]}, {rust(entry["latent_factors"])[0]}),' for name, entry in known.items()
+    ]
     return "\n".join([*lines, "];", ""])
 
 
@@ -228,7 +269,7 @@ def known_models(saved, benchmarks):
         for one in aliases[str(name)]:
             out[one.split("/")[-1].lower()] = {
                 "skills": np.round(skills.astype(float), 4).tolist(),
-                "traits": np.round(traits.astype(float), 4).tolist(),
+                "latent_factors": np.round(traits.astype(float), 4).tolist(),
             }
     return dict(sorted(out.items()))
 
@@ -243,7 +284,8 @@ def main():
     args = parser.parse_args()
     models = pathlib.Path(args.models)
     saved = np.load(pathlib.Path(args.work) / "model.npz")
-    onnx.save(graph(saved["table"], saved["hidden"], saved["heads"]), models / "classifier.onnx")
+    onnx.save(graph(saved), models / "classifier.onnx")
+    saved["ngram_index"].astype("<u2").tofile(models / "ngrams.bin")
     described = manifest(models, saved, (pathlib.Path(args.source) / "features.rs").read_text(encoding="utf-8"))
     known = known_models(saved, models / "benchmarks.json")
     (models / "abilities.json").write_text(
@@ -259,7 +301,11 @@ def main():
         encoding="utf-8",
     )
     (models / "manifest.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    sources = {"fitted": fitted(described), "known_models": known_source(known), "neighbours": neighbours_source(saved)}
+    sources = {
+        "fitted": fitted(described),
+        "fitted_abilities": known_source(known),
+        "neighbours": neighbours_source(saved),
+    }
     for name, text in sources.items():
         (pathlib.Path(args.source) / f"{name}.rs").write_text(text, encoding="utf-8")
     subprocess.run(

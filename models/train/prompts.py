@@ -47,11 +47,14 @@ def main():
     manifest = json.loads((models / "manifest.json").read_text(encoding="utf-8"))
     size = manifest["vocabulary"]["entries"]
     prompts = data.Prompts(work, "own", size, [])
-    heads = evaluate.read_heads(evaluate.run(models / "classifier.onnx", prompts), manifest)
+    index = np.fromfile(models / "ngrams.bin", "<u2")
+    heads = evaluate.read_heads(evaluate.run(models / "classifier.onnx", prompts, index), manifest)
     saved = np.load(work / "model.npz")
     unsure = evaluate.uncertainty(heads, saved)
     mean = float(saved["difficulty_mean"])
     each = mean + (1 - evaluate.SHRINK * unsure) * (heads["difficulty"][:, 0] - mean)
+    share = evaluate.measured(heads)[:, 0]
+    each = share * each + (1 - share) * heads["everyday_difficulty"][:, 0]
     difficulty = np.full(len(said), -np.inf)
     np.maximum.at(difficulty, [i for i, _ in flat], each)
     level = np.array([LEVELS.index(row["expected_difficulty"]) for row in said])

@@ -111,6 +111,8 @@ def read(path):
 
 def labels(row):
     """Our task and domain for a row of the data."""
+    if "rated" in row:
+        return row["task_type"], row["domain"]
     raw = row.get("raw_label") or ""
     subject = (raw if row["source"] in ("mmlu_stem", "mmlu_pro_stem") else row.get("domain") or "").replace(" ", "_")
     domain = DOMAIN_OF.get(subject) or DOMAIN_OF.get((row.get("domain") or "").replace(" ", "_"))
@@ -150,6 +152,31 @@ def model_names():
     return {name: model["name"] for model in models for name in [model["name"], *model.get("aliases", [])]}
 
 
+# Benchmarks whose questions are facts asked in few words: an answer that is right in another form counted as wrong.
+FACTS = {"natural_qa", "trivia_qa"}
+CLASSES = ["s", "m", "l", "xl"]
+
+
+def failed_for_form(row):
+    """Whether every model failed a question of fact, as one does whose answer is put otherwise than the key."""
+    scores = [outcome["score"] for outcome in row["models"].values()]
+    return row["benchmark"] in FACTS and bool(scores) and max(scores) == 0
+
+
+def rated_fields(row):
+    """What rated rows have beyond others, in the form that `data.py` reads."""
+    if "rated" not in row:
+        return {}
+    kept = {name: row[name] for name in ("system", "turns", "lang", "answer_tokens") if row.get(name)}
+    group = row.get("group") or row.get("system") or row["id"]
+    return {
+        **kept,
+        "rated": [row["rated"][name] for name in CLASSES],
+        "rated_tokens": row["rated_tokens"],
+        "group": f"{row['benchmark']}/{group[:80]}",
+    }
+
+
 def load(data, split):
     out, names = [], model_names()
     for path in sorted(glob.glob(str(pathlib.Path(data) / f"*.{split}.jsonl.gz"))):
@@ -168,12 +195,19 @@ def load(data, split):
                     "domain": domain,
                     "models": {names.get(name, name): outcome for name, outcome in (row.get("models") or {}).items()},
                     "id": row["id"],
+                    **rated_fields(row),
                 }
             )
     return out
 
 
 def train_rows(data):
-    """The training rows, without any whose question also stands in the validation split."""
+    """The training rows, without any whose question also stands in the validation split; those whose outcomes say more
+    of the form of the answer than of the question are marked."""
     held = {stem(row["prompt"]) for row in load(data, "val")}
-    return [row for row in load(data, "train") if stem(row["prompt"]) not in held]
+    kept = [row for row in load(data, "train") if stem(row["prompt"]) not in held]
+    failed = [row for row in kept if failed_for_form(row)]
+    for row in failed:
+        row["failed_for_form"] = True
+    print(f"{len(failed)} questions of fact whose every answer failed for its form count half")
+    return kept

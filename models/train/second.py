@@ -123,7 +123,7 @@ def trained(prompts, chosen, entries, encoder):
                 v,
                 t,
                 rate,
-                prompts.ids[rows, :length].astype(np.int32),
+                prompts.padded(length)[rows].astype(np.int32),
                 prompts.features[rows],
                 prompts.scores[rows],
                 key,
@@ -136,7 +136,7 @@ say_batch = jax.jit(lambda network, ids, features: logits(network, ids, features
 
 def said(network, prompts):
     parts = [
-        say_batch(network, prompts.ids[i : i + 256, : LENGTHS[-1]].astype(np.int32), prompts.features[i : i + 256])
+        say_batch(network, prompts.padded(LENGTHS[-1])[i : i + 256].astype(np.int32), prompts.features[i : i + 256])
         for i in range(0, len(prompts), 256)
     ]
     return np.asarray(jax.nn.sigmoid(jnp.concatenate(parts)))

@@ -50,6 +50,10 @@ def _fill(rng, template):
     return template[0].upper() + template[1:] if rng.random() < 0.7 else template
 
 
+# Short questions as laypeople put them, in many languages; their task is open.
+LAY = texts("lay")
+
+
 @distinct
 def generate(seed, count=600):
     """Prompts with task and domain."""
@@ -61,3 +65,6 @@ def generate(seed, count=600):
         for _ in range(wanted):
             prompt = _fill(rng, rng.choice(templates))
             yield {"prompt": prompt, "task": task, "domain": domain, "source": "stakes"}
+    for domain, prompts in LAY.items():
+        for prompt in prompts:
+            yield {"prompt": prompt, "task": None, "domain": domain, "source": "lay"}

@@ -19,6 +19,7 @@ import abilities
 import assumed
 import data
 import evaluate
+import rated
 import smooth
 from abilities import SKILLS
 from refine import refine
@@ -51,9 +52,9 @@ HEADS = [
     ("task", len(TASKS)),
     ("domain", len(DOMAINS)),
     ("difficulty", 1),
-    ("demand", len(SKILLS)),
+    ("skill_weights", len(SKILLS)),
     ("log_output_tokens", 1),
-    ("traits", TRAITS),
+    ("latent_factors", TRAITS),
 ]
 WEIGHTS = {
     "task": 1.5,
@@ -62,7 +63,7 @@ WEIGHTS = {
     "placed": 1.0,
     "near": 1.0,
     "assumed": 4.0,
-    "demand": 0.1,
+    "skill_weights": 0.1,
     "tokens": 0.3,
     "teacher": 10.0,
     "untold": 1.5,
@@ -105,7 +106,7 @@ def initial_network(rng, width, models, groups):
         "teacher": dense(DIM, DIM),
         "skill_map": abilities.PRIOR_MAP.copy(),
         "delta": np.zeros((models, len(SKILLS)), np.float32),
-        "traits": (rng.standard_normal((models, TRAITS)) * 0.3).astype(np.float32),
+        "latent_factors": (rng.standard_normal((models, TRAITS)) * 0.3).astype(np.float32),
     }
 
 
@@ -145,9 +146,13 @@ def ability(network, placing):
 def logits(network, heads, demand, placing):
     """Of P(correct) [prompt, model]: of models as measured; of the same placed by benchmark scores alone, as ones
     that were never seen; and of these with the traits of others near them."""
-    measured = demand @ ability(network, placing).T - heads["difficulty"] + heads["traits"] @ network["traits"].T
+    measured = (
+        demand @ ability(network, placing).T
+        - heads["difficulty"]
+        + heads["latent_factors"] @ network["latent_factors"].T
+    )
     placed = demand @ (placing.scores @ network["skill_map"]).T - heads["difficulty"]
-    return measured, placed, placed + heads["traits"] @ (placing.near @ network["traits"]).T
+    return measured, placed, placed + heads["latent_factors"] @ (placing.near @ network["latent_factors"]).T
 
 
 def assumed_loss(network, heads, demand, batch, placing):
@@ -188,13 +193,13 @@ def teacher_loss(network, bag, batch):
 
 def decay(network):
     weights = (network["hidden"] ** 2).sum() + (network["heads"] ** 2).sum() + (network["groups"] ** 2).sum()
-    models = 2e-3 * (network["delta"] ** 2).sum() + 3e-4 * (network["traits"] ** 2).sum()
+    models = 2e-3 * (network["delta"] ** 2).sum() + 3e-4 * (network["latent_factors"] ** 2).sum()
     return 4e-4 * weights + models + 1e-3 * ((network["skill_map"] - abilities.PRIOR_MAP) ** 2).sum()
 
 
 def loss(network, bag, features, batch, placing, key):
     heads = forward(network, bag, features, key)
-    demand = jax.nn.softmax(heads["demand"])
+    demand = jax.nn.softmax(heads["skill_weights"])
     measured, placed, near = logits(network, heads, demand, placing)
     parts = {
         "irt": outcome_loss(measured, batch),
@@ -203,12 +208,12 @@ def loss(network, bag, features, batch, placing, key):
         "assumed": assumed_loss(network, heads, demand, batch, placing),
         "task": label_loss(heads["task"], batch["task"], batch["task_weight"]),
         "domain": label_loss(heads["domain"], batch["domain"], batch["weight"]),
-        "demand": label_loss(heads["demand"], batch["skill"], batch["weight"]),
+        "skill_weights": label_loss(heads["skill_weights"], batch["skill"], batch["weight"]),
         "tokens": token_loss(heads, batch),
         "group": label_loss(heads["group"], batch["group"], batch["outcome_weight"]),
         "teacher": teacher_loss(network, bag, batch),
         # Where nothing was measured, nothing sets known models apart.
-        "untold": ((heads["traits"] ** 2).mean(1) * batch["quiet"]).mean(),
+        "untold": ((heads["latent_factors"] ** 2).mean(1) * batch["quiet"]).mean(),
     }
     return sum(WEIGHTS[name] * part for name, part in parts.items()) + decay(network)
 
@@ -288,6 +293,7 @@ def targets(prompts, teacher, expected):
     columns = np.tile([prompts.models.index(name) for name in assumed.MODELS], (len(prompts), 1))
     supposed = np.array([assumed.outcome(kind) for kind in range(len(assumed.KINDS))], np.float32)[prompts.assumed]
     outcome_weight = np.array([SOURCE_WEIGHT.get(file, 1.0) for file in prompts.file], np.float32)
+    outcome_weight[["failed_for_form" in row for row in prompts.rows]] *= 0.5
     return {
         "assumed": supposed,
         "assumed_weight": told.astype(np.float32),
@@ -348,8 +354,8 @@ def steadiness_loss(network, bag, features, key):
 
     return (
         apart("difficulty")
-        + apart("traits")
-        + 0.3 * apart("demand")
+        + apart("latent_factors")
+        + 0.3 * apart("skill_weights")
         + 0.1 * apart("task")
         + 0.1 * apart("domain")
         + 0.3 * apart("log_output_tokens")
@@ -410,7 +416,7 @@ def pair_heads(prompts, x, strength=2000.0):
     weak, strong, known = evaluate.pair_of(prompts)
     weak, strong = prompts.scores[:, weak], prompts.scores[:, strong]
     if not known.any():  # left out by `left_out.py`
-        return {"gain": np.zeros(x.shape[1]), "weak_wrong": np.zeros(x.shape[1])}
+        return {"gain": np.zeros(x.shape[1]), "weak_failure": np.zeros(x.shape[1])}
     x, weak, strong = x[known], weak[known], strong[known]
 
     def z(column):
@@ -423,7 +429,7 @@ def pair_heads(prompts, x, strength=2000.0):
     weak_wrong = z(ridge(x, 1 - weak, strength))
     length = np.zeros(x.shape[1])
     length[DIM] = 1.0
-    return {"gain": z(2 * gain + weak_wrong + 2 * z(length)), "weak_wrong": weak_wrong}
+    return {"gain": z(2 * gain + weak_wrong + 2 * z(length)), "weak_failure": weak_wrong}
 
 
 def centre(network, scale):
@@ -440,13 +446,20 @@ def finish(network, prompts, expected, x, placing, pairs):
     """The output weights of difficulty and traits once more: `refine.py`."""
     seen = np.hstack([np.maximum(x @ network["hidden"], 0), x])
     heads = {name: np.asarray(part) for name, part in split_heads(seen @ network["heads"]).items()}
-    demand = np.asarray(jax.nn.softmax(heads["demand"]))
+    demand = np.asarray(jax.nn.softmax(heads["skill_weights"]))
     measured, _, near = (np.asarray(part) for part in logits(network, heads, demand, placing))
     added = refine(
-        seen, measured, near, network["traits"], placing.near @ network["traits"], expected, prompts.quiet, pairs
+        seen,
+        measured,
+        near,
+        network["latent_factors"],
+        placing.near @ network["latent_factors"],
+        expected,
+        prompts.quiet,
+        pairs,
     )
     starts = dict(zip([name for name, _ in HEADS], np.cumsum([0] + [size for _, size in HEADS])))
-    columns = [starts["difficulty"], *range(starts["traits"], starts["traits"] + TRAITS)]
+    columns = [starts["difficulty"], *range(starts["latent_factors"], starts["latent_factors"] + TRAITS)]
     network["heads"][:, columns] += added.astype(np.float32)
 
 
@@ -477,12 +490,12 @@ def fallback_heads(prompts, wanted, difficulty):
 
 def assemble(network, scale, column, pair, novelty):
     """The two weight matrices of the graph: input scales are folded in, closed-form heads are appended."""
-    extra = np.column_stack([pair["gain"], pair["weak_wrong"], novelty])
+    extra = np.column_stack([pair["gain"], pair["weak_failure"], novelty])
     fold = np.concatenate([scale["bag"] * column, scale["features"]])
     hidden = network["hidden"] * fold[:, None]
     heads = np.hstack([network["heads"], np.vstack([np.zeros((HIDDEN, extra.shape[1])), extra])])
     heads[HIDDEN:] *= fold[:, None]
-    names = HEADS + [("gain", 1), ("weak_wrong", 1), ("novelty", NOVELTY)]
+    names = HEADS + [("gain", 1), ("weak_failure", 1), ("novelty", NOVELTY)]
     return hidden.astype(np.float32), heads.astype(np.float32), names
 
 
@@ -503,7 +516,7 @@ def fit(prompts, teacher, entries, inputs, epochs, expected=None):
     None."""
     expected = prompts.scores if expected is None else expected
     rng = np.random.default_rng(SEED)
-    table = initial_table(entries, np.bincount(prompts.ids[prompts.ids > 0], minlength=len(entries)))
+    table = initial_table(entries, np.bincount(np.concatenate(list(prompts.ids)), minlength=len(entries)))
     network = initial_network(rng, DIM + prompts.features.shape[1], len(prompts.models), group_labels(prompts)[1])
     bag, wanted = prompts.bag @ table, targets(prompts, teacher, expected)
     scale = {
@@ -534,13 +547,13 @@ def fit(prompts, teacher, entries, inputs, epochs, expected=None):
         "names": np.array([n for n, _ in names]),
         "sizes": np.array([s for _, s in names]),
         "abilities": np.asarray(ability(network, placing)),
-        "model_traits": np.asarray(network["traits"]),
+        "model_traits": np.asarray(network["latent_factors"]),
         "models": np.array(prompts.models),
         "difficulty_mean": difficulty[~np.isnan(prompts.scores).all(1)].mean(),
         "novelty_low": np.quantile(distance, 0.9),
         "novelty_high": 2 * np.quantile(distance, 0.999),
         "skill_map": np.asarray(network["skill_map"]),
-        "near_traits": placing.near @ network["traits"],
+        "near_traits": placing.near @ network["latent_factors"],
         "standard": inputs[:, :-1],
         "fallback": fallback_heads(prompts, wanted, difficulty),
     }
@@ -579,7 +592,26 @@ def main():
     entries = np.load(work / "teacher_vocabulary.npy")
     teacher = teacher_targets(work, prompts)
     expected = without_noise(prompts, teacher, entries, inputs, args.judge_epochs)
-    np.savez(work / "model.npz", **fit(prompts, teacher, entries, inputs, args.epochs, expected), **constants)
+    saved = fit(prompts, teacher, entries, inputs, args.epochs, expected)
+    placed = abilities.inputs(args.benchmarks, rated.CLASSES)[0]
+    np.savez(work / "model.npz", **with_everyday(saved, prompts, inputs, placed), **constants)
+
+
+def with_everyday(saved, prompts, inputs, placed):
+    """What `fit` found, and the heads of everyday prompts; each model's everyday skill is that of its scores."""
+    x = np.hstack([prompts.bag @ saved["table"].astype(np.float32), prompts.features])
+    everyday = rated.fit(prompts, x, placed, SEED)
+    own = everyday.pop("everyday_map")
+    fallback = saved["fallback"].copy()
+    fallback[len(TASKS)], fallback[-1] = rated.plain(prompts)
+    return {
+        **saved,
+        **everyday,
+        "fallback": fallback,
+        "everyday_mean": -rated.logit(prompts.rated[~np.isnan(prompts.rated[:, 0])]).mean(),
+        "abilities": np.column_stack([saved["abilities"], inputs @ own]),
+        "skill_map": np.column_stack([saved["skill_map"], own]),
+    }
 
 
 if __name__ == "__main__":

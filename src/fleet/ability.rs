@@ -9,11 +9,20 @@ pub mod published_scores;
 pub mod spelling;
 
 use crate::analysis::classifier::{
-    Classification, SKILL_COUNT, TRAIT_COUNT, Task, fitted, known_models, neighbours,
+    Classification, LATENT_COUNT, SKILL_COUNT, Task, fitted, fitted_abilities, neighbours,
 };
 
-/// The skill dimensions, in the order of [`Ability::skills`] and of [`Classification::demand`].
-pub const SKILLS: [&str; SKILL_COUNT] = ["knowledge", "math", "reasoning", "code", "instruction"];
+/// The skill dimensions, in the order of [`Ability::skills`] and of [`Classification::skill_weights`].
+///
+/// Measured outcomes speak of the first five, ratings of everyday prompts of the last.
+pub const SKILLS: [&str; SKILL_COUNT] = [
+    "knowledge",
+    "math",
+    "reasoning",
+    "code",
+    "instruction",
+    "everyday",
+];
 
 /// Number of benchmarks.
 const COUNT: usize = 7;
@@ -38,7 +47,7 @@ pub struct Ability {
     pub calibration: Calibration,
     /// Latent factors from measured outcomes, against those of the prompt; of a model placed by its scores, those of the
     /// fitted models near it, and 0 if none is near.
-    pub latent_factors: [f32; TRAIT_COUNT],
+    pub latent_factors: [f32; LATENT_COUNT],
 }
 
 impl Ability {
@@ -46,11 +55,12 @@ impl Ability {
     /// the outcome data and of `models/benchmarks.json`, in any case, with or without a vendor in front.
     pub fn fitted(name: &str) -> Option<Ability> {
         let bare = name.rsplit('/').next().unwrap_or(name);
-        let mut known = known_models::KNOWN_MODELS.iter();
-        let (_, skills, traits) = known.find(|(known, ..)| known.eq_ignore_ascii_case(bare))?;
+        let mut known = fitted_abilities::FITTED_ABILITIES.iter();
+        let (_, skills, latent_factors) =
+            known.find(|(known, ..)| known.eq_ignore_ascii_case(bare))?;
         Some(Ability {
             skills: *skills,
-            latent_factors: *traits,
+            latent_factors: *latent_factors,
             calibration: Calibration::NEUTRAL,
         })
     }
@@ -101,7 +111,7 @@ impl Ability {
         Ability {
             skills,
             calibration: Calibration::NEUTRAL,
-            latent_factors: [0.0; TRAIT_COUNT],
+            latent_factors: [0.0; LATENT_COUNT],
         }
     }
 
@@ -115,8 +125,11 @@ impl Ability {
 
     /// The logit of that probability before calibration: how far ability exceeds difficulty.
     pub fn logit(&self, classification: &Classification) -> f32 {
-        let skills = self.skills.iter().zip(&classification.demand);
-        let latent = self.latent_factors.iter().zip(&classification.traits);
+        let skills = self.skills.iter().zip(&classification.skill_weights);
+        let latent = self
+            .latent_factors
+            .iter()
+            .zip(&classification.latent_factors);
         let reach: f32 = skills.chain(latent).map(|(own, weight)| own * weight).sum();
         reach - classification.difficulty
     }
@@ -164,19 +177,19 @@ impl Default for Calibration {
 ///
 /// Models of one maker and time fail alike, in ways that no score shows: on models that were left out of training this ranks
 /// answers better than no latent factors do (`models/README.md`).
-fn nearby_latent_factors(standard: &[f32; COUNT]) -> [f32; TRAIT_COUNT] {
-    let mut traits = [0.0; TRAIT_COUNT];
+fn nearby_latent_factors(standard: &[f32; COUNT]) -> [f32; LATENT_COUNT] {
+    let mut latent_factors = [0.0; LATENT_COUNT];
     let mut all = fitted::NOTHING;
     for (scores, own) in &neighbours::NEIGHBOURS {
         let apart = standard.iter().zip(scores).map(|(a, b)| (a - b) * (a - b));
         let apart = apart.sum::<f32>() / COUNT as f32;
         let weight = (-apart / (2.0 * fitted::NEAR * fitted::NEAR)).exp();
         all += weight;
-        for (sum, own) in traits.iter_mut().zip(own) {
+        for (sum, own) in latent_factors.iter_mut().zip(own) {
             *sum += weight * own;
         }
     }
-    traits.map(|sum| sum / all)
+    latent_factors.map(|sum| sum / all)
 }
 
 /// Scores as logits, in standard deviations from the average model.

@@ -9,7 +9,7 @@ use crate::fleet::{Model, ModelId, Registry};
 use crate::policy::labels::TASKS;
 use crate::policy::names::ALIASES_FIELD;
 use crate::policy::traffic::shares::{MAX_SHARE_FIELD, MIN_SHARE_FIELD};
-use crate::schema::document::Node;
+use crate::schema::document::{Member, Node};
 use crate::schema::problems::{Problems, check_unique};
 use crate::schema::shape::{FRACTION, Kind, Shape, optional, required};
 use crate::schema::suggest::quote;
@@ -186,7 +186,7 @@ pub(crate) fn compile_ability(node: &Node) -> Ability {
     let scores = scores
         .iter()
         .filter_map(|score| Some((score.name.as_str(), score.value.number()? as f32)));
-    let mut ability = match find_published(node) {
+    let mut ability = match find_published(node).or_else(|| restated(node)) {
         Some(known) => known.ability(),
         None => Ability::from_benchmarks(scores),
     };
@@ -203,6 +203,18 @@ pub(crate) fn find_published(node: &Node) -> Option<PublishedModel> {
         Some(_) => None,
         None => PublishedModel::find(node.get("name")?.text()?),
     }
+}
+
+/// The published model whose scores the policy writes down once more: the same decisions follow as if it left them out.
+fn restated(node: &Node) -> Option<PublishedModel> {
+    let known = PublishedModel::find(node.get("name")?.text()?)?;
+    let written = node.get("benchmarks")?.members();
+    let same = |score: &Member| {
+        let value = score.value.number().unwrap_or(f64::NAN);
+        let mut published = known.scores();
+        published.any(|(name, own)| name == score.name && (f64::from(own) - value).abs() < 5e-4)
+    };
+    (!written.is_empty() && written.iter().all(same)).then_some(known)
 }
 
 fn compile_calibration(node: &Node) -> Calibration {

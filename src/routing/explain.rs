@@ -121,7 +121,7 @@ fn describe(classification: &Classification) -> Value {
         "domain_probabilities": domains(classification),
         "difficulty": round(classification.difficulty.into(), 4),
         "gain": round(classification.gain.into(), 4),
-        "weak_wrong": round(classification.weak_wrong.into(), 4),
+        "weak_failure": round(classification.weak_failure.into(), 4),
         "output_tokens": round(classification.output_tokens.into(), 0),
         "output_tokens_p90": round(AnswerLength::from_classification(classification).p90().into(), 0),
         "uncertainty": round(classification.uncertainty.into(), 4),

@@ -16,13 +16,21 @@ ROOT = Path(__file__).resolve().parents[2]
 LENGTHS = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 200, 233, 255, 256] + [7, 12, 18, 25, 40, 60, 75, 100, 120, 150, 180, 220]
 
 
-def inputs(tokens, features, length):
-    """The graph's three inputs for the real tokens of a prompt, as src/analysis/classifier/onnx.rs makes them."""
-    ids = np.zeros(length, np.int64)
-    weights = np.zeros((1, length), np.float32)
-    ids[: len(tokens)] = tokens
-    weights[0, : len(tokens)] = np.float32(1) / np.float32(max(len(tokens), 1))
-    return {"token_ids": ids, "token_weights": weights, "features": np.asarray([features], np.float32)}
+def padded(name, ids, weights, length):
+    """The two inputs of a table: ids, and their weights."""
+    all_ids, all_weights = np.zeros(length, np.int64), np.zeros((1, length), np.float32)
+    all_ids[: len(ids)], all_weights[0, : len(ids)] = ids, weights
+    return {f"{name}_ids": all_ids, f"{name}_weights": all_weights}
+
+
+def inputs(case, shapes):
+    """The graph's inputs for the case of one prompt, as src/analysis/classifier/onnx.rs makes them."""
+    share = np.float32(1) / np.float32(max(len(case["tokens"]), 1))
+    return {
+        **padded("token", case["tokens"], share, shapes["token_ids"][0]),
+        **padded("ngram", case["ngrams"], np.asarray(case["ngram_weights"], np.float32), shapes["ngram_ids"][0]),
+        "features": np.asarray([case["features"]], np.float32),
+    }
 
 
 def session(path):
@@ -34,24 +42,31 @@ def session(path):
 def main():
     manifest = json.loads((ROOT / "models/manifest.json").read_text())
     shapes = {value["name"]: value["shape"] for value in manifest["inputs"]}
-    length, width = shapes["token_ids"][0], shapes["features"][1]
-    entries = manifest["vocabulary"]["entries"]
+    length, most, width = shapes["token_ids"][0], shapes["ngram_ids"][0], shapes["features"][1]
+    entries, rows = manifest["vocabulary"]["entries"], manifest["ngrams"]["rows"]
     random = np.random.default_rng(17)
     model = session(ROOT / "models/classifier.onnx")
     cases = []
     for count in LENGTHS:
-        tokens = random.integers(1, entries, min(count, length)).tolist()
         features = [round(float(x), 4) for x in random.gamma(0.7, 1.0, width).clip(0, 5)]
         features[-1] = 1.0
-        (heads,) = model.run(["heads"], inputs(tokens, features, length))
+        ngrams = min(count * 5, most)
+        cases.append(
+            {
+                "tokens": random.integers(1, entries, min(count, length)).tolist(),
+                "ngrams": random.integers(1, rows, ngrams).tolist(),
+                "ngram_weights": [round(float(x), 4) for x in random.uniform(0.05, 0.3, ngrams)],
+                "features": features,
+            }
+        )
+    cases[-1]["tokens"][0], cases[-1]["ngrams"][0] = entries - 1, rows - 1
+    for case in cases:
+        (heads,) = model.run(["heads"], inputs(case, shapes))
         # Nine digits hold a float32 exactly.
-        cases.append({"tokens": tokens, "features": features, "heads": [float(f"{x:.9g}") for x in heads[0]]})
-    cases[-1]["tokens"][0] = entries - 1
-    (heads,) = model.run(["heads"], inputs(cases[-1]["tokens"], cases[-1]["features"], length))
-    cases[-1]["heads"] = [float(f"{x:.9g}") for x in heads[0]]
-    rows = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
+        case["heads"] = [float(f"{x:.9g}") for x in heads[0]]
+    lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
     path = ROOT / "tests/data/classifier-parity.json"
-    path.write_text(f'{{"onnxruntime":"{onnxruntime.__version__}","cases":[\n{rows}\n]}}\n')
+    path.write_text(f'{{"onnxruntime":"{onnxruntime.__version__}","cases":[\n{lines}\n]}}\n')
     print(f"{path.relative_to(ROOT)}: {len(cases)} cases, onnxruntime {onnxruntime.__version__}")
 
 

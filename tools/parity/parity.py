@@ -40,12 +40,12 @@ def main():
     if len(ours) != len(texts):
         sys.exit(f"{len(texts)} prompts in, {len(ours)} answers out")
     manifest = json.loads((ROOT / "models/manifest.json").read_text())
-    length = manifest["inputs"][0]["shape"][0]
+    shapes = {value["name"]: value["shape"] for value in manifest["inputs"]}
     model = session(ROOT / "models/classifier.onnx")
     worst, where = 0.0, None
     for number, line in enumerate(ours):
         row = json.loads(line)
-        (heads,) = model.run(["heads"], inputs(row["tokens"], row["features"], length))
+        (heads,) = model.run(["heads"], inputs(row, shapes))
         difference = np.abs(heads[0] - np.asarray(row["heads"], np.float32)).max()
         if not difference <= worst:  # a NaN counts as worst
             worst, where = float(difference), number

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pointsman::analysis::answer_length;
 use pointsman::analysis::classifier::{self, Classification, Classifier};
-use pointsman::analysis::prompt::{Prompt, Turn};
+use pointsman::analysis::prompt::Prompt;
 use pointsman::api::Api;
 use pointsman::api::request;
 use pointsman::fleet::ModelId;
@@ -88,11 +88,11 @@ impl<'p> Examiner<'p> {
 
     /// Scores `row` as the filter would.
     pub fn examine(&mut self, row: Row) -> ScoredPrompt {
-        let body = json!({"messages": [{"role": "user", "content": row.prompt}]}).to_string();
+        let body = json!({"messages": row.messages()}).to_string();
         // The body is a request, so reading it cannot fail; if it does, nothing is known of its tokens.
         let input_tokens = request::parse(Api::OpenAiChat, body.as_bytes(), true)
             .map_or(0, |request| Prompt::new(&request).input_tokens);
-        let turn = Turn::new(row.prompt.as_str());
+        let turn = row.turn();
         let start = Instant::now();
         let mut classification = self
             .classifier
@@ -142,7 +142,7 @@ impl<'p> Examiner<'p> {
             .or_insert_with_key(|present| narrow(policy, present));
         let mut chosen = Vec::with_capacity(policy.profiles.len());
         for profile in &policy.profiles {
-            let body = json!({"model": profile.name, "messages": [{"role": "user", "content": row.prompt}]});
+            let body = json!({"model": profile.name, "messages": row.messages()});
             let body = body.to_string();
             let outcome = self
                 .router

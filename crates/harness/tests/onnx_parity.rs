@@ -16,7 +16,7 @@
     clippy::print_stdout
 )]
 
-use pointsman::analysis::classifier::onnx::{FEATURES, OUTPUTS, OnnxModel, TOKENS};
+use pointsman::analysis::classifier::onnx::{FEATURES, Inputs, NGRAMS, OUTPUTS, OnnxModel, TOKENS};
 use tract_onnx::prelude::*;
 
 /// The difference that the model card allows between any two runtimes.
@@ -30,6 +30,8 @@ struct Golden {
 #[derive(serde::Deserialize)]
 struct Case {
     tokens: Vec<u16>,
+    ngrams: Vec<u16>,
+    ngram_weights: Vec<f32>,
     features: Vec<f32>,
 }
 
@@ -40,9 +42,20 @@ fn by_tract_onnx(model: &Arc<TypedRunnableModel>, case: &Case) -> Vec<f32> {
         ids[at] = i64::from(*token);
         weights[at] = 1.0 / case.tokens.len() as f32;
     }
+    let mut ngrams = vec![0_i64; NGRAMS];
+    let mut ngram_weights = vec![0.0_f32; NGRAMS];
+    for (at, (row, weight)) in case.ngrams.iter().zip(&case.ngram_weights).enumerate() {
+        (ngrams[at], ngram_weights[at]) = (i64::from(*row), *weight);
+    }
     let inputs = tvec![
         Tensor::from_shape(&[TOKENS], &ids).unwrap().into_tvalue(),
         Tensor::from_shape(&[1, TOKENS], &weights)
+            .unwrap()
+            .into_tvalue(),
+        Tensor::from_shape(&[NGRAMS], &ngrams)
+            .unwrap()
+            .into_tvalue(),
+        Tensor::from_shape(&[1, NGRAMS], &ngram_weights)
             .unwrap()
             .into_tvalue(),
         Tensor::from_shape(&[1, FEATURES], &case.features)
@@ -71,7 +84,13 @@ fn tract_onnx_and_the_embedded_graph_agree() {
     let mut heads = [0.0; OUTPUTS];
     for (number, case) in golden.cases.iter().enumerate() {
         let features = <[f32; FEATURES]>::try_from(case.features.as_slice()).unwrap();
-        embedded.run(&case.tokens, &features, &mut heads).unwrap();
+        let inputs = Inputs {
+            tokens: &case.tokens,
+            ngram_rows: &case.ngrams,
+            ngram_weights: &case.ngram_weights,
+            features: &features,
+        };
+        embedded.run(inputs, &mut heads).unwrap();
         let theirs = by_tract_onnx(&model, case);
         assert_eq!(theirs.len(), OUTPUTS);
         for (output, (ours, theirs)) in heads.iter().zip(&theirs).enumerate() {

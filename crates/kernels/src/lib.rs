@@ -13,7 +13,7 @@ const EXACT_ROWS: usize = 256;
 ///
 /// A mean, which is what the classifier asks for, has one factor for all: its sum is taken in integers, which are exact in
 /// any order and eight to a lane.
-pub fn sum_rows(rows: &[(&[u8], f32)], sums: &mut [f32]) {
+pub fn embedding_sum(rows: &[(&[u8], f32)], sums: &mut [f32]) {
     let factor = rows.first().map_or(0.0, |(_, factor)| *factor);
     let is_mean = rows.len() <= EXACT_ROWS && rows.iter().all(|(_, other)| *other == factor);
     let (blocks, rest) = sums.as_chunks_mut::<PANEL>();
@@ -58,18 +58,18 @@ fn sum_weighted<'a>(rows: impl Iterator<Item = (&'a [u8; PANEL], f32)>) -> [f32;
     totals
 }
 
-/// A constant k × n matrix, laid out for [`Panels::row_times`]: 16 columns at a time, the rows of one panel one after the
+/// A constant k × n matrix, laid out for [`PackedMatrix::gemv`]: 16 columns at a time, the rows of one panel one after the
 /// other, so that memory is read from front to back. Columns that are missing from the last panel are zeros.
 #[derive(Debug, Clone)]
-pub struct Panels {
+pub struct PackedMatrix {
     rows: usize,
     columns: usize,
     weights: Vec<[f32; PANEL]>,
 }
 
-impl Panels {
+impl PackedMatrix {
     /// Lays out a matrix of `rows` rows, given in row-major order.
-    pub fn new(matrix: &[f32], rows: usize) -> Panels {
+    pub fn new(matrix: &[f32], rows: usize) -> PackedMatrix {
         let columns = matrix.len().checked_div(rows).unwrap_or(0);
         let mut weights = Vec::with_capacity(columns.div_ceil(PANEL) * rows);
         for first in (0..columns).step_by(PANEL) {
@@ -81,7 +81,7 @@ impl Panels {
                 weights.push(panel);
             }
         }
-        Panels {
+        PackedMatrix {
             rows,
             columns,
             weights,
@@ -99,7 +99,7 @@ impl Panels {
     }
 
     /// A row of k numbers times the matrix; `product` has room for n. Zeros, which half of a hidden layer is, cost nothing.
-    pub fn row_times(&self, row: &[f32], product: &mut [f32]) {
+    pub fn gemv(&self, row: &[f32], product: &mut [f32]) {
         let used: Vec<(usize, f32)> = row
             .iter()
             .enumerate()
@@ -130,18 +130,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sum_rows_is_the_weighted_sum_for_any_width() {
+    fn embedding_sum_is_the_weighted_sum_for_any_width() {
         for columns in [0, 1, 15, 16, 17, 64] {
             let table: Vec<u8> = (0..3 * columns).map(|i| (i * 37) as u8).collect();
             let row = |k: usize| &table[k * columns..(k + 1) * columns];
             let of = |k: usize, column: usize| f32::from(row(k)[column] as i8);
             let mut sums = vec![1.0; columns];
-            sum_rows(&[(row(2), 0.5), (row(0), -2.0), (row(2), 0.25)], &mut sums);
+            embedding_sum(&[(row(2), 0.5), (row(0), -2.0), (row(2), 0.25)], &mut sums);
             for (column, sum) in sums.iter().enumerate() {
                 let expected = 0.75 * of(2, column) - 2.0 * of(0, column);
                 assert_eq!(*sum, expected, "column {column}");
             }
-            sum_rows(&[(row(2), 0.5), (row(0), 0.5)], &mut sums);
+            embedding_sum(&[(row(2), 0.5), (row(0), 0.5)], &mut sums);
             for (column, sum) in sums.iter().enumerate() {
                 let expected = 0.5 * (of(2, column) + of(0, column));
                 assert_eq!(*sum, expected, "column {column}");
@@ -154,21 +154,21 @@ mod tests {
         let least = [0x80_u8; PANEL];
         for count in [EXACT_ROWS, EXACT_ROWS + 1] {
             let mut sums = [0.0; PANEL];
-            sum_rows(&vec![(least.as_slice(), 1.0); count], &mut sums);
+            embedding_sum(&vec![(least.as_slice(), 1.0); count], &mut sums);
             assert_eq!(sums, [count as f32 * -128.0; PANEL]);
         }
     }
 
     #[test]
-    fn row_times_is_the_matrix_product_for_any_width() {
+    fn gemv_is_the_matrix_product_for_any_width() {
         for columns in [0, 1, 15, 16, 17, 44, 64] {
             let mut row: Vec<f32> = (0..7).map(|i| i as f32 - 3.0).collect();
             row[6] = 0.0;
             let matrix: Vec<f32> = (0..7 * columns).map(|i| (i % 11) as f32).collect();
-            let panels = Panels::new(&matrix, row.len());
+            let panels = PackedMatrix::new(&matrix, row.len());
             assert_eq!((panels.rows(), panels.columns()), (7, columns));
             let mut product = vec![1.0; columns];
-            panels.row_times(&row, &mut product);
+            panels.gemv(&row, &mut product);
             for (column, value) in product.iter().enumerate() {
                 let expected: f32 = (0..7).map(|k| row[k] * matrix[k * columns + column]).sum();
                 assert_eq!(*value, expected, "column {column} of {columns}");

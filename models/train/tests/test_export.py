@@ -9,17 +9,42 @@ import export
 
 def test_the_graph_computes_the_network():
     rng = np.random.default_rng(3)
-    width, features, hidden, heads = 8, 5, 16, 7
-    table = rng.integers(-127, 128, (40, width)).astype(np.int8)
-    hidden_weights = rng.normal(size=(width + features, hidden)).astype(np.float32)
-    head_weights = rng.normal(size=(hidden + width + features, heads)).astype(np.float32)
-    session = onnxruntime.InferenceSession(export.graph(table, hidden_weights, head_weights).SerializeToString())
-    ids = rng.integers(0, 40, export.TOKENS)
-    weights = rng.random((1, export.TOKENS)).astype(np.float32)
-    numbers = rng.normal(size=(1, features)).astype(np.float32)
-    [found] = session.run(None, {"token_ids": ids, "token_weights": weights, "features": numbers})
-    seen = np.concatenate([weights @ table[ids].astype(np.float32), numbers], 1)
-    wanted = np.concatenate([np.maximum(seen @ hidden_weights, 0), seen], 1) @ head_weights
+    width, features, hidden, heads, grams = 8, 5, 16, 7, 6
+
+    def dense(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    def table(columns):
+        return rng.integers(-127, 128, (40, columns)).astype(np.int8)
+
+    saved = {
+        "table": table(width),
+        "ngram_table": table(grams),
+        "hidden": dense(width + features, hidden),
+        "heads": dense(hidden + width + features, heads),
+        "everyday_hidden": dense(width + features, hidden),
+        "everyday_heads": dense(hidden + width + features + grams, 3),
+    }
+    session = onnxruntime.InferenceSession(export.graph(saved).SerializeToString())
+    feeds = {"features": dense(1, features)}
+    sums = {}
+    for name, size, rows in (
+        ("token", export.TOKENS, saved["table"]),
+        ("ngram", export.NGRAMS, saved["ngram_table"]),
+    ):
+        feeds[f"{name}_ids"] = rng.integers(0, 40, size)
+        feeds[f"{name}_weights"] = rng.random((1, size)).astype(np.float32)
+        sums[name] = feeds[f"{name}_weights"] @ rows[feeds[f"{name}_ids"]].astype(np.float32)
+    [found] = session.run(None, feeds)
+    seen = np.concatenate([sums["token"], feeds["features"]], 1)
+    wanted = np.concatenate(
+        [
+            np.concatenate([np.maximum(seen @ saved["hidden"], 0), seen], 1) @ saved["heads"],
+            np.concatenate([np.maximum(seen @ saved["everyday_hidden"], 0), seen, sums["ngram"]], 1)
+            @ saved["everyday_heads"],
+        ],
+        1,
+    )
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-2)
 
 

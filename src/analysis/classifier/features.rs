@@ -8,9 +8,10 @@
 
 use super::lexicon::{self, Classes};
 use super::tokenizer::{self, Tokens};
+use crate::analysis::prompt::Turn;
 
 /// How many features there are.
-pub const FEATURES: usize = 64;
+pub const FEATURES: usize = 67;
 
 macro_rules! features {
     ($scan:ident, $tokens:ident; $($(#[doc = $reason:literal])* $name:ident = $value:expr;)+) => {
@@ -153,6 +154,12 @@ features! { scan, tokens;
     non_latin = share(scan.non_latin, scan.letters) * 2.0;
     /// Accented Latin letters: other European languages.
     accented = share(scan.accented, scan.letters) * 10.0;
+    /// An application instructed the model.
+    has_instructions = scan.has_instructions;
+    /// Something was said before: the turn may be a follow-up.
+    has_conversation = scan.has_conversation;
+    /// How much came before.
+    log_context = log(scan.context_bytes as f32) / 3.0;
     /// Always 1: the rows of the weights that it meets are the biases, so the graph needs no addition.
     one = 1.0;
 }
@@ -166,61 +173,23 @@ const DEMANDS: Classes = bit(lexicon::IMPERATIVE)
     | bit(lexicon::CLASSIFY)
     | bit(lexicon::CREATIVE);
 
-/// The features of `text`, whose tokens are `tokens`. Bounded work: at most 3 kB are looked at.
-pub fn extract(text: &str, tokens: &Tokens) -> [f32; FEATURES] {
-    let (head, tail) = tokenizer::excerpt(text);
-    let mut scan = Scan::default();
+/// The features of `turn`, whose tokens are `tokens`. Bounded work: at most 3 kB are looked at.
+pub fn extract(turn: &Turn<'_>, tokens: &Tokens) -> [f32; FEATURES] {
+    let text = turn.text.as_ref();
+    let (head, tail) = tokenizer::excerpt(text, tokenizer::HEAD_BYTES, tokenizer::TAIL_BYTES);
+    let context = &turn.context;
+    let mut scan = Scan {
+        has_instructions: flag(!context.instructions.is_empty()),
+        has_conversation: flag(!context.conversation.is_empty()),
+        context_bytes: context.texts().map(str::len).sum::<usize>(),
+        ..Scan::default()
+    };
     scan.text(head);
     scan.text(tail);
     let read = (head.len() + tail.len()).max(1) as f32;
     scan.unread = text.len() as f32 / read - 1.0;
     scan.whole_bytes = scan.bytes as f32 * (scan.unread + 1.0);
     values(&scan, tokens).map(|value| value.clamp(0.0, 4.0))
-}
-
-/// How foreign the text is, 0 to 1, from its features: prose of six words and more in which hardly any is an English function
-/// word. Where training saw a language only in passing, its tokens alone do not look unknown.
-pub fn foreign(features: &[f32; FEATURES]) -> f32 {
-    let said = |at: usize| features.get(at).copied().unwrap_or(0.0);
-    let prose = NOT_PROSE.iter().all(|at| said(*at) == 0.0) && said(DIGITS) < 0.5;
-    if !prose || said(LOG_WORDS) * 3.0 < LEAST_WORDS {
-        return 0.0;
-    }
-    ((0.16 - said(W_STOP) / 2.0) / 0.06).clamp(0.0, 1.0)
-}
-
-/// ln(1 + 6): what `log_words` says of six words, before it is scaled.
-const LEAST_WORDS: f32 = 1.945;
-const LOG_WORDS: usize = place("log_words");
-const DIGITS: usize = place("digits");
-const W_STOP: usize = place("w_stop");
-/// Features that are 0 in prose.
-const NOT_PROSE: [usize; 6] = [
-    place("code_marks"),
-    place("identifiers"),
-    place("equals"),
-    place("bars"),
-    place("json_keys"),
-    place("statement_lines"),
-];
-
-/// Where a feature stands; the compiler finds out.
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler alone")]
-const fn place(name: &str) -> usize {
-    let name = name.as_bytes();
-    let mut at = 0;
-    while at < FEATURES {
-        let one = NAMES[at].as_bytes();
-        let mut same = 0;
-        while same < one.len() && same < name.len() && one[same] == name[same] {
-            same += 1;
-        }
-        if same == one.len() && same == name.len() {
-            return at;
-        }
-        at += 1;
-    }
-    FEATURES
 }
 
 fn log(count: f32) -> f32 {
@@ -257,6 +226,9 @@ struct Scan {
     bytes: u32,
     whole_bytes: f32,
     unread: f32,
+    has_instructions: f32,
+    has_conversation: f32,
+    context_bytes: usize,
     lines: u32,
     /// Lines that stand further in than the first.
     indented: u32,

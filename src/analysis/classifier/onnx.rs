@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use pointsman_kernels::Panels;
+use pointsman_kernels::PackedMatrix;
 use tract_core::internal::{
     DatumType, EvalContext, Fact, Graph, InletId, IntoTValue, Op, OutletId, StaticName,
     SymbolValues, TValue, TVec, Tensor, TractError, TractResult, TypedFact, TypedOp, tvec,
@@ -30,7 +30,20 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/classifier_graph.rs"));
 }
 
-pub use embedded::{FEATURES, OUTPUTS, TOKENS};
+pub use embedded::{FEATURES, NGRAMS, OUTPUTS, TOKENS};
+
+/// The input of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Token ids without padding, at most [`TOKENS`].
+    pub tokens: &'a [u16],
+    /// Rows of the n-gram table, at most [`NGRAMS`].
+    pub ngram_rows: &'a [u16],
+    /// A weight for each of these rows.
+    pub ngram_weights: &'a [f32],
+    /// The numeric features.
+    pub features: &'a [f32; FEATURES],
+}
 
 /// Element types that values of the embedded graph have.
 #[derive(Clone, Copy)]
@@ -86,41 +99,31 @@ impl OnnxModel {
         Ok(OnnxModel { state })
     }
 
-    /// Evaluates the graph for `tokens` (the real ones, at most [`TOKENS`]; padding is added here) and `features`.
+    /// Evaluates the graph.
     ///
     /// # Errors
-    /// [`ClassifierError`] where there are too many tokens or one is outside the table.
+    /// [`ClassifierError`] where there are too many tokens or n-grams, or one is outside its table.
     pub fn run(
         &mut self,
-        tokens: &[u16],
-        features: &[f32; FEATURES],
+        inputs: Inputs<'_>,
         heads: &mut [f32; OUTPUTS],
     ) -> Result<(), ClassifierError> {
-        // Padding is id 0 with weight 0; the mean over the real tokens is a weighted sum over all.
-        let mut ids = [0; TOKENS];
-        let mut weights = [0.0; TOKENS];
-        if tokens.len() > TOKENS {
-            return Err(failed(broken("too many tokens")));
-        }
-        let share = 1.0 / tokens.len().max(1) as f32;
-        for ((id, weight), token) in ids.iter_mut().zip(&mut weights).zip(tokens) {
-            (*id, *weight) = (i64::from(*token), share);
-        }
-        self.evaluate(&ids, &weights, features, heads)
-            .map_err(failed)
+        self.evaluate(inputs, heads).map_err(failed)
     }
 
-    fn evaluate(
-        &mut self,
-        ids: &[i64],
-        weights: &[f32],
-        features: &[f32],
-        heads: &mut [f32],
-    ) -> TractResult<()> {
+    fn evaluate(&mut self, inputs: Inputs<'_>, heads: &mut [f32]) -> TractResult<()> {
+        // The mean over the tokens is a weighted sum over all.
+        let share = 1.0 / inputs.tokens.len().max(1) as f32;
+        let shares = std::iter::repeat(&share);
+        let [token_ids, token_weights] = padded::<TOKENS>(inputs.tokens, shares)?;
+        let [ngram_ids, ngram_weights] = padded::<NGRAMS>(inputs.ngram_rows, inputs.ngram_weights)?;
+        let features = Tensor::from_shape(&[1, FEATURES], inputs.features)?;
         let inputs = tvec![
-            Tensor::from_shape(&[TOKENS], ids)?.into_tvalue(),
-            Tensor::from_shape(&[1, TOKENS], weights)?.into_tvalue(),
-            Tensor::from_shape(&[1, FEATURES], features)?.into_tvalue(),
+            token_ids,
+            token_weights,
+            ngram_ids,
+            ngram_weights,
+            features.into_tvalue(),
         ];
         let outputs = self.state.run(inputs)?;
         let output = outputs
@@ -134,6 +137,26 @@ impl OnnxModel {
         heads.copy_from_slice(output);
         Ok(())
     }
+}
+
+/// Ids and weights as the graph takes them: padding is id 0 with weight 0.
+fn padded<'a, const N: usize>(
+    ids: &[u16],
+    weights: impl IntoIterator<Item = &'a f32>,
+) -> TractResult<[TValue; 2]> {
+    let mut all_ids = [0_i64; N];
+    let mut all_weights = [0.0_f32; N];
+    if ids.len() > N {
+        return Err(broken("too many tokens"));
+    }
+    let places = all_ids.iter_mut().zip(&mut all_weights);
+    for ((place, room), (id, weight)) in places.zip(ids.iter().zip(weights)) {
+        (*place, *room) = (i64::from(*id), *weight);
+    }
+    Ok([
+        Tensor::from_shape(&[N], &all_ids)?.into_tvalue(),
+        Tensor::from_shape(&[1, N], &all_weights)?.into_tvalue(),
+    ])
 }
 
 /// The cause alone: what tract adds around it names nodes, which mean nothing to a reader.
@@ -174,7 +197,7 @@ fn plan(
                     .map(|bytes| f32::from_le_bytes(*bytes))
                     .collect();
                 Kernel::new(Dense {
-                    weights: Arc::new(Panels::new(&weights, rows)),
+                    weights: Arc::new(PackedMatrix::new(&weights, rows)),
                 })
             }
             Operator::Concat => Kernel::new(TypedConcat::new(1)),
@@ -356,7 +379,7 @@ impl Bag {
         }
         let mut sums = Tensor::zero::<f32>(&[1, self.width])?;
         let mut view = sums.try_as_plain_ram_mut()?;
-        pointsman_kernels::sum_rows(&rows, view.as_slice_mut::<f32>()?);
+        pointsman_kernels::embedding_sum(&rows, view.as_slice_mut::<f32>()?);
         Ok(sums)
     }
 }
@@ -367,7 +390,7 @@ kernel!(Bag);
 /// in a registry that links every one of them.
 #[derive(Clone)]
 struct Dense {
-    weights: Arc<Panels>,
+    weights: Arc<PackedMatrix>,
 }
 
 impl Dense {
@@ -382,7 +405,7 @@ impl Dense {
         }
         let mut product = Tensor::zero::<f32>(&[1, self.weights.columns()])?;
         let mut view = product.try_as_plain_ram_mut()?;
-        self.weights.row_times(row, view.as_slice_mut::<f32>()?);
+        self.weights.gemv(row, view.as_slice_mut::<f32>()?);
         Ok(product)
     }
 }

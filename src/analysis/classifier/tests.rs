@@ -35,24 +35,28 @@ fn the_manifest_says_what_the_code_says() {
         crate::fleet::ability::BENCHMARKS
     );
     assert_eq!(manifest["inputs"][0]["shape"][0], tokenizer::TOKENS);
-    assert_eq!(manifest["inputs"][2]["shape"][1], features::FEATURES);
+    assert_eq!(manifest["inputs"][4]["shape"][1], features::FEATURES);
     assert_eq!(manifest["outputs"][0]["shape"][1], fitted::OUTPUTS);
     let task: Vec<&str> = Task::ALL.iter().map(|task| task.name()).collect();
     let domain: Vec<&str> = Domain::ALL.iter().map(|domain| domain.name()).collect();
+    let skills = crate::fleet::ability::SKILLS[..SKILL_COUNT - 1].to_vec();
     let expected = [
-        ("task", fitted::TASK, task),
-        ("domain", fitted::DOMAIN, domain),
-        (
-            "demand",
-            fitted::DEMAND,
-            crate::fleet::ability::SKILLS.to_vec(),
-        ),
+        ("task", fitted::TASK, task.clone()),
+        ("domain", fitted::DOMAIN, domain.clone()),
+        ("skill_weights", fitted::SKILL_WEIGHTS, skills),
         ("difficulty", fitted::DIFFICULTY, vec![]),
         ("gain", fitted::GAIN, vec![]),
-        ("weak_wrong", fitted::WEAK_WRONG, vec![]),
+        ("weak_failure", fitted::WEAK_FAILURE, vec![]),
         ("log_output_tokens", fitted::LOG_OUTPUT_TOKENS, vec![]),
         ("novelty", fitted::NOVELTY, vec![]),
-        ("traits", fitted::TRAITS, vec![]),
+        ("latent_factors", fitted::LATENT_FACTORS, vec![]),
+        ("measured", fitted::MEASURED, vec![]),
+        ("everyday_difficulty", fitted::EVERYDAY_DIFFICULTY, vec![]),
+        ("everyday_slope", fitted::EVERYDAY_SLOPE, vec![]),
+        ("everyday_log_tokens", fitted::EVERYDAY_LOG_TOKENS, vec![]),
+        ("everyday_log_sigma", fitted::EVERYDAY_LOG_SIGMA, vec![]),
+        ("everyday_task", fitted::EVERYDAY_TASK, task),
+        ("everyday_domain", fitted::EVERYDAY_DOMAIN, domain),
     ];
     let ranges = manifest["outputs"][0]["ranges"].as_array().unwrap();
     assert_eq!(ranges.len(), expected.len());
@@ -82,6 +86,7 @@ fn the_fitted_constants_are_those_of_the_manifest() {
         said("benchmark_correlation"),
         fitted::BENCHMARK_CORRELATION.concat()
     );
+    assert_eq!(said("everyday_mean"), [fitted::EVERYDAY_MEAN]);
     assert_eq!(said("skill_map"), fitted::SKILL_MAP.concat());
     assert_eq!(said("fallback"), fitted::FALLBACK.concat());
 }
@@ -89,12 +94,13 @@ fn the_fitted_constants_are_those_of_the_manifest() {
 #[test]
 fn heads_become_a_classification() {
     let mut heads = [0.0_f32; fitted::OUTPUTS];
+    heads[fitted::MEASURED.0] = 40.0;
     heads[fitted::TASK.0 + 4] = 3.0;
     heads[fitted::DOMAIN.0 + 5] = 20.0;
     heads[fitted::DIFFICULTY.0] = 2.5;
     heads[fitted::LOG_OUTPUT_TOKENS.0] = 100.0_f32.ln();
     heads[fitted::GAIN.0] = -1.5;
-    let said = interpret(&heads, 0.0);
+    let said = decode_heads(&heads);
     assert_eq!((said.task, said.domain), (Task::ALL[4], Domain::ALL[5]));
     let expected = 3.0_f32.exp() / (3.0_f32.exp() + (fitted::TASK.1 - 1) as f32);
     assert!((said.task_probability - expected).abs() < 1e-5);
@@ -105,17 +111,45 @@ fn heads_become_a_classification() {
     );
     assert!((said.output_tokens - 100.0).abs() < 0.01);
     assert_eq!((said.gain, said.uncertainty), (-1.5, 0.0));
-    assert!((said.demand.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!((said.skill_weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+}
+
+#[test]
+fn everyday_prompts_are_decoded_by_their_own_heads() {
+    let mut heads = [0.0_f32; fitted::OUTPUTS];
+    heads[fitted::MEASURED.0] = -40.0;
+    heads[fitted::TASK.0] = 30.0;
+    heads[fitted::EVERYDAY_TASK.0 + 2] = 30.0;
+    heads[fitted::EVERYDAY_DOMAIN.0 + 1] = 30.0;
+    heads[fitted::DIFFICULTY.0] = 5.0;
+    heads[fitted::EVERYDAY_DIFFICULTY.0] = -1.5;
+    heads[fitted::EVERYDAY_SLOPE.0] = 1.2;
+    heads[fitted::EVERYDAY_LOG_TOKENS.0] = 300.0_f32.ln();
+    heads[fitted::EVERYDAY_LOG_SIGMA.0] = 0.7_f32.ln();
+    heads[fitted::LATENT_FACTORS.0] = 9.0;
+    let said = decode_heads(&heads);
+    assert_eq!((said.task, said.domain), (Task::ALL[2], Domain::ALL[1]));
+    assert!(said.measured < 1e-6 && (said.difficulty + 1.5).abs() < 1e-5);
+    assert!((said.output_tokens - 300.0).abs() < 0.1);
+    assert!((said.output_tokens_sigma - 0.7).abs() < 1e-4);
+    assert!((said.skill_weights[SKILL_COUNT - 1] - 1.2).abs() < 1e-5);
+    assert!(
+        said.skill_weights[..SKILL_COUNT - 1]
+            .iter()
+            .all(|weight| *weight < 1e-6)
+    );
+    assert!(said.latent_factors.iter().all(|factor| factor.abs() < 1e-5));
 }
 
 #[test]
 fn what_is_unlike_the_training_data_is_uncertain_and_of_mean_difficulty() {
     let mut heads = [0.0_f32; fitted::OUTPUTS];
+    heads[fitted::MEASURED.0] = 40.0;
     heads[fitted::DIFFICULTY.0] = fitted::DIFFICULTY_MEAN + 4.0;
     for at in 0..fitted::NOVELTY.1 {
         heads[fitted::NOVELTY.0 + at] = 100.0;
     }
-    let said = interpret(&heads, 0.0);
+    let said = decode_heads(&heads);
     assert_eq!(said.uncertainty, 1.0);
     assert!((said.difficulty - fitted::DIFFICULTY_MEAN - 1.0).abs() < 1e-4);
 }
@@ -129,7 +163,7 @@ fn heads_that_are_no_numbers_do_no_harm() {
         f32::MAX,
         f32::MIN,
     ] {
-        let said = interpret(&[value; fitted::OUTPUTS], 0.0);
+        let said = decode_heads(&[value; fitted::OUTPUTS]);
         assert!((0.0..=1.0).contains(&said.uncertainty) || said.uncertainty.is_nan());
         assert!(said.output_tokens.is_nan() || (1.0..=16_384.0).contains(&said.output_tokens));
     }
@@ -208,7 +242,11 @@ fn any_text_is_classified_into_sane_numbers() {
             (0.0..=1.0).contains(&said.uncertainty) && said.difficulty.abs() < 20.0,
             "{said:?}"
         );
-        assert!((said.demand.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+        assert!(
+            said.skill_weights
+                .iter()
+                .all(|weight| (0.0..=2.0).contains(weight))
+        );
         assert!((1.0..=16_384.0).contains(&said.output_tokens));
     }
 }

@@ -11,10 +11,10 @@ pub const TOKENS: usize = 256;
 const HEAD_TOKENS: usize = 160;
 
 /// Bytes of the start of a text that are looked at. 160 tokens are about 700 bytes of English and 2,000 of spaced-out tables.
-const HEAD_BYTES: usize = 2_048;
+pub(super) const HEAD_BYTES: usize = 2_048;
 
 /// Bytes of the end of a text that are looked at.
-const TAIL_BYTES: usize = 1_024;
+pub(super) const TAIL_BYTES: usize = 1_024;
 
 /// Longest word, in bytes, that is cut into pieces; a longer one (base64, a hash, no spaces at all) is one unknown token.
 const WORD_BYTES: usize = 48;
@@ -187,7 +187,7 @@ impl Tokenizer {
             len: 0,
             words: 0,
         };
-        let (head, tail) = excerpt(text);
+        let (head, tail) = excerpt(text, HEAD_BYTES, TAIL_BYTES);
         self.read(head, &mut pieces);
         self.read(tail, &mut pieces);
         pieces.tokens()
@@ -366,13 +366,13 @@ fn fold(c: char) -> char {
     }
 }
 
-/// What is read of `text`: all of it, or where that is too much its first and its last bytes, cut at character boundaries.
-pub(super) fn excerpt(text: &str) -> (&str, &str) {
-    if text.len() <= HEAD_BYTES + TAIL_BYTES {
+/// The first and the last bytes of `text`, cut at character boundaries; all of a text that is no longer than both.
+pub(super) fn excerpt(text: &str, head_bytes: usize, tail_bytes: usize) -> (&str, &str) {
+    if text.len() <= head_bytes + tail_bytes {
         return (text, "");
     }
-    let first = text.floor_char_boundary(HEAD_BYTES);
-    let last = text.ceil_char_boundary(text.len() - TAIL_BYTES);
+    let first = text.floor_char_boundary(head_bytes);
+    let last = text.ceil_char_boundary(text.len() - tail_bytes);
     (
         text.get(..first).unwrap_or(""),
         text.get(last..).unwrap_or(""),

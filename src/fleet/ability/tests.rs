@@ -1,17 +1,17 @@
-//! Placing models by their scores, and what P(correct) makes of a demand.
+//! Placing models by their scores, and what P(correct) makes of a skill_weights.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::analysis::classifier::{Domain, Task};
 
-fn classified(difficulty: f32, demand: [f32; SKILL_COUNT]) -> Classification {
+fn classified(difficulty: f32, skill_weights: [f32; SKILL_COUNT]) -> Classification {
     Classification {
         task: Task::Math,
         task_probability: 1.0,
         domain: Domain::Mathematics,
         domain_probability: 1.0,
         difficulty,
-        demand,
+        skill_weights,
         output_tokens: 100.0,
         uncertainty: 0.0,
         from_model: true,
@@ -127,12 +127,12 @@ fn p_correct_falls_with_difficulty_and_rises_with_the_skill_that_is_asked_for() 
     let mut strong_at_math = Ability::default();
     let at = SKILLS.iter().position(|skill| *skill == "math").unwrap();
     *strong_at_math.skills.get_mut(at).unwrap() = 2.0;
-    let mut demand = [0.0; SKILL_COUNT];
-    *demand.get_mut(at).unwrap() = 1.0;
-    let p = |difficulty| strong_at_math.p_correct(&classified(difficulty, demand));
+    let mut skill_weights = [0.0; SKILL_COUNT];
+    *skill_weights.get_mut(at).unwrap() = 1.0;
+    let p = |difficulty| strong_at_math.p_correct(&classified(difficulty, skill_weights));
     assert!((p(2.0) - 0.5).abs() < 1e-6);
     assert!(p(0.0) > p(1.0) && p(1.0) > p(3.0));
-    assert!(p(0.0) > Ability::default().p_correct(&classified(0.0, demand)));
+    assert!(p(0.0) > Ability::default().p_correct(&classified(0.0, skill_weights)));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn known_models_have_the_abilities_of_the_file() {
         assert_eq!(known.skills.to_vec(), numbers(&fitted["skills"]), "{name}");
         assert_eq!(
             known.latent_factors.to_vec(),
-            numbers(&fitted["traits"]),
+            numbers(&fitted["latent_factors"]),
             "{name}"
         );
     }
@@ -164,7 +164,7 @@ fn known_models_have_the_abilities_of_the_file() {
 #[test]
 fn latent_factors_count_if_the_model_is_fitted() {
     let mut prompt = classified(0.0, [0.2; SKILL_COUNT]);
-    prompt.traits[0] = 1.0;
+    prompt.latent_factors[0] = 1.0;
     let mut ability = Ability::default();
     let without = ability.p_correct(&prompt);
     ability.latent_factors[0] = 2.0;
@@ -182,11 +182,11 @@ fn a_model_has_the_latent_factors_of_fitted_ones_near_it() {
     assert!(far.iter().all(|trait_| trait_.abs() < 1e-6), "{far:?}");
     assert_eq!(
         Ability::from_benchmarks([]).latent_factors,
-        [0.0; TRAIT_COUNT]
+        [0.0; LATENT_COUNT]
     );
     assert_ne!(
         Ability::from_benchmarks([("mmlu", 0.7)]).latent_factors,
-        [0.0; TRAIT_COUNT]
+        [0.0; LATENT_COUNT]
     );
 }
 

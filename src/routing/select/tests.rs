@@ -88,7 +88,7 @@ fn said(difficulty: f32) -> Classification {
         domain: Domain::General,
         domain_probability: 1.0,
         difficulty,
-        demand: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
+        skill_weights: [1.0 / SKILL_COUNT as f32; SKILL_COUNT],
         output_tokens: 200.0,
         uncertainty: 0.0,
         from_model: true,

@@ -1,7 +1,8 @@
 //! One line of an outcome file: a prompt, what models made of it, or which of two answers was preferred. A line that does not say
 //! what it must is an error in words; what is missing and may be is `None`.
 
-use serde_json::{Map, Value};
+use pointsman::analysis::prompt::{Context, Turn};
+use serde_json::{Map, Value, json};
 
 /// The outcome of one model for a prompt.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +33,10 @@ pub struct Preference {
 pub struct Row {
     /// The prompt.
     pub prompt: String,
+    /// Instructions before it; empty where there are none.
+    pub system: String,
+    /// Texts of earlier messages, oldest first.
+    pub turns: Vec<String>,
     /// The file's own label of the kind of task; empty where it has none.
     pub task: String,
     /// The file's own label of the subject; empty where it has none.
@@ -62,8 +67,12 @@ impl Row {
             let texts = names.iter().filter_map(|name| fields.get(*name)?.as_str());
             texts.map(str::to_owned).next().unwrap_or_default()
         };
+        let turns = fields.get("turns").and_then(Value::as_array);
+        let turns = turns.into_iter().flatten().filter_map(Value::as_str);
         Ok(Row {
             prompt,
+            system: label(&["system"]),
+            turns: turns.map(str::to_owned).collect(),
             task: label(&["task", "task_type"]),
             domain: label(&["domain"]),
             outcomes: outcomes(&fields)?,
@@ -72,9 +81,42 @@ impl Row {
     }
 }
 
+impl Row {
+    /// The prompt as the classifier reads it, with what came before.
+    pub fn turn(&self) -> Turn<'_> {
+        let present = |text: &&str| !text.trim_ascii().is_empty();
+        let texts = self.turns.iter().rev().map(String::as_str);
+        let system = std::iter::once(self.system.as_str());
+        Turn {
+            text: self.prompt.as_str().into(),
+            context: Context {
+                instructions: system.filter(present).collect(),
+                conversation: texts.filter(present).take(2).collect(),
+            },
+        }
+    }
+}
+
+impl Row {
+    /// The conversation as messages of a chat; earlier turns alternate, the last of them is the assistant's.
+    pub fn messages(&self) -> Vec<Value> {
+        let message = |role: &str, text: &str| json!({"role": role, "content": text});
+        let mut messages = Vec::with_capacity(self.turns.len() + 2);
+        if !self.system.is_empty() {
+            messages.push(message("system", &self.system));
+        }
+        for (index, text) in self.turns.iter().enumerate() {
+            let asked = (self.turns.len() - index) % 2 == 0;
+            messages.push(message(if asked { "user" } else { "assistant" }, text));
+        }
+        messages.push(message("user", &self.prompt));
+        messages
+    }
+}
+
 fn outcomes(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, String> {
     let models = match fields.get("models") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
+        None | Some(Value::Null) => return ratings(fields),
         Some(Value::Object(models)) => models,
         Some(_) => return Err("`models` is not an object".into()),
     };
@@ -83,6 +125,36 @@ fn outcomes(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, Strin
         let at = |error: String| format!("`models.{name}`: {error}");
         if let Some(outcome) = outcome(value).map_err(at)? {
             outcomes.push((name.clone(), outcome));
+        }
+    }
+    outcomes.sort_by(|left, right| left.0.cmp(&right.0));
+    Ok(outcomes)
+}
+
+/// Classes of models that `rated` names, and the model that stands for each.
+const CLASSES: [(&str, &str); 4] = [
+    ("l", "llama-3.3-70b-instruct"),
+    ("m", "llama-3.1-8b-instruct"),
+    ("s", "llama-3.2-1b-instruct"),
+    ("xl", "gpt-4.1"),
+];
+
+/// Outcomes of a prompt that was rated, not answered: `{"rated": {"s": P, "m": P, "l": P, "xl": P}, "rated_tokens": n}`.
+fn ratings(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, String> {
+    let Some(rated) = fields.get("rated").and_then(Value::as_object) else {
+        return Ok(Vec::new());
+    };
+    let output_tokens = amount(fields.get("rated_tokens"), "rated_tokens")?;
+    let mut outcomes = Vec::with_capacity(CLASSES.len());
+    for (class, model) in CLASSES {
+        let at = |error: String| format!("`rated.{class}`: {error}");
+        let score = rated.get(class).unwrap_or(&Value::Null);
+        if let Some(found) = outcome(score).map_err(at)? {
+            let found = Outcome {
+                output_tokens,
+                ..found
+            };
+            outcomes.push((model.to_owned(), found));
         }
     }
     outcomes.sort_by(|left, right| left.0.cmp(&right.0));

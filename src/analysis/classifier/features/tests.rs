@@ -5,7 +5,7 @@ use super::super::tokenizer::Tokenizer;
 use super::*;
 
 fn of(text: &str) -> [f32; FEATURES] {
-    extract(text, &Tokenizer::new().tokenize(text))
+    extract(&Turn::new(text), &Tokenizer::new().tokenize(text))
 }
 
 fn feature(text: &str, name: &str) -> f32 {

@@ -3,9 +3,19 @@
 
 use super::*;
 
+/// The input of these tokens, with two n-grams.
+fn inputs(tokens: &[u16]) -> Inputs<'_> {
+    Inputs {
+        tokens,
+        ngram_rows: &[3, 8],
+        ngram_weights: &[0.5, 0.25],
+        features: &[0.25; FEATURES],
+    }
+}
+
 fn run(tokens: &[u16]) -> Result<[f32; OUTPUTS], ClassifierError> {
     let mut heads = [f32::NAN; OUTPUTS];
-    OnnxModel::embedded()?.run(tokens, &[0.25; FEATURES], &mut heads)?;
+    OnnxModel::embedded()?.run(inputs(tokens), &mut heads)?;
     Ok(heads)
 }
 
@@ -37,17 +47,9 @@ fn too_many_tokens_are_an_error() {
 fn a_run_after_a_failed_one_gives_the_same_numbers() {
     let mut model = OnnxModel::embedded().unwrap();
     let (mut before, mut after) = ([0.0; OUTPUTS], [1.0; OUTPUTS]);
-    model
-        .run(&[3; TOKENS], &[0.5; FEATURES], &mut before)
-        .unwrap();
-    assert!(
-        model
-            .run(&[u16::MAX], &[0.5; FEATURES], &mut after)
-            .is_err()
-    );
-    model
-        .run(&[3; TOKENS], &[0.5; FEATURES], &mut after)
-        .unwrap();
+    model.run(inputs(&[3; TOKENS]), &mut before).unwrap();
+    assert!(model.run(inputs(&[u16::MAX]), &mut after).is_err());
+    model.run(inputs(&[3; TOKENS]), &mut after).unwrap();
     assert_eq!(before, after);
 }
 
@@ -61,6 +63,8 @@ struct Golden {
 #[derive(serde::Deserialize)]
 struct Case {
     tokens: Vec<u16>,
+    ngrams: Vec<u16>,
+    ngram_weights: Vec<f32>,
     features: Vec<f32>,
     heads: Vec<f32>,
 }
@@ -84,7 +88,13 @@ fn the_numbers_are_those_of_onnxruntime() {
     let mut heads = [0.0; OUTPUTS];
     for (number, case) in golden.cases.iter().enumerate() {
         let features = <[f32; FEATURES]>::try_from(case.features.as_slice()).unwrap();
-        model.run(&case.tokens, &features, &mut heads).unwrap();
+        let inputs = Inputs {
+            tokens: &case.tokens,
+            ngram_rows: &case.ngrams,
+            ngram_weights: &case.ngram_weights,
+            features: &features,
+        };
+        model.run(inputs, &mut heads).unwrap();
         assert_eq!(case.heads.len(), OUTPUTS);
         for (output, (ours, theirs)) in heads.iter().zip(&case.heads).enumerate() {
             let allowed = TOLERANCE * theirs.abs().max(1.0);

@@ -1,0 +1,172 @@
+//! The numbers that the model gives → what they mean.
+//!
+//! The model has two parts. One learned from measured outcomes of exams and puzzles, the other from ratings of everyday prompts; a
+//! head of the first says which of them speaks for a prompt, and how much.
+
+use super::{Classification, DOMAIN_COUNT, Domain, LATENT_COUNT, SKILL_COUNT, TASK_COUNT, Task};
+use super::{UNKNOWN_SIGMA, features, fitted, tokenizer};
+use crate::analysis::prompt::Turn;
+
+/// What the model's output means. `heads` has the layout of `models/manifest.json`.
+pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
+    let measured = sigmoid(scalar(heads, fitted::MEASURED));
+    let task_probabilities: [f32; TASK_COUNT] =
+        mixed(heads, measured, fitted::TASK, fitted::EVERYDAY_TASK);
+    let domain_probabilities: [f32; DOMAIN_COUNT] =
+        mixed(heads, measured, fitted::DOMAIN, fitted::EVERYDAY_DOMAIN);
+    let (task, task_probability) = most_probable(&task_probabilities);
+    let (domain, domain_probability) = most_probable(&domain_probabilities);
+    let novelty = slice(heads, fitted::NOVELTY);
+    let distance = novelty.iter().map(|x| x * x).sum::<f32>() / novelty.len().max(1) as f32;
+    let uncertainty = novelty_score(distance);
+    let confidence = confidence(uncertainty) * measured;
+    let mut latent_factors = [0.0; LATENT_COUNT];
+    for (own, value) in latent_factors
+        .iter_mut()
+        .zip(slice(heads, fitted::LATENT_FACTORS))
+    {
+        *own = value * confidence;
+    }
+    let mix = |exam: f32, everyday: f32| measured * exam + (1.0 - measured) * everyday;
+    let sigma = mix(
+        UNKNOWN_SIGMA.ln(),
+        scalar(heads, fitted::EVERYDAY_LOG_SIGMA),
+    );
+    Classification {
+        task: Task::ALL.get(task).copied().unwrap_or(Task::Chat),
+        task_probability,
+        task_probabilities,
+        domain: Domain::ALL.get(domain).copied().unwrap_or(Domain::General),
+        domain_probability,
+        domain_probabilities,
+        difficulty: mix(
+            shrink(scalar(heads, fitted::DIFFICULTY), uncertainty),
+            scalar(heads, fitted::EVERYDAY_DIFFICULTY)
+                .clamp(-fitted::MOST_DIFFICULTY, fitted::MOST_DIFFICULTY),
+        ),
+        skill_weights: skill_weights(heads, measured),
+        latent_factors,
+        gain: scalar(heads, fitted::GAIN),
+        weak_failure: scalar(heads, fitted::WEAK_FAILURE),
+        output_tokens: tokens(mix(
+            scalar(heads, fitted::LOG_OUTPUT_TOKENS),
+            scalar(heads, fitted::EVERYDAY_LOG_TOKENS),
+        )),
+        output_tokens_sigma: sigma.exp().clamp(LEAST_SIGMA, MOST_SIGMA),
+        measured,
+        uncertainty,
+        from_model: true,
+        model_failed: false,
+    }
+}
+
+/// What the numbers alone say of a turn: the rung of the fail-soft ladder below the model. Linear in the features; the domain
+/// is not guessed, and nothing is certain.
+pub fn from_features(turn: &Turn<'_>) -> Classification {
+    let features = features::extract(turn, &tokenizer::Tokens::default());
+    let mut heads = [0.0_f32; fitted::FALLBACK_OUTPUTS];
+    for (head, weights) in heads.iter_mut().zip(&fitted::FALLBACK) {
+        *head = weights.iter().zip(&features).map(|(w, x)| w * x).sum();
+    }
+    let [scores @ .., difficulty, gain, log_output_tokens] = &heads;
+    let task_probabilities = softmax(scores);
+    let (task, task_probability) = most_probable(&task_probabilities);
+    let from_mean = difficulty - fitted::EVERYDAY_MEAN;
+    Classification {
+        task: Task::ALL.get(task).copied().unwrap_or(Task::Chat),
+        task_probability,
+        task_probabilities,
+        difficulty: fitted::EVERYDAY_MEAN + confidence(0.5) * from_mean,
+        gain: *gain,
+        output_tokens: tokens(*log_output_tokens),
+        ..Classification::default()
+    }
+}
+
+/// Bounds of the standard deviation of the logarithm of an answer's length.
+const LEAST_SIGMA: f32 = 0.3;
+const MOST_SIGMA: f32 = 1.5;
+
+/// Weights of the measured skills, which share `measured`, and of the everyday one.
+fn skill_weights(heads: &[f32], measured: f32) -> [f32; SKILL_COUNT] {
+    let shares: [f32; fitted::SKILL_WEIGHTS.1] = softmax(slice(heads, fitted::SKILL_WEIGHTS));
+    let slope = scalar(heads, fitted::EVERYDAY_SLOPE);
+    let mut weights = [0.0; SKILL_COUNT];
+    let values = shares.map(|share| measured * share).into_iter();
+    let slope = slope.clamp(fitted::LEAST_SLOPE, fitted::MOST_SLOPE);
+    for (weight, value) in weights
+        .iter_mut()
+        .zip(values.chain([(1.0 - measured) * slope]))
+    {
+        *weight = value;
+    }
+    weights
+}
+
+/// Probabilities of the labels, by both parts of the model.
+fn mixed<const N: usize>(
+    heads: &[f32],
+    measured: f32,
+    exam: (usize, usize),
+    everyday: (usize, usize),
+) -> [f32; N] {
+    let mut probabilities: [f32; N] = softmax(slice(heads, exam));
+    let others: [f32; N] = softmax(slice(heads, everyday));
+    for (own, other) in probabilities.iter_mut().zip(others) {
+        *own = measured * *own + (1.0 - measured) * other;
+    }
+    probabilities
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn slice(heads: &[f32], (start, len): (usize, usize)) -> &[f32] {
+    heads.get(start..start + len).unwrap_or(&[])
+}
+
+fn scalar(heads: &[f32], (start, _): (usize, usize)) -> f32 {
+    heads.get(start).copied().unwrap_or(0.0)
+}
+
+/// The index of the greatest probability, and itself.
+fn most_probable(probabilities: &[f32]) -> (usize, f32) {
+    let greatest = probabilities.iter().copied().fold(0.0, f32::max);
+    let index = probabilities.iter().position(|p| *p == greatest);
+    (index.unwrap_or(0), greatest)
+}
+
+/// Probabilities of the `N` logits, summing to 1.
+fn softmax<const N: usize>(logits: &[f32]) -> [f32; N] {
+    let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let mut shares = [0.0; N];
+    for (share, logit) in shares.iter_mut().zip(logits) {
+        *share = (logit - greatest).exp();
+    }
+    let total: f32 = shares.iter().sum();
+    shares.map(|share| share / total.max(f32::MIN_POSITIVE))
+}
+
+/// Distance from the training prompts → 0 (as near as nine tenths of them) to 1 (twice as far as any). In between by its
+/// logarithm, because distances are ratios.
+fn novelty_score(distance: f32) -> f32 {
+    let span = (fitted::NOVELTY_HIGH / fitted::NOVELTY_LOW).ln();
+    ((distance / fitted::NOVELTY_LOW).max(f32::MIN_POSITIVE).ln() / span).clamp(0.0, 1.0)
+}
+
+/// Difficulty transfers badly to prompts unlike the training data, so there it moves towards the mean.
+fn shrink(difficulty: f32, uncertainty: f32) -> f32 {
+    let from_mean = difficulty - fitted::DIFFICULTY_MEAN;
+    fitted::DIFFICULTY_MEAN + confidence(uncertainty) * from_mean
+}
+
+/// How much of what the model says is kept: all of it, or a quarter where nothing is known.
+fn confidence(uncertainty: f32) -> f32 {
+    1.0 - 0.75 * uncertainty
+}
+
+/// Expected tokens of the answer, within what answers are.
+fn tokens(log_tokens: f32) -> f32 {
+    log_tokens.exp().clamp(1.0, 16_384.0)
+}
