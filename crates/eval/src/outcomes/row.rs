@@ -106,7 +106,7 @@ impl Row {
             messages.push(message("system", &self.system));
         }
         for (index, text) in self.turns.iter().enumerate() {
-            let asked = (self.turns.len() - index) % 2 == 0;
+            let asked = (self.turns.len() - index).is_multiple_of(2);
             messages.push(message(if asked { "user" } else { "assistant" }, text));
         }
         messages.push(message("user", &self.prompt));
