@@ -107,6 +107,10 @@ fn distance(left: &str, right: &str) -> usize {
     last.last().copied().unwrap_or(0)
 }
 
+pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
+    format!("unknown {what} {}{}", quote(written), hint(written, known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,8 +137,4 @@ mod tests {
         assert_eq!(quote("a\nb`"), "`a\u{fffd}b\u{fffd}`");
         assert_eq!(quote(&"x".repeat(100)).chars().count(), 64 + 3);
     }
-}
-
-pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
-    format!("unknown {what} {}{}", quote(written), hint(written, known))
 }

@@ -98,7 +98,7 @@ impl Modules {
                 let shared = at.iter().zip(&target).take_while(|(a, b)| a == b).count();
                 // INVARIANT: where neither holds the other, both have a name behind what they share.
                 if at.len() > shared && target.len() > shared {
-                    let side = |module: &Path| module[..=shared].to_vec();
+                    let side = |module: &Path| module.iter().take(shared + 1).cloned().collect();
                     let why = format!("{} names {}", at.join("::"), path.join("::"));
                     arrows.entry((side(at), side(&target))).or_insert(why);
                 }

@@ -52,7 +52,7 @@ enum Command {
     /// Make a key that signs policies, and print its public half
     Keygen(sign::KeygenArgs),
     /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
-    Render(render::Args),
+    Render(Box<render::Args>),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
