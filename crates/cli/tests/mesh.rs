@@ -89,7 +89,15 @@ fn problems(shape: &Value, value: &Value, place: &str, found: &mut Vec<String>) 
         _ => Vec::new(),
     };
     if !kinds.is_empty() && !kinds.iter().any(|kind| is_of(kind, value)) {
-        found.push(format!("{place} is no {}", kinds.join(" or ")));
+        let article = if kinds
+            .first()
+            .is_some_and(|kind| kind.starts_with(['a', 'e', 'i', 'o']))
+        {
+            "an"
+        } else {
+            "a"
+        };
+        found.push(format!("{place} is not {article} {}", kinds.join(" or ")));
         return;
     }
     if let Some(allowed) = shape["enum"].as_array()

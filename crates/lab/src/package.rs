@@ -78,7 +78,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Input(format!("`{}`: {error}", args.module.display())))?;
     if !module.starts_with(b"\0asm") {
         let name = args.module.display();
-        return Err(Failure::Input(format!("`{name}` is no WebAssembly module")));
+        return Err(Failure::Input(format!(
+            "`{name}` is not a WebAssembly module"
+        )));
     }
     let Some((os, architecture)) = args.platform.split_once('/') else {
         let problem = format!(

@@ -217,7 +217,7 @@ fn what_is_no_module_and_folders_of_others_are_refused() {
     fs::write(&file, "no module").unwrap();
     let reported = stderr(package(&directory.path().join("oci"), &file, &[]));
     assert!(
-        reported.ends_with("is no WebAssembly module\n"),
+        reported.ends_with("is not a WebAssembly module\n"),
         "{reported}"
     );
     fs::write(&file, module()).unwrap();

@@ -74,7 +74,7 @@ fn url<'p>(plan: &'p Plan<'_>) -> Result<Option<Url<'p>>, Failure> {
     let wrong = || {
         let example = "http://127.0.0.1:8100/policy.json";
         Failure::Input(format!(
-            "`{text}` is no URL of a policy, such as `{example}`"
+            "`{text}` is not a URL of a policy, such as `{example}`"
         ))
     };
     let rest = text.strip_prefix("http://").ok_or_else(wrong)?;

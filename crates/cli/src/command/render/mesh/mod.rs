@@ -117,7 +117,7 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
     check_module(plan)?;
     let text = envoy::render(plan)?;
     let document: Value = serde_yaml_ng::from_str(&text)
-        .map_err(|error| Failure::Failed(format!("what was rendered is no YAML: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("the rendered text is not YAML: {error}")))?;
     let at = |pointer: &str| document.pointer(pointer).cloned().unwrap_or_default();
     let list = |value: Value| match value {
         Value::Array(items) => items,
