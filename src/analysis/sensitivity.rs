@@ -5,6 +5,7 @@
 //! docs/sensitivity.md has the measured rates. Forms are found, not meaning: a diagnosis in plain words passes.
 
 mod accounts;
+mod group;
 mod numbers;
 mod plain;
 mod scan;

@@ -1,9 +1,13 @@
 //! A backend: one deployment of a model with its endpoint, credentials, prices, declared latency and timeouts.
 
-use super::ModelId;
+use super::model::ModelId;
 use super::ramp::Ramp;
 use crate::api::Apis;
 use crate::api::usage::Usage;
+
+/// Index of a [`Backend`] in its [`Registry`](super::Registry).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId(pub u32);
 
 /// The kind of hardware that a backend runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

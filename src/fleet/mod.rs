@@ -12,8 +12,8 @@ mod registry;
 
 pub use ability::Ability;
 pub use backend::{
-    Accelerator, Backend, ClientHeaders, Credentials, Endpoint, Latency, Prewarm, Price,
+    Accelerator, Backend, BackendId, ClientHeaders, Credentials, Endpoint, Latency, Prewarm, Price,
     ScaleToZero, StateScope, Timeouts,
 };
-pub use model::{AnswerBound, Estimate, Model};
-pub use registry::{BackendId, ModelId, Registry};
+pub use model::{AnswerBound, Estimate, Model, ModelId};
+pub use registry::Registry;

@@ -3,6 +3,10 @@
 use super::Ability;
 use crate::api::Capabilities;
 
+/// Index of a [`Model`] in its [`Registry`](super::Registry).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelId(pub u32);
+
 /// A logical LLM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {

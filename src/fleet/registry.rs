@@ -1,15 +1,8 @@
 //! All models and backends of a policy, by index and by name.
 
-use super::{Backend, Model};
+use super::backend::{Backend, BackendId};
+use super::model::{Model, ModelId};
 use crate::api::Api;
-
-/// Index of a [`Model`] in its [`Registry`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ModelId(pub u32);
-
-/// Index of a [`Backend`] in its [`Registry`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BackendId(pub u32);
 
 /// All models and backends of a policy.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -3,8 +3,8 @@
 //! A number can begin at every group. Its country gives its length, so only the place where it would end is noted. The remainder by
 //! 97 is computed if a group ends there.
 
+use super::group::{DIGIT, Group, kind};
 use super::numbers::Gap;
-use super::scan::{DIGIT, Group, kind};
 use crate::analysis::steps::Steps;
 
 /// Countries and the lengths of their numbers (SWIFT's registry, and other countries that use the format).

@@ -4,8 +4,8 @@
 //! words, so that each group costs the same. Digits are read again only if the lengths fit.
 
 use super::Sensitivity;
+use super::group::{DIGIT, Group, UPPER, escaped};
 use super::plain::byte_of;
-use super::scan::{DIGIT, Group, UPPER, escaped};
 
 /// Gap between two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
