@@ -62,7 +62,7 @@ impl Profile {
     /// The profiles that every policy has unless it overrides them.
     pub fn built_ins() -> [Profile; 4] {
         [
-            Profile::built_in("auto", [0.40, 0.12, 0.48], 0.08),
+            Profile::built_in("auto", [0.40, 0.12, 0.48], 0.025),
             Profile::built_in("auto:cheap", [0.75, 0.05, 0.20], 0.30),
             Profile::built_in("auto:fast", [0.10, 0.75, 0.15], 0.20),
             Profile::built_in("auto:best", [0.05, 0.05, 0.90], 0.02),
