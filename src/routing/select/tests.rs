@@ -158,7 +158,7 @@ fn each_built_in_profile_does_what_its_name_says() {
     let choose = |profile: &Profile, said: &Classification| {
         chosen(&select(&registry, profile, &query(Some(said))).unwrap())
     };
-    assert_eq!(choose(&auto, &easy), "small-gpu");
+    assert_eq!(choose(&auto, &easy), "small-lpu");
     assert_eq!(choose(&auto, &hard), "large-lpu");
     assert_eq!(choose(&cheap, &easy), "small-gpu");
     assert_eq!(choose(&cheap, &hard), "large-gpu");
