@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use pointsman_cli::failure::Failure;
+use pointsman_cli::wait_for_end;
 use pointsman_harness::backends::fleet::{self, BackendSpec};
 use pointsman_harness::backends::{Backends, Options};
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
 
 /// Arguments of `pointsman-lab demo-backends`.
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let running = Backends::serve(&fleet, &options).map_err(Failure::Failed)?;
     announce(&fleet, &running)?;
-    pointsman_cli::runtime()?.block_on(wait(args.until_stdin_ends))
+    pointsman_cli::runtime()?.block_on(wait_for_end(args.until_stdin_ends))
 }
 
 /// Prints where each backend listens, as one line of JSON.
@@ -85,20 +85,5 @@ fn announce(fleet: &[BackendSpec], running: &Backends) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     writeln!(out, "{}", json!({"backends": backends}))
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::Failed(error.to_string()))
-}
-
-async fn wait(until_stdin_ends: bool) -> Result<(), Failure> {
-    if until_stdin_ends {
-        let (mut stdin, mut sink) = (tokio::io::stdin(), Vec::new());
-        tokio::select! {
-            _ = stdin.read_to_end(&mut sink) => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        // The read of standard input blocks a thread that would otherwise keep the runtime from ending.
-        std::process::exit(0);
-    }
-    tokio::signal::ctrl_c()
-        .await
         .map_err(|error| Failure::Failed(error.to_string()))
 }

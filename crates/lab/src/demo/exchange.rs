@@ -125,7 +125,7 @@ fn error_message(body: &[u8]) -> String {
 pub struct Outgoing {
     /// The body.
     pub body: Bytes,
-    /// What the simulated backends are told of the answer; others do not look at it.
+    /// Length of the answer, for the simulated backends; others ignore it.
     pub answer_tokens: u32,
 }
 

@@ -4,6 +4,7 @@
 //! prompt with `model: auto` and once more pinned to the biggest model, and shows both. Routing and decisions are real. The
 //! backends' answers and latencies are simulated from the policy, except for the real LLM of `--real-llm`; the output says so.
 
+mod baselines;
 mod exchange;
 pub mod fleet;
 mod native;

@@ -5,6 +5,7 @@
 
 use pointsman::analysis::classifier::Task;
 use pointsman::api::Api;
+use pointsman::fleet::ModelId;
 use pointsman::routing::decision::Outcome;
 use pointsman::routing::router::Router;
 
@@ -18,8 +19,8 @@ pub struct Native {
     pub backend: String,
     /// The task that the classifier sees.
     pub task: Option<Task>,
-    /// Probability, 0 to 1, that the biggest model's best backend would answer right.
-    pub big_quality: Option<f64>,
+    /// Probability, 0 to 1, that each model's answer would be correct, in the order of the policy's models.
+    pub qualities: Vec<Option<f64>>,
     /// Whether the model classified it, and not only the features.
     pub from_model: bool,
 }
@@ -41,11 +42,13 @@ pub fn decide(fleet: &Fleet, prompts: &[Prompt], limit: Option<u32>) -> Vec<Opti
 
 fn native(fleet: &Fleet, decision: &pointsman::routing::decision::Decision) -> Native {
     let registry = &fleet.policy.registry;
-    let of_big = decision.candidates.iter().filter(|candidate| {
-        registry
-            .model(candidate.model)
-            .is_some_and(|model| model.name == fleet.big_model)
-    });
+    let quality_of = |model: usize| {
+        let candidates = decision.candidates.iter();
+        candidates
+            .filter(|candidate| candidate.model == ModelId(model as u32))
+            .filter_map(|candidate| candidate.estimate.quality.map(f64::from))
+            .reduce(f64::max)
+    };
     let classification = decision.classification.as_ref();
     Native {
         backend: registry
@@ -53,9 +56,7 @@ fn native(fleet: &Fleet, decision: &pointsman::routing::decision::Decision) -> N
             .map(|backend| backend.name.clone())
             .unwrap_or_default(),
         task: classification.map(|classification| classification.task),
-        big_quality: of_big
-            .filter_map(|candidate| candidate.estimate.quality.map(f64::from))
-            .reduce(f64::max),
+        qualities: (0..registry.models.len()).map(quality_of).collect(),
         from_model: classification.is_some_and(|classification| classification.from_model),
     }
 }

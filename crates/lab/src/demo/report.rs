@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::REAL_LLM_MAX_TOKENS;
+use super::baselines::{self, Auto};
 use super::exchange::{Exchange, PATH};
 use super::fleet::Fleet;
 use super::native::Native;
@@ -153,7 +154,8 @@ pub fn totals(run: &DemoRun<'_>) -> String {
     line("latency P99", auto.p99, big.p99, &|ms| {
         format!("{ms:.0} ms")
     });
-    if let Some((auto, big)) = qualities(run) {
+    let expected = qualities(run);
+    if let Some((auto, big)) = expected {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         table.push(vec![
             "expected correct".into(),
@@ -164,6 +166,13 @@ pub fn totals(run: &DemoRun<'_>) -> String {
     }
     [
         table.render(),
+        expected.map_or_else(String::new, |(quality, _)| {
+            let auto = Auto {
+                cost: auto.cost,
+                quality,
+            };
+            baselines::table(run.fleet, run.big, run.native, auto)
+        }),
         by_backend(run),
         by_expected(run),
         remarks(run),
@@ -173,11 +182,18 @@ pub fn totals(run: &DemoRun<'_>) -> String {
 
 /// Mean probability of a right answer: of the chosen backends, and of the biggest model.
 fn qualities(run: &DemoRun<'_>) -> Option<(f64, f64)> {
+    let models = &run.fleet.policy.registry.models;
+    let big = models
+        .iter()
+        .position(|model| model.name == run.fleet.big_model)?;
     let pairs: Vec<(f64, f64)> = run
         .auto
         .iter()
         .zip(run.native)
-        .filter_map(|(exchange, native)| Some((exchange.quality?, native.as_ref()?.big_quality?)))
+        .filter_map(|(exchange, native)| {
+            let qualities = &native.as_ref()?.qualities;
+            Some((exchange.quality?, qualities.get(big).copied()??))
+        })
         .collect();
     let count = pairs.len() as f64;
     let (auto, big) = pairs
