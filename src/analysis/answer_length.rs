@@ -8,14 +8,12 @@
 mod cues;
 mod wish;
 
-use super::classifier::{Classification, Task, UNKNOWN_SIGMA};
+use super::classifier::{Classification, MOST_OUTPUT_TOKENS, MOST_SIGMA, Task, UNKNOWN_SIGMA};
 use super::prompt::{Turn, text_tokens};
 use wish::Wish;
 
-/// The least and the most spread of an answer's length.
-const SIGMA: (f32, f32) = (0.15, 1.5);
-/// The longest answer that is expected, in tokens.
-const MOST_TOKENS: f32 = 16_384.0;
+/// The least spread of an answer's length.
+const LEAST_SIGMA: f32 = 0.15;
 /// Standard normal quantiles of 0.9 and 0.99.
 const Z90: f32 = 1.2816;
 const Z99: f32 = 2.3263;
@@ -82,8 +80,8 @@ impl AnswerLength {
     pub fn new(median: f32, sigma: f32) -> AnswerLength {
         let finite = |value: f32, or: f32| if value.is_finite() { value } else { or };
         AnswerLength {
-            median: finite(median, AnswerLength::UNKNOWN.median).clamp(1.0, MOST_TOKENS),
-            sigma: finite(sigma, UNKNOWN_SIGMA).clamp(SIGMA.0, SIGMA.1),
+            median: finite(median, AnswerLength::UNKNOWN.median).clamp(1.0, MOST_OUTPUT_TOKENS),
+            sigma: finite(sigma, UNKNOWN_SIGMA).clamp(LEAST_SIGMA, MOST_SIGMA),
         }
     }
 
@@ -183,7 +181,7 @@ impl AnswerLength {
         if given >= LEAST_GIVEN {
             return self.pulled(given * share, sigma);
         }
-        match text_tokens(wish::tail(input.previous, LONGEST_GIVEN)) {
+        match text_tokens(wish::tail(input.previous, wish::LONGEST_GIVEN)) {
             before if before >= LEAST_GIVEN && input.text.len() < SHORT_TURN => {
                 self.pulled(before * share, sigma)
             }
@@ -207,8 +205,6 @@ const LABEL: f32 = 3.0;
 const BOUND_SLACK: f32 = 0.7;
 /// The fewest tokens of a given text that is worth copying.
 const LEAST_GIVEN: f32 = 12.0;
-/// The longest given text that is looked at, in bytes.
-const LONGEST_GIVEN: usize = 65_536;
 /// A turn of fewer bytes speaks of what was answered before.
 const SHORT_TURN: usize = 160;
 

@@ -3,6 +3,8 @@
 //! For rules that send a language to the models that know it. A few words are enough; code, names and numbers alone have no
 //! language. Only the first [`MAX_BYTES`] of a text are read.
 
+use crate::fnv;
+
 #[cfg(test)]
 mod tests;
 
@@ -153,12 +155,7 @@ const BY_HASH: [u16; 1024] = {
 
 /// A place in [`BY_HASH`]: FNV-1a, its upper half folded into the lower one.
 const fn hash(word: &[u8]) -> usize {
-    let mut hash = 0x811c_9dc5_u32;
-    let mut rest = word;
-    while let [byte, after @ ..] = rest {
-        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
-        rest = after;
-    }
+    let hash = fnv::hash32(word);
     (hash ^ hash >> 16) as usize % 1024
 }
 

@@ -361,7 +361,7 @@ impl Stream {
         };
         let info = RequestInfo {
             makers,
-            ..plan.circumstances(now_ns)
+            ..plan.request_info(now_ns)
         };
         if plan.intent == Intent::DryRun {
             return self.dry_run(worker, &plan, bytes, &request, &info, effects);

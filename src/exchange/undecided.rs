@@ -155,7 +155,7 @@ impl Stream {
         let unparsed = scan_unparsed(&plan.policy, body, complete);
         let cause = Cause::unsupported(*unsupported, detail);
         if *unsupported == Unsupported::Encoding {
-            let info = plan.circumstances(now_ns);
+            let info = plan.request_info(now_ns);
             return self.undecided(plan, &cause, unparsed.named, &info, worker, effects);
         }
         if unparsed.may_be_request && plan.policy.refuses_undecided(unparsed.named) {
@@ -196,7 +196,7 @@ impl Stream {
     ) {
         self.phase = Phase::Timing { started_ns: now_ns };
         effects.push(Effect::Count(Metric::host_call_errors()));
-        let info = plan.circumstances(now_ns);
+        let info = plan.request_info(now_ns);
         let (cause, named) = (Cause::body_unreadable(), UnparsedBody::UNKNOWN.named);
         self.undecided(plan, &cause, named, &info, worker, effects);
     }
@@ -328,7 +328,7 @@ impl Plan {
     }
 
     /// The input of a decision besides the policy and the body.
-    pub(super) fn circumstances(&self, now_ns: u64) -> RequestInfo<'_> {
+    pub(super) fn request_info(&self, now_ns: u64) -> RequestInfo<'_> {
         RequestInfo::new(&self.attributes, now_ns)
     }
 

@@ -4,6 +4,7 @@ use super::model::ModelId;
 use super::ramp::Ramp;
 use crate::api::Apis;
 use crate::api::usage::Usage;
+use crate::fnv;
 
 /// Index of a [`Backend`] in its [`Registry`](super::Registry).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -189,13 +190,9 @@ pub struct StateScope {
 impl StateScope {
     /// The scope of this name.
     pub fn new(name: String) -> StateScope {
-        // FNV-1a, 32 bits.
-        let key = name.bytes().fold(0x811c_9dc5, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
         StateScope {
+            key: fnv::hash32(name.as_bytes()),
             name,
-            key,
             is_stated: false,
         }
     }

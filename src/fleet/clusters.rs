@@ -19,7 +19,7 @@ pub enum Failover {
 
 /// Key of a backend in a chain: a hash of its name, so that it does not depend on the policy's order.
 pub fn backend_key(backend: &str) -> u32 {
-    fnv::hash32(backend.bytes())
+    fnv::hash32(backend.as_bytes())
 }
 
 /// A key as the header holds it, with the dot that follows.

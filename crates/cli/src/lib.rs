@@ -11,6 +11,8 @@ pub mod io;
 
 use std::process::ExitCode;
 
+use tokio::io::AsyncReadExt as _;
+
 use crate::failure::Failure;
 
 /// A runtime on the calling thread, for subcommands that talk to sockets and children.
@@ -34,6 +36,26 @@ pub fn main_of(run: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Waits until the program is to end: for an interrupt or, with `until_stdin_ends`, for the end of standard input too, so that no
+/// server outlives its starter.
+///
+/// # Errors
+/// [`Failure::Failed`] if the interrupt cannot be awaited.
+pub async fn wait_for_end(until_stdin_ends: bool) -> Result<(), Failure> {
+    if until_stdin_ends {
+        let (mut stdin, mut sink) = (tokio::io::stdin(), Vec::new());
+        tokio::select! {
+            _ = stdin.read_to_end(&mut sink) => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        // The read of standard input blocks a thread that would otherwise keep the runtime from ending.
+        std::process::exit(0);
+    }
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// The exit status of a program that a closed pipe has ended.

@@ -13,12 +13,12 @@ use crate::sweep::Strategy;
 pub fn document(reports: &[Report], overall: &Report) -> Value {
     json!({
         "schema_version": 1,
-        "files": reports.iter().map(one).collect::<Vec<_>>(),
-        "overall": one(overall),
+        "files": reports.iter().map(file).collect::<Vec<_>>(),
+        "overall": file(overall),
     })
 }
 
-fn one(report: &Report) -> Value {
+fn file(report: &Report) -> Value {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| drop(fields.insert(name.into(), value));
     put("file", json!(report.name));
@@ -171,7 +171,7 @@ fn pair(pair: &PairReport) -> Value {
 
 /// The savings of many pairs by the gap between the two.
 fn pairs_by_gap(report: &Report) -> Value {
-    let one = |class: crate::gaps::Class| {
+    let object = |class: crate::gaps::Class| {
         json!({
             "points_behind": class.behind,
             "pairs": class.count,
@@ -181,7 +181,7 @@ fn pairs_by_gap(report: &Report) -> Value {
             "oracle": number(class.oracle),
         })
     };
-    let classes: Vec<Value> = classes(&report.pairs).into_iter().map(one).collect();
+    let classes: Vec<Value> = classes(&report.pairs).into_iter().map(object).collect();
     json!({"classes": classes, "over_random_at_3_to_12": number(over_random(&report.pairs))})
 }
 
@@ -211,7 +211,7 @@ fn curves(curves: &Curves) -> Value {
 }
 
 fn models(report: &Report) -> Value {
-    let one = |model: &crate::file::ModelLine| {
+    let object = |model: &crate::file::ModelLine| {
         json!({
             "name": model.name,
             "placed_by": model.placed,
@@ -222,11 +222,11 @@ fn models(report: &Report) -> Value {
             "share": number(model.share),
         })
     };
-    json!(report.models.iter().map(one).collect::<Vec<_>>())
+    json!(report.models.iter().map(object).collect::<Vec<_>>())
 }
 
 fn profiles(report: &Report) -> Value {
-    let one = |profile: &crate::file::ProfileLine| {
+    let object = |profile: &crate::file::ProfileLine| {
         let shares: Map<String, Value> = profile
             .shares
             .iter()
@@ -242,13 +242,13 @@ fn profiles(report: &Report) -> Value {
             "shares": shares,
         })
     };
-    json!(report.profiles.iter().map(one).collect::<Vec<_>>())
+    json!(report.profiles.iter().map(object).collect::<Vec<_>>())
 }
 
 fn groups(report: &Report) -> Value {
     let mut fields = Map::new();
     for groups in &report.groups {
-        let one = |line: &crate::file::GroupLine| {
+        let object = |line: &crate::file::GroupLine| {
             json!({
                 "name": line.name,
                 "n": line.count,
@@ -261,7 +261,7 @@ fn groups(report: &Report) -> Value {
         };
         fields.insert(
             groups.by.replace(' ', "_"),
-            json!(groups.lines.iter().map(one).collect::<Vec<_>>()),
+            json!(groups.lines.iter().map(object).collect::<Vec<_>>()),
         );
     }
     Value::Object(fields)

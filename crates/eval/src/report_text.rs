@@ -17,15 +17,15 @@ const KINDS: usize = 12;
 pub fn text(reports: &[Report], overall: &Report) -> String {
     let mut out = String::new();
     for report in reports {
-        one(&mut out, report);
+        write_report(&mut out, report);
     }
     if reports.len() > 1 {
-        one(&mut out, overall);
+        write_report(&mut out, overall);
     }
     out
 }
 
-fn one(out: &mut String, report: &Report) {
+fn write_report(out: &mut String, report: &Report) {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{}", report.name);
     let _ = write!(out, "  {} rows with outcomes", report.count);

@@ -60,6 +60,7 @@ pub(super) enum Cue {
     Of,
 }
 
+use crate::fnv;
 use Cue::{Each, Fields, Given, Json, Label, List, Most, No, Number, Of, Only, Reply, Yes};
 use Unit::{Bullet, Character, Item, Line, Name, Page, Paragraph, Sentence, Token, Word};
 
@@ -288,9 +289,9 @@ const fn index() -> [(u16, u8, u8); PLACES] {
         let mut begin = 0;
         while begin < words.len() {
             let mut end = begin;
-            let mut hash = HASH_START;
+            let mut hash = fnv::START32;
             while end < words.len() && words[end] != b' ' {
-                hash = hash_byte(hash, words[end]);
+                hash = fnv::step32(hash, words[end] as u32);
                 end += 1;
             }
             let mut place = place(hash);
@@ -304,23 +305,13 @@ const fn index() -> [(u16, u8, u8); PLACES] {
     index
 }
 
-/// FNV-1a, 32 bits.
-const HASH_START: u32 = 0x811c_9dc5;
-
-const fn hash_byte(hash: u32, byte: u8) -> u32 {
-    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
-}
-
 const fn place(hash: u32) -> usize {
     ((hash >> 16) ^ hash) as usize % PLACES
 }
 
 /// What `word` says; `None` of almost every word.
 pub(super) fn find(word: &[u8]) -> Option<Cue> {
-    let hash = word
-        .iter()
-        .fold(HASH_START, |hash, byte| hash_byte(hash, *byte));
-    let mut place = place(hash);
+    let mut place = place(fnv::hash32(word));
     // Two thirds of the places are free, so this ends.
     loop {
         let (row, begin, end) = INDEX.get(place).copied()?;

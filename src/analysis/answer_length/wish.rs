@@ -4,7 +4,7 @@ use super::super::classifier::Task;
 use super::super::prompt::text_tokens;
 use super::cues::{self, Cue, Unit};
 
-/// How many bytes of a text's begin and of its end are read.
+/// How many bytes of a text's beginning and of its end are read.
 const HEAD: usize = 1_200;
 const TAIL: usize = 800;
 /// A text of no more bytes is read whole.
@@ -13,6 +13,8 @@ const WHOLE: usize = 240;
 pub(super) const LONGEST_WORD: usize = 24;
 /// The most of anything that is asked for: larger numbers are no wish.
 const MOST_COUNT: f32 = 20_000.0;
+/// The longest given text that is looked at, in bytes.
+pub(super) const LONGEST_GIVEN: usize = 65_536;
 /// How far a cue reaches, in words.
 const REACH: u32 = 4;
 
@@ -57,18 +59,18 @@ impl Wish {
     }
 }
 
-/// The begin and the end of `text`, without overlap: its first and last paragraph, between which stands what is to be worked
+/// The beginning and the end of `text`, without overlap: its first and last paragraph, between which stands what is to be worked
 /// on. The second is empty of a short text.
 fn ends(text: &str) -> (&str, &str) {
     let text = text.trim_end();
-    let (first, last) = match text.len() {
-        0..=WHOLE => return (text, ""),
-        _ => match text.len() <= HEAD + TAIL {
-            true => text
-                .split_at_checked(text.floor_char_boundary(text.len() / 2))
-                .unwrap_or((text, "")),
-            false => (head(text, HEAD), tail(text, TAIL)),
-        },
+    if text.len() <= WHOLE {
+        return (text, "");
+    }
+    let (first, last) = if text.len() <= HEAD + TAIL {
+        text.split_at_checked(text.floor_char_boundary(text.len() / 2))
+            .unwrap_or((text, ""))
+    } else {
+        (head(text, HEAD), tail(text, TAIL))
     };
     let first = first.split_once("\n\n").map_or(first, |(first, _)| first);
     (
@@ -92,7 +94,7 @@ pub(super) fn tail(text: &str, most: usize) -> &str {
 /// About how many tokens the text has that is given to be worked on: all of it but the instruction, which is the shorter of
 /// its first and last paragraph, or stands before a colon.
 pub(super) fn given_tokens(text: &str) -> f32 {
-    let text = head(text, 65_536).trim();
+    let text = head(text, LONGEST_GIVEN).trim();
     let given = if let Some((first, rest)) = text.split_once("\n\n") {
         match text.rsplit_once("\n\n") {
             Some((before, last)) if last.len() < first.len() => before,
@@ -387,14 +389,12 @@ impl Reader {
         wish.one_word &= wish.tokens.is_none();
         if wish.tokens.is_none() && self.json && self.commas > 0 {
             let fields = self.commas + 1;
-            if fields > 0 {
-                wish.tokens = Some(Tokens {
-                    tokens: 10.0 + 20.0 * fields as f32,
-                    sigma: 0.92,
-                    is_bound: false,
-                    is_of_part: true,
-                });
-            }
+            wish.tokens = Some(Tokens {
+                tokens: 10.0 + 20.0 * fields as f32,
+                sigma: 0.92,
+                is_bound: false,
+                is_of_part: true,
+            });
         }
         wish
     }

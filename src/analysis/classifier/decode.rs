@@ -4,7 +4,7 @@
 //! head of the first says which of them speaks for a prompt, and how much.
 
 use super::{Classification, DOMAIN_COUNT, Domain, LATENT_COUNT, SKILL_COUNT, TASK_COUNT, Task};
-use super::{UNKNOWN_SIGMA, features, fitted, tokenizer};
+use super::{MOST_OUTPUT_TOKENS, MOST_SIGMA, UNKNOWN_SIGMA, features, fitted, tokenizer};
 use crate::analysis::prompt::Turn;
 
 /// What the model's output means. `heads` has the layout of `models/manifest.json`.
@@ -83,9 +83,8 @@ pub fn from_features(turn: &Turn<'_>) -> Classification {
     }
 }
 
-/// Bounds of the standard deviation of the logarithm of an answer's length.
+/// The least standard deviation of the logarithm of an answer's length that the model's word is taken for.
 const LEAST_SIGMA: f32 = 0.3;
-const MOST_SIGMA: f32 = 1.5;
 
 /// Weights of the measured skills, which share `measured`, and of the everyday one.
 fn skill_weights(heads: &[f32], measured: f32) -> [f32; SKILL_COUNT] {
@@ -168,5 +167,5 @@ fn confidence(uncertainty: f32) -> f32 {
 
 /// Expected tokens of the answer, within what answers are.
 fn tokens(log_tokens: f32) -> f32 {
-    log_tokens.exp().clamp(1.0, 16_384.0)
+    log_tokens.exp().clamp(1.0, MOST_OUTPUT_TOKENS)
 }

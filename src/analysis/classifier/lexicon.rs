@@ -1,5 +1,7 @@
 //! The words that `features` counts, and what each one speaks for. Data only; English, because the training data is.
 
+use crate::fnv;
+
 /// What a word speaks for: one bit per class; the constants below are the bits' numbers.
 pub(super) type Classes = u32;
 
@@ -84,12 +86,7 @@ static SLOTS: [u16; SLOT_COUNT] = {
 
 /// Where a word belongs.
 const fn slot(word: &[u8]) -> usize {
-    let mut hash = 0x811c_9dc5_u32;
-    let mut rest = word;
-    while let [byte, others @ ..] = rest {
-        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
-        rest = others;
-    }
+    let hash = fnv::hash32(word);
     ((hash ^ (hash >> 15)) as usize) % SLOT_COUNT
 }
 

@@ -29,7 +29,7 @@ pub const TASK_COUNT: usize = fitted::TASK.1;
 /// How many subjects are told apart.
 pub const DOMAIN_COUNT: usize = fitted::DOMAIN.1;
 
-/// How many latent latent_factors known models differ in beyond their skills.
+/// How many latent factors known models differ in beyond their skills.
 pub const LATENT_COUNT: usize = fitted::LATENT_FACTORS.1;
 
 /// What the classifier says of one prompt.
@@ -116,6 +116,12 @@ impl Default for Classification {
 
 /// Standard deviation of the logarithm of an answer's length, where nothing but the features says how long it is.
 pub const UNKNOWN_SIGMA: f32 = 0.9;
+
+/// The greatest of these standard deviations.
+pub const MOST_SIGMA: f32 = 1.5;
+
+/// The longest answer that is expected, in tokens.
+pub const MOST_OUTPUT_TOKENS: f32 = 16_384.0;
 
 /// What belongs to `label` in `values`, which are in the order of `labels`.
 fn of<T: Copy + PartialEq>(labels: &[T], values: &[f32], label: T) -> f32 {

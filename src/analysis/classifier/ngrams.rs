@@ -2,10 +2,11 @@
 //!
 //! A hash picks a row of the model's n-gram table, so no list of n-grams ships. Words and pairs of words tell the task and the
 //! domain; pieces of four letters carry what words share across spellings, inflections and languages. The same code serves the
-//! filter and training (`pointsman features`). Work is bounded for any input: an excerpt is read, and each list has a fixed size.
+//! filter and training (`pointsman-lab features`). Work is bounded for any input: an excerpt is read, and each list has a fixed size.
 
 use super::tokenizer;
 use crate::analysis::prompt::Turn;
+use crate::fnv;
 
 /// Bytes of the start and of the end of a text that are read; of a shorter text everything is.
 const HEAD_BYTES: usize = 768;
@@ -185,14 +186,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-const WORD_SEED: u32 = 0x811c_9dc5;
+const WORD_SEED: u32 = fnv::START32;
 const MARK_SEED: u32 = 0x9e37_79b9;
 /// Takes the place of the word before the first word of a sentence.
 const SENTENCE_START: u32 = 0x5851_f42d;
 const LETTER_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn step(hash: u32, code: u16) -> u32 {
-    (hash ^ u32::from(code)).wrapping_mul(0x0100_0193)
+    fnv::step32(hash, u32::from(code))
 }
 
 /// Mixes the upper bits, which pick the row.

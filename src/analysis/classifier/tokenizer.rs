@@ -4,6 +4,8 @@
 //! input: of a long text only the start and the end are read, and no more than [`TOKENS`] ids leave. It follows BERT's rules on
 //! ASCII and Latin text; where BERT keeps a symbol inside a word, or a character that the vocabulary lacks, it may differ.
 
+use crate::fnv;
+
 /// How many token ids the model takes.
 pub const TOKENS: usize = 256;
 
@@ -381,11 +383,11 @@ pub(super) fn excerpt(text: &str, head_bytes: usize, tail_bytes: usize) -> (&str
 
 // FNV-1a: prefixes of a word are hashed on the way, so that all look-ups of a word cost one pass.
 fn seed(continues: bool) -> u32 {
-    if continues { 0x9e37_79b9 } else { 0x811c_9dc5 }
+    if continues { 0x9e37_79b9 } else { fnv::START32 }
 }
 
 fn step(hash: u32, byte: u8) -> u32 {
-    (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    fnv::step32(hash, u32::from(byte))
 }
 
 /// Where a hash belongs. The fingerprint is its upper half, so the slot mixes both.

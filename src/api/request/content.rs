@@ -37,6 +37,14 @@ impl<'a> Conversation<'a> {
         self.take_from(role.unwrap_or(Role::User), role.is_some(), content);
     }
 
+    /// Reads a value that is not an object where a message stands, and adds it as text of the user.
+    pub(super) fn take_bare(&mut self, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
+        let mut content = Content::default();
+        let end = content.read(cursor);
+        self.take(None, content);
+        end
+    }
+
     /// Adds a message of `role`; with `keeps_empty` even one without content. Results of tools and attached documents come before
     /// the author's own text.
     pub(super) fn take_from(&mut self, role: Role, keeps_empty: bool, content: Content<'a>) {

@@ -39,10 +39,7 @@ fn message<'a>(
     conversation: &mut Conversation<'a>,
 ) -> Result<(), ParseError> {
     if cursor.kind()? != Kind::Object {
-        let mut content = Content::default();
-        let end = content.read(cursor);
-        conversation.take(None, content);
-        return end;
+        return conversation.take_bare(cursor);
     }
     let mut draft = Draft::default();
     let end = object(cursor, &mut |key, cursor| draft.field(key, cursor));

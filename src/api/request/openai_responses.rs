@@ -96,10 +96,7 @@ fn item<'a>(
     conversation: &mut Conversation<'a>,
 ) -> Result<(), ParseError> {
     if cursor.kind()? != Kind::Object {
-        let mut content = Content::default();
-        let end = content.read(cursor);
-        conversation.take(None, content);
-        return end;
+        return conversation.take_bare(cursor);
     }
     let mut item = Item {
         role: None,

@@ -211,7 +211,7 @@ fn parts_that_are_no_text_need_what_reads_them() {
             Capabilities::VISION,
         ),
         (
-            r#"{"input_audio":{"data":"AA==","api":"wav"},"type":"input_audio"}"#,
+            r#"{"input_audio":{"data":"AA==","format":"wav"},"type":"input_audio"}"#,
             Capabilities::AUDIO,
         ),
         (

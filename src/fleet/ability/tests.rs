@@ -1,4 +1,4 @@
-//! Placing models by their scores, and what P(correct) makes of a skill_weights.
+//! Placing models by their scores, and P(correct) for given skill weights.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -20,13 +20,14 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pointsman::control::policy_source::{SIGNATURE_HEADER, fingerprint};
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+
 use tokio::net::TcpListener;
 
 use crate::command::sign::signature_path;
 use crate::failure::Failure;
 use crate::io::document::{Document, Form};
 use crate::io::input;
+use crate::wait_for_end;
 
 /// Arguments of `pointsman serve-policy`.
 #[derive(Debug, clap::Args)]
@@ -69,18 +70,7 @@ async fn serve(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let until_stdin_ends = args.until_stdin_ends;
     tokio::spawn(accept(listener, Arc::new(args)));
-    if until_stdin_ends {
-        let (mut stdin, mut sink) = (tokio::io::stdin(), Vec::new());
-        tokio::select! {
-            _ = stdin.read_to_end(&mut sink) => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        // The read of standard input blocks a thread that would otherwise keep the runtime from ending.
-        std::process::exit(0);
-    }
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| Failure::Failed(error.to_string()))
+    wait_for_end(until_stdin_ends).await
 }
 
 /// A YAML policy has to be readable, and cannot be signed: the signature is of the bytes that proxies get.

@@ -1,4 +1,4 @@
-//! What the workers share through Envoy's shared data: policies, statistics, budgets, makers of state, turns.
+//! State that workers share through Envoy's shared data: policies, statistics, budgets, makers of state, turns.
 //!
 //! Every VM of a plugin configuration (trial, main thread, workers) has its own memory; shared data is all that they have in
 //! common. This folder holds keys, records and timing. What stands in a record and what it means is the core's.

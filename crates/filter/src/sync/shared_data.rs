@@ -6,7 +6,7 @@ use crate::hostcalls::{self, HostError};
 /// up from 1.
 pub const ABSENT: u32 = u32::MAX;
 
-/// What is stored for one plugin configuration, each under a key of its own.
+/// Records of one plugin configuration, each under a key of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// The policy in force: its number and its document.

@@ -1,7 +1,7 @@
 //! Simulated LLM backends: each on its own port, each speaking the APIs that the policy says it does, OpenAI's and Anthropic's.
 //!
-//! They have the latency, price and failure behaviour of GPU, CPU, LPU and serverless hardware, and honestly synthetic
-//! answers. The demo and the tests in a real Envoy send their requests to them; nothing of this is for production. They run
+//! They have the latency, price and failure behaviour of GPU, CPU, LPU and serverless hardware. Their answers
+//! are synthetic and say so. The demo and the tests in a real Envoy send their requests to them; nothing of this is for production. They run
 //! in this process, on a thread of their own. For tests, `/control/` commands faults and shows what arrived (`control.rs`).
 
 mod answer;
