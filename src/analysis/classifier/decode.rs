@@ -21,11 +21,11 @@ pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
     let uncertainty = novelty_score(distance);
     let confidence = confidence(uncertainty) * measured;
     let mut latent_factors = [0.0; LATENT_COUNT];
-    for (own, value) in latent_factors
-        .iter_mut()
-        .zip(slice(heads, fitted::LATENT_FACTORS))
-    {
+    let mut raw_factors = [0; LATENT_COUNT];
+    let factors = latent_factors.iter_mut().zip(&mut raw_factors);
+    for ((own, raw), value) in factors.zip(slice(heads, fitted::LATENT_FACTORS)) {
         *own = value * confidence;
+        *raw = (value * 64.0).round().clamp(-127.0, 127.0) as i8;
     }
     let mix = |exam: f32, everyday: f32| measured * exam + (1.0 - measured) * everyday;
     let sigma = mix(
@@ -46,6 +46,7 @@ pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
         ),
         skill_weights: skill_weights(heads, measured),
         latent_factors,
+        raw_factors,
         gain: scalar(heads, fitted::GAIN),
         weak_failure: scalar(heads, fitted::WEAK_FAILURE),
         output_tokens: tokens(mix(

@@ -56,6 +56,9 @@ pub struct Classification {
     pub skill_weights: [f32; SKILL_COUNT],
     /// On what known models differ in ways that no benchmark score tells; near 0 where nothing of the kind was measured.
     pub latent_factors: [f32; LATENT_COUNT],
+    /// The same factors as the model says them, whether or not such prompts were measured, in steps of 1/64 from −2 to 2: features
+    /// for what is learned of an operator's own models. Integers, so that a receipt carries them without loss.
+    pub raw_factors: [i8; LATENT_COUNT],
     /// How much a strong model gains over a weak one, as a z-score over the training prompts.
     pub gain: f32,
     /// How likely a weak model is to fail, as a z-score over the training prompts.
@@ -102,6 +105,7 @@ impl Default for Classification {
             difficulty: fitted::EVERYDAY_MEAN,
             skill_weights: [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
             latent_factors: [0.0; LATENT_COUNT],
+            raw_factors: [0; LATENT_COUNT],
             gain: 0.0,
             weak_failure: 0.0,
             output_tokens: 150.0,
