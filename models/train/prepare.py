@@ -1,5 +1,5 @@
-"""Writes WORK/{prompts,val}.jsonl: the rows of the training split with synthetic prompts added, and those of the
-validation split."""
+"""Writes WORK/{prompts,val}.jsonl: the rows of the training split with rated prompts of our own and synthetic ones
+added, and those of the validation split."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ import everyday
 import exams
 import layouts
 import openings
+import own
 import puzzles
 import rows
 import stakes
@@ -30,7 +31,7 @@ def main():
     parser.add_argument("--work", required=True)
     args = parser.parse_args()
     work = pathlib.Path(args.work)
-    train = rows.train_rows(args.data)
+    train = rows.train_rows(args.data, own.generate())
     corpus = [row for row in train if row["domain"] and len(row["prompt"]) > 30]
     made = [
         {

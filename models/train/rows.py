@@ -201,11 +201,11 @@ def load(data, split):
     return out
 
 
-def train_rows(data):
-    """The training rows, without any whose question also stands in the validation split; those whose outcomes say more
-    of the form of the answer than of the question are marked."""
+def train_rows(data, more=()):
+    """The training rows and `more`, without any whose question also stands in the validation split; those whose
+    outcomes say more of the form of the answer than of the question are marked."""
     held = {stem(row["prompt"]) for row in load(data, "val")}
-    kept = [row for row in load(data, "train") if stem(row["prompt"]) not in held]
+    kept = [row for row in [*load(data, "train"), *more] if stem(row["prompt"]) not in held]
     failed = [row for row in kept if failed_for_form(row)]
     for row in failed:
         row["failed_for_form"] = True
