@@ -28,6 +28,11 @@ def test_each_prompt_stands_once_and_none_is_a_test():
     assert [row["prompt"] for row in ROWS if rows.stem(row["prompt"]) in tested] == []
 
 
+def test_every_task_has_many_languages():
+    for task in rows.TASKS:
+        assert len({row["lang"] for row in ROWS if row["task"] == task}) >= 8, task
+
+
 def test_rows_of_one_system_text_share_a_group():
     groups = {}
     for row in ROWS:
