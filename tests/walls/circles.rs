@@ -147,17 +147,6 @@ impl Circle {
             .collect()
     }
 
-    /// The room that all of them stand in, if they stand in one.
-    pub fn room(&self) -> Option<&str> {
-        let mut rooms = self.modules.iter().filter(|module| module.len() > 1);
-        let all_inside = rooms.clone().count() == self.modules.len();
-        rooms
-            .next()?
-            .first()
-            .filter(|_| all_inside)
-            .map(String::as_str)
-    }
-
     /// The names and a path for each arrow.
     pub fn describe(&self) -> String {
         format!(

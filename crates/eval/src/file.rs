@@ -6,15 +6,16 @@ use pointsman::policy::Policy;
 use pointsman::policy::profiles::{Limit, Profile};
 
 use crate::benchmarks::Benchmarks;
-use crate::figures::{Calibration, Curves, Forecast, PairFigures, PairRows, Pool, calibration};
+use crate::figures::{Calibration, Curves, Forecast, Pool, calibration};
 use crate::fleet::{AbilitySource, Fleet};
 use crate::gaps::{self, Saved};
 use crate::measure::mean;
 use crate::outcomes::BadLine;
-use crate::pairing::pair;
+use crate::pairing::{PairReport, pair};
+use crate::pooling::pool;
 use crate::quantile::quantile;
 use crate::scored::ScoredPrompt;
-use crate::sweep::{Strategy, Table, Trace, policy_of};
+use crate::sweep::{Table, policy_of};
 
 /// Settings that all files share.
 pub struct Setting<'s> {
@@ -88,25 +89,6 @@ pub struct ProfileLine {
     pub refused: f64,
     /// Shares of the models, the largest first.
     pub shares: Vec<(String, f64)>,
-}
-
-/// A pair and its figures.
-#[derive(Debug, Clone)]
-pub struct PairReport {
-    /// The weak model.
-    pub weak: String,
-    /// The strong model.
-    pub strong: String,
-    /// The score that ranks the prompts.
-    pub scorer: String,
-    /// The figures.
-    pub figures: PairFigures,
-    /// Cost and quality of routing between the two; `None` without costs.
-    pub curves: Option<Curves>,
-    /// The rows, to be pooled.
-    pub rows: PairRows,
-    /// The rows of its curves, to be pooled.
-    pub pool: Pool,
 }
 
 /// Everything about one file, or about all together.
@@ -184,7 +166,7 @@ pub fn report(
         ..Report::default()
     };
     report.without = rows.len() - report.count;
-    say_strangers(&fleet, &mut report.notes);
+    note_unknown_models(&fleet, &mut report.notes);
     report.forecasts = forecasts(&fleet);
     report.calibration = (!report.forecasts.is_empty())
         .then(|| calibration(&report.forecasts, fleet.outcomes.len()));
@@ -210,7 +192,7 @@ pub fn report(
             add_shares(&mut shares, &table, &operating);
         }
         report.pairs = gaps::pairs(&fleet, rows);
-        report.pair = pair(&fleet, rows, &table, setting, &mut report.notes);
+        report.pair = pair(&fleet, rows, &table, setting.pair.as_ref(), &mut report.notes);
     } else if report.count == 0 {
         report
             .notes
@@ -250,7 +232,7 @@ fn add_costs(
     operating
 }
 
-fn say_strangers(fleet: &Fleet, notes: &mut Vec<String>) {
+fn note_unknown_models(fleet: &Fleet, notes: &mut Vec<String>) {
     let unknown =
         |placed: &AbilitySource| matches!(placed, AbilitySource::Price | AbilitySource::Average);
     let names: Vec<&str> = fleet
@@ -280,39 +262,6 @@ fn forecasts(fleet: &Fleet) -> Vec<Forecast> {
         }
     }
     all
-}
-
-/// The pool of a table, and the router's own choices.
-pub fn pool(table: &Table<'_>, policy: Option<&Policy>) -> (Pool, Vec<Vec<usize>>) {
-    let mut traces = Vec::new();
-    let mut own = Vec::new();
-    for strategy in Strategy::ALL {
-        if matches!(strategy, Strategy::Weights | Strategy::Floor) && policy.is_none() {
-            traces.push(Trace::default());
-            continue;
-        }
-        let choices = table.choices(strategy, policy);
-        traces.push(trace(table, &choices));
-        if strategy == Strategy::Utility {
-            own = choices;
-        }
-    }
-    let count = table.rows().count();
-    let dearest = table.means.iter().map(|mean| mean[0]).fold(0.0, f64::max) / table.unit();
-    let pool = Pool {
-        traces,
-        cheapest: trace(table, &[vec![table.cheapest; count]]),
-        best: trace(table, &[vec![table.best; count]]),
-        dearest: vec![dearest; count],
-    };
-    (pool, own)
-}
-
-/// Cost and quality of what `choices[step][row]` chooses.
-pub fn trace(table: &Table<'_>, choices: &[Vec<usize>]) -> Trace {
-    let outcomes = choices.iter().map(|step| table.outcome(step));
-    let (cost, quality) = outcomes.unzip();
-    Trace { cost, quality }
 }
 
 fn model_lines(fleet: &Fleet, shares: &[f64]) -> Vec<ModelLine> {

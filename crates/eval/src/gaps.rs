@@ -4,11 +4,11 @@
 //! one is ten points behind hardly anything. So this stands beside the figures of the one pair and of the whole fleet.
 
 use crate::figures::Pool;
-use crate::file::trace;
 use crate::fleet::Fleet;
 use crate::measure::bootstrap::middle;
 use crate::measure::mean;
 use crate::pairing::narrowed;
+use crate::pooling::trace;
 use crate::scored::ScoredPrompt;
 use crate::sweep::{Strategy, Table};
 

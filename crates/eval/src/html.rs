@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use crate::figures::Curves;
-use crate::file::{PairReport, Report};
+use crate::file::Report;
+use crate::pairing::PairReport;
 use crate::format::{percent, shown};
 use crate::labelled::PROMPTS;
 use crate::measure::curve::{Point, hull};

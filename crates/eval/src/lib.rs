@@ -20,6 +20,7 @@ pub mod models;
 pub mod outcomes;
 pub mod overall;
 pub mod pairing;
+mod pooling;
 pub mod progress;
 pub mod quantile;
 pub mod report_json;

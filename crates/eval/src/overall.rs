@@ -1,7 +1,8 @@
 //! The report on all files together, from what each file's report keeps to be pooled.
 
 use crate::figures::{Curves, Forecast, PairRows, Pool, calibration};
-use crate::file::{PairReport, Report};
+use crate::file::Report;
+use crate::pairing::PairReport;
 use crate::labelled::Labelled;
 
 /// The pooled report. Each file stays its own deployment; see `figures`.

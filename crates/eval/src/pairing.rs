@@ -1,24 +1,43 @@
 //! Two models of a file: which they are, what ranks the prompts between them, and the figures of that.
 
 use crate::error::Error;
-use crate::figures::{PairRows, Pool};
-use crate::file::{PairReport, Setting, pool};
+use crate::figures::{Curves, PairFigures, PairRows, Pool};
 use crate::fleet::{AbilitySource, Fleet, ModelOutcome};
+use crate::pooling::pool;
 use crate::scored::ScoredPrompt;
 use crate::sweep::Table;
 
 /// Weight of the gap between two models' P(correct) beside `gain`, which is a z-score: see docs/eval.md.
 const GAP_WEIGHT: f64 = 8.0;
 
+/// A pair and its figures.
+#[derive(Debug, Clone)]
+pub struct PairReport {
+    /// The weak model.
+    pub weak: String,
+    /// The strong model.
+    pub strong: String,
+    /// The score that ranks the prompts.
+    pub scorer: String,
+    /// The figures.
+    pub figures: PairFigures,
+    /// Cost and quality of routing between the two; `None` without costs.
+    pub curves: Option<Curves>,
+    /// The rows, to be pooled.
+    pub rows: PairRows,
+    /// The rows of its curves, to be pooled.
+    pub pool: Pool,
+}
+
 /// The pair that was asked for, or the cheapest and the best model.
 pub fn pair(
     fleet: &Fleet,
     rows: &[ScoredPrompt],
     table: &Table<'_>,
-    setting: &Setting<'_>,
+    wanted: Option<&(String, String)>,
     notes: &mut Vec<String>,
 ) -> Option<PairReport> {
-    let (weak, strong) = match &setting.pair {
+    let (weak, strong) = match wanted {
         Some((weak, strong)) => {
             let find = |name: &str| fleet.members.iter().position(|member| member.name == *name);
             let (Some(weak), Some(strong)) = (find(weak), find(strong)) else {

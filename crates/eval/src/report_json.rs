@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::figures::{Curves, Figure, PairFigures, StrategyFigures};
-use crate::file::{PairReport, Report};
+use crate::file::Report;
+use crate::pairing::PairReport;
 use crate::gaps::{classes, over_random};
 use crate::labelled::PROMPTS;
 use crate::measure::curve::Point;

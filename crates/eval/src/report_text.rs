@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::figures::Curves;
-use crate::file::{PairReport, Report};
+use crate::file::Report;
+use crate::pairing::PairReport;
 use crate::format::{percent, shown, shown_percent};
 use crate::gaps::over_random;
 use crate::labelled::PROMPTS;

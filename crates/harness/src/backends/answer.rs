@@ -2,37 +2,17 @@
 //!
 //! The text says what it is: synthetic, from which backend, under which model name. Nothing here pretends to think.
 
-use bytes::Bytes;
 use pointsman::api::Api;
-use pointsman::api::error_body::error_body;
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Call, Embed};
+use super::api_error::ApiError;
 use super::fleet::BackendSpec;
 use super::instance::instance;
+use super::request::{Call, Embed, LlmRequest};
 use super::timing::Draws;
-use super::wire;
 
 /// Longest synthetic answer in tokens, unless the request allows less.
 const MAX_TOKENS: usize = 2_048;
-
-/// An error as servers answer it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiError {
-    /// HTTP status.
-    pub status: u16,
-    /// OpenAI's `code`.
-    pub code: &'static str,
-    /// For the developer.
-    pub message: String,
-}
-
-impl ApiError {
-    /// The response body, in the words of the API that was called.
-    pub fn to_json(&self, api: Api) -> Bytes {
-        error_body(api, self.status, self.code, None, &self.message).into()
-    }
-}
 
 /// A request that is accepted, and the answer that it gets.
 #[derive(Debug)]
@@ -76,16 +56,16 @@ impl Answer {
         created: u64,
         tokens: Option<usize>,
     ) -> Result<Answer, ApiError> {
-        let asked = Asked::read(call, &backend.served_model, body)?;
+        let request = LlmRequest::read(call, &backend.served_model, body)?;
         let length = backend.answer_tokens;
-        let drawn = || Draws::new(asked.seed).log_normal(length.p50, length.p99);
+        let drawn = || Draws::new(request.seed).log_normal(length.p50, length.p99);
         let least = if tokens.is_some() { 1 } else { 8 };
         let mut wanted = tokens.unwrap_or_else(|| drawn().round() as usize);
         let mut count = wanted
             .clamp(least, MAX_TOKENS)
-            .min(asked.limit.unwrap_or(MAX_TOKENS));
+            .min(request.limit.unwrap_or(MAX_TOKENS));
         let speaks = call != Call::CountTokens && call.api() != Api::OpenAiEmbeddings;
-        let tokens = match (&asked.schema, &asked.tool, speaks) {
+        let tokens = match (&request.schema, &request.tool, speaks) {
             (_, _, false) => Vec::new(),
             (Some(schema), None, true) => {
                 // An answer whose limit cuts it off is not JSON any more, as from a model.
@@ -95,7 +75,7 @@ impl Answer {
                 };
                 let mut pieces = pieces(&value.to_string());
                 wanted = pieces.len();
-                count = wanted.min(asked.limit.unwrap_or(wanted));
+                count = wanted.min(request.limit.unwrap_or(wanted));
                 pieces.truncate(count);
                 pieces
             }
@@ -108,16 +88,16 @@ impl Answer {
         Ok(Answer {
             call,
             created,
-            id: format!("{created}-{:016x}", asked.seed),
+            id: format!("{created}-{:016x}", request.seed),
             tokens,
-            cut: speaks && asked.tool.is_none() && count < wanted,
-            model: asked.model,
-            stream: asked.stream && speaks,
-            include_usage: asked.include_usage,
-            prompt_tokens: asked.prompt_tokens,
-            choices: asked.choices,
-            tool: asked.tool,
-            embed: asked.embed,
+            cut: speaks && request.tool.is_none() && count < wanted,
+            model: request.model,
+            stream: request.stream && speaks,
+            include_usage: request.include_usage,
+            prompt_tokens: request.prompt_tokens,
+            choices: request.choices,
+            tool: request.tool,
+            embed: request.embed,
         })
     }
 
@@ -137,16 +117,6 @@ impl Answer {
     pub fn text(&self) -> String {
         self.tokens.concat()
     }
-
-    /// The whole answer as one JSON document.
-    pub fn whole(&self) -> Bytes {
-        to_bytes(&wire::whole(self))
-    }
-}
-
-/// A body out of JSON.
-pub fn to_bytes(value: &Value) -> Bytes {
-    value.to_string().into()
 }
 
 /// States the answering backend, and that the answer is synthetic.
@@ -208,7 +178,7 @@ fn arguments(backend: &BackendSpec) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::backends::fleet::default_fleet;
-    use crate::backends::wire::Events;
+    use crate::backends::wire::{self, Events};
 
     const CHAT: Call = Call::Answer(Api::OpenAiChat);
 
@@ -251,7 +221,7 @@ mod tests {
             CHAT,
             serde_json::json!({"messages": [{"role": "user", "content": "12345678"}], "max_tokens": 30}),
         );
-        let whole: Value = serde_json::from_slice(&answer.whole()).unwrap();
+        let whole: Value = wire::whole(&answer);
         let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
         assert!(text.contains("demo backend gpu (gpu)"), "{text}");
         assert_eq!(whole["usage"]["prompt_tokens"], 6);
@@ -314,12 +284,12 @@ mod tests {
             body["stream"] = true.into();
             let answer = answer(Call::Answer(api), body);
             let mut measured = [Media::Json, Media::EventStream].map(|media| {
-                let mut meter = UsageParser::new(api, media);
+                let mut parser = UsageParser::new(api, media);
                 match media {
-                    Media::Json => meter.feed(&answer.whole()),
-                    Media::EventStream => meter.feed(streamed(&answer).as_bytes()),
+                    Media::Json => parser.feed(wire::whole(&answer).to_string().as_bytes()),
+                    Media::EventStream => parser.feed(streamed(&answer).as_bytes()),
                 }
-                meter.finish(true).unwrap()
+                parser.finish(true).unwrap()
             });
             let [whole, streamed] = &mut measured;
             assert_eq!(whole, streamed, "{api:?}");
@@ -336,7 +306,7 @@ mod tests {
             serde_json::json!({"messages": [{"role": "user", "content": "x"}], "max_tokens": 4,
                                "tools": tools, "tool_choice": {"type": "any"}}),
         );
-        let whole: Value = serde_json::from_slice(&answer.whole()).unwrap();
+        let whole: Value = wire::whole(&answer);
         assert_eq!(whole["stop_reason"], "tool_use");
         assert_eq!(whole["content"][0]["name"], "look");
         assert_eq!(whole["content"][0]["input"]["backend"], "gpu");
@@ -377,8 +347,8 @@ mod tests {
     #[test]
     fn tokens_are_counted_and_limits_required_as_anthropic_does() {
         let body = serde_json::json!({"system": "1234", "messages": [{"role": "user", "content": "12345678"}]});
-        let counted = answer(Call::CountTokens, body.clone()).whole();
-        assert_eq!(counted, Bytes::from_static(b"{\"input_tokens\":7}"));
+        let counted = wire::whole(&answer(Call::CountTokens, body.clone()));
+        assert_eq!(counted, serde_json::json!({"input_tokens": 7}));
         let mut body = body;
         body["model"] = "llama-3.1-70b".into();
         let call = Call::Answer(Api::AnthropicMessages);
@@ -394,7 +364,7 @@ mod tests {
         let body = serde_json::json!({"input": ["a", "b", "a"], "dimensions": 8, "stream": true});
         let answer = answer(call, body);
         assert!(!answer.stream);
-        let whole: Value = serde_json::from_slice(&answer.whole()).unwrap();
+        let whole: Value = wire::whole(&answer);
         let vectors: Vec<Vec<f64>> = (0..3)
             .map(|index| serde_json::from_value(whole["data"][index]["embedding"].clone()).unwrap())
             .collect();

@@ -9,38 +9,44 @@ use http_body_util::{Either, Full};
 use hyper::{Method, Response, Uri};
 use serde_json::{Value, json};
 
-use super::answer::to_bytes;
-use super::server::{Answered, Server, json_response};
+use super::faults::Faults;
+use super::record::Record;
+use super::response::{Answered, json_response, to_bytes};
 
 /// Answers a request whose path begins with `/control/`.
-pub fn answer(server: &Server, method: &Method, uri: &Uri, body: &[u8]) -> Answered {
+pub fn answer(
+    faults: &mut Faults,
+    record: &mut Record,
+    method: &Method,
+    uri: &Uri,
+    body: &[u8],
+) -> Answered {
     let path = uri.path().trim_start_matches("/control");
     let test = uri
         .query()
         .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("test=")));
-    let mut state = server.state();
     match (method, path) {
         (&Method::POST, "/faults") => match serde_json::from_slice(body) {
             Ok(command) => {
-                state.faults.add(command);
+                faults.add(command);
                 done()
             }
             Err(error) => json_response(400, to_bytes(&json!({"error": error.to_string()}))),
         },
         (&Method::DELETE, "/faults") => {
-            state.faults.clear(test);
+            faults.clear(test);
             done()
         }
         (&Method::GET, "/requests") => {
-            let found: Vec<Value> = state.record.find(test).map(|r| r.to_json()).collect();
+            let found: Vec<Value> = record.find(test).map(|r| r.to_json()).collect();
             json_response(200, to_bytes(&Value::Array(found)))
         }
         (&Method::DELETE, "/requests") => {
-            state.record.clear();
+            record.clear();
             done()
         }
         (&Method::GET, path) => body_of(path)
-            .and_then(|id| state.record.get(id))
+            .and_then(|id| record.get(id))
             .map_or_else(unknown, |request| raw(request.body.clone())),
         _ => unknown(),
     }

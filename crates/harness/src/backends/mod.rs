@@ -5,13 +5,15 @@
 //! in this process, on a thread of their own. For tests, `/control/` commands faults and shows what arrived (`control.rs`).
 
 mod answer;
-mod asked;
+mod api_error;
 mod control;
 mod faults;
 pub mod fleet;
 mod handle;
 mod instance;
 mod record;
+mod request;
+mod response;
 mod server;
 mod timing;
 mod wire;
@@ -46,10 +48,10 @@ pub struct Options {
 async fn start(fleet: &[BackendSpec], options: &Options) -> Result<Vec<SocketAddr>, String> {
     let mut addresses = Vec::new();
     for (index, backend) in fleet.iter().enumerate() {
-        let asked = options.ports.get(&backend.name).copied();
-        let port = asked.unwrap_or(0);
+        let wanted = options.ports.get(&backend.name).copied();
+        let port = wanted.unwrap_or(0);
         let cannot = |error| format!("backend `{}`: port {port}: {error}", backend.name);
-        let listener = match (asked, backend.port) {
+        let listener = match (wanted, backend.port) {
             (None, Some(usual)) => bind_or_any(usual, &backend.name).await,
             _ => TcpListener::bind(("127.0.0.1", port)).await,
         };

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Channel, Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pointsman::api::Api;
 use pointsman::api::error_body::error_event;
@@ -19,25 +19,22 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
-use super::answer::{Answer, ApiError, to_bytes};
-use super::asked::Call;
+use super::answer::Answer;
+use super::api_error::ApiError;
 use super::control;
 use super::faults::{Fault, Faults};
 use super::fleet::{BackendSpec, WhenFull};
 use super::record::{Record, Recorded};
+use super::request::Call;
+use super::response::{Answered, Broken, json_response, to_bytes};
 use super::timing::{Draws, scaled};
-use super::wire::Events;
+use super::wire::{self, Events};
 
 /// The longest body that is read; the rest of a longer one is refused with 413.
 const MAX_BODY: usize = 64 << 20;
 
 /// The request header that says how many tokens the answer has.
 pub const ANSWER_TOKENS: &str = "x-demo-answer-tokens";
-
-/// Where the body of a response breaks off on purpose.
-pub type Broken = io::Error;
-/// A response with a body that is there, or one that comes bit by bit.
-pub type Answered = Response<Either<Full<Bytes>, Channel<Bytes, Broken>>>;
 
 /// One running backend.
 pub struct Server {
@@ -48,11 +45,11 @@ pub struct Server {
 }
 
 /// State that changes while the backend runs.
-pub struct State {
+struct State {
     /// The faults in force.
-    pub faults: Faults,
+    faults: Faults,
     /// The requests that arrived.
-    pub record: Record,
+    record: Record,
     draws: Draws,
     last_request: Option<Instant>,
 }
@@ -74,7 +71,7 @@ impl Server {
     }
 
     /// The changing state, locked: never held across an await.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +101,9 @@ impl Server {
         let path = head.uri.path().to_owned();
         if path.starts_with("/control/") {
             let body = read(body).await.body;
-            return Ok(control::answer(&self, &head.method, &head.uri, &body));
+            let mut state = self.state();
+            let State { faults, record, .. } = &mut *state;
+            return Ok(control::answer(faults, record, &head.method, &head.uri, &body));
         }
         let read = read(body).await;
         self.state().record.push(Recorded {
@@ -318,7 +317,7 @@ impl Writing {
             self.broken_whole()
         } else {
             sleep(self.pace.token * self.answer.tokens.len() as u32).await;
-            json_response(200, self.answer.whole())
+            json_response(200, to_bytes(&wire::whole(&self.answer)))
         };
         let headers = response.headers_mut();
         for (name, value) in [
@@ -335,7 +334,7 @@ impl Writing {
 
     /// Half of the JSON document and then nothing.
     fn broken_whole(&self) -> Answered {
-        let mut half = self.answer.whole();
+        let mut half = to_bytes(&wire::whole(&self.answer));
         half.truncate(half.len() / 2);
         let (mut sender, body) = Channel::new(2);
         tokio::spawn(async move {
@@ -435,17 +434,6 @@ fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-/// A response with a whole JSON body.
-pub fn json_response(status: u16, body: Bytes) -> Answered {
-    let mut response = Response::new(Either::Left(Full::new(body)));
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 fn refuse(api: Api, error: &ApiError) -> Answered {

@@ -4,9 +4,9 @@ use pointsman::control::plugin::{Plugin, Role};
 use pointsman::fleet::clusters::Failover;
 use serde_json::Value;
 
-use super::Finding;
-use super::checks::{DEFAULT_BUFFER, error, failure_policy, stop_iteration};
+use super::checks::{DEFAULT_BUFFER, failure_policy, stop_iteration};
 use super::envoy_config::{Attempt, EnvoyConfig, FilterInstance};
+use super::finding::{Finding, error};
 
 /// The fix for clusters and filters that do not fit each other.
 const RENDER: &str = "render clusters and filters together: `pointsman render`";

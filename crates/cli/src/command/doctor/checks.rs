@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use pointsman::control::plugin::{Plugin, Role};
-use pointsman::policy::Policy;
-use pointsman::telemetry::{STATS_TAGS, header};
+use pointsman::telemetry::STATS_TAGS;
 use serde_json::Value;
 
-use super::envoy_config::{EnvoyConfig, FilterInstance, list, text_of};
-use super::{Finding, Level, attempts, endpoints, module};
+use super::envoy_config::{EnvoyConfig, FilterInstance};
+use super::finding::{Finding, error, warning};
+use super::json::{list, text_of};
+use super::module;
 
 /// The oldest version that works, and the newest that is tested.
 const VERSIONS: [[u64; 2]; 2] = [[1, 36], [1, 40]];
 
 /// The limit where neither listener nor route states one.
-pub(super) const DEFAULT_BUFFER: u64 = 1 << 20;
+pub const DEFAULT_BUFFER: u64 = 1 << 20;
 
 /// Counters that say that something fails: the end of their names, and what that means.
 const FAULTS: &[(&str, &str, &str)] = &[
@@ -55,79 +55,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Every finding, the errors first.
-pub fn all(envoy: &EnvoyConfig, module_file: Option<&Path>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    version(envoy, &mut findings);
-    presence(envoy, &mut findings);
-    stats_tags(envoy, &mut findings);
-    endpoints::admin(envoy, &mut findings);
-    counters(envoy, &mut findings);
-    for filter in &envoy.filters {
-        let place = filter.place("filter");
-        stop_iteration(&place, &filter.plugin_config, &mut findings);
-        failure_policy(&place, &filter.plugin_config, &mut findings);
-        configuration(filter, &mut findings);
-        order(filter, &mut findings);
-        hygiene(filter, &mut findings);
-        routes(filter, &mut findings);
-        buffers(filter, envoy, &mut findings);
-        clusters(filter, envoy, &mut findings);
-        local_replies(filter, &mut findings);
-        imports(filter, envoy, module_file, &mut findings);
-        attempts::check_filter(filter, envoy, &mut findings);
-        endpoints::check_filter(filter, envoy, &mut findings);
-    }
-    attempts::check_clusters(envoy, &mut findings);
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    findings
-}
-
-impl FilterInstance {
-    pub(super) fn place(&self, what: &str) -> String {
-        format!("listener `{}`, {what}", self.listener)
-    }
-
-    pub(super) fn compiled(&self) -> Option<&Plugin> {
-        match self.plugin.as_ref()?.as_ref().ok()? {
-            Role::Router(plugin) => Some(plugin),
-            Role::Attempt(_) => None,
-        }
-    }
-
-    fn policy(&self) -> Option<&Policy> {
-        self.compiled().map(|plugin| &plugin.policy)
-    }
-
-    pub(super) fn cluster_header(&self) -> &str {
-        self.compiled()
-            .map_or(header::CLUSTER, |plugin| &plugin.cluster_header)
-    }
-
-    pub(super) fn virtual_hosts(&self) -> impl Iterator<Item = &Value> {
-        let routes = self.routes.iter();
-        routes.flat_map(|routes| list(routes, "/virtual_hosts"))
-    }
-}
-
-pub(super) fn error(check: &'static str, place: String, problem: &str, fix: &str) -> Finding {
-    Finding {
-        level: Level::Error,
-        check,
-        place,
-        problem: problem.to_owned(),
-        fix: fix.to_owned(),
-    }
-}
-
-pub(super) fn warning(check: &'static str, place: String, problem: &str, fix: &str) -> Finding {
-    Finding {
-        level: Level::Warning,
-        ..error(check, place, problem, fix)
-    }
-}
-
-fn version(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+pub fn version(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     let Some([major, minor, patch]) = envoy.version else {
         return;
     };
@@ -147,7 +75,7 @@ fn version(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     }
 }
 
-fn presence(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+pub fn presence(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     if envoy.filters.is_empty() {
         findings.push(error(
             "filter",
@@ -158,7 +86,7 @@ fn presence(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     }
 }
 
-pub(super) fn stop_iteration(place: &str, config: &Value, findings: &mut Vec<Finding>) {
+pub fn stop_iteration(place: &str, config: &Value, findings: &mut Vec<Finding>) {
     let field = config.get("allow_on_headers_stop_iteration");
     if field != Some(&Value::Bool(true)) {
         findings.push(error(
@@ -170,7 +98,7 @@ pub(super) fn stop_iteration(place: &str, config: &Value, findings: &mut Vec<Fin
     }
 }
 
-pub(super) fn failure_policy(place: &str, config: &Value, findings: &mut Vec<Finding>) {
+pub fn failure_policy(place: &str, config: &Value, findings: &mut Vec<Finding>) {
     let fix = "set `failure_policy: FAIL_RELOAD` and `reload_config: {backoff: {base_interval: 0.010s}}`, and no `fail_open`";
     let place = place.to_owned();
     if config.get("fail_open") == Some(&Value::Bool(true)) {
@@ -211,7 +139,7 @@ fn seconds(text: &str) -> Option<f64> {
     text.strip_suffix('s')?.parse().ok()
 }
 
-fn configuration(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+pub fn configuration(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     let place = filter.place("filter's configuration");
     match &filter.plugin {
         None => findings.push(error(
@@ -235,7 +163,7 @@ fn configuration(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     }
 }
 
-fn order(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+pub fn order(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     let last = list(&filter.manager, "/http_filters").last();
     let kind = last.and_then(|filter| filter.pointer("/typed_config/@type"));
     let is_router = kind
@@ -284,7 +212,7 @@ fn removes(mutation: &Value, name: &str) -> bool {
         || regex.is_some_and(|regex| regex.starts_with("x-pointsman-") && name.starts_with("x-pointsman-"))
 }
 
-fn hygiene(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+pub fn hygiene(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     let name = filter.cluster_header();
     let mutations: Vec<&Value> = list(&filter.manager, "/early_header_mutation_extensions")
         .flat_map(|extension| list(extension, "/typed_config/mutations"))
@@ -317,7 +245,7 @@ fn hygiene(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     }
 }
 
-fn routes(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+pub fn routes(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     if filter.routes.is_none() {
         findings.push(warning(
             "routes",
@@ -361,7 +289,7 @@ fn routes(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     }
 }
 
-fn buffers(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+pub fn buffers(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     let Some(policy) = filter.policy() else {
         return;
     };
@@ -394,7 +322,7 @@ fn buffers(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Find
     }
 }
 
-fn clusters(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+pub fn clusters(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     let Some(policy) = filter.policy() else {
         return;
     };
@@ -421,7 +349,7 @@ fn clusters(filter: &FilterInstance, envoy: &EnvoyConfig, findings: &mut Vec<Fin
     }
 }
 
-fn local_replies(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+pub fn local_replies(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     if list(&filter.manager, "/local_reply_config/mappers")
         .next()
         .is_none()
@@ -435,7 +363,7 @@ fn local_replies(filter: &FilterInstance, findings: &mut Vec<Finding>) {
     }
 }
 
-fn stats_tags(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+pub fn stats_tags(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     let has = |name: &str, regex: &str| {
         let mut tags = envoy.stats_tags.iter();
         tags.any(|tag| {
@@ -458,7 +386,7 @@ fn stats_tags(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     }
 }
 
-fn counters(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
+pub fn counters(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     for (ending, problem, fix) in FAULTS {
         let of_this = envoy
             .counters
@@ -472,7 +400,7 @@ fn counters(envoy: &EnvoyConfig, findings: &mut Vec<Finding>) {
     }
 }
 
-fn imports(
+pub fn imports(
     filter: &FilterInstance,
     envoy: &EnvoyConfig,
     given: Option<&Path>,

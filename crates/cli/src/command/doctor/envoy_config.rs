@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use pointsman::control::plugin::Role;
+use pointsman::control::plugin::{Plugin, Role};
+use pointsman::policy::Policy;
 use pointsman::schema::InvalidDocument;
+use pointsman::telemetry::header;
 use serde_json::Value;
 
-use super::endpoints;
+use super::hosts::{Host, hosts};
+use super::json::{list, text_of};
 use crate::failure::Failure;
 use crate::io::http::Connection;
 
@@ -40,7 +43,7 @@ pub struct EnvoyConfig {
     /// `admin` of the bootstrap.
     pub admin: Value,
     /// The hosts of the policies' clusters, of a running Envoy.
-    pub hosts: Vec<endpoints::Host>,
+    pub hosts: Vec<Host>,
     /// Whether clusters may come from elsewhere, so that `clusters` need not be all.
     pub has_cluster_discovery: bool,
     /// `stats_config.stats_tags` of the bootstrap.
@@ -70,6 +73,38 @@ pub struct FilterInstance {
     pub plugin_config: Value,
     /// The plugin's configuration, compiled; `None` where the filter has none that can be read.
     pub plugin: Option<Result<Role, InvalidDocument>>,
+}
+
+impl FilterInstance {
+    /// The place of a finding in this listener.
+    pub fn place(&self, what: &str) -> String {
+        format!("listener `{}`, {what}", self.listener)
+    }
+
+    /// The router's plugin, if its configuration compiles.
+    pub fn compiled(&self) -> Option<&Plugin> {
+        match self.plugin.as_ref()?.as_ref().ok()? {
+            Role::Router(plugin) => Some(plugin),
+            Role::Attempt(_) => None,
+        }
+    }
+
+    /// The policy, if the configuration compiles.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.compiled().map(|plugin| &plugin.policy)
+    }
+
+    /// The request header that names the chosen cluster.
+    pub fn cluster_header(&self) -> &str {
+        self.compiled()
+            .map_or(header::CLUSTER, |plugin| &plugin.cluster_header)
+    }
+
+    /// The virtual hosts of its routes.
+    pub fn virtual_hosts(&self) -> impl Iterator<Item = &Value> {
+        let routes = self.routes.iter();
+        routes.flat_map(|routes| list(routes, "/virtual_hosts"))
+    }
 }
 
 /// A cluster with the filter in its role of attempts.
@@ -122,7 +157,7 @@ impl EnvoyConfig {
         // Where Envoy runs elsewhere, what is reached from here says nothing of it.
         let is_here = admin.ip().is_loopback();
         let connect = |address| is_here.then(|| refused(address)).flatten();
-        envoy.hosts = endpoints::hosts(&clusters, &envoy.policy_clusters(), &connect);
+        envoy.hosts = hosts(&clusters, &envoy.policy_clusters(), &connect);
         Ok(envoy)
     }
 
@@ -166,7 +201,7 @@ impl EnvoyConfig {
             }
         }
         for listener in &parts.listeners {
-            envoy.add_sites(listener, &parts);
+            envoy.add_filter_instances(listener, &parts);
         }
         envoy
     }
@@ -240,7 +275,7 @@ impl EnvoyConfig {
     }
 
     /// Every connection manager below `listener` that has the filter in the role that decides.
-    fn add_sites(&mut self, listener: &Value, parts: &Parts<'_>) {
+    fn add_filter_instances(&mut self, listener: &Value, parts: &Parts<'_>) {
         let mut managers = Vec::new();
         find(listener, &is_manager, &mut managers);
         for manager in managers {
@@ -345,20 +380,6 @@ fn is_ours(filter: &Value, plugin_config: &Value, text: Option<&str>) -> bool {
 
 fn is_manager(value: &Value) -> bool {
     text_of(value, "@type").is_some_and(|name| name.ends_with(MANAGER))
-}
-
-/// The items of a list in `value`; none where there is no list.
-pub fn list<'d>(value: &'d Value, pointer: &str) -> impl Iterator<Item = &'d Value> + use<'d> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
-/// A member that is text.
-pub fn text_of<'d>(value: &'d Value, name: &str) -> Option<&'d str> {
-    value.get(name).and_then(Value::as_str)
 }
 
 fn find<'d>(value: &'d Value, is: &impl Fn(&Value) -> bool, found: &mut Vec<&'d Value>) {

@@ -8,6 +8,9 @@ mod attempts;
 mod checks;
 mod endpoints;
 mod envoy_config;
+mod finding;
+mod hosts;
+mod json;
 mod module;
 
 #[cfg(test)]
@@ -15,12 +18,11 @@ mod module;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-
-use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use envoy_config::EnvoyConfig;
+use finding::{Finding, Level};
 
 /// Arguments of `pointsman doctor`.
 #[derive(Debug, clap::Args)]
@@ -50,31 +52,6 @@ pub struct Args {
     json: bool,
 }
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Works, but not as well as it could, or cannot be looked at from here.
-    Warning,
-    /// Requests are or will be lost, held, sent astray, or routed by nobody.
-    Error,
-}
-
-/// Something to fix.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// Which check found it.
-    pub check: &'static str,
-    /// Where it is.
-    pub place: String,
-    /// The problem, and its consequence.
-    pub problem: String,
-    /// How to fix it.
-    pub fix: String,
-}
-
 /// Looks, prints what was found, and says by the exit status whether anything is wrong.
 ///
 /// # Errors
@@ -85,7 +62,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (None, Some(file)) => EnvoyConfig::from_file(file)?,
         (None, None) => return Err(Failure::Input("nothing to look at".into())),
     };
-    let findings = checks::all(&envoy, args.module.as_deref());
+    let findings = find_all(&envoy, args.module.as_deref());
     if args.json {
         println!("{:#}", serde_json::json!({"findings": findings}));
     } else {
@@ -98,6 +75,34 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::Failed(text));
     }
     Ok(())
+}
+
+/// Every finding, the errors first.
+fn find_all(envoy: &EnvoyConfig, module_file: Option<&Path>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    checks::version(envoy, &mut findings);
+    checks::presence(envoy, &mut findings);
+    checks::stats_tags(envoy, &mut findings);
+    endpoints::admin(envoy, &mut findings);
+    checks::counters(envoy, &mut findings);
+    for filter in &envoy.filters {
+        let place = filter.place("filter");
+        checks::stop_iteration(&place, &filter.plugin_config, &mut findings);
+        checks::failure_policy(&place, &filter.plugin_config, &mut findings);
+        checks::configuration(filter, &mut findings);
+        checks::order(filter, &mut findings);
+        checks::hygiene(filter, &mut findings);
+        checks::routes(filter, &mut findings);
+        checks::buffers(filter, envoy, &mut findings);
+        checks::clusters(filter, envoy, &mut findings);
+        checks::local_replies(filter, &mut findings);
+        checks::imports(filter, envoy, module_file, &mut findings);
+        attempts::check_filter(filter, envoy, &mut findings);
+        endpoints::check_filter(filter, envoy, &mut findings);
+    }
+    attempts::check_clusters(envoy, &mut findings);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings
 }
 
 fn count(findings: &[Finding], level: Level) -> usize {

@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::envoy_config::EnvoyConfig;
-use super::{Level, checks};
+use super::{Level, find_all};
 
 fn shipped() -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../envoy/envoy.yaml");
@@ -16,7 +16,7 @@ const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/t
 fn errors(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
     let mut document = shipped();
     change(&mut document);
-    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
+    let findings = find_all(&EnvoyConfig::from_document(&document), None);
     let errors = findings
         .iter()
         .filter(|finding| finding.level == Level::Error);
@@ -52,7 +52,7 @@ fn remove(document: &mut Value, pointer: &str, name: &str) {
 fn the_shipped_configuration_has_nothing_to_fix() {
     let envoy = EnvoyConfig::from_document(&shipped());
     assert_eq!(envoy.filters.len(), 1);
-    let findings = checks::all(&envoy, None);
+    let findings = find_all(&envoy, None);
     let found: Vec<_> = findings
         .iter()
         .filter(|finding| finding.check != "module")
@@ -140,7 +140,7 @@ fn limits_below_the_policys_are_found() {
 fn labels_that_are_missing_are_a_warning() {
     let mut document = shipped();
     document["stats_config"] = json!({});
-    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
+    let findings = find_all(&EnvoyConfig::from_document(&document), None);
     let found: Vec<_> = findings
         .iter()
         .filter(|finding| finding.check == "stats_tags")
@@ -168,7 +168,7 @@ fn a_dump_says_the_same_as_the_bootstrap() {
     ]});
     let envoy = EnvoyConfig::from_document(&dump);
     assert_eq!(envoy.version, Some([1, 30, 0]));
-    let findings = checks::all(&envoy, None);
+    let findings = find_all(&envoy, None);
     let errors: Vec<_> = findings
         .iter()
         .filter(|finding| finding.level == Level::Error)
@@ -192,7 +192,7 @@ fn with_failover(version: &str, change: impl FnOnce(&mut Value)) -> Vec<String> 
     let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
     // YAML's anchors are resolved: each cluster can be changed by itself.
     change(&mut document);
-    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
+    let findings = find_all(&EnvoyConfig::from_document(&document), None);
     let errors = findings
         .iter()
         .filter(|finding| finding.level == Level::Error);
@@ -301,7 +301,7 @@ fn a_filter_that_is_found_by_name_is_looked_at() {
         {"static_clusters": document["static_resources"]["clusters"].as_array().unwrap().iter().map(|item| json!({"cluster": item})).collect::<Vec<_>>()},
         {"static_listeners": [{"listener": document["static_resources"]["listeners"][0]}]},
     ]});
-    let findings = checks::all(&EnvoyConfig::from_document(&dump), None);
+    let findings = find_all(&EnvoyConfig::from_document(&dump), None);
     let errors: Vec<_> = findings
         .iter()
         .filter(|finding| finding.level == Level::Error)
@@ -319,7 +319,7 @@ fn a_source_of_policies_without_its_cluster_is_found() {
         .as_array_mut()
         .unwrap();
     clusters.retain(|cluster| cluster["name"] != "pointsman-policies");
-    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
+    let findings = find_all(&EnvoyConfig::from_document(&document), None);
     let errors: Vec<_> = findings
         .iter()
         .filter(|finding| finding.level == Level::Error)
@@ -347,7 +347,7 @@ fn found_for(policy: &Value, options: &[&str], change: impl FnOnce(&mut Value)) 
     let text = crate::command::render::rendered(&arguments.concat());
     let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
     change(&mut document);
-    let findings = checks::all(&EnvoyConfig::from_document(&document), None);
+    let findings = find_all(&EnvoyConfig::from_document(&document), None);
     let findings = findings.iter().filter(|finding| finding.check != "module");
     findings
         .map(|finding| {
@@ -492,7 +492,7 @@ fn hosts_at_which_nobody_answers_are_told() {
     ]});
     let connect =
         |address: std::net::SocketAddr| (address.port() == 1).then(|| "refused".to_owned());
-    let hosts = super::endpoints::hosts(&document, &["a".to_owned()], &connect);
+    let hosts = super::hosts::hosts(&document, &["a".to_owned()], &connect);
     let reported: Vec<_> = hosts
         .iter()
         .filter_map(|host| host.problem.as_deref())

@@ -9,6 +9,7 @@ use pointsman::policy::Policy;
 use serde_json::json;
 
 use super::text::{address, indent, scalar, seconds};
+use super::vm::{attempt_vm, failover_members};
 use super::{Form, Plan, otlp, source};
 use crate::failure::Failure;
 
@@ -186,13 +187,13 @@ fn attempts(plan: &Plan<'_>) -> String {
          - name: envoy.filters.http.upstream_codec\n  \
          typed_config:\n    \
          \"@type\": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec\n",
-        indent(&super::envoy::attempt_vm(plan), 6)
+        indent(&attempt_vm(plan), 6)
     )
 }
 
 /// The module's configuration in its role `attempt`: the policy, the router publishes.
 fn configuration(plan: &Plan<'_>) -> String {
-    let failover = super::envoy::failover_members(plan.failover);
+    let failover = failover_members(plan.failover);
     format!(
         "configuration:\n  \"@type\": type.googleapis.com/google.protobuf.StringValue\n  value: |\n    \
          {{\n      \"role\": \"attempt\",\n{}\n    }}\n",

@@ -11,6 +11,7 @@ mod otlp;
 mod routes;
 mod source;
 mod text;
+mod vm;
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use pointsman::api::Api;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::asked::Call;
+use super::request::Call;
 
 /// The whole answer as one document.
 pub fn whole(answer: &Answer) -> Value {

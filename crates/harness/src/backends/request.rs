@@ -5,7 +5,7 @@
 use pointsman::api::Api;
 use serde_json::Value;
 
-use super::answer::ApiError;
+use super::api_error::ApiError;
 use super::timing::seed_of;
 
 /// A call of an LLM API.
@@ -37,7 +37,7 @@ impl Call {
 
 /// The demands of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
+pub struct LlmRequest {
     /// The model's name.
     pub model: String,
     /// Equal for equal prompts.
@@ -80,12 +80,12 @@ fn missing(name: &str) -> ApiError {
     }
 }
 
-impl Asked {
+impl LlmRequest {
     /// Reads `body` as a server does that knows the model `served` and no other.
     ///
     /// # Errors
     /// 400 for a body that is not such request, 404 for another model's name.
-    pub fn read(call: Call, served: &str, body: &[u8]) -> Result<Asked, ApiError> {
+    pub fn read(call: Call, served: &str, body: &[u8]) -> Result<LlmRequest, ApiError> {
         let body: Value = serde_json::from_slice(body).map_err(|error| ApiError {
             status: 400,
             code: "invalid_json",
@@ -119,7 +119,7 @@ impl Asked {
             None => wanted_schema(&body, api),
         };
         let choices = body.get("n").and_then(count).unwrap_or(1).clamp(1, 16);
-        Ok(Asked {
+        Ok(LlmRequest {
             model: model.to_owned(),
             // The length depends on the prompt alone, so that fleets can be compared over the same questions.
             seed: seed_of(&serde_json::to_vec(prompt).unwrap_or_default()),
