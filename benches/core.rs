@@ -1,6 +1,6 @@
 //! `cargo bench`: what each step of a decision costs natively. One group a step; bodies of the sizes that clients send.
 //!
-//! What it does not do: measure the filter in Envoy, which `make bench` does.
+//! The filter in Envoy is not measured here: `make bench` does that.
 
 #![allow(missing_docs)] // criterion's macros make public functions
 #![allow(clippy::unwrap_used, clippy::string_slice, clippy::indexing_slicing)]
@@ -133,7 +133,7 @@ fn deciding(criterion: &mut Criterion) {
     }
 }
 
-/// What a response costs as it streams by: one event of a stream, a whole JSON answer, many embeddings.
+/// Usage parsing of a response that streams by: one event of a stream, a whole JSON answer, many embeddings.
 fn metering(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("usage");
     let event = br#"data: {"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1741569952,"model":"gpt-4.1","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" planet"},"logprobs":null,"finish_reason":null}],"usage":null}

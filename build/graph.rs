@@ -1,6 +1,6 @@
 //! From an ONNX graph to the graph that is embedded: shapes inferred, operators checked, constants laid out.
 //!
-//! What it writes is Rust source (`classifier_graph.rs`) with the nodes as constant data and the tables as files next to
+//! The output is Rust source (`classifier_graph.rs`) with the nodes as constant data and the tables as files next to
 //! it, so that the module needs neither a parser nor an optimiser. Every operator that `src/analysis/classifier/onnx.rs` has no
 //! kernel for is refused here, at build time, by name.
 
@@ -14,7 +14,7 @@ const FLOAT32: i64 = 1;
 const INT8: i64 = 3;
 const INT64: i64 = 7;
 
-/// What is known of a value of the graph.
+/// Shape and constant content of a value of the graph, as far as they are known.
 #[derive(Clone)]
 struct Known {
     /// Number of the embedded node that makes it, if one does.
@@ -25,7 +25,7 @@ struct Known {
     shape: Vec<usize>,
 }
 
-/// What a Gather picks: it becomes part of the product that sums it.
+/// The rows that a Gather picks: they become part of the product that sums them.
 #[derive(Clone)]
 struct Rows {
     /// Number of the embedded node that makes the ids.

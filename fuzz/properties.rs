@@ -1,4 +1,4 @@
-//! What must hold of reading and rewriting, whatever the bytes. Used by the fuzz targets, by their replay on stable and by
+//! Properties of reading and rewriting that hold for any bytes. Used by the fuzz targets, by their replay on stable and by
 //! the property tests. serde_json is the witness for what a body says.
 
 #![allow(dead_code)] // each user takes what it needs

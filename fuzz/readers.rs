@@ -1,4 +1,4 @@
-//! What must hold of the readers of bytes that other workers, backends, attempts and operators write, whatever the bytes. Used by
+//! Properties of the readers of bytes that other workers, backends, attempts and operators write; they hold for any bytes. Used by
 //! the fuzz targets and by their replay on stable.
 
 #![allow(dead_code)] // each user takes what it needs

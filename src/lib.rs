@@ -1,6 +1,6 @@
 //! Pointsman's core: everything that decides where an LLM request goes, as a pure library.
 //!
-//! It knows no host, clock, file, environment or thread: bytes, numbers and time enter as arguments and decisions leave as
+//! The core knows no host, clock, file, environment or thread: bytes, numbers and time enter as arguments and decisions leave as
 //! values, so that the same code runs inside Envoy (`crates/filter`), on the command line (`crates/cli`) and in tests.
 
 // INVARIANT: stands before every module, so that in the test build for Node their `#[test]` is the one from here.

@@ -110,7 +110,7 @@ fn every_file_is_run() {
     }
 }
 
-/// What is wrong, if anything is.
+/// Compares the outcome with the case's expectation; an error names the first difference.
 fn check(case: &Case, found: &Host) -> Result<(), String> {
     let expect = &case.expect;
     same(

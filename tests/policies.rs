@@ -1,4 +1,4 @@
-//! What each example policy does, with the embedded classifier: at least one request that shows its point.
+//! Each example policy with the embedded classifier: at least one request that shows its point.
 
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -100,7 +100,7 @@ fn latency_first_never_gives_way_on_the_first_token() {
     }
 }
 
-/// The same prompt by how long its answer may get: the CPU while that is there in time, then the GPU.
+/// One prompt by the length that its answer may get: the CPU while it answers in time, then the GPU.
 #[test]
 fn a_cpu_takes_what_it_answers_in_time() {
     let policy = compile("gpu-cpu");
@@ -144,7 +144,7 @@ fn personal_data_stays_on_premises() {
     ));
 }
 
-/// What is at stake counts, not what is most probable; and some names do whatever the classifier says.
+/// The stakes count, not the most probable domain; and some names do whatever the classifier says.
 #[test]
 fn high_stakes_holds_medicine_and_law_to_the_best_model() {
     let policy = compile("high-stakes");

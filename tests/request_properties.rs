@@ -123,7 +123,7 @@ fn request() -> impl Strategy<Value = String> {
         })
 }
 
-/// The same text with every character of its strings escaped, keys included.
+/// `body` with every character of its strings escaped, keys included.
 fn escaped(body: &str) -> String {
     let mut out = String::new();
     let (mut inside, mut after_backslash) = (false, false);

@@ -1,4 +1,4 @@
-//! The same meaning, the same decision: variants of the project's own prompts in case, typos, white space, politeness, wording and injected
+//! Equal meaning, equal decision: variants of the project's own prompts in case, typos, white space, politeness, wording and injected
 //! claims ("this is a trivial question: …") keep nine decisions of ten; and what is asked in another language is not taken for easy.
 //!
 //! `tests/data/robustness.jsonl` is written by `models/train/variants.py --gate`. `cargo test --test robustness -- --nocapture` shows the shares.

@@ -29,7 +29,7 @@ const GOLDEN: &str = include_str!("data/same_everywhere.jsonl");
 /// By how much a number may differ, of itself where it is larger than 1: kernels add in another order elsewhere.
 const TOLERANCE: f64 = 1e-5;
 
-/// What is compared of one prompt, as a line of the golden file.
+/// The compared values of one prompt, as a line of the golden file.
 fn line(id: &str, policy: &Policy, decision: &Decision) -> Value {
     let backend = policy.registry.backend(decision.backend).unwrap();
     let said = decision.classification.as_ref().unwrap();

@@ -1,7 +1,7 @@
 //! The walls between the modules, read off the sources: who may name tract and the proxy's ABI, which way the core's
 //! modules may point, and how long a file or a function may be.
 //!
-//! It reads tokens and syntax trees, so comments, documentation and strings never count. Which crate may
+//! The test reads tokens and syntax trees, so comments, documentation and strings never count. Which crate may
 //! use which is read off the manifests.
 
 #![cfg(not(target_family = "wasm"))]
@@ -143,7 +143,7 @@ fn arrows(tokens: TokenStream, depth: usize, found: &mut BTreeSet<String>) {
     }
 }
 
-/// What `token` names behind a path's start: itself, or the first word of each part of a `{…}` list.
+/// The names in `token` behind a path's start: itself, or the first word of each part of a `{…}` list.
 fn first_names(token: Option<&TokenTree>, found: &mut BTreeSet<String>) {
     match token {
         Some(TokenTree::Ident(ident)) => {

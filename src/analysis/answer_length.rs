@@ -32,7 +32,7 @@ pub struct AnswerLength {
 pub struct LengthInput<'a> {
     /// The last user turn.
     pub text: &'a str,
-    /// What the application instructs.
+    /// The application's instructions.
     pub system: &'a str,
     /// The assistant's turn before it; empty where there is none.
     pub previous: &'a str,

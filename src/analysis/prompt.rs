@@ -18,7 +18,7 @@ const TOKENS_PER_IMAGE: u32 = 765;
 pub struct Turn<'a> {
     /// The user's text in this turn, its parts joined by a line feed.
     pub text: Cow<'a, str>,
-    /// What came before it.
+    /// The system prompt and earlier turns.
     pub context: Context<'a>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// What came before a user turn, as far as the classifier reads it: apart from the turn, so that instructions and pasted text
+/// The system prompt and the turns before a user turn, as far as the classifier reads them: apart from the turn, so that instructions and pasted text
 /// cannot drown the question, and a short follow-up still inherits its conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Context<'a> {

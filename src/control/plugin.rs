@@ -21,7 +21,7 @@ use crate::schema::{
 use crate::telemetry::{Metric, header, metrics};
 use schema::{ALLOWED_CLUSTERS, PLUGIN};
 
-/// What an instance of the module does.
+/// The role of an instance of the module.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Role {
     /// A downstream filter: decides where each request goes.

@@ -481,7 +481,7 @@ mod tests {
         }
     }
 
-    /// What is known after 20 streams whose first token comes at `first` and whose last at `last`, in milliseconds.
+    /// Statistics after 20 streams whose first token comes at `first` and whose last at `last`, in milliseconds.
     fn after_streams(first: u64, last: u64, tokens: Option<u64>) -> Observed {
         let mut stats = BackendStats::new();
         let routed = routed(Failover::PerAttempt, &[1, 2]);
@@ -513,7 +513,7 @@ mod tests {
         // However long the answer is, and however much longer than anybody expected.
         let long = after_streams(100, 80_100, Some(8000));
         assert_eq!(long.latency_ratio(), 1.0);
-        // Where nobody counts, nothing is learned of the speed.
+        // Without a token count, nothing is learned of the speed.
         let unknown = after_streams(100, 80_100, None);
         assert_eq!(unknown.latency_ratio(), 1.0);
     }

@@ -24,7 +24,7 @@ pub struct DecisionAnnotations {
     /// The request goes to a backend only to have its tokens counted.
     counts_tokens: bool,
     attempts: Option<u64>,
-    /// It is known which backend has answered.
+    /// Whether the backend that answered is known.
     is_resolved: bool,
 }
 

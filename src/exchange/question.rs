@@ -16,7 +16,7 @@ pub enum Question {
         /// Number of bytes.
         size: usize,
     },
-    /// What time is it?
+    /// The current time.
     Clock,
     /// Which headers does the response have?
     ResponseHeaders,

@@ -404,7 +404,7 @@ impl UsageRecorder {
         Some(if self.is_refusal() { 0.0 } else { estimate() })
     }
 
-    /// What is known of an exchange whose answer states no usage.
+    /// An estimate for an exchange whose answer states no usage.
     fn estimated(&self, routed: &Routed, now_ns: u64) -> EstimatedUsage {
         EstimatedUsage {
             input_tokens: routed.decision.input_tokens,

@@ -39,7 +39,7 @@ impl fmt::Display for Outdated {
 /// Whether a policy with `revision` may follow one with `in_force`.
 ///
 /// # Errors
-/// [`Outdated`] where it may not.
+/// [`Outdated`] if it may not.
 pub fn may_follow(revision: Option<u64>, in_force: Option<u64>) -> Result<(), Outdated> {
     match in_force {
         Some(in_force) if revision.is_none_or(|revision| revision <= in_force) => {

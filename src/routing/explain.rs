@@ -1,6 +1,6 @@
 //! An outcome as JSON, for `pointsman explain --json`, `pointsman route` and `POST /v1/route`.
 //!
-//! It holds names instead of indices, and never text of the prompt.
+//! An explanation holds names instead of indices, and never text of the prompt.
 
 use serde_json::{Value, json};
 

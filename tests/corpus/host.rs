@@ -1,6 +1,6 @@
 //! A host for the state machine: holds one request, carries out effects on it, answers what it is asked.
 //!
-//! It keeps state and nothing else; no order of calls is expected. What a real Envoy does beyond it is not shown here.
+//! The host keeps state and nothing else; no order of calls is expected. A real Envoy does more, which is not shown here.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub struct Host {
     pub body: Vec<u8>,
     /// Whether it is held back.
     pub held: bool,
-    /// What was answered in the upstream's stead.
+    /// The reply that was sent in the upstream's stead.
     pub reply: Option<Reply>,
     /// Headers set on the response.
     pub response_headers: Vec<(&'static str, String)>,

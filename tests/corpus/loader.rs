@@ -14,7 +14,7 @@ use serde_json::Value;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// What the cases show.
+    /// The subject of the cases.
     about: String,
     /// Name of the policy that they start from: `policies/NAME.json`.
     policy: String,
@@ -33,13 +33,13 @@ pub struct Case {
     /// The policy: a merge patch (RFC 7396) on the file's one in the file, the whole policy once it is loaded.
     #[serde(default)]
     pub policy: Value,
-    /// What a client sends.
+    /// The client's request.
     pub request: Request,
-    /// What should come of it.
+    /// The expected outcome.
     pub expect: Expect,
 }
 
-/// What a client sends.
+/// A client's request.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -73,23 +73,23 @@ enum Body {
     Pieces(Vec<(String, usize)>),
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It goes where a decision says.
+    /// A decision routes the request.
     Routed,
-    /// It goes to the default cluster as it is, and is counted.
+    /// The request goes to the default cluster as it is, and is counted.
     Bypassed,
-    /// It is answered with an error, and counted.
+    /// The request is answered with an error, and counted.
     Rejected,
-    /// It is none of ours: it goes on as it is, less what is forged, and nothing is counted.
+    /// Not a request to an LLM API: it goes on without forged headers, and nothing is counted.
     Passed,
-    /// It asks us, and is answered.
+    /// The filter itself answers the request.
     Answered,
 }
 
-/// What a client sees of decisions.
+/// The response headers of a decision that a client sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Told {
@@ -99,7 +99,7 @@ pub enum Told {
     Full,
 }
 
-/// What should come of a request.
+/// The expected outcome of a request.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
@@ -134,19 +134,19 @@ pub struct Expect {
     pub code: Option<String>,
     /// Members of the answer's `error`.
     pub error: Option<BTreeMap<String, Value>>,
-    /// What the answer holds: members that are listed, and the first items of lists.
+    /// The expected content of the answer: members that are listed, and the first items of lists.
     pub answer: Option<Value>,
-    /// What the client sees in response headers.
+    /// The expected response headers.
     #[serde(default)]
     pub told: Told,
     /// Whether it takes the trained classifier, abilities or token estimates, not only features.
     #[serde(default)]
     pub classifier: bool,
-    /// What only Envoy adds to it.
+    /// The part that only Envoy adds.
     pub in_envoy: Option<InEnvoy>,
 }
 
-/// What only a real Envoy shows.
+/// Expectations that only a real Envoy can meet.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InEnvoy {
@@ -165,7 +165,7 @@ fn chat_completions() -> String {
 /// The cases of the file `name` with this text; `policy` gives the text of `policies/NAME.json`.
 ///
 /// # Errors
-/// What is wrong with the file, as a line.
+/// A line about the fault of the file.
 pub fn load(
     name: &str,
     text: &str,
@@ -254,7 +254,7 @@ fn base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// What a response header should be.
+/// The expected value of a response header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderValue {
     /// This value.
@@ -351,7 +351,7 @@ impl Case {
         }
     }
 
-    /// What the expected backend runs on, as the policy says.
+    /// The expected backend's accelerator, as the policy says.
     fn accelerator(&self) -> &str {
         let backends = self.policy.get("backends").and_then(Value::as_array);
         backends

@@ -191,7 +191,7 @@ fn check_arrival(case: &Case, found: &Exchange) -> Result<(), String> {
             found.response.text()
         ));
     };
-    // Where no cluster is set, the default route leads.
+    // Without a cluster, the default route counts.
     let wanted = case.expect.cluster.as_deref().unwrap_or("gpu");
     same("cluster", &cluster.as_str(), &wanted)?;
     let ours = received

@@ -384,7 +384,7 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
         text.ends_with("}\n\n") && !text.contains("error"),
         "{way}: {text}"
     );
-    // Where the backend ends the stream in order but too early, an error says so.
+    // If the backend ends the stream in order but too early, an error says so.
     let id = case.id();
     let fault = json!({"kind": "end_mid_stream", "after_tokens": 5, "test": id});
     for name in &chain {

@@ -61,7 +61,7 @@ fn asks(address: SocketAddr, stream: bool) -> Response {
     send(address, "-", body.to_string().as_bytes())
 }
 
-/// Where so many requests went, one after the other, the last first.
+/// The backends of so many requests, one after the other, the last first.
 fn answered_by(address: SocketAddr, stream: bool, count: usize) -> BTreeMap<String, usize> {
     let mut by = BTreeMap::new();
     for _ in 0..count {
@@ -130,7 +130,7 @@ fn silent_streams_leave_and_the_rest_stays(case: &Case) {
     one.fault(&json!({"kind": "hang", "stream": true})).unwrap();
     // Each of the first ones waits for its attempt to be given up; nobody meets an error.
     until(address, true, "two", 8);
-    // Where attempts go by aggregate clusters, Envoy's own outlier detection may pass the cluster over for all.
+    // If attempts go by aggregate clusters, Envoy's own outlier detection may pass the cluster over for all.
     if ways(case).contains(&"per-attempt") {
         assert_eq!(answered_by(address, false, 20), only("one", 20));
     }

@@ -57,7 +57,7 @@ fn policy(case: &Case, revision: u64) -> Value {
     policy
 }
 
-/// Where the 8B model is under this revision: cluster, and the name that is served there.
+/// The 8B model under this revision: its cluster, and the name that is served there.
 fn place(revision: u64) -> (&'static str, &'static str) {
     match revision % 2 {
         0 => ("lpu", "llama-3.1-8b-instant"),

@@ -14,7 +14,7 @@ use super::{Source, for_tests};
 /// The names from the crate's root to a module.
 type Path = Vec<String>;
 
-/// What one module names.
+/// The names that one module uses.
 #[derive(Default)]
 struct Module {
     /// Each imported name with the path that it stands for.

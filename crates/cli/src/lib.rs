@@ -18,7 +18,7 @@ use crate::failure::Failure;
 /// A runtime on the calling thread, for subcommands that talk to sockets and children.
 ///
 /// # Errors
-/// [`Failure::Failed`] where the system gives it nothing to wait with.
+/// [`Failure::Failed`] if the system gives it nothing to wait with.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! Where a model stands of which only the name is known: the scores that are published for it, from the embedded
+//! The ability of a model of which only the name is known: its published scores, from the embedded
 //! `models/benchmarks.json` and from files of the same form that the operator adds.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ impl Benchmarks {
     /// The embedded ones and, before them, those of the file at `path`.
     ///
     /// # Errors
-    /// [`Error::Input`] where the file is not of the form of `models/benchmarks.json`.
+    /// [`Error::Input`] if the file is not of the form of `models/benchmarks.json`.
     pub fn with(path: Option<&Path>) -> Result<Benchmarks, Error> {
         let mut all = Benchmarks::default();
         let Some(path) = path else { return Ok(all) };

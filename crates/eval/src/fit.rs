@@ -132,7 +132,7 @@ fn objective(rows: &[Row], prior: &[f64], found: &[f64]) -> f64 {
     likely.sum::<f64>() - shrunk / 2.0
 }
 
-/// Where Newton's method goes from `found`.
+/// The next point of Newton's method after `found`.
 fn newton_step(rows: &[Row], prior: &[f64], found: &[f64]) -> Vec<f64> {
     let mut matrix = Matrix::diagonal(prior);
     let mut slope: Vec<f64> = found

@@ -51,7 +51,7 @@ pub struct Member {
     pub id: Option<ModelId>,
     /// The source of its ability.
     pub ability_source: AbilitySource,
-    /// Where it stands.
+    /// Its ability.
     pub ability: Ability,
     /// Cost of a million tokens of input and output, tokens as the filter estimates them; `None` if nothing tells.
     pub price: Option<[f64; 2]>,

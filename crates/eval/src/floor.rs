@@ -95,7 +95,7 @@ pub struct Choice {
 /// Chooses the floor of `profile` for `goal` on `rows`.
 ///
 /// # Errors
-/// [`Error::Failed`] where no row can be used or no floor meets the goal; [`Error::Input`] where `strong` is unknown.
+/// [`Error::Failed`] if no row can be used or no floor meets the goal; [`Error::Input`] if `strong` is unknown.
 pub fn choose(
     policy: &Policy,
     profile: &Profile,

@@ -31,7 +31,7 @@ pub struct Series {
     pub colour: &'static str,
     /// How they are drawn.
     pub mark: Mark,
-    /// Where they are, each with the text that is shown on it.
+    /// Their coordinates, each with the text that is shown on it.
     pub points: Vec<(Point, String)>,
 }
 

@@ -1,6 +1,6 @@
 //! The least that a router in Envoy has to do, and nothing of what makes it one: what is below the cost of any of them.
 //!
-//! It reads the request's headers, holds and reads the body, edits its beginning, sets a header and `content-length`, reads the
+//! This filter reads the request's headers, holds and reads the body, edits its beginning, sets a header and `content-length`, reads the
 //! answer's headers and body. It parses nothing, decides nothing, counts nothing, tells nothing. `make bench-floor` measures it as
 //! `make bench` measures the filter; docs/limits.md holds the two against each other. Never shipped.
 

@@ -73,7 +73,7 @@ fn apply(effects: Vec<Effect>) -> Action {
 }
 
 /// The chain of the request. The router puts it into the filter state, or into a header of a prewarm, which has no such state.
-/// It removes a client's header of that name.
+/// A client's header of that name is removed.
 fn chain_of(headers: &[Header<'_>]) -> Option<FallbackChain> {
     let state = hostcalls::property(state::CHAIN.as_bytes()).ok();
     let chain = state.and_then(|text| FallbackChain::parse(&text));

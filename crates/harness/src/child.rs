@@ -19,7 +19,7 @@ impl Child {
     /// Runs `program` with these words in a folder, and waits until it listens.
     ///
     /// # Errors
-    /// Where it cannot be started, or announces nothing.
+    /// If it cannot be started, or announces nothing.
     pub fn start<S: AsRef<OsStr>>(
         program: &Path,
         folder: &Path,

@@ -20,7 +20,7 @@ impl Config {
     /// `envoy/envoy.yaml` with every port left to the operating system and the module at `module`.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// If the file cannot be read.
     pub fn shipped(module: &Path) -> Result<Config, String> {
         let file = files::require("envoy/envoy.yaml", "git checkout envoy/envoy.yaml")?;
         Ok(Config::read(&file)?
@@ -31,7 +31,7 @@ impl Config {
     /// Reads a bootstrap file, YAML or JSON.
     ///
     /// # Errors
-    /// Where the file cannot be read or is not YAML.
+    /// If the file cannot be read or is not YAML.
     pub fn read(path: &Path) -> Result<Config, String> {
         std::fs::read_to_string(path)
             .map_err(|error| error.to_string())
@@ -42,7 +42,7 @@ impl Config {
     /// A whole configuration, as it is.
     ///
     /// # Errors
-    /// Where the text is not YAML.
+    /// If the text is not YAML.
     pub fn parse(text: &str) -> Result<Config, String> {
         serde_yaml_ng::from_str(text)
             .map(Config)
@@ -158,7 +158,7 @@ impl Config {
         self.set(&format!("{plugin}/{path}"), value)
     }
 
-    /// Where the module's filter has its configuration: others may stand before it.
+    /// The place of the configuration of the module's filter: others may stand before it.
     fn plugin(&self) -> String {
         let filters = format!("{MANAGER}/http_filters");
         let list = self.get(&filters).and_then(Value::as_array);

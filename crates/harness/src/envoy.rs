@@ -133,7 +133,7 @@ impl Envoy {
     /// Starts an Envoy that is expected to refuse its configuration.
     ///
     /// # Errors
-    /// Where it starts after all.
+    /// If it starts after all.
     pub fn refuse(version: &str, config: &Config) -> Result<Refused, String> {
         match Envoy::launch(&Launch::for_version(version)?, config) {
             Ok(_) => Err(format!("Envoy {version} took the configuration")),
@@ -145,7 +145,7 @@ impl Envoy {
     /// Runs `--mode validate`: the exit status and everything it logged.
     ///
     /// # Errors
-    /// Where it cannot be run.
+    /// If it cannot be run.
     pub fn validate(version: &str, file: &Path) -> Result<(bool, String), String> {
         let output = Command::new(files::envoy(version)?)
             .args(["--mode", "validate", "--use-dynamic-base-id", "-c"])
@@ -238,7 +238,7 @@ impl Envoy {
         Err(StartError::Machine(text))
     }
 
-    /// Where it listens, once it is ready and its counters can be read.
+    /// Its address, once it is ready and its counters can be read.
     fn listening(&self) -> Option<SocketAddr> {
         let ready = self.admin("/ready").ok()?;
         if ready.status != 200 || self.admin("/stats/prometheus").ok()?.status != 200 {
@@ -260,12 +260,12 @@ impl Envoy {
         }
     }
 
-    /// Where it takes requests.
+    /// The address that takes requests.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where its admin interface is.
+    /// The address of its admin interface.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
@@ -273,7 +273,7 @@ impl Envoy {
     /// A GET of its admin interface.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// If it does not answer.
     pub fn admin(&self, path: &str) -> io::Result<Response> {
         Request::get(path).send(self.admin)
     }
@@ -298,7 +298,7 @@ impl Envoy {
     /// Replaces the listener of an Envoy that takes it from a file.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn push_listener(&self, config: &Config) -> Result<(), String> {
         let path = |name: &str| self.directory.path().join(name);
         std::fs::write(path("lds.new"), config.listener_resource()).map_err(cannot_write)?;
@@ -380,7 +380,7 @@ pub fn tail(log: &str) -> String {
 /// The version of a binary, such as `1.40.0`.
 ///
 /// # Errors
-/// Where it does not tell.
+/// If it does not tell.
 pub fn version(binary: &Path) -> Result<String, String> {
     let output = Command::new(binary).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

@@ -1,4 +1,4 @@
-//! Where things are in the repository, and by which command they get there.
+//! Paths in the repository, and the commands that make the built ones.
 
 use std::path::{Path, PathBuf};
 

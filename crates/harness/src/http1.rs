@@ -111,7 +111,7 @@ impl<'a> Request<'a> {
     /// Sends it and reads the response to its end.
     ///
     /// # Errors
-    /// Where there is no response within the time limit.
+    /// If there is no response within the time limit.
     pub fn send(&self, address: SocketAddr) -> io::Result<Response> {
         let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
         stream.set_nodelay(true)?;
@@ -176,7 +176,7 @@ impl<'a> Request<'a> {
 /// Sends raw bytes and reads what comes until the connection is closed.
 ///
 /// # Errors
-/// Where it does not connect.
+/// If it does not connect.
 pub fn exchange(address: SocketAddr, bytes: &[u8]) -> io::Result<Response> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

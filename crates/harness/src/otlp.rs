@@ -40,7 +40,7 @@ impl Collector {
     /// Starts one on a port of the operating system's choice.
     ///
     /// # Errors
-    /// Where none is free.
+    /// If none is free.
     pub fn start() -> std::io::Result<Collector> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -59,7 +59,7 @@ impl Collector {
         Ok(Collector { address, received })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

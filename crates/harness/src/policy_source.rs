@@ -52,7 +52,7 @@ impl PolicySource {
     /// Starts one on a port of the operating system's choice.
     ///
     /// # Errors
-    /// Where none is free.
+    /// If none is free.
     pub fn start() -> std::io::Result<PolicySource> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
@@ -72,7 +72,7 @@ impl PolicySource {
         Ok(PolicySource { address, state })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -26,7 +26,7 @@ impl Process {
     /// order.
     ///
     /// # Errors
-    /// As [`Command::spawn`], and where there is no thread to do it.
+    /// As [`Command::spawn`], and if there is no thread to do it.
     pub fn start(mut command: Command) -> io::Result<Process> {
         command.process_group(0);
         let mut child = spawn(command)?;

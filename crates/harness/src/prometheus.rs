@@ -107,7 +107,7 @@ impl Prometheus {
         ))
     }
 
-    /// Where it answers.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -136,7 +136,7 @@ impl Prometheus {
     /// The present value of an expression.
     ///
     /// # Errors
-    /// Where it is none.
+    /// If it is none.
     pub fn query(&self, expression: &str) -> Result<Vec<Series>, String> {
         let data = self.get(&format!("/api/v1/query?query={}", encoded(expression)))?;
         let number = |value: Option<&Value>| {

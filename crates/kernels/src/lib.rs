@@ -1,6 +1,6 @@
 //! The classifier's inner loops: the only code of the module that is compiled for speed, not for size.
 //!
-//! The same order of operations on every target, and no fused multiply-add, so that the numbers are the same natively and
+//! Every target runs the same order of operations, without fused multiply-add, so that the numbers are the same natively and
 //! in WebAssembly. Nothing here knows tensors or graphs.
 
 /// Columns of one panel: 16 floats are four 128-bit lanes.

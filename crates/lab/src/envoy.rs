@@ -26,7 +26,7 @@ pub fn require(path: &Path, command: &str) -> Result<(), Failure> {
 /// The version of a binary, such as `1.40.0`.
 ///
 /// # Errors
-/// [`Failure::Input`] where it does not tell.
+/// [`Failure::Input`] if it does not tell.
 pub fn version(binary: &Path) -> Result<String, Failure> {
     envoy::version(binary).map_err(Failure::Input)
 }
@@ -34,7 +34,7 @@ pub fn version(binary: &Path) -> Result<String, Failure> {
 /// Starts `binary` with `config` and `workers` worker threads, and waits until it takes requests.
 ///
 /// # Errors
-/// [`Failure::Failed`] where it does not start; the text ends with the last that Envoy logged.
+/// [`Failure::Failed`] if it does not start; the text ends with the last that Envoy logged.
 pub fn start(binary: &Path, config: &Config, workers: usize) -> Result<Envoy, Failure> {
     let launch = Launch {
         binary: binary.to_owned(),
@@ -53,7 +53,7 @@ pub fn start(binary: &Path, config: &Config, workers: usize) -> Result<Envoy, Fa
 /// Reads a bootstrap file, YAML or JSON.
 ///
 /// # Errors
-/// [`Failure::Input`] where the file cannot be read or is not YAML.
+/// [`Failure::Input`] if the file cannot be read or is not YAML.
 pub fn read(path: &Path) -> Result<Config, Failure> {
     Config::read(path).map_err(Failure::Input)
 }

@@ -71,7 +71,7 @@ enum Form {
 /// Writes the layout and says what was written.
 ///
 /// # Errors
-/// [`Failure::Input`] for a module or folder that cannot be taken; [`Failure::Failed`] where writing fails.
+/// [`Failure::Input`] for a module or folder that cannot be taken; [`Failure::Failed`] if writing fails.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let What::Oci(args) = &args.what;
     let module = fs::read(&args.module)

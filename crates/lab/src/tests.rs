@@ -122,7 +122,7 @@ fn row(argument: &Arg) -> String {
     if takes_value && !possible.is_empty() {
         write!(meaning, ": `{}`", possible.join("`, `")).unwrap();
     }
-    // Where the text states a default that is computed, it has a column of its own.
+    // A computed default that the text states has a column of its own.
     let (meaning, computed) = match meaning.split_once(" [default: ") {
         Some((meaning, rest)) => {
             let (computed, rest) = rest.split_once(']').unwrap();

@@ -86,7 +86,7 @@ impl Compose {
         found.unwrap_or_else(|| panic!("{service}: nothing is mounted at {path}"))
     }
 
-    /// Where Envoy's cluster of this name points, which has to be the loopback address.
+    /// The address of Envoy's cluster of this name, which has to be the loopback address.
     fn port_of(&self, cluster: &str) -> u64 {
         let clusters = self.bootstrap["static_resources"]["clusters"].as_array();
         let found = clusters

@@ -27,7 +27,7 @@ pub(super) enum Unit {
     Token,
 }
 
-/// What a word says of the wanted length.
+/// The wanted length that a word hints at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Cue {
     /// A number in letters.
@@ -309,7 +309,7 @@ const fn place(hash: u32) -> usize {
     ((hash >> 16) ^ hash) as usize % PLACES
 }
 
-/// What `word` says; `None` of almost every word.
+/// The hint of `word`; `None` for almost every word.
 pub(super) fn find(word: &[u8]) -> Option<Cue> {
     let mut place = place(fnv::hash32(word));
     // Two thirds of the places are free, so this ends.

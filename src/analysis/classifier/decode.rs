@@ -7,7 +7,7 @@ use super::{Classification, DOMAIN_COUNT, Domain, LATENT_COUNT, SKILL_COUNT, TAS
 use super::{MOST_OUTPUT_TOKENS, MOST_SIGMA, UNKNOWN_SIGMA, features, fitted, tokenizer};
 use crate::analysis::prompt::Turn;
 
-/// What the model's output means. `heads` has the layout of `models/manifest.json`.
+/// Decodes the model's output. `heads` has the layout of `models/manifest.json`.
 pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
     let measured = sigmoid(scalar(heads, fitted::MEASURED));
     let task_probabilities: [f32; TASK_COUNT] =
@@ -61,7 +61,7 @@ pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
     }
 }
 
-/// What the numbers alone say of a turn: the rung of the fail-soft ladder below the model. Linear in the features; the domain
+/// Classifies a turn by the numbers alone: the rung of the fail-soft ladder below the model. Linear in the features; the domain
 /// is not guessed, and nothing is certain.
 pub fn from_features(turn: &Turn<'_>) -> Classification {
     let features = features::extract(turn, &tokenizer::Tokens::default());

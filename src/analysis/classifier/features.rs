@@ -1,6 +1,6 @@
 //! Text → the numbers that the model sees beside the tokens. One pass over the same start and end of the text that the tokenizer reads.
 //!
-//! What a bag of tokens cannot say is said here: how long, how laid out, how much of it is number, formula, code or quotation.
+//! These numbers hold what a bag of tokens cannot: how long, how laid out, how much of it is number, formula, code or quotation.
 //! Nothing here looks at upper case (identifiers and option letters apart), at single words more than at their class, or at white
 //! space between words, so that case, typos, politeness and padding move little. Every value lies between 0 and about 3.
 //!
@@ -30,7 +30,7 @@ macro_rules! features {
 features! { scan, tokens;
     /// Length is the strongest single sign of difficulty in exam questions and word problems; white space does not count.
     log_bytes = log(scan.whole_bytes) / 3.0;
-    /// The same in words, without formulas and layout.
+    /// Length in words, without formulas and layout.
     log_words = log(scan.words as f32) / 3.0;
     /// Lists, code and tables have many short lines.
     log_lines = log(scan.lines as f32) / 2.0;
@@ -106,9 +106,9 @@ features! { scan, tokens;
     question_marks = log(scan.questions as f32);
     /// The last thing said is a question.
     ends_asking = flag(scan.ends_asking);
-    /// It opens as a question, politeness apart.
+    /// The turn opens as a question, politeness apart.
     opens_asking = flag(scan.opening & (bit(lexicon::WH_FACT) | bit(lexicon::HOW_WHY)) != 0);
-    /// It opens as a demand for a product, politeness apart.
+    /// The turn opens as a demand for a product, politeness apart.
     opens_demanding = flag(scan.opening & DEMANDS != 0);
     /// Words of translation and names of languages.
     w_translate = scan.class(lexicon::TRANSLATE);
@@ -219,7 +219,7 @@ fn indent(line: &str) -> usize {
     spaces / 2 + tabs
 }
 
-/// What was counted.
+/// Counts of one pass over the text.
 #[derive(Default)]
 struct Scan {
     /// Bytes that are no white space.
@@ -311,7 +311,7 @@ impl Scan {
         }
     }
 
-    /// What the line begins with: a bullet, a number, an option's letter.
+    /// Counts the beginning of a line: a bullet, a number, an option's letter.
     fn marker(&mut self, line: &[u8]) {
         match line {
             [b'-' | b'*' | b'+', b' ', ..] | [0xe2, 0x80, 0xa2, ..] => self.bullets += 1,

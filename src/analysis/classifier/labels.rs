@@ -24,7 +24,7 @@ macro_rules! labels {
 }
 
 labels! {
-    /// What kind of work a prompt asks for.
+    /// The kind of work that a prompt asks for.
     Task {
         /// Small talk, greetings, short commands to an assistant.
         Chat = "chat",
@@ -52,7 +52,7 @@ labels! {
 }
 
 labels! {
-    /// What a prompt is about.
+    /// The subject of a prompt.
     Domain {
         /// Nothing in particular.
         General = "general",

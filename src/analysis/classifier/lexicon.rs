@@ -2,7 +2,7 @@
 
 use crate::fnv;
 
-/// What a word speaks for: one bit per class; the constants below are the bits' numbers.
+/// Classes of a word, one bit each; the constants below are the bits' numbers.
 pub(super) type Classes = u32;
 
 /// How many classes there are.
@@ -66,7 +66,7 @@ pub(super) fn classes(word: &[u8]) -> Classes {
 /// A power of two, over twice the number of words.
 const SLOT_COUNT: usize = 1024;
 
-/// Where each word is in [`WORDS`], from 1: open addressing, made by the compiler. One look-up where a search takes nine.
+/// The index of each word in [`WORDS`], from 1: open addressing, made by the compiler. One look-up where a search takes nine.
 static SLOTS: [u16; SLOT_COUNT] = {
     let mut slots = [0; SLOT_COUNT];
     let mut index = 0;
@@ -84,7 +84,7 @@ static SLOTS: [u16; SLOT_COUNT] = {
     slots
 };
 
-/// Where a word belongs.
+/// The slot of a word.
 const fn slot(word: &[u8]) -> usize {
     let hash = fnv::hash32(word);
     ((hash ^ (hash >> 15)) as usize) % SLOT_COUNT

@@ -1,4 +1,4 @@
-//! What the embedded ONNX model says of a prompt.
+//! The embedded ONNX model's classification of a prompt.
 //!
 //! [`Classifier`] owns the model; [`Classification`] is its answer. How text becomes token ids and numbers is in
 //! `tokenizer`, `ngrams` and `features`, what the model's numbers mean in `decode`; only `onnx` names tract.
@@ -32,7 +32,7 @@ pub const DOMAIN_COUNT: usize = fitted::DOMAIN.1;
 /// How many latent factors known models differ in beyond their skills.
 pub const LATENT_COUNT: usize = fitted::LATENT_FACTORS.1;
 
-/// What the classifier says of one prompt.
+/// The classifier's output for one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
     /// The most probable kind of task.
@@ -127,7 +127,7 @@ pub const MOST_SIGMA: f32 = 1.5;
 /// The longest answer that is expected, in tokens.
 pub const MOST_OUTPUT_TOKENS: f32 = 16_384.0;
 
-/// What belongs to `label` in `values`, which are in the order of `labels`.
+/// The value of `label` in `values`, which are in the order of `labels`.
 fn of<T: Copy + PartialEq>(labels: &[T], values: &[f32], label: T) -> f32 {
     let mut pairs = labels.iter().zip(values);
     pairs
@@ -157,7 +157,7 @@ impl Classifier {
     /// Loads the model that build.rs embedded.
     ///
     /// # Errors
-    /// [`ClassifierError`] where the embedded model does not load; tests make sure that a release never does.
+    /// [`ClassifierError`] if the embedded model does not load; tests make sure that a release never does.
     pub fn embedded() -> Result<Classifier, ClassifierError> {
         Ok(Classifier {
             tokenizer: Tokenizer::new(),
@@ -168,7 +168,7 @@ impl Classifier {
     /// Classifies one turn of a conversation.
     ///
     /// # Errors
-    /// [`ClassifierError`] where the model fails; the caller falls back to [`from_features`].
+    /// [`ClassifierError`] if the model fails; the caller falls back to [`from_features`].
     pub fn classify(&mut self, turn: &Turn<'_>) -> Result<Classification, ClassifierError> {
         let tokens = self.tokenizer.tokenize(&turn.text);
         let features = features::extract(turn, &tokens);

@@ -12,7 +12,7 @@ use crate::fnv;
 const HEAD_BYTES: usize = 768;
 const TAIL_BYTES: usize = 512;
 
-/// The same of each text that came before.
+/// Bytes that are read of each earlier text: its start and its end.
 const CONTEXT_HEAD_BYTES: usize = 384;
 const CONTEXT_TAIL_BYTES: usize = 128;
 

@@ -24,7 +24,7 @@ use tract_core::prelude::Datum as _;
 
 use super::ClassifierError;
 
-/// What build.rs wrote: nodes, weights and sizes.
+/// The output of build.rs: nodes, weights and sizes.
 mod embedded {
     use super::{Datum, Node, Operator};
     include!(concat!(env!("OUT_DIR"), "/classifier_graph.rs"));
@@ -69,7 +69,7 @@ struct Node {
     shape: &'static [usize],
 }
 
-/// What a node does.
+/// The operator of a node.
 enum Operator {
     /// A value that [`OnnxModel::run`] is given.
     Input,
@@ -93,7 +93,7 @@ impl OnnxModel {
     /// table stays where it is in the module.
     ///
     /// # Errors
-    /// [`ClassifierError`] where the graph cannot be planned, which a test rules out for what is released.
+    /// [`ClassifierError`] if the graph cannot be planned, which a test rules out for what is released.
     pub fn embedded() -> Result<OnnxModel, ClassifierError> {
         let state = plan(embedded::NODES, embedded::WEIGHTS, embedded::OUTPUT).map_err(failed)?;
         Ok(OnnxModel { state })
@@ -102,7 +102,7 @@ impl OnnxModel {
     /// Evaluates the graph.
     ///
     /// # Errors
-    /// [`ClassifierError`] where there are too many tokens or n-grams, or one is outside its table.
+    /// [`ClassifierError`] if there are too many tokens or n-grams, or one is outside its table.
     pub fn run(
         &mut self,
         inputs: Inputs<'_>,

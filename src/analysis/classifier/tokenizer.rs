@@ -1,6 +1,6 @@
 //! WordPiece, uncased: text → token ids of `models/vocabulary.txt`.
 //!
-//! The same code serves the filter and the training (`pointsman-lab features`), so both see the same ids. Work is bounded for any
+//! This code serves both the filter and the training (`pointsman-lab features`), so both see the same ids. Work is bounded for any
 //! input: of a long text only the start and the end are read, and no more than [`TOKENS`] ids leave. It follows BERT's rules on
 //! ASCII and Latin text; where BERT keeps a symbol inside a word, or a character that the vocabulary lacks, it may differ.
 
@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 18;
 /// Padding: its row of the model's table is zero.
 const PAD: u16 = 0;
 
-/// What the vocabulary does not have.
+/// The id of a word that the vocabulary lacks.
 const UNKNOWN: u16 = 1;
 
 /// Slots of the hash table: a power of two, over twice the number of entries.
@@ -79,7 +79,7 @@ impl Pieces {
         }
     }
 
-    /// What the model takes of it: all, or where that is too much its start and its end.
+    /// The ids that the model takes: all, or if they are too many those of the start and the end.
     fn tokens(&self) -> Tokens {
         let mut ids = [PAD; TOKENS];
         let len = self.len.min(TOKENS);
@@ -109,7 +109,7 @@ impl Pieces {
 pub struct Tokenizer {
     /// Open addressing: fingerprint in the upper half, id in the lower; 0 is empty (id 0, padding, is never looked up).
     slots: Vec<u32>,
-    /// Where each entry starts in [`VOCABULARY`], and one past the last.
+    /// The start of each entry in [`VOCABULARY`], and one past the last.
     starts: Vec<u32>,
 }
 
@@ -318,7 +318,7 @@ impl Word {
     }
 }
 
-/// What a character does to the word at hand.
+/// The effect of a character on the word at hand.
 enum Class {
     /// Belongs to it.
     Letter,
@@ -390,7 +390,7 @@ fn step(hash: u32, byte: u8) -> u32 {
     fnv::step32(hash, u32::from(byte))
 }
 
-/// Where a hash belongs. The fingerprint is its upper half, so the slot mixes both.
+/// The slot of a hash. The fingerprint is its upper half, so the slot mixes both.
 fn slot(hash: u32) -> usize {
     ((hash ^ (hash >> 15)) as usize) % SLOTS
 }

@@ -1,11 +1,11 @@
-//! What is found in bodies, and what is left of them without it.
+//! Provider state in bodies, and bodies without it.
 
 use super::*;
 use crate::api::Api;
 use crate::api::edit::PrefixEdit;
 use crate::api::request::parse_with_state as parse;
 
-/// What a body carries, each with whether it has to stay.
+/// The state that a body carries, each with whether it has to stay.
 fn found(api: Api, body: &str) -> Vec<(&'static str, bool)> {
     let request = parse(api, body.as_bytes(), true).unwrap();
     let items = request.state.items.iter();

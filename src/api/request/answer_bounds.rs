@@ -54,7 +54,7 @@ pub(in crate::api) fn find(body: &[u8], start: usize) -> Vec<WrittenBound> {
             .and_then(|valid| std::str::from_utf8(valid).ok())
             .unwrap_or_default(),
     };
-    // What was found before a cut counts.
+    // Bounds that were found before a cut count.
     let _ = read(&mut Cursor::new(text, start), &mut found);
     found
 }

@@ -1,4 +1,4 @@
-//! What bodies mean: each expectation is what the API's reference or the module's table says, written out by hand.
+//! The meaning of bodies: each expectation follows the API's reference or the module's table, written out by hand.
 
 mod apis;
 mod shapes;

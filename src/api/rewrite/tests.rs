@@ -229,7 +229,7 @@ fn bounds_of_the_answer_are_cut_down_in_every_form() {
             r#"{"model":"b","x":{"max_tokens":500},"max_tokens":-1}"#,
         ),
     ] {
-        // What the API's reader makes of a number in another form is another test's.
+        // Another test covers numbers in other forms.
         let plain = format!("{{\"model\":\"a\",{REST}}}");
         let mut request = parse(Api::OpenAiChat, plain.as_bytes(), true).unwrap();
         let at = before.find("\"a\"").unwrap();

@@ -292,7 +292,7 @@ mod tests {
                 [368, 19, 10_923, 10_536, 10_536, 0, 0],
                 [10_904, 10_536, 0, 19, 0],
             ),
-            // The same of a provider that leaves the cache out of the total too.
+            // A provider that leaves the cache out of the total too.
             ([368, 19, 387, 0, 10_536, 0, 0], [10_904, 10_536, 0, 19, 0]),
             ([368, 19, 0, 0, 10_536, 0, 0], [10_904, 10_536, 0, 19, 0]),
             // Inside, as LiteLLM and Snowflake count.

@@ -1,4 +1,4 @@
-//! What responses took, however they are cut, and what is left of a stream whose usage is hidden.
+//! Usage of responses, however they are cut, and streams whose usage event is hidden.
 
 mod shapes;
 mod status;
@@ -153,7 +153,7 @@ fn media_types_are_told_apart() {
     }
 }
 
-/// What the client gets of `body`, cut into `chunks`.
+/// The bytes that the client gets of a body that comes in `chunks`.
 fn hidden(chunks: &[&[u8]]) -> String {
     let mut meter = UsageParser::new(Api::OpenAiChat, Media::EventStream);
     let mut hide = UsageEventFilter::default();

@@ -21,7 +21,7 @@ fn host(policy: &str) -> Host {
     host
 }
 
-/// Where a request for `huge` goes, at this second.
+/// The backend of a request for `huge` at this second.
 fn goes_to(host: &mut Host, at_s: u64) -> String {
     host.stream = Stream::new();
     host.clock_ns = at_s * S;

@@ -256,7 +256,7 @@ fn nobody_asking_anything_is_the_easiest_prompt() {
     ] {
         match route(&policy, body) {
             Outcome::Routed(decision) => assert!(decision.classification.is_some()),
-            // Where the API itself does not allow it, the body is invalid, and a profile's name stays here.
+            // If the API itself does not allow it, the body is invalid, and a profile's name stays.
             Outcome::Rejected(rejection) => assert_eq!(rejection.code, "invalid_request"),
             other => panic!("{body}: {other:?}"),
         }

@@ -25,7 +25,7 @@ const LOG_UNITS: f32 = 16_000.0;
 /// How long an answer was expected to be, before anything was learned of its backend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExpectedLength {
-    /// What kind of work was asked for.
+    /// The kind of work that was asked for.
     pub task: Task,
     /// The median of the expected tokens.
     pub tokens: f32,
@@ -41,7 +41,7 @@ pub(super) struct LengthSample {
 }
 
 impl LengthSample {
-    /// What an answer of so many tokens says; `None` of one that was cut off before it was as long as expected.
+    /// The sample of an answer of `tokens` tokens; `None` for one that was cut off before it was as long as expected.
     pub(super) fn new(expected: &ExpectedLength, tokens: u64) -> Option<LengthSample> {
         let is_cut = tokens >= u64::from(expected.most_tokens);
         let log_ratio = (tokens as f32 / expected.tokens.max(1.0)).ln();
@@ -53,7 +53,7 @@ impl LengthSample {
     }
 }
 
-/// What is known of one task.
+/// Answer lengths of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct TaskLength {
     /// Mean of the logarithm of real by expected tokens.
@@ -74,7 +74,7 @@ impl TaskLength {
     }
 }
 
-/// What is known of all tasks, in the order of [`Task::ALL`].
+/// Answer lengths of a backend by task, in the order of [`Task::ALL`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct AnswerLengths([TaskLength; TASK_COUNT]);
 
@@ -115,7 +115,7 @@ impl AnswerLengths {
     }
 }
 
-/// What is known of all backends together.
+/// Answer lengths by task over all backends together.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct AllLengths([TaskLength; TASK_COUNT]);
 

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the signature of the policy at `path` stands: the same name with `.sig` behind it.
+/// The path of the signature of the policy at `path`: its name with `.sig` behind it.
 pub fn signature_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".sig");

@@ -49,7 +49,7 @@ impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// Where nothing listens there.
+    /// If nothing listens there.
     pub async fn open(address: SocketAddr) -> Result<Connection, Error> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -62,7 +62,7 @@ impl Connection {
     /// Connects to an Envoy's listener.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where nothing listens there.
+    /// [`Failure::Failed`] if nothing listens there.
     pub async fn to_envoy(listener: SocketAddr) -> Result<Connection, Failure> {
         let opened = Connection::open(listener).await;
         opened.map_err(|error| Failure::Failed(format!("cannot connect to Envoy: {error}")))
@@ -76,7 +76,7 @@ impl Connection {
     /// Gets a path.
     ///
     /// # Errors
-    /// Where the connection breaks.
+    /// If the connection breaks.
     pub async fn get(&mut self, path: &str) -> Result<Answer, Error> {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
@@ -84,7 +84,7 @@ impl Connection {
     /// Posts a JSON body.
     ///
     /// # Errors
-    /// Where the connection breaks.
+    /// If the connection breaks.
     pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, Error> {
         self.send(Method::POST, path, &[], body).await
     }
@@ -92,7 +92,7 @@ impl Connection {
     /// Posts a JSON body with these headers, by name and value.
     ///
     /// # Errors
-    /// Where the connection breaks, or a header is not one.
+    /// If the connection breaks, or a header is not one.
     pub async fn post_with(
         &mut self,
         path: &str,
@@ -105,7 +105,7 @@ impl Connection {
     /// Posts a chat request that has to be answered with 200.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where it is not.
+    /// [`Failure::Failed`] if it is not.
     pub async fn chat(&mut self, body: Bytes) -> Result<Answer, Failure> {
         match self.post("/v1/chat/completions", body).await {
             Ok(answer) if answer.status == 200 => Ok(answer),

@@ -27,7 +27,7 @@ impl SecretKey {
     /// A new one.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where the system has no random numbers.
+    /// [`Failure::Failed`] if the system has no random numbers.
     pub fn generate() -> Result<SecretKey, Failure> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)
@@ -43,7 +43,7 @@ impl SecretKey {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// [`Failure::Input`] where it cannot be read or holds no such key.
+    /// [`Failure::Input`] if it cannot be read or holds no such key.
     pub fn read(path: &Path) -> Result<SecretKey, Failure> {
         let name = path.display();
         let text = std::fs::read_to_string(path)
@@ -64,7 +64,7 @@ impl SecretKey {
     /// Writes it to a new file that its owner alone can read.
     ///
     /// # Errors
-    /// [`Failure::Input`] where something is there already, or nothing can be written.
+    /// [`Failure::Input`] if something is there already, or nothing can be written.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let body = encode_base64(&[&PKCS8[..], &self.seed].concat());
         let mut options = std::fs::OpenOptions::new();

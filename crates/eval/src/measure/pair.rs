@@ -74,7 +74,7 @@ impl Curve {
         let area: f64 = pairs
             .map(|([x, y], [next_x, next_y])| (next_x - x) * (y + next_y) / 2.0)
             .sum();
-        // Where the points do not reach from 0 to 1 (ties), what is missing counts as the weak model.
+        // If the points do not reach from 0 to 1 (ties), the missing part counts as the weak model.
         ratio(area - self.weak, self.strong - self.weak)
     }
 

@@ -45,7 +45,7 @@ type Batch = Vec<(usize, Vec<u8>)>;
 /// thread.
 ///
 /// # Errors
-/// [`Error::Input`] where the file cannot be opened. One that cannot be read to its end gives the rows before that and a bad
+/// [`Error::Input`] if the file cannot be opened. One that cannot be read to its end gives the rows before that and a bad
 /// line.
 pub fn read<T: Send, W: FnMut(Row) -> T>(
     path: &Path,

@@ -25,7 +25,7 @@ pub struct Backends {
 pub struct Backend {
     /// Its name in the policy.
     pub name: String,
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     /// The only model name that it takes.
     pub model: String,
@@ -67,7 +67,7 @@ impl Backends {
     /// Starts the backends of the policy in the file `policy` without any delay.
     ///
     /// # Errors
-    /// Where they do not start.
+    /// If they do not start.
     pub fn start(policy: &Path) -> Result<Backends, String> {
         Backends::start_at(policy, 0.0)
     }
@@ -75,7 +75,7 @@ impl Backends {
     /// Starts the backends, a second of theirs taking `time_scale` seconds.
     ///
     /// # Errors
-    /// Where they do not start.
+    /// If they do not start.
     pub fn start_at(policy: &Path, time_scale: f64) -> Result<Backends, String> {
         let options = Options {
             time_scale,
@@ -138,7 +138,7 @@ impl Backends {
     /// The requests with `x-test-id: test` that each backend received, with the backend's name.
     ///
     /// # Errors
-    /// Where a backend does not answer.
+    /// If a backend does not answer.
     pub fn received(&self, test: &str) -> Result<Vec<(String, Received)>, String> {
         let mut all = Vec::new();
         for backend in &self.backends {
@@ -154,7 +154,7 @@ impl Backend {
     /// Commands a fault, as `demo-backends` describes it.
     ///
     /// # Errors
-    /// Where it is not understood.
+    /// If it is not understood.
     pub fn fault(&self, command: &Value) -> Result<(), String> {
         let body = command.to_string();
         let response = Request::post("/control/faults", body.as_bytes())
@@ -169,7 +169,7 @@ impl Backend {
     /// Ends every fault.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// If it does not answer.
     pub fn recover(&self) -> Result<(), String> {
         let mut request = Request::get("/control/faults");
         request.method = "DELETE";
@@ -180,7 +180,7 @@ impl Backend {
     /// The requests with `x-test-id: test` that it received.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// If it does not answer.
     pub fn received(&self, test: &str) -> Result<Vec<Received>, String> {
         let get = |path: String| {
             Request::get(&path)

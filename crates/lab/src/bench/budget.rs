@@ -38,7 +38,7 @@ impl Module {
     /// Reads the sizes.
     ///
     /// # Errors
-    /// [`Failure::Input`] where the file cannot be read or is not WebAssembly.
+    /// [`Failure::Input`] if the file cannot be read or is not WebAssembly.
     pub fn read(path: &Path) -> Result<Module, Failure> {
         let bytes = std::fs::read(path).map_err(|error| {
             Failure::Input(format!("cannot read `{}`: {error}", path.display()))

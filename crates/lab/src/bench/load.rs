@@ -13,7 +13,7 @@ use pointsman_cli::io::http::Connection;
 use pointsman_eval::progress::Progress;
 use pointsman_eval::quantile::quantile;
 
-/// Where the two Envoys listen.
+/// The addresses of the two Envoys.
 #[derive(Debug, Clone, Copy)]
 pub struct Arms {
     /// The one without the filter.
@@ -68,7 +68,7 @@ struct Block {
 /// Loads both arms in `pairs` pairs of blocks of this length.
 ///
 /// # Errors
-/// [`Failure::Failed`] where a request is not answered with 200.
+/// [`Failure::Failed`] if a request is not answered with 200.
 pub async fn measure(
     arms: Arms,
     bytes: usize,

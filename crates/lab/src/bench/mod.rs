@@ -104,7 +104,7 @@ impl Setup {
 /// Measures, prints the table and writes the JSON.
 ///
 /// # Errors
-/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Failed`] where Envoy does not start,
+/// [`Failure::Input`] if Envoy, the configuration or the module is missing; [`Failure::Failed`] if Envoy does not start,
 /// a request is not answered with 200, or the JSON cannot be written. Never because of a figure.
 pub fn run(args: &Args) -> Result<(), Failure> {
     envoy::require(&args.envoy, "make setup")?;

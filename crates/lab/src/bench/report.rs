@@ -58,7 +58,7 @@ const fn verdict(met: bool) -> &'static str {
 }
 
 impl Budgeted {
-    /// Where chance alone makes as much as the limit allows, a figure within reach of it says neither.
+    /// If chance alone makes as much as the limit allows, a figure within reach of it decides nothing.
     fn with_chance(mut self, chance: f64) -> Budgeted {
         if chance >= self.limit && (self.figure - self.limit).abs() <= chance {
             self.verdict = "unclear: the machine is too busy";

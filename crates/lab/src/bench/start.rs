@@ -38,7 +38,7 @@ pub struct Start {
 /// Starts each arm `starts` times, in turn.
 ///
 /// # Errors
-/// [`Failure::Failed`] where Envoy does not start or does not answer with 200.
+/// [`Failure::Failed`] if Envoy does not start or does not answer with 200.
 pub async fn measure(
     setup: &Setup,
     workers: usize,

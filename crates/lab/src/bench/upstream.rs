@@ -20,7 +20,7 @@ const ANSWER: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":
 /// Starts it; it ends with the process. Returns its address.
 ///
 /// # Errors
-/// [`Failure::Failed`] where no port can be had.
+/// [`Failure::Failed`] if no port can be had.
 pub fn start() -> Result<SocketAddr, Failure> {
     let failed = |error: std::io::Error| {
         Failure::Failed(format!("cannot open the benchmark's upstream: {error}"))

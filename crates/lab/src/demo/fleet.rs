@@ -24,7 +24,7 @@ impl Fleet {
     /// Reads a policy of its own, or else the inline one of an Envoy configuration.
     ///
     /// # Errors
-    /// [`Failure::Input`] where there is none or it does not compile.
+    /// [`Failure::Input`] if there is none or it does not compile.
     pub fn read(config: Option<&Path>, policy: Option<&Path>) -> Result<Fleet, Failure> {
         let (name, source) = match (policy, config) {
             (Some(path), _) => (path, own(path)?),

@@ -81,7 +81,7 @@ impl Args {
 /// Runs the demo until Ctrl-C or SIGTERM, or to its end with `--once`. Whatever it started has ended when it returns.
 ///
 /// # Errors
-/// [`Failure::Input`] where something it needs is missing, with the command that makes it; [`Failure::Failed`] where
+/// [`Failure::Input`] if something it needs is missing, with the command that makes it; [`Failure::Failed`] where
 /// something does not start, a request is not answered, or it is stopped before its end.
 pub fn run(args: &Args) -> Result<(), Failure> {
     require(&args.envoy, "make setup")?;

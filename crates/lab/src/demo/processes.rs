@@ -58,7 +58,7 @@ impl Processes {
     /// Starts everything and waits until it answers.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where something does not start, with its last words.
+    /// [`Failure::Failed`] if something does not start, with its last words.
     pub async fn set(&mut self, fleet: &Fleet, options: &Options<'_>) -> Result<(), Failure> {
         let directory = tempfile::Builder::new().prefix("pointsman-demo-").tempdir();
         let directory =
@@ -168,7 +168,7 @@ impl Processes {
         Some((name, *address))
     }
 
-    /// Where Envoy takes requests.
+    /// The address at which Envoy takes requests.
     ///
     /// # Errors
     /// [`Failure::Failed`] before [`Processes::set`].

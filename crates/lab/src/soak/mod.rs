@@ -67,7 +67,7 @@ struct Progress {
 /// Sends, samples, prints the table and writes the JSON.
 ///
 /// # Errors
-/// [`Failure::Input`] where Envoy, the configuration or the module is missing; [`Failure::Failed`] where Envoy does not start, a
+/// [`Failure::Input`] if Envoy, the configuration or the module is missing; [`Failure::Failed`] if Envoy does not start, a
 /// request is not answered with 200, or a bound is not kept.
 pub fn run(args: &Args) -> Result<(), Failure> {
     envoy::require(&args.envoy, "make setup")?;

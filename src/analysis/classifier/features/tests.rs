@@ -1,4 +1,4 @@
-//! What the numbers say of known texts, and what must not move them.
+//! The numbers of known texts, and changes that must not move them.
 #![allow(clippy::unwrap_used)]
 
 use super::super::tokenizer::Tokenizer;

@@ -555,7 +555,7 @@ fn every_block_of_messages_is_read() {
     }
 }
 
-/// What no API reads is most likely read by no server: it must not use up a model's window.
+/// A field that no API reads is most likely read by no server: it must not use up a model's window.
 #[test]
 fn a_field_that_no_api_has_is_no_input() {
     let padding = "pad ".repeat(100_000);

@@ -317,7 +317,7 @@ fn an_empty_reason_ends_nothing_and_the_first_of_several_choices_does_not_end_th
     assert!(!underway(2, &[part, "[DONE]"]));
     let both = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
     assert!(!underway(2, &[part, both]));
-    // What some servers send without an index is the only choice.
+    // Some servers send the only choice without an index.
     let bare = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
     assert!(!underway(1, &[part, bare]));
 }

@@ -88,7 +88,7 @@ fn a_maker_that_nobody_knows_is_guessed_and_the_chain_goes_on_to_others() {
     assert_eq!(decision.backend, BackendId(2));
     assert!(decision.foreign.is_guessed);
     assert_eq!(decision.fallbacks, [BackendId(1), BackendId(0)]);
-    // Where nobody else could be tried, nobody else is in the chain.
+    // If nobody else could be tried, nobody else is in the chain.
     let decision = decided(&policy, BODY, &[None], false);
     assert_eq!(
         (decision.backend, decision.fallbacks.len()),

@@ -133,7 +133,7 @@ impl EnvoyConfig {
     /// Asks a running Envoy.
     ///
     /// # Errors
-    /// [`Failure::Input`] where nobody answers at `admin`, or not as Envoy does.
+    /// [`Failure::Input`] if nobody answers at `admin`, or not as Envoy does.
     pub async fn from_admin(admin: SocketAddr) -> Result<EnvoyConfig, Failure> {
         let dump: Value = serde_json::from_slice(&get(admin, "/config_dump").await?)
             .map_err(|error| Failure::Input(format!("the configuration of {admin}: {error}")))?;
@@ -154,7 +154,7 @@ impl EnvoyConfig {
             .collect();
         let clusters: Value =
             serde_json::from_slice(&get(admin, "/clusters?format=json").await?).unwrap_or_default();
-        // Where Envoy runs elsewhere, what is reached from here says nothing of it.
+        // If Envoy runs elsewhere, connections from here show nothing about its backends.
         let is_here = admin.ip().is_loopback();
         let connect = |address| is_here.then(|| refused(address)).flatten();
         envoy.hosts = hosts(&clusters, &envoy.policy_clusters(), &connect);
@@ -171,7 +171,7 @@ impl EnvoyConfig {
     /// Reads a dump or a bootstrap file.
     ///
     /// # Errors
-    /// [`Failure::Input`] where it cannot be read or is neither.
+    /// [`Failure::Input`] if it cannot be read or is neither.
     pub fn from_file(path: &Path) -> Result<EnvoyConfig, Failure> {
         let text = crate::io::input::read_text(path)?;
         let document: Value = serde_yaml_ng::from_str(&text)

@@ -19,7 +19,7 @@ pub struct Finding {
     pub level: Level,
     /// Which check found it.
     pub check: &'static str,
-    /// Where it is.
+    /// Its place in the configuration.
     pub place: String,
     /// The problem, and its consequence.
     pub problem: String,

@@ -11,7 +11,7 @@ use super::json::{list, text_of};
 pub struct Host {
     /// Its cluster.
     pub cluster: String,
-    /// Where it is.
+    /// Address and port.
     pub address: String,
     /// Why nobody can be answered there; `None` where nothing says so.
     pub problem: Option<String>,

@@ -55,7 +55,7 @@ pub struct Args {
 /// Looks, prints what was found, and says by the exit status whether anything is wrong.
 ///
 /// # Errors
-/// [`Failure::Input`] where there is nothing to look at; [`Failure::Failed`] where something is wrong.
+/// [`Failure::Input`] if there is nothing to look at; [`Failure::Failed`] if something is wrong.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let envoy = match (&args.admin, &args.file) {
         (Some(admin), _) => crate::runtime()?.block_on(EnvoyConfig::from_admin(*admin))?,

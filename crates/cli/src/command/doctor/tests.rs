@@ -30,7 +30,7 @@ fn at<'d>(document: &'d mut Value, pointer: &str) -> &'d mut Value {
         .unwrap_or_else(|| panic!("no {whole}"))
 }
 
-/// Where the filter stands in its chain.
+/// The filter's position in its chain.
 fn ours(document: &Value) -> String {
     let filters = document.pointer(&format!("{MANAGER}/http_filters"));
     let mut filters = filters.unwrap().as_array().unwrap().iter();

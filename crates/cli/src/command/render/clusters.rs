@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// Every cluster as YAML list items.
 ///
 /// # Errors
-/// [`Failure::Input`] where a backend has no endpoint.
+/// [`Failure::Input`] if a backend has no endpoint.
 pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     let mut out = String::new();
     let mut seen: Vec<&str> = Vec::new();

@@ -31,9 +31,9 @@ use crate::io::input;
 const MOST_AGGREGATES: usize = 160;
 /// The first Envoy that can pick the cluster of each attempt.
 const PER_ATTEMPT_SINCE: (u32, u32) = (1, 39);
-/// Where `make wasm` leaves the module.
+/// The path at which `make wasm` leaves the module.
 const MODULE: &str = "target/pointsman.wasm";
-/// Where Linux keeps the certificates of authorities.
+/// The file in which Linux keeps the certificates of authorities.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// How long a patient client waits, in seconds.
 const PATIENCE_S: &str = "300";
@@ -122,7 +122,7 @@ struct Plan<'a> {
     version: (u32, u32),
     /// The limits on a first byte that the command line states, in seconds: of streams, and of answers in one piece.
     limits: Option<(f64, f64)>,
-    /// Where the module is.
+    /// The module's path or address.
     module: String,
     args: &'a Args,
 }
@@ -130,7 +130,7 @@ struct Plan<'a> {
 /// Writes what was asked for to standard output, and what was chosen for the operator to standard error.
 ///
 /// # Errors
-/// [`Failure::Input`] where the policy does not compile or cannot be rendered so.
+/// [`Failure::Input`] if the policy does not compile or cannot be rendered so.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (text, note) = render(args)?;
     if let Some(note) = note {
@@ -144,7 +144,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// for answers as long as the slowest model on a laptop needs.
 ///
 /// # Errors
-/// As [`run`]; [`Failure::Failed`] where nothing can be written for a moment.
+/// As [`run`]; [`Failure::Failed`] if nothing can be written for a moment.
 pub fn local(
     policy: &Value,
     envoy_version: &str,

@@ -150,7 +150,7 @@ fn fills_tags(plan: &Plan<'_>) -> bool {
 /// The collector's cluster as a YAML list item; nothing without `--otlp`.
 ///
 /// # Errors
-/// [`Failure::Input`] where the collector is not an address, or Envoy Gateway is rendered for: its patches replace lists as a
+/// [`Failure::Input`] if the collector is not an address, or Envoy Gateway is rendered for: its patches replace lists as a
 /// whole, the gateway's own access logs among them.
 pub fn cluster(plan: &Plan<'_>) -> Result<String, Failure> {
     let Some(collector) = &plan.args.otlp else {

@@ -235,7 +235,7 @@ fn decided(plan: &Plan<'_>, kind: &Kind, named: &mut bool) -> String {
     )
 }
 
-/// Where nobody else can take a request its backend is not asked again for an error: only where it cannot have begun, or where
+/// If nobody else can take a request, its backend is not asked again after an error: only if it cannot have begun, or if
 /// it says itself that a second's patience helps.
 fn alone() -> String {
     "retry_on: \"connect-failure,refused-stream,reset-before-request,retriable-headers\"\n\

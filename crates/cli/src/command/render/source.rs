@@ -1,4 +1,4 @@
-//! Where policies come from that replace the rendered one: the module's configuration for it, and the cluster that is asked.
+//! The source of policies that replace the rendered one: the module's configuration for it, and the cluster that is asked.
 
 use std::net::IpAddr;
 

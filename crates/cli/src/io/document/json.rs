@@ -67,7 +67,7 @@ fn insert(text: &str, at: usize, parts: &[Part], rest: &[Step<'_>], value: &str)
 /// A member of an object or an item of a list.
 struct Part {
     name: Option<String>,
-    /// Where it starts: at its name, if it has one.
+    /// The offset at which it starts: that of its name, if it has one.
     start: usize,
     value: Range<usize>,
 }
@@ -112,7 +112,7 @@ fn skip_space(text: &str, at: usize) -> usize {
         .count()
 }
 
-/// Where the value that starts at `at` ends.
+/// The end of the value that starts at `at`.
 fn skip_value(text: &str, at: usize) -> Option<usize> {
     let rest = text.get(at..)?;
     let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();

@@ -99,7 +99,7 @@ impl Document {
         })
     }
 
-    /// Where in the text as it was written the place `line`, `column` of the JSON text is.
+    /// The place in the text as it was written of `line`, `column` of the JSON text.
     pub fn place(&self, line: u32, column: u32) -> (u32, u32) {
         let after = self.places.partition_point(|(json, _)| *json <= column);
         let found = after

@@ -35,7 +35,7 @@ struct Member {
 pub fn set(text: &str, path: &[Step<'_>], value: &str) -> Option<String> {
     let root = read(text)?;
     let mut at = &root;
-    // Where a value that replaces a block begins: right behind its name, since a flow value must not stand under it.
+    // The start of a value that replaces a block: right behind its name, since a flow value must not stand under it.
     let mut behind_name = None;
     for (index, step) in path.iter().enumerate() {
         let rest = path.get(index..)?;
@@ -118,7 +118,7 @@ fn insert(text: &str, mapping: &Node, rest: &[Step<'_>], value: &str) -> Option<
     ))
 }
 
-/// Where the line of a member's last byte ends, a comment on it included.
+/// The end of the line of a member's last byte, a comment on it included.
 fn end_of_value(text: &str, member: &Member) -> usize {
     let end = member.value.bytes.end.max(member.name_bytes.end);
     // A block of text ends behind its line breaks.

@@ -93,7 +93,7 @@ fn routes_of(listener: &str) -> String {
 
 /// Every connection manager of a listener, with TLS or without.
 const MANAGERS: &str = "$..filters[?(@.name == 'envoy.filters.network.http_connection_manager')]";
-/// Where its router stands: what is added there goes before it, behind whatever authenticates clients.
+/// The place of its router: filters that are added there go before it, behind whatever authenticates clients.
 const ROUTERS: &str = "$..http_filters[?(@.name == 'envoy.filters.http.router')]";
 
 fn patches(parts: &Parts, listener: &str, host: Option<&str>) -> Vec<Value> {

@@ -74,7 +74,7 @@ const OF_HOST: [&str; 4] = [
     "response_headers_to_remove",
 ];
 
-/// Where Envoy finds the module by default.
+/// The module's default path for Envoy.
 pub const MODULE: &str = "/var/lib/pointsman/plugin.wasm";
 
 /// The static configuration's parts, anchors resolved.
@@ -164,7 +164,7 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
     })
 }
 
-/// Where the filter of this name stands.
+/// The position of the filter of this name.
 fn split<'f>(filters: &'f [Value], name: &str) -> (&'f [Value], &'f [Value]) {
     let is_it = |one: &Value| one.get("name").is_some_and(|found| found == name);
     let at = filters.iter().position(is_it).unwrap_or(filters.len());
