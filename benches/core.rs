@@ -216,7 +216,7 @@ fn large_policy(models: usize, rules: usize) -> String {
     .to_string()
 }
 
-/// Fifty rules and a hundred candidates: what a decision costs beside reading and classifying.
+/// Fifty rules and a hundred candidates: the cost of a decision apart from reading and classifying.
 fn selecting(criterion: &mut Criterion) {
     let policy = Policy::compile(&large_policy(100, 50)).unwrap();
     let headers: [(&[u8], &[u8]); 3] = [
@@ -224,7 +224,7 @@ fn selecting(criterion: &mut Criterion) {
         (b"x-tenant", b"tenant-49"),
         (b"x-team", b"team-49-a"),
     ];
-    let said = Classification {
+    let classification = Classification {
         task: Task::Code,
         task_probability: 0.9,
         output_tokens: 200.0,
@@ -232,16 +232,16 @@ fn selecting(criterion: &mut Criterion) {
     };
     criterion.bench_function("select/100 candidates, 50 rules", |bencher| {
         bencher.iter(|| {
-            let envelope = policy.traffic.matchers.read(&headers, &policy.registry);
+            let attributes = policy.traffic.matchers.read(&headers, &policy.registry);
             let facts = RuleInput {
-                classification: Some(&said),
+                classification: Some(&classification),
                 user: Some("user-49"),
                 other_users: &[],
                 asked: "auto",
                 other_asked: &[],
                 sensitive: Sensitivity::NONE,
                 pinned: false,
-                envelope: &envelope,
+                attributes: &attributes,
                 words: &policy.words,
                 turns: &[],
                 asides: &[],
@@ -263,7 +263,7 @@ fn selecting(criterion: &mut Criterion) {
                 window_tokens: 100,
                 max_tokens: None,
                 choices: 1,
-                classification: Some(&said),
+                classification: Some(&classification),
                 incumbent: None,
                 stickiness: 0.0,
                 preferred: None,

@@ -90,7 +90,7 @@ fn check_fields(body: &[u8]) {
             joined.map(|()| request)
         });
         let [first, rest @ ..] = &mut requests;
-        rest.iter().for_each(|one| assert_eq!(one, &*first));
+        rest.iter().for_each(|request| assert_eq!(request, &*first));
         let Ok(whole) = parse(api, body, true) else {
             continue;
         };
@@ -171,7 +171,7 @@ fn fold(key: &str) -> String {
         .collect()
 }
 
-/// Asks for usage beside the model: nothing but that changes, and it needs no further edit.
+/// Asks for usage besides the model: nothing but that changes, and it needs no further edit.
 fn check_usage(api: Api, body: &[u8], model: &str) {
     let Ok(request) = parse(api, body, true) else {
         return;
@@ -246,7 +246,7 @@ fn check_request(body: &[u8], request: &Request<'_>) {
     }
     let texts = request.messages.iter().chain(&request.asides);
     let texts: HashSet<&str> = texts
-        .flat_map(|one| &one.texts)
+        .flat_map(|message| &message.texts)
         .map(AsRef::as_ref)
         .collect();
     let mut strings = HashSet::new();
@@ -281,8 +281,8 @@ fn check_contents(value: &Value, texts: &HashSet<&str>) {
     for message in messages {
         let content = &message["content"];
         let parts = content.as_array().into_iter().flatten();
-        for said in [content].into_iter().chain(parts) {
-            for text in [said, &said["text"], &said["refusal"]] {
+        for holder in [content].into_iter().chain(parts) {
+            for text in [holder, &holder["text"], &holder["refusal"]] {
                 if let Some(text) = text.as_str() {
                     assert!(texts.contains(text), "a text that is not found");
                 }
@@ -297,10 +297,10 @@ fn check_parts(body: &[u8], whole: &Request<'_>) {
         return; // the last one counts, so a later one may take back what was seen
     }
     let step = body.len().div_ceil(200).max(1);
-    // A text that turns out to be encoded data is not read: by what it says, or by the `type` beside the `data` of a document,
+    // A text that turns out to be encoded data is not read: by what it says, or by the `type` next to the `data` of a document,
     // which may stand behind it.
     let has_data = body.len() > 1_000 || body.windows(4).any(|window| window == b"data");
-    let mut seen = 0;
+    let mut read = 0;
     for end in (0..body.len()).step_by(step) {
         let part = parse(whole.api, &body[..end], false).expect("a part of a request reads");
         assert!(part.model.is_none() || part.model == whole.model);
@@ -308,15 +308,15 @@ fn check_parts(body: &[u8], whole: &Request<'_>) {
         assert!(part.tools <= whole.tools && part.images <= whole.images);
         let bytes = |request: &Request<'_>| -> usize {
             let texts = request.messages.iter().chain(&request.asides);
-            let texts = texts.flat_map(|one| &one.texts);
+            let texts = texts.flat_map(|message| &message.texts);
             texts.map(|text| text.len()).sum::<usize>() + request.schema_bytes as usize
         };
         let now = bytes(&part);
         assert!(
-            has_data || (now >= seen && now <= bytes(whole)),
-            "{seen} {now}"
+            has_data || (now >= read && now <= bytes(whole)),
+            "{read} {now}"
         );
-        seen = now;
+        read = now;
     }
 }
 

@@ -118,14 +118,14 @@ fn check(case: &Case, found: &Host) -> Result<(), String> {
         &found.header("x-pointsman-cluster"),
         &expect.cluster,
     )?;
-    // Which rules had a part in it, and what became of state, is counted beside what became of it.
+    // The rules that had a part and the fate of state are counted besides the outcome.
     let mut counted = found.counted.clone();
-    let beside = [
+    let apart = [
         "pointsman.rule_matches.",
         "pointsman.foreign_state_dropped.",
         "pointsman.state_origins_guessed.",
     ];
-    counted.retain(|name| !beside.iter().any(|start| name.starts_with(start)));
+    counted.retain(|name| !apart.iter().any(|start| name.starts_with(start)));
     same("counted", &counted, &case.counted().into_iter().collect())?;
     let forged = found
         .request_headers
@@ -143,7 +143,7 @@ fn check(case: &Case, found: &Host) -> Result<(), String> {
                 return Err("it is held for ever".into());
             }
             check_body(case, found)?;
-            check_told(case, found)
+            check_response_headers(case, found)
         }
         Outcome::Rejected | Outcome::Answered => check_reply(case, found),
     }
@@ -187,15 +187,15 @@ fn check_body(case: &Case, found: &Host) -> Result<(), String> {
     }
 }
 
-fn check_told(case: &Case, found: &Host) -> Result<(), String> {
+fn check_response_headers(case: &Case, found: &Host) -> Result<(), String> {
     let wanted = case.response_headers();
-    let told: BTreeMap<&str, &str> = found
+    let sent: BTreeMap<&str, &str> = found
         .response_headers
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .filter(|(name, _)| !matches!(*name, "x-pointsman-decision-us" | "x-pointsman-attempts"))
         .collect();
-    let names: Vec<&&str> = told.keys().collect();
+    let names: Vec<&&str> = sent.keys().collect();
     same(
         "names of response headers",
         &names,
@@ -203,11 +203,11 @@ fn check_told(case: &Case, found: &Host) -> Result<(), String> {
     )?;
     for (name, wanted) in wanted {
         match wanted {
-            HeaderValue::Exactly(value) => same(name, &told[name], &value.as_str())?,
+            HeaderValue::Exactly(value) => same(name, &sent[name], &value.as_str())?,
             HeaderValue::Number => {
-                told[name]
+                sent[name]
                     .parse::<f64>()
-                    .map_err(|_| format!("{name} is {}", told[name]))?;
+                    .map_err(|_| format!("{name} is {}", sent[name]))?;
             }
         }
     }

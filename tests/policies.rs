@@ -40,7 +40,7 @@ fn model<'p>(policy: &'p Policy, decision: &Decision) -> &'p str {
 #[test]
 fn every_example_is_beyond_doubt() {
     let folder = format!("{}/envoy/policies", env!("CARGO_MANIFEST_DIR"));
-    let mut seen = 0;
+    let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path
@@ -48,10 +48,10 @@ fn every_example_is_beyond_doubt() {
             .is_some_and(|extension| extension == "json")
         {
             compile(path.file_stem().unwrap().to_str().unwrap());
-            seen += 1;
+            count += 1;
         }
     }
-    assert!(seen >= 7);
+    assert!(count >= 7);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn cost_first_takes_the_cheapest_above_the_floor() {
     let cheaper = decision
         .candidates
         .iter()
-        .filter(|one| one.estimate.cost_usd < chosen.cost_usd);
+        .filter(|candidate| candidate.estimate.cost_usd < chosen.cost_usd);
     for candidate in cheaper {
         assert!(candidate.ineligible.is_some(), "{candidate:?}");
     }

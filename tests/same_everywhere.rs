@@ -32,31 +32,31 @@ const TOLERANCE: f64 = 1e-5;
 /// The compared values of one prompt, as a line of the golden file.
 fn line(id: &str, policy: &Policy, decision: &Decision) -> Value {
     let backend = policy.registry.backend(decision.backend).unwrap();
-    let said = decision.classification.as_ref().unwrap();
-    assert!(said.from_model, "{id}: the classifier did not answer");
+    let classification = decision.classification.as_ref().unwrap();
+    assert!(classification.from_model, "{id}: the classifier did not answer");
     json!({
         "id": id,
-        "task": said.task.name(),
-        "domain": said.domain.name(),
+        "task": classification.task.name(),
+        "domain": classification.domain.name(),
         "backend": backend.name,
         "reason": decision.reason.name(),
-        "numbers": numbers(said, decision),
+        "numbers": numbers(classification, decision),
     })
 }
 
-fn numbers(said: &Classification, decision: &Decision) -> Vec<f64> {
+fn numbers(classification: &Classification, decision: &Decision) -> Vec<f64> {
     let mut numbers: Vec<f64> = [
-        said.task_probability,
-        said.domain_probability,
-        said.difficulty,
-        said.gain,
-        said.output_tokens,
-        said.uncertainty,
+        classification.task_probability,
+        classification.domain_probability,
+        classification.difficulty,
+        classification.gain,
+        classification.output_tokens,
+        classification.uncertainty,
         decision.estimate.quality.unwrap(),
     ]
     .map(f64::from)
     .to_vec();
-    numbers.extend(said.skill_weights.map(f64::from));
+    numbers.extend(classification.skill_weights.map(f64::from));
     // Seven digits: more than the tolerance asks for, and the same text from the same number.
     let seven_digits = |number: f64| format!("{number:.6e}").parse().unwrap();
     numbers.into_iter().map(seven_digits).collect()

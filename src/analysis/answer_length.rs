@@ -34,7 +34,7 @@ pub struct LengthInput<'a> {
     pub text: &'a str,
     /// The application's instructions.
     pub system: &'a str,
-    /// The assistant's turn before it; empty where there is none.
+    /// The assistant's turn before it; empty if there is none.
     pub previous: &'a str,
 }
 
@@ -62,7 +62,7 @@ pub fn refine(classification: &mut Classification, turn: &Turn<'_>) {
 }
 
 impl AnswerLength {
-    /// The length where nothing tells it.
+    /// The length if nothing tells it.
     pub const UNKNOWN: AnswerLength = AnswerLength {
         median: 256.0,
         sigma: UNKNOWN_SIGMA,
@@ -123,7 +123,7 @@ impl AnswerLength {
         AnswerLength::new(self.median * factor, self.sigma)
     }
 
-    /// The mean of the length where it is cut off at `most` tokens: every token of the distribution beyond it is not written.
+    /// The mean of the length if it is cut off at `most` tokens: every token of the distribution beyond it is not written.
     pub fn mean_within(&self, most: f32) -> f32 {
         if most <= 1.0 {
             return most.max(0.0);
@@ -137,7 +137,7 @@ impl AnswerLength {
         (below + above).min(most)
     }
 
-    /// The median of the length where it is cut off at `most` tokens.
+    /// The median of the length if it is cut off at `most` tokens.
     pub fn median_within(&self, most: f32) -> f32 {
         self.median.min(most)
     }

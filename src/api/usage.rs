@@ -177,7 +177,7 @@ impl UsageParser {
     /// Collects provider state as well; see [`UsageParser::take_marks`].
     #[must_use]
     pub fn with_state(mut self) -> UsageParser {
-        self.parsed.collector.watch(self.api);
+        self.parsed.collector.enable(self.api);
         self
     }
 

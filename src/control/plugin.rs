@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_has_nothing_but_its_way_of_failing_over() {
+    fn an_attempt_has_nothing_but_its_failover() {
         let text = r#"{"role": "attempt", "failover": "aggregate", "max_chain_length": 3}"#;
         assert_eq!(
             Role::compile(text.as_bytes()),

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn any_change_is_seen() {
+    fn any_change_is_detected() {
         let (key, message, signature) = vector(2);
         for at in 0..signature.len() {
             let mut changed = signature.clone();

@@ -240,7 +240,7 @@ impl Attempt {
             fit_path(backend, asked, &mut chain, effects);
         }
         let first = chain.attempts == 0;
-        let written_for = find_link(&registry.backends, Some(chain.written_for));
+        let written_for = find_backend(&registry.backends, Some(chain.written_for));
         let drops = context.drops_state(written_for, backend);
         let less = less_answer(backend, &chain, registry);
         let fits = !drops
@@ -407,7 +407,7 @@ fn find_tried<'a>(
         (Failover::Aggregate { .. }, Some(name)) => {
             backends.iter().find(|backend| backend.name == name)
         }
-        _ => find_link(backends, chain.backends.first().copied()),
+        _ => find_backend(backends, chain.backends.first().copied()),
     }
 }
 
@@ -488,8 +488,8 @@ fn fit_headers(
         &mut withheld,
         effects,
     );
-    let sees_some = |link: &u32| {
-        find_link(&registry.backends, Some(*link))
+    let sees_some = |key: &u32| {
+        find_backend(&registry.backends, Some(*key))
             .is_some_and(|backend| backend.client.credentials || backend.client.address)
     };
     if withheld.is_changed() && chain.backends.len() > 1 && chain.backends.iter().any(sees_some) {
@@ -524,11 +524,11 @@ fn restate_length(content_length: Option<u64>, effects: &mut Vec<Effect>) {
     }
 }
 
-fn find_link(backends: &[Backend], link: Option<u32>) -> Option<&Backend> {
-    let link = link?;
+fn find_backend(backends: &[Backend], key: Option<u32>) -> Option<&Backend> {
+    let key = key?;
     backends
         .iter()
-        .find(|backend| crate::fleet::clusters::backend_key(&backend.name) == link)
+        .find(|backend| crate::fleet::clusters::backend_key(&backend.name) == key)
 }
 
 fn keep(key: &'static str, value: String, effects: &mut Vec<Effect>) {

@@ -81,7 +81,7 @@ pub(super) fn observe(
     asking: Asking,
 ) -> Vec<Observed> {
     let backends = &policy.registry.backends;
-    let links = backends
+    let keys = backends
         .iter()
         .map(|backend| clusters::backend_key(&backend.name));
     let Some(stats) = worker.stats.as_mut().filter(|_| policy.observes) else {
@@ -92,10 +92,10 @@ pub(super) fn observe(
         true => {
             // A probe needs a request that can fail over. If no request can, any may probe.
             let may_probe = asking.complete || worker.failover == Failover::Off;
-            stats.observe_for_decision(links, delivery, may_probe, now_ns)
+            stats.observe_for_decision(keys, delivery, may_probe, now_ns)
         }
-        false => links
-            .map(|link| stats.observe(link, delivery, now_ns))
+        false => keys
+            .map(|key| stats.observe(key, delivery, now_ns))
             .collect(),
     };
     for (view, backend) in observed.iter_mut().zip(backends) {
@@ -119,10 +119,10 @@ pub(super) fn keep_warm(
     if let Some(stats) = &mut worker.stats
         && let Some(backend) = backend.filter(|backend| backend.cold.is_some())
     {
-        let link = clusters::backend_key(&backend.name);
+        let key = clusters::backend_key(&backend.name);
         match wanted {
-            true => stats.scale_to_zero.on_decision(link, now_ns),
-            false => stats.scale_to_zero.on_answer(link, now_ns),
+            true => stats.scale_to_zero.on_decision(key, now_ns),
+            false => stats.scale_to_zero.on_answer(key, now_ns),
         }
     }
 }
@@ -139,10 +139,10 @@ impl BackendObserver {
         let stats = worker.stats.as_mut().filter(|_| policy.observes)?;
         let chosen = routed.decision.backend;
         let backend = policy.registry.backend(chosen)?;
-        let link = clusters::backend_key(&backend.name);
+        let key = clusters::backend_key(&backend.name);
         let expected = expect(routed, backend, request);
         Some(BackendObserver {
-            in_flight: stats.on_sent(link, now_ns, &expected)?,
+            in_flight: stats.on_sent(key, now_ns, &expected)?,
             expected,
             sent_ns: now_ns,
             first_ns: None,
@@ -294,11 +294,11 @@ impl<'a> Record<'a> {
             AttemptOutcome::Unknown | AttemptOutcome::Left { .. }
         );
         if is_known && let Some(backend) = self.backend(id) {
-            let (link, delivery) = (
+            let (key, delivery) = (
                 clusters::backend_key(&backend.name),
                 self.observer.expected.delivery,
             );
-            self.stats.on_attempt(link, delivery, failed, self.now_ns);
+            self.stats.on_attempt(key, delivery, failed, self.now_ns);
         }
     }
 
@@ -384,9 +384,9 @@ mod tests {
 
     fn observer(stats: &mut BackendStats, routed: &Routed) -> BackendObserver {
         let chosen = routed.policy.registry.backend(routed.chain[0]).unwrap();
-        let link = clusters::backend_key(&chosen.name);
+        let key = clusters::backend_key(&chosen.name);
         BackendObserver {
-            in_flight: stats.on_sent(link, SECOND, &EXPECTED).unwrap(),
+            in_flight: stats.on_sent(key, SECOND, &EXPECTED).unwrap(),
             expected: EXPECTED,
             sent_ns: SECOND,
             first_ns: None,
@@ -503,7 +503,7 @@ mod tests {
 
     #[test]
     fn first_token_and_speed_are_learned_each_of_its_own() {
-        let slow = |seen: LatencyRatio| (2.4..3.6).contains(&seen.median);
+        let slow = |ratio: LatencyRatio| (2.4..3.6).contains(&ratio.median);
         let late = after_streams(300, 1300, Some(100));
         assert!(slow(late.first_token), "{late:?}");
         assert_eq!(late.token_time.median, 1.0);

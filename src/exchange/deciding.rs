@@ -80,7 +80,7 @@ pub(super) fn find_makers(
     let mut makers = vec![None; items.len()];
     let mut looked_up = 0;
     for (item, maker) in items.iter().zip(&mut makers).rev() {
-        *maker = item.mark.and_then(worker.makers);
+        *maker = item.mark.and_then(worker.find_maker);
         looked_up += 1;
         // The newest piece whose maker is known tells where the conversation is. To drop foreign state, every piece has to be
         // looked up.

@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_and_addresses_are_told_from_what_a_model_needs() {
+    fn credentials_and_addresses_are_not_forwarded() {
         let class = |name| class_of(name, &Registry::default());
         for name in [
             "authorization",

@@ -52,7 +52,7 @@ use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::policy::request_attributes::RequestAttributes;
 use crate::routing::decision::{Bypass, Outcome};
-use crate::routing::router::{Makers, RequestInfo, Router};
+use crate::routing::router::{RequestInfo, Router, StateOrigin};
 use crate::state::backend_stats::BackendStats;
 use crate::telemetry::{Metric, state};
 use backend_observer::BackendObserver;
@@ -84,7 +84,7 @@ pub struct Worker<'a> {
     /// The statistics of the backends; `None` if none are to be kept.
     pub stats: Option<&'a mut BackendStats>,
     /// Finds the key of the state scope that made the state with this mark; `None` if nobody remembers.
-    pub makers: &'a dyn Fn(u64) -> Option<u32>,
+    pub find_maker: &'a dyn Fn(u64) -> Option<u32>,
 }
 
 /// One HTTP exchange.
@@ -354,13 +354,13 @@ impl Stream {
         effects: &mut Vec<Effect>,
     ) {
         let header = worker.cluster_header;
-        let known = find_makers(worker, &plan.policy, &request);
-        let makers = Makers {
-            known: &known,
+        let makers = find_makers(worker, &plan.policy, &request);
+        let state_origin = StateOrigin {
+            makers: &makers,
             can_retry: worker.failover != Failover::Off,
         };
         let info = RequestInfo {
-            makers,
+            state_origin,
             ..plan.request_info(now_ns)
         };
         if plan.intent == Intent::DryRun {

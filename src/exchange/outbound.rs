@@ -75,7 +75,7 @@ impl Outbound {
             Some((_, backend)) if self.failover == Failover::Off => {
                 self.fit(backend, None, policy, effects);
             }
-            Some((id, _)) => self.tell_attempts(id, true, policy, effects),
+            Some((id, _)) => self.set_attempt_headers(id, true, policy, effects),
             None => {}
         }
     }
@@ -87,11 +87,11 @@ impl Outbound {
             && let Some((id, backend)) = policy.default_backend()
         {
             let own = gets_credentials(headers, backend);
-            self.tell_attempts(id, own, policy, effects);
+            self.set_attempt_headers(id, own, policy, effects);
         }
     }
 
-    fn tell_attempts(
+    fn set_attempt_headers(
         &self,
         backend: BackendId,
         own_credentials: bool,

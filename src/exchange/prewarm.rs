@@ -53,10 +53,10 @@ pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
         headers.push(("anthropic-version", "2023-06-01".to_owned()));
     }
     if failover != Failover::Off {
-        let link = clusters::backend_key(&backend.name);
+        let key = clusters::backend_key(&backend.name);
         let chain = FallbackChain {
-            backends: vec![link],
-            written_for: link,
+            backends: vec![key],
+            written_for: key,
             attempts: 0,
             path_prefix: 0,
             replaces_version: false,

@@ -149,9 +149,9 @@ pub(super) fn find<'a>(headers: &[Header<'a>], wanted: &str) -> Option<&'a [u8]>
 /// Removes every response header with Pointsman's prefix, each name once: a backend that sends one forges it.
 pub(super) fn remove_forged(headers: &[Header<'_>], effects: &mut Vec<Effect>) {
     for (index, (name, _)) in headers.iter().enumerate() {
-        let seen = headers.iter().take(index).any(|(before, _)| before == name);
+        let is_repeated = headers.iter().take(index).any(|(before, _)| before == name);
         if has_our_prefix(name)
-            && !seen
+            && !is_repeated
             && let Ok(name) = std::str::from_utf8(name)
         {
             effects.push(Effect::RemoveResponseHeader(name.to_owned()));
@@ -173,8 +173,8 @@ pub(super) fn remove_our_headers(
     let is_ours =
         |name: &[u8]| name.eq_ignore_ascii_case(cluster_header.as_bytes()) || has_our_prefix(name);
     for (index, (name, _)) in headers.iter().enumerate() {
-        let seen = headers.iter().take(index).any(|(before, _)| before == name);
-        if is_ours(name) && !seen {
+        let is_repeated = headers.iter().take(index).any(|(before, _)| before == name);
+        if is_ours(name) && !is_repeated {
             effects.push(Effect::RemoveRequestHeader(name.to_vec()));
         }
     }

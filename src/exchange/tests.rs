@@ -447,7 +447,7 @@ fn models_and_profiles_are_listed_as_openai_lists_models() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| one["id"].as_str().unwrap())
+        .map(|item| item["id"].as_str().unwrap())
         .collect();
     assert!(ids.contains(&"tiny") && ids.contains(&"huge") && ids.contains(&"auto"));
     // Fields that Anthropic's clients read in the same answer.
@@ -538,7 +538,7 @@ fn no_order_of_events_panics() {
                 policy: Some(&policy),
                 router: Some(&mut router),
                 stats: None,
-                makers: &|_| None,
+                find_maker: &|_| None,
             };
             stream.on(event(rest % 8), &mut worker);
             rest /= 8;
@@ -576,7 +576,7 @@ fn a_chain_is_named_and_the_answer_says_which_backend_gave_it() {
 }
 
 #[test]
-fn an_aggregate_is_named_by_its_clusters_and_its_host_tells() {
+fn an_aggregate_is_named_by_its_clusters_and_its_host_identifies_the_backend() {
     let mut host = Host::new(POLICY);
     host.failover = Failover::Aggregate {
         max_chain_length: 2,

@@ -260,7 +260,7 @@ fn compile_baseline(
     first.map(|index| BackendId(index as u32))
 }
 
-/// A number of bytes, `usual` where it is not stated.
+/// A number of bytes, `usual` if it is not stated.
 fn bytes_of(node: &Node, name: &str, usual: usize) -> usize {
     node.number_of(name).map_or(usual, |number| number as usize)
 }

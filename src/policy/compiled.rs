@@ -84,7 +84,7 @@ impl Policy {
             || self.profiles.iter().any(|profile| profile.ramp.is_some())
     }
 
-    /// The backend of the default cluster; `None` where that is no backend's, or belongs to several that are not sent
+    /// The backend of the default cluster; `None` if that is no backend's, or belongs to several that are not sent
     /// the same.
     pub fn default_backend(&self) -> Option<(BackendId, &Backend)> {
         let backends = self.registry.backends.iter().enumerate();

@@ -71,7 +71,7 @@ fn lint_default_cluster(policy: &Policy, root: &Node, warnings: &mut Problems<'_
     }
 }
 
-/// Adds a warning where what cannot be decided on is passed on past a rule or a budget.
+/// Adds a warning if what cannot be decided on is passed on past a rule or a budget.
 pub(crate) fn lint_undecided(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     let by_itself = Policy {
         undecided: None,

@@ -26,7 +26,7 @@ pub(crate) const ALIASES_FIELD: Field = optional(
 pub struct ModelNames {
     /// Aliases as they are written.
     pub(crate) aliases: Vec<(String, ModelId)>,
-    /// Names and aliases in lower case; `None` where two models have it.
+    /// Names and aliases in lower case; `None` if two models have it.
     folded: Vec<(String, Option<ModelId>)>,
     /// The names that backends serve, in lower case.
     served: Vec<(String, Option<ModelId>)>,

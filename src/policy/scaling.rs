@@ -193,7 +193,7 @@ fn compile_times(node: &Node, path: &str, problems: &mut Problems<'_>) -> Option
     })
 }
 
-/// `YYYY-MM-DDThh:mm:ssZ` as seconds since 1970; `None` where it is not such a time, or one before 1970.
+/// `YYYY-MM-DDThh:mm:ssZ` as seconds since 1970; `None` if it is not such a time, or one before 1970.
 fn parse_time(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     let punctuated = [

@@ -43,7 +43,7 @@ fn five_lines_are_enough() {
     let names: Vec<&str> = policy
         .profiles
         .iter()
-        .map(|one| one.name.as_str())
+        .map(|profile| profile.name.as_str())
         .collect();
     assert_eq!(names, ["auto", "auto:best", "auto:cheap", "auto:fast"]);
     let large = &policy.registry.backends[1];
@@ -439,9 +439,9 @@ fn what_cannot_be_decided_on_is_refused_where_requests_are_restricted() {
         assert_eq!(policy.undecided_because(), because, "{members}");
     }
     let (_, warnings) = policy(&format!(r#"{budget}"on_undecided": "bypass","#));
-    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let listed: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let wanted = "on_undecided: the budget `b` limits requests, and what cannot be decided on goes past that";
-    assert!(told.iter().any(|one| one == wanted), "{told:?}");
+    assert!(listed.iter().any(|warning| warning == wanted), "{listed:?}");
 }
 
 #[test]

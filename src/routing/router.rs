@@ -33,7 +33,7 @@ use crate::state::shares::Shares;
 
 use bounds::BudgetStatus;
 use carried_state::CarriedState;
-pub use carried_state::Makers;
+pub use carried_state::StateOrigin;
 pub use conversation::MAX_TURNS;
 use conversation::TurnDemand;
 pub use refuse::reject;
@@ -66,7 +66,7 @@ pub struct RequestInfo<'a> {
     /// The time, in nanoseconds since 1970.
     pub now_ns: u64,
     /// The makers of the state that the request carries, as far as they are known.
-    pub makers: Makers<'a>,
+    pub state_origin: StateOrigin<'a>,
     /// The observed state of the backends, in the order of the policy; backends behind its end are unobserved.
     pub observed: &'a [Observed],
     /// The request's tokens are only counted. Any backend that has the model may count them, so a model that the policy does
@@ -80,7 +80,7 @@ impl<'a> RequestInfo<'a> {
         RequestInfo {
             attributes,
             now_ns,
-            makers: Makers::NONE,
+            state_origin: StateOrigin::UNKNOWN,
             observed: &[],
             counts_tokens: false,
         }
@@ -104,7 +104,7 @@ struct RoutingInput<'a> {
     steps: &'a [TurnDemand],
     conversation: u64,
     now_ns: u64,
-    makers: Makers<'a>,
+    state_origin: StateOrigin<'a>,
     observed: &'a [Observed],
 }
 
@@ -263,7 +263,7 @@ impl Router {
             steps: &steps,
             conversation,
             now_ns: info.now_ns,
-            makers: info.makers,
+            state_origin: info.state_origin,
             observed: info.observed,
         };
         match self.choose(&input) {
@@ -369,7 +369,7 @@ impl Router {
     }
 
     fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {
-        let mut said = self
+        let mut classification = self
             .classifier
             .as_mut()
             .and_then(|classifier| classifier.classify(turn).ok())
@@ -377,8 +377,8 @@ impl Router {
                 model_failed: true,
                 ..classifier::from_features(turn)
             });
-        answer_length::refine(&mut said, turn);
-        said
+        answer_length::refine(&mut classification, turn);
+        classification
     }
 }
 

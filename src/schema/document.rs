@@ -210,7 +210,7 @@ impl Reader<'_> {
         rest.get(space).copied()
     }
 
-    /// Steps over `byte` where it is next.
+    /// Steps over `byte` if it is next.
     fn take(&mut self, byte: u8) -> bool {
         let there = self.peek() == Some(byte);
         self.at += usize::from(there);

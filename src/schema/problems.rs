@@ -55,7 +55,7 @@ impl<'t> Problems<'t> {
         self.list
     }
 
-    /// `Ok` where nothing was added.
+    /// `Ok` if nothing was added.
     pub fn into_result(self) -> Result<(), InvalidDocument> {
         match self.into_list() {
             list if list.is_empty() => Ok(()),

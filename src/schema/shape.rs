@@ -110,7 +110,7 @@ pub enum Kind {
     Object(&'static Shape),
     /// An object that is a document of its own: checked here is only that it is an object.
     Document(&'static Shape),
-    /// An object whose names are chosen by the operator, or are among `keys` where that is not empty.
+    /// An object whose names are chosen by the operator, or are among `keys` if that is not empty.
     Map {
         /// The kind of each value.
         of: &'static Kind,

@@ -46,7 +46,7 @@ pub(crate) fn nearest_few<'a>(
     near.into_iter().take(most).map(|(_, name)| name).collect()
 }
 
-/// How many letters two names have in common at least where one is the beginning of the other.
+/// How many letters two names have in common at least if one is the beginning of the other.
 const LEAST_BEGINNING: usize = 4;
 
 /// The suffix for "unknown x": the nearest known name, else all of them if they are few.
@@ -59,7 +59,7 @@ pub(crate) fn hint(written: &str, known: &[&str]) -> String {
     }
 }
 
-/// A user's text for use in a message: in backticks, without control characters, cut where it is long.
+/// A user's text for use in a message: in backticks, without control characters, cut if it is long.
 pub(crate) fn quote(written: &str) -> String {
     const LONGEST: usize = 64;
     let mut quoted = String::from("`");

@@ -3,7 +3,7 @@
 //!
 //! An answer gives two samples, each a multiple of the declared value: the time to its first token, and the time per token
 //! after that. The second counts the tokens that the answer really had, so short and long answers agree, and the expected
-//! length plays no part. How long answers are beside the expected length is learned apart from that, per task. The median of few answers reacts within a dozen; it takes effect from [`NOTICED`] on and ends only
+//! length plays no part. The ratio of real to expected answer length is learned apart from that, per task. The median of few answers reacts within a dozen; it takes effect from [`NOTICED`] on and ends only
 //! near the declared value, so decisions do not flap. A backend that is faster than declared gets no credit: otherwise a
 //! backend with traffic would look better than one without.
 //!

@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_not_taken_is_told_again() {
+    fn a_record_that_was_not_written_is_sent_again() {
         let mut own = BudgetAccounts::default();
         spend(&mut own, &charge(1, 60, 1.0));
         let lost = own.merge(&[], 0, 1);

@@ -165,9 +165,9 @@ impl ScaleToZeroStats {
             used_ns: now_ns,
             decisions: 0,
         };
-        if let Some(seen) = self.unshared.get_or_insert_with(key, MAX_BACKENDS, fresh) {
-            seen.used_ns = seen.used_ns.max(now_ns);
-            seen.decisions = seen.decisions.saturating_add(decisions);
+        if let Some(usage) = self.unshared.get_or_insert_with(key, MAX_BACKENDS, fresh) {
+            usage.used_ns = usage.used_ns.max(now_ns);
+            usage.decisions = usage.decisions.saturating_add(decisions);
         }
     }
 
@@ -206,9 +206,9 @@ impl ScaleToZeroStats {
                 prewarmed_ns: 0,
                 demand: DemandForecast::new(now_ns),
             });
-            if let Some(seen) = self.unshared.get(key) {
-                usage.used_ns = usage.used_ns.max(seen.used_ns);
-                usage.demand.count(seen.decisions, now_ns);
+            if let Some(usage) = self.unshared.get(key) {
+                usage.used_ns = usage.used_ns.max(usage.used_ns);
+                usage.demand.count(usage.decisions, now_ns);
             } else if usage.demand.counted_ns / NS_PER_HOUR < now_ns / NS_PER_HOUR {
                 // An hour without demand counts too.
                 usage.demand.count(0, now_ns);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_its_least_share_is_seen() {
+    fn a_model_behind_its_least_share_is_found() {
         let mut shares = Shares::default();
         assert!(shares.deficit(1, ModelId(0), 0.1) > 0.0);
         for _ in 0..19 {

@@ -45,7 +45,7 @@ impl<K: Ord + Copy, V> SortedMap<K, V> {
         self.entries.get_mut(place).map(|(_, value)| value)
     }
 
-    /// The value of `key`, made where there is none; `None` if that would make it more than `max` entries.
+    /// The value of `key`, made if there is none; `None` if that would make it more than `max` entries.
     pub(super) fn get_or_insert_with(
         &mut self,
         key: K,

@@ -138,7 +138,7 @@ impl Host {
             policy: Some(&self.policy),
             router: Some(&mut self.router),
             stats: None,
-            makers: &|_| None,
+            find_maker: &|_| None,
         };
         let effects = self.stream.on(event, &mut worker);
         let questions: Vec<Question> = effects

@@ -92,7 +92,7 @@ pub enum Outcome {
 /// The response headers of a decision that a client sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
-pub enum Told {
+pub enum ExpectedHeaders {
     Off,
     Minimal,
     #[default]
@@ -138,7 +138,7 @@ pub struct Expect {
     pub answer: Option<Value>,
     /// The expected response headers.
     #[serde(default)]
-    pub told: Told,
+    pub decision_headers: ExpectedHeaders,
     /// Whether it takes the trained classifier, abilities or token estimates, not only features.
     #[serde(default)]
     pub classifier: bool,
@@ -242,7 +242,7 @@ fn base64(text: &str) -> Vec<u8> {
     let (mut bits, mut count) = (0u32, 0);
     for digit in text
         .bytes()
-        .filter_map(|byte| ALPHABET.iter().position(|&one| one == byte))
+        .filter_map(|byte| ALPHABET.iter().position(|&letter| letter == byte))
     {
         bits = bits << 6 | digit as u32;
         count += 6;
@@ -273,13 +273,13 @@ impl Case {
                 headers.insert(name, HeaderValue::Exactly(value.clone()));
             }
         };
-        let full = expect.told == Told::Full;
+        let full = expect.decision_headers == ExpectedHeaders::Full;
         let reason = match expect.outcome {
             Outcome::Routed => expect.reason.clone(),
             Outcome::Bypassed => expect.cause.as_ref().map(|cause| format!("bypass_{cause}")),
             _ => return headers,
         };
-        if expect.told != Told::Off {
+        if expect.decision_headers != ExpectedHeaders::Off {
             tell("x-pointsman-model", &expect.model);
             tell("x-pointsman-backend", &expect.backend);
             tell("x-pointsman-mode", &expect.shadow.then(|| "shadow".into()));
@@ -321,25 +321,25 @@ impl Case {
     /// The one that tells what became of it; `None` where nothing is counted.
     fn outcome_counted(&self) -> Option<String> {
         let expect = &self.expect;
-        let said = |value: &Option<String>| value.clone().unwrap_or_default();
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match expect.outcome {
             Outcome::Routed if expect.counts_tokens => Some(format!(
                 "pointsman.count_tokens_requests.model.{}.backend.{}",
-                said(&expect.model),
-                said(&expect.backend),
+                text(&expect.model),
+                text(&expect.backend),
             )),
             Outcome::Routed => Some(format!(
                 "pointsman.{}decisions.model.{}.backend.{}.accelerator.{}.profile.{}.reason.{}",
                 if expect.shadow { "shadow_" } else { "" },
-                said(&expect.model),
-                said(&expect.backend),
+                text(&expect.model),
+                text(&expect.backend),
                 self.accelerator(),
-                said(&expect.profile),
-                said(&expect.reason),
+                text(&expect.profile),
+                text(&expect.reason),
             )),
             Outcome::Bypassed => Some(format!(
                 "pointsman.request_bypasses.cause.{}",
-                said(&expect.cause)
+                text(&expect.cause)
             )),
             Outcome::Rejected => {
                 let code = expect.error.as_ref().and_then(|error| error.get("code"));

@@ -56,18 +56,18 @@ fn known_to_every_worker(case: &Case) {
         }
         done.status()
     };
-    let mut seen = Vec::new();
+    let mut statuses = Vec::new();
     for attempt in 1..=8 {
         let tenant = format!("tenant-{attempt}");
         assert_eq!(status(&tenant), 200, "nothing is spent yet");
         std::thread::sleep(Duration::from_millis(2500 * attempt));
         // Connections are spread over both workers: one that did not know would let its first request through.
-        seen = (0..16).map(|_| status(&tenant)).collect();
-        if seen.iter().all(|status| *status == 429) {
+        statuses = (0..16).map(|_| status(&tenant)).collect();
+        if statuses.iter().all(|status| *status == 429) {
             return;
         }
     }
-    panic!("some worker never heard what was spent: {seen:?}");
+    panic!("some worker never heard what was spent: {statuses:?}");
 }
 
 /// A load over both workers spends a budget. What goes over it stays within what is promised: what one worker spends in two

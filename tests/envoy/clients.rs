@@ -1,6 +1,6 @@
 //! The official `openai` and `anthropic` Python clients, as applications use them.
 //!
-//! The scripts beside this file check what a client sees; here is checked where it went, and that what was counted is what
+//! The scripts next to this file check what a client sees; here is checked where it went, and that what was counted is what
 //! the clients were told, to the token.
 
 use std::collections::BTreeSet;

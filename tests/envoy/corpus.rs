@@ -111,7 +111,7 @@ fn check(run: &Run, envoy: &Envoy, case: &Case, delivery: Delivery) -> Result<()
                 return same("arrivals", &found.received.len(), &0);
             }
             check_arrival(case, &found)?;
-            check_told(case, &found)
+            check_response_headers(case, &found)
         }
         Outcome::Rejected | Outcome::Answered => check_reply(case, &found),
     }
@@ -225,7 +225,7 @@ fn check_arrival(case: &Case, found: &Exchange) -> Result<(), String> {
     }
 }
 
-fn check_told(case: &Case, found: &Exchange) -> Result<(), String> {
+fn check_response_headers(case: &Case, found: &Exchange) -> Result<(), String> {
     let wanted = case.response_headers();
     let reported: BTreeMap<&str, &str> = found
         .response

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::failover::{model, render, ways};
-use crate::sink::{Came, FAIL, Sink};
+use crate::sink::{SinkRequest, FAIL, Sink};
 use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
@@ -46,9 +46,9 @@ pub const CLIENT: [(&str, &str); 6] = [
 ];
 
 /// Those of what arrived that say who or where anybody is, sorted.
-pub fn guarded(came: &Came) -> Vec<(String, String)> {
+pub fn guarded(received: &SinkRequest) -> Vec<(String, String)> {
     let own = ["x-real-ip", "via", "forwarded"];
-    let mut found: Vec<(String, String)> = came
+    let mut found: Vec<(String, String)> = received
         .headers
         .iter()
         .filter(|(name, _)| {
@@ -119,8 +119,8 @@ impl Fleet {
     pub fn check(&self, id: &str, what: &str) -> [usize; 3] {
         let mut counts = [0; 3];
         for ((name, sink), count) in NAMES.iter().zip(&self.sinks).zip(&mut counts) {
-            for came in sink.came(id) {
-                let mut found = guarded(&came);
+            for received in sink.received(id) {
+                let mut found = guarded(&received);
                 // By it Envoy finds its routes: where attempts have no filter of their own, it stays.
                 found.retain(|(name, _)| what != "off" || name != "x-forwarded-proto");
                 assert_eq!(found, expected(name), "{what}, at {name}");
@@ -167,8 +167,8 @@ fn each_attempt_has_exactly_its_own(case: &Case) {
                 let counts = fleet.check(&id, &what);
                 for (place, index) in order.into_iter().enumerate() {
                     assert_eq!(counts[index] > 0, place <= failing, "{what}: {counts:?}");
-                    for came in fleet.sinks[index].came(&id) {
-                        assert_eq!(came.model(), format!("served-{}", NAMES[index]), "{what}");
+                    for received in fleet.sinks[index].received(&id) {
+                        assert_eq!(received.model(), format!("served-{}", NAMES[index]), "{what}");
                     }
                 }
             }
@@ -222,10 +222,10 @@ fn without_failover_too(case: &Case) {
         let response = send(&envoy, &id, "", Request::post(CHAT, &body));
         assert_eq!(response.status, 200, "{}", response.text());
         fleet.check(&id, "off");
-        let came = sink.came(&id);
-        assert_eq!(came.len(), 1);
+        let received = sink.received(&id);
+        assert_eq!(received.len(), 1);
         let prefix = if *name == "b" { "/below" } else { "" };
-        assert_eq!(came[0].path, format!("{prefix}{CHAT}"));
+        assert_eq!(received[0].path, format!("{prefix}{CHAT}"));
     }
     assert_sound(&envoy, "off");
 }
@@ -258,9 +258,9 @@ fn what_is_not_decided_has_them_too(case: &Case) {
         ] {
             let id = case.id();
             send(&envoy, &id, "", Request::post(path, b"{}"));
-            let came = fleet.sinks[0].came(&id);
-            assert_eq!(came.len(), 1, "{way}, {path}");
-            assert_eq!(&guarded(&came[0]), keys, "{way}, {path}");
+            let received = fleet.sinks[0].received(&id);
+            assert_eq!(received.len(), 1, "{way}, {path}");
+            assert_eq!(&guarded(&received[0]), keys, "{way}, {path}");
         }
         let envoy = case.start(&render(case, &shadow, way));
         let id = case.id();

@@ -16,15 +16,15 @@ pub const TESTS: &[Test] = &[("examples::each_policy_runs", each_policy_runs)];
 
 fn each_policy_runs(case: &Case) {
     let folder = files::root().join("envoy/policies");
-    let mut seen = 0;
+    let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
         if file.extension().is_some_and(|ending| ending == "json") {
             runs(case, &file);
-            seen += 1;
+            count += 1;
         }
     }
-    assert!(seen >= 11, "{seen}");
+    assert!(count >= 11, "{count}");
 }
 
 fn runs(case: &Case, file: &Path) {

@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[("foreign_state::stays_with_its_maker", stays_with_
 
 /// The public part of the conversation.
 #[derive(Default)]
-struct Seen {
+struct ProviderLog {
     count: AtomicU32,
     /// Requests with thinking that was signed elsewhere.
     refused: AtomicU32,
@@ -27,22 +27,22 @@ struct Seen {
 }
 
 /// A backend of the provider `scope`, at a port of its own.
-fn provider(scope: &'static str, seen: &Arc<Seen>) -> SocketAddr {
+fn provider(scope: &'static str, log: &Arc<ProviderLog>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let seen = Arc::clone(seen);
+    let log = Arc::clone(log);
     spawn(move || {
         for stream in listener.incoming().flatten() {
-            let seen = Arc::clone(&seen);
+            let log = Arc::clone(&log);
             spawn(move || {
-                let _ = serve(scope, &stream, &seen);
+                let _ = serve(scope, &stream, &log);
             });
         }
     });
     address
 }
 
-fn serve(scope: &str, stream: &TcpStream, seen: &Seen) -> std::io::Result<()> {
+fn serve(scope: &str, stream: &TcpStream, log: &ProviderLog) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -58,8 +58,8 @@ fn serve(scope: &str, stream: &TcpStream, seen: &Seen) -> std::io::Result<()> {
         });
         let mut body = vec![0; length.unwrap_or(0)];
         reader.read_exact(&mut body)?;
-        *seen.heads.lock().unwrap() += &head;
-        let (status, kind, answer) = answer(scope, &body, seen);
+        *log.heads.lock().unwrap() += &head;
+        let (status, kind, answer) = answer(scope, &body, log);
         let length = answer.len();
         write!(
             &mut &*stream,
@@ -68,11 +68,11 @@ fn serve(scope: &str, stream: &TcpStream, seen: &Seen) -> std::io::Result<()> {
     }
 }
 
-fn answer(scope: &str, body: &[u8], seen: &Seen) -> (u16, &'static str, String) {
-    let count = seen.count.fetch_add(1, Ordering::Relaxed);
+fn answer(scope: &str, body: &[u8], log: &ProviderLog) -> (u16, &'static str, String) {
+    let count = log.count.fetch_add(1, Ordering::Relaxed);
     let json = "application/json";
     if count % 7 == 3 {
-        seen.failed.fetch_add(1, Ordering::Relaxed);
+        log.failed.fetch_add(1, Ordering::Relaxed);
         return (503, json, "{}".into());
     }
     let body: Value = serde_json::from_slice(body).unwrap();
@@ -80,7 +80,7 @@ fn answer(scope: &str, body: &[u8], seen: &Seen) -> (u16, &'static str, String) 
     let signed = text.matches("\"signature\":\"").count();
     let own = text.matches(&format!("\"signature\":\"{scope}/")).count();
     if signed != own {
-        seen.refused.fetch_add(1, Ordering::Relaxed);
+        log.refused.fetch_add(1, Ordering::Relaxed);
         let error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": "Invalid `signature` in `thinking` block"}});
         return (400, json, error.to_string());
     }
@@ -134,10 +134,10 @@ fn talk(address: SocketAddr, conversations: &mut [Vec<Value>], turns: usize) {
 
 fn stays_with_its_maker(case: &Case) {
     for way in ways(case) {
-        let seen = Arc::<Seen>::default();
+        let log = Arc::<ProviderLog>::default();
         let backend = |name: &str, scope: &'static str, price: f64| {
             json!({"name": name, "model": "opus", "apis": ["anthropic_messages"], "state_scope": scope,
-                   "endpoint": format!("http://{}", provider(scope, &seen)), "price": {"input": price, "output": price}})
+                   "endpoint": format!("http://{}", provider(scope, &log)), "price": {"input": price, "output": price}})
         };
         let policy = json!({
             "exploration_rate": 0.4, "latency_source": "declared",
@@ -160,9 +160,9 @@ fn stays_with_its_maker(case: &Case) {
             "{way}: both begin conversations"
         );
         let load = |count: &AtomicU32| count.load(Ordering::Relaxed);
-        assert!(load(&seen.failed) > 10, "{way}");
+        assert!(load(&log.failed) > 10, "{way}");
         assert_eq!(
-            load(&seen.refused),
+            load(&log.refused),
             0,
             "{way}: workers tell each other who made what"
         );
@@ -170,8 +170,8 @@ fn stays_with_its_maker(case: &Case) {
         drop(envoy);
         let other = case.start(&config);
         talk(other.address(), &mut conversations, 2);
-        assert!(load(&seen.refused) > 0, "{way}: no guess was wrong");
-        let heads = seen.heads.lock().unwrap();
+        assert!(load(&log.refused) > 0, "{way}: no guess was wrong");
+        let heads = log.heads.lock().unwrap();
         assert!(!heads.contains("x-envoy-retriable"), "{way}: {heads:.2000}");
     }
 }

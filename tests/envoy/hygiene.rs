@@ -15,8 +15,8 @@ pub const TESTS: &[Test] = &[
     ("hygiene::get_passes", get_passes),
     ("hygiene::other_paths_pass", other_paths_pass),
     (
-        "hygiene::web_sockets_are_told_to_come_by_post",
-        web_sockets_are_told_to_come_by_post,
+        "hygiene::web_sockets_are_refused_in_favour_of_post",
+        web_sockets_are_refused_in_favour_of_post,
     ),
     (
         "hygiene::forged_headers_change_nothing",
@@ -55,7 +55,7 @@ fn get_passes(case: &Case) {
     assert_eq!(done.only().0, "gpu");
 }
 
-fn web_sockets_are_told_to_come_by_post(case: &Case) {
+fn web_sockets_are_refused_in_favour_of_post(case: &Case) {
     let ask = |path| {
         let request = Request::get(path).header("connection", b"Upgrade");
         case.send(request.header("upgrade", b"websocket"))

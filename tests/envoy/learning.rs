@@ -126,15 +126,15 @@ fn silent_streams_leave_and_the_rest_stays(case: &Case) {
     let envoy = start(case, &policy);
     let address = envoy.address();
     assert_eq!(answered_by(address, true, 6), only("one", 6));
-    let one = backend(&hosts[0]);
-    one.fault(&json!({"kind": "hang", "stream": true})).unwrap();
+    let failing = backend(&hosts[0]);
+    failing.fault(&json!({"kind": "hang", "stream": true})).unwrap();
     // Each of the first ones waits for its attempt to be given up; nobody meets an error.
     until(address, true, "two", 8);
     // If attempts go by aggregate clusters, Envoy's own outlier detection may pass the cluster over for all.
     if ways(case).contains(&"per-attempt") {
         assert_eq!(answered_by(address, false, 20), only("one", 20));
     }
-    one.recover().unwrap();
+    failing.recover().unwrap();
     until(address, true, "one", 1);
 }
 
@@ -142,11 +142,11 @@ fn errors_with_status_200_count(case: &Case) {
     let (hosts, policy) = fleet(40.0, 0.0);
     let envoy = start(case, &policy);
     let address = envoy.address();
-    let one = backend(&hosts[0]);
+    let failing = backend(&hosts[0]);
     for (kind, stream) in [("error_in_answer", true), ("empty_answer", false)] {
-        one.fault(&json!({"kind": kind, "stream": stream})).unwrap();
+        failing.fault(&json!({"kind": kind, "stream": stream})).unwrap();
         until(address, stream, "two", 8);
-        one.recover().unwrap();
+        failing.recover().unwrap();
         until(address, stream, "one", 1);
     }
     let labels = [("backend", "one")];

@@ -18,7 +18,7 @@ use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
     ("mesh::istio_gateway", istio_gateway),
-    ("mesh::istio_tells_a_collector", istio_tells_a_collector),
+    ("mesh::istio_reports_to_a_collector", istio_reports_to_a_collector),
     ("mesh::istio_sidecar", istio_sidecar),
     ("mesh::envoy_gateway", envoy_gateway),
     ("mesh::envoy_gateway_fails_over", envoy_gateway_fails_over),
@@ -188,7 +188,7 @@ fn istio_gateway(case: &Case) {
 }
 
 /// Rendered with a collector, it gets a log record and a span of each request, and the mesh keeps what it has.
-fn istio_tells_a_collector(case: &Case) {
+fn istio_reports_to_a_collector(case: &Case) {
     let collector = Collector::start().unwrap();
     let output = Command::new(Path::new(env!("CARGO_BIN_EXE_pointsman")))
         .args(["render", "istio", "envoy/istio/policy.json"])

@@ -70,15 +70,15 @@ fn send_as(
         .send(envoy.address())
         .unwrap();
     assert_eq!(answer.status, status, "{}", answer.text());
-    let came = || {
+    let exports = || {
         let kinds = KINDS.iter().zip(before);
         kinds
             .filter_map(|(kind, before)| collector.received(kind).get(before).cloned())
             .collect::<Vec<_>>()
     };
-    let there = envoy.wait_for(|_| came().len() == 2);
+    let there = envoy.wait_for(|_| exports().len() == 2);
     assert!(there, "{:?}\n{}", collector.received(""), envoy.log());
-    came().try_into().unwrap()
+    exports().try_into().unwrap()
 }
 
 /// How a tenant is shown that the policy does not name.

@@ -64,17 +64,17 @@ fn invalid_at_start(case: &Case) {
 
 /// The backend that a pinned model is sent to, by 24 connections: that both workers answer some is checked.
 fn everywhere(case: &Case, envoy: &Envoy) -> Vec<String> {
-    let mut seen = Vec::new();
+    let mut backends = Vec::new();
     for _ in 0..24 {
         let done = case.send_to(
             envoy.address(),
             Request::post(CHAT, &ask("llama-3.1-8b", "hi")),
         );
-        seen.push(done.only().0.to_owned());
+        backends.push(done.only().0.to_owned());
     }
-    seen.sort_unstable();
-    seen.dedup();
-    seen
+    backends.sort_unstable();
+    backends.dedup();
+    backends
 }
 
 /// Both workers took connections since they were last counted.

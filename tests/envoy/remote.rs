@@ -137,7 +137,7 @@ fn hundred_changes_under_load(case: &Case) {
     source.serve(document(&policy(case, 0)));
     let envoy = case.start(&config(case, &source, case.config()));
     let published = AtomicU64::new(0);
-    let seen = AtomicU64::new(0);
+    let newest = AtomicU64::new(0);
     let done = AtomicBool::new(false);
     let count = AtomicU64::new(0);
     let slowest = Mutex::new(Duration::ZERO);
@@ -146,13 +146,13 @@ fn hundred_changes_under_load(case: &Case) {
         let load = || {
             while !done.load(Ordering::SeqCst) {
                 // A client that has seen a policy in force is never served by an older one, whichever worker serves.
-                let floor = seen.load(Ordering::SeqCst);
+                let floor = newest.load(Ordering::SeqCst);
                 let begun = Instant::now();
                 let revision = send(&envoy);
                 let took = begun.elapsed();
                 assert!(revision >= floor, "{revision} after {floor} was in force");
                 assert!(revision <= published.load(Ordering::SeqCst));
-                seen.fetch_max(revision, Ordering::SeqCst);
+                newest.fetch_max(revision, Ordering::SeqCst);
                 count.fetch_add(1, Ordering::SeqCst);
                 let mut slowest = slowest.lock().unwrap();
                 *slowest = (*slowest).max(took);
@@ -163,7 +163,7 @@ fn hundred_changes_under_load(case: &Case) {
             published.store(revision, Ordering::SeqCst);
             source.serve(document(&policy(case, revision)));
             let changed = Instant::now();
-            while seen.load(Ordering::SeqCst) < revision {
+            while newest.load(Ordering::SeqCst) < revision {
                 let alive = workers.iter().all(|worker| !worker.is_finished());
                 if !alive || changed.elapsed() > Duration::from_secs(30) {
                     done.store(true, Ordering::SeqCst);

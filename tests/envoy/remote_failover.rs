@@ -89,9 +89,9 @@ impl Fleet {
         let counts = self.sinks.check(&id, version);
         assert_eq!(counts[2], 1, "{way}: {counts:?}");
         for (name, sink) in NAMES.iter().zip(&self.sinks.sinks) {
-            for came in sink.came(&id) {
-                assert_eq!(came.path, CHAT, "{way}");
-                assert_eq!(came.model(), format!("{name}-r{revision}"), "{way}");
+            for received in sink.received(&id) {
+                assert_eq!(received.path, CHAT, "{way}");
+                assert_eq!(received.model(), format!("{name}-r{revision}"), "{way}");
             }
         }
         revision
@@ -113,13 +113,13 @@ fn attempts_follow_the_policy(case: &Case) {
 }
 
 fn change_under_load(case: &Case, fleet: &Fleet, envoy: &Envoy, way: &str) {
-    let (seen, count) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (newest, count) = (AtomicU64::new(0), AtomicU64::new(0));
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let load = || {
             while !done.load(Ordering::SeqCst) {
                 let revision = fleet.send(case, envoy, way);
-                seen.fetch_max(revision, Ordering::SeqCst);
+                newest.fetch_max(revision, Ordering::SeqCst);
                 count.fetch_add(1, Ordering::SeqCst);
             }
         };
@@ -127,7 +127,7 @@ fn change_under_load(case: &Case, fleet: &Fleet, envoy: &Envoy, way: &str) {
         for revision in 1..=CHANGES {
             fleet.serve(&fleet.policy(revision));
             let changed = Instant::now();
-            while seen.load(Ordering::SeqCst) < revision {
+            while newest.load(Ordering::SeqCst) < revision {
                 let alive = workers.iter().all(|worker| !worker.is_finished());
                 if !alive || changed.elapsed() > Duration::from_secs(30) {
                     done.store(true, Ordering::SeqCst);

@@ -16,8 +16,8 @@ use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
     (
-        "sealed::nothing_is_forged_or_told",
-        nothing_is_forged_or_told,
+        "sealed::nothing_is_forged_or_disclosed",
+        nothing_is_forged_or_disclosed,
     ),
     (
         "sealed::compressed_bodies_are_read",
@@ -32,8 +32,8 @@ fn forger() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     const BODY: &str = r#"{"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&seen);
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&requests);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
@@ -58,7 +58,7 @@ fn forger() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
             });
         }
     });
-    (address, seen)
+    (address, requests)
 }
 
 /// Whether a request has come to its end: by its length, or by the last chunk.
@@ -87,9 +87,9 @@ fn policy(addresses: &[SocketAddr]) -> Value {
     })
 }
 
-fn nothing_is_forged_or_told(case: &Case) {
+fn nothing_is_forged_or_disclosed(case: &Case) {
     for way in ways(case).iter().chain(&["off"]) {
-        let (address, seen) = forger();
+        let (address, requests) = forger();
         // A backend that nobody reaches is tried first, so that a second attempt is seen too.
         let dead = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -120,8 +120,8 @@ fn nothing_is_forged_or_told(case: &Case) {
                 assert_eq!(forged, None, "{way}: {name}");
             }
         }
-        let seen = seen.lock().unwrap();
-        let head = seen[0].split("\r\n\r\n").next().unwrap().to_lowercase();
+        let requests = requests.lock().unwrap();
+        let head = requests[0].split("\r\n\r\n").next().unwrap().to_lowercase();
         for hidden in ["x-pointsman-", "x-envoy-", "x-forwarded-for", "203.0.113.7"] {
             assert!(!head.contains(hidden), "{way}: {head}");
         }
@@ -155,7 +155,7 @@ fn packed(body: &[u8]) -> [(&'static str, Vec<u8>); 3] {
 }
 
 fn compressed_bodies_are_read(case: &Case) {
-    let (address, seen) = forger();
+    let (address, requests) = forger();
     let envoy = case.start(&render(case, &policy(&[address]), "aggregate", &[]));
     let body = ask("auto", "hi");
     for (encoding, bytes) in packed(&body) {
@@ -169,8 +169,8 @@ fn compressed_bodies_are_read(case: &Case) {
             Some("m"),
             "{encoding}"
         );
-        let seen = seen.lock().unwrap();
-        let last = seen.last().unwrap();
+        let requests = requests.lock().unwrap();
+        let last = requests.last().unwrap();
         assert!(last.contains(r#""model":"m""#), "{encoding}: {last}");
         assert!(!last.contains("content-encoding"), "{encoding}: {last}");
     }
@@ -206,7 +206,7 @@ fn a_bomb_is_held_off(case: &Case) {
 
 /// A path is one path, whatever it is spelt like.
 fn paths_are_one(case: &Case) {
-    let (address, seen) = forger();
+    let (address, requests) = forger();
     let envoy = case.start(&render(case, &policy(&[address]), "aggregate", &[]));
     for path in [
         "//v1//chat/completions",
@@ -218,8 +218,8 @@ fn paths_are_one(case: &Case) {
         let response = Request::post(path, &body).send(envoy.address()).unwrap();
         assert_eq!(response.status, 200, "{path}: {}", response.text());
         assert_eq!(response.header("x-pointsman-model"), Some("m"), "{path}");
-        let seen = seen.lock().unwrap();
-        let last = seen.last().unwrap();
+        let requests = requests.lock().unwrap();
+        let last = requests.last().unwrap();
         assert!(last.starts_with("POST /v1/chat/completions HTTP"), "{last}");
     }
 }

@@ -15,13 +15,13 @@ const FORGED: &str =
 
 /// One request as it came.
 #[derive(Clone)]
-pub struct Came {
+pub struct SinkRequest {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Came {
+impl SinkRequest {
     pub fn header(&self, wanted: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let found = headers.find(|(name, _)| name == wanted)?;
@@ -37,28 +37,28 @@ impl Came {
 /// The server; its thread ends with the process.
 pub struct Sink {
     pub address: SocketAddr,
-    came: Arc<Mutex<Vec<Came>>>,
+    received: Arc<Mutex<Vec<SinkRequest>>>,
 }
 
 impl Sink {
     pub fn start(name: &'static str) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let came = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&came);
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&received);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let kept = Arc::clone(&kept);
                 std::thread::spawn(move || while serve(name, &stream, &kept).is_some() {});
             }
         });
-        Sink { address, came }
+        Sink { address, received }
     }
 
     /// The requests with this value of `x-test-id`, in their order.
-    pub fn came(&self, id: &str) -> Vec<Came> {
-        let came = self.came.lock().unwrap();
-        let mine = came
+    pub fn received(&self, id: &str) -> Vec<SinkRequest> {
+        let received = self.received.lock().unwrap();
+        let mine = received
             .iter()
             .filter(|item| item.header("x-test-id") == Some(id));
         mine.cloned().collect()
@@ -66,7 +66,7 @@ impl Sink {
 }
 
 /// One request of a connection; `None` where there is none any more.
-fn serve(name: &str, stream: &TcpStream, kept: &Mutex<Vec<Came>>) -> Option<()> {
+fn serve(name: &str, stream: &TcpStream, kept: &Mutex<Vec<SinkRequest>>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -80,20 +80,20 @@ fn serve(name: &str, stream: &TcpStream, kept: &Mutex<Vec<Came>>) -> Option<()> 
         };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut came = Came {
+    let mut received = SinkRequest {
         path,
         headers,
         body: Vec::new(),
     };
-    let length = came
+    let length = received
         .header("content-length")
         .and_then(|text| text.parse().ok());
-    came.body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut came.body).ok()?;
-    let fails = came
+    received.body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut received.body).ok()?;
+    let fails = received
         .header(FAIL)
         .is_some_and(|all| all.split(',').any(|item| item == name));
-    kept.lock().unwrap().push(came);
+    kept.lock().unwrap().push(received);
     let (status, body) = match fails {
         true => ("503 Service Unavailable", "{}"),
         false => ("200 OK", ANSWER),

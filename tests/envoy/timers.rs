@@ -230,7 +230,7 @@ fn nobody_is_asked_twice(case: &Case) {
                 (200, &[1, 1][..]),
                 "{way}: {fault}"
             );
-            // Elsewhere at once: whoever waits does not go, who goes does not wait.
+            // Elsewhere at once: a request that waits does not move, and one that moves does not wait.
             assert!(
                 sent.took < Duration::from_millis(800),
                 "{way}: {:?}",

@@ -115,7 +115,7 @@ fn ours(host: &Host) -> Vec<Value> {
         .send(host.address)
         .unwrap()
         .json();
-    let is_ours = |one: &&Value| one["headers"].to_string().contains("pointsman-prewarm");
+    let is_ours = |request: &&Value| request["headers"].to_string().contains("pointsman-prewarm");
     all.as_array()
         .into_iter()
         .flatten()
@@ -152,13 +152,13 @@ fn ramps(case: &Case) {
             .map(|number| {
                 let body = ask("small", &format!("conversation {number}"));
                 // Twice, whichever worker it meets.
-                let one = || {
+                let goes_to_lpu = || {
                     let done = case.send_to(envoy.address(), Request::post(CHAT, &body));
                     assert_eq!(done.status(), 200, "{}", done.response.text());
                     done.only().0 == "lpu"
                 };
-                let moved = one();
-                assert_eq!(moved, one(), "conversation {number} flaps");
+                let moved = goes_to_lpu();
+                assert_eq!(moved, goes_to_lpu(), "conversation {number} flaps");
                 moved
             })
             .collect()

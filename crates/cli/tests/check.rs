@@ -76,7 +76,7 @@ backends:
 ";
 
 #[test]
-fn yaml_is_read_and_its_places_are_told() {
+fn yaml_is_read_and_its_places_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let good = file(folder.path(), "good.yaml", YAML);
     let output = run(&["check", &good]);

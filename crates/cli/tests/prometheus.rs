@@ -170,13 +170,13 @@ fn every_query_has_an_answer_and_only_troubles_raise_alerts() {
         scraped(&prometheus);
     }
     let wanted: BTreeSet<String> = TROUBLES.map(str::to_owned).into();
-    let seen = |prometheus: &Prometheus| {
+    let scraped = |prometheus: &Prometheus| {
         let mut raised = raised(prometheus);
         raised.retain(|name| !TIMES.contains(&name.as_str()) && !CHANCE.contains(&name.as_str()));
         raised
     };
-    prometheus.wait_for(|prometheus| seen(prometheus) == wanted);
-    assert_eq!(seen(&prometheus), wanted, "{}", world.ours());
+    prometheus.wait_for(|prometheus| scraped(prometheus) == wanted);
+    assert_eq!(scraped(&prometheus), wanted, "{}", world.ours());
 
     let mut wrong = Vec::new();
     let queries = queries();

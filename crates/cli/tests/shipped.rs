@@ -104,7 +104,7 @@ fn what_is_rendered_is_valid_and_the_same_each_time() {
 }
 
 #[test]
-fn older_envoys_get_aggregates_and_are_told_why() {
+fn older_envoys_get_aggregates_with_a_reason() {
     let run = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(["render", "envoy"])

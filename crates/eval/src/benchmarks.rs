@@ -85,8 +85,8 @@ impl Benchmarks {
             ))
         };
         // Some models without published scores were seen in training.
-        let seen = || Some((name.to_owned(), Ability::fitted(name)?));
-        added.or_else(known).or_else(seen)
+        let fitted = || Some((name.to_owned(), Ability::fitted(name)?));
+        added.or_else(known).or_else(fitted)
     }
 }
 

@@ -236,7 +236,7 @@ impl PairRows {
         self.strong.extend(&other.strong);
     }
 
-    /// Its figures; `None` where there are no rows.
+    /// Its figures; `None` if there are no rows.
     pub fn figures(&self) -> Option<PairFigures> {
         let count = self.score.len();
         let curve = |weights: &[f64]| {
@@ -251,11 +251,11 @@ impl PairRows {
             let curve = curve(weights);
             vec![curve.apgr(), curve.cpt(0.2), curve.cpt(0.5), curve.cpt(0.8)]
         });
-        let one = |at: usize| figures.get(at).copied().unwrap_or(Figure::NONE);
+        let figure = |at: usize| figures.get(at).copied().unwrap_or(Figure::NONE);
         (count > 0).then(|| PairFigures {
             count,
-            apgr: one(0),
-            cpt: [one(1), one(2), one(3)],
+            apgr: figure(0),
+            cpt: [figure(1), figure(2), figure(3)],
             curve: curve(&vec![1.0; count]),
         })
     }
@@ -293,10 +293,10 @@ pub fn auc_within(forecasts: &[Forecast], weights: &[f64]) -> f64 {
         .max()
         .unwrap_or(0);
     let mut by_model = vec![(Vec::new(), Vec::new()); models];
-    for one in forecasts {
-        if let Some((rows, own)) = by_model.get_mut(one.model) {
-            rows.push((one.p, one.score));
-            own.push(weights.get(one.row).copied().unwrap_or(0.0));
+    for forecast in forecasts {
+        if let Some((rows, own)) = by_model.get_mut(forecast.model) {
+            rows.push((forecast.p, forecast.score));
+            own.push(weights.get(forecast.row).copied().unwrap_or(0.0));
         }
     }
     let (mut sum, mut total) = (0.0, 0.0);
@@ -381,26 +381,26 @@ mod tests {
 
     #[test]
     fn pooled_twice_is_the_same() {
-        let (one, mut two) = (pool(), pool());
-        two.append(&one);
-        two.append(&Pool::default());
-        assert_eq!(two.count(), 4);
+        let (first, mut second) = (pool(), pool());
+        second.append(&first);
+        second.append(&Pool::default());
+        assert_eq!(second.count(), 4);
         let value = |pool: &Pool| pool.figures().strategies.first().unwrap().at_loss.value;
-        assert!((value(&one) - value(&two)).abs() < 1e-12);
+        assert!((value(&first) - value(&second)).abs() < 1e-12);
     }
 
     #[test]
     fn models_are_ranked_apart() {
         // The second model is better than the first, and each is ranked perfectly: pooled, they would not be.
-        let one = |model: usize, at: usize| Forecast {
+        let forecast = |model: usize, at: usize| Forecast {
             row: at,
             model,
             p: if at.is_multiple_of(2) { 0.2 } else { 0.4 } + 0.3 * model as f64,
             score: (at % 2) as f64,
         };
-        let all: Vec<Forecast> = (0..40).flat_map(|at| [one(0, at), one(1, at)]).collect();
+        let all: Vec<Forecast> = (0..40).flat_map(|at| [forecast(0, at), forecast(1, at)]).collect();
         assert_eq!(auc_within(&all, &[1.0; 40]), 1.0);
-        let few: Vec<Forecast> = (0..20).map(|at| one(0, at)).collect();
+        let few: Vec<Forecast> = (0..20).map(|at| forecast(0, at)).collect();
         assert!(auc_within(&few, &[1.0; 20]).is_nan());
     }
 }

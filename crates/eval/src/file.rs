@@ -40,9 +40,9 @@ pub struct ModelLine {
     pub quality: f64,
     /// Mean of what was expected.
     pub expected: f64,
-    /// Mean cost; NaN where unknown.
+    /// Mean cost; NaN if unknown.
     pub cost: f64,
-    /// Share of the rows that the router sends it at its operating point; NaN where it is not part of the fleet.
+    /// Share of the rows that the router sends it at its operating point; NaN if it is not part of the fleet.
     pub share: f64,
 }
 
@@ -114,7 +114,7 @@ pub struct Report {
     pub cheapest: Option<String>,
     /// Whether costs are known.
     pub has_costs: bool,
-    /// Cost and quality; `None` where there is no complete row, or no cost is known.
+    /// Cost and quality; `None` if there is no complete row, or no cost is known.
     pub curves: Option<Curves>,
     /// The pair.
     pub pair: Option<PairReport>,

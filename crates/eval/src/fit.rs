@@ -78,7 +78,7 @@ pub fn fit(observations: &[Observation], models: usize) -> Vec<Calibration> {
     let mut height = objective(&rows, &prior, &found);
     for _ in 0..ROUNDS {
         let step = newton_step(&rows, &prior, &found);
-        // A whole step can overshoot where probabilities are near 0 or 1: half as far, until it climbs.
+        // A whole step can overshoot if probabilities are near 0 or 1: half as far, until it climbs.
         let mut length = 1.0;
         let climbed = loop {
             let tried: Vec<f64> = found
@@ -289,17 +289,17 @@ mod tests {
     #[test]
     fn a_model_that_does_worse_than_expected_is_moved_down() {
         // Both are expected to be right half the time; the second is right one time in ten.
-        let mut seen = Vec::new();
+        let mut observations = Vec::new();
         for at in 0..200 {
-            seen.push(scored(0, 0.0, Task::Code, f64::from(at % 2)));
-            seen.push(scored(
+            observations.push(scored(0, 0.0, Task::Code, f64::from(at % 2)));
+            observations.push(scored(
                 1,
                 0.0,
                 Task::Code,
                 f64::from(u8::from(at % 10 == 0)),
             ));
         }
-        let found = fit(&seen, 2);
+        let found = fit(&observations, 2);
         let p = |model: usize| 1.0 / (1.0 + (-found[model].apply(0.0, Task::Code)).exp());
         assert!((p(0) - 0.5).abs() < 0.03, "{}", p(0));
         assert!((p(1) - 0.1).abs() < 0.04, "{}", p(1));
@@ -312,7 +312,7 @@ mod tests {
     fn few_labels_move_little() {
         let few: Vec<Observation> = (0..3).map(|_| scored(0, 0.0, Task::Chat, 0.0)).collect();
         let many: Vec<Observation> = (0..100).map(|_| scored(0, 0.0, Task::Chat, 0.0)).collect();
-        let moved = |seen: &[Observation]| fit(seen, 1)[0].apply(0.0, Task::Chat);
+        let moved = |observations: &[Observation]| fit(observations, 1)[0].apply(0.0, Task::Chat);
         assert!(moved(&few) < -0.3 && moved(&few) > -1.5, "{}", moved(&few));
         assert!(moved(&many) < -2.5, "{}", moved(&many));
     }
@@ -320,19 +320,19 @@ mod tests {
     #[test]
     fn estimates_that_are_too_sure_are_scaled_down() {
         // Expected 0.95 and 0.05; right are 0.7 and 0.3.
-        let mut seen = Vec::new();
+        let mut observations = Vec::new();
         for at in 0..300 {
             let right = f64::from(u8::from(at % 10 < 7));
-            seen.push(scored(0, 3.0, Task::Chat, right));
-            seen.push(scored(0, -3.0, Task::Chat, 1.0 - right));
+            observations.push(scored(0, 3.0, Task::Chat, right));
+            observations.push(scored(0, -3.0, Task::Chat, 1.0 - right));
         }
-        let scale = fit(&seen, 1)[0].scale;
+        let scale = fit(&observations, 1)[0].scale;
         assert!((scale - 0.28).abs() < 0.08, "{scale}");
     }
 
     #[test]
     fn preferences_move_two_models_apart() {
-        let seen: Vec<Observation> = (0..100)
+        let observations: Vec<Observation> = (0..100)
             .map(|at| Observation {
                 task: Task::Chat,
                 model: Prior {
@@ -346,7 +346,7 @@ mod tests {
                 label: f64::from(u8::from(at % 4 != 0)),
             })
             .collect();
-        let found = fit(&seen, 2);
+        let found = fit(&observations, 2);
         let (first, second) = (
             found[0].apply(0.0, Task::Chat),
             found[1].apply(0.0, Task::Chat),

@@ -14,7 +14,7 @@ use crate::measure::mean;
 use crate::outcomes::Outcome;
 use crate::scored::{ScoredPrompt, find_model};
 
-/// By how many standard deviations a model of ten times the price is taken to be better, where nothing else is known of it.
+/// By how many standard deviations a model of ten times the price is taken to be better, if nothing else is known of it.
 const SPREAD_PER_DECADE: f64 = 0.8;
 
 /// The source of a model's ability.
@@ -79,7 +79,7 @@ pub struct ModelOutcome {
 pub struct Fleet {
     /// Every model of the file that can be routed to, by name.
     pub members: Vec<Member>,
-    /// For every row what each member made of it; `None` where there is no outcome.
+    /// For every row what each member made of it; `None` if there is no outcome.
     pub outcomes: Vec<Vec<Option<ModelOutcome>>>,
     /// The rows of which every member that is taken has an outcome.
     pub complete: Vec<usize>,
@@ -189,11 +189,11 @@ impl Fleet {
             let skills = self.members.iter().filter(|member| {
                 !matches!(member.ability_source, AbilitySource::Average) && member.price.is_some()
             });
-            let one = mean(Ability::typical(1.0).skills.map(f64::from))
+            let unit = mean(Ability::typical(1.0).skills.map(f64::from))
                 - mean(Ability::typical(0.0).skills.map(f64::from));
             let zero = mean(Ability::typical(0.0).skills.map(f64::from));
             let level = mean(skills.map(|item| mean(item.ability.skills.map(f64::from))));
-            (mean(anchors), (level - zero) / one)
+            (mean(anchors), (level - zero) / unit)
         };
         for member in &mut self.members {
             if let (AbilitySource::Average, Some(price)) = (&member.ability_source, tokens(member))

@@ -151,7 +151,7 @@ pub fn choose(
     report.push(line("cost, of the strong model for all", cost, 2));
     report.push(line("mean score", quality, 3));
     report.push(
-        "brackets hold 95 % intervals; on new traffic expect about a point of quality beside it"
+        "brackets hold 95 % intervals; on new traffic, expect quality to differ by about a point"
             .into(),
     );
     Ok(Choice { value, report })
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_met_is_said() {
+    fn an_unreachable_goal_is_an_error() {
         let error = choose_for(Goal::Cost(0.05), Floor::MinQuality).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_that_makes_a_wish_impossible_is_named() {
+    fn the_limit_that_makes_a_goal_impossible_is_named() {
         let policy = Policy::compile(POLICY).unwrap();
         let profile = policy.find_profile("save").unwrap();
         let limits = profile.limits.with(Limit::MaxQualityLoss, 0.0);

@@ -1,7 +1,7 @@
 //! Savings of routing between two models, over every two of a file of which one costs far less: by how far the cheap one is behind.
 //!
 //! A saving means little without the gap that it was made over: between equal models everything can be saved, and where the cheap
-//! one is ten points behind hardly anything. So this stands beside the figures of the one pair and of the whole fleet.
+//! one is ten points behind hardly anything. So this stands next to the figures of the one pair and of the whole fleet.
 
 use crate::figures::Pool;
 use crate::fleet::Fleet;
@@ -128,7 +128,7 @@ pub fn classes(pairs: &[Saved]) -> Vec<Class> {
     all
 }
 
-/// How many times as much the router saves as random mixing, over pairs whose gap is 3 to 12 points; NaN where there is none.
+/// How many times as much the router saves as random mixing, over pairs whose gap is 3 to 12 points; NaN if there is none.
 pub fn over_random(pairs: &[Saved]) -> f64 {
     let [from, to] = COMPARED;
     let own = || {

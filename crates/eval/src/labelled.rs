@@ -28,7 +28,7 @@ pub struct Labelled {
     pub at_loss: f64,
 }
 
-/// The figures; `None` where there are too few rows to draw from and to measure.
+/// The figures; `None` if there are too few rows to draw from and to measure.
 pub fn after_labels(fleet: &Fleet, rows: &[ScoredPrompt]) -> Option<Labelled> {
     let usable: Vec<usize> = (0..fleet.outcomes.len())
         .filter(|row| {

@@ -119,14 +119,14 @@ fn held_out(observed: &[Vec<Observation>], models: usize, labelled: usize) -> St
                 .collect::<Vec<Observation>>()
         };
         let fitted = fit(&part(false), models);
-        for one in part(true).iter().filter(|item| item.against.is_none()) {
-            let Some(calibration) = fitted.get(one.model.model) else {
+        for observation in part(true).iter().filter(|item| item.against.is_none()) {
+            let Some(calibration) = fitted.get(observation.model.model) else {
                 continue;
             };
             let p = |logit: f64| 1.0 / (1.0 + (-logit).exp());
-            before.push((p(one.model.logit), one.label, 1.0));
-            let moved = calibration.apply(one.model.logit as f32, one.task);
-            after.push((p(f64::from(moved)), one.label, 1.0));
+            before.push((p(observation.model.logit), observation.label, 1.0));
+            let moved = calibration.apply(observation.model.logit as f32, observation.task);
+            after.push((p(f64::from(moved)), observation.label, 1.0));
         }
     }
     let error = |rows: Vec<(f64, f64, f64)>| ece(&bins(rows));

@@ -52,7 +52,7 @@ fn labelled(reports: &[Report]) -> Option<Labelled> {
     let mean = |value: &dyn Fn(&Labelled) -> f64| {
         let message = some
             .iter()
-            .map(|(count, one)| (*count, value(one)))
+            .map(|(count, item)| (*count, value(item)))
             .filter(|(_, value)| value.is_finite());
         let (sum, total) = message.fold((0.0, 0.0), |(sum, total), (count, value)| {
             (sum + count * value, total + count)
@@ -81,7 +81,7 @@ fn pair(reports: &[Report]) -> Option<PairReport> {
         rows.append(&pair.rows);
         pool.append(&pair.pool);
     }
-    let one = |name: fn(&PairReport) -> &str, many: &str| {
+    let shared_name = |name: fn(&PairReport) -> &str, many: &str| {
         let same = pairs.iter().all(|pair| name(pair) == name(first));
         if same {
             name(first).to_owned()
@@ -91,9 +91,9 @@ fn pair(reports: &[Report]) -> Option<PairReport> {
     };
     let curves: Option<Curves> = (pool.count() > 0).then(|| pool.figures());
     Some(PairReport {
-        weak: one(|pair| &pair.weak, "each file's own"),
-        strong: one(|pair| &pair.strong, "each file's own"),
-        scorer: one(|pair| &pair.scorer, "each file's own"),
+        weak: shared_name(|pair| &pair.weak, "each file's own"),
+        strong: shared_name(|pair| &pair.strong, "each file's own"),
+        scorer: shared_name(|pair| &pair.scorer, "each file's own"),
         figures: rows.figures()?,
         curves,
         rows,

@@ -7,7 +7,7 @@ use crate::pooling::pool;
 use crate::scored::ScoredPrompt;
 use crate::sweep::Table;
 
-/// Weight of the gap between two models' P(correct) beside `gain`, which is a z-score: see docs/eval.md.
+/// Weight of the gap between two models' P(correct) relative to `gain`, which is a z-score: see docs/eval.md.
 const GAP_WEIGHT: f64 = 8.0;
 
 /// A pair and its figures.
@@ -51,11 +51,11 @@ pub fn pair(
         None => chosen_pair(fleet, table, notes)?,
     };
     let narrowed = narrowed(fleet, weak, strong);
-    let (weak_one, strong_one) = (fleet.members.get(weak)?, fleet.members.get(strong)?);
+    let (weak_member, strong_member) = (fleet.members.get(weak)?, fleet.members.get(strong)?);
     let is_known = |source: &AbilitySource| {
         matches!(source, AbilitySource::Policy | AbilitySource::Published(_))
     };
-    let gap_weight = if is_known(&weak_one.ability_source) && is_known(&strong_one.ability_source) {
+    let gap_weight = if is_known(&weak_member.ability_source) && is_known(&strong_member.ability_source) {
         GAP_WEIGHT
     } else {
         0.0
@@ -65,19 +65,19 @@ pub fn pair(
     if figures.curve.strong <= figures.curve.weak {
         notes.push(format!(
             "{} is not better than {} here: there is no gap to recover",
-            strong_one.name, weak_one.name
+            strong_member.name, weak_member.name
         ));
     }
     let pair_table = Table::try_new(&narrowed, rows)?;
-    let costs = fleet.has_costs && weak_one.price.is_some() && strong_one.price.is_some();
+    let costs = fleet.has_costs && weak_member.price.is_some() && strong_member.price.is_some();
     let pool = if costs {
         pool(&pair_table, None).0
     } else {
         Pool::default()
     };
     Some(PairReport {
-        weak: weak_one.name.clone(),
-        strong: strong_one.name.clone(),
+        weak: weak_member.name.clone(),
+        strong: strong_member.name.clone(),
         scorer: if gap_weight > 0.0 {
             format!("gain + {GAP_WEIGHT} · (P(strong) − P(weak))")
         } else {
@@ -166,11 +166,11 @@ fn ranked(
 ) -> PairRows {
     let mut ranked = PairRows::default();
     for row in &fleet.complete {
-        if let (Some((left, right)), Some(seen)) = (both(fleet, *row, weak, strong), rows.get(*row))
+        if let (Some((left, right)), Some(prompt)) = (both(fleet, *row, weak, strong), rows.get(*row))
         {
             ranked
                 .score
-                .push(f64::from(seen.classification.gain) + gap_weight * (right.p - left.p));
+                .push(f64::from(prompt.classification.gain) + gap_weight * (right.p - left.p));
             ranked.weak.push(left.score);
             ranked.strong.push(right.score);
         }

@@ -29,7 +29,7 @@ impl Progress {
         progress
     }
 
-    /// Begins the reading of `total` bytes. Nothing is shown where standard error is not a terminal.
+    /// Begins the reading of `total` bytes. Nothing is shown if standard error is not a terminal.
     pub fn for_bytes(what: &str, total: u64) -> Progress {
         let progress = Progress {
             what: what.to_owned(),

@@ -1,4 +1,4 @@
-//! The report as JSON. A figure that cannot be computed is `null`; every figure's interval stands beside it as `…_ci95`.
+//! The report as JSON. A figure that cannot be computed is `null`; every figure's interval stands next to it as `…_ci95`.
 
 use serde_json::{Map, Value, json};
 

@@ -21,9 +21,9 @@ use crate::outcomes::{Outcome, Row};
 /// A row without its text.
 #[derive(Debug, Clone)]
 pub struct ScoredPrompt {
-    /// The file's label of the kind of task; empty where it has none.
+    /// The file's label of the kind of task; empty if it has none.
     pub task: String,
-    /// The file's label of the subject; empty where it has none.
+    /// The file's label of the subject; empty if it has none.
     pub domain: String,
     /// The classification of the prompt.
     pub classification: Classification,
@@ -75,7 +75,7 @@ pub struct Examiner<'p> {
 }
 
 impl<'p> Examiner<'p> {
-    /// An examiner that also routes, where a policy is given.
+    /// An examiner that also routes, if a policy is given.
     pub fn new(policy: Option<&'p Policy>) -> Examiner<'p> {
         Examiner {
             classifier: Classifier::embedded().ok(),

@@ -169,12 +169,12 @@ fn draw(out: &mut String, series: &Series, across: &Axis, up: &Axis) {
 /// The names of the series with their colours.
 pub fn legend(series: &[Series]) -> String {
     let mut out = String::from("<p class=\"legend\">");
-    for one in series {
+    for line in series {
         let _ = write!(
             out,
             "<span><i style=\"background:var(--{})\"></i>{}</span> ",
-            one.colour,
-            escape(&one.name)
+            line.colour,
+            escape(&line.name)
         );
     }
     out + "</p>\n"

@@ -117,7 +117,7 @@ pub struct Table<'f> {
 }
 
 impl<'f> Table<'f> {
-    /// `None` where there is no complete row.
+    /// `None` if there is no complete row.
     pub fn try_new(fleet: &'f Fleet, rows: &'f [ScoredPrompt]) -> Option<Table<'f>> {
         let taken = fleet.taken();
         let count = fleet.complete.len() as f64;
@@ -149,7 +149,7 @@ impl<'f> Table<'f> {
         })
     }
 
-    /// The unit of cost: the best model's mean, or 1 where that is nothing.
+    /// The unit of cost: the best model's mean, or 1 if that is nothing.
     pub fn unit(&self) -> f64 {
         let cost = self.means.get(self.best).map_or(0.0, |mean| mean[0]);
         if cost > 0.0 { cost } else { 1.0 }

@@ -63,7 +63,7 @@ impl Exchange {
                     policy,
                     router,
                     stats,
-                    makers: &state_makers::find,
+                    find_maker: &state_makers::find,
                 };
                 stream.on(event, &mut worker)
             })

@@ -123,7 +123,7 @@ impl Config {
         list.into_iter().flatten()
     }
 
-    /// The configuration with `value` in place of what is at `pointer`; where nothing is, it is added to its parent.
+    /// The configuration with `value` at `pointer`: in place of the present one, or added to its parent if there is none.
     ///
     /// # Panics
     /// Where the parent is not there: the test names a place that the shipped file no longer has.
@@ -162,7 +162,7 @@ impl Config {
     fn plugin(&self) -> String {
         let filters = format!("{MANAGER}/http_filters");
         let list = self.get(&filters).and_then(Value::as_array);
-        let is_ours = |one: &Value| one["name"] == "pointsman";
+        let is_ours = |filter: &Value| filter["name"] == "pointsman";
         let at = list.and_then(|filters| filters.iter().position(is_ours));
         match at {
             Some(at) => format!("{filters}/{at}/typed_config/config"),

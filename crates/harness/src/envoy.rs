@@ -305,7 +305,7 @@ impl Envoy {
         std::fs::rename(path("lds.new"), path("lds.json")).map_err(cannot_write)
     }
 
-    /// Waits until `condition` holds; false where it does not within 30 seconds.
+    /// Waits until `condition` holds; false if it does not within 30 seconds.
     pub fn wait_for(&self, condition: impl Fn(&Envoy) -> bool) -> bool {
         let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {

@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// answered before it received everything does not get the rest.
 ///
 /// # Errors
-/// One line where there is no whole response within the time limit.
+/// One line if there is no whole response within the time limit.
 pub fn exchange(
     address: SocketAddr,
     (method, path): (&str, &str),

@@ -157,7 +157,7 @@ pub fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-/// The list at a place; made where nothing is.
+/// The list at a place; made if nothing is.
 fn list<'v>(value: &'v mut Value, pointer: &str) -> &'v mut Vec<Value> {
     let mut place = value;
     for name in pointer.split('/').skip(1) {

@@ -28,7 +28,7 @@ pub struct Prometheus {
 /// One series of a result: its labels, and the last value.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// The labels, `__name__` among them where there is one.
+    /// The labels, `__name__` among them if there is one.
     pub labels: Value,
     /// The value; may be NaN.
     pub value: f64,
@@ -165,7 +165,7 @@ impl Prometheus {
         series.iter().map(|series| series.value).sum()
     }
 
-    /// Waits until `condition` holds; false where it does not within 30 seconds.
+    /// Waits until `condition` holds; false if it does not within 30 seconds.
     pub fn wait_for(&self, condition: impl Fn(&Prometheus) -> bool) -> bool {
         let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {

@@ -41,7 +41,7 @@ fn parse_port(text: &str) -> Result<(String, u16), String> {
 ///
 /// # Errors
 /// [`Failure::Input`] for a document that cannot be read, and for a port of a backend that is not in it; [`Failure::Failed`]
-/// where a port is taken.
+/// if a port is taken.
 pub fn run(args: Args) -> Result<(), Failure> {
     let fleet = match &args.from {
         None => fleet::default_fleet(),

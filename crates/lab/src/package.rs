@@ -1,8 +1,8 @@
 //! `pointsman-lab package oci`: the module as an OCI image layout, which any tool that copies images pushes to a registry.
 //!
 //! Two forms. An image has one layer, a tar with `plugin.wasm`: Istio and Envoy Gateway take it out, and Kubernetes mounts
-//! it as a volume. An artifact has the module itself as a layer, and the layer beside it that both ask for. The same module
-//! gives the same bytes, whoever packs it and when. It pushes nothing.
+//! it as a volume. An artifact has the module itself as a layer, and the layer that both ask for in addition. One module always
+//! gives the same bytes, on any machine and at any time. It pushes nothing.
 
 use std::fs;
 use std::io::Write as _;

@@ -276,7 +276,7 @@ const CUES: &[(Cue, &str)] = &[
 /// The places of [`INDEX`]: three for each word, so that a search ends at once.
 const PLACES: usize = 2048;
 
-/// The words by their hash: one more than the row in [`CUES`], 0 where there is none, and the begin and end in that row.
+/// The words by their hash: one more than the row in [`CUES`], 0 if there is none, and the begin and end in that row.
 const INDEX: [(u16, u8, u8); PLACES] = index();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
@@ -352,7 +352,7 @@ const SUFFIXES: &[(&str, Unit, bool)] = &[
     ("단어", Word, false),
 ];
 
-/// The unit that `rest` begins with, where it is one of a language without spaces.
+/// The unit that `rest` begins with, if it is one of a language without spaces.
 pub(super) fn find_suffix(rest: &[u8]) -> Option<(Unit, bool)> {
     if rest.first().is_none_or(u8::is_ascii) {
         return None;

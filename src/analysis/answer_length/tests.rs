@@ -61,7 +61,7 @@ fn a_number_with_a_unit_is_a_length_in_every_spelling() {
 }
 
 #[test]
-fn what_describes_the_given_text_is_no_wish() {
+fn a_description_of_the_given_text_is_no_length_instruction() {
     for text in [
         "is my 800 word essay too long",
         "these 5 paragraphs are bad, aren't they",
@@ -207,7 +207,7 @@ fn the_mean_counts_what_a_bound_cuts_off() {
         let length = AnswerLength::new(200.0, sigma);
         let all = quantiles(length);
         for most in [1.0, 10.0, 100.0, 200.0, 1000.0, 16_000.0] {
-            let exact = all.iter().map(|one| one.min(most)).sum::<f64>() / 10_000.0;
+            let exact = all.iter().map(|length| length.min(most)).sum::<f64>() / 10_000.0;
             let mean = f64::from(length.mean_within(most as f32));
             assert!(
                 (mean / exact - 1.0).abs() < 0.02,

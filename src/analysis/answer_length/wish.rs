@@ -347,7 +347,7 @@ impl Reader {
         }
     }
 
-    /// The number that counts `unit`, the middle of a range, and where it begins; `None` where none does.
+    /// The number that counts `unit`, the middle of a range, and where it begins; `None` if none does.
     fn find_count(&self, unit: Unit) -> Option<(f32, u32)> {
         let (value, place) = self.number?;
         let is_listed = matches!(unit, Unit::Item | Unit::Name);
@@ -438,7 +438,7 @@ fn is_plausible(unit: Unit, value: f32) -> bool {
     }
 }
 
-/// Tokens of a unit, how exact it is, and how much it says beside others.
+/// Tokens of a unit, how exact it is, and its weight among others.
 const fn measure(unit: Unit) -> (f32, f32, u8) {
     match unit {
         Unit::Token => (1.0, 0.2, 8),

@@ -161,7 +161,7 @@ fn shrink(difficulty: f32, uncertainty: f32) -> f32 {
     fitted::DIFFICULTY_MEAN + confidence(uncertainty) * from_mean
 }
 
-/// How much of what the model says is kept: all of it, or a quarter where nothing is known.
+/// How much of what the model says is kept: all of it, or a quarter if nothing is known.
 fn confidence(uncertainty: f32) -> f32 {
     1.0 - 0.75 * uncertainty
 }

@@ -1,4 +1,4 @@
-//! Text → the numbers that the model sees beside the tokens. One pass over the same start and end of the text that the tokenizer reads.
+//! Text → the numbers that the model sees besides the tokens. One pass over the same start and end of the text that the tokenizer reads.
 //!
 //! These numbers hold what a bag of tokens cannot: how long, how laid out, how much of it is number, formula, code or quotation.
 //! Nothing here looks at upper case (identifiers and option letters apart), at single words more than at their class, or at white
@@ -390,7 +390,7 @@ impl Scan {
         self.ends_asking = matches!(before, '?' | '？' | '؟');
     }
 
-    /// ASCII letters, digits and underscores in a row; gives the last one, or `before` where there is none.
+    /// ASCII letters, digits and underscores in a row; gives the last one, or `before` if there is none.
     fn word_run(&mut self, word: &mut Word, before: char, run: &str) -> char {
         self.bytes += run.len() as u32;
         let mut last = before;

@@ -54,7 +54,7 @@ pub struct Classification {
     /// How much each skill counts, non-negative. Those of measured outcomes share [`Classification::measured`]; the last, of
     /// everyday prompts, has the rest times the slope at which such a prompt tells able models from others.
     pub skill_weights: [f32; SKILL_COUNT],
-    /// On what known models differ in ways that no benchmark score tells; near 0 where nothing of the kind was measured.
+    /// On what known models differ in ways that no benchmark score tells; near 0 if nothing of the kind was measured.
     pub latent_factors: [f32; LATENT_COUNT],
     /// The same factors as the model says them, whether or not such prompts were measured, in steps of 1/64 from −2 to 2: features
     /// for what is learned of an operator's own models. Integers, so that a receipt carries them without loss.
@@ -79,14 +79,14 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// The probability, 0 to 1, that the prompt is of this task: for rules that must not miss it, where looking at the most
+    /// The probability, 0 to 1, that the prompt is of this task: for rules that must not miss it, as looking at the most
     /// probable task alone would.
     pub fn probability_of_task(&self, task: Task) -> f32 {
         of(Task::ALL, &self.task_probabilities, task)
     }
 
-    /// The probability, 0 to 1, that the prompt is about this subject: for rules that must not miss it, where looking at
-    /// the most probable subject alone would. 0 where only the features were asked.
+    /// The probability, 0 to 1, that the prompt is about this subject: for rules that must not miss it, as looking at
+    /// the most probable subject alone would. 0 if only the features were asked.
     pub fn probability_of_domain(&self, domain: Domain) -> f32 {
         of(Domain::ALL, &self.domain_probabilities, domain)
     }
@@ -118,7 +118,7 @@ impl Default for Classification {
     }
 }
 
-/// Standard deviation of the logarithm of an answer's length, where nothing but the features says how long it is.
+/// Standard deviation of the logarithm of an answer's length, if nothing but the features says how long it is.
 pub const UNKNOWN_SIGMA: f32 = 0.9;
 
 /// The greatest of these standard deviations.

@@ -90,7 +90,7 @@ pub struct OnnxModel {
 
 impl OnnxModel {
     /// The model that build.rs embedded. Copies the dense weights (little-endian bytes) to aligned memory; the token
-    /// table stays where it is in the module.
+    /// table stays in its place in the module.
     ///
     /// # Errors
     /// [`ClassifierError`] if the graph cannot be planned, which a test rules out for what is released.

@@ -76,19 +76,19 @@ fn the_manifest_says_what_the_code_says() {
 #[test]
 fn the_fitted_constants_are_those_of_the_manifest() {
     let manifest = manifest();
-    let said = |name: &str| numbers(&manifest["calibration"][name]);
-    assert_eq!(said("difficulty_mean"), [fitted::DIFFICULTY_MEAN]);
-    assert_eq!(said("novelty_low"), [fitted::NOVELTY_LOW]);
-    assert_eq!(said("novelty_high"), [fitted::NOVELTY_HIGH]);
-    assert_eq!(said("benchmark_mean"), fitted::BENCHMARK_MEAN);
-    assert_eq!(said("benchmark_spread"), fitted::BENCHMARK_SPREAD);
+    let calibration = |name: &str| numbers(&manifest["calibration"][name]);
+    assert_eq!(calibration("difficulty_mean"), [fitted::DIFFICULTY_MEAN]);
+    assert_eq!(calibration("novelty_low"), [fitted::NOVELTY_LOW]);
+    assert_eq!(calibration("novelty_high"), [fitted::NOVELTY_HIGH]);
+    assert_eq!(calibration("benchmark_mean"), fitted::BENCHMARK_MEAN);
+    assert_eq!(calibration("benchmark_spread"), fitted::BENCHMARK_SPREAD);
     assert_eq!(
-        said("benchmark_correlation"),
+        calibration("benchmark_correlation"),
         fitted::BENCHMARK_CORRELATION.concat()
     );
-    assert_eq!(said("everyday_mean"), [fitted::EVERYDAY_MEAN]);
-    assert_eq!(said("skill_map"), fitted::SKILL_MAP.concat());
-    assert_eq!(said("fallback"), fitted::FALLBACK.concat());
+    assert_eq!(calibration("everyday_mean"), [fitted::EVERYDAY_MEAN]);
+    assert_eq!(calibration("skill_map"), fitted::SKILL_MAP.concat());
+    assert_eq!(calibration("fallback"), fitted::FALLBACK.concat());
 }
 
 #[test]
@@ -100,18 +100,18 @@ fn heads_become_a_classification() {
     heads[fitted::DIFFICULTY.0] = 2.5;
     heads[fitted::LOG_OUTPUT_TOKENS.0] = 100.0_f32.ln();
     heads[fitted::GAIN.0] = -1.5;
-    let said = decode_heads(&heads);
-    assert_eq!((said.task, said.domain), (Task::ALL[4], Domain::ALL[5]));
+    let classification = decode_heads(&heads);
+    assert_eq!((classification.task, classification.domain), (Task::ALL[4], Domain::ALL[5]));
     let expected = 3.0_f32.exp() / (3.0_f32.exp() + (fitted::TASK.1 - 1) as f32);
-    assert!((said.task_probability - expected).abs() < 1e-5);
-    assert!(said.domain_probability > 0.999);
+    assert!((classification.task_probability - expected).abs() < 1e-5);
+    assert!(classification.domain_probability > 0.999);
     assert!(
-        (said.difficulty - 2.5).abs() < 1e-5,
+        (classification.difficulty - 2.5).abs() < 1e-5,
         "nothing novel, nothing shrunk"
     );
-    assert!((said.output_tokens - 100.0).abs() < 0.01);
-    assert_eq!((said.gain, said.uncertainty), (-1.5, 0.0));
-    assert!((said.skill_weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!((classification.output_tokens - 100.0).abs() < 0.01);
+    assert_eq!((classification.gain, classification.uncertainty), (-1.5, 0.0));
+    assert!((classification.skill_weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
 }
 
 #[test]
@@ -127,18 +127,18 @@ fn everyday_prompts_are_decoded_by_their_own_heads() {
     heads[fitted::EVERYDAY_LOG_TOKENS.0] = 300.0_f32.ln();
     heads[fitted::EVERYDAY_LOG_SIGMA.0] = 0.7_f32.ln();
     heads[fitted::LATENT_FACTORS.0] = 9.0;
-    let said = decode_heads(&heads);
-    assert_eq!((said.task, said.domain), (Task::ALL[2], Domain::ALL[1]));
-    assert!(said.measured < 1e-6 && (said.difficulty + 1.5).abs() < 1e-5);
-    assert!((said.output_tokens - 300.0).abs() < 0.1);
-    assert!((said.output_tokens_sigma - 0.7).abs() < 1e-4);
-    assert!((said.skill_weights[SKILL_COUNT - 1] - 1.2).abs() < 1e-5);
+    let classification = decode_heads(&heads);
+    assert_eq!((classification.task, classification.domain), (Task::ALL[2], Domain::ALL[1]));
+    assert!(classification.measured < 1e-6 && (classification.difficulty + 1.5).abs() < 1e-5);
+    assert!((classification.output_tokens - 300.0).abs() < 0.1);
+    assert!((classification.output_tokens_sigma - 0.7).abs() < 1e-4);
+    assert!((classification.skill_weights[SKILL_COUNT - 1] - 1.2).abs() < 1e-5);
     assert!(
-        said.skill_weights[..SKILL_COUNT - 1]
+        classification.skill_weights[..SKILL_COUNT - 1]
             .iter()
             .all(|weight| *weight < 1e-6)
     );
-    assert!(said.latent_factors.iter().all(|factor| factor.abs() < 1e-5));
+    assert!(classification.latent_factors.iter().all(|factor| factor.abs() < 1e-5));
 }
 
 #[test]
@@ -149,9 +149,9 @@ fn what_is_unlike_the_training_data_is_uncertain_and_of_mean_difficulty() {
     for at in 0..fitted::NOVELTY.1 {
         heads[fitted::NOVELTY.0 + at] = 100.0;
     }
-    let said = decode_heads(&heads);
-    assert_eq!(said.uncertainty, 1.0);
-    assert!((said.difficulty - fitted::DIFFICULTY_MEAN - 1.0).abs() < 1e-4);
+    let classification = decode_heads(&heads);
+    assert_eq!(classification.uncertainty, 1.0);
+    assert!((classification.difficulty - fitted::DIFFICULTY_MEAN - 1.0).abs() < 1e-4);
 }
 
 #[test]
@@ -163,14 +163,14 @@ fn heads_that_are_no_numbers_do_no_harm() {
         f32::MAX,
         f32::MIN,
     ] {
-        let said = decode_heads(&[value; fitted::OUTPUTS]);
-        assert!((0.0..=1.0).contains(&said.uncertainty) || said.uncertainty.is_nan());
-        assert!(said.output_tokens.is_nan() || (1.0..=16_384.0).contains(&said.output_tokens));
+        let classification = decode_heads(&[value; fitted::OUTPUTS]);
+        assert!((0.0..=1.0).contains(&classification.uncertainty) || classification.uncertainty.is_nan());
+        assert!(classification.output_tokens.is_nan() || (1.0..=16_384.0).contains(&classification.output_tokens));
     }
 }
 
 #[test]
-fn the_features_alone_tell_the_plain_cases_apart() {
+fn the_features_alone_classify_the_plain_cases() {
     let cases = [
         (
             "def f(x):\n    return x == 1\n\nWhy does this function raise an exception in Python?",
@@ -183,15 +183,15 @@ fn the_features_alone_tell_the_plain_cases_apart() {
         ("set a reminder to pay my bill", Task::Chat),
     ];
     for (text, task) in cases {
-        let said = from_features(&turn(text));
-        assert_eq!(said.task, task, "`{text}`");
-        assert!(!said.from_model && said.uncertainty == 1.0);
-        assert!(said.output_tokens >= 1.0 && said.difficulty.is_finite());
+        let classification = from_features(&turn(text));
+        assert_eq!(classification.task, task, "`{text}`");
+        assert!(!classification.from_model && classification.uncertainty == 1.0);
+        assert!(classification.output_tokens >= 1.0 && classification.difficulty.is_finite());
     }
 }
 
 #[test]
-fn the_embedded_model_tells_tasks_apart() {
+fn the_embedded_model_classifies_tasks() {
     let mut classifier = Classifier::embedded().unwrap();
     let cases = [
         (
@@ -212,12 +212,12 @@ fn the_embedded_model_tells_tasks_apart() {
         ),
     ];
     for (text, task) in cases {
-        let said = classifier.classify(&turn(text)).unwrap();
-        assert_eq!(said.task, task, "`{text}`: {said:?}");
-        assert!(said.from_model && said.task_probability > 0.3);
+        let classification = classifier.classify(&turn(text)).unwrap();
+        assert_eq!(classification.task, task, "`{text}`: {classification:?}");
+        assert!(classification.from_model && classification.task_probability > 0.3);
         assert_eq!(
             classifier.classify(&turn(text)).unwrap(),
-            said,
+            classification,
             "the same again"
         );
     }
@@ -237,16 +237,16 @@ fn any_text_is_classified_into_sane_numbers() {
         &"x".repeat(100_000),
         &long,
     ] {
-        let said = classifier.classify(&turn(text)).unwrap();
+        let classification = classifier.classify(&turn(text)).unwrap();
         assert!(
-            (0.0..=1.0).contains(&said.uncertainty) && said.difficulty.abs() < 20.0,
-            "{said:?}"
+            (0.0..=1.0).contains(&classification.uncertainty) && classification.difficulty.abs() < 20.0,
+            "{classification:?}"
         );
         assert!(
-            said.skill_weights
+            classification.skill_weights
                 .iter()
                 .all(|weight| (0.0..=2.0).contains(weight))
         );
-        assert!((1.0..=16_384.0).contains(&said.output_tokens));
+        assert!((1.0..=16_384.0).contains(&classification.output_tokens));
     }
 }

@@ -45,7 +45,7 @@ pub struct Tokens {
     pub len: usize,
     /// Share of the real ids, 0 to 1, that stand for something that the vocabulary does not have.
     pub unknown: f32,
-    /// Pieces per word of what was read; 0 where nothing was. Typos, rare words and other languages raise it.
+    /// Pieces per word of what was read; 0 if nothing was. Typos, rare words and other languages raise it.
     pub pieces_per_word: f32,
 }
 
@@ -237,7 +237,7 @@ impl Tokenizer {
         word.overlong = false;
     }
 
-    /// Cuts a word into the longest pieces from left to right; one unknown token where some part has no piece.
+    /// Cuts a word into the longest pieces from left to right; one unknown token if some part has no piece.
     fn pieces(&self, word: &[u8], out: &mut [u16; WORD_BYTES]) -> usize {
         let mut rest = word;
         let mut count = 0;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_sentence_tells() {
+fn a_sentence_is_enough() {
     for (language, text) in [
         (Language::English, "What is the capital of France?"),
         (Language::English, "Write a poem about the sea"),
@@ -58,7 +58,7 @@ fn a_sentence_tells() {
 }
 
 #[test]
-fn what_has_no_words_tells_nothing() {
+fn a_text_without_words_has_no_language() {
     for text in [
         "",
         "42 + 17 = ?",

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn another_name_is_none_and_what_is_not_seen_may_be_one() {
+    fn another_name_is_none_and_an_unread_one_may_be() {
         for body in [
             r#"{"model":"small","messages":3}"#,
             r#"{"model":"automatic"}"#,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_ask_a_model_is_told_from_what_does_not() {
+    fn bodies_that_may_ask_a_model_are_recognised() {
         for (body, may_be_request) in [
             (r#"{"metadata":{"a":"b"}}"#, false),
             ("{}", false),

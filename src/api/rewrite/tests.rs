@@ -135,7 +135,7 @@ fn a_model_that_is_right_already_needs_no_edit() {
 }
 
 #[test]
-fn the_first_part_of_a_body_is_edited_only_where_the_model_was_seen() {
+fn the_first_part_of_a_body_is_edited_only_after_its_model() {
     let body = format!(r#"{{"model":"auto",{REST},"tools":[{{"#);
     let request = parse(Api::OpenAiChat, body.as_bytes(), false).unwrap();
     let edit = set_model(body.as_bytes(), &request, "big").unwrap();

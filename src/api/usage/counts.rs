@@ -91,24 +91,24 @@ struct Parts {
 impl Parts {
     /// Their sum.
     fn sum(&self, interpretation: Interpretation) -> u64 {
-        let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
+        let outside = |is: bool, tokens: u64| if is { tokens } else { 0 };
         self.input
             + self.output
             + self.tool_input
-            + beside(interpretation.read, self.read)
-            + beside(interpretation.write, self.write)
-            + beside(interpretation.reasoning, self.reasoning)
+            + outside(interpretation.read, self.read)
+            + outside(interpretation.write, self.write)
+            + outside(interpretation.reasoning, self.reasoning)
     }
 
     /// Whether included parts fit into their whole.
     fn fits(&self, interpretation: Interpretation) -> bool {
-        let inside = |beside: bool, tokens: u64| if beside { 0 } else { tokens };
+        let inside = |is_outside: bool, tokens: u64| if is_outside { 0 } else { tokens };
         inside(interpretation.read, self.read) + inside(interpretation.write, self.write)
             <= self.input
             && inside(interpretation.reasoning, self.reasoning) <= self.output
     }
 
-    /// The reading that gives the total; where none does, the likeliest.
+    /// The reading that gives the total; if none does, the likeliest.
     fn find_interpretation(
         &self,
         rules: CountingRules,
@@ -191,16 +191,16 @@ impl Counts {
             true => excess.min(MAX_HIDDEN_REASONING),
             false => 0,
         };
-        let beside = |is: bool, tokens: u64| if is { tokens } else { 0 };
+        let outside = |is: bool, tokens: u64| if is { tokens } else { 0 };
         Some(Usage {
             input_tokens: parts.input
                 + parts.tool_input
-                + beside(reading.read, parts.read)
-                + beside(reading.write, parts.write),
+                + outside(reading.read, parts.read)
+                + outside(reading.write, parts.write),
             cached_input_tokens: parts.read,
             cache_write_tokens: parts.write,
             cache_write_1h_tokens: self.cache_write_1h.unwrap_or(0).min(parts.write),
-            output_tokens: parts.output + beside(reading.reasoning, parts.reasoning) + hidden,
+            output_tokens: parts.output + outside(reading.reasoning, parts.reasoning) + hidden,
             reasoning_tokens: parts.reasoning + hidden,
         })
     }
@@ -234,12 +234,12 @@ impl Counts {
             (Some(input), Some(output)) => Some((input, output)),
             (None, Some(output)) => {
                 let rest = self.total?.checked_sub(output)?;
-                let beside = if rules.cache_excluded {
+                let outside = if rules.cache_excluded {
                     read + write
                 } else {
                     0
                 };
-                Some((rest.saturating_sub(beside), output))
+                Some((rest.saturating_sub(outside), output))
             }
             (Some(input), None) if read == 0 && write == 0 => {
                 let rest = self.total?.checked_sub(input)?;
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_total_tells_where_parts_stand() {
+    fn the_total_shows_which_parts_it_includes() {
         for (stated, expected) in [
             // A prompt without its cached part: 10,555 tokens of output once.
             (
@@ -308,7 +308,7 @@ mod tests {
             ([100, 20, 180, 0, 50, 10, 0], [160, 50, 10, 20, 0]),
             ([100, 20, 170, 0, 50, 10, 0], [150, 50, 10, 20, 0]),
             ([100, 20, 130, 0, 50, 10, 0], [110, 50, 10, 20, 0]),
-            // Reasoning inside, beside, and beside without a total that says so.
+            // Reasoning inside, outside, and outside without a total that says so.
             ([100, 20, 120, 64, 0, 0, 15], [100, 64, 0, 20, 15]),
             ([32, 9, 135, 6, 0, 0, 94], [32, 6, 0, 103, 94]),
             (
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn output_is_bounded_by_what_is_stated_of_it() {
         let numbers = [0, 1, 19, 368, 10_536, 99_000_000];
-        let mut seen = 0;
+        let mut count = 0;
         for input in numbers {
             for (output, total) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
                 for (read, write) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
@@ -373,7 +373,7 @@ mod tests {
                         let Some(usage) = counts(stated).read(CountingRules::default()) else {
                             continue;
                         };
-                        seen += 1;
+                        count += 1;
                         let most = if output > 0 {
                             output + reasoning
                         } else {
@@ -390,6 +390,6 @@ mod tests {
                 }
             }
         }
-        assert!(seen > 5000, "{seen}");
+        assert!(count > 5000, "{count}");
     }
 }

@@ -117,7 +117,7 @@ impl Scan {
                 self.key = Key::Other;
                 // A key in a place of no interest is skipped like any string.
                 self.mode = match self.place() {
-                    Place::Other if !parsed.collector.is_watched() => Mode::String,
+                    Place::Other if !parsed.collector.is_enabled() => Mode::String,
                     _ => Mode::KeyName,
                 };
             }

@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::api::provider_state::Suffix;
 
 /// Maximum number of marks that are kept to drop repeated ones: every event of a stream repeats ids.
-const MAX_SEEN: usize = 64;
+const MAX_MARKS: usize = 64;
 
 /// Prefixes of ids that come back in requests outside OpenAI's Responses: of containers and of audio.
 const IDS: [&[u8]; 3] = [b"container_", b"cntr_", b"audio_"];
@@ -32,17 +32,17 @@ pub(super) struct StateCollector {
     suffix: Suffix,
     start: [u8; LONGEST_START],
     start_len: usize,
-    seen: Vec<u64>,
+    marks: Vec<u64>,
     /// Number of marks already returned.
-    taken: usize,
+    returned: usize,
 }
 
 impl StateCollector {
-    pub(super) fn watch(&mut self, api: Api) {
+    pub(super) fn enable(&mut self, api: Api) {
         self.api = Some(api);
     }
 
-    pub(super) fn is_watched(&self) -> bool {
+    pub(super) fn is_enabled(&self) -> bool {
         self.api.is_some()
     }
 
@@ -93,20 +93,20 @@ impl StateCollector {
         let Some(mark) = self.suffix.mark().filter(|_| counts) else {
             return;
         };
-        if self.seen.contains(&mark) {
+        if self.marks.contains(&mark) {
             return;
         }
-        if self.seen.len() >= MAX_SEEN && self.taken > 0 {
-            self.seen.remove(0);
-            self.taken -= 1;
+        if self.marks.len() >= MAX_MARKS && self.returned > 0 {
+            self.marks.remove(0);
+            self.returned -= 1;
         }
-        self.seen.push(mark);
+        self.marks.push(mark);
     }
 
     /// The new marks since the last call.
     pub(super) fn take(&mut self) -> Vec<u64> {
-        let fresh = self.seen.get(self.taken..).unwrap_or_default().to_vec();
-        self.taken = self.seen.len();
+        let fresh = self.marks.get(self.returned..).unwrap_or_default().to_vec();
+        self.returned = self.marks.len();
         fresh
     }
 }

@@ -103,7 +103,7 @@ fn any_bytes_are_read() {
 }
 
 #[test]
-fn why_usage_is_unknown_is_said() {
+fn missing_usage_has_a_reason() {
     let body = br#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tok"#;
     assert_eq!(
         measure(Api::OpenAiChat, Media::Json, &[body]),
@@ -135,7 +135,7 @@ fn deep_and_large_documents_are_passed_over() {
 }
 
 #[test]
-fn media_types_are_told_apart() {
+fn media_types_are_distinguished() {
     let of = |kind: &str, encoding: Option<&str>| {
         Media::from_headers(kind.as_bytes(), encoding.map(str::as_bytes))
     };
@@ -312,7 +312,7 @@ fn a_comment_passes_as_it_comes() {
 
 #[test]
 fn what_was_delivered_is_estimated_where_nobody_counts_it() {
-    let seen = |api, body: &str| {
+    let counted = |api, body: &str| {
         let mut meter = UsageParser::new(api, Media::EventStream);
         meter.feed(body.as_bytes());
         meter.streamed_tokens().unwrap_or(0)
@@ -324,19 +324,19 @@ fn what_was_delivered_is_estimated_where_nobody_counts_it() {
         )
     };
     let words = event("a").repeat(10);
-    assert_eq!(seen(Api::OpenAiChat, &words), 10);
+    assert_eq!(counted(Api::OpenAiChat, &words), 10);
     let bundles = event(&"x".repeat(400)).repeat(3);
-    assert_eq!(seen(Api::OpenAiChat, &bundles), 300);
+    assert_eq!(counted(Api::OpenAiChat, &bundles), 300);
     let nothing = "data: {\"choices\":[{\"index\":0,\"delta\":{}}]}\n\n".repeat(50);
-    assert_eq!(seen(Api::OpenAiChat, &nothing), 0);
+    assert_eq!(counted(Api::OpenAiChat, &nothing), 0);
     let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello wo\"}}\n\n";
-    assert_eq!(seen(Api::AnthropicMessages, &delta.repeat(5)), 10);
+    assert_eq!(counted(Api::AnthropicMessages, &delta.repeat(5)), 10);
     let delta = "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\"Hi\"}\n\n";
-    assert_eq!(seen(Api::OpenAiResponses, &delta.repeat(6)), 6);
+    assert_eq!(counted(Api::OpenAiResponses, &delta.repeat(6)), 6);
 }
 
 #[test]
-fn why_an_answer_ended_is_said_in_known_words() {
+fn finish_reasons_are_mapped_to_known_words() {
     for (api, body, expected) in [
         (
             Api::OpenAiChat,

@@ -1,4 +1,4 @@
-//! Policies from an HTTP source: when to ask for one (`poll`), and whether to accept the response ([`judge`]).
+//! Policies from an HTTP source: when to ask for one (`poll`), and whether to accept the response ([`evaluate`]).
 //!
 //! Pure: the clock, the policy in force and the response are arguments; the filter asks, stores and publishes. The signature
 //! is verified first, so that nothing of a stranger's document is ever parsed.
@@ -71,8 +71,8 @@ pub struct InForce<'a> {
     pub revision: Option<u64>,
 }
 
-/// Judges a response. Requests can be sent only within `bounds`, whatever a document says.
-pub fn judge(
+/// Evaluates a response. Requests can be sent only within `bounds`, whatever a document says.
+pub fn evaluate(
     source: &Source,
     bounds: &Bounds,
     in_force: InForce<'_>,

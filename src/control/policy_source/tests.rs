@@ -38,9 +38,9 @@ fn allowed() -> Bounds {
     }
 }
 
-fn judged(source: &Source, revision: Option<u64>, answer: Answer<'_>) -> Verdict {
+fn evaluated(source: &Source, revision: Option<u64>, answer: Answer<'_>) -> Verdict {
     let text = POLICY.as_bytes();
-    judge(source, &allowed(), InForce { text, revision }, answer)
+    evaluate(source, &allowed(), InForce { text, revision }, answer)
 }
 
 fn ok(body: &str) -> Answer<'_> {
@@ -61,11 +61,11 @@ fn refused(verdict: Verdict) -> (&'static str, String) {
 #[test]
 fn a_new_policy_is_taken_and_the_same_one_is_not() {
     let text = policy_with("\"revision\": 5");
-    let Verdict::Accepted(policy) = judged(&source(), Some(4), ok(&text)) else {
+    let Verdict::Accepted(policy) = evaluated(&source(), Some(4), ok(&text)) else {
         panic!("not accepted");
     };
     assert_eq!(policy.revision, Some(5));
-    let unchanged = |answer| matches!(judged(&source(), None, answer), Verdict::Unchanged);
+    let unchanged = |answer| matches!(evaluated(&source(), None, answer), Verdict::Unchanged);
     assert!(unchanged(ok(POLICY)));
     let not_modified = Answer {
         status: 304,
@@ -76,7 +76,7 @@ fn a_new_policy_is_taken_and_the_same_one_is_not() {
 
 #[test]
 fn every_refusal_has_its_word_and_its_line() {
-    let plain = |answer| refused(judged(&source(), Some(5), answer));
+    let plain = |answer| refused(evaluated(&source(), Some(5), answer));
     let status = |status| Answer {
         status,
         ..Answer::default()
@@ -158,12 +158,12 @@ fn with_failover_a_policy_keeps_to_the_backends_that_were_rendered() {
         ..Bounds::rendered(&rendered, true)
     };
     assert_eq!(bounds.bind(&mut rendered.clone()), Ok(()));
-    let judged = |text: &str| {
+    let evaluated = |text: &str| {
         let in_force = InForce {
             text: b"",
             revision: None,
         };
-        judge(&source(), &bounds, in_force, ok(text))
+        evaluate(&source(), &bounds, in_force, ok(text))
     };
     let renamed = POLICY.replace(
         r#""name": "lpu-1""#,
@@ -175,7 +175,7 @@ fn with_failover_a_policy_keeps_to_the_backends_that_were_rendered() {
         1,
     );
     assert_eq!(
-        refused(judged(&renamed)),
+        refused(evaluated(&renamed)),
         (
             "backend_not_rendered",
             "the policy has the backend `lpu-2` in the cluster `cluster-lpu`, for which failover was not rendered: render again, or leave it out".into()
@@ -281,7 +281,7 @@ fn what_a_document_leaves_out_is_what_was_rendered() {
         .registry
         .backends
         .iter()
-        .find(|one| one.name == "gpu-9");
+        .find(|backend| backend.name == "gpu-9");
     assert_eq!(new.unwrap().credentials.as_ref().unwrap().env, "A");
     let text = text.replace(
         "\"name\": \"gpu-9\",",
@@ -298,7 +298,7 @@ fn what_a_document_leaves_out_is_what_was_rendered() {
 fn a_document_with_many_mistakes_is_one_line() {
     let models = r#"{"nam": "x"}, "#.repeat(20);
     let text = format!("{{\"models\": [{models} {{}}], \"backends\": []}}");
-    let (_, line) = refused(judged(&source(), None, ok(&text)));
+    let (_, line) = refused(evaluated(&source(), None, ok(&text)));
     assert!(!line.contains('\n'));
     assert!(line.ends_with("and 34 more"), "{line}");
 }
@@ -313,11 +313,11 @@ fn with_a_key_only_what_is_signed_is_even_read() {
             signature: Some(signature.as_bytes()),
             ..ok(body)
         };
-        judged(&source, None, answer)
+        evaluated(&source, None, answer)
     };
     assert!(matches!(with(&text, &sign(&text)), Verdict::Accepted(_)));
     assert_eq!(
-        refused(judged(&source, None, ok(&text))),
+        refused(evaluated(&source, None, ok(&text))),
         ("unsigned", "the policy is not signed".into())
     );
     assert_eq!(
@@ -428,7 +428,7 @@ fn a_clock_that_was_set_back_holds_nobody_up() {
 }
 
 #[test]
-fn the_tag_of_what_is_in_force_is_kept_and_complaints_are_told_apart() {
+fn the_tag_in_force_is_kept_and_complaints_are_distinguished() {
     let source = source();
     let policy = || {
         let policy = Policy::compile(POLICY).unwrap();
@@ -495,8 +495,8 @@ fn workers_that_die_at_random_never_stop_the_others() {
             }
         }
         // Two workers look at once: both read the same record, and only the first write counts.
-        let seen = [shared.take(&source, now), shared.take(&source, now)];
-        if let [Some(first), Some(second)] = seen {
+        let polls = [shared.take(&source, now), shared.take(&source, now)];
+        if let [Some(first), Some(second)] = polls {
             assert_eq!(first, second);
             assert!(asked.is_none(), "two questions at a time");
             asked = Some((first.turn, now + draw(500) * MS, draw(4) > 0));

@@ -120,8 +120,8 @@ impl Request {
                         content_length,
                     } => {
                         assert_eq!(held, body.len());
-                        for one in splices.into_iter().rev() {
-                            body.splice(one.span, one.with);
+                        for splice in splices.into_iter().rev() {
+                            body.splice(splice.span, splice.with);
                         }
                         self.set("content-length", content_length.map(decimal));
                     }
@@ -229,7 +229,7 @@ fn the_model_of_a_long_body_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn an_aggregates_host_says_which_backend_is_tried() {
+fn an_aggregates_host_identifies_the_backend() {
     let failover = Failover::Aggregate {
         max_chain_length: 2,
     };
@@ -359,7 +359,7 @@ fn a_client_key_is_passed_to_one_party_only() {
         let request = Request::new(&members, &[0], Failover::Off);
         let backends = request.policy.registry.backends.iter();
         backends
-            .map(|one| one.client.credentials)
+            .map(|backend| backend.client.credentials)
             .collect::<Vec<_>>()
     };
     let (house, other) = (

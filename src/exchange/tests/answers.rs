@@ -24,13 +24,13 @@ impl Host {
             .collect();
         self.effects.clear();
         self.tell(Event::ResponseHeaders);
-        let mut seen = String::new();
+        let mut received = String::new();
         for chunk in chunks {
             self.clock_ns += 20_000_000;
-            seen += &self.come(chunk, false);
+            received += &self.come(chunk, false);
         }
         self.clock_ns += 5_000_000;
-        seen + &self.come("", true)
+        received + &self.come("", true)
     }
 
     fn come(&mut self, chunk: &str, end_of_stream: bool) -> String {
@@ -75,8 +75,8 @@ fn a_plain_answer_is_priced() {
     assert_eq!(host.state(state::PROVIDER), Some("openai"));
     assert_eq!(host.state(state::REQUEST_MODEL), Some("tiny"));
     assert_eq!(host.state(state::POLICY_VERSION), Some("7"));
-    let seen = host.answer_with(JSON, &[start, end]);
-    assert_eq!(seen, body);
+    let received = host.answer_with(JSON, &[start, end]);
+    assert_eq!(received, body);
     assert_eq!(host.added("pointsman.cost"), None, "not before it is over");
     // Envoy ends the span before it says that the exchange is over.
     assert_eq!(host.state(state::COST_USD), Some("0.00002"));
@@ -86,7 +86,7 @@ fn a_plain_answer_is_priced() {
     assert_eq!(host.state(state::RESPONSE_MODEL), Some("tiny-q4"));
     let set = |host: &Host| {
         let effects = host.effects.iter();
-        let set = effects.filter(|one| matches!(one, Effect::SetState { .. }));
+        let set = effects.filter(|effect| matches!(effect, Effect::SetState { .. }));
         set.count()
     };
     let before = set(&host);
@@ -115,8 +115,8 @@ fn a_stream_is_priced_and_its_usage_hidden_from_who_did_not_ask() {
         "{sent}"
     );
     let headers = [STREAM, &[("content-length", "999")]].concat();
-    let seen = host.answer_with(&headers, &EVENTS);
-    assert_eq!(seen, [EVENTS[0], EVENTS[2]].concat());
+    let received = host.answer_with(&headers, &EVENTS);
+    assert_eq!(received, [EVENTS[0], EVENTS[2]].concat());
     assert!(
         host.response_headers
             .iter()
@@ -134,16 +134,16 @@ fn events_that_are_cut_are_hidden_all_the_same() {
     for at in 0..=body.len() {
         let mut host = Host::chat(&policy_with(BASELINE), &ask_tiny(true));
         let (start, end) = body.split_at(at);
-        let seen = host.answer_with(STREAM, &[start, end]);
-        assert_eq!(seen, [EVENTS[0], EVENTS[2]].concat(), "cut at {at}");
+        let received = host.answer_with(STREAM, &[start, end]);
+        assert_eq!(received, [EVENTS[0], EVENTS[2]].concat(), "cut at {at}");
     }
 }
 
 #[test]
 fn an_unfinished_event_is_passed_on_at_the_end() {
     let mut host = Host::chat(&policy_with(BASELINE), &ask_tiny(true));
-    let seen = host.answer_with(STREAM, &[EVENTS[0], "data: {\"id\":"]);
-    assert_eq!(seen, [EVENTS[0], "data: {\"id\":"].concat());
+    let received = host.answer_with(STREAM, &[EVENTS[0], "data: {\"id\":"]);
+    assert_eq!(received, [EVENTS[0], "data: {\"id\":"].concat());
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn who_asks_for_usage_sees_it() {
 #[test]
 fn a_stream_that_is_not_asked_says_nothing_and_is_counted_as_that() {
     let mut host = Host::chat(POLICY, &ask_tiny(true));
-    let seen = host.answer_with(STREAM, &[EVENTS[0], EVENTS[2]]);
-    assert_eq!(seen, [EVENTS[0], EVENTS[2]].concat());
+    let received = host.answer_with(STREAM, &[EVENTS[0], EVENTS[2]]);
+    assert_eq!(received, [EVENTS[0], EVENTS[2]].concat());
     host.done();
     let name = "pointsman.usage_missing.backend.cpu-1.cause.not_reported";
     assert_eq!(host.added(name), Some(1));
@@ -281,8 +281,8 @@ fn a_stream_that_ends_before_its_answer_ends_with_an_error() {
         policy_with("\"stream_usage\": \"always\""),
     ] {
         let mut host = Host::chat(&policy, &ask_tiny(true));
-        let seen = host.answer_with(STREAM, &[event, event]);
-        let error = seen.strip_prefix(&event.repeat(2)).unwrap();
+        let received = host.answer_with(STREAM, &[event, event]);
+        let error = received.strip_prefix(&event.repeat(2)).unwrap();
         assert!(
             error.starts_with("data: {\"error\":{\"message\":\"the backend ended"),
             "{error}"

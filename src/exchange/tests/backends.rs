@@ -123,13 +123,13 @@ fn an_answer_that_breaks_off_is_charged_to_its_backend_and_one_that_nobody_wants
         let counts = host.counts();
         let broken = counts.contains(&"pointsman.responses_truncated.backend.gpu-1");
         assert_eq!(broken, failed, "{details:?}: {counts:?}");
-        let seen = host.stats.as_ref().unwrap().observe(
+        let observed = host.stats.as_ref().unwrap().observe(
             backend_key("gpu-1"),
             Delivery::Whole,
             host.clock_ns,
         );
-        assert_eq!(seen.error_rate > 0.0, failed, "{details:?}");
-        assert_eq!(seen.in_flight, 0);
+        assert_eq!(observed.error_rate > 0.0, failed, "{details:?}");
+        assert_eq!(observed.in_flight, 0);
     }
     // Whole answers are asked nothing more.
     let mut host = host(&policy());
@@ -161,20 +161,20 @@ fn a_profile_takes_over_from_another_conversation_by_conversation() {
         );
         let response = host.response();
         host.tell(Event::Done(host.clock_ns));
-        let told = |name| {
+        let header_of = |name| {
             response
                 .iter()
-                .find(|(one, _)| *one == name)
+                .find(|(number, _)| *number == name)
                 .unwrap()
                 .1
                 .clone()
         };
-        (told(header::PROFILE), told(header::BACKEND))
+        (header_of(header::PROFILE), header_of(header::BACKEND))
     };
     let mut before = vec![false; 60];
     for at_s in [0, 3600, 4500, 5400, 6300, 7200, 9000] {
         let moved: Vec<bool> = (0..60)
-            .map(|one| match profile(one, at_s) {
+            .map(|number| match profile(number, at_s) {
                 (name, backend) if name == "old" => {
                     assert_eq!(backend, "cpu-1");
                     false

@@ -54,12 +54,12 @@ fn it_goes_where_the_request_would_and_uses_nothing() {
         assert_eq!(host.counts(), [""; 0]);
         assert_eq!(host.added("pointsman."), None);
         assert_eq!(host.state(state::COST_USD), None);
-        let seen = host.stats.as_ref().unwrap().observe(
+        let observed = host.stats.as_ref().unwrap().observe(
             backend_key("gpu-1"),
             Delivery::Whole,
             host.clock_ns,
         );
-        assert!(!seen.down && seen.in_flight == 0 && seen.error_rate == 0.0);
+        assert!(!observed.down && observed.in_flight == 0 && observed.error_rate == 0.0);
     }
     // The budget is as it was; one answer spends it, and then nobody is told where requests would go.
     post(&mut host, "/v1/messages", "huge");
@@ -73,8 +73,8 @@ fn it_goes_where_the_request_would_and_uses_nothing() {
 fn a_client_sees_what_was_decided_and_no_price() {
     let mut host = Host::new(&policy());
     post(&mut host, COUNT, "auto");
-    let told = host.response();
-    let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+    let sent = host.response();
+    let names: Vec<&str> = sent.iter().map(|(name, _)| *name).collect();
     assert!(names.contains(&header::MODEL) && names.contains(&header::QUALITY));
     assert!(!names.contains(&header::ESTIMATED_COST_USD), "{names:?}");
 }
@@ -86,10 +86,10 @@ fn another_backend_that_counts_is_no_fallback() {
     post(&mut host, COUNT, "huge");
     assert!(host.header(header::CHAIN).is_some());
     // The host says that it took two attempts.
-    let told = host.response();
+    let sent = host.response();
     assert!(
-        told.contains(&(header::BACKEND, "lpu-1".to_owned())),
-        "{told:?}"
+        sent.contains(&(header::BACKEND, "lpu-1".to_owned())),
+        "{sent:?}"
     );
     assert_eq!(host.counts(), [""; 0]);
 }

@@ -64,7 +64,7 @@ impl Host {
             policy: self.policy.as_ref(),
             router: self.router.as_mut(),
             stats: self.stats.as_mut(),
-            makers: &|_| None,
+            find_maker: &|_| None,
         };
         let effects = self.stream.on(event, &mut worker);
         self.effects.extend(effects.iter().cloned());
@@ -148,8 +148,8 @@ impl Host {
                 content_length,
             } => {
                 assert_eq!(held, self.body.len());
-                for one in splices.into_iter().rev() {
-                    self.body.splice(one.span, one.with);
+                for splice in splices.into_iter().rev() {
+                    self.body.splice(splice.span, splice.with);
                 }
                 self.headers.retain(|(name, _)| name != "content-length");
                 if let Some(length) = content_length {

@@ -85,7 +85,7 @@ fn answer(host: &mut Host, stream: bool, tokens: u64, usage: bool, slower: u64) 
     host.done();
 }
 
-fn seen(host: &Host, backend: &str, stream: bool) -> Observed {
+fn observe(host: &Host, backend: &str, stream: bool) -> Observed {
     let stats = host.stats.as_ref().unwrap();
     stats.observe(
         backend_key(backend),
@@ -103,7 +103,7 @@ fn backends_that_do_as_they_state_are_never_refused_however_long_their_answers()
                 for _ in 0..40 {
                     assert_eq!(asks(&mut host, stream).as_deref(), Some("a"), "{tokens}");
                     answer(&mut host, stream, tokens, usage, 1);
-                    assert_eq!(seen(&host, "a", stream).latency_ratio(), 1.0, "{tokens}");
+                    assert_eq!(observe(&host, "a", stream).latency_ratio(), 1.0, "{tokens}");
                 }
             }
         }
@@ -126,7 +126,7 @@ fn the_length_of_answers_is_learned_from_their_usage_alone() {
                 host.done();
             }
         }
-        let ratios = seen(&host, "a", false).length_ratios;
+        let ratios = observe(&host, "a", false).length_ratios;
         assert_eq!(
             ratios.iter().any(|ratio| *ratio > 2.0),
             learns,
@@ -146,7 +146,7 @@ fn a_slow_backend_loses_its_traffic() {
                 answer(&mut host, stream, 400, true, 1);
             }
         }
-        let slow = seen(&host, "a", stream);
+        let slow = observe(&host, "a", stream);
         assert!(
             (4.0..7.0).contains(&slow.token_time.median),
             "{stream} {slow:?} {:?}",
@@ -188,7 +188,7 @@ fn errors_and_nothing_with_a_good_status_are_failures_of_that_kind_of_request() 
             assert!(failed, "{body}: {:?}", host.counts());
         }
         assert_eq!(asks(&mut host, streams).as_deref(), Some("b"), "{body}");
-        // The other kind is asked nothing else yet, and stays where it was as long as it works.
+        // The other kind is asked nothing else yet, and stays with its backend as long as that works.
         let stats = host.stats.as_mut().unwrap();
         stats.on_attempt(
             backend_key("a"),
@@ -211,7 +211,7 @@ fn an_error_that_blames_the_request_takes_no_backend_down() {
         comes(&mut host, 60, refused, true);
         host.done();
     }
-    assert!(!seen(&host, "a", true).down);
+    assert!(!observe(&host, "a", true).down);
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn a_user_behind_the_first_part_is_refused() {
 }
 
 #[test]
-fn without_rules_a_body_whose_model_is_seen_streams_through() {
+fn without_rules_a_body_whose_model_is_known_streams_through() {
     let body = long(r#""model":"huge","#, 9_000, "");
     let mut host = Host::new(POLICY);
     host.begin("POST", "/v1/chat/completions");

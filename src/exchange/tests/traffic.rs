@@ -40,14 +40,14 @@ fn rules_see_tenants_headers_and_paths() {
     ] {
         let mut host = Host::new(&policy);
         chat_with(&mut host, headers, &ask("auto", "hello"));
-        let told = host.response();
-        let told = told.iter().find(|(name, _)| *name == header::RULE);
-        assert_eq!(told.map(|(_, value)| value.as_str()), rule, "{headers:?}");
+        let sent = host.response();
+        let sent = sent.iter().find(|(name, _)| *name == header::RULE);
+        assert_eq!(sent.map(|(_, value)| value.as_str()), rule, "{headers:?}");
     }
 }
 
 #[test]
-fn clients_steer_where_they_may_and_their_headers_go_no_further() {
+fn client_preferences_are_honoured_and_their_headers_removed() {
     let steering = r#""steering": {"allow": ["allow_models", "max_cost_usd"]}"#;
     let mut host = Host::new(&only_huge(steering));
     let wishes = [
@@ -58,11 +58,11 @@ fn clients_steer_where_they_may_and_their_headers_go_no_further() {
     chat_with(&mut host, &wishes, &ask("cheap", "hello"));
     assert_eq!(host.header("x-to"), Some("cluster-gpu"));
     assert!(wishes.iter().all(|(name, _)| host.header(name).is_none()));
-    let told = (
+    let sent = (
         header::STEERING,
         "allow_models,max_cost_usd=ignored".to_owned(),
     );
-    assert!(host.response().contains(&told));
+    assert!(host.response().contains(&sent));
 
     // Without leave nothing is followed, and nothing is said.
     let mut host = Host::new(&only_huge(r#""version": "8""#).replacen(r#""version": "7","#, "", 1));
@@ -76,7 +76,7 @@ fn clients_steer_where_they_may_and_their_headers_go_no_further() {
 }
 
 #[test]
-fn a_wish_without_sense_is_refused_where_the_policy_says_so() {
+fn invalid_preferences_are_refused_if_the_policy_says_so() {
     let steering = r#""steering": {"allow": ["min_quality"], "on_invalid": "reject"}"#;
     let mut host = Host::new(&policy_with(steering));
     let wish = [("x-pointsman-min-quality", "high")];
@@ -126,9 +126,9 @@ fn a_shadow_reports_and_does_not_act() {
         host.counts(),
         ["pointsman.shadow_rejections.code.rejected_by_policy"]
     );
-    let told = host.response();
-    assert!(told.contains(&(header::REASON, "rejected_by_policy".to_owned())));
-    assert!(told.contains(&(header::RULE, "no".to_owned())));
+    let sent = host.response();
+    assert!(sent.contains(&(header::REASON, "rejected_by_policy".to_owned())));
+    assert!(sent.contains(&(header::RULE, "no".to_owned())));
 }
 
 #[test]
@@ -253,14 +253,14 @@ fn errors_cost_a_budget_nothing_and_its_refusals_are_counted() {
         assert_eq!(status("503", "{}"), 0);
     }
     // 1000 × 1 + 500 × 2 = 2000 millionths of a USD.
-    let told = r#"{"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}"#;
-    assert_eq!(status("200", told), 0);
-    assert_eq!(status("200", told), 0);
-    assert_eq!(status("200", told), 429);
+    let usage = r#"{"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}"#;
+    assert_eq!(status("200", usage), 0);
+    assert_eq!(status("200", usage), 0);
+    assert_eq!(status("200", usage), 429);
 }
 
 #[test]
-fn what_ended_requests_put_on_a_budget_is_told_to_the_billionth() {
+fn spending_of_finished_requests_is_exact_to_the_billionth() {
     let budgets = r#""tenant": {"header": "x-tenant"}, "budgets": [
         {"name": "acme", "tenant": ["beta", "acme"], "usd": 1, "per": "hour"},
         {"name": "all", "usd": 1, "per": "hour"}]"#;
@@ -281,7 +281,7 @@ fn what_ended_requests_put_on_a_budget_is_told_to_the_billionth() {
     );
     host.done();
     assert_eq!(added(&host), [Some(2_000_000), Some(2_000_000)]);
-    // As it was expected to cost where they do not.
+    // The expected cost, if they do not.
     chat_with(&mut host, &[("x-tenant", "acme")], &ask("huge", "hello"));
     host.answer_with(&json, &["{}"]);
     host.done();

@@ -55,7 +55,7 @@ fn a_fault_of_ours_lets_nothing_out_that_a_rule_holds_or_a_profile_names() {
 }
 
 #[test]
-fn the_backend_gets_the_path_that_was_judged() {
+fn the_backend_gets_the_path_that_was_checked() {
     for (path, sent) in [
         ("/v1/chat/completions?x=1", "/v1/chat/completions?x=1"),
         ("//v1/chat%2Fcompletions/;x?x=1", "/v1/chat/completions?x=1"),
@@ -117,7 +117,7 @@ fn another_method_is_answered_with_the_one_that_is_allowed() {
 }
 
 #[test]
-fn a_body_that_is_too_long_to_tell_is_no_way_past_a_near_miss() {
+fn an_overlong_body_does_not_bypass_a_near_miss() {
     let body = format!(r#"{{"x":"{}","model":"auto"}}"#, "x".repeat(5000));
     let path = "/v1/chat/completions/extra";
     for (policy, goes_on) in [
@@ -132,7 +132,7 @@ fn a_body_that_is_too_long_to_tell_is_no_way_past_a_near_miss() {
 }
 
 #[test]
-fn a_websocket_is_told_to_come_by_post() {
+fn a_websocket_is_refused_in_favour_of_post() {
     let asking = [("connection", "Upgrade"), ("upgrade", "WebSocket")];
     for path in [
         "/v1/responses",
@@ -164,7 +164,7 @@ fn in_shadow_mode_nothing_is_held_back() {
 }
 
 #[test]
-fn an_encoding_in_the_way_of_another_application_is_its_own() {
+fn an_encoding_of_another_application_passes() {
     let gzip = [("content-encoding", "gzip")];
     let host = send(POLICY, "POST", "/forms/responses", &gzip, "\u{1f}");
     assert!(host.reply().is_none() && !host.held);

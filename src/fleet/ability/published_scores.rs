@@ -19,7 +19,7 @@ mod packed {
 pub struct PublishedModel {
     /// Its name there.
     pub name: &'static str,
-    /// Scores in ten-thousandths, in the order of [`BENCHMARKS`]; `u16::MAX` where there is none.
+    /// Scores in ten-thousandths, in the order of [`BENCHMARKS`]; `u16::MAX` if there is none.
     scores: [u16; BENCHMARKS.len()],
 }
 

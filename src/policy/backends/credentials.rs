@@ -146,7 +146,7 @@ pub(crate) fn party(backend: &Backend) -> Option<&str> {
     endpoint.tls.then_some(endpoint.host.as_str())
 }
 
-/// Fills in what the backends themselves do not say of the client's headers. A client's key is one party's: where several
+/// Fills in what the backends themselves do not say of the client's headers. A client's key is one party's: if several
 /// could get it, nobody does unless the policy says so.
 pub(crate) fn fill_in_client_headers(backends: &mut [Backend]) {
     let open = backends
@@ -202,7 +202,7 @@ fn is_far(endpoint: &Endpoint) -> bool {
     }
 }
 
-/// Warns where clients' own credentials could be meant for several parties, and so go to none.
+/// Warns if clients' own credentials could be meant for several parties, and so go to none.
 pub(crate) fn lint_client_credentials(
     backends: &[Backend],
     root: &Node,

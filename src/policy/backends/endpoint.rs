@@ -143,7 +143,7 @@ pub(crate) fn compile_health(
 /// How many clusters of a chain are looked at: as many as fit into a name that people still read.
 const LINKS: usize = 3;
 
-/// Warns of clusters that could not stand beside the aggregates that Envoy before 1.39 needs.
+/// Warns of clusters that could not stand next to the aggregates that Envoy before 1.39 needs.
 pub(crate) fn lint_aggregate_names(
     backends: &[Backend],
     nodes: &[Node],

@@ -40,36 +40,36 @@ pub(crate) fn lint_dominated(policy: &Comparison<'_>, root: &Node, warnings: &mu
     }
 }
 
-/// Whether `one` is at least as good as `other` for every request under every profile. (A client that pins the model of
+/// Whether `better` is at least as good as `other` for every request under every profile. (A client that pins the model of
 /// `other` can still need it.)
-fn dominates(policy: &Comparison<'_>, one: &Backend, other: &Backend) -> bool {
+fn dominates(policy: &Comparison<'_>, better: &Backend, other: &Backend) -> bool {
     let registry = policy.registry;
-    let (Some(left), Some(right)) = (registry.model(one.model), registry.model(other.model)) else {
+    let (Some(left), Some(right)) = (registry.model(better.model), registry.model(other.model)) else {
         return false;
     };
-    (one.model == other.model
-        || (stands_in(left, right) && !is_singled_out(policy, one.model, other.model)))
-        && one.apis.contains_all(other.apis)
-        && one.price.input <= other.price.input
-        && one.price.cached_input <= other.price.cached_input
-        && one.price.output <= other.price.output
-        && one.latency.first_token_p50_ms <= other.latency.first_token_p50_ms
-        && one.latency.first_token_p99_ms <= other.latency.first_token_p99_ms
-        && one.latency.tokens_per_second >= other.latency.tokens_per_second
-        && other.tags.iter().all(|tag| one.tags.contains(tag))
+    (better.model == other.model
+        || (stands_in(left, right) && !is_singled_out(policy, better.model, other.model)))
+        && better.apis.contains_all(other.apis)
+        && better.price.input <= other.price.input
+        && better.price.cached_input <= other.price.cached_input
+        && better.price.output <= other.price.output
+        && better.latency.first_token_p50_ms <= other.latency.first_token_p50_ms
+        && better.latency.first_token_p99_ms <= other.latency.first_token_p99_ms
+        && better.latency.tokens_per_second >= other.latency.tokens_per_second
+        && other.tags.iter().all(|tag| better.tags.contains(tag))
 }
 
-/// Whether `one` can do all that `other` can, as well or better, for every prompt.
-fn stands_in(one: &Model, other: &Model) -> bool {
-    let skills = one.ability.skills.iter().zip(&other.ability.skills);
+/// Whether `better` can do all that `other` can, as well or better, for every prompt.
+fn stands_in(better: &Model, other: &Model) -> bool {
+    let skills = better.ability.skills.iter().zip(&other.ability.skills);
     // Fitted outcomes affect each prompt differently, so only equal ones can be compared.
     skills.clone().all(|(left, right)| left >= right)
-        && one.ability.calibration == other.ability.calibration
-        && one.ability.latent_factors == other.ability.latent_factors
-        && one.capabilities.contains(other.capabilities)
-        && one.context_window >= other.context_window
-        && one.max_output_tokens >= other.max_output_tokens
-        && one.reasoning_tokens_factor <= other.reasoning_tokens_factor
+        && better.ability.calibration == other.ability.calibration
+        && better.ability.latent_factors == other.ability.latent_factors
+        && better.capabilities.contains(other.capabilities)
+        && better.context_window >= other.context_window
+        && better.max_output_tokens >= other.max_output_tokens
+        && better.reasoning_tokens_factor <= other.reasoning_tokens_factor
 }
 
 /// Whether the policy keeps some request from `better` that it leaves to `model`: by a rule, or by a share.
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_go_nowhere_or_too_far_are_told() {
+    fn secrets_that_go_nowhere_or_too_far_are_reported() {
         let keyed = |endpoint: &str| {
             warnings(&backend(
                 "b",
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_and_places_that_contradict_are_told() {
+    fn limits_and_places_that_contradict_are_reported() {
         let hasty = r#""latency": {"first_token_ms": {"p50": 500, "p99": 2000}}, "timeouts": {"first_token_ms": 1000}"#;
         let found = warnings(&backend("b", hasty));
         assert!(

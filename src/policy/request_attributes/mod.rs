@@ -57,7 +57,7 @@ impl RequestAttributes {
         self.header_readings(name).next()
     }
 
-    /// The value of a header that rules look at, and then each of its values where it has several.
+    /// The value of a header that rules look at, and then each of its values if it has several.
     pub fn header_readings(&self, name: &str) -> impl Iterator<Item = &str> {
         let own = self.headers.iter().filter(move |(own, _)| own == name);
         own.map(|(_, value)| value.as_str())
@@ -84,14 +84,14 @@ impl RequestMatchers {
         if self.is_empty() {
             return RequestAttributes::default();
         }
-        let mut envelope = RequestAttributes {
+        let mut attributes = RequestAttributes {
             preferences: ClientPreferences::read(&self.preferences, headers, registry),
             ..RequestAttributes::default()
         };
         if let Some(path) = self.path.then(|| find(headers, ":path")).flatten() {
             let path = ApiPath::read(&path);
-            envelope.path = path.text.to_ascii_lowercase();
-            envelope.api_path = path.own();
+            attributes.path = path.text.to_ascii_lowercase();
+            attributes.api_path = path.own();
         }
         for name in &self.headers {
             let Some(value) = find(headers, name) else {
@@ -100,16 +100,16 @@ impl RequestMatchers {
             let parts = value.contains(',').then(|| value.split(',').map(str::trim));
             let parts: Vec<String> = parts.into_iter().flatten().map(str::to_owned).collect();
             let all = std::iter::once(value.into_owned()).chain(parts);
-            envelope
+            attributes
                 .headers
                 .extend(all.map(|value| (name.clone(), value)));
         }
         if let Some(source) = &self.tenant {
             let mut tenants = read_tenants(headers, source).into_iter();
-            envelope.tenant = tenants.next();
-            envelope.other_tenants = tenants.collect();
+            attributes.tenant = tenants.next();
+            attributes.other_tenants = tenants.collect();
         }
-        envelope
+        attributes
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_that_make_no_sense_are_ignored() {
+    fn invalid_preferences_are_ignored() {
         let steer = |header: &'static str, value: &'static str| {
             let headers: &[RawHeader<'_>] = &[(header.as_bytes(), value.as_bytes())];
             looks(None).read(headers, &Registry::default()).preferences

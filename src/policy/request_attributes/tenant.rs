@@ -102,7 +102,7 @@ fn find_claim(payload: &str, claim: &str) -> Option<String> {
     }
 }
 
-/// RFC 4648, both alphabets, with or without padding; `None` where another byte stands in it.
+/// RFC 4648, both alphabets, with or without padding; `None` if another byte stands in it.
 fn decode_base64url(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
     let (mut bits, mut count) = (0_u32, 0_u32);

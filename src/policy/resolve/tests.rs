@@ -91,8 +91,8 @@ fn a_name_that_means_nothing_is_answered_with_the_nearest() {
         ("old", "; available: gpt-4o, "),
         ("nothing-alike-at-all", "; available: gpt-4o, "),
     ] {
-        let told = policy.suggest(written);
-        assert!(told.starts_with(wanted), "{written}: {told}");
+        let suggestion = policy.suggest(written);
+        assert!(suggestion.starts_with(wanted), "{written}: {suggestion}");
     }
     assert_eq!(
         policy.suggest("claude-3-5-sonnet-20240620"),

@@ -57,7 +57,7 @@ pub struct RuleInput<'a> {
     pub user: Option<&'a str>,
     /// Other end users that it names: a rule for one of them holds too.
     pub other_users: &'a [Cow<'a, str>],
-    /// The model or profile that the client asked for, or the default profile where it named none.
+    /// The model or profile that the client asked for, or the default profile if it named none.
     pub asked: &'a str,
     /// Other models or profiles that it names: a rule for one of them holds too.
     pub other_asked: &'a [Cow<'a, str>],
@@ -66,20 +66,20 @@ pub struct RuleInput<'a> {
     /// Whether the client pinned a model: then only tags and refusals apply.
     pub pinned: bool,
     /// Path, headers, tenant and preferences.
-    pub envelope: &'a RequestAttributes,
+    pub attributes: &'a RequestAttributes,
     /// The words that rules look for.
     pub words: &'a WordMatcher,
     /// The user's turns.
     pub turns: &'a [Turn<'a>],
     /// Texts that stand elsewhere in the body; see [`Request::asides`](crate::api::request::Request::asides).
     pub asides: &'a [Message<'a>],
-    /// The language of its last turn; `None` where it cannot be told, or no rule asks.
+    /// The language of its last turn; `None` if it cannot be told, or no rule asks.
     pub language: Option<Language>,
-    /// A hash of how the conversation begins; 0 where no rule asks.
+    /// A hash of how the conversation begins; 0 if no rule asks.
     pub conversation: u64,
 }
 
-/// How probable one of a rule's domains must be where the rule does not say: what is at stake is seldom the most probable
+/// How probable one of a rule's domains must be if the rule does not say: what is at stake is seldom the most probable
 /// one. Chosen for recall: a question about a drug's interactions is as much science as medicine.
 pub const LEAST_DOMAIN: f32 = 0.2;
 
@@ -116,7 +116,7 @@ impl When {
             || self.max_difficulty.is_some()
     }
 
-    pub(crate) fn holds(&self, facts: &RuleInput<'_>, words: &OnceCell<FoundWords>) -> bool {
+    pub(crate) fn holds(&self, input: &RuleInput<'_>, words: &OnceCell<FoundWords>) -> bool {
         fn one_of(list: &[String], text: Option<&str>, others: &[Cow<'_, str>]) -> bool {
             let others = others.iter().map(AsRef::as_ref);
             list.is_empty()
@@ -125,35 +125,35 @@ impl When {
                     .chain(others)
                     .any(|text| list.iter().any(|known| known == text))
         }
-        let others = facts.other_users.iter().map(AsRef::as_ref);
-        let mut users = facts.user.into_iter().chain(others);
+        let others = input.other_users.iter().map(AsRef::as_ref);
+        let mut users = input.user.into_iter().chain(others);
         (self.users.is_empty() || users.any(|user| self.users.iter().any(|pattern| pattern.matches(user))))
-            && one_of(&self.asked, Some(facts.asked), facts.other_asked)
-            && self.fits_tenant(facts.envelope)
-            && (self.sensitive.is_empty() || self.sensitive.meets(facts.sensitive))
-            && self.fits_envelope(facts.envelope)
+            && one_of(&self.asked, Some(input.asked), input.other_asked)
+            && self.fits_tenant(input.attributes)
+            && (self.sensitive.is_empty() || self.sensitive.meets(input.sensitive))
+            && self.fits_path_and_headers(input.attributes)
             && (self.languages.is_empty()
-                || facts
+                || input
                     .language
                     .is_some_and(|language| self.languages.contains(&language)))
             && self
                 .share
                 .as_ref()
-                .is_none_or(|share| share.holds(facts.user, facts.envelope, facts.conversation))
-            && (!self.asks_classifier() || facts.classification.is_some_and(|classification| self.fits(classification)))
+                .is_none_or(|share| share.holds(input.user, input.attributes, input.conversation))
+            && (!self.asks_classifier() || input.classification.is_some_and(|classification| self.fits(classification)))
             // The turns are read last, once for all rules, and not at all if no rule comes to this.
             && (self.words.is_empty()
                 || words
-                    .get_or_init(|| facts.find_words())
+                    .get_or_init(|| input.find_words())
                     .has_any(&self.word_ids))
     }
 
-    /// Whether what came beside a body is such, whatever the body is; right only where [`When::asks_body`] is false.
-    pub fn holds_beside(&self, envelope: &RequestAttributes) -> bool {
+    /// Whether the conditions on everything but the body hold; the whole answer only if [`When::asks_body`] is false.
+    pub fn holds_without_body(&self, attributes: &RequestAttributes) -> bool {
         let share = self.share.as_ref();
-        self.fits_tenant(envelope)
-            && self.fits_envelope(envelope)
-            && share.is_none_or(|share| share.holds(None, envelope, 0))
+        self.fits_tenant(attributes)
+            && self.fits_path_and_headers(attributes)
+            && share.is_none_or(|share| share.holds(None, attributes, 0))
     }
 
     /// Whether it takes something of the body to tell whether it holds.
@@ -169,22 +169,22 @@ impl When {
     }
 
     /// Whether one of the readings of the tenant is meant.
-    fn fits_tenant(&self, envelope: &RequestAttributes) -> bool {
+    fn fits_tenant(&self, attributes: &RequestAttributes) -> bool {
         self.tenants.is_empty()
-            || envelope
+            || attributes
                 .tenants()
                 .any(|tenant| self.tenants.iter().any(|pattern| pattern.matches(tenant)))
     }
 
-    fn fits_envelope(&self, envelope: &RequestAttributes) -> bool {
+    fn fits_path_and_headers(&self, attributes: &RequestAttributes) -> bool {
         let matches =
             |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
         let headers = self.headers.iter().all(|(name, patterns)| {
-            envelope
+            attributes
                 .header_readings(name)
                 .any(|value| matches(patterns, value))
         });
-        let paths = [envelope.path.as_str(), envelope.api_path];
+        let paths = [attributes.path.as_str(), attributes.api_path];
         headers && (self.paths.is_empty() || paths.iter().any(|path| matches(&self.paths, path)))
     }
 
@@ -211,7 +211,7 @@ impl When {
         sum >= self.least_domain()
     }
 
-    /// Whether a request can be such that this and `other` hold: `false` only where that is certain.
+    /// Whether a request can be such that this and `other` hold: `false` only if that is certain.
     pub fn can_meet(&self, other: &When) -> bool {
         fn meet<T: PartialEq>(left: &[T], right: &[T]) -> bool {
             left.is_empty() || right.is_empty() || left.iter().any(|item| right.contains(item))

@@ -155,7 +155,7 @@ fn lint_then(
     }
 }
 
-/// Warns where no backend meets this rule and an earlier one that can match the same request: both never give way, so that
+/// Warns if no backend meets this rule and an earlier one that can match the same request: both never give way, so that
 /// such requests are refused for ever. (That nobody meets this one alone is another warning.)
 fn lint_together(
     policy: &RuleSet<'_>,
@@ -279,7 +279,7 @@ fn lint_pinned(
     }
 }
 
-/// Warns where a rule for hard prompts leaves only models that another one beats, or a profile to which it is
+/// Warns if a rule for hard prompts leaves only models that another one beats, or a profile to which it is
 /// all the same how good they are.
 fn lint_strength(
     policy: &RuleSet<'_>,

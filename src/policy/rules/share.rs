@@ -46,12 +46,12 @@ impl Share {
     pub fn holds(
         &self,
         user: Option<&str>,
-        envelope: &RequestAttributes,
+        attributes: &RequestAttributes,
         conversation: u64,
     ) -> bool {
         let key = self.by.iter().find_map(|by| match by {
             ShareUnit::User => user.map(|user| hash([user])),
-            ShareUnit::Tenant => envelope.tenant.as_deref().map(|tenant| hash([tenant])),
+            ShareUnit::Tenant => attributes.tenant.as_deref().map(|tenant| hash([tenant])),
             ShareUnit::Conversation => Some(conversation),
         });
         key.is_some_and(|key| draw(self.salt, key) < self.share)
@@ -131,10 +131,10 @@ mod tests {
             salt: 1,
         };
         assert!(!share.holds(None, &RequestAttributes::default(), 3));
-        let envelope = RequestAttributes {
+        let attributes = RequestAttributes {
             tenant: Some("acme".into()),
             ..RequestAttributes::default()
         };
-        assert!(share.holds(None, &envelope, 3));
+        assert!(share.holds(None, &attributes, 3));
     }
 }

@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_is_told_its_own_words() {
+    fn each_rule_gets_its_own_words() {
         let rules = [
             patterns(&["insulin", "warfarin"]),
             patterns(&[]),

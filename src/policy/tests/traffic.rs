@@ -195,7 +195,7 @@ fn a_backend_that_something_still_needs_is_not_dominated() {
 }
 
 #[test]
-fn policies_that_differ_late_are_told_apart() {
+fn policies_that_differ_late_are_distinguished() {
     let long = format!("\"version\": \"{}\",", "x".repeat(5000));
     let compile = |text: &str| Policy::compile(text).unwrap().traffic.fingerprint;
     let text = policy(&long, MODELS);

@@ -68,7 +68,7 @@ pub const BUDGET: Shape = Shape {
     ],
 };
 
-/// How much of a budget one request may hold where the policy does not say.
+/// How much of a budget one request may hold if the policy does not say.
 const DEFAULT_MAX_REQUEST_SHARE: f64 = 0.1;
 
 /// A spending limit per window of time.
@@ -163,23 +163,23 @@ pub(crate) fn lint_budgets(budgets: &[Budget], root: &Node, warnings: &mut Probl
     }
 }
 
-/// Whether `one`, which comes `first` or not, has done all that `other` could before that is spent.
-fn makes_needless(one: &Budget, other: &Budget, first: bool) -> bool {
-    let covers = one.tenants.is_empty()
+/// Whether `budget`, which comes `first` or not, has done all that `other` could before that is spent.
+fn makes_needless(budget: &Budget, other: &Budget, first: bool) -> bool {
+    let covers = budget.tenants.is_empty()
         || (!other.tenants.is_empty()
             && other
                 .tenants
                 .iter()
-                .all(|tenant| one.tenants.iter().any(|wide| wide.covers(tenant))));
-    let acts_first = match (&one.profile, &other.profile) {
+                .all(|tenant| budget.tenants.iter().any(|wide| wide.covers(tenant))));
+    let acts_first = match (&budget.profile, &other.profile) {
         (None, _) => true,
         (Some(_), Some(_)) => first,
         (Some(_), None) => false,
     };
     covers
         && acts_first
-        && one.seconds == other.seconds
-        && (one.usd < other.usd || (one.usd <= other.usd && first))
+        && budget.seconds == other.seconds
+        && (budget.usd < other.usd || (budget.usd <= other.usd && first))
 }
 
 #[cfg(test)]

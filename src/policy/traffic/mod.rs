@@ -192,7 +192,7 @@ fn named_tenants(root: &Node) -> Vec<String> {
     names
 }
 
-/// Adds a problem for each condition and budget that names tenants where nothing says who the tenant is.
+/// Adds a problem for each condition and budget that names tenants if nothing says who the tenant is.
 fn check_tenant_is_known(root: &Node, matchers: &RequestMatchers, problems: &mut Problems<'_>) {
     if matchers.tenant.is_some() || root.get("tenant").is_some() {
         return;

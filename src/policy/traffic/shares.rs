@@ -62,7 +62,7 @@ pub(crate) fn compile_shares(root: &Node, problems: &mut Problems<'_>) -> Vec<Mo
     shares
 }
 
-/// Warns where the models may not take all requests between them.
+/// Warns if the models may not take all requests between them.
 pub(crate) fn lint_shares(
     shares: &[ModelShare],
     models: &[Model],

@@ -13,19 +13,19 @@ use crate::routing::select::{
     Incumbent, MAX_FALLBACKS, NoCandidate, Selection, SelectionRequest, select,
 };
 
-/// The known makers of the state that a request carries.
+/// The origin of the state that a request carries, as far as it is known.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Makers<'a> {
+pub struct StateOrigin<'a> {
     /// For each item of the request's state, the key of the state scope that made it; unknown behind the end.
-    pub known: &'a [Option<u32>],
+    pub makers: &'a [Option<u32>],
     /// Whether a request goes on to another backend after a refusal.
     pub can_retry: bool,
 }
 
-impl Makers<'_> {
+impl StateOrigin<'_> {
     /// No maker is known, and nothing is retried.
-    pub const NONE: Makers<'static> = Makers {
-        known: &[],
+    pub const UNKNOWN: StateOrigin<'static> = StateOrigin {
+        makers: &[],
         can_retry: false,
     };
 }
@@ -33,7 +33,7 @@ impl Makers<'_> {
 /// The constraints of a request's state on the choice.
 pub(super) struct CarriedState<'a> {
     items: &'a [StateItem],
-    makers: Makers<'a>,
+    state_origin: StateOrigin<'a>,
     /// Whether state is taken out for backends that cannot read it.
     drops: bool,
 }
@@ -49,14 +49,14 @@ impl<'a> CarriedState<'a> {
         }
         Some(CarriedState {
             items: &state.items,
-            makers: input.makers,
+            state_origin: input.state_origin,
             // State in the unseen part of a body cannot be taken out.
             drops: policy.traffic.drops_foreign_state && request.complete,
         })
     }
 
     fn maker(&self, index: usize) -> Option<u32> {
-        self.makers.known.get(index).copied().flatten()
+        self.state_origin.makers.get(index).copied().flatten()
     }
 
     /// The items that bind the request to their maker, newest first.
@@ -119,13 +119,13 @@ impl<'a> CarriedState<'a> {
             let dropped = drops
                 && match maker {
                     Some(_) => maker != scope,
-                    None => guess != scope || !self.makers.can_retry,
+                    None => guess != scope || !self.state_origin.can_retry,
                 };
             foreign.is_guessed |=
                 maker.is_none() && !dropped && (drops || matches!(bond, Some((_, None))));
             foreign.dropped.push(dropped);
         }
-        if foreign.is_guessed && self.makers.can_retry && bond.is_some() {
+        if foreign.is_guessed && self.state_origin.can_retry && bond.is_some() {
             query.scope = None;
             if let Ok(all_scopes) = choose(query) {
                 widen(input, &mut selection, &all_scopes);

@@ -78,12 +78,12 @@ pub fn classify(
 pub fn tokens_by_turn(request: &Request<'_>, input_tokens: u32) -> Vec<u32> {
     let messages = &request.messages;
     let total: f64 = messages.iter().map(bytes).sum();
-    let mut seen = 0.0;
+    let mut part = 0.0;
     let mut tokens = Vec::new();
     for message in messages {
-        seen += bytes(message);
+        part += bytes(message);
         if is_turn(message) {
-            tokens.push(share_of(input_tokens, seen, total));
+            tokens.push(share_of(input_tokens, part, total));
         }
     }
     tokens
@@ -104,12 +104,12 @@ pub fn answered_at(request: &Request<'_>) -> Option<usize> {
 /// Estimated tokens of the input before its message `index`.
 pub fn tokens_before(request: &Request<'_>, input_tokens: u32, index: usize) -> u32 {
     let total: f64 = request.messages.iter().map(bytes).sum();
-    let seen: f64 = request.messages.iter().take(index).map(bytes).sum();
-    share_of(input_tokens, seen, total)
+    let part: f64 = request.messages.iter().take(index).map(bytes).sum();
+    share_of(input_tokens, part, total)
 }
 
-fn share_of(tokens: u32, seen: f64, total: f64) -> u32 {
-    (f64::from(tokens) * seen / total.max(1.0)) as u32
+fn share_of(tokens: u32, part: f64, total: f64) -> u32 {
+    (f64::from(tokens) * part / total.max(1.0)) as u32
 }
 
 fn bytes(message: &Message<'_>) -> f64 {

@@ -29,7 +29,7 @@ pub fn collect<'a>(
         asked: find_asked(policy, request, attributes),
         sensitive: find_sensitive(policy, request),
         pinned: false,
-        envelope: attributes,
+        attributes,
         words: &policy.words,
         turns: &prompt.turns,
         language: find_language(policy, prompt),

@@ -29,7 +29,7 @@ fn look_at(policy: &Policy, request: &Request<'_>, info: &RequestInfo<'_>) -> Ou
     Router::with_features_only().decide(policy, request, info, Commit::DryRun)
 }
 
-/// The decision on a request with these fields beside its one message.
+/// The decision on a request with these fields besides its one message.
 fn decision(policy: &Policy, fields: &str) -> Decision {
     match route(policy, &body(fields)) {
         Outcome::Routed(decision) => *decision,
@@ -139,7 +139,7 @@ fn what_fits_nowhere_is_refused() {
 }
 
 #[test]
-fn a_bound_beyond_every_model_is_cut_down_and_said() {
+fn a_bound_beyond_every_model_is_cut_down_and_reported() {
     let policy = Policy::compile(crate::exchange::testing::POLICY).unwrap();
     let decided = |fields: &str| match route(&policy, &body(fields)) {
         Outcome::Routed(decision) => decision,
@@ -223,7 +223,7 @@ fn no_number_of_a_client_costs_more_than_the_api_and_the_model_allow() {
         r#""a","#.repeat(100_000)
     );
     let request = crate::api::request::parse(Api::OpenAiCompletions, prompts.as_bytes(), true);
-    assert_eq!(request.map(|one| one.choices), Ok(2048));
+    assert_eq!(request.map(|request| request.choices), Ok(2048));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn explaining_a_refusal_names_every_candidate() {
     assert!(matches!(outcome, Outcome::Rejected(_)));
     let candidates = outcome.candidates();
     assert_eq!(candidates.len(), policy.registry.backends.len());
-    assert!(candidates.iter().all(|one| one.ineligible.is_some()));
+    assert!(candidates.iter().all(|candidate| candidate.ineligible.is_some()));
 }
 
 /// The demo's policy with these rules.
@@ -323,7 +323,7 @@ fn rules_that_leave_nothing_together_are_both_named() {
 }
 
 #[test]
-fn a_preference_gives_way_where_a_demand_would_refuse() {
+fn a_preference_gives_way_where_a_constraint_would_refuse() {
     let policy = ruled(
         r#"{"name": "pii", "when": {"sensitive": ["email"]}, "then": {"tags": ["on-prem"]}},
            {"name": "ada", "when": {"user": ["ada"]}, "then": {"prefer": {"models": ["gpt-4.1"]}}},
@@ -401,7 +401,7 @@ fn a_rule_can_refuse() {
 
 #[test]
 fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
-    let said = Classification {
+    let classification = Classification {
         task: classifier::Task::Code,
         task_probability: 0.7,
         domain: classifier::Domain::Legal,
@@ -432,7 +432,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
             r#"{{"when": {when}, "then": {{"tags": ["on-prem"]}}}}"#
         ));
         let facts = RuleInput {
-            classification: Some(&said),
+            classification: Some(&classification),
             user: None,
             other_users: &[],
             other_asked: &[],
@@ -440,7 +440,7 @@ fn rules_by_task_domain_and_difficulty_follow_the_classifier() {
             asked: "auto",
             sensitive: Sensitivity::NONE,
             pinned: false,
-            envelope: &RequestAttributes::default(),
+            attributes: &RequestAttributes::default(),
             words: &policy.words,
             turns: &[],
             language: None,
@@ -476,7 +476,7 @@ fn rules_add_up_and_the_earlier_wins() {
         asked: "auto",
         sensitive: Sensitivity::NONE,
         pinned: false,
-        envelope: &RequestAttributes::default(),
+        attributes: &RequestAttributes::default(),
         words: &policy.words,
         turns: &[],
         language: None,

@@ -61,7 +61,7 @@ impl Router {
         let attributes = info.attributes;
         let mut rules = policy.rules.iter().filter(|rule| {
             let when = &rule.when;
-            !when.asks_body() && when.holds_beside(attributes)
+            !when.asks_body() && when.holds_without_body(attributes)
         });
         let refusal = |rule: &Rule| {
             let lacking = rule.then.tags.iter();

@@ -33,7 +33,7 @@ pub struct ExpectedLength {
     pub most_tokens: u32,
 }
 
-/// One answer's tokens beside those that were expected.
+/// One answer's tokens and the expected ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct LengthSample {
     task: Task,
@@ -79,13 +79,13 @@ impl TaskLength {
 pub(super) struct AnswerLengths([TaskLength; TASK_COUNT]);
 
 impl AnswerLengths {
-    pub(super) fn add(&mut self, seen: &LengthSample) {
-        if let Some(task) = self.0.get_mut(seen.task as usize) {
-            task.add(seen.log_ratio);
+    pub(super) fn add(&mut self, sample: &LengthSample) {
+        if let Some(task) = self.0.get_mut(sample.task as usize) {
+            task.add(sample.log_ratio);
         }
     }
 
-    /// By how much the expected length is multiplied, for each task, where this is known of all backends.
+    /// By how much the expected length is multiplied, for each task, if this is known of all backends.
     pub(super) fn ratios(&self, all: &AllLengths) -> [f32; TASK_COUNT] {
         let mut ratios = [1.0; TASK_COUNT];
         for ((ratio, own), all) in ratios.iter_mut().zip(&self.0).zip(&all.0) {
@@ -148,8 +148,8 @@ mod tests {
             most_tokens: 10_000,
         };
         for index in 0..count {
-            if let Some(seen) = LengthSample::new(&expected, tokens(index)) {
-                lengths.add(&seen);
+            if let Some(sample) = LengthSample::new(&expected, tokens(index)) {
+                lengths.add(&sample);
             }
         }
         let ratios = lengths.ratios(&AllLengths::default());
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn fifty_answers_tell_and_few_say_little() {
+    fn fifty_answers_count_and_few_count_little() {
         for (tokens, least, most) in [
             (200, 1.85, 2.0),
             (50, 0.5, 0.54),
@@ -199,10 +199,10 @@ mod tests {
         };
         let (busy, idle) = (lengths(200, 60), lengths(200, 0));
         let all: AllLengths = [&busy, &idle].into_iter().collect();
-        let chat = |one: &AnswerLengths, all: &AllLengths| one.ratios(all)[Task::Chat as usize];
+        let chat = |lengths: &AnswerLengths, all: &AllLengths| lengths.ratios(all)[Task::Chat as usize];
         assert!((chat(&busy, &all) / chat(&idle, &all) - 1.0).abs() < 0.1);
         assert!((1.8..2.0).contains(&chat(&idle, &all)));
-        // One that is terse beside the others is told from them.
+        // A backend that is terser than the others is told from them.
         let terse = lengths(50, 50);
         let all: AllLengths = [&busy, &terse].into_iter().collect();
         assert!(chat(&terse, &all) < 0.56 && chat(&busy, &all) > 1.8);
@@ -251,8 +251,8 @@ mod tests {
                 most_tokens: 10,
             };
             for tokens in [0, 1, 10, u64::MAX] {
-                let seen = LengthSample::new(&expected, tokens);
-                assert!(seen.is_none_or(|seen| seen.log_ratio.abs() <= MOST_OF_ONE));
+                let sample = LengthSample::new(&expected, tokens);
+                assert!(sample.is_none_or(|sample| sample.log_ratio.abs() <= MOST_OF_ONE));
             }
         }
     }

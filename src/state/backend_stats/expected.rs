@@ -56,7 +56,7 @@ pub struct Expected {
     pub patience_ms: f32,
     /// The longest silence of a usual answer.
     pub usual_ms: f32,
-    /// How long it is, where that was estimated.
+    /// How long it is, if that was estimated.
     pub length: Option<ExpectedLength>,
 }
 

@@ -86,11 +86,11 @@ impl LearnedRatio {
         if self.recent.weight() < 4 {
             return;
         }
-        let seen = self.recent.quantile(0.5) * LEAST_RATIO;
-        let seen = if seen < NOTICED { 1.0 } else { seen };
-        let change = seen / self.median;
+        let observed = self.recent.quantile(0.5) * LEAST_RATIO;
+        let observed = if observed < NOTICED { 1.0 } else { observed };
+        let change = observed / self.median;
         if !(1.0 / NOTICED..=NOTICED).contains(&change) {
-            self.median = seen;
+            self.median = observed;
             // Older answers belong to another state of the backend.
             self.long = self.recent.clone();
         }

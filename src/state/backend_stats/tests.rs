@@ -61,11 +61,11 @@ fn what_does_as_it_states_is_never_taken_for_slow() {
                 let first = (3_f32.ln() / 2.326 * normal).exp();
                 let token = 0.9 + 0.2 * world.draw();
                 world.ask(delivery, tokens as u64, &|_| Fate::Answer { first, token });
-                let seen = world.workers[0].observe(A, delivery, world.now);
-                assert_eq!(seen.latency_ratio(), 1.0, "{delivery:?} {longest}");
-                assert!(!seen.down);
-                assert!(seen.first_token.p99 < 3.0 * NOTICED, "{seen:?}");
-                assert!(seen.token_time.p99 < NOTICED * 1.5, "{longest} {seen:?}");
+                let observed = world.workers[0].observe(A, delivery, world.now);
+                assert_eq!(observed.latency_ratio(), 1.0, "{delivery:?} {longest}");
+                assert!(!observed.down);
+                assert!(observed.first_token.p99 < 3.0 * NOTICED, "{observed:?}");
+                assert!(observed.token_time.p99 < NOTICED * 1.5, "{longest} {observed:?}");
             }
             assert_eq!(world.share(3_000), 1.0);
         }
@@ -81,9 +81,9 @@ fn twice_as_slow_is_not_noticed_and_three_times_is() {
                 first: 1.0,
                 token: factor,
             });
-            let seen = world.workers[0].observe(A, delivery, world.now);
-            assert_eq!(seen.token_time.median > 1.0, noticed, "{factor} {seen:?}");
-            assert_eq!(seen.first_token.median, 1.0);
+            let observed = world.workers[0].observe(A, delivery, world.now);
+            assert_eq!(observed.token_time.median > 1.0, noticed, "{factor} {observed:?}");
+            assert_eq!(observed.first_token.median, 1.0);
         }
     }
 }
@@ -141,14 +141,14 @@ fn the_order_of_merges_does_not_matter() {
         for n in 0..5_u64 {
             let at = SECOND * (n + 1);
             let expected = expected(Delivery::Streamed);
-            let ticket = live.on_sent(A, at, &expected).unwrap();
+            let in_flight = live.on_sent(A, at, &expected).unwrap();
             let times = AnswerTimes {
                 first_token_ms: Some(50.0 * first),
                 last_ms: 50.0 * first + 200.0 * token,
                 output_tokens: Some(200),
             };
             live.on_end(
-                ticket,
+                in_flight,
                 &expected,
                 AttemptOutcome::Answered(times),
                 at + SECOND,
@@ -176,14 +176,14 @@ fn two_workers_learn_the_length_of_answers_together() {
     };
     let answers = |live: &mut BackendStats, tokens: u64| {
         for n in 0..25_u64 {
-            let ticket = live.on_sent(A, SECOND * n, &expected).unwrap();
+            let in_flight = live.on_sent(A, SECOND * n, &expected).unwrap();
             let times = AnswerTimes {
                 first_token_ms: None,
                 last_ms: 200.0,
                 output_tokens: Some(tokens),
             };
             let outcome = AttemptOutcome::Answered(times);
-            live.on_end(ticket, &expected, outcome, SECOND * n + 1);
+            live.on_end(in_flight, &expected, outcome, SECOND * n + 1);
         }
     };
     let (mut one, mut other) = (BackendStats::new(), BackendStats::new());
@@ -194,12 +194,12 @@ fn two_workers_learn_the_length_of_answers_together() {
     one.on_merged();
     one.merge(&record);
     for live in [&mut one, &mut other] {
-        let seen = live.observe(A, Delivery::Whole, 0);
+        let observed = live.observe(A, Delivery::Whole, 0);
         assert!(
-            (2.8..=3.0).contains(&seen.length_ratio(Task::Code)),
-            "{seen:?}"
+            (2.8..=3.0).contains(&observed.length_ratio(Task::Code)),
+            "{observed:?}"
         );
-        assert_eq!(seen.length_ratio(Task::Math), 1.0);
+        assert_eq!(observed.length_ratio(Task::Math), 1.0);
         // A backend of which nothing is known is as the others.
         let view = live.observe_for_decision([B].into_iter(), Delivery::Whole, false, 0);
         assert!(view[0].length_ratio(Task::Code) > 2.5);
@@ -211,12 +211,12 @@ fn everything_is_bounded() {
     let mut live = BackendStats::new();
     let expected = expected(Delivery::Streamed);
     for request in 0..20_000_u64 {
-        let link = (request % 1_500) as u32;
-        let ticket = live.on_sent(link, request, &expected);
-        if let Some(ticket) = ticket
+        let key = (request % 1_500) as u32;
+        let in_flight = live.on_sent(key, request, &expected);
+        if let Some(in_flight) = in_flight
             && request % 3 == 0
         {
-            live.on_end(ticket, &expected, AttemptOutcome::Failed, request);
+            live.on_end(in_flight, &expected, AttemptOutcome::Failed, request);
         }
     }
     assert_eq!(live.backends.len(), MAX_BACKENDS);

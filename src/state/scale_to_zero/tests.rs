@@ -41,7 +41,7 @@ impl World {
         }
     }
 
-    fn link(&self) -> u32 {
+    fn key(&self) -> u32 {
         crate::fleet::clusters::backend_key("zero")
     }
 
@@ -59,13 +59,13 @@ impl World {
 
     /// Lets time pass with a request every so often; none where `every` is 0.
     fn pass(&mut self, time: u64, every: u64) {
-        let (end, link) = (self.now + time, self.link());
+        let (end, key) = (self.now + time, self.key());
         let step = 20 * S;
         while self.now < end {
             self.now += step;
             if every > 0 && self.now % every < step {
                 let worker = (self.now / step % 2) as usize;
-                self.workers[worker].on_decision(link, self.now);
+                self.workers[worker].on_decision(key, self.now);
             }
             self.tick();
         }
@@ -77,7 +77,7 @@ impl World {
 
     fn is_cold(&self) -> bool {
         let cold = self.registry.backends[1].cold.as_ref().unwrap();
-        self.workers[0].is_cold(self.link(), cold, self.now)
+        self.workers[0].is_cold(self.key(), cold, self.now)
     }
 }
 
@@ -90,7 +90,7 @@ fn who_is_in_use_is_sent_nothing() {
 }
 
 #[test]
-fn who_was_never_wanted_gets_cold_and_stays_so() {
+fn an_unused_backend_gets_cold_and_stays_so() {
     let mut world = World::new(r#"{"max_usd_per_hour": 1000}"#);
     world.pass(DAY, 0);
     assert!(world.sent.is_empty(), "{:?}", world.sent);
@@ -180,7 +180,7 @@ fn what_cannot_be_paid_or_sent_is_not_sent() {
 }
 
 #[test]
-fn the_forecast_is_the_greater_of_lately_and_usually() {
+fn the_forecast_is_the_greater_of_recent_and_usual_demand() {
     let mut demand = DemandForecast::new(BEGIN);
     for minute in 0..60 {
         demand.count(1, BEGIN + minute * MINUTE);
@@ -188,7 +188,7 @@ fn the_forecast_is_the_greater_of_lately_and_usually() {
     let now = BEGIN + HOUR;
     let soon = demand.expected(300.0, now);
     assert!((4.0..5.5).contains(&soon), "{soon}");
-    // A day later nothing is left of lately, and half of the usual hour is.
+    // A day later nothing is left of the recent demand, and half of the usual hour is.
     let next = demand.expected(3600.0, BEGIN + DAY);
     assert!(
         next < 0.001,
@@ -218,8 +218,8 @@ fn the_record_is_bounded_and_no_bytes_panic() {
     );
     let registry = Policy::compile(&text).unwrap().registry;
     let mut warmth = ScaleToZeroStats::default();
-    for link in 0..5000 {
-        warmth.on_decision(link, BEGIN);
+    for key in 0..5000 {
+        warmth.on_decision(key, BEGIN);
     }
     assert_eq!(warmth.unshared.len(), MAX_BACKENDS);
     let plan = warmth.plan(&[], &registry, |_| true, BEGIN);

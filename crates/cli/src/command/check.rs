@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::io::document::Document;
 use crate::io::input;
 
-/// The value of --cases for the file beside each policy.
+/// The value of --cases for the file next to each policy.
 const BESIDE: &str = "NAME.cases.jsonl";
 
 /// Exit status: 0 every policy compiles and every case holds; 1 at least one would be refused; 2 a file cannot be read.
@@ -28,7 +28,7 @@ pub struct Args {
     /// Policy files, JSON or YAML; `-` is standard input
     #[arg(required = true)]
     policies: Vec<PathBuf>,
-    /// Run test cases too: those of FILE, or of NAME.cases.jsonl beside each policy NAME
+    /// Run test cases too: those of FILE, or of NAME.cases.jsonl next to each policy NAME
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = BESIDE)]
     cases: Option<PathBuf>,
     /// Warnings fail too
@@ -229,7 +229,7 @@ fn report(checked: &Checked) -> Value {
 }
 
 fn listed(severity: &str, problems: &[Problem]) -> Vec<Value> {
-    let one = |problem: &Problem| {
+    let to_json = |problem: &Problem| {
         json!({
             "severity": severity,
             "at": problem.at,
@@ -238,5 +238,5 @@ fn listed(severity: &str, problems: &[Problem]) -> Vec<Value> {
             "message": problem.message,
         })
     };
-    problems.iter().map(one).collect()
+    problems.iter().map(to_json).collect()
 }

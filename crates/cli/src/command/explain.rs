@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    envelope: request_args::RequestArgs,
+    request_args: request_args::RequestArgs,
 }
 
 /// Decides on the body and prints everything that led there.
@@ -48,9 +48,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(error) = error {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
-    let envelope = args.envelope.read(&policy)?;
-    let info = RequestInfo::new(&envelope, request_args::now_ns());
-    let outcome = match request::parse_with_state(args.envelope.api()?, &body, true) {
+    let attributes = args.request_args.read(&policy)?;
+    let info = RequestInfo::new(&attributes, request_args::now_ns());
+    let outcome = match request::parse_with_state(args.request_args.api()?, &body, true) {
         Ok(request) => router.decide(&policy, &request, &info, Commit::DryRun),
         Err(error) => router.unreadable_in(&policy, &error, (&body, true), &info),
     };
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn body(args: &Args) -> Result<Vec<u8>, Failure> {
     let Some(path) = &args.body else {
         let prompt = args.prompt.as_deref().unwrap_or_default();
-        let body = of_prompt(args.envelope.api()?, prompt, args.model.as_deref());
+        let body = of_prompt(args.request_args.api()?, prompt, args.model.as_deref());
         return Ok(body.to_string().into_bytes());
     };
     input::read(path)

@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// LLM routing inside Envoy: what runs beside the proxy.
+/// LLM routing inside Envoy: the tools that run alongside the proxy.
 #[derive(Debug, Parser)]
 #[command(
     name = "pointsman",

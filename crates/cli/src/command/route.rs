@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(required = true)]
     bodies: Vec<PathBuf>,
     #[command(flatten)]
-    envelope: request_args::RequestArgs,
+    request_args: request_args::RequestArgs,
 }
 
 /// Prints the decision on each body as one line of JSON.
@@ -34,9 +34,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(error) = error {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
-    let envelope = args.envelope.read(&policy)?;
-    let api = args.envelope.api()?;
-    let info = RequestInfo::new(&envelope, request_args::now_ns());
+    let attributes = args.request_args.read(&policy)?;
+    let api = args.request_args.api()?;
+    let info = RequestInfo::new(&attributes, request_args::now_ns());
     let mut last = Ok(());
     for path in &args.bodies {
         let body = input::read(path)?;

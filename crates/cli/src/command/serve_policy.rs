@@ -1,6 +1,6 @@
 //! `pointsman serve-policy`: the file of a policy over HTTP, as `policy_source` of the plugin's configuration asks for it.
 //!
-//! With the signature that stands beside it and an entity tag, so that a proxy which has it gets an answer of a few bytes. It
+//! The response carries the signature that stands next to the policy and an entity tag, so that a proxy which has it gets an answer of a few bytes. It
 //! reads the files anew for each request: to change the policy of every proxy, replace them. YAML is served as the JSON that it
 //! means. It checks nothing else; proxies do.
 //! No TLS: it is for the loopback interface, or behind a proxy that adds it.
@@ -32,7 +32,7 @@ use crate::wait_for_end;
 /// Arguments of `pointsman serve-policy`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The policy, JSON or YAML; the signature of a JSON policy, if there is one, stands beside it as POLICY.sig
+    /// The policy, JSON or YAML; the signature of a JSON policy, if there is one, stands next to it as POLICY.sig
     #[arg(value_name = "POLICY")]
     file: PathBuf,
     /// The port; the operating system chooses one if absent

@@ -27,7 +27,7 @@ pub fn keygen(args: &KeygenArgs) -> Result<(), Failure> {
 /// Arguments of `pointsman sign`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Writes POLICY.sig beside each policy. Exit status: 0 all are signed; 2 bad usage, a policy that does not compile, or a file."
+    after_help = "Writes POLICY.sig next to each policy. Exit status: 0 all are signed; 2 bad usage, a policy that does not compile, or a file."
 )]
 pub struct Args {
     /// The secret key, as `pointsman keygen` writes it
@@ -52,11 +52,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     for path in &args.policies {
         let signature = key.sign(&input::read(path)?);
-        let beside = signature_path(path);
-        std::fs::write(&beside, format!("{signature}\n")).map_err(|error| {
-            Failure::Input(format!("cannot write `{}`: {error}", beside.display()))
+        let target = signature_path(path);
+        std::fs::write(&target, format!("{signature}\n")).map_err(|error| {
+            Failure::Input(format!("cannot write `{}`: {error}", target.display()))
         })?;
-        println!("{}: signed by {}", beside.display(), key.public());
+        println!("{}: signed by {}", target.display(), key.public());
     }
     Ok(())
 }

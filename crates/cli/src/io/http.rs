@@ -32,7 +32,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header as text; `None` where it is absent or not ASCII.
+    /// A header as text; `None` if it is absent or not ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

@@ -9,7 +9,7 @@ use pointsman::policy::Policy;
 use crate::failure::Failure;
 use crate::io::document::Document;
 
-/// The bytes of the file at `path`, or of standard input where it is `-`.
+/// The bytes of the file at `path`, or of standard input if it is `-`.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let done = if path == Path::new("-") {

@@ -59,9 +59,9 @@ pub fn read(policy: &Policy, headers: &[(&str, &str)], path: &str) -> RequestAtt
         .chain([(":path", path)])
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
         .collect();
-    let mut envelope = policy.traffic.matchers.read(&raw, &policy.registry);
+    let mut attributes = policy.traffic.matchers.read(&raw, &policy.registry);
     if let Target::Call { deployment, .. } = ApiPath::read(path).target {
-        envelope.deployment = deployment;
+        attributes.deployment = deployment;
     }
-    envelope
+    attributes
 }

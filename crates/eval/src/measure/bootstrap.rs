@@ -26,7 +26,7 @@ impl Random {
 }
 
 /// The interval of each figure that `figures` computes from how often each of `count` rows was drawn. A figure that is not a
-/// number in some draw is left out of it there; the interval is NaN where it never is one.
+/// number in some draw is left out of it there; the interval is NaN if it never is one.
 pub fn intervals(count: usize, figures: impl Fn(&[f64]) -> Vec<f64>) -> Vec<[f64; 2]> {
     let mut random = Random(7);
     let mut drawn: Vec<Vec<f64>> = Vec::new();

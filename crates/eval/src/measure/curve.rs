@@ -47,7 +47,7 @@ pub fn quality_at(hull: &[Point], cost: f64) -> f64 {
     })
 }
 
-/// The least cost at which a hull has `quality`; NaN where it never has.
+/// The least cost at which a hull has `quality`; NaN if it never has.
 pub fn cost_at(hull: &[Point], quality: f64) -> f64 {
     let at = hull.partition_point(|point| point[1] < quality);
     let Some(point) = hull.get(at) else {
@@ -59,7 +59,7 @@ pub fn cost_at(hull: &[Point], quality: f64) -> f64 {
     }
 }
 
-/// Average improvement in quality: the mean height of the hull over costs from `from` to `to`; where that is one cost, the
+/// Average improvement in quality: the mean height of the hull over costs from `from` to `to`; if that is one cost, the
 /// height there. The hull has to begin at `from` or before.
 pub fn aiq(hull: &[Point], from: f64, to: f64) -> f64 {
     if to <= from {
@@ -79,7 +79,7 @@ pub fn aiq(hull: &[Point], from: f64, to: f64) -> f64 {
     area / (to - from)
 }
 
-/// The share of `cost` that a hull saves while it keeps `quality`; 0 where it cannot keep it for less.
+/// The share of `cost` that a hull saves while it keeps `quality`; 0 if it cannot keep it for less.
 pub fn saved(hull: &[Point], cost: f64, quality: f64) -> f64 {
     let least = cost_at(hull, quality);
     if cost <= 0.0 || !cost.is_finite() {

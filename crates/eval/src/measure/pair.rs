@@ -68,7 +68,7 @@ impl Curve {
     }
 
     /// Average performance gap recovered: the area under the curve less the weak model's score, in units of the gap. Random
-    /// routing has 0.5. NaN where the two models are equally good.
+    /// routing has 0.5. NaN if the two models are equally good.
     pub fn apgr(&self) -> f64 {
         let pairs = self.points.iter().zip(self.points.iter().skip(1));
         let area: f64 = pairs
@@ -79,7 +79,7 @@ impl Curve {
     }
 
     /// Call-performance threshold: the share of strong calls at which `part` of the gap is first recovered, between two points
-    /// of the curve by a straight line. NaN where the gap is not positive, or never recovered so far.
+    /// of the curve by a straight line. NaN if the gap is not positive, or never recovered so far.
     pub fn cpt(&self, part: f64) -> f64 {
         let gap = self.strong - self.weak;
         if gap <= 0.0 {
@@ -103,10 +103,10 @@ impl Curve {
 /// The distinct edges of ten quantile bins, as `pandas.qcut` and `numpy.quantile` (linear interpolation) make them.
 fn edges(order: &[(f64, f64, f64, f64)], total: f64) -> Vec<f64> {
     let mut ends = Vec::with_capacity(order.len());
-    let mut seen = 0.0;
+    let mut total = 0.0;
     for row in order {
-        seen += row.3;
-        ends.push(seen);
+        total += row.3;
+        ends.push(total);
     }
     let nth = |index: f64| {
         let at = ends.partition_point(|end| *end <= index);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_not_a_number() {
+    fn an_undefined_figure_is_not_a_number() {
         let equal = curve(&[1.0, 2.0], &[1.0, 0.0], &[0.0, 1.0]);
         assert!(equal.apgr().is_nan() && equal.cpt(0.5).is_nan());
         let worse = curve(&[1.0, 2.0], &[1.0, 1.0], &[0.0, 0.0]);

@@ -75,18 +75,18 @@ mod tests {
 
     #[test]
     fn auc_by_hand() {
-        let one = [1.0; 8];
-        assert_eq!(auc(&[(0.9, 1.0), (0.8, 1.0), (0.3, 0.0)], &one), 1.0);
-        assert_eq!(auc(&[(0.1, 1.0), (0.8, 0.0)], &one), 0.0);
-        assert_eq!(auc(&[(0.5, 1.0), (0.5, 0.0)], &one), 0.5);
+        let ones = [1.0; 8];
+        assert_eq!(auc(&[(0.9, 1.0), (0.8, 1.0), (0.3, 0.0)], &ones), 1.0);
+        assert_eq!(auc(&[(0.1, 1.0), (0.8, 0.0)], &ones), 0.0);
+        assert_eq!(auc(&[(0.5, 1.0), (0.5, 0.0)], &ones), 0.5);
         // Of the four pairs of right and wrong, three are in order.
         assert_eq!(
-            auc(&[(0.9, 1.0), (0.7, 0.0), (0.6, 1.0), (0.1, 0.0)], &one),
+            auc(&[(0.9, 1.0), (0.7, 0.0), (0.6, 1.0), (0.1, 0.0)], &ones),
             0.75
         );
         // Half right: it beats the wrong one with its right half and is beaten by the right one with its wrong half.
         assert_eq!(
-            auc(&[(0.2, 0.0), (0.5, 0.5), (0.8, 1.0)], &one),
+            auc(&[(0.2, 0.0), (0.5, 0.5), (0.8, 1.0)], &ones),
             (0.5 + 1.5 + 0.125) / (1.5 * 1.5)
         );
         assert!(auc(&[(0.5, 1.0)], &one).is_nan());

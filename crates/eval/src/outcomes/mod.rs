@@ -110,7 +110,7 @@ fn feed(
         }
         left -= 1;
         if batch.len() == BATCH {
-            // Nobody receives only where every worker has panicked, which joining them shows.
+            // Nobody receives only if every worker has panicked, which joining them shows.
             let _ = send.send(std::mem::take(&mut batch));
             sent();
         }

@@ -33,13 +33,13 @@ pub struct Preference {
 pub struct Row {
     /// The prompt.
     pub prompt: String,
-    /// Instructions before it; empty where there are none.
+    /// Instructions before it; empty if there are none.
     pub system: String,
     /// Texts of earlier messages, oldest first.
     pub turns: Vec<String>,
-    /// The file's own label of the kind of task; empty where it has none.
+    /// The file's own label of the kind of task; empty if it has none.
     pub task: String,
-    /// The file's own label of the subject; empty where it has none.
+    /// The file's own label of the subject; empty if it has none.
     pub domain: String,
     /// Outcomes by model, sorted by name. A model whose score is `null` is left out.
     pub outcomes: Vec<(String, Outcome)>,
@@ -161,7 +161,7 @@ fn ratings(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, String
     Ok(outcomes)
 }
 
-/// `None` where there is no score: the model was not asked, or not graded.
+/// `None` if there is no score: the model was not asked, or not graded.
 fn outcome(value: &Value) -> Result<Option<Outcome>, String> {
     let nothing = Map::new();
     let (score, fields) = match value {
@@ -178,8 +178,8 @@ fn outcome(value: &Value) -> Result<Option<Outcome>, String> {
     }
     let price = match fields.get("price_per_m").and_then(Value::as_array) {
         Some(pair) => {
-            let one = |at: usize| amount(pair.get(at), "price_per_m");
-            Some([one(0)?.unwrap_or(0.0), one(1)?.unwrap_or(0.0)])
+            let price_at = |at: usize| amount(pair.get(at), "price_per_m");
+            Some([price_at(0)?.unwrap_or(0.0), price_at(1)?.unwrap_or(0.0)])
         }
         None => None,
     };
@@ -192,7 +192,7 @@ fn outcome(value: &Value) -> Result<Option<Outcome>, String> {
     }))
 }
 
-/// A number that is not negative; `None` where there is none.
+/// A number that is not negative; `None` if there is none.
 fn amount(value: Option<&Value>, name: &str) -> Result<Option<f64>, String> {
     let number = match value {
         None | Some(Value::Null) => return Ok(None),

@@ -66,7 +66,7 @@ fn bad_lines_are_named_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_zip_that_ends_too_early_gives_what_came_before() {
+fn a_truncated_zip_gives_its_first_rows() {
     let text: String = (0..5000)
         .map(|at| format!("{{\"prompt\": \"{}\"}}\n", at * 7919 % 10_007))
         .collect();

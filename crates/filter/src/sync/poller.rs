@@ -1,7 +1,7 @@
 //! Asks the policy source when it is this VM's turn, and publishes an accepted policy.
 //!
 //! Every VM of a configuration ticks, the main thread's too, and looks at one shared record; compare-and-swap on it decides
-//! whose turn it is (`pointsman::control::policy_source::poll`). `pointsman::control::policy_source` judges the response.
+//! whose turn it is (`pointsman::control::policy_source::poll`). `pointsman::control::policy_source` evaluates the response.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use log::Level;
 use pointsman::control::plugin::Plugin;
 use pointsman::control::policy_source::poll::{Poll, tick_ms};
 use pointsman::control::policy_source::{
-    Answer, Bounds, InForce, Refusal, SIGNATURE_HEADER, Source, Verdict, check_size, judge,
+    Answer, Bounds, InForce, Refusal, SIGNATURE_HEADER, Source, Verdict, check_size, evaluate,
 };
 use pointsman::exchange;
 use pointsman::policy::Policy;
@@ -142,7 +142,7 @@ impl Poller {
             signature: head.signature.as_deref(),
             body: &body,
         };
-        match judge(&self.source, &self.bounds, in_force, answer) {
+        match evaluate(&self.source, &self.bounds, in_force, answer) {
             Verdict::Accepted(policy) => {
                 match self.publish(store, &latest, &body, &policy, now_ns) {
                     Ok(()) => Verdict::Accepted(policy),

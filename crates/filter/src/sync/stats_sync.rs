@@ -84,18 +84,18 @@ impl StatsSync {
             return;
         };
         for backend in &policy.registry.backends {
-            let link = clusters::backend_key(&backend.name);
-            let state = stats.observe(link, Delivery::Streamed, now_ns);
-            let percent = match stats.is_down(link) {
+            let key = clusters::backend_key(&backend.name);
+            let state = stats.observe(key, Delivery::Streamed, now_ns);
+            let percent = match stats.is_down(key) {
                 true => 0,
                 false => (state.latency_ratio() * 100.0).round() as u64,
             };
-            let place = shown.iter().position(|(known, _)| *known == link);
+            let place = shown.iter().position(|(known, _)| *known == key);
             match place.and_then(|place| shown.get_mut(place)) {
                 Some((_, value)) if *value == percent => continue,
                 Some((_, value)) => *value = percent,
                 None if percent == 100 => continue,
-                None => shown.push((link, percent)),
+                None => shown.push((key, percent)),
             }
             metrics::record(&Metric::backend_latency_percent(&backend.name), percent);
         }

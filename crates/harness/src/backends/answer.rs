@@ -45,7 +45,7 @@ pub struct Answer {
 
 impl Answer {
     /// Reads `body` as `backend` does: it takes only the model name that it serves, as vLLM does. The answer has `tokens` tokens
-    /// where the client says how long such an answer is; else a number of them that is drawn.
+    /// if the client says how long such an answer is; else a number of them that is drawn.
     ///
     /// # Errors
     /// 400 for a body that is not a request of the API, 404 for another model's name.

@@ -87,7 +87,7 @@ struct SimulateSource {
     answer_tokens: Option<AnswerTokens>,
 }
 
-/// How long answers are, in tokens, where nothing limits them: log-normal, as answers of models are.
+/// How long answers are, in tokens, if nothing limits them: log-normal, as answers of models are.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerTokens {
@@ -140,7 +140,7 @@ pub struct BackendSpec {
     pub slots: usize,
     /// Treatment of requests when no slot is left.
     pub when_full: WhenFull,
-    /// Milliseconds added to the first request after `idle_ms` without one; 0 where nothing scales to zero.
+    /// Milliseconds added to the first request after `idle_ms` without one; 0 if nothing scales to zero.
     pub cold_start_ms: f64,
     /// Milliseconds without a request after which it is cold.
     pub idle_ms: f64,
@@ -243,7 +243,7 @@ fn port_here(endpoint: &str) -> Option<u16> {
     is_here.then_some(port)
 }
 
-/// The backends of a JSON or YAML document: those of the first object in it that has any, be it a policy, a plugin
+/// The backends of a JSON or YAML document: those of the first object in it that has any: a policy, a plugin
 /// configuration or a whole Envoy configuration.
 ///
 /// # Errors
@@ -291,7 +291,7 @@ pub fn read(file: &Path) -> Result<Vec<BackendSpec>, String> {
         .map_err(|error| format!("`{}`: {error}", file.display()))
 }
 
-/// The fleet that is used where none is given.
+/// The fleet that is used if none is given.
 ///
 /// # Errors
 /// Never in practice: a test parses it.

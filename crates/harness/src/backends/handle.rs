@@ -57,7 +57,7 @@ impl Received {
             .filter_map(|pair| Some((pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)))
     }
 
-    /// The body as JSON, `null` where it is none.
+    /// The body as JSON, `null` if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }

@@ -15,7 +15,7 @@ pub fn instance(schema: &Value) -> Value {
     of(schema, schema, "synthetic", 0)
 }
 
-/// `root` is where references lead; `name` is what the value is called there.
+/// `root` is the document that references lead into; `name` is the name of the value in it.
 fn of(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
     if depth > DEEPEST {
         return Value::Null;

@@ -199,7 +199,7 @@ fn forced_tool(body: &Value, api: Api) -> Option<(String, Option<Value>)> {
     Some((name, schema.cloned()))
 }
 
-/// The schema that an answer has to keep; `true`, which all values keep, where it only has to be an object.
+/// The schema that an answer has to keep; `true`, which all values keep, if it only has to be an object.
 fn wanted_schema(body: &Value, api: Api) -> Option<Value> {
     let (form_at, schema_at) = match api {
         Api::OpenAiChat => ("/response_format", "/json_schema/schema"),

@@ -53,7 +53,7 @@ impl Module {
     }
 }
 
-/// Length of section 10; 0 where there is none. `None` where the bytes are not a module.
+/// Length of section 10; 0 if there is none. `None` if the bytes are not a module.
 fn code_section(module: &[u8]) -> Option<usize> {
     let mut rest = module.strip_prefix(b"\0asm\x01\0\0\0")?;
     while let Some((id, after)) = rest.split_first() {

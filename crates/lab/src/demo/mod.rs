@@ -24,7 +24,7 @@ use pointsman_eval::progress::Progress;
 use processes::Processes;
 use prompts::Prompt;
 
-/// Longest answer asked for where the real LLM runs and the prompt sets no limit: a small model seldom finds an end.
+/// Longest answer asked for if the real LLM runs and the prompt sets no limit: a small model seldom finds an end.
 const REAL_LLM_MAX_TOKENS: u32 = 64;
 /// The policy of the demo.
 const POLICY: &str = "envoy/policies/quickstart.json";

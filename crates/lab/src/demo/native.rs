@@ -25,7 +25,7 @@ pub struct Native {
     pub from_model: bool,
 }
 
-/// Decides on every prompt with `model: auto`; `None` where it is not routed.
+/// Decides on every prompt with `model: auto`; `None` if it is not routed.
 pub fn decide(fleet: &Fleet, prompts: &[Prompt], limit: Option<u32>) -> Vec<Option<Native>> {
     let (mut router, _) = Router::new();
     prompts

@@ -27,7 +27,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Options<'a> {
     /// The Envoy binary.
     pub envoy: &'a Path,
-    /// Its configuration; rendered for the fleet's policy where there is none.
+    /// Its configuration; rendered for the fleet's policy if there is none.
     pub config: Option<&'a Path>,
     /// Whether the fleet's policy takes the place of the configuration's.
     pub own_policy: bool,
@@ -260,7 +260,7 @@ fn simulated(
     addresses: &BTreeMap<String, SocketAddr>,
 ) -> Option<(String, SocketAddr)> {
     let is_simulated =
-        |one: &&Backend| options.llm.is_none() || one.accelerator != Accelerator::Cpu;
+        |backend: &&Backend| options.llm.is_none() || backend.accelerator != Accelerator::Cpu;
     let mut backends = fleet.policy.registry.backends.iter().filter(is_simulated);
     let backend = backends.find(|backend| backend.accelerator == Accelerator::Gpu)?;
     Some((backend.name.clone(), *addresses.get(&backend.name)?))

@@ -1,6 +1,6 @@
 //! The demo's prompts: `tests/data/prompts.jsonl`, one JSON object a line.
 //!
-//! The labels in the file are what its authors expect; they are shown beside what the classifier says and never sent.
+//! The labels in the file are what its authors expect; they are shown next to the classifier's and never sent.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ impl Expected {
     not(test),
     expect(
         dead_code,
-        reason = "the labels that only the file's test reads are kept beside the others"
+        reason = "the labels that only the file's test reads are kept with the others"
     )
 )]
 pub struct Prompt {

@@ -264,7 +264,7 @@ fn by_expected(run: &DemoRun<'_>) -> String {
             .iter()
             .zip(run.auto)
             .filter(|(prompt, _)| prompt.expected == expected)
-            .map(|(_, one)| one)
+            .map(|(_, exchange)| exchange)
             .collect();
         let mut row = vec![expected.name().to_owned()];
         row.extend(models.iter().map(|model| {
@@ -312,7 +312,7 @@ fn remarks(run: &DemoRun<'_>) -> String {
         .auto
         .iter()
         .zip(run.native)
-        .filter_map(|(one, native)| Some((one.backend.as_ref()?, native.as_ref()?)));
+        .filter_map(|(exchange, native)| Some((exchange.backend.as_ref()?, native.as_ref()?)));
     let (mut same, mut compared) = (0, 0);
     for (backend, native) in natives {
         compared += 1;
@@ -326,29 +326,29 @@ fn remarks(run: &DemoRun<'_>) -> String {
             "No classifier model is embedded: decisions come from features alone.".to_owned(),
         );
     }
-    lines.extend(said_by_real_llm(run));
+    lines.extend(real_llm_answer(run));
     lines.extend(failures(run));
     lines.join("\n") + "\n"
 }
 
 /// One answer of the real LLM, as proof.
-fn said_by_real_llm(run: &DemoRun<'_>) -> Option<String> {
+fn real_llm_answer(run: &DemoRun<'_>) -> Option<String> {
     if !run.real_llm {
         return None;
     }
-    let on_cpu = |one: &Exchange| {
-        let backend = one
+    let on_cpu = |exchange: &Exchange| {
+        let backend = exchange
             .backend
             .as_deref()
             .and_then(|name| run.fleet.backend(name));
         backend.is_some_and(|backend| backend.accelerator == pointsman::fleet::Accelerator::Cpu)
     };
     let mut pairs = run.prompts.iter().zip(run.auto);
-    let (prompt, one) = pairs.find(|(_, one)| one.is_answered() && on_cpu(one))?;
+    let (prompt, exchange) = pairs.find(|(_, exchange)| exchange.is_answered() && on_cpu(exchange))?;
     Some(format!(
         "SmolLM2 on `{}`: {}",
         cut(&prompt.text(), 60),
-        cut(&one.text, 120)
+        cut(&exchange.text, 120)
     ))
 }
 

@@ -57,7 +57,7 @@ fn politeness_leaves_the_opening_as_it_is() {
 }
 
 #[test]
-fn exam_questions_are_seen() {
+fn exam_questions_are_recognised() {
     let question = "How many?\nA. 12\nB. 15\nC. -3\nD. none of these";
     assert!((feature(question, "options") - 5.0_f32.ln() / 2.0).abs() < 1e-6);
     assert!((feature(question, "numeric_options") - 0.75).abs() < 1e-6);

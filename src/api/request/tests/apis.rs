@@ -174,7 +174,7 @@ fn documents_that_are_files_need_who_reads_files() {
 }
 
 #[test]
-fn a_cut_body_tells_what_stands_before_the_cut() {
+fn a_cut_body_is_read_up_to_the_cut() {
     let body =
         r#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"first wor"#;
     let request = parse(Api::OpenAiResponses, body.as_bytes(), false).unwrap();

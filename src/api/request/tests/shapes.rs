@@ -294,7 +294,7 @@ fn messages_and_inputs_in_any_form_are_read() {
     );
 }
 
-/// The items that the pinned SDK can put into `input`, each with a text where it has one.
+/// The items that the pinned SDK can put into `input`, each with a text if it has one.
 #[test]
 fn every_item_of_responses_is_read() {
     for (item, by) in [
@@ -428,7 +428,7 @@ fn every_item_of_responses_is_read() {
     }
 }
 
-/// The blocks that the pinned SDK can put into a message, each with a text where it has one.
+/// The blocks that the pinned SDK can put into a message, each with a text if it has one.
 #[test]
 fn every_block_of_messages_is_read() {
     for (block, by) in [

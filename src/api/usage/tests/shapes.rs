@@ -6,7 +6,7 @@ use crate::api::usage::Media::{self, EventStream, Json};
 /// Input, cached input, cache write, output, reasoning.
 type Tokens = [u64; 5];
 
-/// Name, format, media, what it took (`None` where it does not say), body.
+/// Name, format, media, what it took (`None` if it does not say), body.
 pub type Shape = (&'static str, Api, Media, Option<Tokens>, &'static str);
 
 pub const SHAPES: &[Shape] = &[
@@ -81,14 +81,14 @@ pub const SHAPES: &[Shape] = &[
         r#"{"id":"chatcmpl-590","object":"chat.completion","created":1,"model":"llama3.2","system_fingerprint":"fp_ollama","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":9,"total_tokens":35}}"#,
     ),
     (
-        "mistral stream, usage beside the last choice",
+        "mistral stream, usage with the last choice",
         OpenAiChat,
         EventStream,
         Some([7, 0, 0, 4, 0]),
         "data: {\"id\":\"cmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\ndata: {\"id\":\"cmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,\"total_tokens\":11,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n",
     ),
     (
-        "deepseek chat, cache hits beside misses",
+        "deepseek chat, cache hits and misses",
         OpenAiChat,
         Json,
         Some([100, 64, 0, 20, 15]),
@@ -102,7 +102,7 @@ pub const SHAPES: &[Shape] = &[
         "data: {\"id\":\"cmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\",\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":13,\"total_tokens\":32}}]}\n\ndata: [DONE]\n\n",
     ),
     (
-        "xai chat, reasoning counted beside the answer",
+        "xai chat, reasoning counted apart from the answer",
         OpenAiChat,
         Json,
         Some([32, 6, 0, 103, 94]),
@@ -193,7 +193,7 @@ pub const SHAPES: &[Shape] = &[
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":472,\"output_tokens\":2}}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hel",
     ),
     (
-        "azure chat, filter results beside the answer",
+        "azure chat, filter results with the answer",
         OpenAiChat,
         Json,
         Some([37, 0, 0, 86, 0]),
@@ -221,14 +221,14 @@ pub const SHAPES: &[Shape] = &[
         r#"{"id":"cmpl-e5cc70bb28c444948073e77776eb30ef","object":"chat.completion","created":1702256327,"model":"mistral-small-latest","usage":{"prompt_tokens":16,"completion_tokens":34,"total_tokens":50,"prompt_audio_seconds":null,"num_cached_tokens":8},"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","tool_calls":null,"content":"x"}}]}"#,
     ),
     (
-        "groq chat, times beside tokens and a breakdown by model",
+        "groq chat, times with tokens and a breakdown by model",
         OpenAiChat,
         Json,
         Some([18, 4, 0, 556, 120]),
         r#"{"id":"chatcmpl-f","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"x","reasoning":"y"},"finish_reason":"stop"}],"usage":{"queue_time":0.037493756,"prompt_tokens":18,"prompt_time":0.000680594,"completion_tokens":556,"completion_time":0.463333333,"total_tokens":574,"total_time":0.464013927,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":120}},"usage_breakdown":{"models":[{"model":"a","usage":{"prompt_tokens":9999,"completion_tokens":9999}}]},"system_fingerprint":"fp_1","x_groq":{"id":"req_1"},"service_tier":"on_demand"}"#,
     ),
     (
-        "deepseek stream, usage beside the last choice",
+        "deepseek stream, usage with the last choice",
         OpenAiChat,
         EventStream,
         Some([100, 64, 0, 20, 15]),
@@ -256,7 +256,7 @@ pub const SHAPES: &[Shape] = &[
         ": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\ndata: {\"id\":\"gen-1\",\"provider\":\"x\",\"model\":\"m\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"finish_reason\":null,\"native_finish_reason\":null}]}\n\ndata: {\"id\":\"gen-1\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}],\"usage\":{\"prompt_tokens\":194,\"completion_tokens\":2,\"total_tokens\":196,\"cost\":0.00095,\"is_byok\":false,\"prompt_tokens_details\":{\"cached_tokens\":10},\"cost_details\":{\"upstream_inference_cost\":19e-5,\"prompt_tokens\":7},\"completion_tokens_details\":{\"reasoning_tokens\":0}}}\n\ndata: [DONE]\n\n",
     ),
     (
-        "perplexity chat, costs and search results beside tokens",
+        "perplexity chat, costs and search results with tokens",
         OpenAiChat,
         Json,
         Some([14, 0, 0, 70, 0]),
@@ -389,21 +389,21 @@ pub const SHAPES: &[Shape] = &[
         r#"{"choices":[],"usage":{"prompt_tokens":16,"completion_tokens":34,"total_tokens":50,"prompt_token_details":{"cached_tokens":8}}}"#,
     ),
     (
-        "bedrock's own names, caches beside the input",
+        "bedrock's own names, caches apart from the input",
         OpenAiChat,
         Json,
         Some([30 + 20 + 10, 20, 10, 628, 0]),
         r#"{"output":{"message":{"role":"assistant","content":[{"text":"x"}]}},"stopReason":"end_turn","usage":{"inputTokens":30,"outputTokens":628,"totalTokens":688,"cacheReadInputTokens":20,"cacheWriteInputTokens":10},"metrics":{"latencyMs":1275}}"#,
     ),
     (
-        "gemini's own names, thoughts beside the answer",
+        "gemini's own names, thoughts apart from the answer",
         OpenAiChat,
         Json,
         Some([120, 64, 0, 231 + 12, 231]),
         r#"{"candidates":[{"content":{"parts":[{"text":"x"}],"role":"model"},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":100,"candidatesTokenCount":12,"totalTokenCount":363,"cachedContentTokenCount":64,"thoughtsTokenCount":231,"toolUsePromptTokenCount":20},"modelVersion":"gemini-2.5-flash"}"#,
     ),
     (
-        "vertex's openai api, thoughts stated and beside",
+        "vertex's openai api, thoughts stated and apart",
         OpenAiChat,
         Json,
         Some([7, 0, 0, 243, 231]),

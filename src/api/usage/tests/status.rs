@@ -159,7 +159,7 @@ fn an_error_that_blames_the_request_is_none_of_the_backend() {
 }
 
 #[test]
-fn answers_with_nothing_in_them_are_told_from_those_that_may_be_empty() {
+fn empty_answers_are_distinguished_from_those_that_may_be_empty() {
     let empty = [
         (OpenAiChat, Json, ""),
         (OpenAiChat, Json, "{}"),

@@ -138,15 +138,15 @@ impl Fleet {
     /// Another backend, or another scope, is down from now on.
     fn break_something(&mut self) {
         let backends = self.policy.registry.backends.clone();
-        let one = &backends[self.draw(backends.len() as u64) as usize];
+        let broken = &backends[self.draw(backends.len() as u64) as usize];
         let goes = |other: &&Backend| match self.whole_scopes_fail {
-            true => other.state_scope == one.state_scope,
-            false => other.name == one.name,
+            true => other.state_scope == broken.state_scope,
+            false => other.name == broken.name,
         };
         self.down = backends
             .iter()
             .filter(goes)
-            .map(|one| one.name.clone())
+            .map(|backend| backend.name.clone())
             .collect();
     }
 
@@ -174,7 +174,7 @@ impl Fleet {
         match answered {
             Ok((value, scope)) => {
                 self.moved +=
-                    usize::from(conversation.scope.as_ref().is_some_and(|one| *one != scope));
+                    usize::from(conversation.scope.as_ref().is_some_and(|before| *before != scope));
                 self.scopes.insert(scope.clone());
                 conversation.scope = Some(scope);
                 conversation.take(&value);
@@ -202,7 +202,7 @@ impl Fleet {
             policy: Some(&self.policy),
             router: Some(&mut proxy.router),
             stats: Some(&mut proxy.stats),
-            makers: &|mark| makers::find(records.get(&makers::bucket_of(mark))?, mark),
+            find_maker: &|mark| makers::find(records.get(&makers::bucket_of(mark))?, mark),
         };
         let effects = exchange.stream.on(event, &mut worker);
         for effect in &effects {
@@ -303,7 +303,7 @@ impl Fleet {
             let first = FallbackChain::parse(&exchange.chain).unwrap().backends[0];
             let mut backends = policy.registry.backends.iter();
             let backend = backends
-                .find(|one| backend_key(&one.name) == first)
+                .find(|backend| backend_key(&backend.name) == first)
                 .unwrap();
             let body = attempt(&policy, exchange);
             let fails = self.down.contains(&backend.name) || self.draw(1000) < FAILURES;

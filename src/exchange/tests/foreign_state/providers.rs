@@ -74,7 +74,7 @@ impl Conversation {
         let results = self
             .history
             .last()
-            .map(|one| one["content"][0]["type"].clone());
+            .map(|message| message["content"][0]["type"].clone());
         self.api == Api::Anthropic
             && self.budgeted
             && results.is_some_and(|kind| kind == "tool_result")
@@ -280,7 +280,7 @@ impl Providers {
         let messages = body["messages"].as_array()?;
         if messages
             .iter()
-            .any(|one| one["content"].as_array().is_some_and(Vec::is_empty))
+            .any(|message| message["content"].as_array().is_some_and(Vec::is_empty))
         {
             return Some("messages: content must not be empty".into());
         }
@@ -289,7 +289,7 @@ impl Providers {
             .len()
             .checked_sub(2)
             .and_then(|at| messages.get(at));
-        let begins = before.map(|one| one["content"][0]["type"].clone());
+        let begins = before.map(|message| message["content"][0]["type"].clone());
         let thinks = begins.is_some_and(|kind| kind == "thinking" || kind == "redacted_thinking");
         (body["thinking"]["type"] == "enabled" && results && !thinks)
             .then(|| "Expected `thinking` or `redacted_thinking`, but found `tool_use`".into())
@@ -298,8 +298,8 @@ impl Providers {
     /// Gemini wants a signature with each call of the turn.
     fn wrong_calls(body: &Value) -> Option<String> {
         let messages = body["messages"].as_array()?;
-        let turn = messages.iter().rposition(|one| one["role"] == "user")?;
-        let mut calls = messages.iter().skip(turn).map(|one| &one["tool_calls"][0]);
+        let turn = messages.iter().rposition(|message| message["role"] == "user")?;
+        let mut calls = messages.iter().skip(turn).map(|message| &message["tool_calls"][0]);
         let unsigned = |call: &Value| {
             call.is_object() && !call["extra_content"]["google"]["thought_signature"].is_string()
         };

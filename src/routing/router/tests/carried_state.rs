@@ -28,7 +28,10 @@ fn outcome(policy: &Policy, body: &str, known: &[Option<u32>], can_retry: bool) 
     let request = request::parse_with_state(Api::AnthropicMessages, body.as_bytes(), true).unwrap();
     let attributes = RequestAttributes::default();
     let mut info = RequestInfo::new(&attributes, 0);
-    info.makers = Makers { known, can_retry };
+    info.state_origin = StateOrigin {
+        makers: known,
+        can_retry,
+    };
     look_at(policy, &request, &info)
 }
 
@@ -49,8 +52,8 @@ fn refused(policy: &Policy, body: &str, known: &[Option<u32>]) -> Rejection {
 #[test]
 fn a_known_maker_has_it_and_its_chain() {
     let policy = policy("");
-    let one = [Some(key("one"))];
-    let decision = decided(&policy, BODY, &one, true);
+    let known = [Some(key("one"))];
+    let decision = decided(&policy, BODY, &known, true);
     // The cheapest of its scope, and none of the other one behind it.
     assert_eq!(decision.backend, BackendId(1));
     assert_eq!(decision.fallbacks, [BackendId(0)]);
@@ -189,7 +192,7 @@ fn scopes_are_accounts_at_hosts() {
       {"name": "6", "model": "m", "cluster": "mesh", "state_scope": "mine", "price": {"input": 1, "output": 1}}]}"#;
     let policy = Policy::compile(text).unwrap();
     let backends = policy.registry.backends.iter();
-    let names: Vec<&str> = backends.map(|one| one.state_scope.name.as_str()).collect();
+    let names: Vec<&str> = backends.map(|backend| backend.state_scope.name.as_str()).collect();
     assert_eq!(
         names,
         [

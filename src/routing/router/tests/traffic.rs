@@ -1,4 +1,4 @@
-//! Properties of many requests: shares, exploration, rollouts, conversations that stay where they are.
+//! Properties of many requests: shares, exploration, rollouts, conversations that keep their backend.
 
 use super::*;
 use crate::fleet::BackendId;
@@ -33,14 +33,14 @@ fn run_with(router: &mut Router, policy: &Policy, body: &str, info: &RequestInfo
     }
 }
 
-fn said(number: usize) -> String {
+fn question(number: usize) -> String {
     format!(r#"{{"messages":[{{"role":"user","content":"question {number}"}}]}}"#)
 }
 
 fn count(policy: &Policy, backend: u32) -> usize {
     let mut router = Router::with_features_only();
     (0..1000)
-        .filter(|number| run(&mut router, policy, &said(*number)).backend == BackendId(backend))
+        .filter(|number| run(&mut router, policy, &question(*number)).backend == BackendId(backend))
         .count()
 }
 
@@ -79,7 +79,7 @@ fn no_model_gets_more_than_its_share_and_some_get_their_least() {
         r#"{"model":"a","messages":[{"role":"user","content":"x"}]}"#,
     );
     assert_eq!(pinned.backend, BackendId(0));
-    assert_eq!(run(&mut router, &never, &said(1)).backend, BackendId(1));
+    assert_eq!(run(&mut router, &never, &question(1)).backend, BackendId(1));
     let tools = r#"{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f"}}]}"#;
     assert_eq!(run(&mut router, &never, tools).backend, BackendId(0));
 }
@@ -90,7 +90,7 @@ fn a_share_of_conversations_explores_and_stays_where_it_is() {
     let mut router = Router::with_features_only();
     let mut explored = 0;
     for number in 0..1000 {
-        let decision = run(&mut router, &policy, &said(number));
+        let decision = run(&mut router, &policy, &question(number));
         if decision.reason != Reason::Explored {
             assert_eq!(decision.backend, BackendId(0));
             continue;
@@ -218,13 +218,13 @@ fn what_is_cached_is_counted_at_its_price() {
 }
 
 #[test]
-fn what_steers_and_what_a_tenant_is_shows_in_the_decision() {
+fn preferences_and_tenant_show_in_the_decision() {
     let mut policy = twins("");
     policy.traffic.matchers.tenant = Some(TenantSource {
         header: "x-tenant".into(),
         claim: None,
     });
-    let body = said(1);
+    let body = question(1);
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).unwrap();
     let attributes = RequestAttributes {
         preferences: ClientPreferences {
@@ -292,13 +292,13 @@ fn a_least_share_moves_no_conversation() {
             assert_eq!(run(&mut router, &sharing, &body).backend, BackendId(0));
         }
         assert_eq!(
-            run(&mut router, &sharing, &said(number)).reason,
+            run(&mut router, &sharing, &question(number)).reason,
             Reason::MinShare
         );
     }
 }
 
-/// A model that has had its share takes the request all the same where nobody else answers.
+/// A model that has had its share takes the request all the same if nobody else answers.
 #[test]
 fn a_share_gives_way_where_all_others_are_down() {
     let mut policy = twins("");
@@ -308,7 +308,7 @@ fn a_share_gives_way_where_all_others_are_down() {
         least: 0.0,
     }];
     let mut router = Router::with_features_only();
-    let first = run(&mut router, &policy, &said(1));
+    let first = run(&mut router, &policy, &question(1));
     assert_eq!(first.backend, BackendId(1));
     assert_eq!(first.fallbacks, [BackendId(0)]);
     let down = Observed {
@@ -320,12 +320,12 @@ fn a_share_gives_way_where_all_others_are_down() {
         observed: &[Observed::UNOBSERVED, down],
         ..RequestInfo::new(&attributes, 0)
     };
-    let second = run_with(&mut router, &policy, &said(2), &info);
+    let second = run_with(&mut router, &policy, &question(2), &info);
     assert_eq!(second.backend, BackendId(0));
 }
 
 #[test]
-fn wishes_that_mean_nothing_here_are_not_said_to_be_followed() {
+fn preferences_without_effect_are_not_reported_as_honoured() {
     use crate::policy::request_attributes::ClientPreference;
     let ruled = twins(r#""rules": [{"when": {"user": ["x"]}, "then": {"models": ["a"]}}],"#);
     let steering = |body: &str| {

@@ -142,7 +142,7 @@ fn kinds_of_requests_fail_apart() {
 
 /// A dead backend is dead for all: who was not asked for a while takes the other's word.
 #[test]
-fn a_kind_of_which_nothing_was_heard_lately_follows_the_other() {
+fn a_kind_without_recent_answers_follows_the_other() {
     let mut world = World::new(1);
     world.run(20, 1.0, Delivery::Whole, |_| WELL);
     world.pass(600 * SECOND);

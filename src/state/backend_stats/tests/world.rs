@@ -114,11 +114,11 @@ impl World {
                 break;
             }
             self.events.pop();
-            let (worker, ticket, expected, step) = self.steps.remove(&id).unwrap();
+            let (worker, in_flight, expected, step) = self.steps.remove(&id).unwrap();
             match step {
-                Step::First => self.workers[worker].on_first_byte(ticket, expected.delivery),
+                Step::First => self.workers[worker].on_first_byte(in_flight, expected.delivery),
                 Step::End(ending) => {
-                    self.workers[worker].on_end(ticket, &expected, ending, at);
+                    self.workers[worker].on_end(in_flight, &expected, ending, at);
                 }
             }
         }
@@ -139,25 +139,25 @@ impl World {
             }
         }
         let view = live.observe_for_decision([A, B].into_iter(), delivery, true, self.now);
-        let cost = |seen: &Observed, ms: f32| {
-            ms * seen.latency_ratio() + if seen.down { 1e9 } else { 0.0 }
+        let cost = |observed: &Observed, ms: f32| {
+            ms * observed.latency_ratio() + if observed.down { 1e9 } else { 0.0 }
         };
-        let link = match cost(&view[0], 500.0) <= cost(&view[1], 600.0) {
+        let key = match cost(&view[0], 500.0) <= cost(&view[1], 600.0) {
             true => A,
             false => B,
         };
-        let fate = if link == A { fate(delivery) } else { WELL };
-        self.chosen.push((link, fate != WELL));
+        let fate = if key == A { fate(delivery) } else { WELL };
+        self.chosen.push((key, fate != WELL));
         let expected = expected(delivery);
-        let ticket = self.workers[worker]
-            .on_sent(link, self.now, &expected)
+        let in_flight = self.workers[worker]
+            .on_sent(key, self.now, &expected)
             .unwrap();
         let ms = |ms: f32| (f64::from(ms) * 1e6) as u64;
         let mut follow = |after: u64, step: Step| {
             self.next += 1;
             let id = self.next;
             self.events.push(Reverse((self.now + after, id)));
-            self.steps.insert(id, (worker, ticket, expected, step));
+            self.steps.insert(id, (worker, in_flight, expected, step));
         };
         match fate {
             Fate::Fail => follow(ms(20.0), Step::End(AttemptOutcome::Failed)),
@@ -191,7 +191,7 @@ impl World {
     /// The share of the first backend among the last decisions.
     pub fn share(&self, last: usize) -> f64 {
         let from = self.chosen.len() - last;
-        let hits = self.chosen[from..].iter().filter(|(link, _)| *link == A);
+        let hits = self.chosen[from..].iter().filter(|(key, _)| *key == A);
         hits.count() as f64 / last as f64
     }
 
@@ -208,7 +208,7 @@ impl World {
     pub fn turns(&self) -> usize {
         let blocks = self.chosen.chunks(25);
         let mostly: Vec<bool> = blocks
-            .map(|block| block.iter().filter(|(link, _)| *link == A).count() * 2 > block.len())
+            .map(|block| block.iter().filter(|(key, _)| *key == A).count() * 2 > block.len())
             .collect();
         mostly.windows(2).filter(|pair| pair[0] != pair[1]).count()
     }

@@ -1,4 +1,4 @@
-//! Writes the calibration of each model of a policy beside its name.
+//! Writes the calibration of each model of a policy next to its name.
 
 use pointsman::analysis::classifier::Task;
 use pointsman::fleet::ability::Calibration;

@@ -116,8 +116,8 @@ fn check(router: &mut Router, policy: &Policy, case: &Case) -> Result<(), String
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let envelope = request_args::read(policy, &headers, &case.path);
-    let info = RequestInfo::new(&envelope, 0);
+    let attributes = request_args::read(policy, &headers, &case.path);
+    let info = RequestInfo::new(&attributes, 0);
     let body = body.to_string();
     let outcome = match request::parse_with_state(api, body.as_bytes(), true) {
         Ok(request) => router.decide(policy, &request, &info, Commit::DryRun),

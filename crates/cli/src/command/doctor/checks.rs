@@ -13,7 +13,7 @@ use super::module;
 /// The oldest version that works, and the newest that is tested.
 const VERSIONS: [[u64; 2]; 2] = [[1, 36], [1, 40]];
 
-/// The limit where neither listener nor route states one.
+/// The limit if neither listener nor route states one.
 pub const DEFAULT_BUFFER: u64 = 1 << 20;
 
 /// Counters that say that something fails: the end of their names, and what that means.
@@ -30,7 +30,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ),
     (
         "pointsman.classifier_errors",
-        "prompts were judged by features alone",
+        "prompts were classified by features alone",
         "report it with Envoy's log",
     ),
     (

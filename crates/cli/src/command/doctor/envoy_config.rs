@@ -34,7 +34,7 @@ fn is_wasm_config(value: &Value) -> bool {
 /// An Envoy, as far as it is known.
 #[derive(Debug, Default)]
 pub struct EnvoyConfig {
-    /// Major, minor and patch; `None` where nothing says it.
+    /// Major, minor and patch; `None` if nothing says it.
     pub version: Option<[u64; 3]>,
     /// Names of the clusters.
     pub clusters: Vec<String>,
@@ -65,7 +65,7 @@ pub struct FilterInstance {
     pub connection_buffer: Option<u64>,
     /// The connection manager.
     pub manager: Value,
-    /// Its routes, inline or found by name; `None` where they come from elsewhere.
+    /// Its routes, inline or found by name; `None` if they come from elsewhere.
     pub routes: Option<Value>,
     /// Which of its HTTP filters is ours.
     pub position: usize,

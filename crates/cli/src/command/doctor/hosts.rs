@@ -13,7 +13,7 @@ pub struct Host {
     pub cluster: String,
     /// Address and port.
     pub address: String,
-    /// Why nobody can be answered there; `None` where nothing says so.
+    /// Why nobody can be answered there; `None` if nothing says so.
     pub problem: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// The items of a list in `value`; none where there is no list.
+/// The items of a list in `value`; none if there is no list.
 pub fn list<'d>(value: &'d Value, pointer: &str) -> impl Iterator<Item = &'d Value> + use<'d> {
     value
         .pointer(pointer)

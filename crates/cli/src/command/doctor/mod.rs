@@ -41,7 +41,7 @@ pub struct Args {
     admin: Option<SocketAddr>,
     /// A dump of Envoy's configuration (`/config_dump`), or a bootstrap file, YAML or JSON
     file: Option<PathBuf>,
-    /// The module, where the configuration does not name a file that can be read here
+    /// The module, if the configuration does not name a file that can be read here
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
     /// Warnings fail too

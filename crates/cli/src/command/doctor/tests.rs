@@ -480,7 +480,7 @@ fn what_else_is_in_reach_is_found() {
 }
 
 #[test]
-fn hosts_at_which_nobody_answers_are_told() {
+fn hosts_at_which_nobody_answers_are_reported() {
     let host = |port: u16, health: Value| json!({"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}, "health_status": health});
     let document = json!({"cluster_statuses": [
         {"name": "a", "host_statuses": [

@@ -73,7 +73,7 @@ fn entry(fields: &Map<String, Value>) -> Result<Entry, String> {
             capabilities = capabilities.union(one);
         }
     }
-    // `max_tokens` is the output's where both are known, else whatever the provider states.
+    // `max_tokens` is the output's if both are known, else whatever the provider states.
     let most = tokens("max_tokens")?;
     Ok(Entry {
         provider: fields

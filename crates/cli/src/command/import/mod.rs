@@ -262,7 +262,7 @@ fn update(
     }
 }
 
-/// Sets the value at `path` and says what changed, as `OLD -> NEW`; `None` where it is that value already.
+/// Sets the value at `path` and says what changed, as `OLD -> NEW`; `None` if it is that value already.
 fn change(
     document: &mut Document,
     path: &[Step<'_>],

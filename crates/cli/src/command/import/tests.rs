@@ -217,7 +217,7 @@ fn a_policy_is_updated_and_keeps_its_form() {
 }
 
 #[test]
-fn a_backend_can_be_told_its_entry() {
+fn the_entry_of_a_backend_can_be_given() {
     let pair = [("own", "fast/acme-small")];
     let (text, report) = updated(
         Form::ModelsDev,

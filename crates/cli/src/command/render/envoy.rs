@@ -114,7 +114,7 @@ const ENCODINGS: [(&str, &str, &str); 3] = [
 
 /// The filters that read compressed bodies, as YAML list items. Answers are left as they are, and no client is asked to compress.
 fn decompressors() -> String {
-    let one = |(encoding, library, message): &(&str, &str, &str)| {
+    let decompressor = |(encoding, library, message): &(&str, &str, &str)| {
         format!(
             "- name: pointsman-read-{encoding}\n  \
              typed_config:\n    \
@@ -125,10 +125,10 @@ fn decompressors() -> String {
              response_direction_config: {{common_config: {{enabled: {{default_value: false, runtime_key: pointsman.unused}}}}}}\n"
         )
     };
-    ENCODINGS.iter().map(one).collect()
+    ENCODINGS.iter().map(decompressor).collect()
 }
 
-/// The filter that has the command line's limits count, where it states some: else the filter's own do. As a YAML list item.
+/// The filter that puts the command line's limits, if there are any, before the filter's own. As a YAML list item.
 fn timers(plan: &Plan<'_>) -> String {
     if plan.limits.is_none() || plan.failover == Failover::Off {
         return String::new();

@@ -70,10 +70,10 @@ pub struct Args {
     /// A key that may sign these; several may be named
     #[arg(long = "public-key", value_name = "KEY", value_parser = crate::command::sign::parse_public_key, requires = "policy_source")]
     public_keys: Vec<PublicKey>,
-    /// How long an attempt may be silent where the answer is streamed [default: each backend's `timeouts`]
+    /// How long an attempt may be silent if the answer is streamed [default: each backend's `timeouts`]
     #[arg(long, value_name = "SECONDS")]
     first_token_timeout: Option<f64>,
-    /// How long an attempt may be silent where the answer comes in one piece [default: each backend's `timeouts`]
+    /// How long an attempt may be silent if the answer comes in one piece [default: each backend's `timeouts`]
     #[arg(long, value_name = "SECONDS")]
     answer_timeout: Option<f64>,
     /// The certificates that backends with TLS are checked against
@@ -259,7 +259,7 @@ fn choose(
     }
 }
 
-/// The limits on a first byte where the command line states one of them; the other is then the longest of the backends'.
+/// The limits on a first byte if the command line states one of them; the other is then the longest of the backends'.
 fn limits(args: &Args, policy: &Policy) -> Option<(f64, f64)> {
     if args.first_token_timeout.is_none() && args.answer_timeout.is_none() {
         return None;

@@ -4,7 +4,7 @@
 //! metadata, which wasm cannot write: a Lua filter carries it over.
 //!
 //! Both by OTLP over gRPC, to a collector in the cluster that is written with them. Prompts are in neither, and the path
-//! without its query, where clients may put keys.
+//! without its query, in which clients may put keys.
 
 use std::net::IpAddr;
 
@@ -76,7 +76,7 @@ pub fn tracing(plan: &Plan<'_>) -> String {
     if plan.args.otlp.is_none() {
         return String::new();
     }
-    // Envoy's own `http.url` has the query, where clients may put keys.
+    // Envoy's own `http.url` has the query, in which clients may put keys.
     let url = ("http.url", "%PATH(NQ)%".to_owned());
     let ours = state::ALL.iter().map(|(key, _)| (*key, filter_state(key)));
     let mut tags = String::new();
@@ -103,7 +103,7 @@ pub fn tracing(plan: &Plan<'_>) -> String {
     )
 }
 
-/// The filter that fills the tags where Envoy cannot, as a YAML list item; nothing without `--otlp`.
+/// The filter that fills the tags if Envoy cannot, as a YAML list item; nothing without `--otlp`.
 ///
 /// The filter goes before the module, so that it sees answers after the module; an answer's usage is known once its last piece came.
 pub fn filter(plan: &Plan<'_>) -> String {

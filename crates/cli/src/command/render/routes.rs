@@ -1,4 +1,4 @@
-//! The routes: where a decided request goes, what is tried again, and what happens where nothing was decided.
+//! The routes: where a decided request goes, what is tried again, and what happens if nothing was decided.
 //!
 //! Envoy has three timers, and each does what one limit of the policy says. `per_try_timeout` ends with the first byte of an
 //! answer; the filter states it for each request, by a header that only Envoy's router reads. `idle_timeout` ends a pause
@@ -48,7 +48,7 @@ const OF_CLIENTS: [&str; 14] = [
 
 /// A kind of decided requests, which one route takes.
 struct Kind {
-    /// The longest pause within its answers, in milliseconds; `None` where they come in one piece.
+    /// The longest pause within its answers, in milliseconds; `None` if they come in one piece.
     idle_ms: Option<u64>,
     /// Whether one backend alone can take them.
     alone: bool,
@@ -287,9 +287,9 @@ fn specifier(plan: &Plan<'_>, first: bool) -> String {
     };
     let mut map = String::new();
     for backend in &plan.policy.registry.backends {
-        let link = clusters::key_text(clusters::backend_key(&backend.name));
+        let key = clusters::key_text(clusters::backend_key(&backend.name));
         map.push_str(&format!(
-            "                \"{link}\": {}\n",
+            "                \"{key}\": {}\n",
             action(&backend.cluster)
         ));
     }

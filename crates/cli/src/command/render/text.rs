@@ -40,7 +40,7 @@ pub fn indent(text: &str, columns: usize) -> String {
     out
 }
 
-/// `text` as a YAML flow scalar: as it is where that cannot be misread, else quoted.
+/// `text` as a YAML flow scalar: as it is if that cannot be misread, else quoted.
 pub fn scalar(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+|".contains(&byte);
     let begins = text

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::Step;
 
-/// `text` with `value` (JSON) at `path`. `None` where the path leads through something that is not an object or list, or to an item
+/// `text` with `value` (JSON) at `path`. `None` if the path leads through something that is not an object or list, or to an item
 /// that there is not.
 pub fn set(text: &str, path: &[Step<'_>], value: &str) -> Option<String> {
     let mut at = skip_space(text, 0);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_leads_nowhere_is_none() {
+    fn a_path_that_leads_nowhere_is_none() {
         assert_eq!(set("[1]", &[Item(1)], "2"), None);
         assert_eq!(set("{\"a\": 1}", &[Key("a"), Key("b")], "2"), None);
         assert_eq!(set("[]", &[Key("a")], "2"), None);

@@ -177,7 +177,7 @@ impl Reader {
 /// The error of a merge key with another value.
 const MERGES: &str = "`<<` takes an object or a list of objects";
 
-/// The members of a mapping that has ended. Those that it merges come last, and only where it has none of that name.
+/// The members of a mapping that has ended. Those that it merges come last, and only if it has none of that name.
 fn mapping(open: &Open) -> Result<Tree, Unreadable> {
     let mut members: Vec<(String, Place, Rc<Node>)> = Vec::new();
     let mut merged: Vec<Rc<Node>> = Vec::new();
@@ -243,7 +243,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes a value. The place of what an alias stands for is where that is written.
+    /// Writes a value. The place of an alias is that of the value that it stands for.
     fn node(&mut self, node: &Node) -> Result<(), Unreadable> {
         if self.json.len() > LONGEST {
             let problem = format!("aliases expand to more than {LONGEST} bytes");

@@ -129,7 +129,7 @@ fn end_of_value(text: &str, member: &Member) -> usize {
     end + rest.find('\n').unwrap_or(rest.len())
 }
 
-/// A name as YAML writes it: plain where that is safe.
+/// A name as YAML writes it: plain if that is safe.
 fn name(key: &str) -> Option<String> {
     let is_plain = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && key
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_leads_nowhere_or_behind_an_alias_is_none() {
+    fn a_path_that_leads_nowhere_or_behind_an_alias_is_none() {
         assert_eq!(set("- 1", &[Item(1)], "2"), None);
         assert_eq!(set("a: 1", &[Key("a"), Key("b")], "2"), None);
         assert_eq!(set("a: &x {b: 1}\nc: *x", &[Key("c"), Key("b")], "2"), None);

@@ -28,7 +28,7 @@ fn finish_reason(answer: &Answer) -> &'static str {
 }
 
 /// Members of every document and every event.
-fn envelope(answer: &Answer, chunk: bool, choices: Vec<Value>) -> Value {
+fn document(answer: &Answer, chunk: bool, choices: Vec<Value>) -> Value {
     let (prefix, object) = match (is_chat(answer), chunk) {
         (true, false) => ("chatcmpl", "chat.completion"),
         (true, true) => ("chatcmpl", "chat.completion.chunk"),
@@ -67,7 +67,7 @@ pub(super) fn whole(answer: &Answer) -> Value {
         }
         choice
     };
-    let mut whole = envelope(answer, false, (0..answer.choices).map(choice).collect());
+    let mut whole = document(answer, false, (0..answer.choices).map(choice).collect());
     if let Some(members) = whole.as_object_mut() {
         members.insert("usage".into(), usage(answer));
     }
@@ -80,7 +80,7 @@ fn event(answer: &Answer, delta: impl Fn(usize) -> Value, finish: Option<&str>, 
         let name = if is_chat(answer) { "delta" } else { "text" };
         let choice =
             json!({"index": index, name: delta(index), "logprobs": null, "finish_reason": finish});
-        to.data(&envelope(answer, true, vec![choice]));
+        to.data(&document(answer, true, vec![choice]));
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) fn closing(answer: &Answer, to: &mut Events) {
     };
     event(answer, nothing, Some(finish_reason(answer)), to);
     if answer.include_usage {
-        let mut last = envelope(answer, true, Vec::new());
+        let mut last = document(answer, true, Vec::new());
         if let Some(members) = last.as_object_mut() {
             members.insert("usage".into(), usage(answer));
         }

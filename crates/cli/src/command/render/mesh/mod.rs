@@ -166,8 +166,8 @@ fn parts(plan: &Plan<'_>) -> Result<Parts, Failure> {
 
 /// The position of the filter of this name.
 fn split<'f>(filters: &'f [Value], name: &str) -> (&'f [Value], &'f [Value]) {
-    let is_it = |one: &Value| one.get("name").is_some_and(|found| found == name);
-    let at = filters.iter().position(is_it).unwrap_or(filters.len());
+    let is_named = |filter: &Value| filter.get("name").is_some_and(|found| found == name);
+    let at = filters.iter().position(is_named).unwrap_or(filters.len());
     filters.split_at(at)
 }
 
