@@ -178,6 +178,54 @@ fn documents_link_to_files_and_headings_that_exist() {
     assert!(dead.is_empty(), "dead links: {dead:#?}");
 }
 
+/// The folders of the repository that documents name files of.
+const FOLDERS: [&str; 12] = [
+    ".ci/",
+    ".github/",
+    "benches/",
+    "crates/",
+    "docs/",
+    "envoy/",
+    "examples/",
+    "fuzz/",
+    "models/",
+    "src/",
+    "tests/",
+    "tools/",
+];
+
+/// The words of inline code that are paths in the repository: of a pattern its folder, of a place within a file the file.
+fn paths(text: &str) -> Vec<&str> {
+    let codes = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let words = codes.flat_map(|code| code.split([' ', '#', ':', ',']));
+    let paths = words.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)));
+    paths
+        .map(|path| match path.split_once(['*', '{', '<']) {
+            Some((start, _)) => start.rsplit_once('/').map_or(start, |(folder, _)| folder),
+            None => path.trim_end_matches(['/', '.']),
+        })
+        .collect()
+}
+
+#[test]
+fn documents_name_paths_that_exist() {
+    let mut documents = documents();
+    documents.extend(["CODE_OF_CONDUCT.md", "models/README.md"].map(str::to_owned));
+    let mut found = 0;
+    let mut missing = Vec::new();
+    for document in documents {
+        for path in paths(&read(&document)) {
+            found += 1;
+            if !files::root().join(path).exists() {
+                missing.push(format!("{document}: {path}"));
+            }
+        }
+    }
+    assert!(found > 30, "only {found} paths were recognised");
+    assert!(missing.is_empty(), "documents name what does not exist: {missing:#?}");
+    assert_eq!(paths("`src/lib.rs:3`, `crates/*/src` and `models/{a,b}.txt`, not `v1/models/NAME`"), ["src/lib.rs", "crates", "models"]);
+}
+
 /// The headings of a document, as links name them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
