@@ -7,7 +7,7 @@
 
 pub(super) mod path;
 
-use super::forwarding::{self, Withheld};
+use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::has_our_prefix;
 use super::scan::PIECE;
 use super::{Answer, Effect, Header, Question, Reply, find};
@@ -231,7 +231,7 @@ impl Attempt {
             restate_length(chain.content_length, effects);
             return effects.push(Effect::Continue);
         };
-        if chain.attempts > 0 && !chain.patience.lasts(backend, attempt.now_ns) {
+        if chain.attempts > 0 && !chain.deadline.allows(backend, attempt.now_ns) {
             return effects.extend([Effect::Reply(no_time_left()), Effect::Pause]);
         }
         fit_headers(backend, &mut chain, attempt, context, effects);
@@ -472,12 +472,12 @@ fn fit_headers(
                 own,
                 registry,
                 &[],
-                &mut Withheld::default(),
+                &mut WithheldHeaders::default(),
                 effects,
             );
         }
-        (true, Some(text)) => Withheld::parse(text),
-        (false, _) => Withheld::default(),
+        (true, Some(text)) => WithheldHeaders::parse(text),
+        (false, _) => WithheldHeaders::default(),
     };
     let own = chain.own_credentials;
     forwarding::fit(

@@ -64,7 +64,7 @@ pub(super) struct End {
 
 /// The request that a view of the backends is for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asking {
+pub(super) struct StatsQuery {
     /// How its answer is to come.
     pub(super) delivery: Delivery,
     /// Whether the request will be sent after the decision.
@@ -78,7 +78,7 @@ pub(super) fn observe(
     worker: &mut Worker<'_>,
     policy: &Policy,
     now_ns: u64,
-    asking: Asking,
+    query: StatsQuery,
 ) -> Vec<Observed> {
     let backends = &policy.registry.backends;
     let keys = backends
@@ -87,11 +87,11 @@ pub(super) fn observe(
     let Some(stats) = worker.stats.as_mut().filter(|_| policy.observes) else {
         return Vec::new();
     };
-    let delivery = asking.delivery;
-    let mut observed: Vec<Observed> = match asking.decides {
+    let delivery = query.delivery;
+    let mut observed: Vec<Observed> = match query.decides {
         true => {
             // A probe needs a request that can fail over. If no request can, any may probe.
-            let may_probe = asking.complete || worker.failover == Failover::Off;
+            let may_probe = query.complete || worker.failover == Failover::Off;
             stats.observe_for_decision(keys, delivery, may_probe, now_ns)
         }
         false => keys
@@ -405,7 +405,7 @@ mod tests {
         first_token_p99_ms: 300.0,
         token_ms: 10.0,
         reading_ms: 0.0,
-        patience_ms: 5_000.0,
+        silence_limit_ms: 5_000.0,
         usual_ms: 5_000.0,
         length: None,
     };

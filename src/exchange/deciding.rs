@@ -1,6 +1,6 @@
 //! Asks the worker's router for a decision, with what it needs to know of the exchange.
 
-use super::backend_observer::Asking;
+use super::backend_observer::StatsQuery;
 use super::request_kind::Intent;
 use super::{ParsedBody, Plan, Worker, backend_observer};
 use crate::policy::Policy;
@@ -21,7 +21,7 @@ pub(super) fn decide(
         Intent::Answer => Commit::Record,
         Intent::TokenCount | Intent::DryRun => Commit::DryRun,
     };
-    let observed = backend_observer::observe(worker, policy, info.now_ns, asking(request, commit));
+    let observed = backend_observer::observe(worker, policy, info.now_ns, stats_query(request, commit));
     let info = RequestInfo {
         observed: &observed,
         counts_tokens: plan.intent == Intent::TokenCount,
@@ -35,9 +35,9 @@ pub(super) fn decide(
     }
 }
 
-fn asking(request: &ParsedBody<'_>, commit: Commit) -> Asking {
+fn stats_query(request: &ParsedBody<'_>, commit: Commit) -> StatsQuery {
     let request = request.as_ref();
-    Asking {
+    StatsQuery {
         delivery: Delivery::from_stream(request.is_ok_and(|request| request.stream)),
         decides: commit == Commit::Record,
         complete: request.is_ok_and(|request| request.complete),

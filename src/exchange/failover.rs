@@ -7,13 +7,13 @@ use crate::fleet::clusters::{Failover, aggregate_name};
 use crate::fleet::{AnswerBound, Backend, BackendId, Registry, Timeouts};
 use crate::policy::Policy;
 use crate::routing::decision::Decision;
-use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
+use crate::routing::fallback_chain::{FallbackChain, FirstByteDeadline, PolicyRef};
 use crate::telemetry::{header, state};
 
 /// The most retries of a request: each costs the client as much waiting as an answer.
 const MOST_RETRIES: usize = 5;
 /// How long a client waits that does not state it, in milliseconds: the default of the SDKs of OpenAI and Anthropic.
-const USUAL_PATIENCE_MS: u64 = 600_000;
+const DEFAULT_CLIENT_TIMEOUT_MS: u64 = 600_000;
 /// The expected length of an answer if nothing is known, in tokens.
 const USUAL_TOKENS: f32 = 256.0;
 /// The number of retries; read by Envoy's router alone.
@@ -29,7 +29,7 @@ const REFUSALS: &str = "400,404,422";
 
 /// How many milliseconds a client waits for its answer, or for the next part of it. The SDKs of OpenAI and Anthropic state it
 /// in seconds, an upstream Envoy in milliseconds.
-pub fn patience_ms(headers: &[Header<'_>]) -> u64 {
+pub fn client_timeout_ms(headers: &[Header<'_>]) -> u64 {
     let stated = |name, unit_ms: f64| {
         let text = std::str::from_utf8(find(headers, name)?).ok()?;
         let number: f64 = text.trim().parse().ok()?;
@@ -39,7 +39,7 @@ pub fn patience_ms(headers: &[Header<'_>]) -> u64 {
     stated("x-stainless-timeout", 1000.0)
         .or_else(|| stated("x-stainless-read-timeout", 1000.0))
         .or_else(|| stated("x-envoy-expected-rq-timeout-ms", 1.0))
-        .unwrap_or(USUAL_PATIENCE_MS)
+        .unwrap_or(DEFAULT_CLIENT_TIMEOUT_MS)
 }
 
 /// A request as it is sent.
@@ -50,7 +50,7 @@ pub struct Outgoing<'a> {
     /// The length of the body after the decision's edits.
     pub content_length: Option<u64>,
     /// How long the client waits.
-    pub patience_ms: u64,
+    pub client_timeout_ms: u64,
     /// When the body was read, in nanoseconds since 1970.
     pub now_ns: u64,
 }
@@ -86,14 +86,14 @@ pub fn set_upstream(
             policy: policy.fingerprint32(),
             plugin: worker.plugin,
         };
-        let patience = Patience {
+        let deadline = FirstByteDeadline {
             until_ns: outgoing
                 .now_ns
-                .saturating_add(outgoing.patience_ms * 1_000_000),
+                .saturating_add(outgoing.client_timeout_ms * 1_000_000),
             tokens: tokens_before_first_byte(decision, outgoing.request),
         };
         let length = outgoing.content_length;
-        let mut chain = FallbackChain::new(registry, origin, &backends, length, patience);
+        let mut chain = FallbackChain::new(registry, origin, &backends, length, deadline);
         chain.answer = cut_down(policy, decision);
         effects.push(Effect::SetState {
             key: state::CHAIN,
@@ -145,7 +145,7 @@ fn set_timers<'a>(
         set(header::STREAM, (pause as u64).to_string(), effects);
     }
     if count > 1 {
-        let most = (outgoing.patience_ms / 2).max(1);
+        let most = (outgoing.client_timeout_ms / 2).max(1);
         let limit = (first_byte as u64).clamp(1, most);
         set(MAX_RETRIES, (count - 1).to_string(), effects);
         set(FIRST_BYTE, limit.to_string(), effects);

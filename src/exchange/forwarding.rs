@@ -122,21 +122,21 @@ const fn passes(backend: &Backend, class: Class) -> bool {
 
 /// The headers of the client that attempts removed or overwrote, with the client's values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Withheld {
+pub struct WithheldHeaders {
     /// Each name once; `None` if the client sent none and an attempt put one in.
     headers: Vec<(String, Option<String>)>,
     changed: bool,
 }
 
-impl Withheld {
+impl WithheldHeaders {
     /// Parses the text of [`Withheld::to_text`].
-    pub fn parse(text: &[u8]) -> Withheld {
+    pub fn parse(text: &[u8]) -> WithheldHeaders {
         let lines = std::str::from_utf8(text).unwrap_or_default().lines();
         let headers = lines.map(|line| match line.split_once(':') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (line.to_owned(), None),
         });
-        Withheld {
+        WithheldHeaders {
             headers: headers.collect(),
             changed: false,
         }
@@ -180,7 +180,7 @@ pub fn fit(
     own: bool,
     registry: &Registry,
     headers: &[Header<'_>],
-    withheld: &mut Withheld,
+    withheld: &mut WithheldHeaders,
     effects: &mut Vec<Effect>,
 ) {
     let own = backend.credentials.as_ref().filter(|_| own);
@@ -330,14 +330,14 @@ mod tests {
 
     #[test]
     fn what_is_withheld_is_read_as_it_was_written() {
-        let mut withheld = Withheld::default();
+        let mut withheld = WithheldHeaders::default();
         withheld.note("authorization", Some("Bearer a:b".to_owned()));
         withheld.note("x-api-key", None);
         withheld.note("cookie", Some(String::new()));
         withheld.note("cookie", Some("later".to_owned()));
-        let read = Withheld::parse(withheld.to_text().as_bytes());
+        let read = WithheldHeaders::parse(withheld.to_text().as_bytes());
         assert_eq!(read.headers, withheld.headers);
         assert!(withheld.is_changed() && !read.is_changed());
-        assert_eq!(Withheld::parse(b"\xff"), Withheld::default());
+        assert_eq!(WithheldHeaders::parse(b"\xff"), WithheldHeaders::default());
     }
 }

@@ -134,7 +134,7 @@ struct Plan {
     intent: Intent,
     content_length: Option<u64>,
     /// How long the client waits.
-    patience_ms: u64,
+    client_timeout_ms: u64,
     attributes: RequestAttributes,
     /// Why the request cannot be decided whatever its body is, with the path, method or encoding that stands in the way.
     unsupported: Option<(Unsupported, String)>,

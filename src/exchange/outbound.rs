@@ -2,14 +2,14 @@
 //! attempt filter it is done here, at once.
 
 use super::attempt::path;
-use super::forwarding::{self, Withheld};
+use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::{content_length, find};
 use super::{Effect, Header, Worker};
 use crate::api::Api;
 use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, BackendId};
 use crate::policy::Policy;
-use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
+use crate::routing::fallback_chain::{FallbackChain, FirstByteDeadline, PolicyRef};
 use crate::telemetry::state;
 
 /// Data of the request's headers that is kept until the decision.
@@ -56,7 +56,7 @@ impl Outbound {
         }
         let names = self.guarded.iter();
         let headers: Vec<Header<'_>> = names.map(|name| (name.as_bytes(), &b""[..])).collect();
-        let mut withheld = Withheld::default();
+        let mut withheld = WithheldHeaders::default();
         let registry = &policy.registry;
         forwarding::fit(backend, true, registry, &headers, &mut withheld, effects);
         let asked = path.unwrap_or(&self.path);
@@ -103,8 +103,8 @@ impl Outbound {
             plugin: self.plugin,
         };
         let length = self.content_length;
-        let patience = Patience::default();
-        let mut chain = FallbackChain::new(&policy.registry, origin, &[backend], length, patience);
+        let deadline = FirstByteDeadline::default();
+        let mut chain = FallbackChain::new(&policy.registry, origin, &[backend], length, deadline);
         chain.own_credentials = own_credentials;
         effects.push(Effect::SetState {
             key: state::CHAIN,

@@ -10,7 +10,7 @@ use crate::api::{Api, Apis};
 use crate::fleet::Backend;
 use crate::fleet::clusters;
 use crate::fleet::clusters::Failover;
-use crate::routing::fallback_chain::{FallbackChain, Patience, PolicyRef};
+use crate::routing::fallback_chain::{FallbackChain, FirstByteDeadline, PolicyRef};
 
 /// A request to a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
             replaces_version: false,
             content_length: Some(body.len() as u64),
             origin,
-            patience: Patience::default(),
+            deadline: FirstByteDeadline::default(),
             own_credentials: true,
             withholds: false,
             answer: None,

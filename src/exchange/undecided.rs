@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::failover::{patience_ms, set_cluster};
+use super::failover::{client_timeout_ms, set_cluster};
 use super::request_kind::{Intent, Unsupported, content_length, find, find_encoding};
 use super::{Effect, Header, Phase, Plan, Question, Stream, Worker, decision_annotations, reply};
 use crate::api::Api;
@@ -319,7 +319,7 @@ impl Plan {
             api,
             intent,
             content_length: content_length(headers),
-            patience_ms: patience_ms(headers),
+            client_timeout_ms: client_timeout_ms(headers),
             attributes,
             unsupported,
             is_certain: is_named_certainly,

@@ -49,7 +49,7 @@ impl Stream {
         let outgoing = Outgoing {
             request,
             content_length,
-            patience_ms: plan.patience_ms,
+            client_timeout_ms: plan.client_timeout_ms,
             now_ns,
         };
         let chain = failover::set_upstream(worker, policy, &decision, &outgoing, effects);

@@ -9,7 +9,7 @@ use crate::schema::suggest::{nearest_few, quote};
 
 /// The meaning of a name that a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Asked<'p> {
+pub enum RequestedName<'p> {
     /// This model and no other.
     Model(ModelId),
     /// Any model, chosen by this profile.
@@ -18,25 +18,25 @@ pub enum Asked<'p> {
 
 impl Policy {
     /// Resolves `name` as a client writes it; `None` if it is unknown or ambiguous.
-    pub fn resolve(&self, name: &str) -> Option<Asked<'_>> {
+    pub fn resolve(&self, name: &str) -> Option<RequestedName<'_>> {
         if let Some(profile) = self.find_profile(name) {
-            return Some(Asked::Profile(profile));
+            return Some(RequestedName::Profile(profile));
         }
         if let Some(model) = self.registry.find_model(name) {
-            return Some(Asked::Model(model));
+            return Some(RequestedName::Model(model));
         }
         let name = name.trim();
         if let Some(profile) = self.find_profile_in_any_case(name) {
-            return Some(Asked::Profile(profile));
+            return Some(RequestedName::Profile(profile));
         }
-        self.names.find(name).map(Asked::Model)
+        self.names.find(name).map(RequestedName::Model)
     }
 
     /// The policy's own name for the model or profile that `name` means.
     pub fn resolve_name(&self, name: &str) -> Option<&str> {
         match self.resolve(name)? {
-            Asked::Model(id) => self.registry.model(id).map(|model| model.name.as_str()),
-            Asked::Profile(profile) => Some(&profile.name),
+            RequestedName::Model(id) => self.registry.model(id).map(|model| model.name.as_str()),
+            RequestedName::Profile(profile) => Some(&profile.name),
         }
     }
 

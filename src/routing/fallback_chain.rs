@@ -36,8 +36,8 @@ pub struct FallbackChain {
     pub content_length: Option<u64>,
     /// The policy that decided. It gives the names their meaning, even if another policy is in force by now.
     pub origin: PolicyRef,
-    /// The client's patience.
-    pub patience: Patience,
+    /// The time by which the client expects its first byte.
+    pub deadline: FirstByteDeadline,
     /// Whether the backend's own credentials are put in.
     pub own_credentials: bool,
     /// Whether headers of the client are kept for later attempts.
@@ -46,18 +46,18 @@ pub struct FallbackChain {
     pub answer: Option<AnswerBound>,
 }
 
-/// The time that a client waits for the first byte of its answer.
+/// How long a client waits for the first byte of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Patience {
+pub struct FirstByteDeadline {
     /// The end of that time, in nanoseconds since 1970; 0 if it is unknown.
     pub until_ns: u64,
     /// The tokens that a backend writes before it sends anything: 0 for a stream.
     pub tokens: u32,
 }
 
-impl Patience {
+impl FirstByteDeadline {
     /// Whether `backend` usually answers before the client's time is over.
-    pub fn lasts(&self, backend: &Backend, now_ns: u64) -> bool {
+    pub fn allows(&self, backend: &Backend, now_ns: u64) -> bool {
         let latency = &backend.latency;
         let generation_ms = 1000.0 * self.tokens as f32 / latency.tokens_per_second;
         let needed_ms = latency.first_token_p50_ms + generation_ms;
@@ -82,7 +82,7 @@ impl FallbackChain {
         origin: PolicyRef,
         backends: &[BackendId],
         content_length: Option<u64>,
-        patience: Patience,
+        deadline: FirstByteDeadline,
     ) -> FallbackChain {
         let keys: Vec<u32> = backends
             .iter()
@@ -97,7 +97,7 @@ impl FallbackChain {
             replaces_version: false,
             content_length,
             origin,
-            patience,
+            deadline,
             own_credentials: true,
             withholds: false,
             answer: None,
@@ -131,7 +131,7 @@ impl FallbackChain {
         for half in [self.origin.plugin >> 32, self.origin.plugin] {
             push_key(&mut text, half as u32);
         }
-        for number in [self.patience.until_ns, u64::from(self.patience.tokens)] {
+        for number in [self.deadline.until_ns, u64::from(self.deadline.tokens)] {
             text.push(';');
             push_integer(&mut text, number);
         }
@@ -172,7 +172,7 @@ impl FallbackChain {
                 policy: u32::from_str_radix(parts.next()?, 16).ok()?,
                 plugin: u64::from_str_radix(parts.next()?, 16).ok()?,
             },
-            patience: Patience {
+            deadline: FirstByteDeadline {
                 until_ns: parts.next()?.parse().ok()?,
                 tokens: parts.next()?.parse().ok()?,
             },
@@ -220,7 +220,7 @@ mod tests {
                 policy: 0x0042_fe00,
                 plugin: 0x0123_4567_89ab_cdef,
             },
-            patience: Patience {
+            deadline: FirstByteDeadline {
                 until_ns: 1_700_000_000_123_456_789,
                 tokens: 800,
             },

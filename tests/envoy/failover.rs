@@ -29,7 +29,7 @@ pub const TESTS: &[Test] = &[
 /// How long an attempt may be silent here, in seconds.
 const SILENCE: &str = "2";
 /// That limit as options of `pointsman render`.
-pub const PATIENCE: [&str; 4] = [
+pub const SHORT_TIMEOUTS: [&str; 4] = [
     "--first-token-timeout",
     SILENCE,
     "--answer-timeout",
@@ -46,7 +46,7 @@ pub fn ways(case: &Case) -> &'static [&'static str] {
 
 /// The configuration that `pointsman render` writes for a policy.
 pub fn render(case: &Case, policy: &Value, way: &str) -> Config {
-    Config::parse(&render_text(case, policy, way, &PATIENCE)).unwrap()
+    Config::parse(&render_text(case, policy, way, &SHORT_TIMEOUTS)).unwrap()
 }
 
 /// The configuration that `pointsman render` writes for a policy with these options, as text.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::credentials::{self, NAMES};
-use crate::failover::{PATIENCE, model, render_text, ways};
+use crate::failover::{SHORT_TIMEOUTS, model, render_text, ways};
 use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[(
@@ -71,7 +71,7 @@ impl Fleet {
     /// As it is rendered, but for how often the source is asked.
     fn config(&self, case: &Case, way: &str) -> Config {
         let url = format!("http://{}/policy.json", self.source.address());
-        let options = [&["--policy-source", url.as_str()][..], &PATIENCE].concat();
+        let options = [&["--policy-source", url.as_str()][..], &SHORT_TIMEOUTS].concat();
         let text = render_text(case, &self.policy(0), way, &options);
         let often = "\"policy_source\": {\"interval_ms\": 100, ";
         Config::parse(&text.replace("\"policy_source\": {", often)).unwrap()

@@ -209,7 +209,7 @@ fn nobody_is_asked_twice(case: &Case) {
             (status(503), 1),
             (status(429), 1),
             (busy(30), 1),
-            // The backend asks for a moment's patience.
+            // The backend asks for a moment.
             (busy(1), 2),
         ] {
             let sent = send(

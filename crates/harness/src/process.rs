@@ -60,14 +60,14 @@ impl Process {
         Some(kilobytes * 1024)
     }
 
-    /// Asks it to end by SIGTERM, and kills it if it has not ended within `patience`.
-    pub fn stop(mut self, patience: Duration) {
+    /// Asks it to end by SIGTERM, and kills it if it has not ended within `timeout`.
+    pub fn stop(mut self, deadline: Duration) {
         let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid.filter(|_| self.exit_status().is_none()) {
             // An error means that it has ended already.
             let _ = kill_process(pid, Signal::TERM);
         }
-        let end = Instant::now() + patience;
+        let end = Instant::now() + deadline;
         while self.exit_status().is_none() && Instant::now() < end {
             thread::sleep(Duration::from_millis(10));
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::exchange::testing::POLICY;
 use crate::fleet::BackendId;
-use crate::routing::fallback_chain::{Patience, PolicyRef};
+use crate::routing::fallback_chain::{FirstByteDeadline, PolicyRef};
 
 /// A request under way: what a host keeps of it between attempts.
 struct Request {
@@ -39,7 +39,7 @@ impl Request {
             PolicyRef::default(),
             &ids,
             Some(body.len() as u64),
-            Patience {
+            FirstByteDeadline {
                 until_ns: 60_000_000_000,
                 tokens: 0,
             },
@@ -537,7 +537,7 @@ fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked(
         let ids = [1, 0].map(BackendId);
         let origin = PolicyRef::default();
         let mut chain =
-            FallbackChain::new(&policy.registry, origin, &ids, None, Patience::default());
+            FallbackChain::new(&policy.registry, origin, &ids, None, FirstByteDeadline::default());
         chain.attempts = tried;
         let mut attempt = Attempt::new();
         attempt.on(

@@ -77,10 +77,10 @@ pub fn find<'p>(
         return Ok(open(default));
     };
     match policy.resolve(name) {
-        Some(resolve::Asked::Profile(profile)) => Ok(open(profile)),
+        Some(resolve::RequestedName::Profile(profile)) => Ok(open(profile)),
         // Shadow mode reports the choice that a profile would make.
         _ if policy.traffic.shadow => Ok(open(default)),
-        Some(resolve::Asked::Model(model)) => Ok(RequestedModel::Pinned(model, default)),
+        Some(resolve::RequestedName::Model(model)) => Ok(RequestedModel::Pinned(model, default)),
         None => match policy.on_unknown_model {
             OnUnknownModel::DefaultProfile => Ok(open(default)),
             OnUnknownModel::Bypass => Ok(RequestedModel::Foreign(default)),

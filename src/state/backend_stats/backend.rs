@@ -7,9 +7,9 @@ use super::{AttemptOutcome, InFlightId, Observed, PROBE_EVERY};
 
 /// A request is late once its first token takes so many times the declared 99th percentile.
 const OVERDUE: f32 = 3.0;
-/// A single request takes the backend down after so many times its patience, while nothing else was heard.
+/// A single request takes the backend down after so many times its silence limit, while nothing else was heard.
 const SPEAKS_ALONE: f32 = 3.0;
-/// The most times that a slow backend extends the patience of its requests: a silent backend looks slow first.
+/// The most times that a slow backend extends the silence limit of its requests: a silent backend looks slow first.
 const MAX_SLOWDOWN: f32 = 4.0;
 /// The most requests in flight at one backend whose times are followed; of more, only the number.
 pub(super) const MAX_FOLLOWED: usize = 64;
@@ -23,12 +23,12 @@ const WHOLE_WINDOW: u32 = 128;
 const WHOLE_ENOUGH: u32 = 8;
 /// Silences of answers in one piece that take the backend down: how many are needed, each longer than so many times the longest
 /// of the answers before, than so many milliseconds, and than so many times a usual answer. The more are silent, the sooner.
-const WHOLE_PATIENCE: [(usize, f32, f32, f32); 3] = [
+const WHOLE_SILENCE_LIMITS: [(usize, f32, f32, f32); 3] = [
     (1, 8.0, 45_000.0, 3.0),
     (3, 4.0, 15_000.0, 1.0),
     (30, 2.0, 5_000.0, 0.0),
 ];
-/// The index in [`WHOLE_PATIENCE`] for a client that leaves.
+/// The index in [`WHOLE_SILENCE_LIMITS`] for a client that leaves.
 const LEAVES: usize = 1;
 /// The least time of a usual answer while too few were seen, in milliseconds.
 const UNKNOWN_USUAL_MS: f32 = 60_000.0;
@@ -53,7 +53,7 @@ struct InFlight {
 
 /// The requests in flight of one kind.
 #[derive(Debug, Default)]
-struct Lane {
+struct DeliveryCounts {
     in_flight: u32,
     /// Decisions since the backend was chosen last.
     unused: u32,
@@ -67,7 +67,7 @@ pub(super) struct Backend {
     pub(super) shared: SharedStats,
     pub(super) pending: Vec<Sample>,
     followed: Vec<InFlight>,
-    lanes: [Lane; 2],
+    by_delivery: [DeliveryCounts; 2],
     /// Times of answers in one piece.
     whole: Sketch,
     /// Decisions since the backend was chosen last, for any kind of request.
@@ -95,7 +95,7 @@ impl Backend {
             shared: SharedStats::new(),
             pending: Vec::new(),
             followed: Vec::new(),
-            lanes: [Lane::default(), Lane::default()],
+            by_delivery: [DeliveryCounts::default(), DeliveryCounts::default()],
             whole: Sketch::EMPTY,
             unused: 0,
         }
@@ -107,8 +107,8 @@ impl Backend {
         self.followed.len()
     }
 
-    fn lane_mut(&mut self, delivery: Delivery) -> &mut Lane {
-        let [whole, streamed] = &mut self.lanes;
+    fn counts_mut(&mut self, delivery: Delivery) -> &mut DeliveryCounts {
+        let [whole, streamed] = &mut self.by_delivery;
         match delivery {
             Delivery::Whole => whole,
             Delivery::Streamed => streamed,
@@ -132,7 +132,7 @@ impl Backend {
         for delivery in Delivery::ALL {
             let before = self.shared.health(delivery);
             if shared.health(delivery).was_probed_since(before) {
-                self.lane_mut(delivery).unused = 0;
+                self.counts_mut(delivery).unused = 0;
             }
         }
         self.shared = shared.clone();
@@ -150,11 +150,11 @@ impl Backend {
         let observed = self.observe(delivery, now_ns);
         let now_s = seconds(now_ns);
         let health = self.shared.health(delivery).clone();
-        let lane = self.lane_mut(delivery);
-        lane.unused = lane.unused.saturating_add(1);
+        let counts = self.counts_mut(delivery);
+        counts.unused = counts.unused.saturating_add(1);
         let is_passed_over = observed.down || observed.latency_ratio() > 1.0;
-        lane.probes = is_passed_over && may_probe && health.is_due(lane.unused, now_s);
-        match lane.probes {
+        counts.probes = is_passed_over && may_probe && health.is_due(counts.unused, now_s);
+        match counts.probes {
             true => Observed {
                 in_flight: observed.in_flight,
                 ..Observed::UNOBSERVED
@@ -173,7 +173,7 @@ impl Backend {
             token_time: shared.token_time.ratio(),
             error_rate: shared.health(delivery).error_rate,
             down: shared.is_down(delivery, seconds(now_ns)),
-            in_flight: self.lanes.iter().map(|lane| lane.in_flight).sum(),
+            in_flight: self.by_delivery.iter().map(|counts| counts.in_flight).sum(),
             cold_start_ms: 0.0,
             length_ratios: Observed::UNOBSERVED.length_ratios,
         }
@@ -181,17 +181,17 @@ impl Backend {
 
     /// Whether the backend counts as warm: it has requests in flight, or a probe is due.
     pub(super) fn counts_as_warm(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.in_flight > 0) || self.unused >= PROBE_EVERY
+        self.by_delivery.iter().any(|counts| counts.in_flight > 0) || self.unused >= PROBE_EVERY
     }
 
     /// Records that a request goes to the backend.
     pub(super) fn on_sent(&mut self, id: u64, now_ns: u64, expected: &Expected) {
-        let patience_ms = self.patience_ms(expected);
+        let silence_limit_ms = self.silence_limit_ms(expected);
         self.unused = 0;
-        let lane = self.lane_mut(expected.delivery);
-        lane.unused = 0;
-        lane.in_flight = lane.in_flight.saturating_add(1);
-        if std::mem::take(&mut lane.probes) {
+        let counts = self.counts_mut(expected.delivery);
+        counts.unused = 0;
+        counts.in_flight = counts.in_flight.saturating_add(1);
+        if std::mem::take(&mut counts.probes) {
             self.add(expected.delivery, now_ns, SampleKind::Probe);
         }
         // A request that counted as failed makes room: otherwise no other would be followed as long as a silence lasts.
@@ -205,7 +205,7 @@ impl Backend {
                 id,
                 started_ns: now_ns,
                 expected: Expected {
-                    patience_ms,
+                    silence_limit_ms,
                     ..*expected
                 },
                 has_first_byte: false,
@@ -217,20 +217,20 @@ impl Backend {
     }
 
     /// The longest silence before a request has failed: by the declared values, longer if the backend is known to be slow.
-    fn patience_ms(&self, expected: &Expected) -> f32 {
+    fn silence_limit_ms(&self, expected: &Expected) -> f32 {
         let slowdown = self.shared.first_token.ratio().median;
-        expected.patience_ms * slowdown.clamp(1.0, MAX_SLOWDOWN)
+        expected.silence_limit_ms * slowdown.clamp(1.0, MAX_SLOWDOWN)
     }
 
-    /// How many answers in one piece have to be silent, and for how long, by one of [`WHOLE_PATIENCE`].
-    fn whole_patience(&self, usual_ms: f32, place: usize) -> Option<(usize, f32)> {
-        let (count, times, least, usual) = WHOLE_PATIENCE.get(place).copied()?;
+    /// How many answers in one piece have to be silent, and for how long, by one of [`WHOLE_SILENCE_LIMITS`].
+    fn whole_silence_limit(&self, usual_ms: f32, place: usize) -> Option<(usize, f32)> {
+        let (count, times, least, usual) = WHOLE_SILENCE_LIMITS.get(place).copied()?;
         Some(match self.whole.weight() {
             ..WHOLE_ENOUGH => (count, usual_ms.max(UNKNOWN_USUAL_MS) * usual.max(1.0)),
             _ => {
                 let longest = self.whole.quantile(0.99) * LEAST_WHOLE_MS;
-                let patience = (longest * times).max(least).max(usual_ms * usual);
-                (count, patience)
+                let deadline = (longest * times).max(least).max(usual_ms * usual);
+                (count, deadline)
             }
         })
     }
@@ -252,11 +252,11 @@ impl Backend {
         else {
             return false;
         };
-        let mut places = 0..WHOLE_PATIENCE.len();
+        let mut places = 0..WHOLE_SILENCE_LIMITS.len();
         places.any(|place| {
-            let wanted = self.whole_patience(usual_ms, place);
-            wanted.is_some_and(|(count, patience_ms)| {
-                let old = silent().filter(|request| request.age_ms(now_ns) > patience_ms);
+            let wanted = self.whole_silence_limit(usual_ms, place);
+            wanted.is_some_and(|(count, silence_limit_ms)| {
+                let old = silent().filter(|request| request.age_ms(now_ns) > silence_limit_ms);
                 old.count() >= count
             })
         })
@@ -305,14 +305,14 @@ impl Backend {
             let expected = request.expected;
             let delivery = expected.delivery;
             let ms = request.age_ms(now_ns);
-            if !request.has_failed && ms > expected.patience_ms {
+            if !request.has_failed && ms > expected.silence_limit_ms {
                 request.has_failed = true;
                 samples.push((delivery, SampleKind::Failure));
             }
             let answered_s = self.shared.health(delivery).answered_s;
             if !request.has_counted_silence
                 && !request.others_answered
-                && ms > SPEAKS_ALONE * expected.patience_ms
+                && ms > SPEAKS_ALONE * expected.silence_limit_ms
                 && answered_s < seconds(request.started_ns).max(1)
             {
                 request.has_counted_silence = true;
@@ -336,8 +336,8 @@ impl Backend {
         now_ns: u64,
     ) -> bool {
         let delivery = expected.delivery;
-        let lane = self.lane_mut(delivery);
-        lane.in_flight = lane.in_flight.saturating_sub(1);
+        let counts = self.counts_mut(delivery);
+        counts.in_flight = counts.in_flight.saturating_sub(1);
         let place = self.followed.iter().position(|request| request.id == id.id);
         let request = place.map(|place| self.followed.swap_remove(place));
         if matches!(
@@ -387,12 +387,12 @@ impl Backend {
 
     /// A client that leaves after so long a silence did not get an answer in time.
     fn leave_ms(&self, expected: &Expected) -> f32 {
-        let patience_ms = self.patience_ms(expected);
+        let silence_limit_ms = self.silence_limit_ms(expected);
         let whole = match expected.delivery {
-            Delivery::Whole => self.whole_patience(expected.usual_ms, LEAVES),
+            Delivery::Whole => self.whole_silence_limit(expected.usual_ms, LEAVES),
             Delivery::Streamed => None,
         };
-        whole.map_or(patience_ms, |(_, ms)| ms.min(patience_ms))
+        whole.map_or(silence_limit_ms, |(_, ms)| ms.min(silence_limit_ms))
     }
 
     /// Records an attempt that was not announced: a later one of a chain.

@@ -53,7 +53,7 @@ pub struct Expected {
     /// Additional time for reading the prompt.
     pub reading_ms: f32,
     /// The longest silence before the request has failed, even if its answer is long.
-    pub patience_ms: f32,
+    pub silence_limit_ms: f32,
     /// The longest silence of a usual answer.
     pub usual_ms: f32,
     /// How long it is, if that was estimated.
@@ -90,7 +90,7 @@ impl Expected {
             first_token_p99_ms: first_token_p99_ms.max(1.0),
             token_ms,
             reading_ms,
-            patience_ms: 0.0,
+            silence_limit_ms: 0.0,
             usual_ms: 0.0,
             length: size.length,
         };
@@ -103,7 +103,7 @@ impl Expected {
             (Delivery::Streamed, false) => 0,
         };
         Expected {
-            patience_ms: expected.silence_ms(most),
+            silence_limit_ms: expected.silence_ms(most),
             usual_ms: expected.silence_ms(usual),
             ..expected
         }

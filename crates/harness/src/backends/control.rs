@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::faults::Faults;
 use super::record::Record;
-use super::response::{Answered, json_response, to_bytes};
+use super::response::{HttpResponse, json_response, to_bytes};
 
 /// Answers a request whose path begins with `/control/`.
 pub fn answer(
@@ -20,7 +20,7 @@ pub fn answer(
     method: &Method,
     uri: &Uri,
     body: &[u8],
-) -> Answered {
+) -> HttpResponse {
     let path = uri.path().trim_start_matches("/control");
     let test = uri
         .query()
@@ -59,14 +59,14 @@ fn body_of(path: &str) -> Option<u64> {
         .ok()
 }
 
-fn raw(body: Bytes) -> Answered {
+fn raw(body: Bytes) -> HttpResponse {
     Response::new(Either::Left(Full::new(body)))
 }
 
-fn done() -> Answered {
+fn done() -> HttpResponse {
     json_response(200, to_bytes(&json!({"done": true})))
 }
 
-fn unknown() -> Answered {
+fn unknown() -> HttpResponse {
     json_response(404, to_bytes(&json!({"error": "no such control"})))
 }

@@ -151,7 +151,7 @@ pub struct BackendSpec {
 }
 
 /// Defaults of an accelerator.
-struct Habits {
+struct AcceleratorDefaults {
     first_token_p50_ms: f64,
     first_token_p99_ms: f64,
     tokens_per_second: f64,
@@ -160,10 +160,10 @@ struct Habits {
     cold_start_ms: f64,
 }
 
-const fn habits(accelerator: Accelerator) -> Habits {
+const fn defaults(accelerator: Accelerator) -> AcceleratorDefaults {
     match accelerator {
         // Batches many answers; under load requests wait.
-        Accelerator::Gpu => Habits {
+        Accelerator::Gpu => AcceleratorDefaults {
             first_token_p50_ms: 180.0,
             first_token_p99_ms: 700.0,
             tokens_per_second: 70.0,
@@ -172,7 +172,7 @@ const fn habits(accelerator: Accelerator) -> Habits {
             cold_start_ms: 0.0,
         },
         // Few answers at a time, each slow.
-        Accelerator::Cpu => Habits {
+        Accelerator::Cpu => AcceleratorDefaults {
             first_token_p50_ms: 250.0,
             first_token_p99_ms: 1_200.0,
             tokens_per_second: 18.0,
@@ -181,7 +181,7 @@ const fn habits(accelerator: Accelerator) -> Habits {
             cold_start_ms: 0.0,
         },
         // Compiled ahead of time: hardly any spread; sold with rate limits.
-        Accelerator::Lpu => Habits {
+        Accelerator::Lpu => AcceleratorDefaults {
             first_token_p50_ms: 60.0,
             first_token_p99_ms: 90.0,
             tokens_per_second: 450.0,
@@ -190,7 +190,7 @@ const fn habits(accelerator: Accelerator) -> Habits {
             cold_start_ms: 0.0,
         },
         // Scales to zero.
-        Accelerator::Serverless => Habits {
+        Accelerator::Serverless => AcceleratorDefaults {
             first_token_p50_ms: 350.0,
             first_token_p99_ms: 2_500.0,
             tokens_per_second: 60.0,
@@ -202,14 +202,14 @@ const fn habits(accelerator: Accelerator) -> Habits {
 }
 
 impl BackendSource {
-    fn settle(self) -> BackendSpec {
-        let habits = habits(self.accelerator);
+    fn into_spec(self) -> BackendSpec {
+        let defaults = defaults(self.accelerator);
         let price = self.price.unwrap_or_default();
         let latency = self.latency.unwrap_or_default();
         let simulate = self.simulate.unwrap_or_default();
         let (p50, p99) = match latency.first_token_ms {
             Some(stated) => (stated.p50, stated.p99.unwrap_or(3.0 * stated.p50)),
-            None => (habits.first_token_p50_ms, habits.first_token_p99_ms),
+            None => (defaults.first_token_p50_ms, defaults.first_token_p99_ms),
         };
         BackendSpec {
             served_model: self.served_model.unwrap_or(self.model),
@@ -223,11 +223,11 @@ impl BackendSource {
             first_token_p99_ms: p99.max(p50),
             tokens_per_second: latency
                 .tokens_per_second
-                .unwrap_or(habits.tokens_per_second)
+                .unwrap_or(defaults.tokens_per_second)
                 .max(0.001),
-            slots: simulate.slots.unwrap_or(habits.slots).max(1),
-            when_full: simulate.when_full.unwrap_or(habits.when_full),
-            cold_start_ms: simulate.cold_start_ms.unwrap_or(habits.cold_start_ms),
+            slots: simulate.slots.unwrap_or(defaults.slots).max(1),
+            when_full: simulate.when_full.unwrap_or(defaults.when_full),
+            cold_start_ms: simulate.cold_start_ms.unwrap_or(defaults.cold_start_ms),
             idle_ms: simulate.idle_ms.unwrap_or(60_000.0),
             error_rate: simulate.error_rate.unwrap_or(0.0),
             answer_tokens: simulate.answer_tokens.unwrap_or(USUAL_ANSWER),
@@ -263,7 +263,7 @@ pub fn parse(text: &str) -> Result<Vec<BackendSpec>, String> {
             return Err(format!("two backends are called `{}`", backend.name));
         }
     }
-    Ok(backends.into_iter().map(BackendSource::settle).collect())
+    Ok(backends.into_iter().map(BackendSource::into_spec).collect())
 }
 
 fn find_backends(value: &Value) -> Option<Value> {

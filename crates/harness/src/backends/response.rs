@@ -9,9 +9,9 @@ use hyper::{Response, StatusCode};
 use serde_json::Value;
 
 /// Error that breaks off the body of a response on purpose.
-pub type Broken = io::Error;
+pub type BodyError = io::Error;
 /// A response with a whole body, or with one that comes part by part.
-pub type Answered = Response<Either<Full<Bytes>, Channel<Bytes, Broken>>>;
+pub type HttpResponse = Response<Either<Full<Bytes>, Channel<Bytes, BodyError>>>;
 
 /// The body with this JSON.
 pub fn to_bytes(value: &Value) -> Bytes {
@@ -19,7 +19,7 @@ pub fn to_bytes(value: &Value) -> Bytes {
 }
 
 /// A response with a whole JSON body.
-pub fn json_response(status: u16, body: Bytes) -> Answered {
+pub fn json_response(status: u16, body: Bytes) -> HttpResponse {
     let mut response = Response::new(Either::Left(Full::new(body)));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -26,7 +26,7 @@ use super::faults::{Fault, Faults};
 use super::fleet::{BackendSpec, WhenFull};
 use super::record::{Record, Recorded};
 use super::request::Call;
-use super::response::{Answered, Broken, json_response, to_bytes};
+use super::response::{HttpResponse, BodyError, json_response, to_bytes};
 use super::timing::{Draws, scaled};
 use super::wire::{self, Events};
 
@@ -96,7 +96,7 @@ impl Server {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answered, Broken> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<HttpResponse, BodyError> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         if path.starts_with("/control/") {
@@ -132,7 +132,7 @@ impl Server {
         self.backend.apis.contains(call.api())
     }
 
-    fn health(&self) -> Answered {
+    fn health(&self) -> HttpResponse {
         if self.state().faults.is_unhealthy() {
             json_response(503, to_bytes(&json!({"status": "failing"})))
         } else {
@@ -140,7 +140,7 @@ impl Server {
         }
     }
 
-    fn models(&self) -> Answered {
+    fn models(&self) -> HttpResponse {
         json_response(
             200,
             to_bytes(&json!({"object": "list", "data": [{
@@ -155,7 +155,7 @@ impl Server {
         call: Call,
         headers: &HeaderMap,
         body: &[u8],
-    ) -> Result<Answered, Broken> {
+    ) -> Result<HttpResponse, BodyError> {
         let api = call.api();
         let (fault, own_error) = self.injected_fault(headers, asks_for_stream(body));
         let effect = FaultEffect::new(fault.as_ref());
@@ -301,7 +301,7 @@ struct Writing {
 }
 
 impl Writing {
-    async fn begin(self, backend: &BackendSpec) -> Answered {
+    async fn begin(self, backend: &BackendSpec) -> HttpResponse {
         let cost = format!("{:.9}", self.answer.cost_usd(backend));
         let request_id = format!("req_{}", self.answer.id);
         let mut response = if self.answer.stream {
@@ -333,7 +333,7 @@ impl Writing {
     }
 
     /// Half of the JSON document and then nothing.
-    fn broken_whole(&self) -> Answered {
+    fn broken_whole(&self) -> HttpResponse {
         let mut half = to_bytes(&wire::whole(&self.answer));
         half.truncate(half.len() / 2);
         let (mut sender, body) = Channel::new(2);
@@ -349,7 +349,7 @@ impl Writing {
         response
     }
 
-    async fn stream(self, mut sender: Sender<Bytes, Broken>) {
+    async fn stream(self, mut sender: Sender<Bytes, BodyError>) {
         let Writing {
             answer,
             pace,
@@ -398,7 +398,7 @@ impl Writing {
 }
 
 /// Ends a body as a broken one. What was sent before gets a moment to leave: an abort overtakes it.
-async fn break_off(sender: Sender<Bytes, Broken>) {
+async fn break_off(sender: Sender<Bytes, BodyError>) {
     sleep(Duration::from_millis(20)).await;
     sender.abort(io::Error::other("reset as commanded"));
 }
@@ -436,7 +436,7 @@ fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-fn refuse(api: Api, error: &ApiError) -> Answered {
+fn refuse(api: Api, error: &ApiError) -> HttpResponse {
     json_response(error.status, error.to_json(api))
 }
 
@@ -447,7 +447,7 @@ fn asks_for_stream(body: &[u8]) -> bool {
 }
 
 /// An error with a status of 200, as some servers tell it.
-fn error_in_answer(api: Api, streams: bool) -> Answered {
+fn error_in_answer(api: Api, streams: bool) -> HttpResponse {
     let message = "the demo backend fails on command";
     if !streams {
         let error = ApiError {
@@ -465,11 +465,11 @@ fn error_in_answer(api: Api, streams: bool) -> Answered {
 }
 
 /// The head of a stream, behind which nothing comes.
-fn head_alone() -> Answered {
+fn head_alone() -> HttpResponse {
     let (sender, body) = Channel::new(1);
     tokio::spawn(async move {
         std::future::pending::<()>().await;
-        drop::<Sender<Bytes, Broken>>(sender);
+        drop::<Sender<Bytes, BodyError>>(sender);
     });
     let mut response = Response::new(Either::Right(body));
     response
@@ -478,7 +478,7 @@ fn head_alone() -> Answered {
     response
 }
 
-fn unknown_url(method: &Method, path: &str) -> Answered {
+fn unknown_url(method: &Method, path: &str) -> HttpResponse {
     let error = ApiError {
         status: 404,
         code: "unknown_url",
@@ -490,7 +490,7 @@ fn unknown_url(method: &Method, path: &str) -> Answered {
     )
 }
 
-fn commanded_status(api: Api, status: u16, retry_after: Option<u32>) -> Answered {
+fn commanded_status(api: Api, status: u16, retry_after: Option<u32>) -> HttpResponse {
     let code = match status {
         429 => "rate_limit_exceeded",
         _ => "server_error",

@@ -41,7 +41,7 @@ fn a_backend_that_never_answers_is_down_within_seconds_at_any_rate() {
     }
 }
 
-/// Clients that lose their patience before anybody else does tell too.
+/// Clients that give up before their requests count as silent are reported too.
 #[test]
 fn who_leaves_after_a_long_silence_counts_as_a_failure() {
     let leaves = Fate::Hang { leaves_s: 30 };

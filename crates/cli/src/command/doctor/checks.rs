@@ -415,8 +415,8 @@ pub fn imports(
         return;
     };
     let place = format!("module `{}`", file.display());
-    let facts = match module::read(file) {
-        Ok(facts) => facts,
+    let info = match module::read(file) {
+        Ok(info) => info,
         Err(problem) => {
             let fix = "name the file with --module";
             findings.push(warning(
@@ -429,10 +429,10 @@ pub fn imports(
         }
     };
     let is_old = envoy.version.is_none_or(|version| version < [1, 39, 0]);
-    if is_old && !facts.too_new.is_empty() {
+    if is_old && !info.too_new.is_empty() {
         let problem = format!(
             "it imports what Envoy before 1.39 does not have: {}",
-            facts.too_new.join(", ")
+            info.too_new.join(", ")
         );
         findings.push(error(
             "module",
@@ -441,7 +441,7 @@ pub fn imports(
             "build it by `make wasm`",
         ));
     }
-    if !facts.has_abi {
+    if !info.has_abi {
         let problem = "it does not say that it is of the proxy-wasm ABI 0.2";
         findings.push(error("module", place, problem, "build it by `make wasm`"));
     }

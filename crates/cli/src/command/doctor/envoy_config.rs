@@ -322,8 +322,8 @@ impl EnvoyConfig {
 
 /// Why nobody can be reached there.
 fn refused(address: SocketAddr) -> Option<String> {
-    let patience = std::time::Duration::from_millis(500);
-    let tried = std::net::TcpStream::connect_timeout(&address, patience);
+    let deadline = std::time::Duration::from_millis(500);
+    let tried = std::net::TcpStream::connect_timeout(&address, deadline);
     tried.err().map(|error| error.to_string())
 }
 

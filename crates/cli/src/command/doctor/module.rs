@@ -28,7 +28,7 @@ const WASI: &[&str] = &[
 
 /// The findings on a module.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct ModuleInfo {
     /// Imports of WASI that Envoy before 1.39 does not have.
     pub too_new: Vec<String>,
     /// Whether it says by an export which ABI it is of, and that is the one that is supported.
@@ -39,9 +39,9 @@ pub struct Facts {
 ///
 /// # Errors
 /// The problem of the file, as a line.
-pub fn read(path: &Path) -> Result<Facts, String> {
+pub fn read(path: &Path) -> Result<ModuleInfo, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let mut facts = Facts::default();
+    let mut info = ModuleInfo::default();
     for payload in Parser::new(0).parse_all(&bytes) {
         match payload.map_err(|error| error.to_string())? {
             Payload::ImportSection(imports) => {
@@ -50,7 +50,7 @@ pub fn read(path: &Path) -> Result<Facts, String> {
                     let is_wasi = import.module == "wasi_snapshot_preview1";
                     let is_function = matches!(import.ty, TypeRef::Func(_));
                     if is_wasi && is_function && !WASI.contains(&import.name) {
-                        facts.too_new.push(import.name.to_owned());
+                        info.too_new.push(import.name.to_owned());
                     }
                 }
             }
@@ -58,12 +58,12 @@ pub fn read(path: &Path) -> Result<Facts, String> {
                 for export in exports {
                     let export = export.map_err(|error| error.to_string())?;
                     let name = export.name;
-                    facts.has_abi |=
+                    info.has_abi |=
                         ["proxy_abi_version_0_2_0", "proxy_abi_version_0_2_1"].contains(&name);
                 }
             }
             _ => {}
         }
     }
-    Ok(facts)
+    Ok(info)
 }

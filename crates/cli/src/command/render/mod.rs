@@ -36,7 +36,7 @@ const MODULE: &str = "target/pointsman.wasm";
 /// The file in which Linux keeps the certificates of authorities.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// How long a patient client waits, in seconds.
-const PATIENCE_S: &str = "300";
+const CLIENT_TIMEOUT_S: &str = "300";
 /// The oldest supported Envoy.
 const OLDEST: (u32, u32) = (1, 36);
 
@@ -159,8 +159,8 @@ pub fn local(
     let mut words = vec!["envoy", &file, "--envoy-version", envoy_version];
     words.extend(["--module", &module]);
     if patient {
-        words.extend(["--first-token-timeout", PATIENCE_S]);
-        words.extend(["--answer-timeout", PATIENCE_S]);
+        words.extend(["--first-token-timeout", CLIENT_TIMEOUT_S]);
+        words.extend(["--answer-timeout", CLIENT_TIMEOUT_S]);
     }
     render(&parsed(&words)?).map(|(text, _)| text)
 }

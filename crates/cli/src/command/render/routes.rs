@@ -19,7 +19,7 @@ use super::text::{indent, scalar, seconds};
 
 const DEFAULT_RETRY: &str = r#"retry_policy: {retry_on: "connect-failure,refused-stream,reset-before-request", num_retries: 2}"#;
 /// How long clients wait that do not say so, in seconds: what the SDKs of OpenAI and Anthropic do.
-const PATIENCE_S: f64 = 600.0;
+const CLIENT_TIMEOUT_S: f64 = 600.0;
 /// How long an answer in one piece may take whose client says that it waits longer, in seconds.
 const LONGEST_S: f64 = 3600.0;
 /// The most retries that the filter asks for.
@@ -72,7 +72,7 @@ pub fn render(plan: &Plan<'_>) -> String {
         "# KEEP both, in this order: if the filter decided, its cluster; else (filter skipped, reloading, a path that is\n\
          # not an LLM's) the default one, so that a fault of the router is never an outage.\n",
     );
-    let idle = seconds(pauses(plan).into_iter().fold(PATIENCE_S, f64::max));
+    let idle = seconds(pauses(plan).into_iter().fold(CLIENT_TIMEOUT_S, f64::max));
     for (matched, target) in [
         (
             format!(
@@ -187,9 +187,9 @@ fn idle(plan: &Plan<'_>, kind: &Kind) -> f64 {
     if !kind.alone {
         return pause + first_byte * retries(plan) as f64;
     }
-    // A stated pause is the operator's own limit; without one the client's patience is.
+    // A stated pause is the operator's own limit; without one the client's timeout is.
     let usual = idle_ms == Timeouts::IDLE_MS as u64;
-    pause.max(if usual { PATIENCE_S } else { first_byte })
+    pause.max(if usual { CLIENT_TIMEOUT_S } else { first_byte })
 }
 
 fn retries(plan: &Plan<'_>) -> usize {
@@ -236,7 +236,7 @@ fn decided(plan: &Plan<'_>, kind: &Kind, named: &mut bool) -> String {
 }
 
 /// If nobody else can take a request, its backend is not asked again after an error: only if it cannot have begun, or if
-/// it says itself that a second's patience helps.
+/// it says itself that waiting a second helps.
 fn alone() -> String {
     "retry_on: \"connect-failure,refused-stream,reset-before-request,retriable-headers\"\n\
      num_retries: 1\n\
