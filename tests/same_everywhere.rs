@@ -33,7 +33,10 @@ const TOLERANCE: f64 = 1e-5;
 fn line(id: &str, policy: &Policy, decision: &Decision) -> Value {
     let backend = policy.registry.backend(decision.backend).unwrap();
     let classification = decision.classification.as_ref().unwrap();
-    assert!(classification.from_model, "{id}: the classifier did not answer");
+    assert!(
+        classification.from_model,
+        "{id}: the classifier did not answer"
+    );
     json!({
         "id": id,
         "task": classification.task.name(),

@@ -21,7 +21,8 @@ pub(super) fn decide(
         Intent::Answer => Commit::Record,
         Intent::TokenCount | Intent::DryRun => Commit::DryRun,
     };
-    let observed = backend_observer::observe(worker, policy, info.now_ns, stats_query(request, commit));
+    let observed =
+        backend_observer::observe(worker, policy, info.now_ns, stats_query(request, commit));
     let info = RequestInfo {
         observed: &observed,
         counts_tokens: plan.intent == Intent::TokenCount,

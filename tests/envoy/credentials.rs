@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::failover::{model, render, ways};
-use crate::sink::{SinkRequest, FAIL, Sink};
+use crate::sink::{FAIL, Sink, SinkRequest};
 use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
@@ -168,7 +168,11 @@ fn each_attempt_has_exactly_its_own(case: &Case) {
                 for (place, index) in order.into_iter().enumerate() {
                     assert_eq!(counts[index] > 0, place <= failing, "{what}: {counts:?}");
                     for received in fleet.sinks[index].received(&id) {
-                        assert_eq!(received.model(), format!("served-{}", NAMES[index]), "{what}");
+                        assert_eq!(
+                            received.model(),
+                            format!("served-{}", NAMES[index]),
+                            "{what}"
+                        );
                     }
                 }
             }

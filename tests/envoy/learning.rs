@@ -127,7 +127,9 @@ fn silent_streams_leave_and_the_rest_stays(case: &Case) {
     let address = envoy.address();
     assert_eq!(answered_by(address, true, 6), only("one", 6));
     let failing = backend(&hosts[0]);
-    failing.fault(&json!({"kind": "hang", "stream": true})).unwrap();
+    failing
+        .fault(&json!({"kind": "hang", "stream": true}))
+        .unwrap();
     // Each of the first ones waits for its attempt to be given up; nobody meets an error.
     until(address, true, "two", 8);
     // If attempts go by aggregate clusters, Envoy's own outlier detection may pass the cluster over for all.
@@ -144,7 +146,9 @@ fn errors_with_status_200_count(case: &Case) {
     let address = envoy.address();
     let failing = backend(&hosts[0]);
     for (kind, stream) in [("error_in_answer", true), ("empty_answer", false)] {
-        failing.fault(&json!({"kind": kind, "stream": stream})).unwrap();
+        failing
+            .fault(&json!({"kind": kind, "stream": stream}))
+            .unwrap();
         until(address, stream, "two", 8);
         failing.recover().unwrap();
         until(address, stream, "one", 1);

@@ -18,7 +18,10 @@ use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
     ("mesh::istio_gateway", istio_gateway),
-    ("mesh::istio_reports_to_a_collector", istio_reports_to_a_collector),
+    (
+        "mesh::istio_reports_to_a_collector",
+        istio_reports_to_a_collector,
+    ),
     ("mesh::istio_sidecar", istio_sidecar),
     ("mesh::envoy_gateway", envoy_gateway),
     ("mesh::envoy_gateway_fails_over", envoy_gateway_fails_over),

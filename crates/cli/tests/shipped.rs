@@ -196,7 +196,9 @@ const FOLDERS: [&str; 12] = [
 
 /// The words of inline code that are paths in the repository: of a pattern its folder, of a place within a file the file.
 fn paths(text: &str) -> Vec<&str> {
-    let codes = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let codes = text
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
     let words = codes.flat_map(|code| code.split([' ', '#', ':', ',']));
     let paths = words.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)));
     paths
@@ -222,8 +224,14 @@ fn documents_name_paths_that_exist() {
         }
     }
     assert!(found > 30, "only {found} paths were recognised");
-    assert!(missing.is_empty(), "documents name what does not exist: {missing:#?}");
-    assert_eq!(paths("`src/lib.rs:3`, `crates/*/src` and `models/{a,b}.txt`, not `v1/models/NAME`"), ["src/lib.rs", "crates", "models"]);
+    assert!(
+        missing.is_empty(),
+        "documents name what does not exist: {missing:#?}"
+    );
+    assert_eq!(
+        paths("`src/lib.rs:3`, `crates/*/src` and `models/{a,b}.txt`, not `v1/models/NAME`"),
+        ["src/lib.rs", "crates", "models"]
+    );
 }
 
 /// The headings of a document, as links name them.

@@ -398,7 +398,9 @@ mod tests {
             p: if at.is_multiple_of(2) { 0.2 } else { 0.4 } + 0.3 * model as f64,
             score: (at % 2) as f64,
         };
-        let all: Vec<Forecast> = (0..40).flat_map(|at| [forecast(0, at), forecast(1, at)]).collect();
+        let all: Vec<Forecast> = (0..40)
+            .flat_map(|at| [forecast(0, at), forecast(1, at)])
+            .collect();
         assert_eq!(auc_within(&all, &[1.0; 40]), 1.0);
         let few: Vec<Forecast> = (0..20).map(|at| forecast(0, at)).collect();
         assert!(auc_within(&few, &[1.0; 20]).is_nan());

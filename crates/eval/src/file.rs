@@ -192,7 +192,13 @@ pub fn report(
             add_shares(&mut shares, &table, &operating);
         }
         report.pairs = gaps::pairs(&fleet, rows);
-        report.pair = pair(&fleet, rows, &table, setting.pair.as_ref(), &mut report.notes);
+        report.pair = pair(
+            &fleet,
+            rows,
+            &table,
+            setting.pair.as_ref(),
+            &mut report.notes,
+        );
     } else if report.count == 0 {
         report
             .notes

@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use crate::figures::Curves;
 use crate::file::Report;
-use crate::pairing::PairReport;
 use crate::format::{percent, shown};
 use crate::labelled::PROMPTS;
 use crate::measure::curve::{Point, hull};
+use crate::pairing::PairReport;
 use crate::svg::{Mark, Plot, Series, escape, legend};
 use crate::sweep::Strategy;
 use crate::table::{Side, Table};

@@ -2,8 +2,8 @@
 
 use crate::figures::{Curves, Forecast, PairRows, Pool, calibration};
 use crate::file::Report;
-use crate::pairing::PairReport;
 use crate::labelled::Labelled;
+use crate::pairing::PairReport;
 
 /// The pooled report. Each file stays its own deployment; see `figures`.
 pub fn report(reports: &[Report]) -> Report {

@@ -55,11 +55,12 @@ pub fn pair(
     let is_known = |source: &AbilitySource| {
         matches!(source, AbilitySource::Policy | AbilitySource::Published(_))
     };
-    let gap_weight = if is_known(&weak_member.ability_source) && is_known(&strong_member.ability_source) {
-        GAP_WEIGHT
-    } else {
-        0.0
-    };
+    let gap_weight =
+        if is_known(&weak_member.ability_source) && is_known(&strong_member.ability_source) {
+            GAP_WEIGHT
+        } else {
+            0.0
+        };
     let pair_rows = ranked(&narrowed, rows, weak, strong, gap_weight);
     let figures = pair_rows.figures()?;
     if figures.curve.strong <= figures.curve.weak {
@@ -166,7 +167,8 @@ fn ranked(
 ) -> PairRows {
     let mut ranked = PairRows::default();
     for row in &fleet.complete {
-        if let (Some((left, right)), Some(prompt)) = (both(fleet, *row, weak, strong), rows.get(*row))
+        if let (Some((left, right)), Some(prompt)) =
+            (both(fleet, *row, weak, strong), rows.get(*row))
         {
             ranked
                 .score

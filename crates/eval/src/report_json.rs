@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use crate::figures::{Curves, Figure, PairFigures, StrategyFigures};
 use crate::file::Report;
-use crate::pairing::PairReport;
 use crate::gaps::{classes, over_random};
 use crate::labelled::PROMPTS;
 use crate::measure::curve::Point;
+use crate::pairing::PairReport;
 use crate::sweep::Strategy;
 
 /// The whole document.

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use crate::figures::Curves;
 use crate::file::Report;
-use crate::pairing::PairReport;
 use crate::format::{percent, shown, shown_percent};
 use crate::gaps::over_random;
 use crate::labelled::PROMPTS;
+use crate::pairing::PairReport;
 use crate::sweep::Strategy;
 use crate::tables;
 

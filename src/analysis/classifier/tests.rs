@@ -101,7 +101,10 @@ fn heads_become_a_classification() {
     heads[fitted::LOG_OUTPUT_TOKENS.0] = 100.0_f32.ln();
     heads[fitted::GAIN.0] = -1.5;
     let classification = decode_heads(&heads);
-    assert_eq!((classification.task, classification.domain), (Task::ALL[4], Domain::ALL[5]));
+    assert_eq!(
+        (classification.task, classification.domain),
+        (Task::ALL[4], Domain::ALL[5])
+    );
     let expected = 3.0_f32.exp() / (3.0_f32.exp() + (fitted::TASK.1 - 1) as f32);
     assert!((classification.task_probability - expected).abs() < 1e-5);
     assert!(classification.domain_probability > 0.999);
@@ -110,7 +113,10 @@ fn heads_become_a_classification() {
         "nothing novel, nothing shrunk"
     );
     assert!((classification.output_tokens - 100.0).abs() < 0.01);
-    assert_eq!((classification.gain, classification.uncertainty), (-1.5, 0.0));
+    assert_eq!(
+        (classification.gain, classification.uncertainty),
+        (-1.5, 0.0)
+    );
     assert!((classification.skill_weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
 }
 
@@ -128,7 +134,10 @@ fn everyday_prompts_are_decoded_by_their_own_heads() {
     heads[fitted::EVERYDAY_LOG_SIGMA.0] = 0.7_f32.ln();
     heads[fitted::LATENT_FACTORS.0] = 9.0;
     let classification = decode_heads(&heads);
-    assert_eq!((classification.task, classification.domain), (Task::ALL[2], Domain::ALL[1]));
+    assert_eq!(
+        (classification.task, classification.domain),
+        (Task::ALL[2], Domain::ALL[1])
+    );
     assert!(classification.measured < 1e-6 && (classification.difficulty + 1.5).abs() < 1e-5);
     assert!((classification.output_tokens - 300.0).abs() < 0.1);
     assert!((classification.output_tokens_sigma - 0.7).abs() < 1e-4);
@@ -138,7 +147,12 @@ fn everyday_prompts_are_decoded_by_their_own_heads() {
             .iter()
             .all(|weight| *weight < 1e-6)
     );
-    assert!(classification.latent_factors.iter().all(|factor| factor.abs() < 1e-5));
+    assert!(
+        classification
+            .latent_factors
+            .iter()
+            .all(|factor| factor.abs() < 1e-5)
+    );
 }
 
 #[test]
@@ -164,8 +178,14 @@ fn heads_that_are_no_numbers_do_no_harm() {
         f32::MIN,
     ] {
         let classification = decode_heads(&[value; fitted::OUTPUTS]);
-        assert!((0.0..=1.0).contains(&classification.uncertainty) || classification.uncertainty.is_nan());
-        assert!(classification.output_tokens.is_nan() || (1.0..=16_384.0).contains(&classification.output_tokens));
+        assert!(
+            (0.0..=1.0).contains(&classification.uncertainty)
+                || classification.uncertainty.is_nan()
+        );
+        assert!(
+            classification.output_tokens.is_nan()
+                || (1.0..=16_384.0).contains(&classification.output_tokens)
+        );
     }
 }
 
@@ -239,11 +259,13 @@ fn any_text_is_classified_into_sane_numbers() {
     ] {
         let classification = classifier.classify(&turn(text)).unwrap();
         assert!(
-            (0.0..=1.0).contains(&classification.uncertainty) && classification.difficulty.abs() < 20.0,
+            (0.0..=1.0).contains(&classification.uncertainty)
+                && classification.difficulty.abs() < 20.0,
             "{classification:?}"
         );
         assert!(
-            classification.skill_weights
+            classification
+                .skill_weights
                 .iter()
                 .all(|weight| (0.0..=2.0).contains(weight))
         );

@@ -536,8 +536,13 @@ fn the_head_of_an_answer_waits_for_its_first_bytes_while_another_could_be_asked(
     let begun = |tried: u32| {
         let ids = [1, 0].map(BackendId);
         let origin = PolicyRef::default();
-        let mut chain =
-            FallbackChain::new(&policy.registry, origin, &ids, None, FirstByteDeadline::default());
+        let mut chain = FallbackChain::new(
+            &policy.registry,
+            origin,
+            &ids,
+            None,
+            FirstByteDeadline::default(),
+        );
         chain.attempts = tried;
         let mut attempt = Attempt::new();
         attempt.on(

@@ -44,7 +44,8 @@ pub(crate) fn lint_dominated(policy: &Comparison<'_>, root: &Node, warnings: &mu
 /// `other` can still need it.)
 fn dominates(policy: &Comparison<'_>, better: &Backend, other: &Backend) -> bool {
     let registry = policy.registry;
-    let (Some(left), Some(right)) = (registry.model(better.model), registry.model(other.model)) else {
+    let (Some(left), Some(right)) = (registry.model(better.model), registry.model(other.model))
+    else {
         return false;
     };
     (better.model == other.model

@@ -278,7 +278,11 @@ fn explaining_a_refusal_names_every_candidate() {
     assert!(matches!(outcome, Outcome::Rejected(_)));
     let candidates = outcome.candidates();
     assert_eq!(candidates.len(), policy.registry.backends.len());
-    assert!(candidates.iter().all(|candidate| candidate.ineligible.is_some()));
+    assert!(
+        candidates
+            .iter()
+            .all(|candidate| candidate.ineligible.is_some())
+    );
 }
 
 /// The demo's policy with these rules.

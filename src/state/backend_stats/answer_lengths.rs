@@ -199,7 +199,8 @@ mod tests {
         };
         let (busy, idle) = (lengths(200, 60), lengths(200, 0));
         let all: AllLengths = [&busy, &idle].into_iter().collect();
-        let chat = |lengths: &AnswerLengths, all: &AllLengths| lengths.ratios(all)[Task::Chat as usize];
+        let chat =
+            |lengths: &AnswerLengths, all: &AllLengths| lengths.ratios(all)[Task::Chat as usize];
         assert!((chat(&busy, &all) / chat(&idle, &all) - 1.0).abs() < 0.1);
         assert!((1.8..2.0).contains(&chat(&idle, &all)));
         // A backend that is terser than the others is told from them.

@@ -65,7 +65,10 @@ fn what_does_as_it_states_is_never_taken_for_slow() {
                 assert_eq!(observed.latency_ratio(), 1.0, "{delivery:?} {longest}");
                 assert!(!observed.down);
                 assert!(observed.first_token.p99 < 3.0 * NOTICED, "{observed:?}");
-                assert!(observed.token_time.p99 < NOTICED * 1.5, "{longest} {observed:?}");
+                assert!(
+                    observed.token_time.p99 < NOTICED * 1.5,
+                    "{longest} {observed:?}"
+                );
             }
             assert_eq!(world.share(3_000), 1.0);
         }
@@ -82,7 +85,11 @@ fn twice_as_slow_is_not_noticed_and_three_times_is() {
                 token: factor,
             });
             let observed = world.workers[0].observe(A, delivery, world.now);
-            assert_eq!(observed.token_time.median > 1.0, noticed, "{factor} {observed:?}");
+            assert_eq!(
+                observed.token_time.median > 1.0,
+                noticed,
+                "{factor} {observed:?}"
+            );
             assert_eq!(observed.first_token.median, 1.0);
         }
     }

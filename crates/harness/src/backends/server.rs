@@ -26,7 +26,7 @@ use super::faults::{Fault, Faults};
 use super::fleet::{BackendSpec, WhenFull};
 use super::record::{Record, Recorded};
 use super::request::Call;
-use super::response::{HttpResponse, BodyError, json_response, to_bytes};
+use super::response::{BodyError, HttpResponse, json_response, to_bytes};
 use super::timing::{Draws, scaled};
 use super::wire::{self, Events};
 
@@ -96,14 +96,23 @@ impl Server {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<HttpResponse, BodyError> {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<HttpResponse, BodyError> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         if path.starts_with("/control/") {
             let body = read(body).await.body;
             let mut state = self.state();
             let State { faults, record, .. } = &mut *state;
-            return Ok(control::answer(faults, record, &head.method, &head.uri, &body));
+            return Ok(control::answer(
+                faults,
+                record,
+                &head.method,
+                &head.uri,
+                &body,
+            ));
         }
         let read = read(body).await;
         self.state().record.push(Recorded {

@@ -344,7 +344,8 @@ fn real_llm_answer(run: &DemoRun<'_>) -> Option<String> {
         backend.is_some_and(|backend| backend.accelerator == pointsman::fleet::Accelerator::Cpu)
     };
     let mut pairs = run.prompts.iter().zip(run.auto);
-    let (prompt, exchange) = pairs.find(|(_, exchange)| exchange.is_answered() && on_cpu(exchange))?;
+    let (prompt, exchange) =
+        pairs.find(|(_, exchange)| exchange.is_answered() && on_cpu(exchange))?;
     Some(format!(
         "SmolLM2 on `{}`: {}",
         cut(&prompt.text(), 60),

@@ -173,8 +173,12 @@ impl Fleet {
         };
         match answered {
             Ok((value, scope)) => {
-                self.moved +=
-                    usize::from(conversation.scope.as_ref().is_some_and(|before| *before != scope));
+                self.moved += usize::from(
+                    conversation
+                        .scope
+                        .as_ref()
+                        .is_some_and(|before| *before != scope),
+                );
                 self.scopes.insert(scope.clone());
                 conversation.scope = Some(scope);
                 conversation.take(&value);

@@ -298,8 +298,13 @@ impl Providers {
     /// Gemini wants a signature with each call of the turn.
     fn wrong_calls(body: &Value) -> Option<String> {
         let messages = body["messages"].as_array()?;
-        let turn = messages.iter().rposition(|message| message["role"] == "user")?;
-        let mut calls = messages.iter().skip(turn).map(|message| &message["tool_calls"][0]);
+        let turn = messages
+            .iter()
+            .rposition(|message| message["role"] == "user")?;
+        let mut calls = messages
+            .iter()
+            .skip(turn)
+            .map(|message| &message["tool_calls"][0]);
         let unsigned = |call: &Value| {
             call.is_object() && !call["extra_content"]["google"]["thought_signature"].is_string()
         };

@@ -192,7 +192,9 @@ fn scopes_are_accounts_at_hosts() {
       {"name": "6", "model": "m", "cluster": "mesh", "state_scope": "mine", "price": {"input": 1, "output": 1}}]}"#;
     let policy = Policy::compile(text).unwrap();
     let backends = policy.registry.backends.iter();
-    let names: Vec<&str> = backends.map(|backend| backend.state_scope.name.as_str()).collect();
+    let names: Vec<&str> = backends
+        .map(|backend| backend.state_scope.name.as_str())
+        .collect();
     assert_eq!(
         names,
         [
