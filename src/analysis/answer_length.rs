@@ -6,11 +6,11 @@
 //! stand there, and between them what is to be worked on.
 
 mod cues;
-mod wish;
+mod instruction;
 
 use super::classifier::{Classification, MOST_OUTPUT_TOKENS, MOST_SIGMA, Task, UNKNOWN_SIGMA};
 use super::prompt::{Turn, text_tokens};
-use wish::Wish;
+use instruction::LengthInstruction;
 
 /// The least spread of an answer's length.
 const LEAST_SIGMA: f32 = 0.15;
@@ -88,8 +88,8 @@ impl AnswerLength {
     /// The length of the answer to `input`, of which the classifier expects this, taking it for a `task`.
     #[must_use]
     pub fn asked_for(self, input: &LengthInput<'_>, task: Task) -> AnswerLength {
-        let own = Wish::find(input.text);
-        let system = Wish::find(input.system);
+        let own = LengthInstruction::find(input.text);
+        let system = LengthInstruction::find(input.system);
         let mut length = self;
         if let Some((share, sigma)) = copied_share(task) {
             length = length.copying(input, share, sigma);
@@ -105,13 +105,15 @@ impl AnswerLength {
         }
         // A system text says how long answers are at most, less how long this one is.
         match (own.tokens, system.tokens) {
-            (Some(wish), _) if wish.is_bound => length.held_under(wish.tokens, 1.0, wish.sigma),
-            (Some(wish), _) => length.pulled(wish.tokens, wish.sigma),
-            (_, Some(wish)) if wish.is_bound => {
-                length.held_under(wish.tokens, 0.72, wish.sigma + 0.1)
+            (Some(instruction), _) if instruction.is_bound => {
+                length.held_under(instruction.tokens, 1.0, instruction.sigma)
             }
-            (_, Some(wish)) if !wish.is_of_part => {
-                length.held_under(wish.tokens, 0.85, wish.sigma * 1.7)
+            (Some(instruction), _) => length.pulled(instruction.tokens, instruction.sigma),
+            (_, Some(instruction)) if instruction.is_bound => {
+                length.held_under(instruction.tokens, 0.72, instruction.sigma + 0.1)
+            }
+            (_, Some(instruction)) if !instruction.is_of_part => {
+                length.held_under(instruction.tokens, 0.85, instruction.sigma * 1.7)
             }
             _ => length,
         }
@@ -162,7 +164,7 @@ impl AnswerLength {
         AnswerLength::new(log.exp(), (1.0 / (own + other)).sqrt().max(sigma * 0.8))
     }
 
-    /// Keeps to a wish for at most so many tokens: the nearer the expectation is to it, the more it counts.
+    /// Keeps to an instruction of at most so many tokens: the nearer the expectation is to it, the more it counts.
     fn held_under(self, most: f32, share: f32, sigma: f32) -> AnswerLength {
         // People state a bound near what they want.
         let near = most * share;
@@ -177,11 +179,14 @@ impl AnswerLength {
 
     /// The length of an answer that has a `share` of a given text again.
     fn copying(self, input: &LengthInput<'_>, share: f32, sigma: f32) -> AnswerLength {
-        let given = wish::given_tokens(input.text);
+        let given = instruction::given_tokens(input.text);
         if given >= LEAST_GIVEN {
             return self.pulled(given * share, sigma);
         }
-        match text_tokens(wish::tail(input.previous, wish::LONGEST_GIVEN)) {
+        match text_tokens(instruction::tail(
+            input.previous,
+            instruction::LONGEST_GIVEN,
+        )) {
             before if before >= LEAST_GIVEN && input.text.len() < SHORT_TURN => {
                 self.pulled(before * share, sigma)
             }

@@ -33,7 +33,7 @@ use crate::schema::{InvalidDocument, Problem};
 /// The whole document.
 pub const POLICY: Shape = Shape {
     name: "policy",
-    doc: "The wishes of the operator: the models, where they run, and the objectives by which one is chosen.",
+    doc: "The models, where they run, and the objectives by which one is chosen.",
     fields: &[
         optional(
             "version",

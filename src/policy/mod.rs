@@ -1,4 +1,4 @@
-//! The policy: the wishes of the operator. Three forms: as written (tables of fields), compiled ([`Policy`]), per request.
+//! The policy, by which the operator states models, backends and objectives. Three forms: as written (tables of fields), compiled ([`Policy`]), per request.
 //!
 //! One file or folder per subject: [`models`], backends, [`profiles`], [`rules`], [`traffic`], [`request_attributes`], scaling. Each
 //! holds the subject's fields, their compilation and the warnings about them. `compile` puts the subjects together, `lint`

@@ -373,7 +373,10 @@ mod tests {
             for word in words.split(' ') {
                 assert_eq!(find(word.as_bytes()), Some(*cue), "{word}: not twice");
                 assert_eq!(word.to_lowercase(), word);
-                assert!(word.len() <= super::super::wish::LONGEST_WORD, "{word}");
+                assert!(
+                    word.len() <= super::super::instruction::LONGEST_WORD,
+                    "{word}"
+                );
                 count += 1;
             }
         }

@@ -1,4 +1,4 @@
-//! Which wishes are found, and what a distribution of lengths says of cost and time.
+//! Instructions that are found, and cost and time by the distribution of lengths.
 
 use super::*;
 
@@ -114,7 +114,7 @@ fn the_system_text_bounds_what_the_user_leaves_open() {
     };
     assert!(with("why is the sky blue", "Answer in at most two sentences.") < 65.0);
     assert!(with("why is the sky blue", "Reply with one word only.") < 40.0);
-    // A bound that is far off says little, and the user's own wish counts before it.
+    // A bound that is far off says little, and the user's own instruction counts before it.
     assert!(with("why is the sky blue", "Answers have at most 120 words.") < 125.0);
     assert!(with("800 words on the sky", "Answer in at most two sentences.") > 700.0);
     assert_eq!(with("why is the sky blue", "You are helpful."), 100.0);

@@ -50,14 +50,18 @@ fn rules_see_tenants_headers_and_paths() {
 fn client_preferences_are_honoured_and_their_headers_removed() {
     let steering = r#""steering": {"allow": ["allow_models", "max_cost_usd"]}"#;
     let mut host = Host::new(&only_huge(steering));
-    let wishes = [
+    let preferences = [
         ("x-pointsman-allow-models", "huge, nobody"),
         ("x-pointsman-max-cost-usd", "cheap"),
         ("x-pointsman-min-quality", "0.1"),
     ];
-    chat_with(&mut host, &wishes, &ask("cheap", "hello"));
+    chat_with(&mut host, &preferences, &ask("cheap", "hello"));
     assert_eq!(host.header("x-to"), Some("cluster-gpu"));
-    assert!(wishes.iter().all(|(name, _)| host.header(name).is_none()));
+    assert!(
+        preferences
+            .iter()
+            .all(|(name, _)| host.header(name).is_none())
+    );
     let sent = (
         header::STEERING,
         "allow_models,max_cost_usd=ignored".to_owned(),
@@ -66,7 +70,7 @@ fn client_preferences_are_honoured_and_their_headers_removed() {
 
     // Without leave nothing is followed, and nothing is said.
     let mut host = Host::new(&only_huge(r#""version": "8""#).replacen(r#""version": "7","#, "", 1));
-    chat_with(&mut host, &wishes, &ask("cheap", "hello"));
+    chat_with(&mut host, &preferences, &ask("cheap", "hello"));
     assert_eq!(host.header("x-to"), Some("cluster-cpu"));
     assert!(
         host.response()
@@ -79,8 +83,8 @@ fn client_preferences_are_honoured_and_their_headers_removed() {
 fn invalid_preferences_are_refused_if_the_policy_says_so() {
     let steering = r#""steering": {"allow": ["min_quality"], "on_invalid": "reject"}"#;
     let mut host = Host::new(&policy_with(steering));
-    let wish = [("x-pointsman-min-quality", "high")];
-    chat_with(&mut host, &wish, &ask("auto", "hello"));
+    let preference = [("x-pointsman-min-quality", "high")];
+    chat_with(&mut host, &preference, &ask("auto", "hello"));
     let reply = host.reply().unwrap();
     assert_eq!((reply.status, reply.details), (400, "invalid_value"));
     assert!(

@@ -11,7 +11,7 @@ const TAIL: usize = 800;
 const WHOLE: usize = 240;
 /// Longer words are no cues.
 pub(super) const LONGEST_WORD: usize = 24;
-/// The most of anything that is asked for: larger numbers are no wish.
+/// The most of anything that is asked for: larger numbers are ignored.
 const MOST_COUNT: f32 = 20_000.0;
 /// The longest given text that is looked at, in bytes.
 pub(super) const LONGEST_GIVEN: usize = 65_536;
@@ -31,9 +31,9 @@ pub(super) struct Tokens {
     pub(super) is_of_part: bool,
 }
 
-/// The wishes found in one text.
+/// The instructions about the answer's length in one text.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Wish {
+pub(super) struct LengthInstruction {
     /// A stated length.
     pub(super) tokens: Option<Tokens>,
     /// One word, yes or no, only a label.
@@ -42,9 +42,9 @@ pub(super) struct Wish {
     terse: bool,
 }
 
-impl Wish {
+impl LengthInstruction {
     /// Reads the first and the last part of `text`.
-    pub(super) fn find(text: &str) -> Wish {
+    pub(super) fn find(text: &str) -> LengthInstruction {
         let mut reader = Reader::default();
         let (first, last) = ends(text);
         reader.read(first);
@@ -53,7 +53,7 @@ impl Wish {
         reader.finish()
     }
 
-    /// Whether the answer is a label, as far as the wish says; a task that is one anyway needs less of it.
+    /// Whether the answer is a label, as far as the instruction says; a task that is one anyway needs less of it.
     pub(super) fn is_label(&self, task: Task) -> bool {
         self.one_word || (self.terse && task == Task::Classification)
     }
@@ -141,7 +141,7 @@ struct Reader {
     per_item: Option<f32>,
     /// How many of something, and where that stood.
     count: Option<(f32, u32)>,
-    wish: Wish,
+    instruction: LengthInstruction,
 }
 
 impl Reader {
@@ -261,7 +261,7 @@ impl Reader {
             Cue::Each => {
                 self.each = at;
                 if self.near(self.label, 3) {
-                    self.wish.one_word = false;
+                    self.instruction.one_word = false;
                 }
                 if self.near(self.last, 2)
                     && let Some((_, tokens)) = self.best.take()
@@ -275,13 +275,13 @@ impl Reader {
             Cue::Given => self.given = at,
             Cue::Only => {
                 self.only = at;
-                self.wish.terse = true;
+                self.instruction.terse = true;
             }
-            Cue::Label if self.near(self.only, 3) => self.wish.one_word = true,
+            Cue::Label if self.near(self.only, 3) => self.instruction.one_word = true,
             Cue::Label => {}
             Cue::Yes => self.yes = at,
             Cue::No if self.near(self.yes, 2) && self.near(self.reply.or(self.only), 6) => {
-                self.wish.one_word = true
+                self.instruction.one_word = true
             }
             Cue::No => {}
             Cue::Reply => self.reply = at,
@@ -292,13 +292,13 @@ impl Reader {
                 if self.number == Some((1.0, self.at.saturating_sub(1)))
                     && self.near(self.reply, 4) =>
             {
-                self.wish.one_word = true;
+                self.instruction.one_word = true;
             }
             Cue::Of => {}
         }
     }
 
-    /// A unit: with a number before it, it is a wish.
+    /// A unit: with a number before it, it is an instruction.
     fn unit(&mut self, unit: Unit) {
         let Some((value, begin)) = self.find_count(unit) else {
             return;
@@ -306,7 +306,7 @@ impl Reader {
         // A number counts one thing: "20 ideas for names".
         self.number = None;
         if unit == Unit::Word && value == 1.0 {
-            self.wish.one_word = !self.near(self.each, 2);
+            self.instruction.one_word = !self.near(self.each, 2);
             self.label = Some(self.at);
             return;
         }
@@ -371,8 +371,8 @@ impl Reader {
         (!is_given).then_some((value, begin))
     }
 
-    fn finish(mut self) -> Wish {
-        let mut wish = self.wish;
+    fn finish(mut self) -> LengthInstruction {
+        let mut instruction = self.instruction;
         if let (Some(each), Some((count, _))) = (self.per_item, self.count) {
             let tokens = each * count;
             self.best = Some((
@@ -385,18 +385,18 @@ impl Reader {
                 },
             ));
         }
-        wish.tokens = self.best.map(|(_, tokens)| tokens);
-        wish.one_word &= wish.tokens.is_none();
-        if wish.tokens.is_none() && self.json && self.commas > 0 {
+        instruction.tokens = self.best.map(|(_, tokens)| tokens);
+        instruction.one_word &= instruction.tokens.is_none();
+        if instruction.tokens.is_none() && self.json && self.commas > 0 {
             let fields = self.commas + 1;
-            wish.tokens = Some(Tokens {
+            instruction.tokens = Some(Tokens {
                 tokens: 10.0 + 20.0 * fields as f32,
                 sigma: 0.92,
                 is_bound: false,
                 is_of_part: true,
             });
         }
-        wish
+        instruction
     }
 }
 
