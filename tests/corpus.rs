@@ -120,12 +120,12 @@ fn check(case: &Case, found: &Host) -> Result<(), String> {
     )?;
     // The rules that had a part and the fate of state are counted besides the outcome.
     let mut counted = found.counted.clone();
-    let apart = [
+    let others = [
         "pointsman.rule_matches.",
         "pointsman.foreign_state_dropped.",
         "pointsman.state_origins_guessed.",
     ];
-    counted.retain(|name| !apart.iter().any(|start| name.starts_with(start)));
+    counted.retain(|name| !others.iter().any(|start| name.starts_with(start)));
     same("counted", &counted, &case.counted().into_iter().collect())?;
     let forged = found
         .request_headers

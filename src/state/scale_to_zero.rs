@@ -206,9 +206,9 @@ impl ScaleToZeroStats {
                 prewarmed_ns: 0,
                 demand: DemandForecast::new(now_ns),
             });
-            if let Some(usage) = self.unshared.get(key) {
-                usage.used_ns = usage.used_ns.max(usage.used_ns);
-                usage.demand.count(usage.decisions, now_ns);
+            if let Some(new) = self.unshared.get(key) {
+                usage.used_ns = usage.used_ns.max(new.used_ns);
+                usage.demand.count(new.decisions, now_ns);
             } else if usage.demand.counted_ns / NS_PER_HOUR < now_ns / NS_PER_HOUR {
                 // An hour without demand counts too.
                 usage.demand.count(0, now_ns);

@@ -192,13 +192,8 @@ pub fn report(
             add_shares(&mut shares, &table, &operating);
         }
         report.pairs = gaps::pairs(&fleet, rows);
-        report.pair = pair(
-            &fleet,
-            rows,
-            &table,
-            setting.pair.as_ref(),
-            &mut report.notes,
-        );
+        let wanted = setting.pair.as_ref();
+        report.pair = pair(&fleet, rows, &table, wanted, &mut report.notes);
     } else if report.count == 0 {
         report
             .notes

@@ -229,8 +229,8 @@ impl Backend {
             ..WHOLE_ENOUGH => (count, usual_ms.max(UNKNOWN_USUAL_MS) * usual.max(1.0)),
             _ => {
                 let longest = self.whole.quantile(0.99) * LEAST_WHOLE_MS;
-                let deadline = (longest * times).max(least).max(usual_ms * usual);
-                (count, deadline)
+                let limit_ms = (longest * times).max(least).max(usual_ms * usual);
+                (count, limit_ms)
             }
         })
     }

@@ -103,10 +103,10 @@ impl Curve {
 /// The distinct edges of ten quantile bins, as `pandas.qcut` and `numpy.quantile` (linear interpolation) make them.
 fn edges(order: &[(f64, f64, f64, f64)], total: f64) -> Vec<f64> {
     let mut ends = Vec::with_capacity(order.len());
-    let mut total = 0.0;
+    let mut cumulated = 0.0;
     for row in order {
-        total += row.3;
-        ends.push(total);
+        cumulated += row.3;
+        ends.push(cumulated);
     }
     let nth = |index: f64| {
         let at = ends.partition_point(|end| *end <= index);
