@@ -513,7 +513,7 @@ fn another_backend_is_asked_only_while_the_client_waits() {
     // Half a second is enough for a backend that usually takes a tenth.
     request.now_ns = 59_400_000_000;
     let chain = request.chain();
-    let backend = find_link(
+    let backend = find_backend(
         &request.policy.registry.backends,
         chain.backends.first().copied(),
     );

@@ -68,8 +68,8 @@ fn a_known_maker_has_it_and_its_chain() {
     assert_eq!(other.ineligible.as_ref().unwrap().name(), "foreign_state");
     // A model that is named is one of that scope too.
     let named = BODY.replace("auto", "b");
-    assert_eq!(decided(&policy, &named, &one, true).backend, BackendId(1));
-    assert_eq!(decided(&policy, &named, &one, true).fallbacks, []);
+    assert_eq!(decided(&policy, &named, &known, true).backend, BackendId(1));
+    assert_eq!(decided(&policy, &named, &known, true).fallbacks, []);
     let two = [Some(key("two"))];
     assert_eq!(decided(&policy, &named, &two, true).backend, BackendId(2));
     // Without state it is as ever.
