@@ -14,6 +14,7 @@ use crate::outcomes::BadLine;
 use crate::pairing::{PairReport, pair};
 use crate::pooling::pool;
 use crate::quantile::quantile;
+use crate::rated::{self, RatedFigures};
 use crate::scored::ScoredPrompt;
 use crate::sweep::{Table, policy_of};
 
@@ -120,6 +121,8 @@ pub struct Report {
     pub pair: Option<PairReport>,
     /// How good the probabilities are.
     pub calibration: Option<Calibration>,
+    /// Figures on rated rows; `None` if the file has none.
+    pub rated: Option<RatedFigures>,
     /// Calibration after labelled prompts.
     pub labelled: Option<crate::labelled::Labelled>,
     /// Each profile's cost and quality on the rows.
@@ -171,6 +174,7 @@ pub fn report(
     report.calibration = (!report.forecasts.is_empty())
         .then(|| calibration(&report.forecasts, fleet.outcomes.len()));
     report.labelled = crate::labelled::after_labels(&fleet, rows);
+    report.rated = rated::figures(&fleet, rows, setting.policy);
     let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
     let policy = setting.policy.or(made_up.as_ref());
     let mut shares = vec![f64::NAN; fleet.members.len()];

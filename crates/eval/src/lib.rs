@@ -23,6 +23,7 @@ pub mod pairing;
 mod pooling;
 pub mod progress;
 pub mod quantile;
+pub mod rated;
 pub mod report_json;
 pub mod report_text;
 pub mod scored;

@@ -8,6 +8,7 @@ use crate::gaps::{classes, over_random};
 use crate::labelled::PROMPTS;
 use crate::measure::curve::Point;
 use crate::pairing::PairReport;
+use crate::rated::{Labels, RatedFigures};
 use crate::sweep::Strategy;
 
 /// The whole document.
@@ -48,6 +49,7 @@ fn file(report: &Report) -> Value {
     put("models", models(report));
     put("profiles", profiles(report));
     put("groups", groups(report));
+    put("rated", report.rated.as_ref().map_or(Value::Null, rated));
     probabilities(&mut fields, report);
     let router = report
         .curves
@@ -63,6 +65,47 @@ fn file(report: &Report) -> Value {
         report.curves.as_ref().map_or(Value::Null, curves),
     );
     Value::Object(fields)
+}
+
+fn rated(figures: &RatedFigures) -> Value {
+    let labels = |labels: &Labels| {
+        json!({
+            "n": labels.count,
+            "task_right": number(labels.task),
+            "domain_right": number(labels.domain),
+        })
+    };
+    let classes: Map<String, Value> = figures
+        .classes
+        .iter()
+        .map(|class| {
+            let value = json!({"mean_abs": number(class.mean_abs), "ece": number(class.ece)});
+            (class.class.to_owned(), value)
+        })
+        .collect();
+    let easy: Map<String, Value> = figures
+        .easy
+        .iter()
+        .map(|easy| {
+            let value = json!({
+                "n": easy.count,
+                "to_small": number(easy.small),
+                "to_largest": number(easy.largest),
+            });
+            (easy.profile.clone(), value)
+        })
+        .collect();
+    json!({
+        "n": figures.count,
+        "spearman": number(figures.spearman),
+        "classes": classes,
+        "answer_tokens_within_2": number(figures.tokens_within_2),
+        "answer_tokens_ratio": number(figures.tokens_ratio),
+        "labels": labels(&figures.labels),
+        "labels_other_languages": labels(&figures.other_languages),
+        "smaller_above_bigger": figures.smaller_above_bigger,
+        "easy_prompts": easy,
+    })
 }
 
 /// How good the probabilities are.

@@ -8,6 +8,7 @@ use crate::format::{percent, shown, shown_percent};
 use crate::gaps::over_random;
 use crate::labelled::PROMPTS;
 use crate::pairing::PairReport;
+use crate::rated::RatedFigures;
 use crate::sweep::Strategy;
 use crate::tables;
 
@@ -71,9 +72,59 @@ fn write_report(out: &mut String, report: &Report) {
     } else {
         out.push('\n');
     }
+    if let Some(figures) = &report.rated {
+        rated(out, figures);
+    }
     models(out, report);
     profiles(out, report);
     groups(out, report);
+}
+
+fn rated(out: &mut String, figures: &RatedFigures) {
+    let _ = writeln!(
+        out,
+        "rated rows: {} (forecasts by a rater, not measured outcomes)\n  \
+         expected against rated ease: Spearman {:.3}; a smaller class above a bigger one by 0.02: {} rows",
+        figures.count, figures.spearman, figures.smaller_above_bigger
+    );
+    for class in &figures.classes {
+        let _ = writeln!(
+            out,
+            "  class {:2}  mean |P − rated| {:.3}, ECE {:.3}",
+            class.class, class.mean_abs, class.ece
+        );
+    }
+    let _ = writeln!(
+        out,
+        "  answer tokens within a factor of two {}, geometric mean ratio {:.2}",
+        percent(figures.tokens_within_2),
+        figures.tokens_ratio
+    );
+    for (name, labels) in [
+        ("", figures.labels),
+        (" in other languages", figures.other_languages),
+    ] {
+        if labels.count > 0 {
+            let _ = writeln!(
+                out,
+                "  task right{name} {}, domain right {} (n = {})",
+                percent(labels.task),
+                percent(labels.domain),
+                labels.count
+            );
+        }
+    }
+    for easy in &figures.easy {
+        let _ = writeln!(
+            out,
+            "  {}: of {} easy prompts (class m at least 0.93) {} to class s or m, {} to xl",
+            easy.profile,
+            easy.count,
+            percent(easy.small),
+            percent(easy.largest)
+        );
+    }
+    out.push('\n');
 }
 
 fn cost_quality(report: &Report, curves: &Curves) -> String {

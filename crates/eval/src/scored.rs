@@ -25,6 +25,10 @@ pub struct ScoredPrompt {
     pub task: String,
     /// The file's label of the subject; empty if it has none.
     pub domain: String,
+    /// The file's language, such as `en`; empty where it states none.
+    pub lang: String,
+    /// Whether the outcomes are ratings.
+    pub is_rated: bool,
     /// The classification of the prompt.
     pub classification: Classification,
     /// Tokens of the prompt, as the filter estimates them.
@@ -105,6 +109,8 @@ impl<'p> Examiner<'p> {
         ScoredPrompt {
             task: row.task,
             domain: row.domain,
+            lang: row.lang,
+            is_rated: row.is_rated,
             classification,
             input_tokens,
             micros,

@@ -43,6 +43,10 @@ pub struct Row {
     pub domain: String,
     /// Outcomes by model, sorted by name. A model whose score is `null` is left out.
     pub outcomes: Vec<(String, Outcome)>,
+    /// The language as the file states it, such as `en`; empty where it states none.
+    pub lang: String,
+    /// Whether the outcomes are ratings: forecasts by a rater that saw no answer.
+    pub is_rated: bool,
     /// A preference, for `pointsman calibrate`.
     pub preference: Option<Preference>,
 }
@@ -75,6 +79,9 @@ impl Row {
             turns: turns.map(str::to_owned).collect(),
             task: label(&["task", "task_type"]),
             domain: label(&["domain"]),
+            lang: label(&["lang"]),
+            is_rated: fields.get("models").is_none_or(Value::is_null)
+                && fields.get("rated").is_some_and(Value::is_object),
             outcomes: outcomes(&fields)?,
             preference: preference(&fields)?,
         })
@@ -132,7 +139,7 @@ fn outcomes(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, Strin
 }
 
 /// Classes of models that `rated` names, and the model that stands for each.
-const CLASSES: [(&str, &str); 4] = [
+pub(crate) const CLASSES: [(&str, &str); 4] = [
     ("l", "llama-3.3-70b-instruct"),
     ("m", "llama-3.1-8b-instruct"),
     ("s", "llama-3.2-1b-instruct"),
