@@ -10,6 +10,7 @@ extern crate pointsman_wasmtest;
 
 pub mod analysis;
 pub mod api;
+pub mod base64url;
 pub mod control;
 pub mod decimal;
 pub mod exchange;

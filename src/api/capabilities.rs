@@ -41,6 +41,19 @@ impl Capabilities {
         ("files", Capabilities::FILES),
     ];
 
+    /// Every bit that means something.
+    const ALL: u16 = (1 << Self::NAMES.len()) - 1;
+
+    /// The set as bits, in the order of [`Capabilities::NAMES`].
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set with these bits; bits without a meaning are dropped.
+    pub const fn from_bits(bits: u16) -> Capabilities {
+        Capabilities(bits & Capabilities::ALL)
+    }
+
     /// The union of both sets.
     #[must_use]
     pub const fn union(self, other: Capabilities) -> Capabilities {

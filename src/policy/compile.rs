@@ -7,10 +7,12 @@ use crate::fleet::{Backend, BackendId, Model, ModelId, Registry};
 use crate::policy::backends::{BACKEND, compile_backends};
 use crate::policy::compiled::{DecisionHeaders, Policy};
 use crate::policy::draw::fingerprint;
+use crate::policy::learning::{LEARNING_FIELD, compile_learning};
 use crate::policy::lint::lint;
 use crate::policy::models::{MODEL, compile_models};
 use crate::policy::names::ModelNames;
 use crate::policy::profiles::{PROFILE, compile_profiles};
+use crate::policy::receipts::{RECEIPTS_FIELD, compile_receipts};
 use crate::policy::request_attributes::client_preferences::STEERING_FIELD;
 use crate::policy::request_attributes::tenant::TENANT_FIELD;
 use crate::policy::revision::REVISION_FIELD;
@@ -139,6 +141,8 @@ pub const POLICY: Shape = Shape {
         STICKINESS_FIELD,
         FOREIGN_STATE_FIELD,
         BUDGETS_FIELD,
+        RECEIPTS_FIELD,
+        LEARNING_FIELD,
         ROUTE_ENDPOINT_FIELD,
         MODELS_ENDPOINT_FIELD,
         MISSING_MODEL_FIELD,
@@ -234,6 +238,8 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidDocument> {
         words,
         default_profile: default_profile.to_owned(),
         traffic,
+        receipts: compile_receipts(root),
+        learning: compile_learning(root),
     })
 }
 

@@ -2,8 +2,10 @@
 
 use crate::api::request::unparsed::NamedModel;
 use crate::fleet::{Backend, BackendId, Registry};
+use crate::policy::learning::Learning;
 use crate::policy::names::ModelNames;
 use crate::policy::profiles::Profile;
+use crate::policy::receipts::ReceiptSettings;
 use crate::policy::rules::Rule;
 use crate::policy::rules::words::WordMatcher;
 use crate::policy::traffic::Traffic;
@@ -61,6 +63,10 @@ pub struct Policy {
     pub default_profile: String,
     /// Settings of all traffic: tenants, preferences, shares, budgets.
     pub traffic: Traffic,
+    /// Whether answers carry receipts.
+    pub receipts: ReceiptSettings,
+    /// Whether and how outcomes are learned from.
+    pub learning: Learning,
 }
 
 impl Policy {
@@ -75,6 +81,12 @@ impl Policy {
     /// Tells it apart from those before and after it, where a few bytes have to do.
     pub fn fingerprint32(&self) -> u32 {
         self.traffic.fingerprint as u32
+    }
+
+    /// Whether receipts are made of decisions, for clients, logs or learning. Then prompts are classified even if the client names
+    /// the model.
+    pub fn keeps_receipts(&self) -> bool {
+        self.receipts.is_on() || self.learning.is_on()
     }
 
     /// Whether traffic moves gradually anywhere, so that conversations have to be told apart.

@@ -32,6 +32,10 @@ pub const DOMAIN_COUNT: usize = fitted::DOMAIN.1;
 /// How many latent factors known models differ in beyond their skills.
 pub const LATENT_COUNT: usize = fitted::LATENT_FACTORS.1;
 
+/// Tells this classifier from others: numbers that another one gave mean something else.
+pub const FINGERPRINT: u16 =
+    crate::fnv::hash32(include_bytes!("../../../models/manifest.json")) as u16;
+
 /// The classifier's output for one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {

@@ -1,5 +1,6 @@
 //! The tenant of a request: fields, compilation, and reading it out of a header or a JWT's payload.
 
+use crate::base64url;
 use crate::policy::request_attributes::headers::{RawHeader, values};
 use crate::schema::document::Node;
 use crate::schema::problems::Problems;
@@ -88,7 +89,8 @@ pub(crate) fn read_tenants(headers: &[RawHeader<'_>], source: &TenantSource) -> 
 
 /// A claim of a JWT's payload: its name as it is, or a path of names joined by dots. Texts and numbers.
 fn find_claim(payload: &str, claim: &str) -> Option<String> {
-    let json: serde_json::Value = serde_json::from_slice(&decode_base64url(payload)?).ok()?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&base64url::decode(payload.as_bytes()).ok()?).ok()?;
     let value = match json.get(claim) {
         Some(value) => value,
         None => claim
@@ -100,27 +102,4 @@ fn find_claim(payload: &str, claim: &str) -> Option<String> {
         serde_json::Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
-}
-
-/// RFC 4648, both alphabets, with or without padding; `None` if another byte stands in it.
-fn decode_base64url(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in text.trim_end_matches('=').bytes() {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'-' | b'+' => 62,
-            b'_' | b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    Some(bytes)
 }

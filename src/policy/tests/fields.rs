@@ -54,7 +54,11 @@ const EXAMPLE: &str = r#"{
     "tenant": {"header": "x-tenant", "claim": "org", "shown": "all"},
     "steering": {"allow": ["min_quality"], "on_invalid": "reject"},
     "budgets": [{"name": "b", "usd": 1, "per": "day", "tenant": ["t"], "max_request_share": 0.5,
-                 "profile": "q"}]
+                 "profile": "q"}],
+    "receipts": {"mode": "on", "max_age_s": 3600},
+    "learning": {"mode": "observe",
+                 "outcomes": {"empty": 0.5, "truncated": 0.5, "invalid_json": 0.5,
+                              "invalid_tool_arguments": 0.5}}
 }"#;
 
 fn example() -> Value {

@@ -1,0 +1,151 @@
+//! Learning from outcomes: fields and compilation.
+
+use crate::schema::document::Node;
+use crate::schema::shape::{FRACTION, Field, Kind, Shape, optional};
+
+pub(crate) const LEARNING_FIELD: Field = optional(
+    "learning",
+    Kind::Object(&LEARNING),
+    "nothing is learned",
+    "Whether and how Pointsman learns from the outcomes of its decisions how good the models are.",
+);
+
+/// `learning` of the policy.
+pub const LEARNING: Shape = Shape {
+    name: "learning",
+    doc: "Outcomes come as feedback on receipts, and from checks of answers that need no opinion. Errors and time-outs are none: they teach which backends are available. See [learning](learning.md).",
+    fields: &[
+        optional(
+            "mode",
+            Kind::Choice(&["off", "observe", "apply"]),
+            "`off`",
+            "`observe` learns and reports what it would change; `apply` decides by what was learned. Begin with `observe`.",
+        ),
+        optional(
+            "outcomes",
+            Kind::Object(&OUTCOMES),
+            "each counts a quarter of one piece of feedback",
+            "The weights of the checks that look at every answer as it passes.",
+        ),
+    ],
+};
+
+/// The weight of a check that the policy does not state.
+const DEFAULT_WEIGHT: f32 = 0.25;
+
+/// `outcomes` of `learning`.
+pub const OUTCOMES: Shape = Shape {
+    name: "outcomes",
+    doc: "How much the result of each check counts beside one piece of feedback, from 0 (not at all) to 1. An answer counts once: as the first of these that is wrong with it, or as one with which nothing is wrong.",
+    fields: &[
+        optional(
+            "empty",
+            FRACTION,
+            "`0.25`",
+            "The answer has no text and no tool call, and no filter or limit is to blame.",
+        ),
+        optional(
+            "truncated",
+            FRACTION,
+            "`0.25`",
+            "The model cut its answer off although the client's limit, if any, allowed more.",
+        ),
+        optional(
+            "invalid_json",
+            FRACTION,
+            "`0.25`",
+            "The text is not JSON, or lacks a required member, although `response_format` asked for it.",
+        ),
+        optional(
+            "invalid_tool_arguments",
+            FRACTION,
+            "`0.25`",
+            "The arguments of a tool call are not JSON.",
+        ),
+    ],
+};
+
+/// What is done with what was learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LearningMode {
+    /// Nothing is learned.
+    #[default]
+    Off,
+    /// It is reported.
+    Observe,
+    /// Decisions are made by it.
+    Apply,
+}
+
+/// The settings of learning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Learning {
+    /// What is done with what was learned.
+    pub mode: LearningMode,
+    /// The weights of the checks of answers.
+    pub weights: CheckWeights,
+}
+
+/// How much the result of each check counts beside one piece of feedback, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CheckWeights {
+    /// Of an answer without content.
+    pub empty: f32,
+    /// Of an answer that the model cut off.
+    pub truncated: f32,
+    /// Of text that should be JSON.
+    pub invalid_json: f32,
+    /// Of arguments of tool calls.
+    pub invalid_tool_arguments: f32,
+}
+
+impl Default for CheckWeights {
+    fn default() -> CheckWeights {
+        CheckWeights {
+            empty: DEFAULT_WEIGHT,
+            truncated: DEFAULT_WEIGHT,
+            invalid_json: DEFAULT_WEIGHT,
+            invalid_tool_arguments: DEFAULT_WEIGHT,
+        }
+    }
+}
+
+impl Default for Learning {
+    fn default() -> Learning {
+        Learning {
+            mode: LearningMode::Off,
+            weights: CheckWeights::default(),
+        }
+    }
+}
+
+impl Learning {
+    /// Whether anything is learned.
+    pub fn is_on(&self) -> bool {
+        self.mode != LearningMode::Off
+    }
+}
+
+pub(crate) fn compile_learning(root: &Node) -> Learning {
+    let Some(node) = root.get("learning") else {
+        return Learning::default();
+    };
+    let outcomes = node.get("outcomes");
+    let weight = |name: &str| {
+        let stated = outcomes.and_then(|outcomes| outcomes.number_of(name));
+        stated.map_or(DEFAULT_WEIGHT, |number| number as f32)
+    };
+    Learning {
+        mode: match node.text_of("mode") {
+            Some("observe") => LearningMode::Observe,
+            Some("apply") => LearningMode::Apply,
+            _ => LearningMode::Off,
+        },
+        weights: CheckWeights {
+            empty: weight("empty"),
+            truncated: weight("truncated"),
+            invalid_json: weight("invalid_json"),
+            invalid_tool_arguments: weight("invalid_tool_arguments"),
+        },
+    }
+}
