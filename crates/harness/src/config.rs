@@ -126,7 +126,7 @@ impl Config {
     /// The configuration with `value` at `pointer`: in place of the present one, or added to its parent if there is none.
     ///
     /// # Panics
-    /// Where the parent is not there: the test names a place that the shipped file no longer has.
+    /// If the parent is not there: the test names a place that the shipped file no longer has.
     #[must_use]
     pub fn set(mut self, pointer: &str, value: Value) -> Config {
         let (parent, name) = pointer.rsplit_once('/').unwrap_or(("", pointer));
@@ -201,7 +201,7 @@ impl Config {
     /// The configuration of the first module, its policy included.
     ///
     /// # Panics
-    /// Where there is none, or it is not JSON.
+    /// If there is none, or it is not JSON.
     pub fn plugin_configuration(&self) -> Value {
         let found = self.find_plugin_configuration();
         found.unwrap_or_else(|| missing("configuration"))

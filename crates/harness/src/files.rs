@@ -29,7 +29,7 @@ pub fn require(path: &str, command: &str) -> Result<PathBuf, String> {
 /// The text of a file of the repository, by its path from the root.
 ///
 /// # Panics
-/// Where it cannot be read: a test names a file that is gone.
+/// If it cannot be read: a test names a file that is gone.
 #[expect(clippy::panic, reason = "a test of a file that is gone must fail")]
 pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -38,7 +38,7 @@ pub fn read(path: &str) -> String {
 /// The one document of a YAML file of the repository.
 ///
 /// # Panics
-/// Where it is not such a document.
+/// If it is not such a document.
 #[expect(clippy::panic, reason = "a test of a file that is gone must fail")]
 pub fn yaml(path: &str) -> Value {
     serde_yaml_ng::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -60,7 +60,7 @@ pub struct Classification {
     pub skill_weights: [f32; SKILL_COUNT],
     /// On what known models differ in ways that no benchmark score tells; near 0 if nothing of the kind was measured.
     pub latent_factors: [f32; LATENT_COUNT],
-    /// The same factors as the model says them, whether or not such prompts were measured, in steps of 1/64 from −2 to 2: features
+    /// These factors as the model states them, whether or not such prompts were measured, in steps of 1/64 from −2 to 2: features
     /// for what is learned of an operator's own models. Integers, so that a receipt carries them without loss.
     pub raw_factors: [i8; LATENT_COUNT],
     /// How much a strong model gains over a weak one, as a z-score over the training prompts.
