@@ -39,9 +39,6 @@ const ORDER: &[&str] = &[
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 60;
 
-/// Crates that are kept as others wrote them.
-const FOREIGN: &[&str] = &["crates/inventory"];
-
 /// A source file, read once.
 struct Source {
     /// Path from the repository's root, with `/`.
@@ -99,7 +96,6 @@ fn sources(folder: &str) -> Vec<Source> {
                 .unwrap()
                 .replace('\\', "/"),
         })
-        .filter(|source| !FOREIGN.iter().any(|crate_| source.path.starts_with(crate_)))
         .collect()
 }
 
@@ -217,7 +213,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("eval", &["pointsman"]),
     ("filter", &["pointsman"]),
     ("harness", &["pointsman"]),
-    ("inventory", &[]),
     ("kernels", &[]),
     (
         "lab",

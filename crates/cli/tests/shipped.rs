@@ -179,7 +179,7 @@ fn documents_link_to_files_and_headings_that_exist() {
 }
 
 /// The folders of the repository that documents name files of.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     ".ci/",
     ".github/",
     "benches/",
@@ -191,6 +191,7 @@ const FOLDERS: [&str; 12] = [
     "models/",
     "src/",
     "tests/",
+    "third_party/",
     "tools/",
 ];
 
