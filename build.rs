@@ -3,6 +3,8 @@
 //! A wrong hash, shape, label or operator fails the build with one line that names it, so that nothing of it has to be
 //! checked inside Envoy. `POINTSMAN_MODELS` names another folder, to try a model before it is committed.
 
+#[path = "build/domain_rules.rs"]
+mod domain_rules;
 #[path = "build/graph.rs"]
 mod graph;
 #[path = "build/known.rs"]

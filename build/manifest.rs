@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::domain_rules::{self, DomainRules};
 use crate::labels::{Domain, Task};
 use crate::wire::Result;
 use crate::{graph, wire};
@@ -18,6 +19,9 @@ struct Manifest {
     outputs: Vec<Value>,
     vocabulary: Vocabulary,
     ngrams: Ngrams,
+    // A model that is only tried may have none: then `check` has nothing to warn by.
+    #[serde(default)]
+    domain_rules: DomainRules,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +99,7 @@ pub fn pack(models: &Path, out_dir: &Path) -> Result<String> {
         &manifest.ngrams,
         *ngram_rows,
     )?;
+    domain_rules::pack(&manifest.domain_rules, out_dir)?;
     let mut source = packed.source;
     write_sizes(&mut source, &manifest)?;
     Ok(source)

@@ -28,6 +28,7 @@ done
 export OPENBLAS_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 "$python" models/train/train.py --work "$work" --vocabulary models/vocabulary.txt --benchmarks models/benchmarks.json
 "$python" models/train/export.py --work "$work" --models models --source src/analysis/classifier
+"$python" models/train/domain_rules.py --work "$work" --models models
 "$python" models/train/evaluate.py --work "$work" --models models > /dev/null
 "$python" models/train/prompts.py --work "$work" --models models
 "$python" models/train/card.py --figures "$work/figures.json" --card models/README.md

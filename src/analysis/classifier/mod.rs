@@ -4,6 +4,7 @@
 //! `tokenizer`, `ngrams` and `features`, what the model's numbers mean in `decode`; only `onnx` names tract.
 
 mod decode;
+pub(crate) mod domain_rules;
 pub mod features;
 pub(crate) mod fitted;
 pub(crate) mod fitted_abilities;

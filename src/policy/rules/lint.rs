@@ -1,5 +1,6 @@
-//! Warnings about rules: conditions that never hold, consequences that never count, and hard prompts sent to weak models.
+//! Warnings about rules: conditions that hold never or too seldom, consequences that never count, and hard prompts sent to weak models.
 
+use crate::analysis::classifier::domain_rules::DomainRule;
 use crate::fleet::{Backend, Model, Registry};
 use crate::policy::profiles::Profile;
 use crate::policy::profiles::limits::Limit;
@@ -113,6 +114,7 @@ fn lint_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>) 
         let message = "has no effect without `task` or `domain`";
         warnings.add(node.at, format!("{path}.when.min_confidence"), message);
     }
+    lint_domains(rule, when, path, warnings);
     let paths = when.get("path").map_or(&[][..], Node::items);
     for (index, item) in paths.iter().enumerate() {
         let text = item.text().unwrap_or_default();
@@ -120,6 +122,40 @@ fn lint_when(rule: &Rule, node: &Node, path: &str, warnings: &mut Problems<'_>) 
             let message = format!("{} matches no path: paths begin with `/`", quote(text));
             warnings.add(item.at, format!("{path}.when.path[{index}]"), message);
         }
+    }
+}
+
+/// The share of the prompts of its domains that a rule should find.
+const LEAST_RECALL: f32 = 0.9;
+
+/// Warns of a confidence at which a rule misses too many prompts of its domains, with what was measured on validation.
+fn lint_domains(rule: &Rule, when: &Node, path: &str, warnings: &mut Problems<'_>) {
+    let Some(measured) = DomainRule::of(&rule.when.domains) else {
+        return;
+    };
+    let stated = rule.when.least_domain();
+    if let Some(found) = measured.at(stated)
+        && found.recall < LEAST_RECALL
+        && let Some(enough) = measured.reaching(LEAST_RECALL)
+    {
+        let names: Vec<&str> = rule
+            .when
+            .domains
+            .iter()
+            .map(|domain| domain.name())
+            .collect();
+        let named = names.join(" or ");
+        let message = format!(
+            "finds {:.2} of {named} prompts at a confidence of {stated}, and {:.2} of what it holds is {named}; \
+             {LEAST_RECALL} needs `min_confidence` {} ({:.2} {named})",
+            found.recall, found.precision, enough.confidence, enough.precision
+        );
+        let field = match when.get("min_confidence") {
+            Some(_) => "min_confidence",
+            None => "domain",
+        };
+        let at = when.get(field).map_or(when.at, |node| node.at);
+        warnings.add(at, format!("{path}.when.{field}"), message);
     }
 }
 

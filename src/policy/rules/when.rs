@@ -41,7 +41,7 @@ pub const WHEN: Shape = Shape {
             "min_confidence",
             FRACTION,
             "`0` for the task, which must be the most probable one; `0.2` for the domains together",
-            "The minimum probability of the task and of the domains.",
+            "The minimum probability of the task and of the domains. `pointsman check` warns where a rule on one or two domains finds less than 0.9 of their prompts, as measured on the classifier's validation prompts, and names the value that does.",
         ),
         optional(
             "min_difficulty",

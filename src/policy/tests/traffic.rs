@@ -123,6 +123,45 @@ fn what_is_doubtful_is_a_warning() {
 }
 
 #[test]
+fn rules_that_miss_prompts_of_their_domain_are_warned_of() {
+    let ruled = |when: &str| {
+        let rules = format!(
+            r#""rules": [{{"name": "x", "when": {{{when}}}, "then": {{"models": ["a"]}}}}],"#
+        );
+        warnings(&policy(&rules, MODELS))
+    };
+    for (domains, named) in [
+        (r#""medical""#, "medical"),
+        (r#""legal", "medical""#, "legal or medical"),
+    ] {
+        // The figures are those of the last training; that a stricter rule finds less is not.
+        let found = ruled(&format!(r#""domain": [{domains}], "min_confidence": 0.6"#));
+        let [warning] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert!(
+            warning.contains("rules[0].when.min_confidence: finds 0."),
+            "{warning}"
+        );
+        assert!(
+            warning.contains(&format!(" of {named} prompts at a confidence of 0.6, and ")),
+            "{warning}"
+        );
+        let (_, needed) = warning.split_once("0.9 needs `min_confidence` ").unwrap();
+        let needed = needed.split(' ').next().unwrap();
+        let found = ruled(&format!(
+            r#""domain": [{domains}], "min_confidence": {needed}"#
+        ));
+        assert!(found.is_empty(), "{found:?}");
+    }
+    // Three domains were not measured together.
+    let found = ruled(
+        r#""domain": ["legal", "medical", "finance"], "task": ["chat"], "min_confidence": 0.6"#,
+    );
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn what_rules_and_budgets_never_get_to_is_a_warning() {
     let text = policy(
         r#""tenant": {"header": "x-tenant"},
