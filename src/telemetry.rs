@@ -81,7 +81,7 @@ pub struct Served<'a> {
 pub const STATS_TAGS: &[(&str, &str)] = &[
     (
         "model",
-        r"^wasmcustom\.pointsman\..*?(\.model\.(.+?))(?:\.backend\.|$)",
+        r"^wasmcustom\.pointsman\..*?(\.model\.(.+?))(?:\.backend\.|\.verdict\.|$)",
     ),
     (
         "backend",
@@ -108,6 +108,11 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
         r"^wasmcustom\.pointsman\..*?(\.budget\.(.+?))(?:\.tenant\.|$)",
     ),
     ("tenant", r"^wasmcustom\.pointsman\..*?(\.tenant\.(.+?))$"),
+    (
+        "verdict",
+        r"^wasmcustom\.pointsman\..*?(\.verdict\.(.+?))(?:\.source\.|$)",
+    ),
+    ("source", r"^wasmcustom\.pointsman\..*?(\.source\.(.+?))$"),
     ("code", r"^wasmcustom\.pointsman\..*?(\.code\.(.+?))$"),
     ("version", r"^wasmcustom\.pointsman\..*?(\.version\.(.+?))$"),
 ];

@@ -9,13 +9,15 @@
 //! | [`provider_state`] | finds and removes state that only one provider can read |
 //! | [`usage`] | reads tokens, finish reasons and errors from an answer as it streams |
 //! | [`error_body`] | writes errors in the API's format |
+//! | [`feedback`] | reads the body of `POST /v1/feedback` |
 //!
-//! Bytes in, values out. This room uses `fnv` and serde_json; it knows no model, backend or policy.
+//! Bytes in, values out. This room uses `schema`, `fnv` and serde_json; it knows no model, backend or policy.
 
 mod apis;
 mod capabilities;
 pub mod edit;
 pub mod error_body;
+pub mod feedback;
 pub(crate) mod json;
 pub mod path;
 pub mod provider_state;

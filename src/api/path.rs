@@ -37,6 +37,8 @@ pub enum Target {
     Model(String),
     /// The dry run.
     Route,
+    /// Feedback on answers.
+    Feedback,
     /// Almost a call of this API: a path below one, a misspelt path, or a call that is not routed.
     NearMiss(Api),
     /// No path of an LLM API.
@@ -346,7 +348,7 @@ fn find_deployment(whole: &[&str], before: &[&str]) -> Option<(usize, String)> {
     Some((mounted, name.join("/")))
 }
 
-/// The list of models, one of them, or the dry run.
+/// The list of models, one of them, the dry run, or feedback.
 fn models(whole: &[&str], folded: &[&str]) -> Option<Target> {
     let is_base = |before: &[&str]| {
         let versioned = without_version(before) < before.len();
@@ -356,6 +358,9 @@ fn models(whole: &[&str], folded: &[&str]) -> Option<Target> {
         && before == ["v1"]
     {
         return Some(Target::Route);
+    }
+    if folded == ["v1", "feedback"] {
+        return Some(Target::Feedback);
     }
     let at = folded.iter().position(|segment| *segment == "models")?;
     if !is_base(folded.get(..at)?) {

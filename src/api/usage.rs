@@ -21,16 +21,20 @@
 //! | llama.cpp | `usage`, or `timings` if the stream has none | `cached_tokens`: inside; `cache_n`: excluded | | included |
 //! | embeddings | `usage`; Voyage and Jina state the total alone | | | |
 
+mod content_check;
 mod counts;
 mod event_filter;
 mod events;
+mod json_check;
 mod keys;
 mod parsed;
 mod scan;
 mod state_collector;
 mod status;
 
+pub use content_check::Expectation;
 pub use event_filter::UsageEventFilter;
+pub use json_check::MAX_REQUIRED;
 pub use status::{AnswerError, FinishReasons};
 
 use crate::api::Api;
@@ -179,6 +183,24 @@ impl UsageParser {
     pub fn with_state(mut self) -> UsageParser {
         self.parsed.collector.enable(self.api);
         self
+    }
+
+    /// Checks the content as well; see [`UsageParser::is_expected_json`] and [`UsageParser::are_arguments_json`].
+    #[must_use]
+    pub fn with_checks(mut self, expected: Expectation) -> UsageParser {
+        let streams = self.media == Media::EventStream;
+        self.parsed.content.enable(self.api, streams, expected);
+        self
+    }
+
+    /// Whether the text is the JSON that was expected; `None` if none was expected or there is no text.
+    pub fn is_expected_json(&self) -> Option<bool> {
+        self.parsed.content.is_expected_json()
+    }
+
+    /// Whether the arguments of every tool call are JSON; `None` if there is no call whose arguments are a text.
+    pub fn are_arguments_json(&self) -> Option<bool> {
+        self.parsed.content.are_arguments_json()
     }
 
     /// The marks of provider state since the last call; see [`crate::api::provider_state`].

@@ -18,6 +18,7 @@ use crate::schema::{
     problems::Problems,
     shape::{Kind, check},
 };
+use crate::state::receipt::MAX_KEYS;
 use crate::telemetry::{Metric, header, metrics};
 use schema::{ALLOWED_CLUSTERS, PLUGIN};
 
@@ -99,6 +100,8 @@ pub struct Plugin {
     pub source: Option<policy_source::Source>,
     /// The limits of where any policy may send requests.
     pub bounds: policy_source::Bounds,
+    /// The environment variables with the keys of receipts, the one that signs first.
+    pub receipt_keys: Vec<String>,
     /// A hash of the policy, its source and the allowed clusters. Instances with the same hash share what is published; others
     /// never touch it. Each request carries it to its attempts.
     pub fingerprint: u64,
@@ -184,6 +187,7 @@ impl<'t> Source<'t> {
             clusters: self.allowed_clusters(inline, source.is_some(), problems),
             ..rendered.unwrap_or_default()
         };
+        let receipt_keys = self.receipt_keys(problems);
         let (policy, policy_text) = policy?;
         Some(Plugin {
             cluster_header: cluster_header?,
@@ -192,6 +196,7 @@ impl<'t> Source<'t> {
             policy_text,
             source,
             bounds,
+            receipt_keys,
             fingerprint: self.fingerprint(),
         })
     }
@@ -214,6 +219,25 @@ impl<'t> Source<'t> {
         let message = format!("{} {problem}", quote(name));
         problems.add(node.at, "cluster_header", message);
         None
+    }
+
+    /// The names of the variables with the keys of receipts.
+    fn receipt_keys(&self, problems: &mut Problems<'_>) -> Vec<String> {
+        let items = self.root.items_of("receipt_keys");
+        if let Some(third) = items.get(MAX_KEYS) {
+            let message = "more than two keys: one signs, and one more is valid while they rotate";
+            problems.add(third.at, format!("receipt_keys[{MAX_KEYS}]"), message);
+        }
+        for (index, item) in items.iter().enumerate() {
+            let name = item.text().unwrap_or_default();
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            if !name.bytes().all(is_name) {
+                let message = format!("{} is not the name of an environment variable", quote(name));
+                problems.add(item.at, format!("receipt_keys[{index}]"), message);
+            }
+        }
+        let names = items.iter().filter_map(Node::text);
+        names.map(str::to_owned).collect()
     }
 
     fn failover(&self, problems: &mut Problems<'_>) -> Option<Failover> {
@@ -284,7 +308,7 @@ mod tests {
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "cluster_header: appears twice",
                 "cluster_header: expected a string, found a number",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters, receipt_keys",
             ]
         );
         let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
@@ -368,6 +392,25 @@ mod tests {
                 "cluster_header: is the router's: attempts go by what it publishes",
                 "polic: unknown field `polic`; did you mean `policy`?"
             ]
+        );
+    }
+
+    #[test]
+    fn keys_of_receipts_are_names_of_variables_and_at_most_two() {
+        let policy = crate::exchange::testing::POLICY;
+        let with = |keys: &str| format!("{{\"receipt_keys\": {keys}, \"policy\": {policy}}}");
+        let plugin = Plugin::compile(with(r#"["NEW_KEY", "OLD_KEY"]"#).as_bytes()).unwrap();
+        assert_eq!(plugin.receipt_keys, ["NEW_KEY", "OLD_KEY"]);
+        assert_eq!(
+            problems(&with(r#"["A", "B=secret", "C"]"#)),
+            [
+                "receipt_keys[1]: `B=secret` is not the name of an environment variable",
+                "receipt_keys[2]: more than two keys: one signs, and one more is valid while they rotate",
+            ]
+        );
+        assert_eq!(
+            problems(&with("[]")),
+            ["receipt_keys: is empty: at least one is needed"]
         );
     }
 

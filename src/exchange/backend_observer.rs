@@ -379,6 +379,8 @@ mod tests {
             chain: chain.iter().copied().map(BackendId).collect(),
             failover,
             fallback: None,
+            receipt: None,
+            is_sealed: false,
         }
     }
 

@@ -243,7 +243,7 @@ impl DecisionAnnotations {
     }
 
     /// Whether it is not yet known which backend has answered.
-    fn is_open(&self, routed: Option<&Routed>) -> bool {
+    pub fn is_open(&self, routed: Option<&Routed>) -> bool {
         !self.is_resolved && routed.is_some_and(Routed::has_fallbacks)
     }
 

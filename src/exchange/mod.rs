@@ -7,6 +7,7 @@
 //! This room uses every room below it. It does not decide where a request goes (`routing` does), knows no host call, and keeps
 //! no state beyond its exchange: what workers learn lives in `state`.
 
+mod answer_checks;
 pub mod attempt;
 mod backend_observer;
 mod deciding;
@@ -16,11 +17,13 @@ mod effect;
 mod estimated_usage;
 mod event;
 mod failover;
+mod feedback;
 mod forwarding;
 mod log_rate_limiter;
 mod outbound;
 pub mod prewarm;
 mod question;
+mod receipts;
 mod reply;
 mod request_kind;
 mod routed;
@@ -42,6 +45,7 @@ pub use effect::{Effect, Level, Reply};
 pub use event::Event;
 pub use log_rate_limiter::LogRateLimiter;
 pub use question::{Answer, Question};
+pub use receipts::ReceiptAuthority;
 
 use crate::api::Api;
 use crate::api::path::ApiPath;
@@ -58,6 +62,7 @@ use crate::telemetry::{Metric, state};
 use backend_observer::BackendObserver;
 use deciding::{decide, find_makers, with_state};
 use decision_annotations::DecisionAnnotations;
+use feedback::FeedbackRequest;
 use outbound::Outbound;
 use request_kind::{Intent, RequestKind, Unsupported, find, find_kind, remove_our_headers};
 use routed::Routed;
@@ -85,6 +90,8 @@ pub struct Worker<'a> {
     pub stats: Option<&'a mut BackendStats>,
     /// Finds the key of the state scope that made the state with this mark; `None` if nobody remembers.
     pub find_maker: &'a dyn Fn(u64) -> Option<u32>,
+    /// How receipts are made and taken.
+    pub receipts: ReceiptAuthority<'a>,
 }
 
 /// One HTTP exchange.
@@ -118,6 +125,8 @@ enum Phase {
     },
     /// The first part is not enough: the rest is searched for short fields as it comes.
     Scanning(Box<Scan>),
+    /// A request with feedback is held until its body has come, or its body was asked for.
+    Feedback(FeedbackRequest),
     /// The request is decided, and the host was asked for the time.
     Timing { started_ns: u64 },
     /// The request has been let go.
@@ -214,7 +223,10 @@ impl Stream {
         match answer {
             Answer::RequestBody { bytes, now_ns } => self.on_body(bytes, now_ns, worker, effects),
             Answer::Clock(now_ns) => self.on_clock(now_ns, effects),
-            Answer::ResponseHeaders(headers) => self.on_response_head(headers, effects),
+            Answer::ResponseHeaders(headers) => {
+                self.on_response_head(headers, effects);
+                self.seal_receipt(worker, effects);
+            }
             Answer::ResponseBody { bytes, now_ns } => {
                 self.on_response_bytes(bytes, now_ns, effects);
             }
@@ -222,10 +234,12 @@ impl Stream {
             Answer::AttemptCount(attempts) => {
                 let routed = self.routed.as_deref_mut();
                 self.annotations.attempts(attempts, routed, effects);
+                self.seal_receipt(worker, effects);
             }
             Answer::UpstreamHost(host) => {
                 let routed = self.routed.as_deref_mut();
                 self.annotations.host(host, routed, effects);
+                self.seal_receipt(worker, effects);
             }
         }
     }
@@ -255,6 +269,9 @@ impl Stream {
             }
             (RequestKind::Model(name), Some(policy)) => {
                 return self.answer(reply::model(policy, &name, headers), effects);
+            }
+            (RequestKind::Feedback, Some(policy)) => {
+                return self.on_feedback(policy, headers, end_of_stream, worker, effects);
             }
             (_, policy) => {
                 if let Some(policy) = policy {
@@ -289,6 +306,9 @@ impl Stream {
                 effects.push(Effect::Pause);
             }
             Phase::Scanning(scan) => self.scan_more(scan, held, end_of_stream, effects),
+            Phase::Feedback(request) => {
+                self.on_feedback_body(request, held, end_of_stream, effects);
+            }
             phase => self.keep(phase, effects),
         }
     }
@@ -300,6 +320,7 @@ impl Stream {
                 let held = scan.held;
                 self.scan_more(scan, held, true, effects);
             }
+            Phase::Feedback(request) => self.on_feedback_trailers(request, effects),
             phase => self.keep(phase, effects),
         }
     }
@@ -319,6 +340,9 @@ impl Stream {
                 fields,
             } => (plan, held, ended, fields),
             Phase::Scanning(scan) => return self.on_piece(scan, bytes, now_ns, worker, effects),
+            Phase::Feedback(request) => {
+                return self.on_feedback_bytes(&request, bytes, now_ns, worker, effects);
+            }
             phase => {
                 self.phase = phase;
                 return;

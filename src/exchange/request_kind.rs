@@ -20,6 +20,8 @@ pub(super) enum RequestKind {
     ModelList,
     /// A request for one model.
     Model(String),
+    /// Feedback on answers.
+    Feedback,
 }
 
 /// The purpose of a decision.
@@ -72,6 +74,7 @@ fn kind_of(headers: &[Header<'_>], path: &ApiPath<'_>, query: &str, has_body: bo
             _,
         ) if has_body => RequestKind::NearMiss(*api, Unsupported::Method),
         (Target::NearMiss(api), _) if has_body => RequestKind::NearMiss(*api, Unsupported::Path),
+        (Target::Feedback, b"POST") => RequestKind::Feedback,
         (Target::Models, b"GET") => RequestKind::ModelList,
         (Target::Model(name), b"GET") => RequestKind::Model(name.clone()),
         _ => RequestKind::Other,
@@ -92,6 +95,8 @@ pub(super) fn find_kind(
         RequestKind::Llm(_, Intent::DryRun) => policy.traffic.route_endpoint,
         // Shadow mode reports decisions, and a token count is not one.
         RequestKind::Llm(_, Intent::TokenCount) => !policy.traffic.shadow,
+        // It makes no receipts either: requests go by.
+        RequestKind::Feedback => !policy.traffic.shadow,
         RequestKind::ModelList | RequestKind::Model(_) => policy.traffic.models_endpoint,
         RequestKind::Llm(_, Intent::Answer) | RequestKind::NearMiss(..) | RequestKind::Other => {
             true

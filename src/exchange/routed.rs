@@ -9,6 +9,7 @@ use crate::fleet::BackendId;
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::routing::decision::Decision;
+use crate::state::receipt::Receipt;
 
 /// A decided request on its way to a backend.
 #[derive(Debug)]
@@ -23,6 +24,10 @@ pub(super) struct Routed {
     pub(super) failover: Failover,
     /// The backend that answered, if it is not the chosen one.
     pub(super) fallback: Option<BackendId>,
+    /// The receipt; `None` if the policy wants none.
+    pub(super) receipt: Option<Box<Receipt>>,
+    /// The receipt names the backend that answered, and has been given out.
+    pub(super) is_sealed: bool,
 }
 
 impl Routed {

@@ -5,10 +5,12 @@ use std::rc::Rc;
 mod answers;
 mod backends;
 mod counting;
+mod feedback;
 mod foreign_state;
 mod host;
 mod learning;
 mod long;
+mod receipts;
 mod traffic;
 mod undecided;
 
@@ -77,7 +79,12 @@ fn a_profile_is_classified_and_says_so() {
     let response = host.response();
     let written: Vec<&str> = response.iter().map(|(name, _)| *name).collect();
     let known = header::RESPONSE.iter().map(|(name, _)| *name);
-    let sometimes = [header::RULE, header::STEERING, header::MODE];
+    let sometimes = [
+        header::RULE,
+        header::STEERING,
+        header::RECEIPT,
+        header::MODE,
+    ];
     let known: Vec<&str> = known.filter(|name| !sometimes.contains(name)).collect();
     assert_eq!(written, known);
     let value = |name| {
@@ -539,6 +546,7 @@ fn no_order_of_events_panics() {
                 router: Some(&mut router),
                 stats: None,
                 find_maker: &|_| None,
+                receipts: ReceiptAuthority::NONE,
             };
             stream.on(event(rest % 8), &mut worker);
             rest /= 8;

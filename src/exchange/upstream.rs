@@ -5,6 +5,8 @@ use std::rc::Rc;
 use super::backend_observer::{self, BackendObserver, End};
 use super::edits::edits;
 use super::failover::{self, Outgoing};
+use super::feedback;
+use super::receipts;
 use super::request_kind::{Intent, remove_forged};
 use super::routed::Routed;
 use super::usage_recorder::{self, UsageRecorder};
@@ -61,12 +63,18 @@ impl Stream {
             Intent::Answer | Intent::DryRun => self.annotations.routed(policy, &decision, effects),
         }
         effects.push(Effect::Ask(Question::Clock));
+        let receipt = match plan.intent {
+            Intent::Answer => receipts::draft(plan, &decision, request, now_ns, worker),
+            Intent::TokenCount | Intent::DryRun => None,
+        };
         let mut routed = Routed {
             policy: Rc::clone(policy),
             decision,
             chain,
             failover: worker.failover,
             fallback: None,
+            receipt,
+            is_sealed: false,
         };
         if plan.intent == Intent::Answer {
             self.observe(plan, &routed, request, now_ns, worker);
@@ -114,6 +122,17 @@ impl Stream {
         }
         let routed = self.routed.as_deref_mut();
         self.annotations.response_head(headers, routed, effects);
+    }
+
+    /// Completes the receipt, once it is known which backend has answered, and that it is no error.
+    pub(super) fn seal_receipt(&mut self, worker: &Worker<'_>, effects: &mut Vec<Effect>) {
+        let is_answered = self.usage.as_ref().is_some_and(|usage| usage.is_answered());
+        if is_answered
+            && !self.annotations.is_open(self.routed.as_deref())
+            && let Some(routed) = self.routed.as_deref_mut()
+        {
+            receipts::seal(routed, worker, effects);
+        }
     }
 
     pub(super) fn on_response_body(
@@ -191,6 +210,11 @@ impl Stream {
                 answer: usage.answer_outcome(),
             };
             backend.finish(&end, &routed, stats, effects);
+        }
+        if let Some(checked) = usage.checked()
+            && let Some(outcome) = checked.outcome(&routed)
+        {
+            feedback::record(&outcome, &routed.policy, effects);
         }
         let usd = usage.finish(&routed, now_ns, effects);
         if let Some(router) = &mut worker.router {

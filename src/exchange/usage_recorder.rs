@@ -4,6 +4,7 @@
 //! answer. An error and an answer without usage are counted as such; only budgets are charged with an estimate of what was sent
 //! and delivered.
 
+use super::answer_checks::{self, Checked};
 use super::backend_observer::AnswerOutcome;
 use super::decision_annotations::{fixed, set_state};
 use super::estimated_usage::EstimatedUsage;
@@ -13,7 +14,9 @@ use super::{Effect, Header, Plan, Question};
 use crate::api::Api;
 use crate::api::error_body::error_event;
 use crate::api::request::Request;
-use crate::api::usage::{AnswerError, Media, MissingUsage, Usage, UsageEventFilter, UsageParser};
+use crate::api::usage::{
+    AnswerError, Expectation, Media, MissingUsage, Usage, UsageEventFilter, UsageParser,
+};
 use crate::decimal::decimal;
 use crate::fleet::Backend;
 use crate::policy::pattern::Pattern;
@@ -35,6 +38,10 @@ pub(super) struct UsageRecorder {
     api: Api,
     /// How many choices the client asked for.
     choices: u32,
+    /// The client's bound on the answer, in tokens.
+    max_tokens: Option<u32>,
+    /// What the content is checked for; `None` if it is not checked.
+    expected: Option<Expectation>,
     /// The client did not ask for the usage that its stream has: it must not see it.
     hides: bool,
     started_ns: u64,
@@ -83,6 +90,8 @@ impl UsageRecorder {
         UsageRecorder {
             api: plan.api,
             choices: request.choices,
+            max_tokens: request.max_tokens,
+            expected: answer_checks::expectation(&plan.policy, request),
             hides: asks_for_usage(plan, request),
             started_ns: now_ns,
             first_token_ns: None,
@@ -179,6 +188,10 @@ impl UsageRecorder {
         let parser = UsageParser::new(self.api, media)
             .with_choices(self.choices)
             .with_hidden_reasoning(is_google);
+        let parser = match &self.expected {
+            Some(expected) => parser.with_checks(expected.clone()),
+            None => parser,
+        };
         Box::new(match registry.has_scopes(self.api) {
             true => parser.with_state(),
             false => parser,
@@ -297,6 +310,9 @@ impl UsageRecorder {
             set_state(effects, state::TIME_TO_FIRST_TOKEN_MS, &took);
         }
         self.annotate_ending(effects);
+        if let Some(checked) = self.checked() {
+            set_state(effects, state::OUTCOME, checked.source.name());
+        }
         let Some(Ok(usage)) = self.usage() else {
             return;
         };
@@ -320,6 +336,19 @@ impl UsageRecorder {
                 set_state(effects, key, &decimal(tokens));
             }
         }
+    }
+
+    /// The result of the checks of a complete answer; `None` if it is not checked, or cannot be judged.
+    pub(super) fn checked(&self) -> Option<Checked> {
+        let Answer::Read { parser, .. } = &self.answer else {
+            return None;
+        };
+        let is_complete = self.ended && !self.is_cut_short && self.expected.is_some();
+        let stated = self.usage().and_then(Result::ok);
+        let output_tokens = stated.map(|usage| usage.output_tokens);
+        is_complete
+            .then(|| answer_checks::check(parser, self.max_tokens, output_tokens))
+            .flatten()
     }
 
     /// Sets why the answer ended, and its error if it did not end well.

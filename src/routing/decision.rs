@@ -176,6 +176,10 @@ pub struct Decision {
     pub rules: Vec<String>,
     /// Why it was chosen.
     pub reason: Reason,
+    /// The probability, 0 to 1, with which exploration let it be chosen; 1 if nothing else could have been.
+    pub propensity: f32,
+    /// Whether the request begins its conversation.
+    pub begins: bool,
     /// The relaxed limits, in the order of the profile.
     pub relaxed: Vec<&'static str>,
     /// The expected quality, cost and latency.
@@ -188,6 +192,8 @@ pub struct Decision {
     pub classification: Option<Classification>,
     /// Estimated tokens of the input.
     pub input_tokens: u32,
+    /// Estimated input tokens that share the context window with the answer.
+    pub window_tokens: u32,
     /// The client's bound on the answer, to be cut down to what the answering model can write; `None` if the client sets none, or
     /// named the model, which then judges itself.
     pub answer: Option<AnswerBound>,

@@ -109,6 +109,21 @@ struct RoutingInput<'a> {
 }
 
 impl RoutingInput<'_> {
+    /// Whether the request begins its conversation.
+    fn begins(&self) -> bool {
+        self.prompt.turns.len() < 2 && conversation::answered_at(self.request).is_none()
+    }
+
+    /// The probability with which exploration let `selection` be chosen.
+    fn propensity(&self, selection: &Selection) -> f32 {
+        let rate = self.policy.traffic.exploration_rate;
+        match (selection.explorable, selection.reason) {
+            (0, _) => 1.0,
+            (others, Reason::Explored) => (rate / others as f64) as f32,
+            _ => (1.0 - rate) as f32,
+        }
+    }
+
     /// The backend that answered last: the turns are decided again in their order, each with the incumbent of the one before.
     /// The result is computed only if it can matter, or if `matters` says so.
     fn find_incumbent(&self, last: &SelectionRequest<'_>, matters: bool) -> Option<Incumbent> {
@@ -316,7 +331,7 @@ impl Router {
         });
         let explores = draw(EXPLORE_SALT, input.conversation) < policy.traffic.exploration_rate;
         // A model that is behind its share gets new conversations, not turns of existing ones.
-        let begins = input.prompt.turns.len() < 2 && conversation::answered_at(request).is_none();
+        let begins = input.begins();
         let mut query = SelectionRequest {
             pinned: input.pinned,
             allowed: &allowed,
@@ -362,7 +377,8 @@ impl Router {
         pinned: bool,
     ) -> Vec<TurnDemand> {
         let embeds = request.api == Api::OpenAiEmbeddings;
-        if embeds || (pinned && !classifies_pinned(policy)) {
+        let classifies = classifies_pinned(policy) || policy.keeps_receipts();
+        if embeds || (pinned && !classifies) {
             return Vec::new();
         }
         conversation::classify(prompt, |turn| self.classify_turn(turn))
@@ -425,6 +441,9 @@ fn decided(
         rules.extend(budget_status.spent.iter().map(|name| bounds::named(name)));
     }
     Decision {
+        propensity: input.propensity(&selection),
+        begins: input.begins(),
+        window_tokens: input.prompt.window_tokens,
         backend: selection.chosen.backend,
         model: selection.chosen.model,
         profile: input.profile.name.clone(),

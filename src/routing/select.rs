@@ -126,6 +126,8 @@ pub struct Selection {
     pub chosen: Candidate,
     /// Why it was chosen.
     pub reason: Reason,
+    /// The number of other candidates of which a request that explores gets one, each as probably as the others.
+    pub explorable: usize,
     /// The relaxed limits, in the order of the profile.
     pub relaxed: Vec<Limit>,
     /// The backends to try after a failure; see [`crate::routing::decision::Decision::fallbacks`].
@@ -186,13 +188,14 @@ pub fn select(
     constraints.mark_broken(&mut candidates);
     observed::mark_left_out(&mut candidates, &depths, &up, &Ineligible::Down);
     observed::mark_left_out(&mut candidates, &up, &choosable, &Ineligible::Ramp);
-    let Some((chosen, special)) = pick::pick(registry, query, &candidates) else {
+    let Some(picked) = pick::pick(registry, query, &candidates) else {
         return Err(NoCandidate { candidates });
     };
     Ok(Selection {
-        fallbacks: fallbacks(&chosen, &candidates, &chain),
-        chosen,
-        reason: match special {
+        fallbacks: fallbacks(&picked.candidate, &candidates, &chain),
+        chosen: picked.candidate,
+        explorable: picked.explorable,
+        reason: match picked.special {
             _ if query.pinned.is_some() => Reason::Pinned,
             _ if able == 1 => Reason::OnlyCandidate,
             Some(special) => special,

@@ -37,6 +37,8 @@ super::names! {
     DECISION_US = "x-pointsman-decision-us",
         "Microseconds from reading the body to having written the decision.";
     ATTEMPTS = "x-pointsman-attempts", "Upstream attempts that the answer took.";
+    RECEIPT = "x-pointsman-receipt",
+        "The receipt of the decision, for `POST /v1/feedback`; absent unless `receipts` of the policy is `on`, and of errors, token counts and embeddings.";
     MODE = "x-pointsman-mode",
         "`shadow` if all this was only reported and the request went to the default cluster; absent otherwise.";
 }

@@ -115,6 +115,12 @@ metrics! {
         "Spending that ended requests have charged to a budget, in billionths of a USD, exact over all workers: their cost, or an estimate from what was sent and delivered if the answer does not report its usage. `tenant` is the tenant that the budget names, `*` included, and `all` if it names none.";
     Counter usage_missing(backend, cause)
         "Answers that do not report their usage: compressed, of another media type, not reported, truncated.";
+    Counter outcomes(model, verdict, source)
+        "Outcomes of answers. `source` is `feedback`, the check that found something wrong (`empty`, `truncated`, `invalid_json`, `invalid_tool_arguments`), or `passed` if none did. `verdict` is `good`, `bad`, `better`, `worse`, `passed`, or `failed` for feedback that says nothing of quality. `model` is `unknown` if the policy in force does not have it.";
+    Counter feedback_rejected(cause)
+        "Items of feedback that were not taken, by error code: `receipt_not_ours` (forged, or of a key that is not valid any more), `receipt_used`, `receipt_expired`, `invalid_receipt`, `invalid_feedback` and others.";
+    Counter receipts_unsigned()
+        "Answers without a receipt although the policy wants one, because no key is set: see `receipt_keys` of the plugin configuration.";
     Counter classifier_errors()
         "Decisions made on features alone because the classifier failed; requests without text do not count.";
     Gauge policy_active(version)
@@ -151,6 +157,7 @@ pub const ROUTER_ERRORS: &[Metric] = &[
     Metric::host_call_errors(),
     Metric::metrics_dropped(),
     Metric::policy_errors(),
+    Metric::receipts_unsigned(),
 ];
 
 /// Error counters of the attempt filter, defined at 0 when it starts.

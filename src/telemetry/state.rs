@@ -55,6 +55,12 @@ super::names! {
     SERVER_ADDRESS = "server.address",
         "The host of the backend that answered; absent if the policy does not state its `endpoint`.";
     SERVER_PORT = "server.port", "The port of that host.";
+    RECEIPT = "pointsman.receipt",
+        "The receipt of the decision, whichever backend answered; absent if the policy makes none, or there was no answer.";
+    OUTCOME = "pointsman.outcome",
+        "The result of the checks of the answer: `passed`, or `empty`, `truncated`, `invalid_json` or `invalid_tool_arguments`; absent unless the policy learns, and of answers that cannot be judged.";
+    FEEDBACK = "pointsman.feedback",
+        "Of a request with feedback the items that were taken, separated by spaces: `RECEIPT=SCORE`, or `RECEIPT>RECEIPT` with the better answer first.";
     MODE = "pointsman.mode", "`shadow` if the decision was only reported.";
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pointsman::api::edit::Splice;
-use pointsman::exchange::{Answer, Effect, Event, Header, Question, Reply, Stream, Worker};
+use pointsman::exchange::{
+    Answer, Effect, Event, Header, Question, ReceiptAuthority, Reply, Stream, Worker,
+};
 use pointsman::policy::Policy;
 use pointsman::routing::router::Router;
 
@@ -139,6 +141,7 @@ impl Host {
             router: Some(&mut self.router),
             stats: None,
             find_maker: &|_| None,
+            receipts: ReceiptAuthority::NONE,
         };
         let effects = self.stream.on(event, &mut worker);
         let questions: Vec<Question> = effects

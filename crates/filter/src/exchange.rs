@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pointsman::exchange::{Answer, Effect, Event, Stream, Worker};
+use pointsman::exchange::{Answer, Effect, Event, ReceiptAuthority, Stream, Worker};
 use pointsman::policy::Policy;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -10,7 +10,7 @@ use proxy_wasm::types::Action;
 use crate::effects::{self, count_failure, now_ns};
 use crate::hostcalls::{self, Map};
 use crate::sync::policy_store::PolicyStore;
-use crate::sync::state_makers;
+use crate::sync::{claims, state_makers};
 use crate::{header_map, vm};
 
 /// Drives one [`Stream`].
@@ -64,6 +64,11 @@ impl Exchange {
                     router,
                     stats,
                     find_maker: &state_makers::find,
+                    receipts: ReceiptAuthority {
+                        keys: self.store.receipt_keys(),
+                        nonce: &vm::nonce,
+                        claim: &claims::claim,
+                    },
                 };
                 stream.on(event, &mut worker)
             })

@@ -1,6 +1,8 @@
 //! State that a VM has once, whatever the number of its plugin configurations: the router with its classifier.
 
 use std::cell::{Cell, RefCell};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 
 use log::Level;
 use pointsman::routing::router::Router;
@@ -13,6 +15,8 @@ thread_local! {
     static ROUTER: RefCell<Option<Router>> = const { RefCell::new(None) };
     /// Whether an attempt filter runs in this VM as well.
     static HAS_ATTEMPTS: Cell<bool> = const { Cell::new(false) };
+    /// The number of receipts that this VM has made, from a random start.
+    static RECEIPTS: Cell<Option<u64>> = const { Cell::new(None) };
     /// Bytes of this VM's memory that the metric counts.
     static REPORTED_BYTES: Cell<usize> = const { Cell::new(0) };
 }
@@ -26,6 +30,22 @@ pub fn note_attempts() {
 /// callback, which the SDK answers with a trap.
 pub fn has_attempts() -> bool {
     HAS_ATTEMPTS.get()
+}
+
+/// A number that no other receipt has: a random one, then the next ones, spread over all numbers. Two VMs meet on one number as
+/// rarely as random numbers of 64 bits do.
+pub fn nonce() -> u64 {
+    let next = RECEIPTS.get().unwrap_or_else(random).wrapping_add(1);
+    RECEIPTS.set(Some(next));
+    // The finaliser of splitmix64: each number comes from one number.
+    let mixed = (next ^ next >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// A random number of the host: the standard library seeds its hash maps with it.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Adds the growth of this VM's memory to the metric, if the VM serves requests.

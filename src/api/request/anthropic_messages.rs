@@ -75,6 +75,7 @@ impl<'a> Messages<'a> {
         request.tools = self.tools.items;
         request.take(conversation, self.tools.bytes + self.format.schema_bytes);
         request.need(true, self.format.needs);
+        request.required_members = self.format.required;
         request.need(self.reasons, Capabilities::REASONING);
         request.max_tokens = self.max_tokens;
         self.fields.name_user("user_id");

@@ -95,6 +95,9 @@ pub struct Request<'a> {
     pub images: u32,
     /// Bytes of tool definitions, tool calls and response schema: they count as input tokens but not as prompt.
     pub schema_bytes: u32,
+    /// Hashes ([`fnv::hash32`](crate::fnv::hash32)) of the members that the response schema requires of its outermost object, at
+    /// most [`MAX_REQUIRED`](crate::api::usage::MAX_REQUIRED).
+    pub required_members: Vec<u32>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// Whether the client asked for usage at the end of the stream (`stream_options.include_usage`).
@@ -169,6 +172,7 @@ impl<'a> Request<'a> {
             tools: 0,
             images: 0,
             schema_bytes: 0,
+            required_members: Vec::new(),
             stream: false,
             include_usage: false,
             usage_slot: None,

@@ -10,6 +10,8 @@ use super::fields::{
 use super::{Api, Request, answer_bounds, messages};
 use crate::api::Capabilities;
 use crate::api::json::{Cursor, Kind, ParseError};
+use crate::api::usage::MAX_REQUIRED;
+use crate::fnv;
 
 /// Fields read so far.
 #[derive(Default)]
@@ -32,6 +34,8 @@ struct Chat<'a> {
 pub(super) struct ResponseFormat {
     pub(super) needs: Capabilities,
     pub(super) schema_bytes: usize,
+    /// See [`Request::required_members`].
+    pub(super) required: Vec<u32>,
 }
 
 /// Reads the document at offset `start` of `text`; with `complete` false its end may be missing.
@@ -85,6 +89,7 @@ impl<'a> Chat<'a> {
         request.tools = self.tools.items.saturating_add(self.functions.items);
         request.take(conversation, schema_bytes);
         request.need(true, self.response_format.needs);
+        request.required_members = self.response_format.required;
         request.need(self.reasons, Capabilities::REASONING);
         request.need(self.speaks, Capabilities::AUDIO);
         request.max_tokens = self.max_tokens;
@@ -97,6 +102,31 @@ impl<'a> Chat<'a> {
 /// Whether the requested effort is not `none`.
 pub(super) fn asks_to_reason(cursor: &mut Cursor<'_>) -> Result<bool, ParseError> {
     Ok(text(cursor)?.is_some_and(|effort| effort != "none"))
+}
+
+/// Reads what the outermost object of a JSON Schema requires, or of the schema in the next value, `deeper` levels down at most.
+fn required_members(
+    cursor: &mut Cursor<'_>,
+    deeper: u32,
+    required: &mut Vec<u32>,
+) -> Result<(), ParseError> {
+    if cursor.kind()? != Kind::Object {
+        return cursor.skip_value();
+    }
+    object(cursor, &mut |key, cursor| match (key, cursor.kind()?) {
+        ("schema", _) if deeper > 0 => required_members(cursor, deeper - 1, required),
+        ("required", Kind::Array) => entries(cursor, &mut |cursor| {
+            // Names of other letters may come with escapes, by which nobody would recognise them.
+            if let Some(name) = text(cursor)?
+                && name.is_ascii()
+                && required.len() < MAX_REQUIRED
+            {
+                required.push(fnv::hash32(name.as_bytes()));
+            }
+            Ok(())
+        }),
+        _ => cursor.skip_value(),
+    })
 }
 
 impl ResponseFormat {
@@ -113,7 +143,13 @@ impl ResponseFormat {
                 self.need(named.as_deref().unwrap_or_default());
                 Ok(())
             }
-            key if key == schema => count_bytes(cursor, &mut self.schema_bytes),
+            key if key == schema => {
+                cursor.peek()?;
+                let mut again = cursor.again_at(cursor.offset());
+                // What a schema that is cut off requires counts up to the cut.
+                let _cut = required_members(&mut again, 1, &mut self.required);
+                count_bytes(cursor, &mut self.schema_bytes)
+            }
             _ => cursor.skip_value(),
         })
     }

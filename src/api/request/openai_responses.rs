@@ -83,6 +83,7 @@ impl<'a> Responses<'a> {
         request.tools = self.tools.items;
         request.take(self.input, self.tools.bytes + self.format.schema_bytes);
         request.need(true, self.format.needs);
+        request.required_members = self.format.required;
         request.need(self.reasons, Capabilities::REASONING);
         request.max_tokens = self.max_output_tokens;
         self.fields.finish(&mut request, complete);

@@ -101,6 +101,7 @@ fn a_small_request_reads_with_its_defaults() {
             needs: Capabilities::NONE,
             tools: 0,
             images: 0,
+            required_members: Vec::new(),
             schema_bytes: 0,
             stream: false,
             include_usage: false,

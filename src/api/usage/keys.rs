@@ -21,6 +21,9 @@ pub(super) enum Place {
     Part,
     /// Tool calls of a `Part`.
     Calls,
+    Call,
+    /// The function that a tool call calls.
+    Function,
     /// Output items of OpenAI's Responses.
     Items,
     Item,
@@ -94,6 +97,12 @@ pub(super) enum Key {
     Delta,
     Content,
     Text,
+    /// Text besides the answer's, such as reasoning.
+    OtherText,
+    /// A piece of the arguments of Anthropic's tool calls.
+    PartialJson,
+    Function,
+    Arguments,
     Name,
     Calls,
     Call,
@@ -153,8 +162,11 @@ pub(super) fn key(name: &[u8]) -> Key {
         b"object" => Key::Object,
         b"delta" => Key::Delta,
         b"content" => Key::Content,
-        b"text" | b"reasoning_content" | b"reasoning" | b"thinking" | b"partial_json"
-        | b"refusal" => Key::Text,
+        b"text" => Key::Text,
+        b"reasoning_content" | b"reasoning" | b"thinking" | b"refusal" => Key::OtherText,
+        b"partial_json" => Key::PartialJson,
+        b"function" => Key::Function,
+        b"arguments" => Key::Arguments,
         b"name" => Key::Name,
         b"tool_calls" | b"images" => Key::Calls,
         b"function_call" | b"audio" => Key::Call,
@@ -218,6 +230,8 @@ pub(super) const fn inside(outer: Place, key: Key) -> Place {
         (Place::Wrap | Place::Choice, Key::Usage) => Place::Usage,
         (Place::Choice, Key::Wrap | Key::Delta) | (Place::Top, Key::Delta) => Place::Part,
         (Place::Part, Key::Calls) => Place::Calls,
+        (Place::Calls, _) => Place::Call,
+        (Place::Call, Key::Function) | (Place::Part, Key::Call) => Place::Function,
         (Place::Part | Place::Item | Place::Top, Key::Content) => Place::Blocks,
         (Place::Blocks, _) | (Place::Top, Key::Block) => Place::Block,
         (Place::Top | Place::Wrap, Key::Items) => Place::Items,

@@ -1,5 +1,6 @@
 //! Values parsed from a response so far.
 
+use super::content_check::ContentCheck;
 use super::counts::{CountingRules, Counts};
 use super::keys::{Key, Place};
 use super::state_collector::StateCollector;
@@ -24,6 +25,8 @@ pub(super) struct ParsedAnswer {
     pub(super) is_over: bool,
     /// Its status apart from token counts.
     pub(super) status: AnswerStatus,
+    /// Its content.
+    pub(super) content: ContentCheck,
     /// Its provider state.
     pub(super) collector: StateCollector,
     /// Its finish reasons so far.
@@ -61,6 +64,7 @@ impl ParsedAnswer {
     pub(super) fn take(&mut self, place: Place, key: Key, number: u64) {
         let counts = match place {
             Place::Choice if key == Key::Index => return self.status.choice_index(number),
+            Place::Call if key == Key::Index => return self.content.call(number),
             Place::Top | Place::Error if matches!(key, Key::Code | Key::Status) => {
                 return self.status.error_code(number);
             }

@@ -25,6 +25,8 @@ pub(super) struct Scan {
     wants_key: bool,
     /// Whether the string is text of the answer.
     in_text: bool,
+    /// Whether the string is content that is checked.
+    is_checked: bool,
     has_document: bool,
 }
 
@@ -80,6 +82,9 @@ impl Scan {
                     end + 1
                 }
                 Mode::StringEscape => {
+                    if self.is_checked {
+                        parsed.content.feed(&[byte], false);
+                    }
                     self.mode = Mode::String;
                     at + 1
                 }
@@ -182,19 +187,23 @@ impl Scan {
                 self.name_len = 0;
                 self.mode = Mode::Name;
             }
-            (Place::Part, Key::Content | Key::Text)
-            | (Place::Choice, Key::Text)
+            (Place::Part, Key::Content | Key::Text | Key::OtherText | Key::PartialJson)
+            | (Place::Choice, Key::Text | Key::OtherText | Key::PartialJson)
             | (Place::Top, Key::Delta | Key::Content)
-            | (Place::Block, Key::Text | Key::Name)
+            | (Place::Block, Key::Text | Key::OtherText | Key::PartialJson | Key::Name)
             | (Place::Item, Key::Content) => self.in_text = true,
             _ => {}
         }
+        self.is_checked = parsed.content.begins(self.place(), self.key);
     }
 
     /// Uses a short text of interest.
     fn named(&mut self, parsed: &mut ParsedAnswer) {
         let name = self.name.get(..self.name_len).unwrap_or(&self.name);
         let place = self.place();
+        if self.key == Key::Type {
+            parsed.content.named(place, name);
+        }
         match (place, self.key) {
             (_, Key::FinishReason | Key::StopReason | Key::Reason) => {
                 parsed.status.finish(name, place == Place::Choice);
@@ -288,9 +297,16 @@ impl Scan {
             let counted = !matches!(self.place(), Place::Block | Place::Item);
             parsed.status.text(length, counted);
         }
+        if self.is_checked {
+            let escapes = usize::from(bytes.get(end) == Some(&b'\\'));
+            let ends = bytes.get(end) == Some(&b'"');
+            let part = bytes.get(at..end + escapes).unwrap_or_default();
+            parsed.content.feed(part, ends);
+        }
         match bytes.get(end) {
             Some(b'"') => {
                 self.in_text = false;
+                self.is_checked = false;
                 self.mode = Mode::Between;
             }
             Some(b'\\') => self.mode = Mode::StringEscape,

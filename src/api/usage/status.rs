@@ -189,6 +189,12 @@ impl FinishReasons {
         self.0 |= 1 << place.unwrap_or(KNOWN.len());
     }
 
+    /// Whether one of these reasons was reported.
+    pub fn has_any(self, names: &[&str]) -> bool {
+        let mut known = KNOWN.iter().enumerate();
+        known.any(|(place, known)| self.0 & 1 << place != 0 && names.contains(known))
+    }
+
     /// The names, joined by commas; `None` if there is none.
     pub fn to_text(self) -> Option<String> {
         let names = KNOWN.iter().chain([&OTHER]).enumerate();

@@ -60,6 +60,12 @@ pub const PLUGIN: Shape = Shape {
             "The source of newer policies while requests are served. The `endpoint`, `credentials`, `client_credentials`, `client_address` and `state_scope` of a backend are fixed by `policy`: a newer policy may leave them out or repeat them, and is refused if it changes them. With `failover` it may name only the backends of `policy`, each in its cluster; without `failover` also others in clusters of `policy`. Everything else may change.",
         ),
         ALLOWED_CLUSTERS,
+        optional(
+            "receipt_keys",
+            NAMES,
+            "none: there are no receipts, whatever the policy says",
+            "The environment variables of Envoy that hold the keys of receipts, one or two, each of at least 16 bytes. The first signs, both verify: to exchange a key, put the new one first, and remove the old one after `max_age_s` of the policy's `receipts`. The proxies of a fleet that take each other's receipts have the same keys.",
+        ),
     ],
 };
 

@@ -1,12 +1,19 @@
 //! A host that does what it is told.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
 use super::super::*;
 use crate::decimal::decimal;
 use crate::fleet::clusters::Failover;
+use crate::state::receipt::Keys;
+
+/// The number of the next receipt.
+static NONCES: AtomicU64 = AtomicU64::new(1);
 
 /// A host: carries out effects on a request that it holds, and answers what it is asked.
 pub(super) struct Host {
@@ -20,6 +27,10 @@ pub(super) struct Host {
     /// Envoy's response code details, asked for if an answer is cut off.
     pub(super) details: Option<&'static str>,
     pub(super) stats: Option<BackendStats>,
+    /// The keys of receipts.
+    pub(super) keys: Keys,
+    /// The numbers of receipts that feedback was given for.
+    pub(super) claimed: RefCell<BTreeSet<u64>>,
     pub(super) held: bool,
     pub(super) clock_ns: u64,
     pub(super) response_headers: Vec<(&'static str, String)>,
@@ -47,6 +58,8 @@ impl Host {
             unreadable: false,
             details: None,
             stats: None,
+            keys: Keys::NONE,
+            claimed: RefCell::default(),
             held: false,
             clock_ns: 5_000_000,
             response_headers: Vec::new(),
@@ -65,6 +78,11 @@ impl Host {
             router: self.router.as_mut(),
             stats: self.stats.as_mut(),
             find_maker: &|_| None,
+            receipts: ReceiptAuthority {
+                keys: &self.keys,
+                nonce: &|| NONCES.fetch_add(1, Ordering::Relaxed),
+                claim: &|number| self.claimed.borrow_mut().insert(number),
+            },
         };
         let effects = self.stream.on(event, &mut worker);
         self.effects.extend(effects.iter().cloned());

@@ -5,12 +5,21 @@ use super::{SelectionRequest, compare};
 use crate::fleet::Registry;
 use crate::routing::decision::{Candidate, Reason};
 
-/// The picked candidate and the reason if it is not the best; `None` if no candidate is eligible.
+/// The picked candidate.
+pub(super) struct Picked {
+    pub(super) candidate: Candidate,
+    /// Why it was picked, if it is not the best.
+    pub(super) special: Option<Reason>,
+    /// The number of other candidates that exploration picks one of.
+    pub(super) explorable: usize,
+}
+
+/// The picked candidate; `None` if no candidate is eligible.
 pub(super) fn pick(
     registry: &Registry,
     query: &SelectionRequest<'_>,
     candidates: &[Candidate],
-) -> Option<(Candidate, Option<Reason>)> {
+) -> Option<Picked> {
     let able = candidates
         .iter()
         .filter(|candidate| candidate.ineligible.is_none());
@@ -20,7 +29,15 @@ pub(super) fn pick(
     let best = least(&all)?;
     let yields = eligible.len() < all.len() && best.backend != chosen.backend;
     let special = special.or(yields.then_some(Reason::Preferred));
-    Some((chosen.clone(), special))
+    let explorable = match query.pinned {
+        Some(_) => 0,
+        None => eligible.len() - 1,
+    };
+    Some(Picked {
+        candidate: chosen.clone(),
+        special,
+        explorable,
+    })
 }
 
 /// The candidates that the first satisfiable preference of a rule leaves; `None` if there is none.

@@ -4,6 +4,7 @@
 //! common. This folder holds keys, records and timing. What stands in a record and what it means is the core's.
 
 pub mod budget_sync;
+pub mod claims;
 pub mod policy_cache;
 pub mod policy_store;
 pub mod poller;

@@ -17,6 +17,7 @@ use pointsman::control::policy_source::Bounds;
 use pointsman::decimal::decimal;
 use pointsman::fleet::clusters::Failover;
 use pointsman::policy::{Policy, Problem};
+use pointsman::state::receipt::{Keys, MIN_KEY_BYTES};
 use pointsman::telemetry::{Metric, header};
 
 use super::shared_data::{ABSENT, Entry, decode, encode, key, key_of};
@@ -33,6 +34,7 @@ pub struct PolicyStore {
     bounds: Bounds,
     failover: Failover,
     stats: StatsSync,
+    receipt_keys: Keys,
     record_key: String,
     before_key: String,
     version_key: String,
@@ -72,6 +74,7 @@ impl PolicyStore {
             bounds: Bounds::default(),
             failover: Failover::Off,
             stats: StatsSync::new(String::new(), String::new()),
+            receipt_keys: Keys::NONE,
             record_key: String::new(),
             before_key: String::new(),
             version_key: String::new(),
@@ -93,6 +96,7 @@ impl PolicyStore {
                 key("pointsman.live2.", plugin.fingerprint),
                 key("pointsman.scale_to_zero.", plugin.fingerprint),
             ),
+            receipt_keys: receipt_keys(&plugin.receipt_keys),
             record_key: key_of(Entry::Policy, plugin.fingerprint),
             before_key: key_of(Entry::Before, plugin.fingerprint),
             version_key: key_of(Entry::Version, plugin.fingerprint),
@@ -140,6 +144,11 @@ impl PolicyStore {
     /// The statistics of the backends.
     pub fn stats(&self) -> &StatsSync {
         &self.stats
+    }
+
+    /// The keys of receipts.
+    pub fn receipt_keys(&self) -> &Keys {
+        &self.receipt_keys
     }
 
     /// The policy in force, for a request. Costs one host call while nothing has changed.
@@ -278,6 +287,22 @@ impl PolicyStore {
             *current = Some(Rc::new(policy));
         }
     }
+}
+
+/// The keys in these environment variables. One that is not set or too short is left out, and a line says so; it never holds the
+/// key.
+fn receipt_keys(names: &[String]) -> Keys {
+    let secrets = names.iter().filter_map(|name| {
+        let secret = std::env::var(name).ok();
+        let secret = secret.filter(|secret| secret.len() >= MIN_KEY_BYTES);
+        if secret.is_none() {
+            let parts = ["a key of receipts is missing or too short: set ", name];
+            logger::line(Level::Error, &parts.concat());
+        }
+        secret
+    });
+    let secrets: Vec<String> = secrets.collect();
+    Keys::new(secrets.iter().map(String::as_bytes))
 }
 
 impl Drop for PolicyStore {

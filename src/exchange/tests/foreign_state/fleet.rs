@@ -207,6 +207,7 @@ impl Fleet {
             router: Some(&mut proxy.router),
             stats: Some(&mut proxy.stats),
             find_maker: &|mark| makers::find(records.get(&makers::bucket_of(mark))?, mark),
+            receipts: ReceiptAuthority::NONE,
         };
         let effects = exchange.stream.on(event, &mut worker);
         for effect in &effects {
