@@ -6,6 +6,7 @@
 //! [`Calibration`] shifts a model's probabilities by the operator's own labelled prompts.
 
 pub mod published_scores;
+pub mod siblings;
 pub mod spelling;
 
 use crate::analysis::classifier::{

@@ -16,4 +16,4 @@ pub use backend::{
     ScaleToZero, StateScope, Timeouts,
 };
 pub use model::{AnswerBound, Estimate, Model, ModelId};
-pub use registry::Registry;
+pub use registry::{MOST_FALL, Registry};

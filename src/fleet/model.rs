@@ -22,6 +22,8 @@ pub struct Model {
     pub reasoning_tokens_factor: f32,
     /// Its ability, from benchmark scores or measured outcomes.
     pub ability: Ability,
+    /// The models of the policy that are its smaller siblings.
+    pub smaller_siblings: Vec<ModelId>,
 }
 
 /// Bounds of an answer's length.

@@ -2,7 +2,11 @@
 
 use super::backend::{Backend, BackendId};
 use super::model::{Model, ModelId};
+use crate::analysis::classifier::Classification;
 use crate::api::Api;
+
+/// By how much a model's probability of a correct answer may lie below that of a smaller sibling.
+pub const MOST_FALL: f32 = 0.01;
 
 /// All models and backends of a policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,6 +21,18 @@ impl Registry {
     /// The model with this index.
     pub fn model(&self, id: ModelId) -> Option<&Model> {
         self.models.get(id.0 as usize)
+    }
+
+    /// The probability, 0 to 1, that a model answers the classified prompt correctly: by its ability, but no less than that of any
+    /// smaller sibling, less [`MOST_FALL`]. 0 if there is no such model.
+    pub fn p_correct(&self, id: ModelId, classification: &Classification) -> f32 {
+        let own = |id: ModelId| Some(self.model(id)?.ability.p_correct(classification));
+        let Some(model) = self.model(id) else {
+            return 0.0;
+        };
+        let smaller = model.smaller_siblings.iter().copied().filter_map(own);
+        let least = smaller.map(|p| p - MOST_FALL);
+        least.fold(model.ability.p_correct(classification), f32::max)
     }
 
     /// The backend with this index.

@@ -4,6 +4,7 @@
 use crate::analysis::classifier::Task;
 use crate::api::Capabilities;
 use crate::fleet::ability::published_scores::PublishedModel;
+use crate::fleet::ability::siblings::is_smaller_sibling;
 use crate::fleet::ability::{Ability, BENCHMARKS, Calibration};
 use crate::fleet::{Model, ModelId, Registry};
 use crate::policy::labels::TASKS;
@@ -175,9 +176,39 @@ pub(crate) fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Mo
                 .number_of("reasoning_tokens_factor")
                 .map_or(1.0, |number| number as f32),
             ability: compile_ability(node),
+            smaller_siblings: smaller_siblings(nodes, node),
         }
     });
     models.collect()
+}
+
+/// The models that are smaller siblings of the one that `node` describes. Where an operator's own labels moved either, those
+/// say which is better.
+fn smaller_siblings(nodes: &[Node], node: &Node) -> Vec<ModelId> {
+    let own = published_scores(node);
+    let name = node.text_of("name").unwrap_or_default();
+    let siblings = nodes.iter().enumerate().filter(|(_, other)| {
+        let other_name = other.text_of("name").unwrap_or_default();
+        node.get("calibration").is_none()
+            && other.get("calibration").is_none()
+            && is_smaller_sibling((other_name, &published_scores(other)), (name, &own))
+    });
+    siblings.map(|(index, _)| ModelId(index as u32)).collect()
+}
+
+/// The scores that place the model that `node` describes: its own, or the published ones.
+fn published_scores(node: &Node) -> Vec<(String, f32)> {
+    if let Some(known) = find_published(node) {
+        return known
+            .scores()
+            .map(|(name, score)| (name.to_owned(), score))
+            .collect();
+    }
+    let written = node.get("benchmarks").map_or(&[][..], Node::members);
+    let scores = written
+        .iter()
+        .filter_map(|score| Some((score.name.clone(), score.value.number()? as f32)));
+    scores.collect()
 }
 
 /// The ability of the model that `node` describes.

@@ -239,7 +239,12 @@ fn estimate_all(
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
-            estimate: estimate(BackendId(index as u32), backend, model, query, length),
+            estimate: Estimate {
+                quality: query
+                    .classification
+                    .map(|classification| registry.p_correct(backend.model, classification)),
+                ..estimate(BackendId(index as u32), backend, model, query, length)
+            },
             objective: f64::INFINITY,
             ineligible: find_obstacle(backend, model, profile, query, expected),
         });
@@ -347,9 +352,7 @@ fn estimate(
     let read = f64::from(query.input_tokens - cached) * price.input
         + f64::from(cached) * price.cached_input;
     Estimate {
-        quality: query
-            .classification
-            .map(|classification| model.ability.p_correct(classification)),
+        quality: None,
         output_tokens_p50: length.median.min(most),
         output_tokens_p90: length.p90().min(most),
         cost_usd: (read + written * price.output) / 1e6,

@@ -26,6 +26,7 @@ fn model(name: &str, skill: f32) -> Model {
             skills: [skill; SKILL_COUNT],
             ..Ability::default()
         },
+        smaller_siblings: Vec::new(),
     }
 }
 
