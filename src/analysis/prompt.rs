@@ -3,6 +3,8 @@
 //! Only user turns are classified; the application's instructions and what was said before a turn are its context. Nothing is
 //! judged here; that is `classifier`'s.
 
+pub mod question;
+
 use std::borrow::Cow;
 
 use crate::api::request::{Message, Request, Role};
@@ -28,6 +30,14 @@ impl<'a> Turn<'a> {
         Turn {
             text: text.into(),
             context: Context::default(),
+        }
+    }
+
+    /// The turn as the classifier reads it: the question alone.
+    pub fn question(&self) -> Turn<'_> {
+        Turn {
+            text: Cow::Borrowed(question::find(&self.text)),
+            context: self.context.clone(),
         }
     }
 }

@@ -94,6 +94,7 @@ fn present<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
 
 /// One row of the output.
 fn encode(turn: &Turn<'_>, tokenizer: &Tokenizer) -> Vec<u8> {
+    let turn = &turn.question();
     let tokens = tokenizer.tokenize(&turn.text);
     let used = tokens.ids.get(..tokens.len).unwrap_or(&[]);
     let mut bytes = (used.len() as u16).to_le_bytes().to_vec();

@@ -64,7 +64,7 @@ pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
 /// Classifies a turn by the numbers alone: the rung of the fail-soft ladder below the model. Linear in the features; the domain
 /// is not guessed, and nothing is certain.
 pub fn from_features(turn: &Turn<'_>) -> Classification {
-    let features = features::extract(turn, &tokenizer::Tokens::default());
+    let features = features::extract(&turn.question(), &tokenizer::Tokens::default());
     let mut heads = [0.0_f32; fitted::FALLBACK_OUTPUTS];
     for (head, weights) in heads.iter_mut().zip(&fitted::FALLBACK) {
         *head = weights.iter().zip(&features).map(|(w, x)| w * x).sum();

@@ -175,9 +175,10 @@ impl Classifier {
     /// # Errors
     /// [`ClassifierError`] if the model fails; the caller falls back to [`from_features`].
     pub fn classify(&mut self, turn: &Turn<'_>) -> Result<Classification, ClassifierError> {
+        let turn = turn.question();
         let tokens = self.tokenizer.tokenize(&turn.text);
-        let features = features::extract(turn, &tokens);
-        let rows = ngrams::Rows::new(&ngrams::Ngrams::extract(turn));
+        let features = features::extract(&turn, &tokens);
+        let rows = ngrams::Rows::new(&ngrams::Ngrams::extract(&turn));
         let (ngram_rows, ngram_weights) = rows.as_slices();
         let mut heads = [0.0; fitted::OUTPUTS];
         let inputs = onnx::Inputs {
