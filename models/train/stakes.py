@@ -50,7 +50,8 @@ def _fill(rng, template):
     return template[0].upper() + template[1:] if rng.random() < 0.7 else template
 
 
-# Short questions as laypeople put them, in many languages; their task is open.
+# Short questions as laypeople put them, in many languages; their task is open. Without those about other things, to be
+# short or in another language would tell of medicine and law.
 LAY = texts("lay")
 
 
