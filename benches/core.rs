@@ -23,7 +23,7 @@ use pointsman::policy::profiles::Limits;
 use pointsman::policy::rules::words::WordMatcher;
 use pointsman::policy::rules::{RuleInput, evaluate_rules};
 use pointsman::routing::router::Router;
-use pointsman::routing::select::{SelectionRequest, select};
+use pointsman::routing::select::{Exploration, SelectionRequest, select};
 use serde_json::{Value, json};
 
 /// A conversation of about `bytes` bytes: prose with the escapes that prose has, as an agent's history.
@@ -268,7 +268,9 @@ fn selecting(criterion: &mut Criterion) {
                 stickiness: 0.0,
                 preferred: None,
                 prefers: &[],
-                explore: None,
+                exploration: Exploration::NONE,
+                learned: &[],
+                applies_learned: false,
                 observed: &[],
                 draw: 0.0,
                 now_ns: 0,

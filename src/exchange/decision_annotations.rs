@@ -65,6 +65,12 @@ impl DecisionAnnotations {
         };
         let metric = metric(model, backend, accelerator, &decision.profile, reason);
         effects.push(Effect::Count(metric));
+        let other = decision.learned_choice.filter(|id| *id != decision.backend);
+        if let Some(backend) = other.and_then(|id| policy.registry.backend(id))
+            && let Some(model) = policy.registry.model(backend.model)
+        {
+            effects.push(Effect::Count(Metric::learned_changes(&model.name)));
+        }
         self.decided(policy, decision, effects);
         let cost = fixed(decision.estimate.cost_usd, 9);
         set_state(effects, state::ESTIMATED_COST_USD, &cost);

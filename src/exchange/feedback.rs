@@ -161,7 +161,7 @@ impl Stream {
                             Opinion::Scored { score: None, .. } => {
                                 count(policy, outcome.receipt.model, "failed", "feedback", effects);
                             }
-                            _ => record(&outcome, policy, effects),
+                            _ => record(&outcome, policy, now_ns, worker, effects),
                         }
                     }
                 }
@@ -315,7 +315,20 @@ fn log_of(opinion: &Opinion) -> Option<Logged<'_>> {
 }
 
 /// Counts an outcome, and has it learned from.
-pub(super) fn record(outcome: &Outcome, policy: &Policy, effects: &mut Vec<Effect>) {
+pub(super) fn record(
+    outcome: &Outcome,
+    policy: &Policy,
+    now_ns: u64,
+    worker: &mut Worker<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    if let Some(router) = &mut worker.router {
+        let now_s = now_ns / 1_000_000_000;
+        let recorded = router.learned_quality().record(policy, outcome, now_s);
+        if let Some(cause) = recorded.cause() {
+            effects.push(Effect::Count(Metric::outcomes_ignored(cause)));
+        }
+    }
     let source = outcome.source.name();
     let model = outcome.receipt.model;
     match &outcome.worse {

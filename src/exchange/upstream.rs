@@ -214,7 +214,7 @@ impl Stream {
         if let Some(checked) = usage.checked()
             && let Some(outcome) = checked.outcome(&routed)
         {
-            feedback::record(&outcome, &routed.policy, effects);
+            feedback::record(&outcome, &routed.policy, now_ns, worker, effects);
         }
         let usd = usage.finish(&routed, now_ns, effects);
         if let Some(router) = &mut worker.router {

@@ -118,10 +118,13 @@ impl Ability {
 
     /// The probability, 0 to 1, that a model of this ability answers the classified prompt correctly.
     pub fn p_correct(&self, classification: &Classification) -> f32 {
-        let logit = self
-            .calibration
-            .apply(self.logit(classification), classification.task);
-        1.0 / (1.0 + (-logit).exp())
+        1.0 / (1.0 + (-self.calibrated_logit(classification)).exp())
+    }
+
+    /// The logit of that probability.
+    pub fn calibrated_logit(&self, classification: &Classification) -> f32 {
+        self.calibration
+            .apply(self.logit(classification), classification)
     }
 
     /// The logit of that probability before calibration: how far ability exceeds difficulty.
@@ -136,13 +139,17 @@ impl Ability {
     }
 }
 
+/// Steps of [`Classification::raw_factors`] in a quarter.
+const FACTOR_STEPS: f32 = 16.0;
+
 /// Number of tasks.
 const TASK_COUNT: usize = Task::ALL.len();
 
 /// Correction of a model's logit of a correct answer, which `pointsman calibrate` fits to labelled prompts and the policy states.
 ///
 /// Public scores place a model on the average prompt of public benchmarks; an operator's prompts differ. With a calibration
-/// P(correct) = σ(scale · logit + offset + offset of the task).
+/// P(correct) = σ(scale · logit + offset + offset of the task + factors · φ), φ being [`Classification::raw_factors`] in units of
+/// a quarter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibration {
     /// Factor on the logit: less than 1 if the classifier is overconfident.
@@ -151,6 +158,8 @@ pub struct Calibration {
     pub offset: f32,
     /// Added for prompts of one task, in logits, in the order of [`Task::ALL`].
     pub tasks: [f32; TASK_COUNT],
+    /// Weight of each latent factor of the prompt, in logits per quarter, about the factor's standard deviation.
+    pub factors: [f32; LATENT_COUNT],
 }
 
 impl Calibration {
@@ -159,12 +168,33 @@ impl Calibration {
         scale: 1.0,
         offset: 0.0,
         tasks: [0.0; TASK_COUNT],
+        factors: [0.0; LATENT_COUNT],
     };
 
-    /// The corrected logit of a correct answer to a prompt of `task`.
-    pub fn apply(&self, logit: f32, task: Task) -> f32 {
-        let own = self.tasks.get(task as usize).copied().unwrap_or(0.0);
-        self.scale * logit + self.offset + own
+    /// The corrected logit of a correct answer to a prompt.
+    pub fn apply(&self, logit: f32, classification: &Classification) -> f32 {
+        let task = classification.task as usize;
+        let own = self.tasks.get(task).copied().unwrap_or(0.0);
+        let factors = self.factors.iter().zip(&classification.raw_factors);
+        let factors: f32 = factors
+            .map(|(weight, factor)| weight * f32::from(*factor))
+            .sum();
+        self.scale * logit + self.offset + own + factors / FACTOR_STEPS
+    }
+
+    /// This correction, and `next` of its result.
+    pub fn then(&self, next: &Calibration) -> Calibration {
+        let mut both = Calibration {
+            scale: next.scale * self.scale,
+            offset: next.scale * self.offset + next.offset,
+            ..*self
+        };
+        let tasks = both.tasks.iter_mut().zip(next.tasks);
+        let factors = both.factors.iter_mut().zip(next.factors);
+        for (own, later) in tasks.chain(factors) {
+            *own = next.scale * *own + later;
+        }
+        both
     }
 }
 

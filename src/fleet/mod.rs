@@ -15,5 +15,5 @@ pub use backend::{
     Accelerator, Backend, BackendId, ClientHeaders, Credentials, Endpoint, Latency, Prewarm, Price,
     ScaleToZero, StateScope, Timeouts,
 };
-pub use model::{AnswerBound, Estimate, Model, ModelId};
+pub use model::{AnswerBound, Estimate, LearnedEstimate, Model, ModelId};
 pub use registry::{MOST_FALL, Registry};

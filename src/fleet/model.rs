@@ -44,11 +44,41 @@ impl AnswerBound {
     }
 }
 
+/// A probability of a correct answer that was learned from outcomes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LearnedEstimate {
+    /// The probability, 0 to 1.
+    pub quality: f32,
+    /// Its bounds: nine in ten chances that the true one lies between.
+    pub range: [f32; 2],
+}
+
+impl LearnedEstimate {
+    /// From a logit and its standard deviation.
+    pub fn from_logit(logit: f32, deviation: f32) -> LearnedEstimate {
+        let p = |logit: f32| 1.0 / (1.0 + (-logit).exp());
+        let width = 1.645 * deviation;
+        LearnedEstimate {
+            quality: p(logit),
+            range: [p(logit - width), p(logit + width)],
+        }
+    }
+
+    /// Whether one could be as good as the other.
+    pub fn overlaps(&self, other: &LearnedEstimate) -> bool {
+        self.range[0] <= other.range[1] && other.range[0] <= self.range[1]
+    }
+}
+
 /// Expected quality, cost and latency of one request at one backend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// Probability of a correct answer, 0 to 1; `None` if the classifier was not asked.
     pub quality: Option<f32>,
+    /// The same by benchmark scores and calibration alone, whatever was learned since.
+    pub stated_quality: Option<f32>,
+    /// The same by what was learned from outcomes, whether or not it is applied; `None` if nothing was.
+    pub learned: Option<LearnedEstimate>,
     /// Median tokens of one answer, hidden reasoning included, at most what the request and the model allow.
     pub output_tokens_p50: f32,
     /// 90th percentile of the same tokens.

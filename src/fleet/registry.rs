@@ -35,6 +35,21 @@ impl Registry {
         least.fold(model.ability.p_correct(classification), f32::max)
     }
 
+    /// The logit of that probability.
+    pub fn expected_logit(&self, id: ModelId, classification: &Classification) -> f32 {
+        let own = self
+            .model(id)
+            .map_or(0.0, |model| model.ability.calibrated_logit(classification));
+        if self
+            .model(id)
+            .is_none_or(|model| model.smaller_siblings.is_empty())
+        {
+            return own;
+        }
+        let p = self.p_correct(id, classification).clamp(1e-6, 1.0 - 1e-6);
+        own.max((p / (1.0 - p)).ln())
+    }
+
     /// The backend with this index.
     pub fn backend(&self, id: BackendId) -> Option<&Backend> {
         self.backends.get(id.0 as usize)

@@ -10,16 +10,48 @@ pub(crate) const LEARNING_FIELD: Field = optional(
     "Whether and how Pointsman learns from the outcomes of its decisions how good the models are.",
 );
 
+const COUNT: Kind = Kind::Integer {
+    min: 0.0,
+    max: 10_000_000.0,
+};
+
 /// `learning` of the policy.
 pub const LEARNING: Shape = Shape {
     name: "learning",
-    doc: "Outcomes come as feedback on receipts, and from checks of answers that need no opinion. Errors and time-outs are none: they teach which backends are available. See [learning](learning.md).",
+    doc: "Outcomes come as feedback on receipts, and from checks of answers that need no opinion. They move the expected quality of models, and nothing else: rules, required tags, capabilities, windows and budgets stay as they are, and a candidate keeps `min_quality` only if it does so by its benchmark scores too. Errors and time-outs are none: they teach which backends are available. See [learning](learning.md).",
     fields: &[
         optional(
             "mode",
             Kind::Choice(&["off", "observe", "apply"]),
             "`off`",
             "`observe` learns and reports what it would change; `apply` decides by what was learned. Begin with `observe`.",
+        ),
+        optional(
+            "half_life",
+            COUNT,
+            "`500`",
+            "After so many outcomes of a model, an earlier outcome of it counts half; 0 never forgets.",
+        ),
+        optional(
+            "prior_mass",
+            Kind::Number {
+                min: 0.1,
+                max: 10_000.0,
+            },
+            "`14`",
+            "The number of outcomes of a model that its benchmark scores count as much as. More makes learning slower and safer.",
+        ),
+        optional(
+            "max_per_tenant_hour",
+            COUNT,
+            "`100`",
+            "The maximum number of outcomes of one tenant that count within an hour in each worker; 0 is no maximum. Requests without a tenant are one tenant.",
+        ),
+        optional(
+            "max_per_hour",
+            COUNT,
+            "`10000`",
+            "The maximum number of outcomes of all tenants that count within an hour in each worker; 0 is no maximum.",
         ),
         optional(
             "outcomes",
@@ -82,6 +114,14 @@ pub enum LearningMode {
 pub struct Learning {
     /// What is done with what was learned.
     pub mode: LearningMode,
+    /// Outcomes of a model after which an earlier one counts half; 0 never forgets.
+    pub half_life: u32,
+    /// Outcomes of a model that its benchmark scores count as much as.
+    pub prior_mass: f64,
+    /// Outcomes of one tenant that count within an hour in each worker; 0 is no maximum.
+    pub max_per_tenant_hour: u32,
+    /// Outcomes of all tenants that count within an hour in each worker; 0 is no maximum.
+    pub max_per_hour: u32,
     /// The weights of the checks of answers.
     pub weights: CheckWeights,
 }
@@ -114,6 +154,10 @@ impl Default for Learning {
     fn default() -> Learning {
         Learning {
             mode: LearningMode::Off,
+            half_life: 500,
+            prior_mass: 14.0,
+            max_per_tenant_hour: 100,
+            max_per_hour: 10_000,
             weights: CheckWeights::default(),
         }
     }
@@ -135,7 +179,13 @@ pub(crate) fn compile_learning(root: &Node) -> Learning {
         let stated = outcomes.and_then(|outcomes| outcomes.number_of(name));
         stated.map_or(DEFAULT_WEIGHT, |number| number as f32)
     };
+    let default = Learning::default();
+    let count = |name, without| node.number_of(name).map_or(without, |number| number as u32);
     Learning {
+        half_life: count("half_life", default.half_life),
+        prior_mass: node.number_of("prior_mass").unwrap_or(default.prior_mass),
+        max_per_tenant_hour: count("max_per_tenant_hour", default.max_per_tenant_hour),
+        max_per_hour: count("max_per_hour", default.max_per_hour),
         mode: match node.text_of("mode") {
             Some("observe") => LearningMode::Observe,
             Some("apply") => LearningMode::Apply,

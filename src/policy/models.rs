@@ -1,7 +1,7 @@
 //! Models: their fields, compilation and warnings. Benchmark scores place a model among the others: the policy's own, else
 //! those published for its name.
 
-use crate::analysis::classifier::Task;
+use crate::analysis::classifier::{self, Task};
 use crate::api::Capabilities;
 use crate::fleet::ability::published_scores::PublishedModel;
 use crate::fleet::ability::siblings::is_smaller_sibling;
@@ -137,6 +137,21 @@ pub const CALIBRATION: Shape = Shape {
             "none",
             "Added for prompts of one task, in logits.",
         ),
+        optional(
+            "factors",
+            Kind::List {
+                of: &LOGITS,
+                min: 1,
+            },
+            "none",
+            "Weights of the 16 latent factors of a prompt, in logits per quarter. Only `pointsman learn` and `pointsman calibrate` can know them.",
+        ),
+        optional(
+            "classifier",
+            Kind::Text,
+            "none: `factors` are then ignored",
+            "The classifier that `factors` are for, in eight hexadecimal digits. Under another one they mean nothing and are ignored.",
+        ),
     ],
 };
 
@@ -259,10 +274,36 @@ fn compile_calibration(node: &Node) -> Calibration {
             *place = offset as f32;
         }
     }
+    let mut factors = Calibration::NEUTRAL.factors;
+    if node.text_of("classifier") == Some(classifier::identity().as_str()) {
+        for (place, weight) in factors.iter_mut().zip(node.items_of("factors")) {
+            *place = weight.number().unwrap_or_default() as f32;
+        }
+    }
     Calibration {
         scale: number("scale", 1.0),
         offset: number("offset", 0.0),
         tasks,
+        factors,
+    }
+}
+
+/// Warns of factors that are for another classifier.
+fn lint_factors(node: &Node, path: &str, warnings: &mut Problems<'_>) {
+    let Some(calibration) = node.get("calibration") else {
+        return;
+    };
+    let of = calibration.text_of("classifier").unwrap_or_default();
+    if calibration.get("factors").is_some() && of != classifier::identity() {
+        warnings.add(
+            calibration.offset_of("factors"),
+            format!("{path}.calibration.factors"),
+            format!(
+                "they are for the classifier {}, this one is `{}`: ignored; run `pointsman learn` or `calibrate` again",
+                quote(of),
+                classifier::identity()
+            ),
+        );
     }
 }
 
@@ -270,6 +311,7 @@ pub(crate) fn lint_models(registry: &Registry, root: &Node, warnings: &mut Probl
     let nodes = root.get("models").map_or(&[][..], Node::items);
     for (index, (model, node)) in registry.models.iter().zip(nodes).enumerate() {
         let path = format!("models[{index}]");
+        lint_factors(node, &path, warnings);
         let id = ModelId(index as u32);
         if registry.backends.iter().all(|backend| backend.model != id) {
             let message = format!(

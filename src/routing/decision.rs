@@ -180,6 +180,8 @@ pub struct Decision {
     pub propensity: f32,
     /// Whether the request begins its conversation.
     pub begins: bool,
+    /// The backend that would be chosen if what was learned were applied; `None` if it is, or nothing was learned.
+    pub learned_choice: Option<BackendId>,
     /// The relaxed limits, in the order of the profile.
     pub relaxed: Vec<&'static str>,
     /// The expected quality, cost and latency.

@@ -75,7 +75,7 @@ fn candidates(policy: &Policy, candidates: &[Candidate]) -> Value {
 
 fn routed(policy: &Policy, decision: &Decision) -> Value {
     let backend = policy.registry.backend(decision.backend);
-    json!({
+    let mut document = json!({
         "outcome": "routed",
         "policy_version": policy.version,
         "backend": backend_name(policy, decision.backend),
@@ -96,11 +96,37 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
             .collect::<Vec<_>>(),
         "input_tokens": decision.input_tokens,
         "classification": decision.classification.as_ref().map(describe),
-    })
+    });
+    if let Some(members) = document.as_object_mut() {
+        if decision.propensity < 1.0 {
+            let propensity = json!(round(decision.propensity.into(), 6));
+            members.insert("propensity".to_owned(), propensity);
+        }
+        if let Some(id) = decision.learned_choice {
+            let name = json!(backend_name(policy, id));
+            members.insert("learned_choice".to_owned(), name);
+        }
+    }
+    document
+}
+
+/// What was learned of the expected quality: the quality by scores alone, and the learned one with the bounds between which it
+/// lies with nine chances in ten.
+fn add_learned(document: &mut Value, estimate: &Estimate) {
+    let (Some(members), Some(learned)) = (document.as_object_mut(), &estimate.learned) else {
+        return;
+    };
+    let stated = estimate.stated_quality;
+    let learned = json!({
+        "stated_quality": stated.map(|quality| round(quality.into(), 4)),
+        "quality": round(learned.quality.into(), 4),
+        "range90": learned.range.map(|bound| round(bound.into(), 4)),
+    });
+    members.insert("learned".to_owned(), learned);
 }
 
 fn estimate(estimate: &Estimate) -> Value {
-    json!({
+    let mut document = json!({
         "quality": estimate.quality.map(|quality| round(quality.into(), 4)),
         "output_tokens_p50": round(estimate.output_tokens_p50.into(), 0),
         "output_tokens_p90": round(estimate.output_tokens_p90.into(), 0),
@@ -109,7 +135,9 @@ fn estimate(estimate: &Estimate) -> Value {
         "latency_p99_ms": round(estimate.latency_p99_ms.into(), 1),
         "first_token_p50_ms": round(estimate.first_token_p50_ms.into(), 1),
         "first_token_p99_ms": round(estimate.first_token_p99_ms.into(), 1),
-    })
+    });
+    add_learned(&mut document, estimate);
+    document
 }
 
 fn describe(classification: &Classification) -> Value {

@@ -17,18 +17,20 @@ use crate::analysis::classifier::{self, Classification, Classifier, ClassifierEr
 use crate::analysis::prompt::{Prompt, Turn};
 use crate::api::Api;
 use crate::api::request::{self, Request};
-use crate::fleet::{AnswerBound, Backend, ModelId};
+use crate::fleet::{AnswerBound, Backend, BackendId, ModelId};
 use crate::policy::Policy;
 use crate::policy::draw::draw;
+use crate::policy::learning::LearningMode;
 use crate::policy::profiles::{Limit, Limits, Profile};
 use crate::policy::request_attributes::RequestAttributes;
 use crate::policy::rules::{RuleOutcome, evaluate_rules};
 use crate::routing::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
 use crate::routing::select::{
-    Incumbent, NoCandidate, Selection, SelectionRequest, observed_of, select,
+    Exploration, Incumbent, NoCandidate, Selection, SelectionRequest, observed_of, select,
 };
 use crate::state::backend_stats::Observed;
 use crate::state::budgets::{BudgetAccounts, Charge};
+use crate::state::learned_quality::{Learned, LearnedQuality};
 use crate::state::shares::Shares;
 
 use bounds::BudgetStatus;
@@ -47,6 +49,7 @@ pub struct Router {
     classifier: Option<Classifier>,
     shares: Shares,
     budget_accounts: BudgetAccounts,
+    learned_quality: LearnedQuality,
 }
 
 /// Whether a decision is recorded.
@@ -106,22 +109,14 @@ struct RoutingInput<'a> {
     now_ns: u64,
     state_origin: StateOrigin<'a>,
     observed: &'a [Observed],
+    learned: &'a [Learned],
+    applies_learned: bool,
 }
 
 impl RoutingInput<'_> {
     /// Whether the request begins its conversation.
     fn begins(&self) -> bool {
         self.prompt.turns.len() < 2 && conversation::answered_at(self.request).is_none()
-    }
-
-    /// The probability with which exploration let `selection` be chosen.
-    fn propensity(&self, selection: &Selection) -> f32 {
-        let rate = self.policy.traffic.exploration_rate;
-        match (selection.explorable, selection.reason) {
-            (0, _) => 1.0,
-            (others, Reason::Explored) => (rate / others as f64) as f32,
-            _ => (1.0 - rate) as f32,
-        }
     }
 
     /// The backend that answered last: the turns are decided again in their order, each with the incumbent of the one before.
@@ -185,6 +180,7 @@ impl Router {
             classifier,
             shares: Shares::default(),
             budget_accounts: BudgetAccounts::default(),
+            learned_quality: LearnedQuality::default(),
         }
     }
 
@@ -235,6 +231,11 @@ impl Router {
         &mut self.budget_accounts
     }
 
+    /// What this worker has learned of the models' quality, to be exchanged with the other workers once a tick.
+    pub fn learned_quality(&mut self) -> &mut LearnedQuality {
+        &mut self.learned_quality
+    }
+
     /// The outcome of a request; nothing is recorded.
     fn find_outcome(
         &mut self,
@@ -280,14 +281,30 @@ impl Router {
             now_ns: info.now_ns,
             state_origin: info.state_origin,
             observed: info.observed,
+            learned: self.learned_quality.learned(policy),
+            applies_learned: policy.learning.mode == LearningMode::Apply,
         };
         match self.choose(&input) {
             Ok((selection, foreign)) => {
-                let decision = decided(selection, foreign, &input, &budget_status);
+                let mut decision = decided(selection, foreign, &input, &budget_status);
+                decision.learned_choice = self.learned_choice(&input);
                 Outcome::Routed(Box::new(decision))
             }
             Err(NoCandidate { candidates }) => refuse_all(&input, candidates),
         }
+    }
+
+    /// The choice that would be made if what was learned were applied; `None` if it is, or nothing was learned.
+    fn learned_choice(&self, input: &RoutingInput<'_>) -> Option<BackendId> {
+        if input.applies_learned || input.learned.is_empty() {
+            return None;
+        }
+        let applied = RoutingInput {
+            applies_learned: true,
+            ..*input
+        };
+        let (selection, _) = self.choose(&applied).ok()?;
+        Some(selection.chosen.backend)
     }
 
     /// The status of the budgets that limit a request; its refusal if a rule or a spent budget refuses it.
@@ -329,7 +346,6 @@ impl Router {
         let limits = floor.map_or(preferences.limits, |(limit, written)| {
             preferences.limits.and(&Limits::NONE.with(limit, written))
         });
-        let explores = draw(EXPLORE_SALT, input.conversation) < policy.traffic.exploration_rate;
         // A model that is behind its share gets new conversations, not turns of existing ones.
         let begins = input.begins();
         let mut query = SelectionRequest {
@@ -352,7 +368,9 @@ impl Router {
             preferred: begins
                 .then(|| bounds::preferred(policy, &self.shares))
                 .flatten(),
-            explore: explores.then_some(input.conversation),
+            exploration: exploration(input),
+            learned: input.learned,
+            applies_learned: input.applies_learned,
             observed: input.observed,
             draw: draw(RAMP_SALT, input.conversation),
             now_ns: input.now_ns,
@@ -395,6 +413,16 @@ impl Router {
             });
         answer_length::refine(&mut classification, turn);
         classification
+    }
+}
+
+/// Whether the conversation explores.
+fn exploration(input: &RoutingInput<'_>) -> Exploration {
+    let rate = input.policy.traffic.exploration_rate;
+    let explores = draw(EXPLORE_SALT, input.conversation) < rate;
+    Exploration {
+        rate,
+        pick: explores.then_some(input.conversation),
     }
 }
 
@@ -441,7 +469,6 @@ fn decided(
         rules.extend(budget_status.spent.iter().map(|name| bounds::named(name)));
     }
     Decision {
-        propensity: input.propensity(&selection),
         begins: input.begins(),
         window_tokens: input.prompt.window_tokens,
         backend: selection.chosen.backend,
@@ -449,6 +476,8 @@ fn decided(
         profile: input.profile.name.clone(),
         rules,
         reason: selection.reason,
+        propensity: selection.propensity,
+        learned_choice: None,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
         foreign,
         charge: bounds::charge(budget_status, selection.chosen.estimate.cost_usd),

@@ -8,6 +8,7 @@
 //! is better does not depend on what else is in the fleet. And the harder a prompt, the larger the ratio between a strong
 //! and a weak model's P(correct), so difficulty alone never moves a request to a weaker model.
 
+mod constraints;
 mod observed;
 mod pick;
 #[cfg(test)]
@@ -15,17 +16,20 @@ mod tests;
 
 use std::cmp::Ordering;
 
+use constraints::Constraints;
 pub(super) use observed::find as observed_of;
 
 use crate::analysis::answer_length::AnswerLength;
 use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
 use crate::fleet::Estimate;
-use crate::fleet::{Backend, BackendId, Model, ModelId, Registry};
-use crate::policy::profiles::{LIMIT_COUNT, Limit, Limits, Profile, Weights};
+use crate::fleet::{Backend, BackendId, LearnedEstimate, Model, ModelId, Registry};
+use crate::policy::profiles::{Limit, Limits, Profile, Weights};
+
 use crate::policy::rules::Preference;
 use crate::routing::decision::{Candidate, Ineligible, Reason};
 use crate::state::backend_stats::Observed;
+use crate::state::learned_quality::Learned;
 
 /// The most entries of a fallback chain, far above the number of Envoy's retries.
 pub const MAX_FALLBACKS: usize = 8;
@@ -73,8 +77,12 @@ pub struct SelectionRequest<'a> {
     pub preferred: Option<ModelId>,
     /// Preferences of rules: the first that any eligible candidate meets leaves only the candidates that meet it.
     pub prefers: &'a [&'a Preference],
-    /// A number that picks a candidate other than the best, if the request explores.
-    pub explore: Option<u64>,
+    /// Whether, and how, conversations explore.
+    pub exploration: Exploration,
+    /// What was learned of each model, in the order of the registry; empty if nothing was.
+    pub learned: &'a [Learned],
+    /// Whether the choice depends on what was learned, or only reports it.
+    pub applies_learned: bool,
     /// The conversation as a number in [0, 1): tells on which side of ramps it is.
     pub draw: f64,
     /// The time, in nanoseconds since 1970, for ramps.
@@ -102,12 +110,31 @@ impl Default for SelectionRequest<'_> {
             stickiness: 0.0,
             preferred: None,
             prefers: &[],
-            explore: None,
+            exploration: Exploration::NONE,
+            learned: &[],
+            applies_learned: false,
             observed: &[],
             draw: 0.0,
             now_ns: 0,
         }
     }
+}
+
+/// The exploration of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exploration {
+    /// The share of conversations that explore, 0 to 1.
+    pub rate: f64,
+    /// A number that picks a candidate other than the best, if this conversation explores.
+    pub pick: Option<u64>,
+}
+
+impl Exploration {
+    /// No conversation explores.
+    pub const NONE: Exploration = Exploration {
+        rate: 0.0,
+        pick: None,
+    };
 }
 
 /// The backend that has answered a conversation so far.
@@ -126,8 +153,8 @@ pub struct Selection {
     pub chosen: Candidate,
     /// Why it was chosen.
     pub reason: Reason,
-    /// The number of other candidates of which a request that explores gets one, each as probably as the others.
-    pub explorable: usize,
+    /// The probability, 0 to 1, of this choice for such a request: less than 1 only where exploration could choose otherwise.
+    pub propensity: f32,
     /// The relaxed limits, in the order of the profile.
     pub relaxed: Vec<Limit>,
     /// The backends to try after a failure; see [`crate::routing::decision::Decision::fallbacks`].
@@ -194,14 +221,14 @@ pub fn select(
     Ok(Selection {
         fallbacks: fallbacks(&picked.candidate, &candidates, &chain),
         chosen: picked.candidate,
-        explorable: picked.explorable,
-        reason: match picked.special {
+        reason: match picked.reason {
             _ if query.pinned.is_some() => Reason::Pinned,
             _ if able == 1 => Reason::OnlyCandidate,
             Some(special) => special,
             None if !relaxed.is_empty() => Reason::Relaxed,
             None => Reason::Best,
         },
+        propensity: picked.propensity,
         relaxed,
         candidates,
     })
@@ -236,13 +263,15 @@ fn estimate_all(
         let Some(model) = registry.model(backend.model) else {
             continue;
         };
+        let (stated_quality, learned) = quality(registry, backend.model, query);
+        let applied = learned.filter(|_| query.applies_learned);
         candidates.push(Candidate {
             backend: BackendId(index as u32),
             model: backend.model,
             estimate: Estimate {
-                quality: query
-                    .classification
-                    .map(|classification| registry.p_correct(backend.model, classification)),
+                quality: applied.map(|learned| learned.quality).or(stated_quality),
+                stated_quality,
+                learned,
                 ..estimate(BackendId(index as u32), backend, model, query, length)
             },
             objective: f64::INFINITY,
@@ -353,6 +382,8 @@ fn estimate(
         + f64::from(cached) * price.cached_input;
     Estimate {
         quality: None,
+        stated_quality: None,
+        learned: None,
         output_tokens_p50: length.median.min(most),
         output_tokens_p90: length.p90().min(most),
         cost_usd: (read + written * price.output) / 1e6,
@@ -361,6 +392,25 @@ fn estimate(
         first_token_p50_ms: latencies.first_token_p50_ms,
         first_token_p99_ms: latencies.first_token_p99_ms,
     }
+}
+
+/// The probability of a correct answer by scores, and by what was learned.
+fn quality(
+    registry: &Registry,
+    id: ModelId,
+    query: &SelectionRequest<'_>,
+) -> (Option<f32>, Option<LearnedEstimate>) {
+    let Some(classification) = query.classification else {
+        return (None, None);
+    };
+    let stated = registry.p_correct(id, classification);
+    let logit = registry.expected_logit(id, classification);
+    let learned = query.learned.get(id.0 as usize).map(|learned| {
+        let deviation = learned.deviations.get(classification.task as usize);
+        let moved = learned.calibration.apply(logit, classification);
+        LearnedEstimate::from_logit(moved, deviation.copied().unwrap_or_default())
+    });
+    (Some(stated), learned)
 }
 
 /// The least cost, the least latency and the highest quality of the candidates that can take the request: the zero points of the
@@ -410,151 +460,6 @@ fn objective(estimate: &Estimate, weights: &Weights, best: &Best) -> f64 {
         + weights.latency * latency
         + weights.quality * QUALITY_SCALE * lost.log10();
     (sum * 1e6).round() / 1e6
-}
-
-/// The limits in force, as bounds on [`Limit::measure`].
-struct Constraints<'a> {
-    bounds: [Option<f64>; LIMIT_COUNT],
-    relax: &'a [Limit],
-    best_quality: f32,
-}
-
-impl<'a> Constraints<'a> {
-    fn new(
-        profile: &'a Profile,
-        query: &SelectionRequest<'_>,
-        best_quality: f32,
-    ) -> Constraints<'a> {
-        let mut bounds = [None; LIMIT_COUNT];
-        for (limit, written) in profile.limits.and(&query.limits).stated() {
-            let unknown =
-                limit.is_of_quality() && (query.classification.is_none() || query.pinned.is_some());
-            if let Some(slot) = bounds.get_mut(limit as usize)
-                && !unknown
-            {
-                *slot = Some(limit.bound(written));
-            }
-        }
-        Constraints {
-            bounds,
-            relax: if query.pinned.is_some() {
-                &Limit::ALL
-            } else {
-                &profile.relax
-            },
-            best_quality,
-        }
-    }
-
-    fn bound(&self, limit: Limit) -> Option<f64> {
-        self.bounds.get(limit as usize).copied().flatten()
-    }
-
-    fn measure(&self, limit: Limit, candidate: &Candidate) -> f64 {
-        limit.measure(&candidate.estimate, self.best_quality)
-    }
-
-    fn keeps(&self, limit: Limit, candidate: &Candidate) -> bool {
-        self.bound(limit)
-            .is_none_or(|bound| self.measure(limit, candidate) <= bound)
-    }
-
-    /// How many limits, from the start of the profile's order, must be relaxed for `candidate` to be chosen; `None` if it cannot
-    /// take the request or breaks a limit that is never relaxed.
-    fn relaxation_depth(&self, candidate: &Candidate) -> Option<usize> {
-        match candidate.ineligible {
-            None => self.depth_if_eligible(candidate),
-            Some(_) => None,
-        }
-    }
-
-    /// The relaxation depth of a candidate, whether or not it can take the request.
-    fn depth_if_eligible(&self, candidate: &Candidate) -> Option<usize> {
-        let broken = Limit::ALL
-            .into_iter()
-            .filter(|limit| !self.keeps(*limit, candidate));
-        broken
-            .map(|limit| self.rank(limit))
-            .try_fold(0, |most, rank| rank.map(|rank| most.max(rank + 1)))
-    }
-
-    fn rank(&self, limit: Limit) -> Option<usize> {
-        self.relax.iter().position(|relaxed| *relaxed == limit)
-    }
-
-    /// Relaxes the first `depth` limits of the order, each no further than needed: the last of them, which matters most, moves to
-    /// the best value of any remaining candidate, then the one before it to the best value among those that reach that.
-    fn relax(
-        mut self,
-        depth: usize,
-        candidates: &[Candidate],
-        depths: &[Option<usize>],
-    ) -> (Constraints<'a>, Vec<Limit>) {
-        let mut relaxed = Vec::new();
-        let within = |at: &Option<usize>| at.is_some_and(|at| at <= depth);
-        for limit in self.relax.iter().copied().take(depth).rev() {
-            let Some(bound) = self.bound(limit) else {
-                continue;
-            };
-            let tighter = |other: Limit| {
-                self.rank(other)
-                    .is_some_and(|rank| Some(rank) > self.rank(limit))
-            };
-            let nearest = candidates
-                .iter()
-                .zip(depths)
-                .filter(|(_, at)| within(at))
-                .map(|(candidate, _)| candidate)
-                .filter(|candidate| {
-                    Limit::ALL
-                        .into_iter()
-                        .filter(|other| tighter(*other))
-                        .all(|other| self.keeps(other, candidate))
-                })
-                .map(|candidate| self.measure(limit, candidate))
-                .fold(f64::INFINITY, f64::min);
-            if nearest > bound {
-                if let Some(slot) = self.bounds.get_mut(limit as usize) {
-                    *slot = Some(nearest);
-                }
-                relaxed.insert(0, limit);
-            }
-        }
-        (self, relaxed)
-    }
-
-    /// Marks each candidate that can take the request with the first limit that it breaks.
-    fn mark_broken(&self, candidates: &mut [Candidate]) {
-        for candidate in candidates
-            .iter_mut()
-            .filter(|candidate| candidate.ineligible.is_none())
-        {
-            candidate.ineligible = Limit::ALL
-                .into_iter()
-                .filter(|limit| !self.keeps(*limit, candidate))
-                .find_map(|limit| Some(self.ineligible_by(limit, self.bound(limit)?)));
-        }
-    }
-
-    fn ineligible_by(&self, limit: Limit, bound: f64) -> Ineligible {
-        let over_latency = |which| Ineligible::OverLatency {
-            which,
-            limit_ms: bound as f32,
-        };
-        match limit {
-            Limit::MaxFirstTokenP99Ms => over_latency("first_token_p99"),
-            Limit::MaxFirstTokenP50Ms => over_latency("first_token_p50"),
-            Limit::MaxP50Ms => over_latency("p50"),
-            Limit::MaxP99Ms => over_latency("p99"),
-            Limit::MaxCostUsd => Ineligible::OverCost { limit_usd: bound },
-            Limit::MaxQualityLoss => Ineligible::BelowQuality {
-                limit: self.best_quality * (1.0 - bound) as f32,
-            },
-            Limit::MinQuality => Ineligible::BelowQuality {
-                limit: -bound as f32,
-            },
-        }
-    }
 }
 
 fn is_eligible(candidate: &&Candidate) -> bool {

@@ -10,6 +10,7 @@ pub mod backend_stats;
 pub mod budgets;
 pub mod claims;
 mod codec;
+pub mod learned_quality;
 pub mod makers;
 pub mod outcome;
 pub mod receipt;

@@ -69,6 +69,11 @@ impl<K: Ord + Copy, V> SortedMap<K, V> {
         }
     }
 
+    /// Drops the entries that `keep` does not want.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(K) -> bool) {
+        self.entries.retain(|(key, _)| keep(*key));
+    }
+
     pub(super) fn clear(&mut self) {
         self.entries.clear();
     }

@@ -143,6 +143,20 @@ metrics! {
         "Attempts without the credentials that their backend needs, because the environment variable is not set.";
     Gauge shared_stats_bytes()
         "Size of the record in which workers share their observations of the backends.";
+    Counter outcomes_ignored(cause)
+        "Outcomes that teach nothing: `capped` (the tenant or the hour has had its share), `unknown_model`, `other_classifier`, `void`.";
+    Counter learned_changes(model)
+        "Decisions that would be otherwise if what was learned were applied, by the model that would be chosen (`learning` with mode `observe`).";
+    Gauge shared_learning_bytes()
+        "Size of the record in which workers share what outcomes teach of the models.";
+    Gauge learned_outcomes(model)
+        "Outcomes of the model that count, those forgotten in part in part.";
+    Gauge learned_quality_percent(model)
+        "Mean quality of the model's answers that is expected after its outcomes, over the prompts of these outcomes.";
+    Gauge stated_quality_percent(model)
+        "The same by benchmark scores alone.";
+    Gauge learned_interval_percent(model)
+        "Half of the interval that holds the learned quality with nine chances in ten.";
     Gauge linear_memory_bytes()
         "Memory of the module's virtual machines that serve requests, all together; part of Envoy's resident memory.";
     Counter metrics_dropped()

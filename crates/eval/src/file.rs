@@ -9,6 +9,7 @@ use crate::benchmarks::Benchmarks;
 use crate::figures::{Calibration, Curves, Forecast, Pool, calibration};
 use crate::fleet::{AbilitySource, Fleet};
 use crate::gaps::{self, Saved};
+use crate::learning_curve::{AfterPrompts, CurvePoint, after_labels, learning_curve};
 use crate::measure::mean;
 use crate::outcomes::BadLine;
 use crate::pairing::{PairReport, pair};
@@ -26,6 +27,8 @@ pub struct Setting<'s> {
     pub benchmarks: &'s Benchmarks,
     /// The pair, if one was given: weak and strong.
     pub pair: Option<(String, String)>,
+    /// The points of the learning curve that are asked for.
+    pub after: AfterPrompts,
 }
 
 /// A line of a table of models.
@@ -123,8 +126,10 @@ pub struct Report {
     pub calibration: Option<Calibration>,
     /// Figures on rated rows; `None` if the file has none.
     pub rated: Option<RatedFigures>,
+    /// The points of the learning curve that were asked for.
+    pub after: Vec<CurvePoint>,
     /// Calibration after labelled prompts.
-    pub labelled: Option<crate::labelled::Labelled>,
+    pub labelled: Option<CurvePoint>,
     /// Each profile's cost and quality on the rows.
     pub profiles: Vec<ProfileLine>,
     /// Savings of routing between every two models of which one costs far less.
@@ -173,8 +178,9 @@ pub fn report(
     report.forecasts = forecasts(&fleet);
     report.calibration = (!report.forecasts.is_empty())
         .then(|| calibration(&report.forecasts, fleet.outcomes.len()));
-    report.labelled = crate::labelled::after_labels(&fleet, rows);
     report.rated = rated::figures(&fleet, rows, setting.policy);
+    report.labelled = after_labels(&fleet, rows);
+    report.after = learning_curve(&fleet, rows, &setting.after);
     let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
     let policy = setting.policy.or(made_up.as_ref());
     let mut shares = vec![f64::NAN; fleet.members.len()];

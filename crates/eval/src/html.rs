@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::figures::Curves;
 use crate::file::Report;
 use crate::format::{percent, shown};
-use crate::labelled::PROMPTS;
+use crate::learning_curve::{CurvePoint, PROMPTS};
 use crate::measure::curve::{Point, hull};
 use crate::pairing::PairReport;
 use crate::svg::{Mark, Plot, Series, escape, legend};
@@ -68,6 +68,7 @@ fn section(out: &mut String, report: &Report) {
         pair_plot(out, pair);
     }
     reliability_plot(out, report);
+    learning_plot(out, report);
     out.push_str("</div>\n");
     if let Some(curves) = &report.curves {
         table(out, &tables::strategies(curves));
@@ -237,6 +238,46 @@ fn reliability_plot(out: &mut String, report: &Report) {
         out.push('.');
     }
     out.push_str("</p>\n");
+}
+
+/// Savings after more and more outcomes, with the bounds of the middle four fifths of the draws.
+fn learning_plot(out: &mut String, report: &Report) {
+    let known = report
+        .after
+        .iter()
+        .filter(|point| point.at_loss.is_finite());
+    let points: Vec<&CurvePoint> = known.collect();
+    if points.len() < 2 {
+        return;
+    }
+    let line = |name: &str, mark: Mark, value: &dyn Fn(&CurvePoint) -> f64| {
+        let points: Vec<Point> = points
+            .iter()
+            .map(|point| [point.prompts as f64, value(point)])
+            .collect();
+        Series::plain(name, "router", mark, &points)
+    };
+    let one = points.iter().any(|point| point.one_per_prompt);
+    let series = [
+        line("saved", Mark::Line, &|point| point.at_loss),
+        line("a tenth of the draws below", Mark::Dashes, &|point| {
+            point.at_loss_range[0]
+        }),
+        line("a tenth above", Mark::Dashes, &|point| {
+            point.at_loss_range[1]
+        }),
+    ];
+    figure(
+        out,
+        "Saved at −1.2 points after learning",
+        if one {
+            "prompts, one outcome each"
+        } else {
+            "prompts, all outcomes"
+        },
+        "saved",
+        &series,
+    );
 }
 
 fn table(out: &mut String, table: &Table) {

@@ -5,7 +5,7 @@ use pointsman::fleet::ability::Calibration;
 use pointsman::policy::Policy;
 
 use crate::error::Error;
-use crate::fit::{Observation, Prior, fit};
+use crate::fit::{Observation, fit};
 use crate::measure::probability::{bins, ece};
 use crate::scored::{ScoredPrompt, find_model};
 
@@ -28,7 +28,7 @@ pub struct Fitted {
 /// # Errors
 /// [`Error::Failed`] if no row has an outcome of a model of the policy.
 pub fn fit_models(policy: &Policy, rows: &[ScoredPrompt]) -> Result<Fitted, Error> {
-    let observed: Vec<Vec<Observation>> = rows.iter().map(|row| observe(policy, row)).collect();
+    let observed: Vec<Vec<Observation<'_>>> = rows.iter().map(|row| observe(policy, row)).collect();
     let labelled = observed.iter().filter(|row| !row.is_empty()).count();
     if labelled == 0 {
         return Err(Error::Failed(
@@ -42,13 +42,13 @@ pub fn fit_models(policy: &Policy, rows: &[ScoredPrompt]) -> Result<Fitted, Erro
         ));
     }
     let models = &policy.registry.models;
-    let all: Vec<Observation> = observed.iter().flatten().copied().collect();
+    let all: Vec<Observation<'_>> = observed.iter().flatten().copied().collect();
     report.push(held_out(&observed, models.len(), labelled));
     let mut calibrations = Vec::with_capacity(models.len());
-    for (at, (model, calibration)) in models.iter().zip(fit(&all, models.len())).enumerate() {
-        let touches = |observation: &&Observation| {
-            let other = observation.against;
-            observation.model.model == at || other.is_some_and(|other| other.model == at)
+    for (at, (model, learned)) in models.iter().zip(fit(&all, models.len())).enumerate() {
+        let calibration = learned.calibration;
+        let touches = |seen: &&Observation<'_>| {
+            seen.model == at || seen.against.is_some_and(|(other, _)| other == at)
         };
         let labels = all.iter().filter(touches).count();
         report.push(match labels {
@@ -66,46 +66,38 @@ pub fn fit_models(policy: &Policy, rows: &[ScoredPrompt]) -> Result<Fitted, Erro
     })
 }
 
-/// The observations of a row on the policy's models.
-fn observe(policy: &Policy, row: &ScoredPrompt) -> Vec<Observation> {
+/// The observations of a row on the policy's models. A calibration that the policy has does not count: the fit replaces it.
+fn observe<'r>(policy: &Policy, row: &'r ScoredPrompt) -> Vec<Observation<'r>> {
+    let classification = &row.classification;
     let before = |name: &str| {
         let ModelId(id) = find_model(policy, name)?;
         let model = policy.registry.models.get(id as usize)?;
-        Some(Prior {
-            model: id as usize,
-            logit: f64::from(model.ability.logit(&row.classification)),
-        })
+        Some((id as usize, model.ability.logit(classification)))
     };
-    let mut all: Vec<Observation> = row
-        .outcomes
-        .iter()
-        .filter_map(|(name, outcome)| {
-            Some(Observation {
-                task: row.classification.task,
-                model: before(name)?,
-                against: None,
-                label: outcome.score,
-            })
-        })
+    let seen = |(model, logit): (usize, f32), against, label| Observation {
+        classification,
+        model,
+        logit,
+        against,
+        label,
+    };
+    let scored = row.outcomes.iter();
+    let mut all: Vec<Observation<'r>> = scored
+        .filter_map(|(name, outcome)| Some(seen(before(name)?, None, outcome.score)))
         .collect();
-    let preferred = row.preference.as_ref().and_then(|preference| {
+    if let Some(preference) = &row.preference {
         let [first, second] = &preference.between;
-        Some(Observation {
-            task: row.classification.task,
-            model: before(first)?,
-            against: Some(before(second)?),
-            label: preference.first,
-        })
-    });
-    all.extend(preferred.filter(|item| {
-        item.against
-            .is_none_or(|other| other.model != item.model.model)
-    }));
+        if let (Some(first), Some(second)) = (before(first), before(second))
+            && first.0 != second.0
+        {
+            all.push(seen(first, Some(second), preference.first));
+        }
+    }
     all
 }
 
 /// How far expected and actual scores lie apart before and after, measured on prompts that were left out of the fit.
-fn held_out(observed: &[Vec<Observation>], models: usize, labelled: usize) -> String {
+fn held_out(observed: &[Vec<Observation<'_>>], models: usize, labelled: usize) -> String {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for fold in 0..FOLDS {
         let held = |at: &usize| at % FOLDS == fold;
@@ -116,17 +108,17 @@ fn held_out(observed: &[Vec<Observation>], models: usize, labelled: usize) -> St
                 .filter(move |(at, _)| held(at) == wanted);
             rows.flat_map(|(_, row)| row)
                 .copied()
-                .collect::<Vec<Observation>>()
+                .collect::<Vec<Observation<'_>>>()
         };
         let fitted = fit(&part(false), models);
-        for observation in part(true).iter().filter(|item| item.against.is_none()) {
-            let Some(calibration) = fitted.get(observation.model.model) else {
+        for one in part(true).iter().filter(|item| item.against.is_none()) {
+            let Some(learned) = fitted.get(one.model) else {
                 continue;
             };
             let p = |logit: f64| 1.0 / (1.0 + (-logit).exp());
-            before.push((p(observation.model.logit), observation.label, 1.0));
-            let moved = calibration.apply(observation.model.logit as f32, observation.task);
-            after.push((p(f64::from(moved)), observation.label, 1.0));
+            before.push((p(one.logit.into()), one.label, 1.0));
+            let moved = learned.calibration.apply(one.logit, one.classification);
+            after.push((p(moved.into()), one.label, 1.0));
         }
     }
     let error = |rows: Vec<(f64, f64, f64)>| ece(&bins(rows));

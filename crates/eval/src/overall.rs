@@ -2,7 +2,7 @@
 
 use crate::figures::{Curves, Forecast, PairRows, Pool, calibration};
 use crate::file::Report;
-use crate::labelled::Labelled;
+use crate::learning_curve::CurvePoint;
 use crate::pairing::PairReport;
 
 /// The pooled report. Each file stays its own deployment; see `figures`.
@@ -34,6 +34,7 @@ pub fn report(reports: &[Report]) -> Report {
     overall.calibration =
         (!overall.forecasts.is_empty()).then(|| calibration(&overall.forecasts, rows));
     overall.labelled = labelled(reports);
+    overall.after = after(reports);
     overall.pair = pair(reports);
     if reports.len() > 1 {
         overall.notes.push(
@@ -43,31 +44,57 @@ pub fn report(reports: &[Report]) -> Report {
     overall
 }
 
-/// The means of the files' figures after labelling, by their rows.
-fn labelled(reports: &[Report]) -> Option<Labelled> {
-    let some: Vec<(f64, Labelled)> = reports
-        .iter()
-        .filter_map(|report| Some((report.count as f64, report.labelled?)))
-        .collect();
-    let mean = |value: &dyn Fn(&Labelled) -> f64| {
-        let message = some
+/// The means of points of the files' learning curves, each file by its rows.
+fn pooled(points: &[(f64, CurvePoint)]) -> Option<CurvePoint> {
+    let (_, first) = points.first()?;
+    let mean = |value: &dyn Fn(&CurvePoint) -> f64| {
+        let known = points
             .iter()
-            .map(|(count, item)| (*count, value(item)))
+            .map(|(count, point)| (*count, value(point)))
             .filter(|(_, value)| value.is_finite());
-        let (sum, total) = message.fold((0.0, 0.0), |(sum, total), (count, value)| {
+        let (sum, total) = known.fold((0.0, 0.0), |(sum, total), (count, value)| {
             (sum + count * value, total + count)
         });
         sum / total
     };
-    (!some.is_empty()).then(|| Labelled {
-        ece: mean(&|item| item.ece),
-        ece_range: [
-            mean(&|item| item.ece_range[0]),
-            mean(&|item| item.ece_range[1]),
-        ],
-        auc: mean(&|item| item.auc),
-        at_loss: mean(&|item| item.at_loss),
+    let range = |value: &dyn Fn(&CurvePoint) -> [f64; 2]| {
+        [
+            mean(&|point| value(point)[0]),
+            mean(&|point| value(point)[1]),
+        ]
+    };
+    Some(CurvePoint {
+        prompts: first.prompts,
+        one_per_prompt: first.one_per_prompt,
+        auc: mean(&|point| point.auc),
+        auc_range: range(&|point| point.auc_range),
+        ece: mean(&|point| point.ece),
+        ece_range: range(&|point| point.ece_range),
+        at_loss: mean(&|point| point.at_loss),
+        at_loss_range: range(&|point| point.at_loss_range),
     })
+}
+
+/// The mean figures after labelling.
+fn labelled(reports: &[Report]) -> Option<CurvePoint> {
+    let points: Vec<(f64, CurvePoint)> = reports
+        .iter()
+        .filter_map(|report| Some((report.count as f64, report.labelled?)))
+        .collect();
+    pooled(&points)
+}
+
+/// The mean learning curve: every file has the same points.
+fn after(reports: &[Report]) -> Vec<CurvePoint> {
+    let most = reports.iter().map(|report| report.after.len()).max();
+    let at = |place: usize| {
+        let points: Vec<(f64, CurvePoint)> = reports
+            .iter()
+            .filter_map(|report| Some((report.count as f64, *report.after.get(place)?)))
+            .collect();
+        pooled(&points)
+    };
+    (0..most.unwrap_or_default()).filter_map(at).collect()
 }
 
 fn pair(reports: &[Report]) -> Option<PairReport> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::figures::{Curves, Figure, PairFigures, StrategyFigures};
 use crate::file::Report;
 use crate::gaps::{classes, over_random};
-use crate::labelled::PROMPTS;
+use crate::learning_curve::{CurvePoint, PROMPTS};
 use crate::measure::curve::Point;
 use crate::pairing::PairReport;
 use crate::rated::{Labels, RatedFigures};
@@ -140,6 +140,22 @@ fn probabilities(fields: &mut Map<String, Value>, report: &Report) {
         })
     });
     fields.insert("after_labels".into(), json!(labelled));
+    let after: Vec<Value> = report.after.iter().map(curve_point).collect();
+    fields.insert("after".into(), json!(after));
+}
+
+/// A point of the learning curve; a figure's range is that of the middle four fifths of the draws.
+fn curve_point(point: &CurvePoint) -> Value {
+    json!({
+        "prompts": point.prompts,
+        "one_per_prompt": point.one_per_prompt,
+        "auc": number(point.auc),
+        "auc_range80": point.auc_range.map(number),
+        "ece": number(point.ece),
+        "ece_range80": point.ece_range.map(number),
+        "savings_at_minus_1_2": number(point.at_loss),
+        "savings_at_minus_1_2_range80": point.at_loss_range.map(number),
+    })
 }
 
 fn number(value: f64) -> Value {

@@ -6,7 +6,7 @@ use crate::figures::Curves;
 use crate::file::Report;
 use crate::format::{percent, shown, shown_percent};
 use crate::gaps::over_random;
-use crate::labelled::PROMPTS;
+use crate::learning_curve::{CurvePoint, PROMPTS};
 use crate::pairing::PairReport;
 use crate::rated::RatedFigures;
 use crate::sweep::Strategy;
@@ -75,6 +75,7 @@ fn write_report(out: &mut String, report: &Report) {
     if let Some(figures) = &report.rated {
         rated(out, figures);
     }
+    learning_curve(out, &report.after);
     models(out, report);
     profiles(out, report);
     groups(out, report);
@@ -217,6 +218,32 @@ fn groups(out: &mut String, report: &Report) {
                 groups.lines.len() - KINDS
             );
         }
+        out.push('\n');
+    }
+}
+
+fn learning_curve(out: &mut String, points: &[CurvePoint]) {
+    for point in points {
+        let outcomes = if point.one_per_prompt {
+            "one outcome each"
+        } else {
+            "all outcomes"
+        };
+        let range = |[low, high]: [f64; 2]| format!("{low:.3} to {high:.3}");
+        let _ = writeln!(
+            out,
+            "after {} prompts, {outcomes}: AUC {:.3} ({}), ECE {:.3} ({}), saved at −1.2 points {} ({} to {})",
+            point.prompts,
+            point.auc,
+            range(point.auc_range),
+            point.ece,
+            range(point.ece_range),
+            percent(point.at_loss),
+            percent(point.at_loss_range[0]),
+            percent(point.at_loss_range[1]),
+        );
+    }
+    if !points.is_empty() {
         out.push('\n');
     }
 }

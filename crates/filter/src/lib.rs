@@ -125,6 +125,7 @@ impl RootContext for Root {
             budget_sync::sync();
             vm::report_memory();
             self.store.tick();
+            self.store.sync_learning();
             self.prewarmer.tick(&self.store);
         }
     }

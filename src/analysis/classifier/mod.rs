@@ -123,6 +123,14 @@ impl Default for Classification {
     }
 }
 
+/// Tells classifiers apart: another training has another manifest. Latent factors of one mean nothing to another.
+const IDENTITY: u32 = crate::fnv::hash32(include_bytes!("../../../models/manifest.json"));
+
+/// The name of the embedded classifier, in eight hexadecimal digits.
+pub fn identity() -> String {
+    format!("{IDENTITY:08x}")
+}
+
 /// Standard deviation of the logarithm of an answer's length, if nothing but the features says how long it is.
 pub const UNKNOWN_SIGMA: f32 = 0.9;
 

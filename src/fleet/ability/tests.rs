@@ -192,7 +192,7 @@ fn a_model_has_the_latent_factors_of_fitted_ones_near_it() {
 
 #[test]
 fn a_neutral_calibration_changes_nothing() {
-    assert_eq!(Calibration::NEUTRAL.apply(0.7, Task::Math), 0.7);
+    assert_eq!(Calibration::NEUTRAL.apply(0.7, &of_task(Task::Math)), 0.7);
 }
 
 #[test]
@@ -205,6 +205,35 @@ fn offset_scale_and_task_of_a_calibration_add_up() {
     if let Some(math) = learned.tasks.get_mut(Task::Math as usize) {
         *math = -1.0;
     }
-    assert_eq!(learned.apply(2.0, Task::Math), 0.25);
-    assert_eq!(learned.apply(2.0, Task::Chat), 1.25);
+    assert_eq!(learned.apply(2.0, &of_task(Task::Math)), 0.25);
+    assert_eq!(learned.apply(2.0, &of_task(Task::Chat)), 1.25);
+}
+
+fn of_task(task: Task) -> Classification {
+    Classification {
+        task,
+        ..Classification::default()
+    }
+}
+
+#[test]
+fn two_calibrations_are_one() {
+    let mut first = Calibration {
+        scale: 0.5,
+        offset: 0.25,
+        ..Calibration::NEUTRAL
+    };
+    first.tasks[Task::Math as usize] = -1.0;
+    first.factors[3] = 0.5;
+    let mut second = Calibration {
+        scale: 2.0,
+        offset: -0.5,
+        ..Calibration::NEUTRAL
+    };
+    second.factors[3] = 0.25;
+    let mut prompt = of_task(Task::Math);
+    prompt.raw_factors[3] = 32;
+    let once = first.then(&second).apply(1.5, &prompt);
+    assert_eq!(once, second.apply(first.apply(1.5, &prompt), &prompt));
+    assert_eq!(first.apply(1.5, &prompt), 0.75 + 0.25 - 1.0 + 1.0);
 }

@@ -17,7 +17,8 @@ const EXAMPLE: &str = r#"{
         {"name": "m0", "context_window": 4000, "max_output_tokens": 1000, "capabilities": ["tools"],
          "reasoning_tokens_factor": 2, "benchmarks": {"mmlu": 0.5}, "aliases": ["alias"],
          "max_share": 0.5, "min_share": 0.1,
-         "calibration": {"scale": 0.5, "offset": 0.5, "tasks": {"code": 0.5}}},
+         "calibration": {"scale": 0.5, "offset": 0.5, "tasks": {"code": 0.5},
+          "factors": [0.5, 0.25], "classifier": "CLASSIFIER"}},
         {"name": "m1"}
     ],
     "backends": [
@@ -56,13 +57,15 @@ const EXAMPLE: &str = r#"{
     "budgets": [{"name": "b", "usd": 1, "per": "day", "tenant": ["t"], "max_request_share": 0.5,
                  "profile": "q"}],
     "receipts": {"mode": "on", "max_age_s": 3600},
-    "learning": {"mode": "observe",
+    "learning": {"mode": "observe", "half_life": 100, "prior_mass": 5, "max_per_tenant_hour": 7,
+                 "max_per_hour": 70,
                  "outcomes": {"empty": 0.5, "truncated": 0.5, "invalid_json": 0.5,
                               "invalid_tool_arguments": 0.5}}
 }"#;
 
 fn example() -> Value {
-    serde_json::from_str(EXAMPLE).unwrap()
+    let own = crate::analysis::classifier::identity();
+    serde_json::from_str(&EXAMPLE.replace("CLASSIFIER", &own)).unwrap()
 }
 
 /// Texts of which at least one is another valid value of any field of text.

@@ -118,7 +118,9 @@ fn query(classification: Option<&Classification>) -> SelectionRequest<'_> {
         stickiness: 0.0,
         preferred: None,
         prefers: &[],
-        explore: None,
+        exploration: Exploration::NONE,
+        learned: &[],
+        applies_learned: false,
         draw: 0.0,
         now_ns: 0,
     }

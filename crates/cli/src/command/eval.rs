@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::io::input;
 use pointsman_eval::benchmarks::Benchmarks;
 use pointsman_eval::file::{Report, Setting, report};
+use pointsman_eval::learning_curve::AfterPrompts;
 use pointsman_eval::outcomes::{self, Row};
 use pointsman_eval::pairing::find_pair;
 use pointsman_eval::scored::{Examiner, ScoredPrompt};
@@ -38,6 +39,12 @@ pub struct Args {
     /// The pair for APGR and CPT; without it the cheapest and the best model of each file
     #[arg(long, value_name = "WEAK:STRONG")]
     pair: Option<String>,
+    /// Also report AUC, ECE and savings after this many prompts whose outcomes are known, drawn at random
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',')]
+    after: Vec<usize>,
+    /// With --after: of each prompt only the outcome of one model is known, as in a running system
+    #[arg(long, requires = "after")]
+    one_per_prompt: bool,
     /// Read at most this many rows of each file
     #[arg(long, value_name = "N")]
     max_rows: Option<usize>,
@@ -74,6 +81,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         policy: policy.as_ref(),
         benchmarks: &benchmarks,
         pair,
+        after: AfterPrompts {
+            counts: args.after.clone(),
+            one_per_prompt: args.one_per_prompt,
+        },
     };
     let reports: Vec<Report> = files
         .into_iter()

@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod import;
+mod learn;
 pub mod render;
 mod route;
 mod schema;
@@ -51,6 +52,8 @@ enum Command {
     Import(import::Args),
     /// Make a key that signs policies, and print its public half
     Keygen(sign::KeygenArgs),
+    /// Fit a policy to feedback, access logs and labelled prompts, as the filter learns from them
+    Learn(learn::Args),
     /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
     Render(Box<render::Args>),
     /// Print the decision on request bodies as JSON lines
@@ -79,6 +82,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Keygen(args) => sign::keygen(&args),
+        Command::Learn(args) => learn::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),

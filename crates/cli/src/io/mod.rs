@@ -4,4 +4,5 @@ pub mod document;
 pub mod http;
 pub mod input;
 pub mod key;
+pub mod receipts;
 pub mod request_args;

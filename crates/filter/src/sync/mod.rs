@@ -5,6 +5,7 @@
 
 pub mod budget_sync;
 pub mod claims;
+pub mod learning_sync;
 pub mod policy_cache;
 pub mod policy_store;
 pub mod poller;

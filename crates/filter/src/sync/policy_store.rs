@@ -20,6 +20,7 @@ use pointsman::policy::{Policy, Problem};
 use pointsman::state::receipt::{Keys, MIN_KEY_BYTES};
 use pointsman::telemetry::{Metric, header};
 
+use super::learning_sync::LearningSync;
 use super::shared_data::{ABSENT, Entry, decode, encode, key, key_of};
 use super::stats_sync::StatsSync;
 use crate::hostcalls::{self, HostError};
@@ -35,6 +36,7 @@ pub struct PolicyStore {
     failover: Failover,
     stats: StatsSync,
     receipt_keys: Keys,
+    learning: LearningSync,
     record_key: String,
     before_key: String,
     version_key: String,
@@ -75,6 +77,7 @@ impl PolicyStore {
             failover: Failover::Off,
             stats: StatsSync::new(String::new(), String::new()),
             receipt_keys: Keys::NONE,
+            learning: LearningSync::new(String::new()),
             record_key: String::new(),
             before_key: String::new(),
             version_key: String::new(),
@@ -97,6 +100,7 @@ impl PolicyStore {
                 key("pointsman.scale_to_zero.", plugin.fingerprint),
             ),
             receipt_keys: receipt_keys(&plugin.receipt_keys),
+            learning: LearningSync::new(key("pointsman.learned.", plugin.fingerprint)),
             record_key: key_of(Entry::Policy, plugin.fingerprint),
             before_key: key_of(Entry::Before, plugin.fingerprint),
             version_key: key_of(Entry::Version, plugin.fingerprint),
@@ -220,6 +224,13 @@ impl PolicyStore {
         if is_shown && let Some(policy) = self.peek() {
             self.announce(&policy.version);
             metrics::record(&Metric::policy_active(&policy.version), 1);
+        }
+    }
+
+    /// Exchanges what was learned of the models with the other workers, once a tick.
+    pub fn sync_learning(&self) {
+        if let Some(policy) = self.peek() {
+            self.learning.sync(&policy);
         }
     }
 

@@ -3,6 +3,7 @@
 //! conversation are looked at.
 
 use super::*;
+use crate::policy::profiles::LIMIT_COUNT;
 use crate::state::backend_stats::LatencyRatio;
 use proptest::prelude::*;
 
@@ -147,7 +148,7 @@ fn choose(
     let at = |id: BackendId| &candidates[id.0 as usize];
     if query.pinned.is_none() {
         let others: Vec<&&Candidate> = left.iter().filter(|one| one.backend != best).collect();
-        if let (Some(number), false) = (query.explore, others.is_empty()) {
+        if let (Some(number), false) = (query.exploration.pick, others.is_empty()) {
             return Some(others[number as usize % others.len()].backend);
         }
         let behind: Vec<&Candidate> = left
@@ -304,6 +305,10 @@ fn any_wish() -> impl Strategy<Value = Wish> {
     })
 }
 
+fn explored(pick: Option<u64>) -> Exploration {
+    Exploration { rate: 0.5, pick }
+}
+
 fn slower(median: f32) -> LatencyRatio {
     LatencyRatio { median, p99: 0.0 }
 }
@@ -361,7 +366,7 @@ proptest! {
         query.window_tokens = wish.tokens;
         query.max_tokens = wish.max_tokens;
         query.preferred = wish.preferred.map(ModelId);
-        query.explore = wish.explore;
+        query.exploration = explored(wish.explore);
         query.incumbent = wish.incumbent.map(|(id, cached_tokens)| Incumbent { backend: BackendId(id % count), cached_tokens });
         query.stickiness = wish.stickiness;
         query.observed = &observed;

@@ -5,7 +5,7 @@
 //! docs/calibrate.md describes the method.
 
 mod floor;
-mod models;
+pub mod models;
 
 use std::path::PathBuf;
 

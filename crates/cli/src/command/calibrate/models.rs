@@ -1,6 +1,6 @@
 //! Writes the calibration of each model of a policy next to its name.
 
-use pointsman::analysis::classifier::Task;
+use pointsman::analysis::classifier::{self, Task};
 use pointsman::fleet::ability::Calibration;
 use pointsman::policy::Policy;
 use pointsman_eval::models;
@@ -20,8 +20,17 @@ pub fn fit_models(
     for line in &fitted.report {
         eprintln!("{line}");
     }
+    write_calibrations(policy, document, &fitted.calibrations)
+}
+
+/// `document` with these calibrations of the policy's models, in its order.
+pub fn write_calibrations(
+    policy: &Policy,
+    document: &Document,
+    calibrations: &[Option<Calibration>],
+) -> Result<Document, Failure> {
     let mut changed = document.clone();
-    let models = policy.registry.models.iter().zip(&fitted.calibrations);
+    let models = policy.registry.models.iter().zip(calibrations);
     for (at, (model, calibration)) in models.enumerate() {
         let Some(calibration) = calibration else {
             continue;
@@ -66,6 +75,11 @@ fn written(calibration: &Calibration) -> Value {
     );
     if !tasks.is_empty() {
         fields.insert("tasks".into(), Value::Object(tasks));
+    }
+    let factors = calibration.factors.map(round);
+    if factors.iter().any(|weight| *weight != 0.0) {
+        fields.insert("factors".into(), json!(factors));
+        fields.insert("classifier".into(), json!(classifier::identity()));
     }
     Value::Object(fields)
 }

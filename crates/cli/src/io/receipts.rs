@@ -1,0 +1,129 @@
+//! Outcomes in files: feedback as clients post it, and access logs. A line that has none is skipped.
+
+use pointsman::policy::Policy;
+use pointsman::state::outcome::{Check, Logged, Outcome, Source, read_log};
+use pointsman::state::receipt::Receipt;
+use serde_json::Value;
+
+/// What a line holds.
+#[derive(Debug)]
+pub enum Item {
+    /// An outcome.
+    Outcome(Outcome),
+    /// A receipt or a line that cannot be read.
+    Unreadable,
+}
+
+/// Gives each outcome of a line to `each`: a JSON object of feedback (`receipt` and `score` or `verdict`, or `better` and `worse`),
+/// a list of such objects, or a line of an access log, whose fields end in `feedback`, or in `receipt` and `outcome`. Codes of
+/// receipts are not checked: whoever can write the log needs no key.
+pub fn read_line(line: &[u8], policy: &Policy, mut each: impl FnMut(Item)) {
+    if line.trim_ascii().is_empty() {
+        return;
+    }
+    match serde_json::from_slice::<Value>(line) {
+        Ok(value) => read_value(&value, policy, &mut each),
+        Err(_) => each(Item::Unreadable),
+    }
+}
+
+fn read_value(value: &Value, policy: &Policy, each: &mut dyn FnMut(Item)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| read_value(item, policy, each)),
+        Value::Object(members) => {
+            let text = |wanted: &str| {
+                let mut found = members.iter().filter(|(name, _)| {
+                    name.as_str() == wanted || name.strip_suffix(wanted).is_some_and(ends_word)
+                });
+                found.find_map(|(_, value)| value.as_str())
+            };
+            if let Some(logged) = text("feedback") {
+                read_log(logged).for_each(|item| each(read_logged(item)));
+            }
+            if let (Some(better), Some(worse)) = (text("better"), text("worse")) {
+                each(read_logged(Logged::Compared { better, worse }));
+            }
+            let Some(receipt) = text("receipt").filter(|receipt| *receipt != "-") else {
+                return;
+            };
+            if let Some(score) = score(members) {
+                each(read_logged(Logged::Scored { receipt, score }));
+            } else if let Some(source) = text("outcome").and_then(Source::find) {
+                each(checked(receipt, source, policy));
+            }
+        }
+        _ => each(Item::Unreadable),
+    }
+}
+
+fn ends_word(rest: &str) -> bool {
+    rest.ends_with(['_', '-', '.', ':'])
+}
+
+/// The score of an item of feedback.
+fn score(members: &serde_json::Map<String, Value>) -> Option<f32> {
+    let stated = members.get("score").and_then(Value::as_f64);
+    let verdict = || match members.get("verdict")?.as_str()? {
+        "good" | "right" | "up" => Some(1.0),
+        "bad" | "wrong" | "down" => Some(0.0),
+        _ => None,
+    };
+    let score = stated.or_else(verdict)?;
+    (0.0..=1.0).contains(&score).then_some(score as f32)
+}
+
+fn read_logged(item: Logged<'_>) -> Item {
+    let (first, worse, score) = match item {
+        Logged::Scored { receipt, score } => (receipt, None, score),
+        Logged::Compared { better, worse } => (better, Some(worse), 1.0),
+    };
+    let worse = worse.map(Receipt::decode_trusted).transpose();
+    let (Ok(receipt), Ok(worse)) = (Receipt::decode_trusted(first), worse) else {
+        return Item::Unreadable;
+    };
+    Item::Outcome(Outcome {
+        receipt,
+        worse: worse.map(Box::new),
+        score,
+        weight: 1.0,
+        source: Source::Feedback,
+    })
+}
+
+/// The outcome of a check of an answer.
+fn checked(receipt: &str, source: Source, policy: &Policy) -> Item {
+    let Ok(receipt) = Receipt::decode_trusted(receipt) else {
+        return Item::Unreadable;
+    };
+    let weights = &policy.learning.weights;
+    let (score, weight) = match source {
+        Source::Check(check) => (0.0, weight_of(check, policy)),
+        Source::Passed => {
+            let all = [
+                weights.empty,
+                weights.truncated,
+                weights.invalid_json,
+                weights.invalid_tool_arguments,
+            ];
+            (receipt.p, all.into_iter().fold(0.0, f32::max))
+        }
+        Source::Feedback => (receipt.p, 0.0),
+    };
+    Item::Outcome(Outcome {
+        receipt,
+        worse: None,
+        score,
+        weight,
+        source,
+    })
+}
+
+fn weight_of(check: Check, policy: &Policy) -> f32 {
+    let weights = &policy.learning.weights;
+    match check {
+        Check::Empty => weights.empty,
+        Check::Truncated => weights.truncated,
+        Check::InvalidJson => weights.invalid_json,
+        Check::InvalidToolArguments => weights.invalid_tool_arguments,
+    }
+}
