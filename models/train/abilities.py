@@ -3,7 +3,7 @@ constant.
 
 Scores of different benchmarks go together, so their logits are taken as jointly normal over models; the mean, spread
 and correlation are fitted by EM on models/benchmarks.json, and what a model lacks is its conditional expectation.
-`src/ability.rs` does the same with the constants that `export.py` writes; a test holds the two together.
+`src/fleet/ability.rs` does the same with the constants that `export.py` writes; a test holds the two together.
 """
 
 import json

@@ -31,7 +31,9 @@ def main():
     parser.add_argument("--work", required=True)
     args = parser.parse_args()
     work = pathlib.Path(args.work)
-    train = rows.train_rows(args.data, own.generate())
+    kept = rows.train_rows(args.data, own.generate())
+    # Other prompts are wrapped around rows of the data alone: more of our own do not change them.
+    train, rated = ([row for row in kept if (row["source"] == "own") == ours] for ours in (False, True))
     corpus = [row for row in train if row["domain"] and len(row["prompt"]) > 30]
     made = [
         {
@@ -53,14 +55,14 @@ def main():
             ]
         )
     ]
-    varied = list(variants.augment(SEED, train + made))
-    laid_out = list(layouts.copies(SEED, train))
-    write(work / "prompts.jsonl", train + made + varied + laid_out)
+    varied = list(variants.augment(SEED, train + made + rated))
+    laid_out = list(layouts.copies(SEED, train + rated))
+    write(work / "prompts.jsonl", train + made + rated + varied + laid_out)
     val = rows.load(args.data, "val")
     held_corpus = [row for row in val if row["domain"] and len(row["prompt"]) > 30]
     write(work / "val.jsonl", val)
     print(
-        f"{len(train)} training rows, {len(made)} synthetic, {len(varied)} variants, {len(laid_out)} in "
+        f"{len(train)} training rows, {len(made)} synthetic, {len(rated)} rated of our own, {len(varied)} variants, {len(laid_out)} in "
         f"other layouts, {len(val)} validation; {len(held_corpus)} of these could be material"
     )
 
