@@ -148,6 +148,9 @@ pub struct LearnedQuality {
 impl LearnedQuality {
     /// Adds an outcome. `now_s` is the time in seconds since 1970.
     pub fn record(&mut self, policy: &Policy, outcome: &Outcome, now_s: u64) -> Recorded {
+        if !policy.learning.is_on() {
+            return Recorded::Off;
+        }
         match Evidence::read(policy, outcome) {
             Ok(Evidence::Scored(seen)) => self.observe(policy, &seen, now_s),
             Ok(Evidence::Compared(compared)) => self.compare(policy, &compared, now_s),

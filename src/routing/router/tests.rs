@@ -7,6 +7,7 @@
 )]
 
 mod carried_state;
+mod learning;
 mod traffic;
 
 use super::*;
