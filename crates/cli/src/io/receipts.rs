@@ -127,3 +127,119 @@ fn weight_of(check: Check, policy: &Policy) -> f32 {
         Check::InvalidToolArguments => weights.invalid_tool_arguments,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use pointsman::analysis::classifier::{Classification, FINGERPRINT};
+    use pointsman::api::{Api, Capabilities};
+    use pointsman::state::receipt::{Flags, Key, RequestTraits, name_key};
+
+    const POLICY: &str = r#"{"models": [{"name": "m"}], "learning": {"outcomes": {"empty": 0.5, "truncated": 0.125}},
+      "backends": [{"name": "b", "model": "m", "price": {"input": 1, "output": 1}}]}"#;
+
+    fn receipt(nonce: u64) -> String {
+        let receipt = Receipt {
+            policy: 1,
+            time_s: 1,
+            nonce,
+            model: name_key("m"),
+            backend: name_key("b"),
+            runner_up: None,
+            profile: name_key("auto"),
+            p: 0.75,
+            runner_up_p: 0.0,
+            propensity: 1.0,
+            flags: Flags::default(),
+            request: RequestTraits {
+                api: Api::OpenAiChat,
+                needs: Capabilities::NONE,
+                input_tokens: 10,
+                window_tokens: 10,
+                max_tokens: None,
+                choices: 1,
+            },
+            tenant: None,
+            classifier: FINGERPRINT,
+            classification: Classification::default(),
+        };
+        receipt.encode(&Key::new(b"a key of some length").unwrap())
+    }
+
+    /// The outcomes of a line as number of the receipt, number of the worse one, score and weight; the count of unreadable ones.
+    fn read(line: &str) -> (Vec<(u64, Option<u64>, f32, f32)>, usize) {
+        let policy = Policy::compile(POLICY).unwrap();
+        let (mut outcomes, mut unreadable) = (Vec::new(), 0);
+        read_line(line.as_bytes(), &policy, |item| match item {
+            Item::Outcome(outcome) => {
+                let worse = outcome.worse.as_ref().map(|worse| worse.nonce);
+                let nonce = outcome.receipt.nonce;
+                outcomes.push((nonce, worse, outcome.score, outcome.weight));
+            }
+            Item::Unreadable => unreadable += 1,
+        });
+        (outcomes, unreadable)
+    }
+
+    #[test]
+    fn feedback_is_read_as_clients_post_it() {
+        let (one, two) = (receipt(1), receipt(2));
+        let scored = format!(r#"{{"receipt": "{one}", "score": 0.25}}"#);
+        assert_eq!(read(&scored), (vec![(1, None, 0.25, 1.0)], 0));
+        let list = format!(
+            r#"[{{"receipt": "{one}", "verdict": "good"}}, {{"better": "{two}", "worse": "{one}"}}]"#
+        );
+        let wanted = vec![(1, None, 1.0, 1.0), (2, Some(1), 1.0, 1.0)];
+        assert_eq!(read(&list), (wanted, 0));
+    }
+
+    #[test]
+    fn access_logs_hold_feedback_and_checks() {
+        let (one, two) = (receipt(1), receipt(2));
+        let line =
+            format!(r#"{{"pointsman.feedback": "{one}=0.5 {two}>{one}", "path": "/v1/feedback"}}"#);
+        let wanted = vec![(1, None, 0.5, 1.0), (2, Some(1), 1.0, 1.0)];
+        assert_eq!(read(&line), (wanted, 0));
+        let checked = |outcome: &str| {
+            let line =
+                format!(r#"{{"pointsman.receipt": "{one}", "pointsman.outcome": "{outcome}"}}"#);
+            read(&line).0
+        };
+        assert_eq!(checked("truncated"), [(1, None, 0.0, 0.125)]);
+        let passed = checked("passed");
+        let [(1, None, p, 0.5)] = passed.as_slice() else {
+            panic!("{passed:?}");
+        };
+        assert!((p - 0.75).abs() < 0.02);
+    }
+
+    #[test]
+    fn lines_without_outcomes_are_skipped_and_bad_ones_are_counted() {
+        let one = receipt(1);
+        for line in [
+            "",
+            "  \n",
+            r#"{"path": "/v1/models", "pointsman.receipt": "-"}"#,
+        ] {
+            assert_eq!(read(line), (vec![], 0), "{line}");
+        }
+        let unjudged = format!(r#"{{"pointsman.receipt": "{one}"}}"#);
+        assert_eq!(read(&unjudged), (vec![], 0));
+        for line in ["{", "7", r#"{"receipt": "AQ", "score": 1}"#] {
+            assert_eq!(read(line), (vec![], 1), "{line}");
+        }
+    }
+
+    #[test]
+    #[ignore = "prints receipts, to measure how fast they are read"]
+    fn print_receipts() {
+        for number in 0..200_000 {
+            println!(
+                r#"{{"receipt": "{}", "score": {}}}"#,
+                receipt(number),
+                number % 2
+            );
+        }
+    }
+}
