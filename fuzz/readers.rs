@@ -12,6 +12,7 @@ use pointsman::routing::fallback_chain::FallbackChain;
 use pointsman::schema::Problem;
 use pointsman::state::backend_stats::{BackendStats, Delivery};
 use pointsman::state::budgets::BudgetAccounts;
+use pointsman::state::learned_quality::Sums;
 use pointsman::state::makers;
 use pointsman::state::scale_to_zero::ScaleToZeroStats;
 
@@ -31,6 +32,7 @@ pub fn registry() -> Registry {
 /// records stay bounded.
 pub fn check_records(registry: &Registry, record: &[u8]) {
     check_stats(record);
+    check_sums(record);
     let merge = |record: &[u8]| {
         let mut accounts = BudgetAccounts::default();
         accounts.adopt(record, NOW_S, 1);
@@ -54,6 +56,16 @@ pub fn check_records(registry: &Registry, record: &[u8]) {
     for record in [merged, planned, after] {
         assert!(record.len() < 1_000_000);
     }
+}
+
+/// Sums are read as they are written; added to themselves they stay what can be read.
+fn check_sums(record: &[u8]) {
+    let Some(mut sums) = Sums::decode(record) else {
+        return;
+    };
+    assert_eq!(sums.encode(), record);
+    sums.merge(&sums.clone());
+    assert_eq!(Sums::decode(&sums.encode()), Some(sums));
 }
 
 fn check_stats(record: &[u8]) {

@@ -192,6 +192,7 @@ fn seeds_reach_the_readers() {
     use pointsman::routing::fallback_chain::FallbackChain;
     use pointsman::state::backend_stats::BackendStats;
     use pointsman::state::budgets::BudgetAccounts;
+    use pointsman::state::learned_quality::Sums;
     use pointsman::state::makers;
     use pointsman::state::scale_to_zero::ScaleToZeroStats;
 
@@ -207,6 +208,7 @@ fn seeds_reach_the_readers() {
     let plan = ScaleToZeroStats::default().plan(&used, &registry, |_| false, 0);
     assert_eq!(plan.record.len(), used.len());
     assert_eq!(makers::find(&seed("records/makers"), 7919), Some(1));
+    assert!(Sums::decode(&seed("records/learned")).is_some_and(|sums| !sums.is_empty()));
     for name in ["short", "long", "prefix"] {
         let chain = FallbackChain::parse(&seed(&format!("chain/{name}")));
         assert!(chain.is_some(), "{name}");

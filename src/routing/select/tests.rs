@@ -692,3 +692,34 @@ fn select_takes_at_most_20_microseconds_for_100_candidates() {
     println!("{each:.2} µs");
     assert!(each <= 20.0, "{each} µs");
 }
+
+/// Run by hand as the test above: `learning_adds`.
+#[test]
+#[ignore = "measures time"]
+fn learning_adds_at_most_3_microseconds_for_20_candidates() {
+    let mut registry = fleet();
+    registry.models = (0..20).map(|n| model("m", n as f32 / 10.0)).collect();
+    registry.backends = (0..20).map(|n| backend("b", n, 0.01, 20.0)).collect();
+    let said = said(0.5);
+    let nothing = crate::state::learned_quality::sums::ModelSums::default();
+    let learned = crate::state::learned_quality::posterior::fit(&[&nothing; 20], 14.0);
+    let profile = profile([0.5, 0.2, 0.3], &[], &Limit::ALL);
+    let fastest = |learned: &[Learned]| {
+        let query = SelectionRequest {
+            learned,
+            applies_learned: true,
+            ..query(Some(&said))
+        };
+        let time = || {
+            let start = std::time::Instant::now();
+            for _ in 0..50 {
+                std::hint::black_box(select(&registry, &profile, &query).is_ok());
+            }
+            start.elapsed().as_secs_f64() * 1e6 / 50.0
+        };
+        (0..400).map(|_| time()).fold(f64::INFINITY, f64::min)
+    };
+    let (without, with) = (fastest(&[]), fastest(&learned));
+    println!("{without:.2} µs without, {with:.2} µs with what was learned");
+    assert!(with - without <= 3.0, "{without} to {with} µs");
+}

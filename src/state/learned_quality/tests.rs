@@ -448,3 +448,25 @@ fn learning_can_be_stated_in_full() {
     };
     assert_eq!(stated.learning, wanted);
 }
+
+/// Run by hand, in release: `cargo test --release --workspace --lib -- --ignored --nocapture fifty_models_are_fitted`.
+#[test]
+#[ignore = "measures time"]
+fn fifty_models_are_fitted_between_two_ticks() {
+    let mut random = Random(3);
+    let mut sums = vec![ModelSums::default(); 50];
+    for at in 0..50_000_u32 {
+        let prompt = prompt(&mut random);
+        let features = Features::new((at % 80) as f32 / 10.0 - 4.0, &prompt);
+        sums[at as usize % 50].add(&features, f64::from(at % 2), 16, at.into());
+    }
+    let all: Vec<&ModelSums> = sums.iter().collect();
+    let start = std::time::Instant::now();
+    let learned = posterior::fit(&all, 14.0);
+    println!(
+        "{} models in {:.2} ms",
+        learned.len() - 1,
+        start.elapsed().as_secs_f64() * 1e3
+    );
+    assert!(start.elapsed().as_millis() < 100);
+}
