@@ -4,7 +4,8 @@
 #![allow(dead_code)] // each user takes what it needs
 
 use pointsman::api::Api;
-use pointsman::api::usage::{Media, UsageEventFilter, UsageParser};
+use pointsman::api::feedback;
+use pointsman::api::usage::{Expectation, Media, UsageEventFilter, UsageParser};
 use pointsman::control::plugin::Role;
 use pointsman::fleet::Registry;
 use pointsman::policy::Policy;
@@ -12,8 +13,11 @@ use pointsman::routing::fallback_chain::FallbackChain;
 use pointsman::schema::Problem;
 use pointsman::state::backend_stats::{BackendStats, Delivery};
 use pointsman::state::budgets::BudgetAccounts;
+use pointsman::state::claims;
 use pointsman::state::learned_quality::Sums;
 use pointsman::state::makers;
+use pointsman::state::outcome;
+use pointsman::state::receipt::{Key, Keys, Receipt, TEXT_CHARS};
 use pointsman::state::scale_to_zero::ScaleToZeroStats;
 
 /// A second after the times that the seeds carry.
@@ -53,7 +57,9 @@ pub fn check_records(registry: &Registry, record: &[u8]) {
     let after = makers::put(record, mark, 3).unwrap_or_else(|| record.to_vec());
     assert_eq!(makers::find(&after, mark), Some(3));
     assert_eq!(makers::put(&after, mark, 3), None);
-    for record in [merged, planned, after] {
+    let claimed = claims::claim(record, mark).unwrap_or_else(|| record.to_vec());
+    assert_eq!(claims::claim(&claimed, mark), None, "claims");
+    for record in [merged, planned, after, claimed] {
         assert!(record.len() < 1_000_000);
     }
 }
@@ -95,6 +101,10 @@ pub fn check_answer(body: &[u8]) {
         for media in [Media::Json, Media::EventStream] {
             let read = |size: usize| {
                 let mut parser = UsageParser::new(api, media).with_state();
+                parser = parser.with_checks(Expectation {
+                    is_json: true,
+                    required: vec![pointsman::fnv::hash32(b"name")],
+                });
                 body.chunks(size).for_each(|piece| parser.feed(piece));
                 let marks = parser.take_marks();
                 let results =
@@ -104,13 +114,14 @@ pub fn check_answer(body: &[u8]) {
                     parser.streamed_tokens(),
                     parser.is_underway(),
                 );
-                (marks, results, seen, parser.finish_reasons())
+                let checks = (parser.is_expected_json(), parser.are_arguments_json());
+                (marks, results, seen, checks, parser.finish_reasons())
             };
             let whole = read(body.len().max(1));
             for size in [1, 7] {
                 assert_eq!(read(size), whole, "{api:?} {media:?} in pieces of {size}");
             }
-            let (_, [(usage, _), _], _, _) = whole;
+            let (_, [(usage, _), _], ..) = whole;
             if let Ok(usage) = usage {
                 assert!(usage.cached_input_tokens <= usage.input_tokens, "{usage:?}");
                 assert!(
@@ -181,4 +192,50 @@ fn check_problems(text: &[u8], problems: &[Problem]) {
         assert!(problem.column >= 1, "{problem:?}");
         assert!(!problem.to_string().contains('\n'), "{problem:?}");
     }
+}
+
+/// The key of the receipts in the corpus.
+pub const RECEIPT_KEY: &[u8] = b"the key of the fuzz corpus";
+
+/// Reads `text` as a receipt, as a body of feedback and as a line of an access log. A text that nobody signed is taken by no key;
+/// whatever reads is written again as it was, and says nothing impossible.
+pub fn check_receipt(text: &[u8]) {
+    // Refused or read, and both without a fault.
+    if let Ok(batch) = feedback::parse(text) {
+        assert!(!batch.items.is_empty());
+    }
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    assert!(outcome::read_log(text).count() <= text.len());
+    let keys = Keys::new([RECEIPT_KEY]);
+    let Ok(receipt) = Receipt::decode_trusted(text) else {
+        assert!(Receipt::decode(text, &keys).is_err());
+        return;
+    };
+    let p = [receipt.p, receipt.runner_up_p, receipt.propensity];
+    assert!(p.iter().all(|p| (0.0..=1.0).contains(p)), "{receipt:?}");
+    let classification = receipt.classification();
+    assert!(classification.difficulty.is_finite());
+    assert!(
+        classification
+            .latent_factors
+            .iter()
+            .all(|factor| factor.is_finite())
+    );
+    let key = Key::new(RECEIPT_KEY).expect("a long key");
+    let again = receipt.encode(&key);
+    assert_eq!(again.len(), TEXT_CHARS);
+    let read = Receipt::decode(&again, &keys).expect("a receipt of ours");
+    assert_eq!(read.encode(&key), again, "written twice");
+    // Only a text with this very content and code is taken.
+    let is_ours = Receipt::decode(text, &keys).is_ok();
+    let spelt = text
+        .trim_end_matches('=')
+        .replace('+', "-")
+        .replace('/', "_");
+    assert!(
+        !is_ours || spelt == again,
+        "another text is taken for a receipt"
+    );
 }

@@ -38,6 +38,7 @@ const FILES: &[(&str, &str)] = texts![
     "capabilities",
     "context_window",
     "exchange",
+    "feedback",
     "foreign_state",
     "intake",
     "lenient",

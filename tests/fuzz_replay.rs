@@ -194,6 +194,7 @@ fn seeds_reach_the_readers() {
     use pointsman::state::budgets::BudgetAccounts;
     use pointsman::state::learned_quality::Sums;
     use pointsman::state::makers;
+    use pointsman::state::receipt::{Keys, Receipt};
     use pointsman::state::scale_to_zero::ScaleToZeroStats;
 
     let seed = |path: &str| {
@@ -213,6 +214,8 @@ fn seeds_reach_the_readers() {
         let chain = FallbackChain::parse(&seed(&format!("chain/{name}")));
         assert!(chain.is_some(), "{name}");
     }
+    let receipt = String::from_utf8(seed("receipt/signed")).unwrap();
+    Receipt::decode(&receipt, &Keys::new([readers::RECEIPT_KEY])).unwrap();
     for name in ["minimal", "attempt"] {
         let role = Role::compile(&seed(&format!("configuration/{name}.json")));
         assert!(role.is_ok(), "{name}: {role:?}");
@@ -232,6 +235,11 @@ fn shared_records_hold() {
 #[test]
 fn answers_hold() {
     replay("answer", 5_000, readers::check_answer);
+}
+
+#[test]
+fn receipts_hold() {
+    replay("receipt", 20_000, readers::check_receipt);
 }
 
 #[test]

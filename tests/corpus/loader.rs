@@ -347,7 +347,12 @@ impl Case {
                 let code = code.unwrap_or_default();
                 Some(format!("pointsman.rejections.code.{code}"))
             }
-            Outcome::Passed | Outcome::Answered => None,
+            // Feedback that is not taken is counted by its code.
+            Outcome::Answered => {
+                let code = expect.code.as_ref()?;
+                Some(format!("pointsman.feedback_rejected.cause.{code}"))
+            }
+            Outcome::Passed => None,
         }
     }
 

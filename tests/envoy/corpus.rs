@@ -118,13 +118,14 @@ fn check(run: &Run, envoy: &Envoy, case: &Case, delivery: Delivery) -> Result<()
 }
 
 /// One of these metrics counts each request.
-const COUNTERS: [&str; 6] = [
+const COUNTERS: [&str; 7] = [
     "decisions",
     "count_tokens_requests",
     "shadow_decisions",
     "request_bypasses",
     "unrecognized_requests",
     "rejections",
+    "feedback_rejected",
 ];
 
 /// The module's counts of requests, by name without `wasmcustom.`.

@@ -30,6 +30,7 @@ mod mesh;
 mod observed;
 mod otlp;
 mod policies;
+mod receipts;
 mod remote;
 mod remote_failover;
 mod sealed;
@@ -97,6 +98,7 @@ fn all() -> impl Iterator<Item = Test> {
         otlp::TESTS,
         budgets::TESTS,
         policies::TESTS,
+        receipts::TESTS,
         remote::TESTS,
         remote_failover::TESTS,
         sealed::TESTS,

@@ -2,10 +2,11 @@
 
 use pointsman::decimal::decimal;
 use pointsman::state::claims;
+use pointsman::telemetry::Metric;
 
 use super::shared_data::update;
-use crate::effects::count_failure;
 use crate::hostcalls::HostError;
+use crate::metrics;
 
 /// How often a lost race is tried again.
 const TRIES: u32 = 8;
@@ -19,8 +20,8 @@ pub fn claim(number: u64) -> bool {
     match update(&key, TRIES, change) {
         Ok(is_new) => is_new,
         Err(HostError::CAS_MISMATCH) => false,
-        Err(error) => {
-            count_failure::<()>(Err(error));
+        Err(_) => {
+            metrics::count(&Metric::host_call_errors());
             false
         }
     }

@@ -4,7 +4,7 @@ use pointsman::fleet::clusters::Failover;
 use pointsman::telemetry::{STATS_TAGS, state};
 
 use super::text::{address, fill};
-use super::vm::{failover_members, vm};
+use super::vm::{failover_members, receipt_members, vm};
 use super::{Plan, clusters, otlp, routes, source};
 use crate::failure::Failure;
 
@@ -41,6 +41,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             ("vm", &vm(plan)),
             ("failover_members", &failover_members(plan.failover)),
             ("policy_source", &source::members(plan)?),
+            ("receipt_keys", &receipt_members(plan)),
             ("policy", &plan.source),
             ("clusters", &clusters::render(plan)?),
         ],
@@ -69,6 +70,9 @@ fn head(plan: &Plan<'_>) -> String {
     }
     for key in &plan.args.public_keys {
         options.push_str(&format!(" --public-key {key}"));
+    }
+    for name in &plan.args.receipt_keys {
+        options.push_str(&format!(" --receipt-key {name}"));
     }
     if let Some(collector) = &plan.args.otlp {
         options.push_str(&format!(" --otlp {collector}"));

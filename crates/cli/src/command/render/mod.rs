@@ -70,6 +70,9 @@ pub struct Args {
     /// A key that may sign these; several may be named
     #[arg(long = "public-key", value_name = "KEY", value_parser = crate::command::sign::parse_public_key, requires = "policy_source")]
     public_keys: Vec<PublicKey>,
+    /// An environment variable of Envoy with a key of receipts; a second one is the key before it
+    #[arg(long = "receipt-key", value_name = "NAME")]
+    receipt_keys: Vec<String>,
     /// How long an attempt may be silent if the answer is streamed [default: each backend's `timeouts`]
     #[arg(long, value_name = "SECONDS")]
     first_token_timeout: Option<f64>,

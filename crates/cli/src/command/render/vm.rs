@@ -17,6 +17,15 @@ pub fn failover_members(failover: Failover) -> String {
     }
 }
 
+/// The keys of receipts in the module's configuration; nothing if none are named.
+pub fn receipt_members(plan: &Plan<'_>) -> String {
+    let names = &plan.args.receipt_keys;
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("\"receipt_keys\": {},", json!(names)),
+    }
+}
+
 /// Whether router and attempts have one virtual machine: less memory, but Envoy 1.36 would name the metrics of both after a
 /// cluster, and a router that keeps backends warm must not meet the attempts' filter inside its own call.
 fn shares_vm(plan: &Plan<'_>) -> bool {
@@ -37,7 +46,7 @@ pub fn vm(plan: &Plan<'_>) -> String {
     format!(
         "vm_config:{anchor}\n  # Shared data (the published policy) belongs to this id.\n  vm_id: pointsman\n{}",
         // Without failover there is no other filter to put secrets in.
-        code(plan, shares || plan.failover == Failover::Off)
+        code(plan, shares || plan.failover == Failover::Off, true)
     )
 }
 
@@ -56,27 +65,26 @@ pub fn attempt_vm(plan: &Plan<'_>) -> String {
         "vm_config:\n  # Not the router's: {why}.\n  # The published policy belongs to vm_id, the virtual machine to vm_id and this configuration.\n  \
          vm_id: pointsman\n  \
          configuration: {{\"@type\": type.googleapis.com/google.protobuf.StringValue, value: attempt}}\n{}",
-        code(plan, true)
+        code(plan, true, false)
     )
 }
 
-fn code(plan: &Plan<'_>, secrets: bool) -> String {
+/// The module, and the variables that it gets from Envoy's environment: those of the backends' `secrets`, and those of `receipts`.
+fn code(plan: &Plan<'_>, secrets: bool, receipts: bool) -> String {
     let mut out = format!(
         "  runtime: envoy.wasm.runtime.v8\n  # Relative to where Envoy is started.\n  code: {{local: {{filename: {}}}}}\n",
         scalar(&plan.module)
     );
-    let mut keys: Vec<&str> = plan
-        .policy
-        .registry
-        .backends
-        .iter()
-        .filter_map(|backend| Some(backend.credentials.as_ref()?.env.as_str()))
-        .collect();
+    let backends = plan.policy.registry.backends.iter().filter(|_| secrets);
+    let names = plan.args.receipt_keys.iter().filter(|_| receipts);
+    let of_backends =
+        backends.filter_map(|backend| Some(backend.credentials.as_ref()?.env.as_str()));
+    let mut keys: Vec<&str> = of_backends.chain(names.map(String::as_str)).collect();
     keys.sort_unstable();
     keys.dedup();
-    if secrets && !keys.is_empty() {
+    if !keys.is_empty() {
         out.push_str(&format!(
-            "  # The backends' secrets, from Envoy's own environment.\n  environment_variables: {{host_env_keys: {}}}\n",
+            "  # Secrets, from Envoy's own environment.\n  environment_variables: {{host_env_keys: {}}}\n",
             json!(keys)
         ));
     }

@@ -217,6 +217,9 @@ fn text(
     for key in &plan.args.public_keys {
         out.push_str(&format!(" --public-key {key}"));
     }
+    for name in &plan.args.receipt_keys {
+        out.push_str(&format!(" --receipt-key {name}"));
+    }
     if let Some(collector) = &plan.args.otlp {
         out.push_str(&format!(" --otlp {collector}"));
     }

@@ -1,0 +1,182 @@
+//! Receipts and feedback over two proxies: one takes the other's, all its workers remember it, and no fault of a key or of a receipt
+//! touches another request.
+
+use pointsman::state::receipt::TEXT_CHARS;
+use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
+use pointsman_harness::http1::{Pieces, Request};
+use pointsman_harness::metrics;
+use serde_json::{Value, json};
+
+use crate::Test;
+use crate::world::{CHAT, Case, ask};
+
+pub const TESTS: &[Test] = &[
+    (
+        "receipts::one_proxy_takes_the_others",
+        one_proxy_takes_the_others,
+    ),
+    (
+        "receipts::keys_rotate_and_may_be_missing",
+        keys_rotate_and_may_be_missing,
+    ),
+    ("receipts::answers_are_checked", answers_are_checked),
+];
+
+const FEEDBACK: &str = "/v1/feedback";
+
+/// The shipped configuration with receipts, and with these keys in these variables.
+fn config(case: &Case, keys: &[(&str, &str)]) -> Config {
+    let config = case.config().set_policy("receipts", json!({"mode": "on"}));
+    let mut plugin = config.plugin_configuration();
+    plugin["receipt_keys"] = keys.iter().map(|(name, _)| json!(name)).collect();
+    let set = keys.iter().filter(|(_, key)| !key.is_empty());
+    let variables: Value = set
+        .map(|(name, key)| ((*name).to_owned(), json!(key)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    config.with_plugin_configuration(&plugin).set_plugin(
+        "vm_config/environment_variables",
+        json!({"key_values": variables}),
+    )
+}
+
+const NEW: (&str, &str) = ("RECEIPT_KEY", "the key that signs now, 32 bytes");
+const OLD: (&str, &str) = ("RECEIPT_KEY_BEFORE", "the key of last month");
+
+/// An answer's receipt.
+fn receipt(case: &Case, envoy: &Envoy) -> String {
+    let body = ask("llama-3.1-8b", "What is the capital of France?");
+    let done = case.send_to(envoy.address(), Request::post(CHAT, &body));
+    assert_eq!(done.status(), 200, "{}", done.response.text());
+    done.reported("receipt").unwrap().to_owned()
+}
+
+/// Sends feedback; the status and the answer.
+fn send(case: &Case, envoy: &Envoy, body: &Value, pieces: Pieces) -> (u16, Value) {
+    let body = body.to_string().into_bytes();
+    let request = Request::post(FEEDBACK, &body).pieces(pieces);
+    let done = case.send_to(envoy.address(), request);
+    assert!(done.received.is_empty(), "feedback reached a backend");
+    (done.status(), done.response.json())
+}
+
+fn one_proxy_takes_the_others(case: &Case) {
+    let config = config(case, &[NEW]);
+    let (first, second) = (case.start(&config), case.start(&config));
+    let receipt = receipt(case, &first);
+    assert_eq!(receipt.len(), TEXT_CHARS);
+    let scored = json!({"receipt": receipt, "score": 0.9});
+    let (status, answer) = send(case, &second, &scored, Pieces::Chunked(40));
+    assert_eq!((status, &answer["accepted"]), (202, &json!(1)), "{answer}");
+    // Connections are spread over both workers: each knows what the other took.
+    for _ in 0..8 {
+        let (status, answer) = send(case, &second, &scored, Pieces::One);
+        assert_eq!(status, 409, "{answer}");
+        assert_eq!(answer["error"]["code"], "receipt_used");
+    }
+    let mut forged = receipt.clone().into_bytes();
+    forged[60] = if forged[60] == b'A' { b'B' } else { b'A' };
+    let forged = String::from_utf8(forged).unwrap();
+    for (body, expected) in [
+        (json!({"receipt": forged, "score": 1}), 403),
+        (
+            json!({"receipt": receipt.get(..99).unwrap(), "score": 1}),
+            400,
+        ),
+        (json!({"receipt": receipt}), 400),
+        (json!([{"receipt": "x".repeat(66_000), "score": 1}]), 413),
+    ] {
+        for pieces in [Pieces::One, Pieces::Chunked(1_000)] {
+            let (status, answer) = send(case, &second, &body, pieces);
+            assert_eq!(status, expected, "{answer}");
+        }
+    }
+    let samples = second.metrics();
+    let counted = |name: &str, labels: &[(&str, &str)]| metrics::sum(&samples, name, labels);
+    let labels = [
+        ("model", "llama-3.1-8b"),
+        ("verdict", "good"),
+        ("source", "feedback"),
+    ];
+    assert_eq!(counted("pointsman_outcomes", &labels), 1.0);
+    let replayed = [("cause", "receipt_used")];
+    assert_eq!(counted("pointsman_feedback_rejected", &replayed), 8.0);
+    let has_line = |envoy: &Envoy, key: &str, text: &str| {
+        let is_written = |envoy: &Envoy| envoy.access_log().iter().any(|line| line[key] == text);
+        assert!(envoy.wait_for(is_written), "{key} {:?}", envoy.access_log());
+    };
+    has_line(&first, "receipt", &receipt);
+    has_line(&second, "feedback", &format!("{receipt}=0.9"));
+}
+
+fn keys_rotate_and_may_be_missing(case: &Case) {
+    let before = case.start(&config(case, &[OLD]));
+    let receipt = receipt(case, &before);
+    let scored = json!({"receipt": receipt, "verdict": "good"});
+    for (keys, expected) in [
+        (&[NEW, OLD][..], 202),
+        (&[NEW], 403),
+        (&[(NEW.0, "")], 503),
+        (&[(NEW.0, "short")], 503),
+    ] {
+        let envoy = case.start(&config(case, keys));
+        let (status, answer) = send(case, &envoy, &scored, Pieces::One);
+        assert_eq!(status, expected, "{keys:?} {answer}");
+        let body = ask("llama-3.1-8b", "hi");
+        let done = case.send_to(envoy.address(), Request::post(CHAT, &body));
+        assert_eq!(done.status(), 200);
+        assert_eq!(done.reported("receipt").is_some(), expected != 503);
+        let log = envoy.log();
+        assert!(
+            !log.contains(NEW.1) && !log.contains(OLD.1),
+            "a key is in the log"
+        );
+        assert_eq!(
+            log.contains("a key of receipts is missing or too short"),
+            expected == 503
+        );
+    }
+    // Without receipts there is no feedback, and chat is what it was.
+    let (status, answer) = send(case, case.envoy(), &scored, Pieces::One);
+    assert_eq!(
+        (status, &answer["error"]["code"]),
+        (404, &json!("receipts_off"))
+    );
+}
+
+/// The simulated backends answer with what the schema describes, and so never with a member that is required and not described.
+fn answers_are_checked(case: &Case) {
+    let config = config(case, &[NEW]).set_policy("learning", json!({"mode": "observe"}));
+    let envoy = case.start(&config);
+    for stream in [false, true] {
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["nowhere"]});
+        let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+        for format in [json!({"type": "json_object"}), format] {
+            let body = json!({
+                "model": "llama-3.1-8b", "stream": stream, "response_format": format,
+                "messages": [{"role": "user", "content": "hi"}],
+            });
+            let body = body.to_string().into_bytes();
+            let done = case.send_to(envoy.address(), Request::post(CHAT, &body));
+            assert_eq!(done.status(), 200, "{}", done.response.text());
+        }
+    }
+    let counted = |envoy: &Envoy, verdict: &str, source: &str| {
+        let labels = [
+            ("model", "llama-3.1-8b"),
+            ("verdict", verdict),
+            ("source", source),
+        ];
+        metrics::sum(&envoy.metrics(), "pointsman_outcomes", &labels)
+    };
+    let both = |envoy: &Envoy| {
+        counted(envoy, "passed", "passed") == 2.0 && counted(envoy, "bad", "invalid_json") == 2.0
+    };
+    let samples = |envoy: &Envoy| -> Vec<_> {
+        let all = envoy.metrics().into_iter();
+        all.filter(|sample| sample.name == "pointsman_outcomes")
+            .collect()
+    };
+    assert!(envoy.wait_for(both), "{:?}", samples(&envoy));
+}
