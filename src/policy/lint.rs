@@ -45,6 +45,25 @@ pub(crate) fn lint(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     } = &policy.traffic;
     lint_shares(shares, &policy.registry.models, root, warnings);
     lint_budgets(budgets, root, warnings);
+    lint_receipts(policy, root, warnings);
+}
+
+/// Warns of receipts that nobody gets, and of learning that no feedback reaches.
+fn lint_receipts(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
+    if let Some(node) = root.get("receipts")
+        && policy.receipts.is_on()
+        && policy.traffic.shadow
+    {
+        let message = "no receipts are made while `mode` is `shadow`";
+        warnings.add(node.at, "receipts", message);
+    }
+    if let Some(node) = root.get("learning")
+        && policy.learning.is_on()
+        && !policy.receipts.is_on()
+    {
+        let message = "only the checks of answers teach: feedback needs `receipts`";
+        warnings.add(node.at, "learning", message);
+    }
 }
 
 /// Warns of a default cluster that looks like a misspelt one.

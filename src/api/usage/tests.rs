@@ -1,5 +1,6 @@
 //! Usage of responses, however they are cut, and streams whose usage event is hidden.
 
+mod content;
 mod shapes;
 mod status;
 

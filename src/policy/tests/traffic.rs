@@ -281,3 +281,21 @@ fn rules_that_no_backend_meets_together_are_warned_of() {
         assert_eq!(rules(&fine), [""; 0], "{fine}");
     }
 }
+
+#[test]
+fn receipts_that_nobody_gets_are_a_warning() {
+    let of = |members: &str| warnings(&policy(members, MODELS));
+    let none: [&str; 0] = [];
+    let on = r#""receipts": {"mode": "on"}, "learning": {"mode": "apply"},"#;
+    assert_eq!(of(on), none);
+    let [alone] = of(r#""learning": {"mode": "observe"},"#)
+        .try_into()
+        .unwrap();
+    assert!(
+        alone.ends_with("learning: only the checks of answers teach: feedback needs `receipts`")
+    );
+    let [shadow] = of(r#""receipts": {"mode": "log"}, "mode": "shadow","#)
+        .try_into()
+        .unwrap();
+    assert!(shadow.ends_with("receipts: no receipts are made while `mode` is `shadow`"));
+}

@@ -39,6 +39,11 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "set the environment variable that the backend's `credentials` name, where Envoy is started",
     ),
     (
+        "pointsman.receipts_unsigned",
+        "answers went out without the receipts that the policy wants",
+        "name one or two variables with keys of at least 16 bytes in `receipt_keys`, and set them where Envoy is started",
+    ),
+    (
         "pointsman.attempts_unresolved",
         "attempts went on as they were: their backend or their body was not known",
         "render clusters and filters again from the policy that the router has",
