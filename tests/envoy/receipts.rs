@@ -21,6 +21,10 @@ pub const TESTS: &[Test] = &[
         keys_rotate_and_may_be_missing,
     ),
     ("receipts::answers_are_checked", answers_are_checked),
+    (
+        "receipts::all_workers_learn_from_feedback",
+        all_workers_learn_from_feedback,
+    ),
 ];
 
 const FEEDBACK: &str = "/v1/feedback";
@@ -179,4 +183,49 @@ fn answers_are_checked(case: &Case) {
             .collect()
     };
     assert!(envoy.wait_for(both), "{:?}", samples(&envoy));
+}
+
+/// Thirty answers of a model are useless: within two ticks every worker expects less of it, and says so before it decides by it.
+fn all_workers_learn_from_feedback(case: &Case) {
+    const COUNT: usize = 30;
+    let config = config(case, &[NEW])
+        .set_policy("learning", json!({"mode": "observe"}))
+        .set_policy("route_endpoint", json!("on"));
+    let envoy = case.start(&config);
+    for _ in 0..COUNT {
+        let scored = json!({"receipt": receipt(case, &envoy), "score": 0});
+        let (status, answer) = send(case, &envoy, &scored, Pieces::One);
+        assert_eq!(status, 202, "{answer}");
+    }
+    let of_model = [("model", "llama-3.1-8b")];
+    let gauge = |envoy: &Envoy, name: &str| metrics::sum(&envoy.metrics(), name, &of_model);
+    // Answers that pass the checks count a quarter besides.
+    let is_learned = |envoy: &Envoy| gauge(envoy, "pointsman_learned_outcomes") >= COUNT as f64;
+    assert!(envoy.wait_for(is_learned), "nothing was learned");
+    let stated = gauge(&envoy, "pointsman_stated_quality_percent");
+    let learned = gauge(&envoy, "pointsman_learned_quality_percent");
+    assert!(learned + 20.0 < stated, "{learned} of {stated}");
+    // Connections are spread over both workers.
+    let every_worker_knows = |envoy: &Envoy| {
+        (0..8).all(|_| {
+            let body = ask("auto", "What is the capital of France?");
+            let done = case.send_to(envoy.address(), Request::post("/v1/route", &body));
+            let document: Value = done.response.json();
+            let candidates = document["candidates"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let own = |candidate: &&Value| candidate["model"] == "llama-3.1-8b";
+            candidates.iter().filter(own).any(|candidate| {
+                let estimate = &candidate["estimate"];
+                let learned = estimate["learned"]["quality"].as_f64();
+                let decides = estimate["quality"].as_f64();
+                learned.is_some_and(|learned| decides.is_some_and(|p| learned + 0.2 < p))
+            })
+        })
+    };
+    assert!(
+        envoy.wait_for(every_worker_knows),
+        "a worker has not learned"
+    );
 }
