@@ -184,7 +184,9 @@ def everyday(val, heads, constants, skill_map, placed):
     part = {name: value[rows] for name, value in heads.items()}
     p, wanted = p_correct(part, constants, placed @ skill_map), val.rated[rows]
     share = measured(part)[:, 0]
-    tokens = share * part["log_output_tokens"][:, 0] + (1 - share) * part["everyday_log_tokens"][:, 0]
+    # As src/analysis/classifier/decode.rs mixes lengths.
+    exam = share**2
+    tokens = exam * part["log_output_tokens"][:, 0] + (1 - exam) * part["everyday_log_tokens"][:, 0]
     off = tokens - np.log(val.rated_tokens[rows])
     labels = {"task": (mixed(part, "task"), val.task[rows]), "domain": (mixed(part, "domain"), val.domain[rows])}
     foreign = np.array([row.get("lang", "en") != "en" for row in val.rows])[rows]

@@ -28,6 +28,8 @@ pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
         *raw = (value * 64.0).round().clamp(-127.0, 127.0) as i8;
     }
     let mix = |exam: f32, everyday: f32| measured * exam + (1.0 - measured) * everyday;
+    // Answers to exams are of another kind than answers to people: that part speaks of lengths only where it is sure of its own.
+    let by_exam = measured * measured;
     let sigma = mix(
         UNKNOWN_SIGMA.ln(),
         scalar(heads, fitted::EVERYDAY_LOG_SIGMA),
@@ -49,10 +51,10 @@ pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
         raw_factors,
         gain: scalar(heads, fitted::GAIN),
         weak_failure: scalar(heads, fitted::WEAK_FAILURE),
-        output_tokens: tokens(mix(
-            scalar(heads, fitted::LOG_OUTPUT_TOKENS),
-            scalar(heads, fitted::EVERYDAY_LOG_TOKENS),
-        )),
+        output_tokens: tokens(
+            by_exam * scalar(heads, fitted::LOG_OUTPUT_TOKENS)
+                + (1.0 - by_exam) * scalar(heads, fitted::EVERYDAY_LOG_TOKENS),
+        ),
         output_tokens_sigma: sigma.exp().clamp(LEAST_SIGMA, MOST_SIGMA),
         measured,
         uncertainty,
