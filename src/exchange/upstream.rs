@@ -30,16 +30,7 @@ impl Stream {
         let policy = &plan.policy;
         // INVARIANT: a decision names backends of the policy that it was made with.
         let backend = policy.registry.backend(decision.backend)?;
-        if let Some(path) = &plan.path {
-            effects.push(Effect::SetRequestHeader {
-                name: ":path".to_owned(),
-                value: path.clone(),
-            });
-        }
-        if plan.intent == Intent::Answer {
-            // Usage can be read from an uncompressed answer only, and SDKs ask for compression by themselves.
-            effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
-        }
+        set_headers(plan, effects);
         let mut content_length = plan.content_length;
         let read = (request, usage_recorder::asks_for_usage(plan, request));
         let splices = edits(plan, &decision, backend, body, read, effects);
@@ -220,5 +211,19 @@ impl Stream {
         if let Some(router) = &mut worker.router {
             router.settle(&routed.decision.charge, usd);
         }
+    }
+}
+
+/// Sets the path in its normal form, and asks for an answer that can be read.
+fn set_headers(plan: &Plan, effects: &mut Vec<Effect>) {
+    if let Some(path) = &plan.path {
+        effects.push(Effect::SetRequestHeader {
+            name: ":path".to_owned(),
+            value: path.clone(),
+        });
+    }
+    if plan.intent == Intent::Answer {
+        // Usage can be read from an uncompressed answer only, and SDKs ask for compression by themselves.
+        effects.push(Effect::RemoveRequestHeader(b"accept-encoding".to_vec()));
     }
 }
