@@ -5,8 +5,12 @@ use pointsman::state::outcome::{Check, Logged, Outcome, Source, read_log};
 use pointsman::state::receipt::Receipt;
 use serde_json::Value;
 
-/// What a line holds.
+/// The content of a line.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is handed on, and nearly all are outcomes"
+)]
 pub enum Item {
     /// An outcome.
     Outcome(Outcome),
@@ -167,8 +171,11 @@ mod tests {
         receipt.encode(&Key::new(b"a key of some length").unwrap())
     }
 
-    /// The outcomes of a line as number of the receipt, number of the worse one, score and weight; the count of unreadable ones.
-    fn read(line: &str) -> (Vec<(u64, Option<u64>, f32, f32)>, usize) {
+    /// Number of the receipt, number of the worse one, score and weight.
+    type Read = (u64, Option<u64>, f32, f32);
+
+    /// The outcomes of a line, and the count of unreadable ones.
+    fn read(line: &str) -> (Vec<Read>, usize) {
         let policy = Policy::compile(POLICY).unwrap();
         let (mut outcomes, mut unreadable) = (Vec::new(), 0);
         read_line(line.as_bytes(), &policy, |item| match item {
