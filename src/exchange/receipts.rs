@@ -2,6 +2,7 @@
 //!
 //! `state::receipt` says what a receipt is. Keys, numbers and the memory of receipts that were used belong to the host.
 
+use super::request_kind::Intent;
 use super::routed::Routed;
 use super::{Effect, Plan, Worker, decision_annotations};
 use crate::api::request::Request;
@@ -33,7 +34,8 @@ impl ReceiptAuthority<'_> {
     };
 }
 
-/// The receipt of a decision before its answer; `None` if the policy wants none, or if nothing was classified.
+/// The receipt of a decision before its answer; `None` if the policy wants none, if nothing was classified, or if no answer is
+/// asked for.
 pub(super) fn draft(
     plan: &Plan,
     decision: &Decision,
@@ -42,7 +44,7 @@ pub(super) fn draft(
     worker: &Worker<'_>,
 ) -> Option<Box<Receipt>> {
     let policy = &plan.policy;
-    if !policy.keeps_receipts() {
+    if !policy.keeps_receipts() || plan.intent != Intent::Answer {
         return None;
     }
     let classification = decision.classification.clone()?;

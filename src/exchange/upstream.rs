@@ -32,8 +32,8 @@ impl Stream {
         let backend = policy.registry.backend(decision.backend)?;
         set_headers(plan, effects);
         let mut content_length = plan.content_length;
-        let read = (request, usage_recorder::asks_for_usage(plan, request));
-        let splices = edits(plan, &decision, backend, body, read, effects);
+        let usage = usage_recorder::asks_for_usage(plan, request);
+        let splices = edits(plan, &decision, backend, body, (request, usage), effects);
         if !splices.is_empty() {
             let (edit, length) = Effect::edit_body(splices, body, held, content_length);
             effects.push(edit);
@@ -46,36 +46,30 @@ impl Stream {
             now_ns,
         };
         let chain = failover::set_upstream(worker, policy, &decision, &outgoing, effects);
-        let path = plan.path.as_deref();
-        self.outbound.fit(backend, path, policy, effects);
+        self.outbound
+            .fit(backend, plan.path.as_deref(), policy, effects);
         effects.push(Effect::ClearRouteCache);
         match plan.intent {
             Intent::TokenCount => self.annotations.counting(policy, &decision, effects),
             Intent::Answer | Intent::DryRun => self.annotations.routed(policy, &decision, effects),
         }
         effects.push(Effect::Ask(Question::Clock));
-        let receipt = match plan.intent {
-            Intent::Answer => receipts::draft(plan, &decision, request, now_ns, worker),
-            Intent::TokenCount | Intent::DryRun => None,
-        };
         let mut routed = Routed {
+            receipt: receipts::draft(plan, &decision, request, now_ns, worker),
             policy: Rc::clone(policy),
             decision,
             chain,
             failover: worker.failover,
             fallback: None,
-            receipt,
             is_sealed: false,
         };
-        if plan.intent == Intent::Answer {
-            self.observe(plan, &routed, request, now_ns, worker);
-        }
+        self.observe(plan, &routed, request, now_ns, worker);
         routed.decision.candidates = Vec::new();
         self.routed = Some(Box::new(routed));
         Some(())
     }
 
-    /// Begins to observe the answer.
+    /// Begins to observe the answer, if one is asked for.
     fn observe(
         &mut self,
         plan: &Plan,
@@ -84,6 +78,9 @@ impl Stream {
         now_ns: u64,
         worker: &mut Worker<'_>,
     ) {
+        if plan.intent != Intent::Answer {
+            return;
+        }
         let chosen = routed.decision.backend;
         backend_observer::keep_warm(worker, &routed.policy, chosen, now_ns, true);
         self.backend = BackendObserver::start(worker, routed, request, now_ns);
