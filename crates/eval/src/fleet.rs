@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use pointsman::analysis::classifier::Classification;
 use pointsman::fleet::ModelId;
 use pointsman::fleet::ability::Ability;
 use pointsman::policy::Policy;
@@ -72,6 +73,14 @@ pub struct ModelOutcome {
     pub expected: f64,
     /// The score that the filter expects.
     pub p: f64,
+}
+
+/// As the filter expects it: a model of the policy is held level with its smaller siblings.
+fn p_correct(member: &Member, policy: Option<&Policy>, classification: &Classification) -> f32 {
+    match (policy, member.id) {
+        (Some(policy), Some(id)) => policy.registry.p_correct(id, classification),
+        _ => member.ability.p_correct(classification),
+    }
 }
 
 /// The fleet of one file.
@@ -225,7 +234,7 @@ impl Fleet {
                     score: outcome.score,
                     cost: cost.unwrap_or(expected),
                     expected,
-                    p: f64::from(member.ability.p_correct(&row.classification)),
+                    p: f64::from(p_correct(member, policy, &row.classification)),
                 })
             });
             self.outcomes.push(outcomes.collect());
