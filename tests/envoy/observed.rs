@@ -9,6 +9,7 @@ use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
 use crate::Test;
+use crate::receipts;
 use crate::world::{CHAT, Case, ask};
 
 pub const TESTS: &[Test] = &[
@@ -111,6 +112,7 @@ fn every_documented_header_is_shown(case: &Case) {
             json!([{"name": "proofs", "when": {"words": ["prove"]}, "then": {"min_quality": 0.1}}]),
         )
         .set_policy("steering", json!({"allow": ["min_quality"]}));
+    let config = receipts::with_receipts(config, &[receipts::NEW]);
     let mut replaced = case.replaceable(&config);
     let body = ask("auto", "Prove that 7 is prime.");
     let mut shown = BTreeSet::new();

@@ -131,6 +131,10 @@ fn as_rendered_for(case: &Case, version: &str) {
         state::ERROR_TYPE,
         state::CACHE_WRITE_TOKENS,
         state::REASONING_TOKENS,
+        // The quickstart's policy makes no receipts and learns nothing.
+        state::RECEIPT,
+        state::OUTCOME,
+        state::FEEDBACK,
     ];
     for stream in [true, false] {
         for record in send(&envoy, &collector, &ask("auto", stream), 200) {

@@ -31,7 +31,12 @@ const FEEDBACK: &str = "/v1/feedback";
 
 /// The shipped configuration with receipts, and with these keys in these variables.
 fn config(case: &Case, keys: &[(&str, &str)]) -> Config {
-    let config = case.config().set_policy("receipts", json!({"mode": "on"}));
+    with_receipts(case.config(), keys)
+}
+
+/// `config` with receipts, and with these keys in these variables.
+pub fn with_receipts(config: Config, keys: &[(&str, &str)]) -> Config {
+    let config = config.set_policy("receipts", json!({"mode": "on"}));
     let mut plugin = config.plugin_configuration();
     plugin["receipt_keys"] = keys.iter().map(|(name, _)| json!(name)).collect();
     let set = keys.iter().filter(|(_, key)| !key.is_empty());
@@ -45,7 +50,7 @@ fn config(case: &Case, keys: &[(&str, &str)]) -> Config {
     )
 }
 
-const NEW: (&str, &str) = ("RECEIPT_KEY", "the key that signs now, 32 bytes");
+pub const NEW: (&str, &str) = ("RECEIPT_KEY", "the key that signs now, 32 bytes");
 const OLD: (&str, &str) = ("RECEIPT_KEY_BEFORE", "the key of last month");
 
 /// An answer's receipt.
