@@ -291,7 +291,7 @@ mod tests {
     /// Outcomes that contradict the benchmark scores: the small model is right nine times in ten, the large one half the time.
     fn outcomes() -> Vec<Outcome> {
         let one = |number: u64| {
-            let (model, most) = if number % 2 == 0 {
+            let (model, most) = if number.is_multiple_of(2) {
                 ("small", 90)
             } else {
                 ("large", 50)

@@ -235,5 +235,7 @@ fn two_calibrations_are_one() {
     prompt.raw_factors[3] = 32;
     let once = first.then(&second).apply(1.5, &prompt);
     assert_eq!(once, second.apply(first.apply(1.5, &prompt), &prompt));
-    assert_eq!(first.apply(1.5, &prompt), 0.75 + 0.25 - 1.0 + 1.0);
+    // 0.5 · 1.5 + 0.25 for the level, −1 for the task; half of 32 steps of a sixteenth for the factor.
+    let (level, task, factor) = (1.0, -1.0, 1.0);
+    assert_eq!(first.apply(1.5, &prompt), level + task + factor);
 }
