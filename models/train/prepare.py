@@ -62,8 +62,8 @@ def main():
     held_corpus = [row for row in val if row["domain"] and len(row["prompt"]) > 30]
     write(work / "val.jsonl", val)
     print(
-        f"{len(train)} training rows, {len(made)} synthetic, {len(rated)} rated of our own, {len(varied)} variants, {len(laid_out)} in "
-        f"other layouts, {len(val)} validation; {len(held_corpus)} of these could be material"
+        f"{len(train)} training rows, {len(made)} synthetic, {len(rated)} rated of our own, {len(varied)} variants, "
+        f"{len(laid_out)} in other layouts, {len(val)} validation; {len(held_corpus)} of these could be material"
     )
 
 
