@@ -79,7 +79,9 @@ pub(super) fn draft(
         classifier: crate::analysis::classifier::FINGERPRINT,
         classification,
     });
-    receipt.runner_up_p = runner_up.map_or(0.0, |id| p_of(policy, id, &receipt));
+    receipt.runner_up_p = runner_up.map_or(0.0, |id| {
+        policy.registry.p_correct(id, receipt.classification())
+    });
     name_answering(&mut receipt, policy, decision.backend);
     Some(receipt)
 }
@@ -99,19 +101,14 @@ fn model_key(policy: &Policy, id: ModelId) -> Option<u32> {
     Some(name_key(&model.name))
 }
 
-fn p_of(policy: &Policy, id: ModelId, receipt: &Receipt) -> f32 {
-    let model = policy.registry.model(id);
-    model.map_or(0.0, |model| {
-        model.ability.p_correct(receipt.classification())
-    })
-}
-
 /// Names the backend that answered, and says how probably its model is right.
 fn name_answering(receipt: &mut Receipt, policy: &Policy, id: BackendId) {
     if let Some(backend) = policy.registry.backend(id) {
         receipt.backend = name_key(&backend.name);
         receipt.model = model_key(policy, backend.model).unwrap_or(0);
-        receipt.p = p_of(policy, backend.model, receipt);
+        receipt.p = policy
+            .registry
+            .p_correct(backend.model, receipt.classification());
     }
 }
 
