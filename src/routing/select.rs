@@ -79,7 +79,7 @@ pub struct SelectionRequest<'a> {
     pub prefers: &'a [&'a Preference],
     /// Whether, and how, conversations explore.
     pub exploration: Exploration,
-    /// What was learned of each model, in the order of the registry; empty if nothing was.
+    /// The learned quality of each model, in the order of the registry; empty if nothing was learned.
     pub learned: &'a [Learned],
     /// Whether the choice depends on what was learned, or only reports it.
     pub applies_learned: bool,
@@ -404,8 +404,8 @@ fn quality(
         return (None, None);
     };
     let stated = registry.p_correct(id, classification);
-    let logit = registry.expected_logit(id, classification);
     let learned = query.learned.get(id.0 as usize).map(|learned| {
+        let logit = registry.expected_logit(id, classification);
         let deviation = learned.deviations.get(classification.task as usize);
         let moved = learned.calibration.apply(logit, classification);
         LearnedEstimate::from_logit(moved, deviation.copied().unwrap_or_default())
