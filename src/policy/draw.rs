@@ -5,13 +5,16 @@
 
 use crate::fnv;
 
-/// A number from 0 up to but without 1 that two numbers stand for, evenly spread (the finaliser of SplitMix64).
+/// A number from 0 up to but without 1 that two numbers stand for, evenly spread.
 pub fn draw(salt: u64, key: u64) -> f64 {
-    let mut bits = salt ^ key.rotate_left(32);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^= bits >> 31;
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
+    (mix(salt ^ key.rotate_left(32)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// The finaliser of SplitMix64: each number comes from exactly one number, and neighbouring numbers become unlike.
+pub const fn mix(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 /// A hash of texts: FNV-1a, 64 bits, of at most 4096 bytes of each. Tells apart; nothing secret rests on it.

@@ -6,6 +6,7 @@
 use pointsman::analysis::classifier::{self, Classification};
 use pointsman::fleet::ability::Calibration;
 use pointsman::policy::Policy;
+use pointsman::policy::draw::mix;
 use pointsman::state::learned_quality::posterior::{gain, reliability};
 use pointsman::state::learned_quality::{
     Comparison, Evidence, Learned, Observation, Recorded, Sums, weight_steps,
@@ -26,10 +27,10 @@ pub struct Learner<'p> {
     held: Sums,
 }
 
-/// What was learned.
+/// The result of learning.
 #[derive(Debug)]
 pub struct Lesson {
-    /// For each model of the policy what is believed of it, from all outcomes.
+    /// The belief about each model of the policy, from all outcomes.
     pub learned: Vec<Learned>,
     /// For each model its calibration in the policy and what was learned in one; `None` for a model without outcomes.
     pub calibrations: Vec<Option<Calibration>>,
@@ -120,12 +121,8 @@ impl<'p> Learner<'p> {
         if weight == 0 || !seen.score.is_finite() {
             return Recorded::Void;
         }
-        let sums = if held {
-            &mut self.held
-        } else {
-            &mut self.fitted
-        };
-        let added = sums.add(&self.policy.registry, seen, weight);
+        let policy = self.policy;
+        let added = self.sums(held).add(&policy.registry, seen, weight);
         added.map_or(Recorded::UnknownModel, |()| Recorded::Counted)
     }
 
@@ -134,13 +131,18 @@ impl<'p> Learner<'p> {
             return Recorded::Void;
         }
         let weight = weight_steps(compared.weight);
-        let sums = if held {
+        let policy = self.policy;
+        let added = self.sums(held).compare(&policy.registry, compared, weight);
+        added.map_or(Recorded::UnknownModel, |()| Recorded::Counted)
+    }
+
+    /// The sums that are held out, or those that are fitted.
+    const fn sums(&mut self, held: bool) -> &mut Sums {
+        if held {
             &mut self.held
         } else {
             &mut self.fitted
-        };
-        let added = sums.compare(&self.policy.registry, compared, weight);
-        added.map_or(Recorded::UnknownModel, |()| Recorded::Counted)
+        }
     }
 
     /// The sums so far, as a file that [`Learner::merge`] reads. Equal outcomes give equal bytes, in any order.
@@ -175,7 +177,7 @@ impl<'p> Learner<'p> {
         Ok(())
     }
 
-    /// What follows from all outcomes.
+    /// The beliefs that follow from all outcomes.
     pub fn finish(mut self) -> Lesson {
         let models = &self.policy.registry.models;
         let mass = self.policy.learning.prior_mass;
@@ -217,13 +219,6 @@ impl<'p> Learner<'p> {
             error_after: mean(after),
         }
     }
-}
-
-/// The finaliser of SplitMix64: neighbouring numbers become unlike.
-const fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 /// A number that stands for a prompt, the same in any order of rows.
@@ -290,7 +285,7 @@ mod tests {
 
     /// Outcomes that contradict the benchmark scores: the small model is right nine times in ten, the large one half the time.
     fn outcomes() -> Vec<Outcome> {
-        let one = |number: u64| {
+        let outcome_of = |number: u64| {
             let (model, most) = if number.is_multiple_of(2) {
                 ("small", 90)
             } else {
@@ -299,7 +294,7 @@ mod tests {
             let right = mix(number ^ 3) % 100 < most;
             outcome(number, model, f32::from(u8::from(right)))
         };
-        (0..1000).map(one).collect()
+        (0..1000).map(outcome_of).collect()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
 use log::Level;
+use pointsman::policy::draw;
 use pointsman::routing::router::Router;
 use pointsman::telemetry::Metric;
 
@@ -37,10 +38,7 @@ pub fn has_attempts() -> bool {
 pub fn nonce() -> u64 {
     let next = RECEIPTS.get().unwrap_or_else(random).wrapping_add(1);
     RECEIPTS.set(Some(next));
-    // The finaliser of splitmix64: each number comes from one number.
-    let mixed = (next ^ next >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ mixed >> 31
+    draw::mix(next)
 }
 
 /// A random number of the host: the standard library seeds its hash maps with it.

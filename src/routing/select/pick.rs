@@ -3,6 +3,7 @@
 
 use super::{SelectionRequest, compare};
 use crate::fleet::{BackendId, Registry};
+use crate::policy::draw::mix;
 use crate::routing::decision::{Candidate, Reason};
 
 /// The picked candidate.
@@ -132,10 +133,7 @@ fn explored<'c>(
     Some((chosen?, count))
 }
 
-/// The number that a backend draws for a conversation: the finaliser of SplitMix64, which makes neighbouring numbers unlike.
-fn drawn(pick: u64, backend: BackendId) -> u64 {
-    let mut mixed = pick ^ u64::from(backend.0 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+/// The number that a backend draws for a conversation.
+const fn drawn(pick: u64, backend: BackendId) -> u64 {
+    mix(pick ^ (backend.0 as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
