@@ -11,44 +11,22 @@
     clippy::print_stdout
 )]
 
+mod decider;
+
 use std::collections::BTreeMap;
 
+use decider::Decider;
 use pointsman::api::Api;
-use pointsman::policy::Policy;
-use pointsman::routing::decision::{Decision, Outcome};
-use pointsman::routing::router::Router;
+use pointsman::routing::decision::Decision;
 use serde_json::{Value, json};
 
 const POLICY: &str = include_str!("../envoy/policies/demo.json");
 const PROMPTS: &str = include_str!("data/prompts.jsonl");
 const VARIANTS: &str = include_str!("data/robustness.jsonl");
 
-struct Subject {
-    policy: Policy,
-    router: Router,
-}
-
-impl Subject {
-    fn new() -> Subject {
-        let (router, error) = Router::new();
-        assert_eq!(error, None);
-        Subject {
-            policy: Policy::compile(POLICY).unwrap(),
-            router,
-        }
-    }
-
-    fn decide(&mut self, prompt: &str) -> Decision {
-        let body = json!({"model": "auto", "messages": [{"role": "user", "content": prompt}]});
-        let text = body.to_string();
-        match self
-            .router
-            .route(&self.policy, Api::OpenAiChat, text.as_bytes(), true)
-        {
-            Outcome::Routed(decision) => *decision,
-            other => panic!("`{prompt}`: {other:?}"),
-        }
-    }
+fn decide(decider: &mut Decider, prompt: &str) -> Decision {
+    let body = json!({"model": "auto", "messages": [{"role": "user", "content": prompt}]});
+    decider.decide(Api::OpenAiChat, &body)
 }
 
 fn rows(text: &str) -> Vec<Value> {
@@ -59,14 +37,14 @@ fn rows(text: &str) -> Vec<Value> {
 
 #[test]
 fn nine_decisions_of_ten_stay() {
-    let mut subject = Subject::new();
+    let mut decider = Decider::new(POLICY);
     let originals: BTreeMap<String, Decision> = rows(PROMPTS)
         .iter()
         .filter_map(|row| {
             let prompt = row["prompt"].as_str()?;
             Some((
                 row["id"].as_str().unwrap().to_owned(),
-                subject.decide(prompt),
+                decide(&mut decider, prompt),
             ))
         })
         .collect();
@@ -86,7 +64,7 @@ fn nine_decisions_of_ten_stay() {
     let mut kept: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for row in rows(VARIANTS) {
         let original = &originals[row["id"].as_str().unwrap()];
-        let decision = subject.decide(row["prompt"].as_str().unwrap());
+        let decision = decide(&mut decider, row["prompt"].as_str().unwrap());
         let (stayed, all) = kept
             .entry(row["kind"].as_str().unwrap().to_owned())
             .or_default();
@@ -157,9 +135,9 @@ const LANGUAGES: [(&str, &str, &str); 10] = [
 
 #[test]
 fn proofs_are_harder_than_thanks_in_other_languages_too() {
-    let mut subject = Subject::new();
+    let mut decider = Decider::new(POLICY);
     let mut difficulty = |prompt: &str| {
-        let decision = subject.decide(prompt);
+        let decision = decide(&mut decider, prompt);
         decision.classification.unwrap().difficulty
     };
     let small_talk = difficulty("Thanks, see you tomorrow!");

@@ -12,12 +12,12 @@
     clippy::print_stdout
 )]
 
+mod decider;
+
 use std::collections::BTreeMap;
 
+use decider::Decider;
 use pointsman::api::Api;
-use pointsman::policy::Policy;
-use pointsman::routing::decision::{Decision, Outcome};
-use pointsman::routing::router::Router;
 use serde_json::{Value, json};
 
 const POLICY: &str = include_str!("../envoy/policies/demo.json");
@@ -106,39 +106,19 @@ fn forms(prompt: &str) -> Vec<Form> {
     ]
 }
 
-struct Subject {
-    policy: Policy,
-    router: Router,
-}
-
-impl Subject {
-    fn decide(&mut self, api: Api, body: &Value) -> Decision {
-        let text = body.to_string();
-        match self.router.route(&self.policy, api, text.as_bytes(), true) {
-            Outcome::Routed(decision) => *decision,
-            other => panic!("`{body}`: {other:?}"),
-        }
-    }
-}
-
 /// The demo's policy, its backends speaking every API: what is asked here is the model, not what a backend speaks.
-fn subject() -> Subject {
+fn decider() -> Decider {
     let mut policy: Value = serde_json::from_str(POLICY).unwrap();
     for backend in policy["backends"].as_array_mut().unwrap() {
         let apis: Vec<&str> = Api::ALL.iter().map(|api| api.name()).collect();
         backend["apis"] = json!(apis);
     }
-    let (router, error) = Router::new();
-    assert_eq!(error, None);
-    Subject {
-        policy: Policy::compile(&policy.to_string()).unwrap(),
-        router,
-    }
+    Decider::new(&policy.to_string())
 }
 
 #[test]
 fn the_same_question_goes_to_the_same_model_whatever_stands_around_it() {
-    let mut subject = subject();
+    let mut decider = decider();
     let frames: Value = serde_json::from_str(FRAMES).unwrap();
     let mut kept: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut chosen: BTreeMap<u32, usize> = BTreeMap::new();
@@ -147,10 +127,10 @@ fn the_same_question_goes_to_the_same_model_whatever_stands_around_it() {
         let Some(prompt) = row["prompt"].as_str() else {
             continue;
         };
-        let bare = subject.decide(Api::OpenAiChat, &chat(prompt));
+        let bare = decider.decide(Api::OpenAiChat, &chat(prompt));
         *chosen.entry(bare.model.0).or_default() += 1;
         for (name, api, body) in framed(prompt, &frames).into_iter().chain(forms(prompt)) {
-            let decision = subject.decide(api, &body);
+            let decision = decider.decide(api, &body);
             let (stayed, all) = kept.entry(name).or_default();
             *stayed += usize::from(decision.model == bare.model);
             *all += 1;
