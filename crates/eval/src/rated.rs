@@ -69,7 +69,7 @@ pub struct RatedFigures {
     pub other_languages: Labels,
     /// Rows on which a smaller class is above a bigger one by more than 0.02.
     pub smaller_above_bigger: usize,
-    /// What each profile does with easy prompts; empty without a policy.
+    /// Where each profile sends easy prompts; empty without a policy.
     pub easy: Vec<EasyPrompts>,
 }
 
@@ -94,7 +94,7 @@ pub fn figures(
         rated.iter().map(|row| of(row).iter().sum()).collect()
     };
     let logs: Vec<f64> = rated.iter().filter_map(|row| log_ratio(row.row)).collect();
-    let classes = CLASSES_BY_SIZE.iter().enumerate().map(|(at, class)| {
+    let classes = CLASSES.iter().enumerate().map(|(at, (class, _))| {
         let pair = |row: &RatedRow<'_>| {
             let value = |values: &[f64; 4]| values.get(at).copied().unwrap_or(f64::NAN);
             (value(&row.expected), value(&row.rated))
@@ -135,21 +135,9 @@ pub fn figures(
     })
 }
 
-/// The classes in the order of size.
-const CLASSES_BY_SIZE: [&str; 4] = ["s", "m", "l", "xl"];
-
-fn model_of(class: &str) -> &'static str {
-    let mut classes = CLASSES.iter();
-    classes
-        .find(|(name, _)| *name == class)
-        .map_or("", |(_, model)| model)
-}
-
 fn rated_rows<'r>(fleet: &Fleet, rows: &'r [ScoredPrompt]) -> Vec<RatedRow<'r>> {
-    let members = CLASSES_BY_SIZE.map(|class| {
-        let name = model_of(class);
-        fleet.members.iter().position(|member| member.name == name)
-    });
+    let members =
+        CLASSES.map(|(_, name)| fleet.members.iter().position(|member| member.name == name));
     let outcomes = |at: usize| {
         let of_row = fleet.outcomes.get(at)?;
         let mut expected = [f64::NAN; 4];
@@ -198,7 +186,7 @@ fn labels<'r>(rows: impl Iterator<Item = &'r ScoredPrompt>) -> Labels {
 }
 
 fn easy(policy: &Policy, rated: &[RatedRow<'_>]) -> Vec<EasyPrompts> {
-    let [s, m, _, xl] = CLASSES_BY_SIZE.map(|class| find_model(policy, model_of(class)));
+    let [s, m, _, xl] = CLASSES.map(|(_, name)| find_model(policy, name));
     let is_easy = |row: &&RatedRow<'_>| {
         let [_, of_m, ..] = row.rated;
         of_m >= EASY

@@ -138,11 +138,11 @@ fn outcomes(fields: &Map<String, Value>) -> Result<Vec<(String, Outcome)>, Strin
     Ok(outcomes)
 }
 
-/// Classes of models that `rated` names, and the model that stands for each.
+/// Classes of models that `rated` names, the smallest first, and the model that stands for each.
 pub(crate) const CLASSES: [(&str, &str); 4] = [
-    ("l", "llama-3.3-70b-instruct"),
-    ("m", "llama-3.1-8b-instruct"),
     ("s", "llama-3.2-1b-instruct"),
+    ("m", "llama-3.1-8b-instruct"),
+    ("l", "llama-3.3-70b-instruct"),
     ("xl", "gpt-4.1"),
 ];
 
