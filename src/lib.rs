@@ -10,7 +10,7 @@ extern crate pointsman_wasmtest;
 
 pub mod analysis;
 pub mod api;
-pub mod base64url;
+pub mod base64;
 pub mod control;
 pub mod decimal;
 pub mod exchange;

@@ -21,7 +21,7 @@ use syn::visit::Visit;
 
 /// The core's rooms from the bottom up: each may name only those before it.
 const ORDER: &[&str] = &[
-    "base64url",
+    "base64",
     "decimal",
     "fnv",
     "schema",

@@ -16,7 +16,7 @@ use crate::routing::decision::Rejection;
 use crate::routing::router::reject;
 use crate::state::claims;
 use crate::state::outcome::{Logged, Outcome, Source, push_log};
-use crate::state::receipt::{Receipt, ReceiptError, name_key};
+use crate::state::receipt::{Receipt, ReceiptError, find_model};
 use crate::telemetry::{Metric, state};
 
 /// A request with feedback whose body is awaited.
@@ -64,13 +64,7 @@ impl Stream {
             policy: Rc::clone(policy),
             held: 0,
         };
-        match end_of_stream {
-            true => self.read_feedback(request, effects),
-            false => {
-                self.phase = Phase::Feedback(request);
-                effects.push(Effect::Pause);
-            }
-        }
+        self.on_feedback_body(request, 0, end_of_stream, effects);
     }
 
     /// More of the body has come: it is held until its end, within its bound.
@@ -94,16 +88,8 @@ impl Stream {
         }
     }
 
-    /// The body ended with trailers.
-    pub(super) fn on_feedback_trailers(
-        &mut self,
-        request: FeedbackRequest,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.read_feedback(request, effects);
-    }
-
-    fn read_feedback(&mut self, request: FeedbackRequest, effects: &mut Vec<Effect>) {
+    /// The body has ended: asks the host for it.
+    pub(super) fn read_feedback(&mut self, request: FeedbackRequest, effects: &mut Vec<Effect>) {
         let size = request.held;
         self.phase = Phase::Feedback(request);
         effects.push(Effect::Ask(Question::RequestBody { start: 0, size }));
@@ -342,8 +328,8 @@ pub(super) fn record(
 
 /// Counts an outcome of the model with this key.
 fn count(policy: &Policy, key: u32, verdict: &str, source: &str, effects: &mut Vec<Effect>) {
-    let mut models = policy.registry.models.iter();
-    let found = models.find(|model| name_key(&model.name) == key);
+    let registry = &policy.registry;
+    let found = find_model(registry, key).and_then(|id| registry.model(id));
     let name = found.map_or(UNKNOWN_MODEL, |model| model.name.as_str());
     effects.push(Effect::Count(Metric::outcomes(name, verdict, source)));
 }

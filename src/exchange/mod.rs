@@ -320,7 +320,7 @@ impl Stream {
                 let held = scan.held;
                 self.scan_more(scan, held, true, effects);
             }
-            Phase::Feedback(request) => self.on_feedback_trailers(request, effects),
+            Phase::Feedback(request) => self.read_feedback(request, effects),
             phase => self.keep(phase, effects),
         }
     }

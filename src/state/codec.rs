@@ -51,19 +51,34 @@ impl Layout {
 
     /// An empty record with room for so many entries.
     pub fn writer(&self, entries: usize) -> Writer {
-        let mut bytes = Vec::with_capacity(self.record_bytes(entries));
-        bytes.push(self.version);
-        Writer { bytes }
+        Writer::new(self.version, self.record_bytes(entries))
     }
 }
 
-/// Writes the entries of a record, one number after the other.
+/// Writes numbers behind a version byte, one after the other: the entries of a record, or a receipt.
 #[derive(Debug)]
 pub struct Writer {
     bytes: Vec<u8>,
 }
 
 impl Writer {
+    /// Begins with `version`; has room for so many bytes.
+    pub fn new(version: u8, capacity: usize) -> Writer {
+        let mut bytes = Vec::with_capacity(capacity);
+        bytes.push(version);
+        Writer { bytes }
+    }
+
+    /// Writes one byte.
+    pub fn i8(&mut self, number: i8) {
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+    }
+
+    /// Writes two bytes.
+    pub fn i16(&mut self, number: i16) {
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+    }
+
     /// Writes one byte.
     pub fn u8(&mut self, number: u8) {
         self.bytes.push(number);
@@ -94,7 +109,7 @@ impl Writer {
         self.u64(number.to_bits());
     }
 
-    /// The record.
+    /// All that was written; empty if that is the version alone.
     pub fn finish(self) -> Vec<u8> {
         match self.bytes.len() {
             ..=1 => Vec::new(),
@@ -103,15 +118,35 @@ impl Writer {
     }
 }
 
-/// Reads one entry, one number after the other; `None` past its end.
+/// Reads numbers, one after the other; `None` past the end, and nothing is read then.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'r>(&'r [u8]);
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
+    /// Reads from the start of `bytes`.
+    pub const fn new(bytes: &'r [u8]) -> Reader<'r> {
+        Reader(bytes)
+    }
+
+    /// How many bytes are left.
+    pub const fn left(&self) -> usize {
+        self.0.len()
+    }
+
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (bytes, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*bytes)
+    }
+
+    /// Reads one byte.
+    pub fn i8(&mut self) -> Option<i8> {
+        self.take().map(i8::from_le_bytes)
+    }
+
+    /// Reads two bytes.
+    pub fn i16(&mut self) -> Option<i16> {
+        self.take().map(i16::from_le_bytes)
     }
 
     /// Reads one byte.

@@ -1,4 +1,4 @@
-//! What outcomes teach of each model's quality: sums in every worker, merged through a shared record, and what follows from them.
+//! The quality of each model as outcomes teach it: sums in every worker, merged through a shared record, and the beliefs that follow.
 //!
 //! Benchmark scores are the prior; [`posterior`] says how outcomes move it, [`sums`] what is kept of them: a bounded number of
 //! integers for each model, so that order, workers and shards do not matter. No prompt and no outcome is kept. The filter,
@@ -20,7 +20,7 @@ use crate::fnv::hash32;
 use crate::policy::Policy;
 use crate::policy::learning::LearningMode;
 use crate::state::outcome::Outcome;
-use crate::state::receipt::{Receipt, name_key};
+use crate::state::receipt::{Receipt, find_model};
 use caps::Caps;
 pub use posterior::{Learned, MeanQuality};
 pub use record::{MAX_MODELS, Sums};
@@ -56,7 +56,7 @@ pub struct Comparison<'a> {
     pub tenant: u64,
 }
 
-/// What an outcome says of the models of a policy.
+/// An outcome as evidence about the models of a policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Evidence<'a> {
     /// How good an answer was.
@@ -98,14 +98,10 @@ fn find(policy: &Policy, receipt: &Receipt) -> Result<ModelId, Recorded> {
     if receipt.classifier != FINGERPRINT {
         return Err(Recorded::OtherClassifier);
     }
-    let mut models = policy.registry.models.iter();
-    let place = models.position(|model| name_key(&model.name) == receipt.model);
-    place
-        .map(|place| ModelId(place as u32))
-        .ok_or(Recorded::UnknownModel)
+    find_model(&policy.registry, receipt.model).ok_or(Recorded::UnknownModel)
 }
 
-/// What became of an outcome.
+/// Whether an outcome counts, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
     /// It counts.
@@ -135,13 +131,13 @@ impl Recorded {
     }
 }
 
-/// What a worker has learned; one per worker.
+/// The learned quality of all models; one per worker.
 #[derive(Debug, Default)]
 pub struct LearnedQuality {
-    /// What this worker has not yet added to the shared record.
+    /// Sums that this worker has not yet added to the shared record.
     news: Sums,
     caps: Caps,
-    /// What follows from the shared record, by policy, the latest first: each model of the policy.
+    /// The beliefs that follow from the shared record, by policy, the latest first: one for each model of the policy.
     learned: Vec<(u64, Vec<Learned>)>,
 }
 
@@ -233,7 +229,7 @@ impl LearnedQuality {
         self.learned.truncate(MAX_POLICIES);
     }
 
-    /// What is believed of each model of the policy, in its order; empty before the first outcome.
+    /// The belief about each model of the policy, in its order; empty before the first outcome.
     pub fn learned(&self, policy: &Policy) -> &[Learned] {
         if policy.learning.mode == LearningMode::Off {
             return &[];

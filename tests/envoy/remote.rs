@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ed25519_compact::{KeyPair, Seed};
-use pointsman::control::signature::{PublicKey, encode_base64};
+use pointsman::base64;
+use pointsman::control::signature::PublicKey;
 use pointsman_harness::config::Config;
 use pointsman_harness::envoy::Envoy;
 use pointsman_harness::files;
@@ -69,7 +70,7 @@ fn place(revision: u64) -> (&'static str, &'static str) {
 fn document(policy: &Value) -> Document {
     let body = policy.to_string().into_bytes();
     Document {
-        signature: Some(encode_base64(keys().sk.sign(&body, None).as_ref())),
+        signature: Some(base64::encode(keys().sk.sign(&body, None).as_ref())),
         etag: Some(format!("\"{}\"", policy["version"])).map(|etag| etag.replace("\"\"", "\"")),
         body,
     }

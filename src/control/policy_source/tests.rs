@@ -2,7 +2,8 @@
 
 use super::poll::Poll;
 use super::*;
-use crate::control::signature::{PublicKey, encode_base64};
+use crate::base64;
+use crate::control::signature::PublicKey;
 use crate::exchange::testing::{POLICY, policy_with};
 
 const MS: u64 = 1_000_000;
@@ -307,7 +308,7 @@ fn a_document_with_many_mistakes_is_one_line() {
 fn with_a_key_only_what_is_signed_is_even_read() {
     let source = signed_source();
     let text = policy_with("\"revision\": 5");
-    let sign = |text: &str| encode_base64(keys().sk.sign(text, None).as_ref());
+    let sign = |text: &str| base64::encode(keys().sk.sign(text, None).as_ref());
     let with = |body: &str, signature: &str| {
         let answer = Answer {
             signature: Some(signature.as_bytes()),

@@ -1,6 +1,6 @@
 //! The tenant of a request: fields, compilation, and reading it out of a header or a JWT's payload.
 
-use crate::base64url;
+use crate::base64;
 use crate::policy::request_attributes::headers::{RawHeader, values};
 use crate::schema::document::Node;
 use crate::schema::problems::Problems;
@@ -90,7 +90,7 @@ pub(crate) fn read_tenants(headers: &[RawHeader<'_>], source: &TenantSource) -> 
 /// A claim of a JWT's payload: its name as it is, or a path of names joined by dots. Texts and numbers.
 fn find_claim(payload: &str, claim: &str) -> Option<String> {
     let json: serde_json::Value =
-        serde_json::from_slice(&base64url::decode(payload.as_bytes()).ok()?).ok()?;
+        serde_json::from_slice(&base64::decode_url(payload.as_bytes()).ok()?).ok()?;
     let value = match json.get(claim) {
         Some(value) => value,
         None => claim

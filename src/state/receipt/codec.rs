@@ -7,6 +7,7 @@ use crate::analysis::classifier::{
     Classification, DOMAIN_COUNT, Domain, LATENT_COUNT, SKILL_COUNT, TASK_COUNT, Task,
 };
 use crate::api::{Api, Capabilities};
+use crate::state::codec::{Reader, Writer};
 
 /// The version of this layout.
 ///
@@ -47,8 +48,7 @@ pub(super) fn hint_of(content: &[u8]) -> Option<u8> {
 
 /// The bytes of `receipt`, without a code.
 pub(super) fn write(receipt: &Receipt, hint: u8) -> Vec<u8> {
-    let mut out = Writer(Vec::with_capacity(CONTENT_BYTES + super::MAC_BYTES));
-    out.u8(VERSION);
+    let mut out = Writer::new(VERSION, CONTENT_BYTES + super::MAC_BYTES);
     out.u8(hint);
     out.u32(receipt.policy);
     out.u32(receipt.time_s);
@@ -65,7 +65,7 @@ pub(super) fn write(receipt: &Receipt, hint: u8) -> Vec<u8> {
     out.u32(receipt.tenant.unwrap_or(0));
     out.u16(receipt.classifier);
     write_classification(&receipt.classification, &mut out);
-    out.0
+    out.finish()
 }
 
 fn write_request(request: &RequestTraits, out: &mut Writer) {
@@ -110,20 +110,15 @@ fn write_classification(said: &Classification, out: &mut Writer) {
 /// # Errors
 /// The offset of the first byte that it does not write.
 pub(super) fn read(content: &[u8]) -> Result<Receipt, usize> {
-    let mut input = Reader {
-        bytes: content,
-        at: 0,
-    };
+    let mut input = Reader::new(content);
     let version = input.u8();
     if version != Some(VERSION) {
         return Err(0);
     }
     input.u8().ok_or(HINT_AT)?;
-    let receipt = read_all(&mut input).ok_or(input.at)?;
-    match input.at == content.len() {
-        true => Ok(receipt),
-        false => Err(input.at),
-    }
+    let receipt = read_all(&mut input);
+    let at = content.len() - input.left();
+    receipt.filter(|_| input.left() == 0).ok_or(at)
 }
 
 fn read_all(input: &mut Reader<'_>) -> Option<Receipt> {
@@ -169,7 +164,7 @@ fn read_all(input: &mut Reader<'_>) -> Option<Receipt> {
 
 fn read_request(input: &mut Reader<'_>) -> Option<RequestTraits> {
     Some(RequestTraits {
-        api: input.one_of(&Api::ALL)?,
+        api: one_of(input, &Api::ALL)?,
         needs: Capabilities::from_bits(input.u16()?),
         input_tokens: from_log(input.u16()?),
         window_tokens: from_log(input.u16()?),
@@ -182,14 +177,14 @@ fn read_request(input: &mut Reader<'_>) -> Option<RequestTraits> {
 }
 
 fn read_classification(input: &mut Reader<'_>, flags: u16) -> Option<Classification> {
-    let task = input.one_of(Task::ALL)?;
-    let domain = input.one_of(Domain::ALL)?;
-    let task_probabilities = input.each::<TASK_COUNT>(|input| Some(fraction(input.u8()?)))?;
-    let domain_probabilities = input.each::<DOMAIN_COUNT>(|input| Some(fraction(input.u8()?)))?;
+    let task = one_of(input, Task::ALL)?;
+    let domain = one_of(input, Domain::ALL)?;
+    let task_probabilities = each::<TASK_COUNT>(input, |input| Some(fraction(input.u8()?)))?;
+    let domain_probabilities = each::<DOMAIN_COUNT>(input, |input| Some(fraction(input.u8()?)))?;
     let of = |all: &[f32], place: usize| all.get(place).copied().unwrap_or_default();
     let difficulty = f32::from(input.i16()?) / DIFFICULTY_STEPS;
     let skill_weights =
-        input.each::<SKILL_COUNT>(|input| Some(f32::from(input.u16()?) / WEIGHT_STEPS))?;
+        each::<SKILL_COUNT>(input, |input| Some(f32::from(input.u16()?) / WEIGHT_STEPS))?;
     let unit = f32::from(input.u16()?) / UNIT_STEPS;
     let mut raw_factors = [0; LATENT_COUNT];
     for factor in &mut raw_factors {
@@ -290,88 +285,21 @@ fn from_log(steps: u16) -> u32 {
     (f64::from(steps) / f64::from(LOG_STEPS)).exp_m1().round() as u32
 }
 
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn u8(&mut self, number: u8) {
-        self.0.push(number);
-    }
-
-    fn i8(&mut self, number: i8) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn u16(&mut self, number: u16) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn i16(&mut self, number: i16) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn u32(&mut self, number: u32) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn u64(&mut self, number: u64) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
+/// One of `all`, by its place; a place that none of them has is not read.
+fn one_of<T: Copy>(input: &mut Reader<'_>, all: &[T]) -> Option<T> {
+    let mut ahead = *input;
+    let found = all.get(usize::from(ahead.u8()?)).copied()?;
+    *input = ahead;
+    Some(found)
 }
 
-/// Reads numbers; `at` stays at the first that is wrong.
-struct Reader<'r> {
-    bytes: &'r [u8],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let rest = self.bytes.get(self.at..)?;
-        let bytes = rest.first_chunk::<N>()?;
-        self.at += N;
-        Some(*bytes)
+fn each<const N: usize>(
+    input: &mut Reader<'_>,
+    mut read: impl FnMut(&mut Reader<'_>) -> Option<f32>,
+) -> Option<[f32; N]> {
+    let mut all = [0.0; N];
+    for slot in &mut all {
+        *slot = read(input)?;
     }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take().map(u8::from_le_bytes)
-    }
-
-    fn i8(&mut self) -> Option<i8> {
-        self.take().map(i8::from_le_bytes)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_le_bytes)
-    }
-
-    fn i16(&mut self) -> Option<i16> {
-        self.take().map(i16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    /// One of `all`, by its place.
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> Option<T> {
-        let place = self.bytes.get(self.at).copied()?;
-        let found = all.get(usize::from(place)).copied()?;
-        self.at += 1;
-        Some(found)
-    }
-
-    fn each<const N: usize>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Option<f32>,
-    ) -> Option<[f32; N]> {
-        let mut all = [0.0; N];
-        for slot in &mut all {
-            *slot = read(self)?;
-        }
-        Some(all)
-    }
+    Some(all)
 }

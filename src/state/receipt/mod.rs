@@ -14,7 +14,8 @@ use std::fmt;
 
 use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
-use crate::base64url;
+use crate::base64;
+use crate::fleet::{ModelId, Registry};
 use crate::fnv;
 
 pub use mac::{Key, Keys, MAC_BYTES, MAX_KEYS, MIN_KEY_BYTES};
@@ -23,12 +24,12 @@ pub use mac::{Key, Keys, MAC_BYTES, MAX_KEYS, MIN_KEY_BYTES};
 pub const TEXT_CHARS: usize = (codec::CONTENT_BYTES + MAC_BYTES).div_ceil(3) * 4
     - (3 - (codec::CONTENT_BYTES + MAC_BYTES) % 3) % 3;
 
-/// What clients are promised of that length.
+/// The length that clients can rely on, in characters.
 pub const MAX_TEXT_CHARS: usize = 200;
 
 const _: () = assert!(TEXT_CHARS <= MAX_TEXT_CHARS, "a receipt is too long");
 
-/// What a receipt says of one decision and its answer.
+/// One decision and its answer, as a receipt states them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
     /// [`Policy::fingerprint32`](crate::policy::Policy::fingerprint32) of the policy that decided.
@@ -60,7 +61,7 @@ pub struct Receipt {
     pub tenant: Option<u32>,
     /// The fingerprint of the classifier: latent factors of another one mean something else.
     pub classifier: u16,
-    /// What the classifier said of the prompt, as exactly as [`Ability::p_correct`](crate::fleet::Ability::p_correct) needs it.
+    /// The classification of the prompt, as exactly as [`Ability::p_correct`](crate::fleet::Ability::p_correct) needs it.
     pub classification: Classification,
 }
 
@@ -84,7 +85,7 @@ pub struct Flags {
 pub struct RequestTraits {
     /// The API it spoke.
     pub api: Api,
-    /// What its model had to be capable of.
+    /// The capabilities that its model had to have.
     pub needs: Capabilities,
     /// Estimated tokens of the input.
     pub input_tokens: u32,
@@ -103,6 +104,13 @@ pub const fn name_key(name: &str) -> u32 {
         0 => 1,
         key => key,
     }
+}
+
+/// The model whose name has this key; `None` if the policy has none.
+pub fn find_model(registry: &Registry, key: u32) -> Option<ModelId> {
+    let mut models = registry.models.iter();
+    let place = models.position(|model| name_key(&model.name) == key)?;
+    Some(ModelId(place as u32))
 }
 
 /// Why a text is not a receipt.
@@ -141,7 +149,7 @@ impl Receipt {
         let mut bytes = codec::write(self, key.hint());
         let mac = key.mac(&bytes);
         bytes.extend_from_slice(&mac);
-        base64url::encode(&bytes)
+        base64::encode_url(&bytes)
     }
 
     /// Reads a receipt that one of `keys` signed.
@@ -166,7 +174,7 @@ impl Receipt {
         read(split(&bytes_of(text)?).0)
     }
 
-    /// What the classifier said of the prompt.
+    /// The classification of the prompt.
     pub const fn classification(&self) -> &Classification {
         &self.classification
     }
@@ -186,7 +194,7 @@ fn bytes_of(text: &str) -> Result<Vec<u8>, ReceiptError> {
         .as_bytes()
         .get(..MAX_TEXT_CHARS + 4)
         .unwrap_or(text.as_bytes());
-    let bytes = base64url::decode(text).map_err(malformed)?;
+    let bytes = base64::decode_url(text).map_err(malformed)?;
     match bytes.first() {
         Some(&codec::VERSION) | None => {}
         Some(version) => return Err(ReceiptError::Version(*version)),

@@ -227,19 +227,19 @@ fn each_error_names_its_place() {
 #[test]
 fn labels_that_do_not_exist_are_refused() {
     let text = receipt().encode(&key(NEW));
-    let mut bytes = base64url::decode(text.as_bytes()).unwrap();
+    let mut bytes = base64::decode_url(text.as_bytes()).unwrap();
     let places: Vec<usize> = (0..codec::CONTENT_BYTES)
         .filter(|at| {
             let mut changed = bytes.clone();
             changed[*at] = 0xff;
-            Receipt::decode_trusted(&base64url::encode(&changed)).is_err()
+            Receipt::decode_trusted(&base64::encode_url(&changed)).is_err()
         })
         .collect();
     // The version, the API, the task and the domain.
     assert_eq!(places.len(), 4);
     bytes[places[1]] = 0xff;
     let at = places[1] * 4 / 3;
-    let error = Receipt::decode_trusted(&base64url::encode(&bytes));
+    let error = Receipt::decode_trusted(&base64::encode_url(&bytes));
     assert_eq!(error, Err(ReceiptError::Malformed { at }));
 }
 

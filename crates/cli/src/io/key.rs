@@ -6,7 +6,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use ed25519_compact::{KeyPair, Seed};
-use pointsman::control::signature::{PublicKey, decode_base64, encode_base64};
+use pointsman::base64;
+use pointsman::control::signature::PublicKey;
 
 use crate::failure::Failure;
 
@@ -56,7 +57,7 @@ impl SecretKey {
         let (_, rest) = text.split_once(BEGIN)?;
         let (body, _) = rest.split_once(END)?;
         let body: Vec<u8> = body.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-        let bytes = decode_base64(&body)?;
+        let bytes = base64::decode(&body)?;
         let seed = bytes.strip_prefix(&PKCS8)?;
         Some(SecretKey::from_seed(seed.try_into().ok()?))
     }
@@ -66,7 +67,7 @@ impl SecretKey {
     /// # Errors
     /// [`Failure::Input`] if something is there already, or nothing can be written.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
-        let body = encode_base64(&[&PKCS8[..], &self.seed].concat());
+        let body = base64::encode(&[&PKCS8[..], &self.seed].concat());
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -84,7 +85,7 @@ impl SecretKey {
 
     /// The signature of exactly these bytes, in base64.
     pub fn sign(&self, document: &[u8]) -> String {
-        encode_base64(self.pair.sk.sign(document, None).as_ref())
+        base64::encode(self.pair.sk.sign(document, None).as_ref())
     }
 }
 

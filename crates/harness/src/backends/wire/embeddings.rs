@@ -1,6 +1,6 @@
 //! OpenAI's Embeddings: vectors drawn from the text alone, of length one, and no nearer to each other for what they mean.
 
-use pointsman::control::signature::encode_base64;
+use pointsman::base64;
 use serde_json::{Value, json};
 
 use crate::backends::answer::Answer;
@@ -16,7 +16,7 @@ pub(super) fn whole(answer: &Answer) -> Value {
             let vector = vector(*seed, embed.dimensions);
             let embedding = if embed.base64 {
                 let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-                Value::from(encode_base64(&bytes))
+                Value::from(base64::encode(&bytes))
             } else {
                 json!(vector)
             };
