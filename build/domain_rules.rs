@@ -1,4 +1,4 @@
-//! What rules on a domain find, out of `models/manifest.json`, as constants for `pointsman check`.
+//! Recall and precision of rules on a domain, out of `models/manifest.json`, as constants for `pointsman check`.
 
 use std::fmt::Write;
 use std::path::Path;

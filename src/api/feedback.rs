@@ -16,13 +16,13 @@ pub const MAX_BODY_BYTES: usize = 65_536;
 /// One item of feedback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feedback {
-    /// What it says.
+    /// The opinion that it states.
     pub opinion: Opinion,
     /// Nothing is to be recorded.
     pub is_dry_run: bool,
 }
 
-/// What an item of feedback says.
+/// The opinion of an item of feedback.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Opinion {
     /// How good an answer was.
@@ -55,7 +55,7 @@ pub struct Batch {
 pub struct InvalidFeedback {
     /// The place, such as `[2].score`; `body` for the whole.
     pub at: String,
-    /// What is wrong there.
+    /// The problem at that place.
     pub problem: String,
 }
 

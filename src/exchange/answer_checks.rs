@@ -22,7 +22,7 @@ const LIMITS: [&str; 4] = [
 /// Finish reasons of answers that were withheld, or that are not over.
 const WITHHELD: [&str; 4] = ["content_filter", "refusal", "pause_turn", "error"];
 
-/// What the content of the answer is checked for; `None` if the policy does not learn, or if the answer has several choices.
+/// The form that the content of the answer has to have; `None` if the policy does not learn, or if the answer has several choices.
 pub(super) fn expectation(policy: &Policy, request: &Request<'_>) -> Option<Expectation> {
     let json = Capabilities::JSON_MODE.union(Capabilities::JSON_SCHEMA);
     let is_checked = policy.learning.is_on() && request.choices == 1;

@@ -40,7 +40,7 @@ pub(super) struct UsageRecorder {
     choices: u32,
     /// The client's bound on the answer, in tokens.
     max_tokens: Option<u32>,
-    /// What the content is checked for; `None` if it is not checked.
+    /// The form that the content has to have; `None` if it is not checked.
     expected: Option<Expectation>,
     /// The client did not ask for the usage that its stream has: it must not see it.
     hides: bool,

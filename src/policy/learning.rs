@@ -97,7 +97,7 @@ pub const OUTCOMES: Shape = Shape {
     ],
 };
 
-/// What is done with what was learned.
+/// The use that is made of learned quality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LearningMode {
     /// Nothing is learned.
@@ -112,7 +112,7 @@ pub enum LearningMode {
 /// The settings of learning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Learning {
-    /// What is done with what was learned.
+    /// The use that is made of learned quality.
     pub mode: LearningMode,
     /// Outcomes of a model after which an earlier one counts half; 0 never forgets.
     pub half_life: u32,

@@ -110,7 +110,7 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
     document
 }
 
-/// What was learned of the expected quality: the quality by scores alone, and the learned one with the bounds between which it
+/// The learned part of the expected quality: the quality by scores alone, and the learned one with the bounds between which it
 /// lies with nine chances in ten.
 fn add_learned(document: &mut Value, estimate: &Estimate) {
     let (Some(members), Some(learned)) = (document.as_object_mut(), &estimate.learned) else {

@@ -231,7 +231,7 @@ impl Router {
         &mut self.budget_accounts
     }
 
-    /// What this worker has learned of the models' quality, to be exchanged with the other workers once a tick.
+    /// The quality of the models as this worker has learned it, to be exchanged with the other workers once a tick.
     pub fn learned_quality(&mut self) -> &mut LearnedQuality {
         &mut self.learned_quality
     }

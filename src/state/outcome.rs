@@ -16,7 +16,7 @@ pub enum Source {
     Passed,
 }
 
-/// What a look at an answer finds wrong, without an opinion. In the order in which one outweighs the next.
+/// A fault of an answer that is found without an opinion. In the order in which one outweighs the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Check {
     /// It has no text and no tool call.
@@ -67,7 +67,7 @@ impl Source {
     }
 }
 
-/// What is known of how good an answer was.
+/// How good an answer was, as far as that is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The decision and its answer.

@@ -19,7 +19,7 @@ pub struct Observation<'a> {
     pub label: f64,
 }
 
-/// What is believed of each of `models` models.
+/// The belief about each of `models` models.
 pub fn fit(observations: &[Observation<'_>], models: usize) -> Vec<Learned> {
     let mut sums = vec![ModelSums::default(); models];
     for seen in observations {

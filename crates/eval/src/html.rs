@@ -257,7 +257,7 @@ fn learning_plot(out: &mut String, report: &Report) {
             .collect();
         Series::plain(name, "router", mark, &points)
     };
-    let one = points.iter().any(|point| point.one_per_prompt);
+    let one_per_prompt = points.iter().any(|point| point.one_per_prompt);
     let series = [
         line("saved", Mark::Line, &|point| point.at_loss),
         line("a tenth of the draws below", Mark::Dashes, &|point| {
@@ -270,7 +270,7 @@ fn learning_plot(out: &mut String, report: &Report) {
     figure(
         out,
         "Saved at −1.2 points after learning",
-        if one {
+        if one_per_prompt {
             "prompts, one outcome each"
         } else {
             "prompts, all outcomes"

@@ -7,7 +7,7 @@
 use super::labels::Domain;
 use measured::{CONFIDENCES, RULES};
 
-/// What build.rs wrote.
+/// The constants that build.rs wrote.
 #[allow(
     clippy::approx_constant,
     reason = "a share that resembles a constant of nature is a coincidence"
@@ -24,7 +24,7 @@ pub(crate) struct DomainRule {
     precision: &'static [f32],
 }
 
-/// What a rule finds at one confidence.
+/// Recall and precision of a rule at one confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Found {
     /// The least probability that its domains must have together.
@@ -58,7 +58,7 @@ impl DomainRule {
             })
     }
 
-    /// What it finds at `confidence`, between the measured ones on a straight line.
+    /// Recall and precision at `confidence`, between the measured ones on a straight line.
     pub(crate) fn at(self, confidence: f32) -> Option<Found> {
         let below = self
             .points()

@@ -99,7 +99,7 @@ fn may_demand(head: &str, tail: &str) -> bool {
     tail.len() <= MOST_DEMAND && (head.is_empty() || speaks_of_passages())
 }
 
-/// What follows the last passage behind a blank line or a closing tag.
+/// The text that follows the last passage behind a blank line or a closing tag.
 fn behind_last_passage(passages: &str) -> Option<&str> {
     let from = passages.len().saturating_sub(END);
     let from = (from..passages.len()).find(|at| passages.is_char_boundary(*at))?;
@@ -207,7 +207,7 @@ fn label_end(block: &str) -> Option<usize> {
     (known && !label.is_empty()).then(|| block.len() - bare.len() + end + 1)
 }
 
-/// What follows a label.
+/// The text that follows a label.
 fn question_label(block: &str) -> Option<&str> {
     let rest = block
         .get(label_end(block)?..)?

@@ -146,7 +146,7 @@ impl ResponseFormat {
             key if key == schema => {
                 cursor.peek()?;
                 let mut again = cursor.again_at(cursor.offset());
-                // What a schema that is cut off requires counts up to the cut.
+                // The required members of a schema that is cut off count up to the cut.
                 let _cut = required_members(&mut again, 1, &mut self.required);
                 count_bytes(cursor, &mut self.schema_bytes)
             }

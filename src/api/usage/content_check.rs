@@ -7,7 +7,7 @@ use super::json_check::JsonCheck;
 use super::keys::{Key, Place};
 use crate::api::Api;
 
-/// What an answer is checked for.
+/// The form that an answer has to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expectation {
     /// The text has to be JSON.

@@ -308,7 +308,7 @@ fn other_methods_and_paths_go_by() {
     }
 }
 
-/// What arrives is judged by its content: a receipt that is written again is the same receipt.
+/// A receipt is judged by its content: written again, it is the same receipt.
 #[test]
 fn a_receipt_that_is_spelt_otherwise_is_the_same() {
     let receipt = receipt_of("tiny", "hello");

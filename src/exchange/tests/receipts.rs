@@ -231,7 +231,7 @@ fn a_backend_cannot_give_a_receipt() {
     assert!(!host.response_headers.iter().any(is_left));
 }
 
-/// What a chat client asks for, with these members besides.
+/// A chat client's request, with these members besides.
 fn asks(members: &str) -> String {
     format!(r#"{{"model": "tiny", {members} "messages": [{{"role": "user", "content": "hi"}}]}}"#)
 }

@@ -46,7 +46,7 @@ pub fn family(name: &str) -> &str {
         .unwrap_or("")
 }
 
-/// What two measurements of one score may differ by.
+/// The difference that two measurements of one score may have.
 const NOISE: f32 = 0.02;
 
 /// Whether the first of two models is the smaller sibling of the second: they are of one family, have a benchmark in common,

@@ -69,7 +69,7 @@ impl Limit {
             Limit::MaxP99Ms => f64::from(estimate.latency_p99_ms),
             Limit::MaxCostUsd => estimate.cost_usd,
             Limit::MaxQualityLoss => 1.0 - quality / f64::from(best_quality).max(1e-6),
-            // What was learned never loosens a floor: a candidate keeps it by its scores too.
+            // Learning never loosens a floor: a candidate keeps it by its scores too.
             Limit::MinQuality => -quality.min(estimate.stated_quality.map_or(1.0, f64::from)),
         }
     }

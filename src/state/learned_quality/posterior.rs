@@ -27,7 +27,7 @@ const SIZE: usize = NUMBERS + 1 + TASK_COUNT;
 const OFFSET_AT: usize = NUMBERS;
 const ROUNDS: usize = 8;
 
-/// What is believed of a model after outcomes, its own and those of the others.
+/// The belief about a model after outcomes, its own and those of the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Learned {
     /// The change of the expected logit.
@@ -51,7 +51,7 @@ pub struct MeanQuality {
     pub range: [f32; 2],
 }
 
-/// What is believed of each model. `prior_mass` is how many outcomes of a model its benchmark scores count as much as.
+/// The belief about each model. `prior_mass` is how many outcomes of a model its benchmark scores count as much as.
 ///
 /// Models without outcomes may be left out of `models`: they have the last element of the result, which is what holds for a
 /// model of which nothing is known.

@@ -95,7 +95,7 @@ impl Sums {
         }
     }
 
-    /// What is believed of each of `models`, in their order.
+    /// The belief about each of `models`, in their order.
     pub fn learned(&self, models: &[Model], prior_mass: f64) -> Vec<Learned> {
         let known: Vec<(u32, &ModelSums)> = models
             .iter()

@@ -47,7 +47,7 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
-/// What became of the outcomes that were read.
+/// Counts of the outcomes that were read, by what was done with them.
 #[derive(Debug, Default)]
 struct Counts {
     counted: u64,

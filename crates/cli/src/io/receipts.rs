@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn lines_without_outcomes_are_skipped_and_bad_ones_are_counted() {
-        let one = receipt(1);
+        let text = receipt(1);
         for line in [
             "",
             "  \n",
@@ -231,7 +231,7 @@ mod tests {
         ] {
             assert_eq!(read(line), (vec![], 0), "{line}");
         }
-        let unjudged = format!(r#"{{"pointsman.receipt": "{one}"}}"#);
+        let unjudged = format!(r#"{{"pointsman.receipt": "{text}"}}"#);
         assert_eq!(read(&unjudged), (vec![], 0));
         for line in ["{", "7", r#"{"receipt": "AQ", "score": 1}"#] {
             assert_eq!(read(line), (vec![], 1), "{line}");

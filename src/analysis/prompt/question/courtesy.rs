@@ -40,7 +40,7 @@ fn without_opening(text: &str) -> &str {
     rest
 }
 
-/// What follows a courteous phrase or a claim that ends with a mark.
+/// The text that follows a courteous phrase or a claim that ends with a mark.
 fn after_phrase(text: &str) -> Option<&str> {
     // A claim in brackets may have marks inside.
     let inner = text.strip_prefix(['[', '(', '#']).unwrap_or(text);
@@ -93,7 +93,7 @@ fn after_prefix(text: &str) -> Option<&str> {
     after_word(rest, &["please", "kindly"])
 }
 
-/// What follows the first word, if it is one of `words` and a space stands behind it.
+/// The text that follows the first word, if it is one of `words` and a space stands behind it.
 fn after_word<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
     let end = text
         .bytes()
@@ -141,7 +141,7 @@ fn without_signature(text: &str) -> &str {
     }
 }
 
-/// What stands before a claim that is the last line, the last sentence or in brackets.
+/// The text before a claim that is the last line, the last sentence or in brackets.
 fn before_claim(text: &str) -> Option<&str> {
     let bare = text.trim_end_matches(['.', '!', ' ', '\n']);
     let from = bare.len().saturating_sub(MOST_PHRASE);
@@ -162,7 +162,7 @@ fn before_claim(text: &str) -> Option<&str> {
     (claims && is_empty_talk(phrase)).then(|| text.get(..end).unwrap_or(text).trim_end())
 }
 
-/// What stands before thanks at the end.
+/// The text before thanks at the end.
 fn before_thanks(text: &str) -> Option<&str> {
     let from = text.len().saturating_sub(MOST_PHRASE);
     let from = (from..text.len()).find(|at| text.is_char_boundary(*at))?;

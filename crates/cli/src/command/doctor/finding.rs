@@ -17,7 +17,7 @@ pub enum Level {
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// Which check found it.
+    /// The check that found it.
     pub check: &'static str,
     /// Its place in the configuration.
     pub place: String,
