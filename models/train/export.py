@@ -205,7 +205,7 @@ def fitted(described):
         "LEAST_SLOPE": (SLOPES[0], "Bounds of the slope of everyday prompts over the ability of models."),
         "MOST_SLOPE": (SLOPES[1], "Their upper end."),
         "MOST_DIFFICULTY": (LIMIT, "Bound of the difficulty of everyday prompts, either way."),
-        "NOTHING": (NOTHING, "What no traits at all count beside those of known models."),
+        "NOTHING": (NOTHING, "The weight of no traits at all, beside those of known models."),
     }
     for name, (value, meaning) in constants.items():
         lines += [f"/// {meaning}", f"pub(crate) const {name}: f32 = {value!r};", ""]

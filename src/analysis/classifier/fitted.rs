@@ -271,5 +271,5 @@ pub(crate) const MOST_SLOPE: f32 = 1.8;
 /// Bound of the difficulty of everyday prompts, either way.
 pub(crate) const MOST_DIFFICULTY: f32 = 6.0;
 
-/// What no traits at all count beside those of known models.
+/// The weight of no traits at all, beside those of known models.
 pub(crate) const NOTHING: f32 = 0.5;
