@@ -5,6 +5,7 @@
 
 pub(crate) mod conditions;
 pub(crate) mod lint;
+mod marks;
 pub mod share;
 pub(crate) mod then;
 pub(crate) mod when;

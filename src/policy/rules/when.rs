@@ -7,6 +7,7 @@ use crate::policy::labels::{DIFFICULTY, DOMAINS, SENSITIVE, TASKS};
 use crate::policy::pattern::{Pattern, compile_patterns};
 use crate::policy::request_attributes::tenant::check_header_name;
 use crate::policy::rules::conditions::When;
+use crate::policy::rules::marks::is_mark;
 use crate::policy::rules::share::SHARE_BY;
 use crate::policy::rules::then::Known;
 use crate::schema::document::Node;
@@ -226,7 +227,8 @@ fn compile_words(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pa
     let items = node.items_of("words");
     for (index, item) in items.iter().enumerate() {
         let Some(word) = item.text() else { continue };
-        let is_word = |letter: char| letter.is_alphanumeric() && !letter.is_uppercase();
+        let is_word =
+            |letter: char| (letter.is_alphanumeric() && !letter.is_uppercase()) || is_mark(letter);
         if !word.strip_suffix('*').unwrap_or(word).chars().all(is_word) {
             let message = format!("{} is not one word in lower case", quote(word));
             problems.add(item.at, format!("{path}.words[{index}]"), message);

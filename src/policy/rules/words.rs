@@ -4,14 +4,14 @@
 //! once a word has left the trie its remaining letters are only stepped over. So time grows with the text alone; the bound
 //! is held by `tests/fuzz_replay.rs`, which counts steps.
 //!
-//! Words are runs of letters and digits in any script. Folding is Unicode's simple case folding, and: `ß` is `ss`, final
+//! Words are runs of letters, their marks and digits in any script. Folding is Unicode's simple case folding, and: `ß` is `ss`, final
 //! `ς` is `σ`, and Turkish dotted and dotless `i` are one letter, so that the capitals of all three are found. Characters
 //! that a reader cannot see inside a word (soft hyphen, space without width, joiners) do not divide it, and full-width letters
 //! and digits are those of ASCII.
 
-use crate::policy::pattern::Pattern;
-
 use crate::analysis::steps::{Steps, Uncounted};
+use crate::policy::pattern::Pattern;
+use crate::policy::rules::marks::{is_mark, other_spellings};
 
 /// Which of the patterns of a [`WordMatcher`] a text has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,8 +78,12 @@ impl WordMatcher {
         let ids = rules
             .into_iter()
             .map(|words| {
-                let ids = words.iter().map(|word| matcher.insert(word, &mut edges));
-                ids.collect()
+                let mut ids = Vec::new();
+                for word in words {
+                    ids.push(matcher.insert(word, &mut edges));
+                    ids.extend(other_spellings(word).map(|word| matcher.insert(&word, &mut edges)));
+                }
+                ids
             })
             .collect();
         matcher.edges = vec![Edge::default(); (edges.len() * 2).next_power_of_two()];
@@ -319,6 +323,9 @@ fn classify(letter: char) -> Class {
     if is_invisible(letter) {
         return Class::Invisible;
     }
+    if is_mark(letter) {
+        return Class::Same;
+    }
     if !letter.is_alphanumeric() {
         return Class::Divider;
     }
@@ -413,6 +420,11 @@ mod tests {
             ("lea*", "a LEASE"),
             ("*", "x"),
             ("don", "don't"),
+            ("café", "two cafe\u{301}s? no, one CAFE\u{301}!"),
+            ("cafe\u{301}", "one café"),
+            ("việ*", "vie\u{323}\u{302}t nam"),
+            ("हत्या", "यह हत्या है"),
+            ("\u{91c}\u{93c}हर", "\u{95b}हर।"),
             ("straße", "HAUPT STRASSE"),
             ("strasse", "die Straße"),
             ("οδος", "ΟΔΟΣ"),
@@ -519,7 +531,7 @@ mod tests {
             }
             assert_eq!(
                 classify(letter) != Class::Divider,
-                letter.is_alphanumeric(),
+                letter.is_alphanumeric() || is_mark(letter),
                 "{letter:?}"
             );
             let mut folded = String::new();
