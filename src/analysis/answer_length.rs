@@ -93,6 +93,11 @@ impl AnswerLength {
         let mut length = self;
         if let Some((share, sigma)) = copied_share(task) {
             length = length.copying(input, share, sigma);
+        } else if continues(input.text) {
+            length = length.copying(input, 1.0, CONTINUED_SIGMA);
+        }
+        if own.is_detailed || system.is_detailed {
+            length = length.times(DETAILED);
         }
         // A label needs no text: a single word, a number, one of some names.
         if own.is_label(task) || (system.is_label(task) && own.tokens.is_none()) {
@@ -203,6 +208,51 @@ fn copied_share(task: Task) -> Option<(f32, f32)> {
         _ => None,
     }
 }
+
+/// Whether a turn asks for more of the answer before it, and for nothing else.
+fn continues(text: &str) -> bool {
+    let text = text.trim_start();
+    let begins = |with: &&str| {
+        let head = text.get(..with.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(with))
+    };
+    text.len() < LONGEST_CONTINUE && CONTINUE.iter().any(begins)
+}
+
+/// Beginnings of turns that ask for more.
+const CONTINUE: [&str; 24] = [
+    "continue",
+    "please continue",
+    "go on",
+    "keep going",
+    "keep writing",
+    "carry on",
+    "weiter",
+    "mach weiter",
+    "fahre fort",
+    "continúa",
+    "continua",
+    "sigue",
+    "segue",
+    "ga verder",
+    "kontynuuj",
+    "продолж",
+    "devam",
+    "fortsätt",
+    "pokračuj",
+    "继续",
+    "接着",
+    "続け",
+    "계속",
+    "جاری",
+];
+/// Turns of more bytes ask for something of their own.
+const LONGEST_CONTINUE: usize = 48;
+/// How exact it is that the next part is as long as the one before.
+const CONTINUED_SIGMA: f32 = 0.6;
+/// How much longer an answer is that is asked for in detail: rated answers are, by 1.28 and 1.43 times what the classifier
+/// alone expects (43 prompts it was trained on, 10 it was not).
+const DETAILED: f32 = 1.3;
 
 /// Tokens of an answer that is a word, a number or a label.
 const LABEL: f32 = 3.0;

@@ -83,6 +83,8 @@ metrics! {
         "Cost of prewarm requests as the policy declares it, in billionths of a USD; no other cost metric includes it.";
     Gauge backend_latency_percent(backend)
         "Median latency of a backend's recent answers in percent of the declared latency: of the time to the first token or of the time per token, whichever is worse. 100 if the difference does not matter, 0 while the backend is down for streams or for answers in one piece.";
+    Gauge answer_length_percent(backend, task)
+        "Length of a backend's recent answers in percent of the expected length, as learned from reported usage; expected costs and latencies are multiplied by it. Shown once it is not 100.";
     Histogram decision_us()
         "Time from reading the body to having written the decision, in microseconds.";
     Counter requests_by_task(task, model)

@@ -58,10 +58,19 @@ pub(super) enum Cue {
     Fields,
     /// Joins "one" and the names of labels.
     Of,
+    /// Asks for a long answer.
+    Detail,
+    /// Asks for one behind "in": "in full".
+    Full,
+    /// What stands before that.
+    In,
 }
 
 use crate::fnv;
-use Cue::{Each, Fields, Given, Json, Label, List, Most, No, Number, Of, Only, Reply, Yes};
+use Cue::{
+    Detail, Each, Fields, Full, Given, In, Json, Label, List, Most, No, Number, Of, Only, Reply,
+    Yes,
+};
 use Unit::{Bullet, Character, Item, Line, Name, Page, Paragraph, Sentence, Token, Word};
 
 const fn unit(unit: Unit) -> Cue {
@@ -271,6 +280,24 @@ const CUES: &[(Cue, &str)] = &[
         "fields keys attributes properties columns felder feldern champs clés campos claves campi chiavi velden pola поля ключи",
     ),
     (Of, "of von parmi entre among from"),
+    (
+        Detail,
+        "detail detailed depth thorough thoroughly comprehensive comprehensively exhaustive elaborate extensively",
+    ),
+    (
+        Detail,
+        "ausführlich ausführliche ausführlichen detailliert detaillierte détail détaillé détaillée detalle detallado detallada",
+    ),
+    (
+        Detail,
+        "detalladamente dettaglio dettagliato dettagliata detalhe detalhado detalhada gedetailleerd uitgebreid szczegółowo",
+    ),
+    (
+        Detail,
+        "szczegółowy подробно подробный подробную подробное ayrıntılı detaljerad detaljerat podrobně 详细 详细地 詳しく 자세히",
+    ),
+    (Full, "full length entirety"),
+    (In, "in at"),
 ];
 
 /// The places of [`INDEX`]: three for each word, so that a search ends at once.

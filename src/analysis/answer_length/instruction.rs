@@ -40,6 +40,8 @@ pub(super) struct LengthInstruction {
     one_word: bool,
     /// Only something, or nothing else.
     terse: bool,
+    /// In detail, in full.
+    pub(super) is_detailed: bool,
 }
 
 impl LengthInstruction {
@@ -131,6 +133,7 @@ struct Reader {
     yes: Place,
     reply: Place,
     list: Place,
+    within: Place,
     json: bool,
     fields: Place,
     /// Commas since fields were named.
@@ -295,6 +298,10 @@ impl Reader {
                 self.instruction.one_word = true;
             }
             Cue::Of => {}
+            Cue::Detail if !self.near(self.given, 2) => self.instruction.is_detailed = true,
+            Cue::Full if self.near(self.within, 1) => self.instruction.is_detailed = true,
+            Cue::Detail | Cue::Full => {}
+            Cue::In => self.within = at,
         }
     }
 

@@ -145,6 +145,59 @@ fn a_text_that_comes_again_is_as_long_as_it_is() {
 }
 
 #[test]
+fn detail_makes_it_longer() {
+    for text in [
+        "Explain DNS in detail",
+        "a detailed plan, please",
+        "print the poem in full",
+        "Erkläre mir das ausführlich",
+        "расскажи подробно",
+        "请 详细 说明",
+    ] {
+        let length = asked(text, Task::KnowledgeQa);
+        check(text, length, 125.0, 135.0);
+    }
+    for text in [
+        "my detailed notes",
+        "her full name",
+        "a full day",
+        "turn in my full report",
+    ] {
+        assert_eq!(asked(text, Task::Chat), PRIOR, "{text}");
+    }
+    let bound = asked("in detail, but at most 30 words", Task::KnowledgeQa);
+    check("in detail", bound, 35.0, 60.0);
+}
+
+#[test]
+fn what_goes_on_is_as_long_as_what_was_before() {
+    let previous = "The wind rose over the hills and nobody spoke. ".repeat(60);
+    for text in [
+        "continue",
+        "Go on.",
+        "Continue the story",
+        "weiter",
+        "продолжай",
+        "继续",
+    ] {
+        let input = LengthInput {
+            text,
+            previous: &previous,
+            ..LengthInput::default()
+        };
+        let length = PRIOR.asked_for(&input, Task::CreativeWriting);
+        check(text, length, 250.0, 700.0);
+    }
+    for text in [
+        "continue",
+        "what continues?",
+        "go on a diet with me and tell me what I should eat each day",
+    ] {
+        assert_eq!(asked(text, Task::Chat), PRIOR, "{text}");
+    }
+}
+
+#[test]
 fn fields_of_an_object_are_counted() {
     let few = asked("Return JSON with the fields name, age", Task::Extraction).median;
     let many = asked(

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use pointsman::analysis::classifier::Task;
 use pointsman::fleet::clusters;
 use pointsman::policy::Policy;
 use pointsman::state::backend_stats::{BackendStats, Delivery};
@@ -16,6 +17,13 @@ use crate::metrics;
 /// Nanoseconds between two merges.
 const PERIOD_NS: u64 = 500_000_000;
 
+/// A learned ratio that a metric shows, of the backend with this key.
+#[derive(Clone, Copy, PartialEq)]
+enum Ratio {
+    Latency(u32),
+    AnswerLength(u32, Task),
+}
+
 /// The statistics of one worker, and the keys of the shared records.
 pub struct StatsSync {
     key: String,
@@ -23,8 +31,8 @@ pub struct StatsSync {
     warmth_key: String,
     stats: RefCell<BackendStats>,
     merged_ns: Cell<u64>,
-    /// The latency ratios that the metrics show, in per cent, by backend; 100 if there is none.
-    shown: RefCell<Vec<(u32, u64)>>,
+    /// The learned ratios that the metrics show, in percent; 100 if there is none.
+    shown: RefCell<Vec<(Ratio, u64)>>,
 }
 
 impl StatsSync {
@@ -78,7 +86,7 @@ impl StatsSync {
         self.show(policy, &stats, now_ns);
     }
 
-    /// Shows the latency ratios that have changed as metrics.
+    /// Shows the learned ratios that have changed as metrics.
     fn show(&self, policy: &Policy, stats: &BackendStats, now_ns: u64) {
         let Ok(mut shown) = self.shown.try_borrow_mut() else {
             return;
@@ -86,18 +94,39 @@ impl StatsSync {
         for backend in &policy.registry.backends {
             let key = clusters::backend_key(&backend.name);
             let state = stats.observe(key, Delivery::Streamed, now_ns);
-            let percent = match stats.is_down(key) {
+            let latency = match stats.is_down(key) {
                 true => 0,
-                false => (state.latency_ratio() * 100.0).round() as u64,
+                false => percent(state.latency_ratio()),
             };
-            let place = shown.iter().position(|(known, _)| *known == key);
-            match place.and_then(|place| shown.get_mut(place)) {
-                Some((_, value)) if *value == percent => continue,
-                Some((_, value)) => *value = percent,
-                None if percent == 100 => continue,
-                None => shown.push((key, percent)),
+            if changes(&mut shown, Ratio::Latency(key), latency) {
+                metrics::record(&Metric::backend_latency_percent(&backend.name), latency);
             }
-            metrics::record(&Metric::backend_latency_percent(&backend.name), percent);
+            for &task in Task::ALL {
+                let length = percent(state.length_ratio(task));
+                if changes(&mut shown, Ratio::AnswerLength(key, task), length) {
+                    metrics::record(
+                        &Metric::answer_length_percent(&backend.name, task.name()),
+                        length,
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn percent(ratio: f32) -> u64 {
+    (ratio * 100.0).round() as u64
+}
+
+/// Whether a metric shows another value of `ratio` than `value`, which it shows from now on.
+fn changes(shown: &mut Vec<(Ratio, u64)>, ratio: Ratio, value: u64) -> bool {
+    let known = shown.iter_mut().find(|(other, _)| *other == ratio);
+    match known {
+        Some((_, before)) => std::mem::replace(before, value) != value,
+        None if value == 100 => false,
+        None => {
+            shown.push((ratio, value));
+            true
         }
     }
 }
