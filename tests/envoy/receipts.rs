@@ -44,10 +44,15 @@ pub fn with_receipts(config: Config, keys: &[(&str, &str)]) -> Config {
         .map(|(name, key)| ((*name).to_owned(), json!(key)))
         .collect::<serde_json::Map<_, _>>()
         .into();
-    config.with_plugin_configuration(&plugin).set_plugin(
-        "vm_config/environment_variables",
-        json!({"key_values": variables}),
-    )
+    // Envoy tells virtual machines apart by their configuration, not by their variables.
+    let machine = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": variables.to_string()});
+    config
+        .with_plugin_configuration(&plugin)
+        .set_plugin("vm_config/configuration", machine)
+        .set_plugin(
+            "vm_config/environment_variables",
+            json!({"key_values": variables}),
+        )
 }
 
 pub const NEW: (&str, &str) = ("RECEIPT_KEY", "the key that signs now, 32 bytes");

@@ -43,10 +43,11 @@ fn shares_vm(plan: &Plan<'_>) -> bool {
 pub fn vm(plan: &Plan<'_>) -> String {
     let shares = shares_vm(plan);
     let anchor = if shares { " &vm" } else { "" };
+    // Without failover there is no other filter to put secrets in.
+    let variables = variables(plan, shares || plan.failover == Failover::Off, true);
     format!(
         "vm_config:{anchor}\n  # Shared data (the published policy) belongs to this id.\n  vm_id: pointsman\n{}",
-        // Without failover there is no other filter to put secrets in.
-        code(plan, shares || plan.failover == Failover::Off, true)
+        code(plan, "", &variables)
     )
 }
 
@@ -62,30 +63,52 @@ pub fn attempt_vm(plan: &Plan<'_>) -> String {
         _ => "Envoy 1.36 would name the metrics of both after a cluster",
     };
     format!(
-        "vm_config:\n  # Not the router's: {why}.\n  # The published policy belongs to vm_id, the virtual machine to vm_id and this configuration.\n  \
-         vm_id: pointsman\n  \
-         configuration: {{\"@type\": type.googleapis.com/google.protobuf.StringValue, value: attempt}}\n{}",
-        code(plan, true, false)
+        "vm_config:\n  # Not the router's: {why}.\n  # The published policy belongs to vm_id, the virtual machine to vm_id and its configuration.\n  \
+         vm_id: pointsman\n{}",
+        code(plan, "attempt", &variables(plan, true, false))
     )
 }
 
-/// The module, and the variables that it gets from Envoy's environment: those of the backends' `secrets`, and those of `receipts`.
-fn code(plan: &Plan<'_>, secrets: bool, receipts: bool) -> String {
-    let mut out = format!(
+/// The variables that a machine gets from Envoy's environment: those of the backends' `credentials`, and those of receipts.
+fn variables<'a>(plan: &'a Plan<'_>, credentials: bool, receipts: bool) -> Vec<&'a str> {
+    let backends = plan.policy.registry.backends.iter();
+    let of_backends = backends
+        .filter(|_| credentials)
+        .filter_map(|backend| Some(backend.credentials.as_ref()?.env.as_str()));
+    let of_receipts = plan.args.receipt_keys.iter().filter(|_| receipts);
+    let mut names: Vec<&str> = of_backends.chain(of_receipts.map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The machine's configuration, the module, and its variables.
+///
+/// Envoy tells machines apart by `vm_id`, configuration and module, not by variables: a pushed listener that asks for one more
+/// would get the machine that runs without it. Hence the configuration names them.
+fn code(plan: &Plan<'_>, role: &str, variables: &[&str]) -> String {
+    let mut out = String::new();
+    let named: Vec<&str> = [role]
+        .iter()
+        .chain(variables)
+        .copied()
+        .filter(|word| !word.is_empty())
+        .collect();
+    if !named.is_empty() {
+        out.push_str(&format!(
+            "  configuration: {{\"@type\": type.googleapis.com/google.protobuf.StringValue, value: {}}}\n",
+            scalar(&named.join(" "))
+        ));
+    }
+    out.push_str(&format!(
         "  runtime: envoy.wasm.runtime.v8\n  # Relative to where Envoy is started.\n  code: {{local: {{filename: {}}}}}\n",
         scalar(&plan.module)
-    );
-    let backends = plan.policy.registry.backends.iter().filter(|_| secrets);
-    let names = plan.args.receipt_keys.iter().filter(|_| receipts);
-    let of_backends =
-        backends.filter_map(|backend| Some(backend.credentials.as_ref()?.env.as_str()));
-    let mut keys: Vec<&str> = of_backends.chain(names.map(String::as_str)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    if !keys.is_empty() {
+    ));
+    if !variables.is_empty() {
         out.push_str(&format!(
-            "  # Secrets, from Envoy's own environment.\n  environment_variables: {{host_env_keys: {}}}\n",
-            json!(keys)
+            "  # Secrets, from Envoy's own environment. The configuration names them, too: Envoy tells machines apart by it.\n  \
+             environment_variables: {{host_env_keys: {}}}\n",
+            json!(variables)
         ));
     }
     out
