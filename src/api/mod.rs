@@ -10,6 +10,7 @@
 //! | [`usage`] | reads tokens, finish reasons and errors from an answer as it streams |
 //! | [`error_body`] | writes errors in the API's format |
 //! | [`feedback`] | reads the body of `POST /v1/feedback` |
+//! | [`judge`] | writes the question to a judge and reads its grade |
 //!
 //! Bytes in, values out. This room uses `schema`, `fnv` and serde_json; it knows no model, backend or policy.
 
@@ -19,6 +20,7 @@ pub mod edit;
 pub mod error_body;
 pub mod feedback;
 pub(crate) mod json;
+pub mod judge;
 pub mod path;
 pub mod provider_state;
 pub mod request;
