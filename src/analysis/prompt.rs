@@ -145,7 +145,7 @@ fn longest_input(request: &Request<'_>) -> u32 {
 }
 
 /// Estimated number of tokens of a text for a recent model's tokenizer (byte pairs, 100,000 to 200,000 entries).
-pub(super) fn text_tokens(text: &str) -> f32 {
+pub(crate) fn text_tokens(text: &str) -> f32 {
     let mut ascii = 0_u32;
     let mut digits = 0_u32;
     let mut two_byte = 0_u32;

@@ -7,6 +7,7 @@ use crate::fleet::{Backend, BackendId, Model, ModelId, Registry};
 use crate::policy::backends::{BACKEND, compile_backends};
 use crate::policy::compiled::{DecisionHeaders, Policy};
 use crate::policy::draw::fingerprint;
+use crate::policy::judge::{JUDGE_FIELD, compile_judge};
 use crate::policy::learning::{LEARNING_FIELD, compile_learning};
 use crate::policy::lint::lint;
 use crate::policy::models::{MODEL, compile_models};
@@ -143,6 +144,7 @@ pub const POLICY: Shape = Shape {
         BUDGETS_FIELD,
         RECEIPTS_FIELD,
         LEARNING_FIELD,
+        JUDGE_FIELD,
         ROUTE_ENDPOINT_FIELD,
         MODELS_ENDPOINT_FIELD,
         MISSING_MODEL_FIELD,
@@ -207,6 +209,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidDocument> {
         problems.add(at, "default_profile", message);
     }
     let baseline = compile_baseline(root, &models, &backends, &mut problems);
+    let judge = compile_judge(root, &mut problems);
     problems.into_result()?;
     let default_cluster = root
         .text_of("default_cluster")
@@ -222,11 +225,7 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidDocument> {
         undecided: compile_on_undecided(root),
         on_unknown_model: compile_on_unknown_model(root),
         names,
-        decision_headers: match root.text_of("decision_headers") {
-            Some("off") => DecisionHeaders::Off,
-            Some("minimal") => DecisionHeaders::Minimal,
-            _ => DecisionHeaders::Full,
-        },
+        decision_headers: compile_decision_headers(root),
         baseline,
         always_stream_usage: root.text_of("stream_usage") == Some("always"),
         observes: root.text_of("latency_source") != Some("declared"),
@@ -240,7 +239,16 @@ fn resolve(text: &str, root: &Node) -> Result<Policy, InvalidDocument> {
         traffic,
         receipts: compile_receipts(root),
         learning: compile_learning(root),
+        judge,
     })
+}
+
+fn compile_decision_headers(root: &Node) -> DecisionHeaders {
+    match root.text_of("decision_headers") {
+        Some("off") => DecisionHeaders::Off,
+        Some("minimal") => DecisionHeaders::Minimal,
+        _ => DecisionHeaders::Full,
+    }
 }
 
 /// The first backend of the model that requests would go to without a router.

@@ -2,6 +2,7 @@
 
 use crate::api::request::unparsed::NamedModel;
 use crate::fleet::{Backend, BackendId, Registry};
+use crate::policy::judge::Judge;
 use crate::policy::learning::Learning;
 use crate::policy::names::ModelNames;
 use crate::policy::profiles::Profile;
@@ -67,6 +68,8 @@ pub struct Policy {
     pub receipts: ReceiptSettings,
     /// Whether and how outcomes are learned from.
     pub learning: Learning,
+    /// The judge; `None` if there is none, or it is off.
+    pub judge: Option<Judge>,
 }
 
 impl Policy {
@@ -76,6 +79,12 @@ impl Policy {
         backends
             .map(|backend| backend.cluster.as_str())
             .chain([self.default_cluster.as_str()])
+    }
+
+    /// Every cluster that text of requests may be sent to: those of [`Policy::clusters`], and the judge's.
+    pub fn called_clusters(&self) -> impl Iterator<Item = &str> {
+        let judge = self.judge.iter().map(|judge| judge.cluster.as_str());
+        self.clusters().chain(judge)
     }
 
     /// Tells it apart from those before and after it, where a few bytes have to do.

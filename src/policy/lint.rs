@@ -7,6 +7,7 @@ use crate::policy::backends::credentials::lint_client_credentials;
 use crate::policy::backends::lint::{Comparison, lint_dominated, lint_reach};
 use crate::policy::backends::price::lint_prices;
 use crate::policy::compiled::Policy;
+use crate::policy::judge::{Surroundings, lint_judge};
 use crate::policy::models::lint_models;
 use crate::policy::profiles::lint::lint_profiles;
 use crate::policy::rules::lint::{RuleSet, lint_rules};
@@ -46,6 +47,15 @@ pub(crate) fn lint(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
     lint_shares(shares, &policy.registry.models, root, warnings);
     lint_budgets(budgets, root, warnings);
     lint_receipts(policy, root, warnings);
+    if let Some(judge) = &policy.judge {
+        let around = Surroundings {
+            backends: &policy.registry.backends,
+            profiles: &policy.profiles,
+            rules: &policy.rules,
+            learns: policy.learning.is_on(),
+        };
+        lint_judge(judge, &around, root, warnings);
+    }
 }
 
 /// Warns of receipts that nobody gets, and of learning that no feedback reaches.

@@ -1,6 +1,6 @@
 //! The policy, by which the operator states models, backends and objectives. Three forms: as written (tables of fields), compiled ([`Policy`]), per request.
 //!
-//! One file or folder per subject: [`models`], backends, [`profiles`], [`rules`], [`traffic`], [`request_attributes`], [`receipts`], [`learning`], scaling. Each
+//! One file or folder per subject: [`models`], backends, [`profiles`], [`rules`], [`traffic`], [`request_attributes`], [`receipts`], [`learning`], [`judge`], scaling. Each
 //! holds the subject's fields, their compilation and the warnings about them. `compile` puts the subjects together, `lint`
 //! collects the warnings, [`schema_docs`] makes schema and reference, [`resolve`] finds what clients' names mean,
 //! [`revision`] orders policies of one author.
@@ -12,6 +12,7 @@ mod backends;
 mod compile;
 mod compiled;
 pub mod draw;
+pub mod judge;
 mod labels;
 pub mod learning;
 mod lint;

@@ -3,6 +3,7 @@
 use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
 use crate::fleet::{AnswerBound, BackendId, Estimate, ModelId};
+use crate::routing::judge::Judging;
 use crate::state::budgets::Charge;
 
 /// Why a candidate is not eligible for a request.
@@ -201,6 +202,8 @@ pub struct Decision {
     pub answer: Option<AnswerBound>,
     /// The client's preferences, one word each: the name if it was honoured, else the name and `=ignored`.
     pub steering: Vec<String>,
+    /// What the judge has to do with it; `None` if the policy has no judge.
+    pub judging: Option<Judging>,
     /// The state of the request that the chosen backend cannot read, and that is taken out.
     pub foreign: Foreign,
     /// The amounts held of budgets; empty if none limits the request.

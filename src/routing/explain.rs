@@ -10,6 +10,7 @@ use crate::fleet::Estimate;
 use crate::fleet::{BackendId, ModelId};
 use crate::policy::Policy;
 use crate::routing::decision::{Bypass, Candidate, Decision, Outcome};
+use crate::routing::judge::Judging;
 
 /// The outcome without its candidates; its member `outcome` is `routed`, `bypassed` or `rejected`.
 pub fn outcome(policy: &Policy, outcome: &Outcome) -> Value {
@@ -102,12 +103,39 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
             let propensity = json!(round(decision.propensity.into(), 6));
             members.insert("propensity".to_owned(), propensity);
         }
+        if let Some(judging) = &decision.judging {
+            members.insert("judge".to_owned(), describe_judging(policy, judging));
+        }
         if let Some(id) = decision.learned_choice {
             let name = json!(backend_name(policy, id));
             members.insert("learned_choice".to_owned(), name);
         }
     }
     document
+}
+
+/// What the judge has to do with a decision: the grade that counted, or whether asking is worth its price.
+fn describe_judging(policy: &Policy, judging: &Judging) -> Value {
+    match judging {
+        Judging::Ask(question) => json!({
+            "asks": true,
+            "gain_usd": round(question.gain_usd, 9),
+            "cost_usd": round(question.cost_usd, 9),
+        }),
+        Judging::NotAsked(reason) => json!({
+            "asks": false,
+            "why_not": {"code": reason.name(), "message": reason.to_string()},
+        }),
+        Judging::Graded(graded) => json!({
+            "grade": round(graded.grade.mean.into(), 4),
+            "spread": round(graded.grade.spread.into(), 4),
+            "from_cache": graded.is_kept,
+            "difficulty_before": round(graded.difficulty_before.into(), 4),
+            "difficulty_after": round(graded.difficulty_after.into(), 4),
+            "backend_before": backend_name(policy, graded.without),
+            "backend_after": backend_name(policy, graded.with),
+        }),
+    }
 }
 
 /// The learned part of the expected quality: the quality by scores alone, and the learned one with the bounds between which it

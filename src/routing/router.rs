@@ -5,6 +5,7 @@
 mod bounds;
 mod carried_state;
 pub mod conversation;
+mod judging;
 mod refuse;
 mod requested_model;
 mod rule_input;
@@ -25,11 +26,13 @@ use crate::policy::profiles::{Limit, Limits, Profile};
 use crate::policy::request_attributes::RequestAttributes;
 use crate::policy::rules::{RuleOutcome, evaluate_rules};
 use crate::routing::decision::{Candidate, Decision, Foreign, Outcome, Reason, Rejection};
+use crate::routing::judge::GradeSource;
 use crate::routing::select::{
     Exploration, Incumbent, NoCandidate, Selection, SelectionRequest, observed_of, select,
 };
 use crate::state::backend_stats::Observed;
 use crate::state::budgets::{BudgetAccounts, Charge};
+use crate::state::judge::JudgeState;
 use crate::state::learned_quality::{Learned, LearnedQuality};
 use crate::state::shares::Shares;
 
@@ -38,6 +41,7 @@ use carried_state::CarriedState;
 pub use carried_state::StateOrigin;
 pub use conversation::MAX_TURNS;
 use conversation::TurnDemand;
+use judging::Judged;
 pub use refuse::reject;
 use refuse::{name_rules, refuse};
 use requested_model::RequestedModel;
@@ -50,6 +54,7 @@ pub struct Router {
     shares: Shares,
     budget_accounts: BudgetAccounts,
     learned_quality: LearnedQuality,
+    judge_state: JudgeState,
 }
 
 /// Whether a decision is recorded.
@@ -75,6 +80,8 @@ pub struct RequestInfo<'a> {
     /// The request's tokens are only counted. Any backend that has the model may count them, so a model that the policy does
     /// not have is left to the default cluster, if no rule forbids it.
     pub counts_tokens: bool,
+    /// What is known of the judge's grades.
+    pub grades: GradeSource<'a>,
 }
 
 impl<'a> RequestInfo<'a> {
@@ -86,6 +93,7 @@ impl<'a> RequestInfo<'a> {
             state_origin: StateOrigin::UNKNOWN,
             observed: &[],
             counts_tokens: false,
+            grades: GradeSource::NONE,
         }
     }
 }
@@ -111,6 +119,8 @@ struct RoutingInput<'a> {
     observed: &'a [Observed],
     learned: &'a [Learned],
     applies_learned: bool,
+    /// The request's tokens are only counted.
+    counts: bool,
 }
 
 impl RoutingInput<'_> {
@@ -181,6 +191,7 @@ impl Router {
             shares: Shares::default(),
             budget_accounts: BudgetAccounts::default(),
             learned_quality: LearnedQuality::default(),
+            judge_state: JudgeState::default(),
         }
     }
 
@@ -209,16 +220,22 @@ impl Router {
         commit: Commit,
     ) -> Outcome {
         let outcome = self.find_outcome(policy, request, info);
-        if let Outcome::Routed(decision) = &outcome
-            && commit == Commit::Record
-            && !policy.traffic.shadow
-        {
+        if let (Outcome::Routed(decision), Commit::Record) = (&outcome, commit) {
+            self.record(policy, decision);
+        }
+        outcome
+    }
+
+    /// Counts a decision for shares and budgets, unless the policy is in shadow mode: for one that was made as a dry run, because
+    /// the judge had to be asked first.
+    pub fn record(&mut self, policy: &Policy, decision: &Decision) {
+        if !policy.traffic.shadow {
             if decision.reason != Reason::Pinned && !policy.traffic.shares.is_empty() {
                 self.shares.add(policy.traffic.fingerprint, decision.model);
             }
             self.budget_accounts.hold(&decision.charge);
         }
-        outcome
+        self.count_unasked(policy, decision);
     }
 
     /// Counts the true cost of a request, in USD, and frees the amounts that its decision held of budgets.
@@ -234,6 +251,11 @@ impl Router {
     /// The quality of the models as this worker has learned it, to be exchanged with the other workers once a tick.
     pub fn learned_quality(&mut self) -> &mut LearnedQuality {
         &mut self.learned_quality
+    }
+
+    /// What this worker knows of the judge.
+    pub fn judge_state(&mut self) -> &mut JudgeState {
+        &mut self.judge_state
     }
 
     /// The outcome of a request; nothing is recorded.
@@ -253,7 +275,8 @@ impl Router {
         };
         let pinned = requested.pinned();
         let prompt = Prompt::new(request);
-        let steps = self.classify(policy, request, &prompt, requested.names_model());
+        let turns = self.classify(policy, request, &prompt, requested.names_model());
+        let steps = conversation::combine(&turns);
         let mut rule_input = rule_input::collect(policy, request, &prompt, attributes);
         rule_input.classification = steps.last().map(|step| &step.classification);
         rule_input.pinned = requested.names_model();
@@ -283,15 +306,36 @@ impl Router {
             observed: info.observed,
             learned: self.learned_quality.learned(policy),
             applies_learned: policy.learning.mode == LearningMode::Apply,
+            counts,
         };
-        match self.choose(&input) {
-            Ok((selection, foreign)) => {
-                let mut decision = decided(selection, foreign, &input, &budget_status);
-                decision.learned_choice = self.learned_choice(&input);
-                Outcome::Routed(Box::new(decision))
-            }
-            Err(NoCandidate { candidates }) => refuse_all(&input, candidates),
-        }
+        self.conclude(&input, &turns, info, &budget_status)
+    }
+
+    /// The outcome of a request that rules and budgets let pass. `turns` are its turns by themselves.
+    fn conclude(
+        &self,
+        input: &RoutingInput<'_>,
+        turns: &[TurnDemand],
+        info: &RequestInfo<'_>,
+        budget_status: &BudgetStatus<'_>,
+    ) -> Outcome {
+        let judged = match &input.policy.judge {
+            Some(judge) => self.choose_judged(judge, input, turns, &info.grades),
+            None => self.choose(input).map(Judged::by_classifier),
+        };
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(NoCandidate { candidates }) => return refuse_all(input, candidates),
+        };
+        let input = RoutingInput {
+            steps: judged.steps.as_deref().unwrap_or(input.steps),
+            ..*input
+        };
+        let chosen = (judged.selection, judged.foreign);
+        let mut decision = decided(chosen, &input, budget_status);
+        decision.learned_choice = self.learned_choice(&input);
+        decision.judging = judged.judging;
+        Outcome::Routed(Box::new(decision))
     }
 
     /// The choice that would be made if what was learned were applied; `None` if it is, or nothing was learned.
@@ -386,7 +430,7 @@ impl Router {
         }
     }
 
-    /// The classification of each turn; empty if nothing needs it.
+    /// The classification of each turn by itself; empty if nothing needs it.
     fn classify(
         &mut self,
         policy: &Policy,
@@ -459,8 +503,7 @@ fn refuse_all(input: &RoutingInput<'_>, candidates: Vec<Candidate>) -> Outcome {
 }
 
 fn decided(
-    selection: Selection,
-    foreign: Foreign,
+    (selection, foreign): (Selection, Foreign),
     input: &RoutingInput<'_>,
     budget_status: &BudgetStatus<'_>,
 ) -> Decision {
@@ -478,6 +521,7 @@ fn decided(
         reason: selection.reason,
         propensity: selection.propensity,
         learned_choice: None,
+        judging: None,
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
         foreign,
         charge: bounds::charge(budget_status, selection.chosen.estimate.cost_usd),

@@ -1,5 +1,5 @@
 //! State that workers learn and share: statistics of backends, budgets, shares of models, scale to zero, makers of provider
-//! state, receipts of decisions and their outcomes.
+//! state, receipts of decisions and their outcomes, answers of the judge.
 //!
 //! Each worker keeps its own state and merges it with records that all workers share. A record is bytes here: `crates/filter`
 //! reads it from the host and writes it back by compare-and-swap. All records have the form of [`codec`], and all state is
@@ -10,6 +10,7 @@ pub mod backend_stats;
 pub mod budgets;
 pub mod claims;
 mod codec;
+pub mod judge;
 pub mod learned_quality;
 pub mod makers;
 pub mod outcome;

@@ -26,7 +26,7 @@ impl Source<'_> {
         problems: &mut Problems<'_>,
     ) -> Option<Vec<String>> {
         let Some(node) = self.root.get(ALLOWED_CLUSTERS.name) else {
-            let named = policy.filter(|_| is_remote)?.clusters();
+            let named = policy.filter(|_| is_remote)?.called_clusters();
             let mut named: Vec<String> = named.map(str::to_owned).collect();
             named.sort_unstable();
             named.dedup();

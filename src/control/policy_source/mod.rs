@@ -129,7 +129,7 @@ pub fn check_size(source: &Source, size: usize) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal::Cluster`] with the first one that is not allowed.
 pub fn check_clusters(policy: &Policy, allowed: &[String]) -> Result<(), Refusal> {
-    let mut named = policy.clusters();
+    let mut named = policy.called_clusters();
     match named.find(|name| !allowed.iter().any(|allowed| allowed == name)) {
         Some(name) => Err(Refusal::Cluster {
             name: name.to_owned(),

@@ -35,7 +35,11 @@ pub(crate) fn compile_endpoint(
     }
 }
 
-fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
+/// Reads `http://HOST:PORT` or `https://HOST`, with an optional path.
+///
+/// # Errors
+/// The problem, to stand behind the quoted text.
+pub(crate) fn parse_endpoint(written: &str) -> Result<Endpoint, &'static str> {
     let (tls, rest) = if let Some(rest) = written.strip_prefix("https://") {
         (true, rest)
     } else if let Some(rest) = written.strip_prefix("http://") {

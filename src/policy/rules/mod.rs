@@ -13,6 +13,7 @@ pub mod words;
 
 use std::cell::OnceCell;
 
+use crate::analysis::sensitivity::Sensitivity;
 use crate::fleet::ModelId;
 use crate::policy::rules::share::compile_share;
 use crate::policy::rules::then::{Known, THEN, compile_then};
@@ -53,6 +54,8 @@ pub struct RuleOutcome<'p> {
     pub profile: Option<&'p str>,
     /// The request is refused with this message.
     pub reject: Option<&'p str>,
+    /// A rule that looks for sensitive text matches and demands no tags, so nothing says who else may see the prompt.
+    pub hides_sensitive: bool,
     /// Names of the rules that apply and change something.
     pub names: Vec<&'p str>,
 }
@@ -119,6 +122,7 @@ pub fn evaluate_rules<'p>(rules: &'p [Rule], facts: &RuleInput<'_>) -> RuleOutco
     let words = OnceCell::new();
     for rule in rules.iter().filter(|rule| rule.when.holds(facts, &words)) {
         let then = &rule.then;
+        outcome.hides_sensitive |= rule.when.sensitive != Sensitivity::NONE && then.tags.is_empty();
         let mut counts = !then.tags.is_empty();
         outcome.tags.extend(then.tags.iter().map(String::as_str));
         if let (None, Some(message)) = (outcome.reject, &then.reject) {

@@ -14,31 +14,47 @@ use crate::api::request::{Message, Request, Role};
 /// body of 100 kB is a millisecond.
 pub const MAX_TURNS: usize = 8;
 
-/// The classification of a conversation up to a turn.
+/// The classification of a turn, or of a conversation up to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TurnDemand {
     /// Index of the turn among the user turns.
     pub turn: usize,
-    /// The demand of the conversation up to that turn.
+    /// The demand of that turn, or of the conversation up to it.
     pub classification: Classification,
 }
 
-/// The demand of the conversation after each classified turn; never empty. The last one is the present demand.
-///
-/// A conversation demands as much as its hardest turn, by [`Classification::difficulty`]; of two equally hard ones, the later.
-/// Each domain has the highest probability of all turns. So the demand never falls as a conversation grows.
+/// Each turn that is classified, by itself; never empty. [`combine`] makes the conversation's demand of them.
 pub fn classify(
     prompt: &Prompt<'_>,
     mut classify: impl FnMut(&Turn<'_>) -> Classification,
 ) -> Vec<TurnDemand> {
     let count = prompt.turns.len();
     let half = MAX_TURNS / 2;
-    let mut steps: Vec<TurnDemand> = Vec::with_capacity(count.min(MAX_TURNS));
-    for (turn, text) in prompt.turns.iter().enumerate() {
-        if turn >= half && turn + half < count {
-            continue;
-        }
-        let mut now = classify(text);
+    let turns = prompt.turns.iter().enumerate();
+    let taken = turns.filter(|(turn, _)| *turn < half || turn + half >= count);
+    let mut all: Vec<TurnDemand> = taken
+        .map(|(turn, text)| TurnDemand {
+            turn,
+            classification: classify(text),
+        })
+        .collect();
+    if all.is_empty() {
+        all.push(TurnDemand {
+            turn: 0,
+            classification: classifier::from_features(&Turn::new("")),
+        });
+    }
+    all
+}
+
+/// The demand of the conversation after each classified turn. The last one is the present demand.
+///
+/// A conversation demands as much as its hardest turn, by [`Classification::difficulty`]; of two equally hard ones, the later.
+/// Each domain has the highest probability of all turns. So the demand never falls as a conversation grows.
+pub fn combine(turns: &[TurnDemand]) -> Vec<TurnDemand> {
+    let mut steps: Vec<TurnDemand> = Vec::with_capacity(turns.len());
+    for own in turns {
+        let mut now = own.classification.clone();
         if let Some(TurnDemand {
             classification: before,
             ..
@@ -61,14 +77,8 @@ pub fn classify(
             now.model_failed = failed;
         }
         steps.push(TurnDemand {
-            turn,
+            turn: own.turn,
             classification: now,
-        });
-    }
-    if steps.is_empty() {
-        steps.push(TurnDemand {
-            turn: 0,
-            classification: classifier::from_features(&Turn::new("")),
         });
     }
     steps

@@ -7,6 +7,7 @@
 )]
 
 mod carried_state;
+mod judging;
 mod learning;
 mod traffic;
 
@@ -516,7 +517,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         input_tokens: 0,
     };
     let mut asked = 0;
-    let mut steps = conversation::classify(&prompt, |turn| {
+    let turns = conversation::classify(&prompt, |turn| {
         asked += 1;
         Classification {
             difficulty: turn.text.parse().unwrap(),
@@ -524,6 +525,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         }
     });
     assert!(asked <= MAX_TURNS);
+    let mut steps = conversation::combine(&turns);
     steps.pop().unwrap().classification.difficulty
 }
 

@@ -1,0 +1,702 @@
+//! The judge: a second model that is asked how hard a prompt is where the classifier cannot tell. Fields, compilation and
+//! warnings.
+//!
+//! What is worth asking, and what an answer changes, is for `routing`; nothing is asked here.
+
+use crate::api::judge::JudgeApi;
+use crate::fleet::{Backend, Endpoint};
+use crate::policy::backends::endpoint::{check_cluster, parse_endpoint};
+use crate::policy::profiles::Profile;
+use crate::policy::rules::Rule;
+use crate::schema::document::Node;
+use crate::schema::problems::Problems;
+use crate::schema::shape::{AT_LEAST_ZERO, FRACTION, Field, Kind, Shape, optional, required};
+use crate::schema::suggest::quote;
+
+pub(crate) const JUDGE_FIELD: Field = optional(
+    "judge",
+    Kind::Object(&JUDGE),
+    "the classifier alone decides",
+    "A second model that is asked how hard a prompt is, if its answer could change the choice and that is worth more than asking.",
+);
+
+/// The names of [`JudgeApi`].
+const APIS: &[&str] = &["chat", "classify", "predict", "decisions"];
+
+/// `judge` of the policy.
+pub const JUDGE: Shape = Shape {
+    name: "judge",
+    doc: "The judge reads a prompt and grades how hard it is. Its grade is evidence: it moves the classifier's difficulty by as much as `evidence` says that it is worth. A request waits for it at most `deadline_ms`; without a good answer the classifier decides. Never asked about: requests for a named model, agents' tool results, prompts whose rules demand tags that the judge does not have. See [the judge](judge.md).",
+    fields: &[
+        optional(
+            "mode",
+            Kind::Choice(&["enforce", "shadow", "off"]),
+            "`enforce`",
+            "`enforce` waits for the judge's answer and decides by it. `shadow` asks without making the request wait, and only reports what the answer would have changed. `off` asks nothing.",
+        ),
+        required(
+            "cluster",
+            Kind::Text,
+            "The Envoy cluster that is called. Its credentials are the cluster's own; no header of the client is sent there.",
+        ),
+        optional(
+            "endpoint",
+            Kind::Text,
+            "the cluster is defined elsewhere",
+            "The address, for `pointsman render`: `http://HOST:PORT` or `https://HOST`, with an optional path that is put before `path`.",
+        ),
+        optional(
+            "authority",
+            Kind::Text,
+            "host and port of `endpoint`, else the cluster's name",
+            "The `:authority` header of the call.",
+        ),
+        optional(
+            "path",
+            Kind::Text,
+            "that of the `api`: `/v1/chat/completions`, `/classify`, `/predict` or `/v1/decisions`",
+            "The path of the call.",
+        ),
+        optional(
+            "api",
+            Kind::Choice(APIS),
+            "`chat`",
+            "The dialect. `chat` is OpenAI's Chat Completions: one token is asked for, with the probabilities of the ten grades if the server states them. `classify` is vLLM's `/classify` and `predict` is text-embeddings-inference's `/predict`: an encoder with classes from the hardest to the easiest. `decisions` is OpenAI's `/v1/decisions`: one question of the type `score`.",
+        ),
+        optional(
+            "model",
+            Kind::Text,
+            "none is named, which only `predict` allows",
+            "The name of the model in the call.",
+        ),
+        optional(
+            "ask",
+            Kind::Text,
+            "Pointsman's own text",
+            "The instructions, in place of Pointsman's own. They must ask for one digit from 0 (the hardest prompts) to 9 (the easiest), or for ten levels in this order.",
+        ),
+        optional(
+            "deadline_ms",
+            Kind::Integer {
+                min: 1.0,
+                max: 10_000.0,
+            },
+            "`150`",
+            "The longest time that a request waits for the judge, in milliseconds.",
+        ),
+        optional(
+            "max_share",
+            FRACTION,
+            "`0.3`",
+            "The largest share of the decided requests that is asked about, in each worker. Of the requests that are worth it, the most valuable are asked about.",
+        ),
+        optional(
+            "max_usd_per_hour",
+            AT_LEAST_ZERO,
+            "no limit",
+            "The most that the judge may cost within an hour in each worker, by `price`.",
+        ),
+        optional(
+            "min_gain_usd",
+            AT_LEAST_ZERO,
+            "`0`",
+            "The least expected gain of asking, in USD, above the price of the question and of the wait. See [the judge](judge.md) for how it is computed.",
+        ),
+        optional(
+            "price",
+            Kind::Object(&JUDGE_PRICE),
+            "free",
+            "The prices of the judge's tokens, which count in budgets and totals.",
+        ),
+        optional(
+            "tags",
+            Kind::List {
+                of: &Kind::Text,
+                min: 0,
+            },
+            "none",
+            "The judge's labels, such as `on-prem` or `eu`. A prompt is sent to it only if it has every tag that the rules and the profile of the request demand of a backend.",
+        ),
+        optional(
+            "cache",
+            Kind::Object(&JUDGE_CACHE),
+            "4096 answers for an hour",
+            "Answers that are kept, so that a prompt is not asked about twice.",
+        ),
+        optional(
+            "evidence",
+            Kind::Object(&EVIDENCE),
+            "that of a judge which ranks prompts well but not perfectly",
+            "What a grade is worth. `pointsman calibrate --judge` fits it to recorded grades.",
+        ),
+        optional(
+            "grade_share",
+            FRACTION,
+            "`0`",
+            "The share of the answers that the judge grades after they were delivered. A grade teaches as feedback does, so it needs `learning`.",
+        ),
+    ],
+};
+
+/// `price` of `judge`.
+pub const JUDGE_PRICE: Shape = Shape {
+    name: "judge price",
+    doc: "USD per 1,000,000 tokens.",
+    fields: &[
+        optional("input", AT_LEAST_ZERO, "`0`", "Tokens of the question."),
+        optional("output", AT_LEAST_ZERO, "`0`", "Tokens of the answer."),
+    ],
+};
+
+/// `cache` of `judge`.
+pub const JUDGE_CACHE: Shape = Shape {
+    name: "judge cache",
+    doc: "Answers by a keyed hash of the prompt, shared by all workers. Neither prompts nor answers are kept as text.",
+    fields: &[
+        optional(
+            "entries",
+            Kind::Integer {
+                min: 0.0,
+                max: 65_536.0,
+            },
+            "`4096`",
+            "The most answers; 0 keeps none.",
+        ),
+        optional(
+            "ttl_s",
+            Kind::Integer {
+                min: 1.0,
+                max: 2_592_000.0,
+            },
+            "`3600`",
+            "Seconds for which an answer is used.",
+        ),
+    ],
+};
+
+/// `evidence` of `judge`.
+pub const EVIDENCE: Shape = Shape {
+    name: "evidence",
+    doc: "With the grade g (0 for the hardest prompts to 1 for the easiest) the judge states the ease `slope · logit(g) + intercept`, in the classifier's logits (ease is the negative difficulty), with the error variance `variance`. The classifier's own ease and this one are averaged, each weighted by its precision. A slope of 0 says that the judge is noise: it is not asked.",
+    fields: &[
+        optional(
+            "slope",
+            Kind::Number {
+                min: 0.0,
+                max: 10.0,
+            },
+            "`0.6`",
+            "Logits of ease per logit of the grade.",
+        ),
+        optional(
+            "intercept",
+            Kind::Number {
+                min: -20.0,
+                max: 20.0,
+            },
+            "`0`",
+            "Ease at the grade 0.5, in logits.",
+        ),
+        optional(
+            "variance",
+            Kind::Number {
+                min: 0.01,
+                max: 1000.0,
+            },
+            "`1`",
+            "The variance of the judge's error, in squared logits.",
+        ),
+    ],
+};
+
+/// What is done with the judge's answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JudgeMode {
+    /// Nothing is asked.
+    #[default]
+    Off,
+    /// It is asked and reported; decisions do not wait for it.
+    Shadow,
+    /// Decisions wait for it and follow it.
+    Enforce,
+}
+
+impl JudgeMode {
+    /// The name that policies use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            JudgeMode::Off => "off",
+            JudgeMode::Shadow => "shadow",
+            JudgeMode::Enforce => "enforce",
+        }
+    }
+}
+
+/// The settings of the judge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judge {
+    /// What is done with its answers; never [`JudgeMode::Off`] in a compiled policy.
+    pub mode: JudgeMode,
+    /// The cluster that is called.
+    pub cluster: String,
+    /// Its address, if the policy states it.
+    pub endpoint: Option<Endpoint>,
+    /// The `:authority` of the call.
+    pub authority: String,
+    /// The path of the call.
+    pub path: String,
+    /// The dialect.
+    pub api: JudgeApi,
+    /// The model's name in the call; empty if none is named.
+    pub model: String,
+    /// Instructions in place of our own.
+    pub ask: Option<String>,
+    /// The longest time that a request waits, in milliseconds.
+    pub deadline_ms: u32,
+    /// The largest share of requests that is asked about, 0 to 1.
+    pub max_share: f64,
+    /// The most that it may cost within an hour in each worker, in USD; infinite without a limit.
+    pub max_usd_per_hour: f64,
+    /// The least expected gain of asking above its price, in USD.
+    pub min_gain_usd: f64,
+    /// What its tokens cost.
+    pub price: JudgePrice,
+    /// Its tags, sorted.
+    pub tags: Vec<String>,
+    /// The answers that are kept.
+    pub cache: JudgeCache,
+    /// What a grade is worth.
+    pub evidence: Evidence,
+    /// The share of the answers that it grades, 0 to 1.
+    pub grade_share: f64,
+}
+
+/// Prices of the judge's tokens, in USD per 1,000,000 tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct JudgePrice {
+    /// Tokens of the question.
+    pub input: f64,
+    /// Tokens of the answer.
+    pub output: f64,
+}
+
+impl JudgePrice {
+    /// The cost of a call with so many tokens, in USD.
+    pub fn cost_usd(&self, input_tokens: u32, output_tokens: u32) -> f64 {
+        (f64::from(input_tokens) * self.input + f64::from(output_tokens) * self.output) / 1e6
+    }
+}
+
+/// The bounds of kept answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JudgeCache {
+    /// The most answers.
+    pub entries: u32,
+    /// Seconds for which an answer is used.
+    pub ttl_s: u32,
+}
+
+/// What a grade g says of a prompt's ease (the negative difficulty, in logits): `slope · logit(g) + intercept`, give or take the
+/// square root of `variance`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// Logits of ease per logit of the grade; 0 if the judge is noise.
+    pub slope: f64,
+    /// Ease at the grade 0.5, in logits.
+    pub intercept: f64,
+    /// The variance of the error, in squared logits.
+    pub variance: f64,
+}
+
+impl Default for Evidence {
+    fn default() -> Evidence {
+        Evidence {
+            slope: 0.6,
+            intercept: 0.0,
+            variance: 1.0,
+        }
+    }
+}
+
+impl Default for JudgeCache {
+    fn default() -> JudgeCache {
+        JudgeCache {
+            entries: 4096,
+            ttl_s: 3600,
+        }
+    }
+}
+
+/// A free judge without an address, with the defaults of everything else.
+impl Default for Judge {
+    fn default() -> Judge {
+        Judge {
+            mode: JudgeMode::Enforce,
+            cluster: String::new(),
+            endpoint: None,
+            authority: String::new(),
+            path: JudgeApi::Chat.default_path().to_owned(),
+            api: JudgeApi::Chat,
+            model: String::new(),
+            ask: None,
+            deadline_ms: 150,
+            max_share: 0.3,
+            max_usd_per_hour: f64::INFINITY,
+            min_gain_usd: 0.0,
+            price: JudgePrice::default(),
+            tags: Vec::new(),
+            cache: JudgeCache::default(),
+            evidence: Evidence::default(),
+            grade_share: 0.0,
+        }
+    }
+}
+
+impl Judge {
+    /// Whether the prompt may be sent to the judge although rules or a profile demand these tags.
+    pub fn carries<'t>(&self, mut demanded: impl Iterator<Item = &'t str>) -> bool {
+        demanded.all(|tag| self.tags.iter().any(|own| own == tag))
+    }
+
+    /// Whether an answer can change anything.
+    pub fn is_evidence(&self) -> bool {
+        self.evidence.slope > 0.0
+    }
+}
+
+/// Compiles `judge`; `None` if there is none, or its mode is `off`.
+pub(crate) fn compile_judge(root: &Node, problems: &mut Problems<'_>) -> Option<Judge> {
+    let node = root.get("judge")?;
+    if let Some(cluster) = node.get("cluster") {
+        let name = cluster.text().unwrap_or_default();
+        check_cluster(cluster, name, "judge.cluster", problems);
+    }
+    let endpoint = compile_endpoint(node, problems);
+    let api = node.text_of("api").and_then(JudgeApi::find);
+    let api = api.unwrap_or(JudgeApi::Chat);
+    if node.get("model").is_none() && api != JudgeApi::Predict {
+        let message = format!("missing field `model`, which `api` `{}` needs", api.name());
+        problems.add(node.at, "judge", message);
+    }
+    let cluster = node.text_of("cluster").unwrap_or_default();
+    let usual = Judge::default();
+    let judge = Judge {
+        mode: match node.text_of("mode") {
+            Some("off") => JudgeMode::Off,
+            Some("shadow") => JudgeMode::Shadow,
+            _ => usual.mode,
+        },
+        cluster: cluster.to_owned(),
+        authority: compile_authority(node, endpoint.as_ref(), cluster, problems),
+        path: compile_path(node, endpoint.as_ref(), api, problems),
+        endpoint,
+        api,
+        model: node.text_of("model").unwrap_or_default().to_owned(),
+        ask: node.text_of("ask").map(str::to_owned),
+        deadline_ms: whole(node, "deadline_ms", usual.deadline_ms),
+        max_share: number(node, "max_share", usual.max_share),
+        max_usd_per_hour: number(node, "max_usd_per_hour", usual.max_usd_per_hour),
+        min_gain_usd: number(node, "min_gain_usd", usual.min_gain_usd),
+        price: node.get("price").map_or(usual.price, |price| JudgePrice {
+            input: number(price, "input", 0.0),
+            output: number(price, "output", 0.0),
+        }),
+        tags: node.sorted_texts_of("tags"),
+        cache: node.get("cache").map_or(usual.cache, |cache| JudgeCache {
+            entries: whole(cache, "entries", usual.cache.entries),
+            ttl_s: whole(cache, "ttl_s", usual.cache.ttl_s),
+        }),
+        evidence: node
+            .get("evidence")
+            .map_or(usual.evidence, |evidence| Evidence {
+                slope: number(evidence, "slope", usual.evidence.slope),
+                intercept: number(evidence, "intercept", usual.evidence.intercept),
+                variance: number(evidence, "variance", usual.evidence.variance),
+            }),
+        grade_share: number(node, "grade_share", usual.grade_share),
+    };
+    (judge.mode != JudgeMode::Off).then_some(judge)
+}
+
+fn whole(node: &Node, name: &str, usual: u32) -> u32 {
+    node.number_of(name).map_or(usual, |number| number as u32)
+}
+
+fn number(node: &Node, name: &str, usual: f64) -> f64 {
+    node.number_of(name).unwrap_or(usual)
+}
+
+fn compile_endpoint(node: &Node, problems: &mut Problems<'_>) -> Option<Endpoint> {
+    let written = node.text_of("endpoint")?;
+    parse_endpoint(written)
+        .map_err(|problem| {
+            let message = format!("{} {problem}", quote(written));
+            problems.add(node.offset_of("endpoint"), "judge.endpoint", message);
+        })
+        .ok()
+}
+
+/// The authority: as stated, else host and port of the endpoint, else the cluster's name where that is one.
+fn compile_authority(
+    node: &Node,
+    endpoint: Option<&Endpoint>,
+    cluster: &str,
+    problems: &mut Problems<'_>,
+) -> String {
+    if let Some(written) = node.text_of("authority") {
+        if !written.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message = format!("{} is not a valid authority", quote(written));
+            problems.add(node.offset_of("authority"), "judge.authority", message);
+        }
+        return written.to_owned();
+    }
+    let Some(endpoint) = endpoint else {
+        return cluster.to_owned();
+    };
+    let host = match endpoint.host.contains(':') {
+        true => format!("[{}]", endpoint.host),
+        false => endpoint.host.clone(),
+    };
+    match (endpoint.tls, endpoint.port) {
+        (true, 443) | (false, 80) => host,
+        (_, port) => format!("{host}:{port}"),
+    }
+}
+
+/// The path: as stated, else that of the dialect, behind the endpoint's own; a version that both have stands there once.
+fn compile_path(
+    node: &Node,
+    endpoint: Option<&Endpoint>,
+    api: JudgeApi,
+    problems: &mut Problems<'_>,
+) -> String {
+    let written = node.text_of("path");
+    if let Some(path) = written
+        && (!path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        let message = format!("{} is not a path", quote(path));
+        problems.add(node.offset_of("path"), "judge.path", message);
+    }
+    let base = endpoint.map_or("", |endpoint| endpoint.path.as_str());
+    let path = written.unwrap_or(api.default_path());
+    let rest = match base.ends_with("/v1") {
+        true => path.strip_prefix("/v1").unwrap_or(path),
+        false => path,
+    };
+    [base, rest].concat()
+}
+
+/// The parts of a policy that warnings about its judge look at.
+pub(crate) struct Surroundings<'a> {
+    pub backends: &'a [Backend],
+    pub profiles: &'a [Profile],
+    pub rules: &'a [Rule],
+    /// Whether grades of answers teach anything.
+    pub learns: bool,
+}
+
+/// Warns of a judge that is never asked, that makes requests wait longer than their answers take, and of tags that no request
+/// demands.
+pub(crate) fn lint_judge(
+    judge: &Judge,
+    around: &Surroundings<'_>,
+    root: &Node,
+    warnings: &mut Problems<'_>,
+) {
+    let Some(node) = root.get("judge") else {
+        return;
+    };
+    let mut warn = |field: &str, message: String| {
+        let (at, path) = match node.get(field) {
+            Some(value) => (value.at, format!("judge.{field}")),
+            None => (node.at, "judge".to_owned()),
+        };
+        warnings.add(at, path, message);
+    };
+    let never = "the judge is never asked";
+    if !judge.is_evidence() {
+        warn(
+            "evidence",
+            format!("{never}: a slope of 0 says that it is noise"),
+        );
+    }
+    if judge.max_share <= 0.0 {
+        warn("max_share", format!("{never}: its share is 0"));
+    }
+    let backends = around.backends;
+    let first = backends.first().map(|backend| backend.model);
+    if backends.iter().all(|backend| Some(backend.model) == first) {
+        let message = "all backends serve one model: no grade can change the choice";
+        warn("cluster", format!("{never}: {message}"));
+    }
+    let half = |backend: &Backend| f64::from(backend.latency.first_token_p50_ms);
+    let slowest = backends.iter().map(half).fold(0.0, f64::max);
+    if judge.mode == JudgeMode::Enforce && f64::from(judge.deadline_ms) > slowest {
+        let message = format!(
+            "a request may wait for the judge longer ({} ms) than for the first token of any backend ({slowest:.0} ms)",
+            judge.deadline_ms
+        );
+        warn("deadline_ms", message);
+    }
+    if judge.grade_share > 0.0 && !around.learns {
+        let message = "grades teach nothing while `learning` is off";
+        warn("grade_share", message.to_owned());
+    }
+    if judge.price == JudgePrice::default() && judge.max_usd_per_hour.is_finite() {
+        let message = "has no effect: the judge has no `price`";
+        warn("max_usd_per_hour", message.to_owned());
+    }
+    for tag in judge.tags.iter().filter(|tag| !around.demand(tag)) {
+        let message = format!("no rule or profile demands the tag {}", quote(tag));
+        warn("tags", message);
+    }
+}
+
+impl Surroundings<'_> {
+    /// Whether a rule or profile demands the tag.
+    fn demand(&self, tag: &str) -> bool {
+        let rules = self.rules.iter().flat_map(|rule| &rule.then.tags);
+        let profiles = self.profiles.iter().flat_map(|profile| &profile.tags);
+        rules.chain(profiles).any(|own| own == tag)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+
+    fn policy(judge: &str) -> Result<(Policy, Vec<String>), Vec<String>> {
+        let text = format!(
+            r#"{{"models": [{{"name": "m"}}, {{"name": "n"}}],
+            "backends": [{{"name": "a", "model": "m", "price": {{"input": 1, "output": 1}}, "tags": ["eu"]}},
+                         {{"name": "b", "model": "n", "price": {{"input": 1, "output": 1}}}}],
+            "rules": [{{"when": {{"sensitive": ["card"]}}, "then": {{"tags": ["eu"]}}}}],
+            "judge": {judge}}}"#
+        );
+        let lines = |problems: &[crate::schema::Problem]| {
+            let line =
+                |problem: &crate::schema::Problem| format!("{}: {}", problem.at, problem.message);
+            let ours = problems.iter().filter(|one| one.at.starts_with("judge"));
+            ours.map(line).collect::<Vec<_>>()
+        };
+        match Policy::check(&text) {
+            Ok((policy, warnings)) => Ok((policy, lines(&warnings))),
+            Err(error) => Err(lines(&error.problems)),
+        }
+    }
+
+    fn judge(text: &str) -> Judge {
+        policy(text).unwrap().0.judge.unwrap()
+    }
+
+    #[test]
+    fn a_cluster_and_a_model_are_enough() {
+        let (compiled, warnings) = policy(r#"{"cluster": "judge", "model": "j"}"#).unwrap();
+        assert_eq!(warnings, [] as [&str; 0]);
+        let judge = compiled.judge.unwrap();
+        assert_eq!(judge.mode, JudgeMode::Enforce);
+        assert_eq!(
+            (judge.authority.as_str(), judge.path.as_str()),
+            ("judge", "/v1/chat/completions")
+        );
+        assert_eq!((judge.deadline_ms, judge.max_share), (150, 0.3));
+        assert!(judge.max_usd_per_hour.is_infinite() && judge.is_evidence());
+        assert!(
+            policy(r#"{"cluster": "judge", "model": "j", "mode": "off"}"#)
+                .unwrap()
+                .0
+                .judge
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn authority_and_path_follow_from_the_endpoint() {
+        let call = |text: &str| {
+            let judge = judge(text);
+            format!("{} {}", judge.authority, judge.path)
+        };
+        assert_eq!(
+            call(r#"{"cluster": "j", "model": "j", "endpoint": "https://api.example.com/v1"}"#),
+            "api.example.com /v1/chat/completions"
+        );
+        assert_eq!(
+            call(
+                r#"{"cluster": "j", "model": "j", "endpoint": "http://10.0.0.1:8000/judge", "api": "classify"}"#
+            ),
+            "10.0.0.1:8000 /judge/classify"
+        );
+        assert_eq!(
+            call(
+                r#"{"cluster": "j", "endpoint": "http://[::1]:80", "api": "predict", "path": "/p", "authority": "a"}"#
+            ),
+            "a /p"
+        );
+        assert_eq!(
+            call(r#"{"cluster": "j", "api": "predict", "endpoint": "http://[::1]:81"}"#),
+            "[::1]:81 /predict"
+        );
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        let problems = policy(
+            r#"{"api": "chat", "endpoint": "judge:1", "path": "p", "authority": "a b", "evidence": {"slope": -1}}"#,
+        )
+        .unwrap_err();
+        let expected = [
+            "judge: missing field `cluster`",
+            "judge.evidence.slope: `-1` is out of range: expected 0 to 10",
+            "judge: missing field `model`, which `api` `chat` needs",
+            "judge.endpoint: `judge:1` does not begin with `http://` or `https://`",
+            "judge.authority: `a b` is not a valid authority",
+            "judge.path: `p` is not a path",
+        ];
+        for line in expected {
+            assert!(
+                problems.iter().any(|problem| problem == line),
+                "{line}: {problems:#?}"
+            );
+        }
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    }
+
+    #[test]
+    fn a_judge_without_use_is_warned_of() {
+        let warnings = policy(
+            r#"{"cluster": "j", "model": "j", "max_share": 0, "deadline_ms": 900, "grade_share": 0.1,
+                "max_usd_per_hour": 1, "tags": ["eu", "on-prem"], "evidence": {"slope": 0}}"#,
+        )
+        .unwrap()
+        .1;
+        assert_eq!(warnings.len(), 6, "{warnings:#?}");
+        let starts = [
+            "judge.evidence",
+            "judge.max_share",
+            "judge.deadline_ms",
+            "judge.grade_share",
+            "judge.max_usd_per_hour",
+            "judge.tags",
+        ];
+        for start in starts {
+            assert!(
+                warnings.iter().any(|line| line.starts_with(start)),
+                "{start}: {warnings:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn tags_open_the_judge_to_what_rules_restrict() {
+        let judge = judge(r#"{"cluster": "j", "model": "j", "tags": ["eu"]}"#);
+        assert!(judge.carries(["eu"].into_iter()) && judge.carries([].into_iter()));
+        assert!(!judge.carries(["eu", "on-prem"].into_iter()));
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_types() {
+        assert_eq!(APIS, JudgeApi::ALL.map(JudgeApi::name));
+    }
+}
