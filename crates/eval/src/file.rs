@@ -9,6 +9,7 @@ use crate::benchmarks::Benchmarks;
 use crate::figures::{Calibration, Curves, Forecast, Pool, calibration};
 use crate::fleet::{AbilitySource, Fleet};
 use crate::gaps::{self, Saved};
+use crate::judge::{self, JudgeFigures, JudgeSetting};
 use crate::learning_curve::{AfterPrompts, CurvePoint, after_labels, learning_curve};
 use crate::measure::mean;
 use crate::outcomes::BadLine;
@@ -29,6 +30,8 @@ pub struct Setting<'s> {
     pub pair: Option<(String, String)>,
     /// The points of the learning curve that are asked for.
     pub after: AfterPrompts,
+    /// The judge, if one is replayed.
+    pub judge: Option<JudgeSetting>,
 }
 
 /// A line of a table of models.
@@ -130,6 +133,8 @@ pub struct Report {
     pub after: Vec<CurvePoint>,
     /// Calibration after labelled prompts.
     pub labelled: Option<CurvePoint>,
+    /// What the judge adds; `None` if none is replayed, or no row has a grade.
+    pub judge: Option<JudgeFigures>,
     /// Each profile's cost and quality on the rows.
     pub profiles: Vec<ProfileLine>,
     /// Savings of routing between every two models of which one costs far less.
@@ -183,6 +188,7 @@ pub fn report(
     report.after = learning_curve(&fleet, rows, &setting.after);
     let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
     let policy = setting.policy.or(made_up.as_ref());
+    report.judge = judge::figures(&fleet, rows, setting.judge.as_ref(), setting.policy, policy);
     let mut shares = vec![f64::NAN; fleet.members.len()];
     if let Some(table) = Table::try_new(&fleet, rows) {
         let member = |at: usize| {
@@ -205,9 +211,8 @@ pub fn report(
         let wanted = setting.pair.as_ref();
         report.pair = pair(&fleet, rows, &table, wanted, &mut report.notes);
     } else if report.count == 0 {
-        report
-            .notes
-            .push("no row has an outcome: there is nothing to measure".into());
+        let note = "no row has an outcome: there is nothing to measure";
+        report.notes.push(note.into());
     }
     report.models = model_lines(&fleet, &shares);
     report

@@ -76,7 +76,11 @@ pub struct ModelOutcome {
 }
 
 /// As the filter expects it: a model of the policy is held level with its smaller siblings.
-fn p_correct(member: &Member, policy: Option<&Policy>, classification: &Classification) -> f32 {
+pub(crate) fn p_correct(
+    member: &Member,
+    policy: Option<&Policy>,
+    classification: &Classification,
+) -> f32 {
     match (policy, member.id) {
         (Some(policy), Some(id)) => policy.registry.p_correct(id, classification),
         _ => member.ability.p_correct(classification),

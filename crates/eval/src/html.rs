@@ -78,6 +78,8 @@ fn section(out: &mut String, report: &Report) {
     }
     let more = [
         tables::gaps(report),
+        report.judge.as_ref().map(tables::judge),
+        report.judge.as_ref().and_then(tables::judge_profiles),
         tables::models(report),
         tables::profiles(report),
     ];

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::figures::{Curves, Figure, PairFigures, StrategyFigures};
 use crate::file::Report;
 use crate::gaps::{classes, over_random};
+use crate::judge::{Asked, JudgeFigures};
 use crate::learning_curve::{CurvePoint, PROMPTS};
 use crate::measure::curve::Point;
 use crate::pairing::PairReport;
@@ -142,6 +143,42 @@ fn probabilities(fields: &mut Map<String, Value>, report: &Report) {
     fields.insert("after_labels".into(), json!(labelled));
     let after: Vec<Value> = report.after.iter().map(curve_point).collect();
     fields.insert("after".into(), json!(after));
+    fields.insert("judge".into(), json!(report.judge.as_ref().map(judge)));
+}
+
+/// What the judge adds.
+fn judge(figures: &JudgeFigures) -> Value {
+    let asked = |asked: &Asked| {
+        json!({
+            "share": number(asked.share),
+            "savings_at_minus_1_2": number(asked.at_loss),
+            "gain_per_question": number(asked.gain),
+        })
+    };
+    let profiles: Map<String, Value> = figures
+        .profiles
+        .iter()
+        .map(|line| {
+            let value = json!({
+                "asked": number(line.share),
+                "cost": line.cost.map(number),
+                "quality": line.quality.map(number),
+            });
+            (line.name.clone(), value)
+        })
+        .collect();
+    json!({
+        "grades": figures.count,
+        "simulated": figures.simulated,
+        "noise_logits": figures.noise,
+        "max_share": figures.max_share,
+        "nothing": asked(&figures.nobody),
+        "valuable": asked(&figures.valuable),
+        "random": asked(&figures.random),
+        "everything": asked(&figures.everybody),
+        "gain_times_random": number(figures.times_random()),
+        "profiles": profiles,
+    })
 }
 
 /// A point of the learning curve; a figure's range is that of the middle four fifths of the draws.

@@ -76,6 +76,7 @@ fn write_report(out: &mut String, report: &Report) {
         rated(out, figures);
     }
     learning_curve(out, &report.after);
+    judge(out, report);
     models(out, report);
     profiles(out, report);
     groups(out, report);
@@ -218,6 +219,31 @@ fn groups(out: &mut String, report: &Report) {
                 groups.lines.len() - KINDS
             );
         }
+        out.push('\n');
+    }
+}
+
+fn judge(out: &mut String, report: &Report) {
+    let Some(figures) = &report.judge else {
+        return;
+    };
+    let simulated = match figures.simulated {
+        0 => String::new(),
+        count => format!(
+            ", {count} of them simulated: the rated ease ± {:.1} logits",
+            figures.noise
+        ),
+    };
+    let _ = writeln!(out, "judge: {} grades{simulated}", figures.count);
+    out.push_str(&tables::judge(figures).render());
+    let _ = writeln!(
+        out,
+        "asked for at most {} of the rows; gain: points of quality less cost, a question, at the operating point; {:.1} times a random row\n",
+        percent(figures.max_share),
+        figures.times_random()
+    );
+    if let Some(table) = tables::judge_profiles(figures) {
+        out.push_str(&table.render());
         out.push('\n');
     }
 }

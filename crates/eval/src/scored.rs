@@ -8,14 +8,19 @@ use pointsman::analysis::answer_length;
 use pointsman::analysis::classifier::{self, Classification, Classifier};
 use pointsman::analysis::prompt::Prompt;
 use pointsman::api::Api;
+use pointsman::api::judge::Grade;
 use pointsman::api::request;
 use pointsman::fleet::ModelId;
 use pointsman::fleet::ability::published_scores::names::canonical;
 use pointsman::policy::Policy;
+use pointsman::policy::draw::hash;
+use pointsman::policy::request_attributes::RequestAttributes;
 use pointsman::routing::decision::Outcome as Decided;
-use pointsman::routing::router::Router;
+use pointsman::routing::judge::{GradeSource, Judging};
+use pointsman::routing::router::{Commit, RequestInfo, Router};
 use serde_json::json;
 
+use crate::grades::{NOISE, grade_of};
 use crate::outcomes::{Outcome, Row};
 
 /// A row without its text.
@@ -41,6 +46,36 @@ pub struct ScoredPrompt {
     pub preference: Option<crate::outcomes::row::Preference>,
     /// For each profile of the policy the model that it chooses among those with an outcome; empty without a policy.
     pub routed: Vec<Option<ModelId>>,
+    /// For each profile what it chooses with the policy's judge; empty without one.
+    pub judged: Vec<JudgedChoice>,
+    /// The judge's grade, if the row has one.
+    pub recorded_grade: Option<Grade>,
+    /// The mean log-odds of the ratings: the ease that a simulated judge sees; `None` if the row is not rated.
+    pub rated_ease: Option<f64>,
+    /// A number that stands for the prompt.
+    pub prompt_hash: u64,
+}
+
+/// The choice of a profile with a judge.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JudgedChoice {
+    /// Whether the judge was asked.
+    pub asked: bool,
+    /// The model; `None` if the request was not routed.
+    pub model: Option<ModelId>,
+}
+
+impl ScoredPrompt {
+    /// The judge's grade: as recorded, else simulated from the rating with so much noise, in logits. The second is `true` if it is
+    /// simulated.
+    pub fn grade(&self, noise: f64) -> Option<(Grade, bool)> {
+        grade_of(
+            self.recorded_grade,
+            self.rated_ease,
+            self.prompt_hash,
+            noise,
+        )
+    }
 }
 
 /// A name's model in a policy: by its name, by what a backend calls it, or by another spelling of either.
@@ -73,9 +108,11 @@ pub struct Examiner<'p> {
     classifier: Option<Classifier>,
     router: Router,
     policy: Option<&'p Policy>,
+    /// The error of simulated grades, in logits.
+    noise: f64,
     models: HashMap<String, Option<ModelId>>,
-    /// The policy with only the backends of some models, by which models those are.
-    narrowed: HashMap<Vec<bool>, Policy>,
+    /// The policy of a profile with only the backends of some models, by which models those are.
+    narrowed: HashMap<(Vec<bool>, usize), Policy>,
 }
 
 impl<'p> Examiner<'p> {
@@ -85,9 +122,15 @@ impl<'p> Examiner<'p> {
             classifier: Classifier::embedded().ok(),
             router: Router::new().0,
             policy,
+            noise: NOISE,
             models: HashMap::new(),
             narrowed: HashMap::new(),
         }
+    }
+
+    /// This examiner with another error of simulated grades, in logits.
+    pub fn with_noise(self, noise: f64) -> Examiner<'p> {
+        Examiner { noise, ..self }
     }
 
     /// Scores `row` as the filter would.
@@ -105,7 +148,10 @@ impl<'p> Examiner<'p> {
             .unwrap_or_else(|| classifier::from_features(&turn));
         answer_length::refine(&mut classification, &turn);
         let micros = start.elapsed().as_secs_f64() * 1e6;
-        let routed = self.route(&row);
+        let rated_ease = rated_ease(&row);
+        let prompt_hash = hash([row.system.as_str(), row.prompt.as_str()]);
+        let grade = grade_of(row.grade, rated_ease, prompt_hash, self.noise);
+        let (routed, judged) = self.route(&row, grade.map(|(grade, _)| grade));
         ScoredPrompt {
             task: row.task,
             domain: row.domain,
@@ -117,13 +163,21 @@ impl<'p> Examiner<'p> {
             outcomes: row.outcomes,
             preference: row.preference,
             routed,
+            judged,
+            recorded_grade: row.grade,
+            rated_ease,
+            prompt_hash,
         }
     }
 
-    /// The choice of each profile among the models that have an outcome for `row`.
-    fn route(&mut self, row: &Row) -> Vec<Option<ModelId>> {
+    /// The choice of each profile among the models that have an outcome for `row`, without the judge and with it.
+    fn route(
+        &mut self,
+        row: &Row,
+        grade: Option<Grade>,
+    ) -> (Vec<Option<ModelId>>, Vec<JudgedChoice>) {
         let Some(policy) = self.policy else {
-            return Vec::new();
+            return Default::default();
         };
         let mut present = vec![false; policy.registry.models.len()];
         for (name, _) in &row.outcomes {
@@ -140,30 +194,96 @@ impl<'p> Examiner<'p> {
             }
         }
         if !present.contains(&true) {
-            return vec![None; policy.profiles.len()];
+            return (vec![None; policy.profiles.len()], Vec::new());
         }
-        let narrowed = self
-            .narrowed
-            .entry(present)
-            .or_insert_with_key(|present| narrow(policy, present));
-        let mut chosen = Vec::with_capacity(policy.profiles.len());
-        for profile in &policy.profiles {
+        let mut routed = Vec::with_capacity(policy.profiles.len());
+        let mut judged = Vec::new();
+        for (index, profile) in policy.profiles.iter().enumerate() {
+            let narrowed = self
+                .narrowed
+                .entry((present.clone(), index))
+                .or_insert_with_key(|(present, index)| narrow(policy, present, *index));
             let body = json!({"model": profile.name, "messages": row.messages()});
             let body = body.to_string();
-            let outcome = self
-                .router
-                .route(narrowed, Api::OpenAiChat, body.as_bytes(), true);
-            chosen.push(match outcome {
-                Decided::Routed(decision) => Some(decision.model),
-                Decided::Bypassed(_) | Decided::Rejected(_) => None,
-            });
+            let (first, second) = decide(&mut self.router, narrowed, body.as_bytes(), grade);
+            routed.push(first);
+            if policy.judge.is_some() {
+                judged.push(second);
+            }
         }
-        chosen
+        (routed, judged)
     }
 }
 
-fn narrow(policy: &Policy, present: &[bool]) -> Policy {
+/// The choice for a body without the judge, and with it: the judge is asked as the filter would ask it, and answers `grade`.
+fn decide(
+    router: &mut Router,
+    policy: &Policy,
+    body: &[u8],
+    grade: Option<Grade>,
+) -> (Option<ModelId>, JudgedChoice) {
+    let unasked = |model| {
+        (
+            model,
+            JudgedChoice {
+                asked: false,
+                model,
+            },
+        )
+    };
+    let Ok(request) = request::parse(Api::OpenAiChat, body, true) else {
+        return unasked(None);
+    };
+    let attributes = RequestAttributes::default();
+    let info = RequestInfo::new(&attributes, 0);
+    let Decided::Routed(decision) = router.decide(policy, &request, &info, Commit::DryRun) else {
+        return unasked(None);
+    };
+    router.record(policy, &decision);
+    let first = Some(decision.model);
+    let (Some(Judging::Ask(question)), Some(grade)) = (&decision.judging, grade) else {
+        return unasked(first);
+    };
+    let state = router.judge_state();
+    if state
+        .admit(policy, question.gain_usd, question.cost_usd, 0)
+        .is_err()
+    {
+        return unasked(first);
+    }
+    let graded = RequestInfo {
+        grades: GradeSource {
+            reply: Some(grade),
+            ..GradeSource::NONE
+        },
+        ..info
+    };
+    let model = match router.decide(policy, &request, &graded, Commit::DryRun) {
+        Decided::Routed(decision) => Some(decision.model),
+        _ => first,
+    };
+    (first, JudgedChoice { asked: true, model })
+}
+
+/// The mean log-odds of a row's ratings; `None` if it is not rated.
+fn rated_ease(row: &Row) -> Option<f64> {
+    let logit = |p: f64| {
+        let p = p.clamp(LEAST_RATING, 1.0 - LEAST_RATING);
+        (p / (1.0 - p)).ln()
+    };
+    let count = row.outcomes.len();
+    let sum: f64 = row.outcomes.iter().map(|(_, own)| logit(own.score)).sum();
+    (row.is_rated && count > 0).then(|| sum / count as f64)
+}
+
+/// Ratings are kept this far from 0 and 1.
+const LEAST_RATING: f64 = 0.02;
+
+/// The policy with the backends of these models only. Each profile has a number of its own, so that its questions are counted
+/// apart.
+fn narrow(policy: &Policy, present: &[bool], profile: usize) -> Policy {
     let mut narrowed = policy.clone();
+    narrowed.traffic.fingerprint ^= profile as u64 + 1;
     narrowed
         .registry
         .backends

@@ -54,7 +54,7 @@ pub const STEPS: usize = 64;
 
 /// λ at each position, in points of quality per cost of the best model: nothing, then from a ten-thousandth to a thousand, then
 /// cost alone.
-fn lambda(step: usize) -> f64 {
+pub(crate) fn lambda(step: usize) -> f64 {
     match step {
         0 => 0.0,
         _ if step + 1 == STEPS => 1e9,

@@ -4,6 +4,7 @@ use crate::figures::Curves;
 use crate::file::{Groups, Report};
 use crate::format::{percent, plain, shown, shown_percent};
 use crate::gaps::classes;
+use crate::judge::JudgeFigures;
 use crate::sweep::Strategy;
 use crate::table::{Side, Table};
 
@@ -65,6 +66,50 @@ pub fn gaps(report: &Report) -> Option<Table> {
         ]);
     }
     Some(table)
+}
+
+/// What a judge adds, by which rows it is asked about.
+pub fn judge(figures: &JudgeFigures) -> Table {
+    let mut table = Table::new(&[
+        ("asked about", Side::Left),
+        ("share", Side::Right),
+        ("saved at −1.2 points", Side::Right),
+        ("gain", Side::Right),
+    ]);
+    let lines = [
+        ("nothing: the classifier alone", figures.nobody),
+        ("what is worth most, as the filter", figures.valuable),
+        ("as many at random", figures.random),
+        ("everything", figures.everybody),
+    ];
+    for (name, asked) in lines {
+        table.push(vec![
+            name.into(),
+            percent(asked.share),
+            percent(asked.at_loss),
+            format!("{:.2}", 100.0 * asked.gain),
+        ]);
+    }
+    table
+}
+
+/// What a judge changes for each profile; `None` without a policy.
+pub fn judge_profiles(figures: &JudgeFigures) -> Option<Table> {
+    let mut table = Table::new(&[
+        ("profile with the judge", Side::Left),
+        ("asked", Side::Right),
+        ("cost before", Side::Right),
+        ("after", Side::Right),
+        ("quality before", Side::Right),
+        ("after", Side::Right),
+    ]);
+    for line in &figures.profiles {
+        let numbers = line.cost.into_iter().chain(line.quality);
+        let mut cells = vec![line.name.clone(), percent(line.share)];
+        cells.extend(numbers.map(plain));
+        table.push(cells);
+    }
+    (!figures.profiles.is_empty()).then_some(table)
 }
 
 /// The models; `None` without any.

@@ -7,11 +7,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pointsman::policy::Policy;
+use pointsman::policy::judge::{Judge, JudgeMode};
 
 use crate::failure::Failure;
 use crate::io::input;
 use pointsman_eval::benchmarks::Benchmarks;
 use pointsman_eval::file::{Report, Setting, report};
+use pointsman_eval::grades::NOISE;
+use pointsman_eval::judge::JudgeSetting;
 use pointsman_eval::learning_curve::AfterPrompts;
 use pointsman_eval::outcomes::{self, Row};
 use pointsman_eval::pairing::find_pair;
@@ -28,8 +31,15 @@ const BAD_NAMED: usize = 20;
 )]
 pub struct Args {
     /// Outcomes: one JSON object a line, plain or gzip; may be given more than once
-    #[arg(long, required = true, value_name = "FILE")]
+    #[arg(long, required_unless_present = "judge", value_name = "FILE")]
     outcomes: Vec<PathBuf>,
+    /// Outcomes with grades of a judge (`judge`), or rated ones, whose grades are simulated: also report what the judge adds; may be
+    /// given more than once
+    #[arg(long, value_name = "FILE")]
+    judge: Vec<PathBuf>,
+    /// With --judge: the standard deviation of the error of simulated grades, in logits
+    #[arg(long, requires = "judge", default_value_t = NOISE, value_name = "LOGITS")]
+    judge_noise: f64,
     /// The policy as JSON; without one a fleet is made of the models that each file names
     #[arg(long)]
     policy: Option<PathBuf>,
@@ -65,12 +75,14 @@ struct ScoredFile {
 
 /// Measures and reports.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let policy = args.policy.as_deref().map(input::read_policy).transpose()?;
+    let mut policy = args.policy.as_deref().map(input::read_policy).transpose()?;
+    let judge = judge(args, policy.as_mut())?;
     let benchmarks = Benchmarks::with(args.models.as_deref())?;
     let files = args
         .outcomes
         .iter()
-        .map(|path| read(path, args.max_rows, policy.as_ref()))
+        .chain(&args.judge)
+        .map(|path| read(path, args, policy.as_ref()))
         .collect::<Result<Vec<ScoredFile>, Failure>>()?;
     let pair = args
         .pair
@@ -85,6 +97,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             counts: args.after.clone(),
             one_per_prompt: args.one_per_prompt,
         },
+        judge,
     };
     let reports: Vec<Report> = files
         .into_iter()
@@ -106,9 +119,28 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(path: &Path, most: Option<usize>, policy: Option<&Policy>) -> Result<ScoredFile, Failure> {
-    let contents = outcomes::read(path, most, || {
-        let mut examiner = Examiner::new(policy);
+/// The judge that is replayed: the policy's, else a free one with the default evidence, which the policy then has. Without
+/// `--judge` the policy has none.
+fn judge(args: &Args, policy: Option<&mut Policy>) -> Result<Option<JudgeSetting>, Failure> {
+    let noise = args.judge_noise;
+    if !noise.is_finite() || noise < 0.0 {
+        let problem = format!("`--judge-noise` is {noise}: not a number from 0");
+        return Err(Failure::Input(problem));
+    }
+    let stated = policy.as_ref().and_then(|policy| policy.judge.clone());
+    let judge = (!args.judge.is_empty()).then(|| Judge {
+        mode: JudgeMode::Enforce,
+        ..stated.unwrap_or_default()
+    });
+    if let Some(policy) = policy {
+        policy.judge = judge.clone();
+    }
+    Ok(judge.map(|judge| JudgeSetting { judge, noise }))
+}
+
+fn read(path: &Path, args: &Args, policy: Option<&Policy>) -> Result<ScoredFile, Failure> {
+    let contents = outcomes::read(path, args.max_rows, || {
+        let mut examiner = Examiner::new(policy).with_noise(args.judge_noise);
         move |row: Row| examiner.examine(row)
     })?;
     let name = path.display().to_string();

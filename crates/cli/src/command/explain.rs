@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use pointsman::analysis::answer_length::AnswerLength;
 use pointsman::api::Api;
+use pointsman::api::judge::{Grade, SINGLE_GRADE_SPREAD};
 use pointsman::api::request;
 use pointsman::policy::Policy;
 use pointsman::routing::decision::{Bypass, Candidate, Decision, Outcome};
 use pointsman::routing::explain;
+use pointsman::routing::judge::{GradeSource, Judging};
 use pointsman::routing::router::{Commit, RequestInfo, Router};
 
 use serde_json::{Value, json};
@@ -33,6 +35,9 @@ pub struct Args {
     /// The profile or model that the client names, with --prompt [default: the policy's default profile]
     #[arg(long, value_name = "NAME", requires = "prompt")]
     model: Option<String>,
+    /// A grade of the judge, 0 (hardest) to 1 (easiest): decide as if it had answered so
+    #[arg(long, value_name = "GRADE", value_parser = parse_grade)]
+    judge: Option<f32>,
     /// Print one JSON document instead of lines for people
     #[arg(long)]
     json: bool,
@@ -49,7 +54,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("warning: the classifier does not load, going on with features alone: {error}");
     }
     let attributes = args.request_args.read(&policy)?;
-    let info = RequestInfo::new(&attributes, request_args::now_ns());
+    if args.judge.is_some() && policy.judge.is_none() {
+        return Err(Failure::Input(
+            "the policy has no `judge`, or it is off: no grade counts".into(),
+        ));
+    }
+    let info = RequestInfo {
+        grades: GradeSource {
+            reply: args.judge.map(|mean| Grade {
+                mean,
+                spread: SINGLE_GRADE_SPREAD,
+            }),
+            ..GradeSource::NONE
+        },
+        ..RequestInfo::new(&attributes, request_args::now_ns())
+    };
     let outcome = match request::parse_with_state(args.request_args.api()?, &body, true) {
         Ok(request) => router.decide(&policy, &request, &info, Commit::DryRun),
         Err(error) => router.unreadable_in(&policy, &error, (&body, true), &info),
@@ -61,6 +80,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         print_candidates(&policy, &outcome);
     }
     status(&outcome)
+}
+
+/// A grade on the command line.
+fn parse_grade(text: &str) -> Result<f32, String> {
+    let grade: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match (0.0..=1.0).contains(&grade) {
+        true => Ok(grade),
+        false => Err("not 0 (hardest) to 1 (easiest)".to_owned()),
+    }
 }
 
 /// The request's body: that of the file, or one made of the prompt.
@@ -165,6 +193,9 @@ fn print_decision(policy: &Policy, decision: &Decision) {
             }
         );
     }
+    if let Some(judging) = &decision.judging {
+        println!("judge      {}", judge_words(policy, judging));
+    }
     println!("tokens in  about {}", decision.input_tokens);
     let chain: Vec<&str> = decision
         .fallbacks
@@ -179,6 +210,31 @@ fn print_decision(policy: &Policy, decision: &Decision) {
             chain.join(", ")
         }
     );
+}
+
+/// What the judge has to do with the decision.
+fn judge_words(policy: &Policy, judging: &Judging) -> String {
+    match judging {
+        Judging::Ask(question) => format!(
+            "worth asking: an expected gain of ${:.7} above its price of ${:.7}",
+            question.gain_usd, question.cost_usd
+        ),
+        Judging::NotAsked(reason) => format!("not asked: {reason}"),
+        Judging::Graded(graded) => format!(
+            "grade {:.2}: difficulty {:.2} → {:.2}, {}",
+            graded.grade.mean,
+            graded.difficulty_before,
+            graded.difficulty_after,
+            match graded.changes() {
+                true => format!(
+                    "backend {} → {}",
+                    backend_name(policy, graded.without),
+                    backend_name(policy, graded.with)
+                ),
+                false => "the choice stays".to_owned(),
+            }
+        ),
+    }
 }
 
 fn reason(decision: &Decision) -> &'static str {

@@ -2,6 +2,7 @@
 //! what it must is an error in words; what is missing and may be is `None`.
 
 use pointsman::analysis::prompt::{Context, Turn};
+use pointsman::api::judge::{Grade, SINGLE_GRADE_SPREAD};
 use serde_json::{Map, Value, json};
 
 /// The outcome of one model for a prompt.
@@ -49,6 +50,8 @@ pub struct Row {
     pub is_rated: bool,
     /// A preference, for `pointsman calibrate`.
     pub preference: Option<Preference>,
+    /// The grade that a judge gave the prompt.
+    pub grade: Option<Grade>,
 }
 
 impl Row {
@@ -84,6 +87,7 @@ impl Row {
                 && fields.get("rated").is_some_and(Value::is_object),
             outcomes: outcomes(&fields)?,
             preference: preference(&fields)?,
+            grade: grade(&fields)?,
         })
     }
 }
@@ -236,5 +240,30 @@ fn preference(fields: &Map<String, Value>) -> Result<Option<Preference>, String>
     Ok(Some(Preference {
         between: [left.to_owned(), right.to_owned()],
         first,
+    }))
+}
+
+/// `{"judge": G}` or `{"judge": {"mean": G, "spread": S}}`, both from 0 (hardest) to 1 (easiest).
+fn grade(fields: &Map<String, Value>) -> Result<Option<Grade>, String> {
+    let (mean, spread) = match fields.get("judge") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(fields)) => (fields.get("mean"), fields.get("spread")),
+        other => (other, None),
+    };
+    let part = |value: Option<&Value>, name: &str| {
+        let number = value
+            .and_then(Value::as_f64)
+            .ok_or_else(|| format!("`{name}` is not a number"))?;
+        match (0.0..=1.0).contains(&number) {
+            true => Ok(number as f32),
+            false => Err(format!("`{name}` is {number}, not 0 to 1")),
+        }
+    };
+    Ok(Some(Grade {
+        mean: part(mean, "judge")?,
+        spread: match spread {
+            None => SINGLE_GRADE_SPREAD,
+            spread => part(spread, "judge.spread")?,
+        },
     }))
 }

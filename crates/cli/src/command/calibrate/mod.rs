@@ -1,10 +1,11 @@
 //! `pointsman calibrate`: fits a policy to labelled prompts of one's own. Without a goal it fits what each model is expected to
-//! answer right; with one it chooses the floor of a profile. It prints the policy with the change, in the form in which it is
+//! answer right; with one it chooses the floor of a profile; with a judge's grades, what they are worth. It prints the policy with the change, in the form in which it is
 //! written, every other byte as it was.
 //!
 //! docs/calibrate.md describes the method.
 
 mod floor;
+mod judge;
 pub mod models;
 
 use std::path::PathBuf;
@@ -28,8 +29,11 @@ pub struct Args {
     #[arg(long)]
     policy: PathBuf,
     /// Labelled prompts: one JSON object a line with scores of models or a preference between two, plain or gzip
-    #[arg(long, required = true, value_name = "FILE")]
+    #[arg(long, required_unless_present = "judge", value_name = "FILE")]
     outcomes: Vec<PathBuf>,
+    /// Labelled prompts with the grades that the policy's judge gave them (`judge`): fit what its grades are worth
+    #[arg(long, value_name = "FILE", conflicts_with = "outcomes")]
+    judge: Vec<PathBuf>,
     /// The profile whose floor is chosen
     #[arg(long, default_value = "auto", value_name = "NAME")]
     profile: String,
@@ -57,7 +61,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (policy, document) = input::read_policy_document(&args.policy)?;
     let mut rows = Vec::new();
-    for path in &args.outcomes {
+    for path in args.outcomes.iter().chain(&args.judge) {
         let contents = outcomes::read(path, None, || {
             let mut examiner = Examiner::new(None);
             move |row: Row| examiner.examine(row)
@@ -68,6 +72,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         rows.extend(contents.rows);
     }
     let changed = match goal(args)? {
+        _ if !args.judge.is_empty() => judge::fit(&policy, &document, &rows)?,
         Some(goal) => choose_floor(args, &policy, &document, &rows, goal)?,
         None => models::fit_models(&policy, &document, &rows)?,
     };

@@ -61,6 +61,8 @@ pub struct EnvoyConfig {
 pub struct FilterInstance {
     /// The listener's name.
     pub listener: String,
+    /// The listener's address and port, if it has one.
+    pub address: Option<(String, u64)>,
     /// The listener's `per_connection_buffer_limit_bytes`.
     pub connection_buffer: Option<u64>,
     /// The connection manager.
@@ -164,7 +166,7 @@ impl EnvoyConfig {
     /// The clusters that the filters' policies name.
     fn policy_clusters(&self) -> Vec<String> {
         let plugins = self.filters.iter().filter_map(FilterInstance::compiled);
-        let named = plugins.flat_map(|plugin| plugin.policy.clusters());
+        let named = plugins.flat_map(|plugin| plugin.policy.called_clusters());
         named.map(str::to_owned).collect()
     }
 
@@ -291,6 +293,7 @@ impl EnvoyConfig {
                 }
                 self.filters.push(FilterInstance {
                     listener: text_of(listener, "name").unwrap_or("(no name)").to_owned(),
+                    address: socket_of(listener),
                     connection_buffer: buffer_of(listener),
                     routes: routes_of(manager, &parts.routes).cloned(),
                     manager: manager.clone(),
@@ -325,6 +328,13 @@ fn refused(address: SocketAddr) -> Option<String> {
     let deadline = std::time::Duration::from_millis(500);
     let tried = std::net::TcpStream::connect_timeout(&address, deadline);
     tried.err().map(|error| error.to_string())
+}
+
+/// Address and port of a listener or endpoint.
+pub fn socket_of(value: &Value) -> Option<(String, u64)> {
+    let socket = value.pointer("/address/socket_address")?;
+    let port = socket.get("port_value")?.as_u64()?;
+    Some((text_of(socket, "address")?.to_owned(), port))
 }
 
 /// The limit of a listener or cluster.

@@ -11,6 +11,7 @@ mod envoy_config;
 mod finding;
 mod hosts;
 mod json;
+mod judge;
 mod module;
 
 #[cfg(test)]
@@ -95,6 +96,7 @@ fn find_all(envoy: &EnvoyConfig, module_file: Option<&Path>) -> Vec<Finding> {
         checks::routes(filter, &mut findings);
         checks::buffers(filter, envoy, &mut findings);
         checks::clusters(filter, envoy, &mut findings);
+        judge::check(filter, envoy, &mut findings);
         checks::local_replies(filter, &mut findings);
         checks::imports(filter, envoy, module_file, &mut findings);
         attempts::check_filter(filter, envoy, &mut findings);

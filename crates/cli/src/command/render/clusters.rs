@@ -47,8 +47,44 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
     if let Failover::Aggregate { max_chain_length } = plan.failover {
         out.push_str(&aggregates(plan.policy, max_chain_length));
     }
+    out.push_str(&judge(plan, &seen)?);
     out.push_str(&source::cluster(plan)?);
     out.push_str(&otlp::cluster(plan)?);
+    Ok(out)
+}
+
+/// The judge's cluster; nothing if there is no judge, if it is a backend's cluster, or if the mesh has it.
+fn judge(plan: &Plan<'_>, backends: &[&str]) -> Result<String, Failure> {
+    let Some(judge) = &plan.policy.judge else {
+        return Ok(String::new());
+    };
+    if backends.contains(&judge.cluster.as_str()) {
+        return Ok(String::new());
+    }
+    let Some(endpoint) = &judge.endpoint else {
+        return match plan.args.form {
+            Form::Envoy => Err(Failure::Input(format!(
+                "the judge has no `endpoint`, such as `http://10.0.0.9:8000`: nothing says where its cluster `{}` is",
+                judge.cluster
+            ))),
+            Form::Istio | Form::EnvoyGateway => Ok(String::new()),
+        };
+    };
+    let name = scalar(&judge.cluster);
+    let kind = match endpoint.host.parse::<IpAddr>() {
+        Ok(_) => "STATIC",
+        Err(_) => "STRICT_DNS",
+    };
+    let mut out = format!(
+        "# The judge. The filter asks it; it is not a backend, and no request is sent there.\n\
+         - name: {name}\n  type: {kind}\n  connect_timeout: 1s\n  load_assignment:\n    cluster_name: {name}\n    \
+         endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}}}]}}]\n",
+        address(&endpoint.host),
+        endpoint.port
+    );
+    if endpoint.tls {
+        out.push_str(&tls(endpoint, &plan.args.ca));
+    }
     Ok(out)
 }
 

@@ -44,7 +44,7 @@ fn twins(plan: &Plan<'_>) -> Option<String> {
 
 /// Envoy refuses two clusters of one name, and each chain has an aggregate cluster that is named by its members.
 fn collision(plan: &Plan<'_>) -> Option<String> {
-    let own: Vec<&str> = plan.policy.clusters().collect();
+    let own: Vec<&str> = plan.policy.called_clusters().collect();
     if let Some(name) = OURS.iter().find(|name| own.contains(name)) {
         return Some(format!(
             "the cluster `{name}` is one of Pointsman's own: give its backend another `cluster`"

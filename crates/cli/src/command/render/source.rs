@@ -44,7 +44,7 @@ pub fn members(plan: &Plan<'_>) -> Result<String, Failure> {
 
 /// The clusters that any policy of the source may name: those that are rendered.
 fn clusters(policy: &Policy) -> Vec<&str> {
-    let mut names: Vec<&str> = policy.clusters().collect();
+    let mut names: Vec<&str> = policy.called_clusters().collect();
     names.sort_unstable();
     names.dedup();
     names
