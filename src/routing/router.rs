@@ -6,6 +6,7 @@ mod bounds;
 mod carried_state;
 pub mod conversation;
 mod judging;
+mod recorded;
 mod refuse;
 mod requested_model;
 mod rule_input;
@@ -42,6 +43,7 @@ pub use carried_state::StateOrigin;
 pub use conversation::MAX_TURNS;
 use conversation::TurnDemand;
 use judging::Judged;
+pub use recorded::{RecordedPrompt, recorded_request};
 pub use refuse::reject;
 use refuse::{name_rules, refuse};
 use requested_model::RequestedModel;
@@ -82,6 +84,8 @@ pub struct RequestInfo<'a> {
     pub counts_tokens: bool,
     /// What is known of the judge's grades.
     pub grades: GradeSource<'a>,
+    /// The prompt as a receipt has it, if there is no text of it: then the request's messages are not looked at.
+    pub recorded: Option<&'a RecordedPrompt<'a>>,
 }
 
 impl<'a> RequestInfo<'a> {
@@ -94,6 +98,7 @@ impl<'a> RequestInfo<'a> {
             observed: &[],
             counts_tokens: false,
             grades: GradeSource::NONE,
+            recorded: None,
         }
     }
 }
@@ -121,12 +126,15 @@ struct RoutingInput<'a> {
     applies_learned: bool,
     /// The request's tokens are only counted.
     counts: bool,
+    is_recorded: bool,
 }
 
 impl RoutingInput<'_> {
-    /// Whether the request begins its conversation.
+    /// Whether the request begins its conversation. One that was recorded is no new one.
     fn begins(&self) -> bool {
-        self.prompt.turns.len() < 2 && conversation::answered_at(self.request).is_none()
+        !self.is_recorded
+            && self.prompt.turns.len() < 2
+            && conversation::answered_at(self.request).is_none()
     }
 
     /// The backend that answered last: the turns are decided again in their order, each with the incumbent of the one before.
@@ -274,10 +282,13 @@ impl Router {
             Err(outcome) => return outcome,
         };
         let pinned = requested.pinned();
-        let prompt = Prompt::new(request);
-        let turns = self.classify(policy, request, &prompt, requested.names_model());
+        let prompt = read_prompt(request, info);
+        let turns = match info.recorded {
+            Some(recorded) => vec![recorded.demand()],
+            None => self.classify(policy, request, &prompt, requested.names_model()),
+        };
         let steps = conversation::combine(&turns);
-        let mut rule_input = rule_input::collect(policy, request, &prompt, attributes);
+        let mut rule_input = rule_input::collect(policy, request, &prompt, info);
         rule_input.classification = steps.last().map(|step| &step.classification);
         rule_input.pinned = requested.names_model();
         let conversation = rule_input.conversation;
@@ -307,6 +318,7 @@ impl Router {
             learned: self.learned_quality.learned(policy),
             applies_learned: policy.learning.mode == LearningMode::Apply,
             counts,
+            is_recorded: info.recorded.is_some(),
         };
         self.conclude(&input, &turns, info, &budget_status)
     }
@@ -320,8 +332,11 @@ impl Router {
         budget_status: &BudgetStatus<'_>,
     ) -> Outcome {
         let judged = match &input.policy.judge {
-            Some(judge) => self.choose_judged(judge, input, turns, &info.grades),
-            None => self.choose(input).map(Judged::by_classifier),
+            // What a judge said of the prompt is in what was recorded of it.
+            Some(judge) if !input.is_recorded => {
+                self.choose_judged(judge, input, turns, &info.grades)
+            }
+            _ => self.choose(input).map(Judged::by_classifier),
         };
         let judged = match judged {
             Ok(judged) => judged,
@@ -460,8 +475,19 @@ impl Router {
     }
 }
 
+/// The prompt of a request: as it was recorded, if that is all there is of it.
+fn read_prompt<'a>(request: &'a Request<'a>, info: &RequestInfo<'_>) -> Prompt<'a> {
+    match info.recorded {
+        Some(recorded) => recorded.prompt(),
+        None => Prompt::new(request),
+    }
+}
+
 /// Whether the conversation explores.
 fn exploration(input: &RoutingInput<'_>) -> Exploration {
+    if input.is_recorded {
+        return Exploration::NONE;
+    }
     let rate = input.policy.traffic.exploration_rate;
     let explores = draw(EXPLORE_SALT, input.conversation) < rate;
     Exploration {

@@ -18,11 +18,12 @@ const STYLE: &str = include_str!("report.css");
 
 /// The page.
 pub fn page(reports: &[Report], overall: &Report) -> String {
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>Pointsman evaluation</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>Pointsman evaluation</h1>\n\
-         <p>Version {}. What each figure means: docs/eval.md. Brackets hold 95 % bootstrap intervals over prompts. Costs are in \
-         units of the best single model's mean cost.</p>\n",
+    let mut out = head("Pointsman evaluation");
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "<p>Version {}. What each figure means: docs/eval.md. Brackets hold 95 % bootstrap intervals over prompts. Costs are in \
+         units of the best single model's mean cost.</p>",
         env!("CARGO_PKG_VERSION")
     );
     if reports.len() > 1 {
@@ -33,6 +34,14 @@ pub fn page(reports: &[Report], overall: &Report) -> String {
     }
     out.push_str("</body>\n</html>\n");
     out
+}
+
+/// The beginning of a page with this title, up to its first paragraph.
+pub(crate) fn head(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+    )
 }
 
 fn section(out: &mut String, report: &Report) {
@@ -92,7 +101,8 @@ fn section(out: &mut String, report: &Report) {
     out.push_str("</section>\n");
 }
 
-fn figure(out: &mut String, title: &str, x: &str, y: &str, series: &[Series]) {
+/// A plot with its caption and legend.
+pub(crate) fn figure(out: &mut String, title: &str, x: &str, y: &str, series: &[Series]) {
     let plot = Plot {
         title,
         x,
@@ -282,7 +292,8 @@ fn learning_plot(out: &mut String, report: &Report) {
     );
 }
 
-fn table(out: &mut String, table: &Table) {
+/// A table.
+pub(crate) fn table(out: &mut String, table: &Table) {
     out.push_str("<div class=\"scroll\"><table>\n");
     for (at, row) in table.rows().enumerate() {
         let tag = if at == 0 { "th" } else { "td" };

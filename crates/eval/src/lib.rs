@@ -28,6 +28,7 @@ mod pooling;
 pub mod progress;
 pub mod quantile;
 pub mod rated;
+pub mod replay;
 pub mod report_json;
 pub mod report_text;
 pub mod scored;

@@ -8,6 +8,7 @@ pub(crate) mod lint;
 mod marks;
 pub mod share;
 pub(crate) mod then;
+pub mod unrecorded;
 pub(crate) mod when;
 pub mod words;
 

@@ -1,5 +1,6 @@
 //! The properties of a request that rules match, besides its classification. Costly ones are computed only if a rule uses them.
 
+use super::RequestInfo;
 use crate::analysis::language::{self, Language};
 use crate::analysis::prompt::Prompt;
 use crate::analysis::sensitivity::{self, Sensitivity};
@@ -18,8 +19,9 @@ pub fn collect<'a>(
     policy: &'a Policy,
     request: &'a Request<'_>,
     prompt: &'a Prompt<'_>,
-    attributes: &'a RequestAttributes,
+    info: &RequestInfo<'a>,
 ) -> RuleInput<'a> {
+    let attributes = info.attributes;
     RuleInput {
         classification: None,
         user: request.user.as_deref(),
@@ -33,7 +35,10 @@ pub fn collect<'a>(
         words: &policy.words,
         turns: &prompt.turns,
         language: find_language(policy, prompt),
-        conversation: find_conversation(policy, request),
+        conversation: match info.recorded {
+            Some(recorded) => recorded.conversation(),
+            None => find_conversation(policy, request),
+        },
     }
 }
 

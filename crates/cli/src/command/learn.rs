@@ -3,7 +3,6 @@
 //!
 //! Reads streams and keeps sums, so logs may be of any size, and shards can be added up. docs/learning.md describes it.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use pointsman::analysis::classifier::Task;
@@ -145,30 +144,13 @@ fn read_receipts(
     learner: &mut Learner<'_>,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
-    let mut lines: Box<dyn BufRead> = if path == Path::new("-") {
-        Box::new(BufReader::new(std::io::stdin()))
-    } else {
-        input::open(path)?
-    };
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = (&mut lines)
-            .take(MAX_LINE)
-            .read_until(b'\n', &mut line)
-            .map_err(|error| Failure::Input(format!("`{}`: {error}", path.display())))?;
-        if read == 0 {
-            return Ok(());
-        }
-        receipts::read_line(&line, policy, |item| match item {
+    receipts::each_line(path, |line| {
+        receipts::read_line(line, policy, |item| match item {
             Item::Outcome(outcome) => counts.add(learner.add_outcome(&outcome)),
             Item::Unreadable => counts.unreadable += 1,
         });
-    }
+    })
 }
-
-/// The longest line that is read in one piece.
-const MAX_LINE: u64 = 1 << 20;
 
 /// Prints what was learned to standard error.
 fn report(policy: &Policy, lesson: &Lesson) {

@@ -11,6 +11,7 @@ mod explain;
 mod import;
 mod learn;
 pub mod render;
+mod replay;
 mod route;
 mod schema;
 mod sensitive;
@@ -56,6 +57,8 @@ enum Command {
     Learn(learn::Args),
     /// Write the configuration that a policy needs: for Envoy, Istio or Envoy Gateway
     Render(Box<render::Args>),
+    /// Replay the receipts of access logs under another policy: cost, speed, quality, and which decisions change
+    Replay(replay::Args),
     /// Print the decision on request bodies as JSON lines
     Route(route::Args),
     /// Print the JSON Schema of policies
@@ -84,6 +87,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keygen(args) => sign::keygen(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Render(args) => render::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Sensitive(args) => sensitive::run(&args),

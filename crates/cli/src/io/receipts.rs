@@ -1,9 +1,107 @@
-//! Outcomes in files: feedback as clients post it, and access logs. A line that has none is skipped.
+//! Receipts in files: feedback as clients post it, and access logs. A line may hold outcomes or a decision; one that has neither is
+//! skipped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use pointsman::policy::Policy;
 use pointsman::state::outcome::{Check, Logged, Outcome, Source, read_log};
-use pointsman::state::receipt::Receipt;
-use serde_json::Value;
+use pointsman::state::receipt::{Receipt, TEXT_CHARS};
+use serde_json::{Map, Value};
+
+use super::input;
+use crate::failure::Failure;
+
+/// The longest line that is read in one piece.
+const MAX_LINE: u64 = 1 << 20;
+
+/// Gives each line of a file to `each`, or of standard input if the path is `-`. The file is read as a stream.
+pub fn each_line(path: &Path, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
+    let mut lines: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        input::open(path)?
+    };
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut lines)
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Failure::Input(format!("`{}`: {error}", path.display())))?;
+        if read == 0 {
+            return Ok(());
+        }
+        each(&line);
+    }
+}
+
+/// The decision that a line of an access log tells of.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is handed on, and nearly all are receipts"
+)]
+pub enum LoggedDecision {
+    /// Its receipt.
+    Receipt(Receipt),
+    /// The line tells of none: its request was not decided on, or it is one of feedback.
+    None,
+    /// A receipt or a line that cannot be read.
+    Unreadable,
+}
+
+/// The decision of a line: of a JSON object with a member whose name ends in `receipt`, or of any other text with a receipt in it.
+/// Receipts in lists of feedback are those of other requests and do not count. Codes are not checked, as in [`read_line`].
+pub fn read_decision(line: &[u8]) -> LoggedDecision {
+    if line.trim_ascii().is_empty() {
+        return LoggedDecision::None;
+    }
+    let parsed = serde_json::from_slice::<Value>(line);
+    if let Ok(Value::Object(members)) = &parsed {
+        if score(members).is_some() {
+            return LoggedDecision::None;
+        }
+        if let Some(text) = text_of(members, "receipt").filter(|text| !text.is_empty()) {
+            return match Receipt::decode_trusted(text) {
+                Ok(receipt) => LoggedDecision::Receipt(receipt),
+                Err(_) if text == "-" => LoggedDecision::None,
+                Err(_) => LoggedDecision::Unreadable,
+            };
+        }
+    }
+    match find_receipt(line) {
+        Some(receipt) => LoggedDecision::Receipt(receipt),
+        // A line that begins as JSON and is none was cut off.
+        None if parsed.is_err() && line.trim_ascii_start().starts_with(b"{") => {
+            LoggedDecision::Unreadable
+        }
+        None => LoggedDecision::None,
+    }
+}
+
+/// The first receipt in a text, but for those of feedback: `RECEIPT=SCORE` and `RECEIPT>RECEIPT`.
+fn find_receipt(line: &[u8]) -> Option<Receipt> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let mut before = None;
+    let mut rest = line;
+    while !rest.is_empty() {
+        let length = rest.iter().position(|byte| !is_part(byte));
+        let (word, behind) = rest.split_at_checked(length.unwrap_or(rest.len()))?;
+        let after = behind.first();
+        let is_feedback = before == Some(b'>') || matches!(after, Some(b'>' | b'='));
+        if word.len() == TEXT_CHARS && !is_feedback {
+            let text = std::str::from_utf8(word).ok();
+            let receipt = text.and_then(|text| Receipt::decode_trusted(text).ok());
+            if receipt.is_some() {
+                return receipt;
+            }
+        }
+        before = after.copied();
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    None
+}
 
 /// The content of a line.
 #[derive(Debug)]
@@ -35,12 +133,7 @@ fn read_value(value: &Value, policy: &Policy, each: &mut dyn FnMut(Item)) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| read_value(item, policy, each)),
         Value::Object(members) => {
-            let text = |wanted: &str| {
-                let mut found = members.iter().filter(|(name, _)| {
-                    name.as_str() == wanted || name.strip_suffix(wanted).is_some_and(ends_word)
-                });
-                found.find_map(|(_, value)| value.as_str())
-            };
+            let text = |wanted: &str| text_of(members, wanted);
             if let Some(logged) = text("feedback") {
                 read_log(logged).for_each(|item| each(read_logged(item)));
             }
@@ -60,12 +153,20 @@ fn read_value(value: &Value, policy: &Policy, each: &mut dyn FnMut(Item)) {
     }
 }
 
+/// The text of the member whose name is `wanted`, or ends in it behind a mark such as `.`.
+fn text_of<'v>(members: &'v Map<String, Value>, wanted: &str) -> Option<&'v str> {
+    let mut found = members.iter().filter(|(name, _)| {
+        name.as_str() == wanted || name.strip_suffix(wanted).is_some_and(ends_word)
+    });
+    found.find_map(|(_, value)| value.as_str())
+}
+
 fn ends_word(rest: &str) -> bool {
     rest.ends_with(['_', '-', '.', ':'])
 }
 
 /// The score of an item of feedback.
-fn score(members: &serde_json::Map<String, Value>) -> Option<f32> {
+fn score(members: &Map<String, Value>) -> Option<f32> {
     let stated = members.get("score").and_then(Value::as_f64);
     let verdict = || match members.get("verdict")?.as_str()? {
         "good" | "right" | "up" => Some(1.0),
@@ -236,6 +337,65 @@ mod tests {
         for line in ["{", "7", r#"{"receipt": "AQ", "score": 1}"#] {
             assert_eq!(read(line), (vec![], 1), "{line}");
         }
+    }
+
+    /// The number of the receipt of a line's decision, or why there is none.
+    fn decision(line: &str) -> Result<u64, &'static str> {
+        match read_decision(line.as_bytes()) {
+            LoggedDecision::Receipt(receipt) => Ok(receipt.nonce),
+            LoggedDecision::None => Err("none"),
+            LoggedDecision::Unreadable => Err("unreadable"),
+        }
+    }
+
+    #[test]
+    fn decisions_are_found_in_any_form_of_log() {
+        let one = receipt(1);
+        for line in [
+            format!(r#"{{"pointsman.receipt": "{one}", "status": 200}}"#),
+            format!(r#"{{"receipt": "{one}", "feedback": "-"}}"#),
+            format!(
+                r#"{{"attributes": [{{"key": "pointsman.receipt", "value": {{"stringValue": "{one}"}}}}]}}"#
+            ),
+            format!("[2026-11-30T20:45:00Z] \"POST /v1/chat/completions\" 200 {one}"),
+            format!("status=200 receipt={one} path=/v1/chat/completions"),
+            // Cut off behind the receipt.
+            format!(r#"{{"receipt": "{one}", "sta"#),
+        ] {
+            assert_eq!(decision(&line), Ok(1), "{line}");
+        }
+    }
+
+    #[test]
+    fn receipts_of_feedback_are_no_decisions() {
+        let (one, two) = (receipt(1), receipt(2));
+        for line in [
+            format!(r#"{{"receipt": "-", "feedback": "{one}=0.5 {two}>{one}"}}"#),
+            format!(r#"{{"receipt": "{one}", "verdict": "good"}}"#),
+            format!("POST /v1/feedback 202 {one}=1 {one}>{two}"),
+        ] {
+            assert_eq!(decision(&line), Err("none"), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_without_a_decision_are_told_from_garbage() {
+        let one = receipt(1);
+        let cut = one.get(..100).unwrap();
+        for line in [
+            "",
+            "GET /v1/models 200 -",
+            r#"{"path": "/"}"#,
+            "[1, 2]",
+            "7",
+        ] {
+            assert_eq!(decision(line), Err("none"), "{line}");
+        }
+        let short = format!(r#"{{"receipt": "{cut}"}}"#);
+        for line in ["{", short.as_str()] {
+            assert_eq!(decision(line), Err("unreadable"), "{line}");
+        }
+        assert!(matches!(read_decision(b"\xff\xfe{"), LoggedDecision::None));
     }
 
     #[test]
