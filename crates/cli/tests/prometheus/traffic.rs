@@ -159,6 +159,31 @@ impl World {
             let poor = Request::post(CHAT, &body).header("x-tenant", b"poor");
             poor.send(self.envoy.address()).unwrap();
         }
+        self.teach();
+    }
+
+    /// Answers, half of them by exploration, that all get bad feedback, until it is too much; and feedback that is refused.
+    fn teach(&self) {
+        let answers = (0..16).map(|number| {
+            let prompt = format!("Say the number {number}.");
+            self.send("auto", &prompt, json!({}), None)
+        });
+        let receipts = answers.filter_map(|answer| {
+            let receipt = answer.header("x-pointsman-receipt")?;
+            Some(receipt.to_owned())
+        });
+        let receipts: Vec<String> = receipts.collect();
+        assert!(receipts.len() > 8, "{receipts:?}");
+        let send = |feedback: Value| {
+            let body = feedback.to_string().into_bytes();
+            let request = Request::post("/v1/feedback", &body);
+            request.send(self.envoy.address()).unwrap().status
+        };
+        let bad = receipts
+            .iter()
+            .map(|receipt| json!({"receipt": receipt, "score": 0}));
+        assert_eq!(send(bad.collect()), 202);
+        assert_eq!(send(json!({"receipt": "AQ", "score": 1})), 400);
     }
 
     fn send(&self, model: &str, prompt: &str, fields: Value, test: Option<&str>) -> Response {
@@ -197,7 +222,11 @@ fn policy() -> Value {
     gpu["apis"] = json!(["openai_chat", "anthropic_messages"]);
     json!({
         "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached", "on_undecided": "bypass",
-        "foreign_state": "drop",
+        "foreign_state": "drop", "receipts": {"mode": "on"}, "exploration_rate": 0.5,
+        // Of feedback alone, and of little of it: what is learned differs from what is stated, but not on enough outcomes for an alert.
+        "learning": {"mode": "observe", "max_per_tenant_hour": 20, "prior_mass": 4, "outcomes": {
+            "empty": 0, "truncated": 0, "invalid_json": 0, "invalid_tool_arguments": 0,
+        }},
         "tenant": {"header": "x-tenant"},
         "budgets": [
             {"name": "tiny", "usd": 0.000_000_000_1, "per": "month", "tenant": ["poor"]},
@@ -234,6 +263,7 @@ fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
     plugin["policy_source"] = json!({
         "cluster": SOURCE, "path": "/policy.json", "interval_ms": 250, "timeout_ms": 200,
     });
+    plugin["receipt_keys"] = json!(["RECEIPT_KEY"]);
     let names = document["backends"].as_array().unwrap().iter();
     let names: Vec<&Value> = names.map(|backend| &backend["name"]).collect();
     plugin["allowed_clusters"] = json!(names);
@@ -249,6 +279,10 @@ fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
     config
         .set("/static_resources/clusters", clusters)
         .with_plugin_configuration(&plugin)
+        .set_plugin(
+            "vm_config/environment_variables",
+            json!({"key_values": {"RECEIPT_KEY": "a key for these tests alone"}}),
+        )
 }
 
 /// A backend that reports cached tokens for each prompt, until this process ends.

@@ -81,6 +81,8 @@ pub enum Cause {
     Ramp,
     /// What was learned is applied; a replay goes by benchmark scores and calibration.
     Learned,
+    /// A judge may be asked. A grade that counted is in what the receipt says of the prompt; a replay asks for no other.
+    Judge,
     /// Latencies and failures are observed; a replay goes by declared latencies, and every backend is up.
     Observed,
     /// The policy is in shadow mode; it is replayed as if it were enforced, and a named model counts as the default profile.
@@ -104,6 +106,7 @@ impl Cause {
             Cause::ForeignState => "foreign_state",
             Cause::Ramp => "ramps",
             Cause::Learned => "learned",
+            Cause::Judge => "judge",
             Cause::Observed => "observed",
             Cause::Shadow => "shadow",
         }
@@ -142,6 +145,9 @@ impl Cause {
             Cause::Ramp => "a backend or a profile ramps: ramps count as finished",
             Cause::Learned => {
                 "what was learned since the policy was written is not known: benchmark scores and calibration decide (`pointsman learn` writes it into the policy)"
+            }
+            Cause::Judge => {
+                "a judge may be asked: a grade that counted is in what the receipt says of the prompt, also for rules, and a replay asks for no other"
             }
             Cause::Observed => {
                 "latencies and failures are observed: declared latencies count, and every backend is up"
@@ -390,6 +396,7 @@ impl<'p> Side<'p> {
             (Cause::ForeignState, goes_on && scopes),
             (Cause::Ramp, policy.has_ramps()),
             (Cause::Learned, policy.learning.mode == LearningMode::Apply),
+            (Cause::Judge, policy.judge.is_some()),
             (Cause::Observed, policy.observes),
             (Cause::Shadow, traffic.shadow),
         ] {

@@ -14,6 +14,11 @@ pub fn names(backends: u32) -> Vec<String> {
         .collect()
 }
 
+/// The number of models that so many backends have.
+pub fn models(backends: u32) -> u64 {
+    u64::from(backends.div_ceil(PER_MODEL).max(1))
+}
+
 /// A policy that sends requests everywhere: nine of ten conversations try what is not the best. A part of the backends scales to
 /// zero and is kept warm. All are at one address.
 pub fn policy(backends: u32, address: SocketAddr) -> Value {

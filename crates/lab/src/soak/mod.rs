@@ -6,6 +6,7 @@
 //! for certain), and the size of the record that workers share. It never fails because of time: only where one of the last two
 //! is over its bound, or a request is not answered with 200.
 
+mod feedback;
 mod fleet;
 mod report;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::bench::upstream;
 use crate::envoy::{self, Config};
+use feedback::Feedback;
 use pointsman_cli::failure::Failure;
 use pointsman_cli::io::http::Connection;
 use report::{Report, Sample};
@@ -50,6 +52,9 @@ pub struct Args {
     /// How many connections send at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 16)]
     connections: u32,
+    /// How many receipts a second are sent as feedback among the requests, in lists as long as feedback may be; 0 sends none
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    feedback_per_second: u32,
     /// Where the figures go as JSON
     #[arg(long, value_name = "FILE", default_value = "target/soak.json")]
     output: PathBuf,
@@ -61,8 +66,11 @@ struct Progress {
     /// Requests that were begun; the number of each is its conversation.
     begun: AtomicU64,
     answered: AtomicU64,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
 }
+
+/// Connections that send feedback.
+const FEEDBACK_CONNECTIONS: u32 = 2;
 
 /// Sends, samples, prints the table and writes the JSON.
 ///
@@ -75,8 +83,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let upstream = upstream::start()?;
     let runtime = pointsman_cli::runtime()?;
     let version = envoy::version(&args.envoy)?;
-    let policy = fleet::policy(args.backends, upstream);
-    let config = envoy::rendered(&policy, &version, &args.module, false)?.without_access_log();
+    let learns = args.feedback_per_second > 0;
+    let mut policy = fleet::policy(args.backends, upstream);
+    if learns {
+        policy = feedback::learning(policy);
+    }
+    let mut config = envoy::rendered(&policy, &version, &args.module, false)?.without_access_log();
+    if learns {
+        config = feedback::with_key(config);
+    }
     let report = runtime.block_on(soak(args, &config))?;
     print!("{}", report.table());
     std::fs::write(&args.output, report.json()).map_err(|error| {
@@ -94,6 +109,21 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
         let connection = Connection::to_envoy(envoy.address()).await?;
         senders.spawn(send(connection, Arc::clone(&progress)));
     }
+    let given = Arc::new(Feedback::default());
+    let of_feedback = if args.feedback_per_second > 0 {
+        FEEDBACK_CONNECTIONS
+    } else {
+        0
+    };
+    for _ in 0..of_feedback {
+        senders.spawn(feedback::send(
+            Connection::to_envoy(envoy.address()).await?,
+            f64::from(args.feedback_per_second) / f64::from(FEEDBACK_CONNECTIONS),
+            fleet::models(args.backends),
+            Arc::clone(&given),
+            Arc::clone(&progress.stop),
+        ));
+    }
     let start = Instant::now();
     let seconds = |minutes: f64| Duration::from_secs_f64((minutes * 60.0).max(1.0));
     let (least, most) = (seconds(args.minutes), seconds(args.most_minutes));
@@ -107,7 +137,8 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
             failed = done.unwrap_or(Ok(())).err();
         }
         let answered = progress.answered.load(Ordering::Relaxed);
-        let sample = Sample::take(&envoy, start.elapsed(), answered).await?;
+        let taken = given.taken.load(Ordering::Relaxed);
+        let sample = Sample::take(&envoy, start.elapsed(), [answered, taken]).await?;
         eprintln!("{}", sample.line());
         samples.push(sample);
         let over = answered >= args.requests && start.elapsed() >= least;

@@ -21,6 +21,8 @@ pub struct Sample {
     seconds: f64,
     /// Requests answered by then.
     requests: u64,
+    /// Receipts that were taken as feedback by then.
+    feedback: u64,
     /// Envoy's resident memory, in bytes; 0 if the system does not tell.
     resident_bytes: u64,
     /// Memory of the module's virtual machines, in bytes.
@@ -35,7 +37,14 @@ pub struct Sample {
 
 impl Sample {
     /// Looks at Envoy.
-    pub async fn take(envoy: &Envoy, passed: Duration, requests: u64) -> Result<Sample, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if its statistics cannot be read.
+    pub async fn take(
+        envoy: &Envoy,
+        passed: Duration,
+        [requests, feedback]: [u64; 2],
+    ) -> Result<Sample, Failure> {
         let failed = |error| Failure::Failed(format!("envoy's statistics cannot be read: {error}"));
         let mut admin = Connection::open(envoy.admin_address())
             .await
@@ -54,6 +63,7 @@ impl Sample {
         Ok(Sample {
             seconds: passed.as_secs_f64(),
             requests,
+            feedback,
             resident_bytes: envoy.resident_bytes().unwrap_or_default(),
             linear_memory_bytes: sum("pointsman.linear_memory_bytes"),
             record_bytes: sum("pointsman.shared_stats_bytes"),
@@ -104,6 +114,13 @@ impl Report {
                 self.wanted,
                 last.seconds / 60.0
             ));
+            if last.feedback > 0 {
+                let rate = last.feedback as f64 / last.seconds.max(1.0);
+                out.push_str(&format!(
+                    "{} receipts taken as feedback, {rate:.0} a second\n",
+                    last.feedback
+                ));
+            }
             let (resident, linear) = (
                 last.resident_bytes as i64 - from.resident_bytes as i64,
                 last.linear_memory_bytes as i64 - from.linear_memory_bytes as i64,
@@ -166,6 +183,7 @@ mod tests {
         let samples = memory.iter().zip(1_u32..).map(|(bytes, at)| Sample {
             seconds: f64::from(at),
             requests: 10,
+            feedback: 0,
             resident_bytes: 0,
             linear_memory_bytes: bytes * 1024 * 1024,
             record_bytes: record,
