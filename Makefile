@@ -47,7 +47,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor soak train everyday lint deny clean
+.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor profile soak train everyday lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -206,6 +206,9 @@ FLOOR := $(TARGET)/wasm32-wasip1/module/examples/floor.wasm
 bench-floor: $(RUN_STAMPS) lab ## the same for a filter that decides nothing: what is left of `bench` is ours
 	@cargo build --locked --package pointsman-filter --example floor --target wasm32-wasip1 --profile module
 	@$(LAB) bench --module $(FLOOR) --sizes 1000 --seconds 60 --output $(TARGET)/bench-floor.json
+
+profile: wasm $(NODE_STAMP) ## where a request's time goes inside the module, by function and phase, under Node's V8
+	@$(TOOLS)/bin/node --no-liftoff tools/profile/profile.mjs $(MODULE) envoy/policies/demo.json tests/data/prompts.jsonl $(TARGET)/profile.json
 
 # Ten minutes and a million requests, and longer where the machine needs longer for these.
 MINUTES ?= 10

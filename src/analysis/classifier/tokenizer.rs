@@ -179,7 +179,9 @@ impl Tokenizer {
             return false;
         };
         let start = *start as usize + if continues { 2 } else { 0 };
-        VOCABULARY.as_bytes().get(start..*end as usize - 1) == Some(piece)
+        let entry = VOCABULARY.as_bytes().get(start..*end as usize - 1);
+        // Byte by byte: entries are short, and a call of `memcmp` costs more than it saves.
+        entry.is_some_and(|entry| entry.len() == piece.len() && entry.iter().eq(piece))
     }
 
     /// The token ids of `text`. Linear in the bytes looked at, which are at most 3 kB however long the text is.
@@ -229,31 +231,43 @@ impl Tokenizer {
         if word.overlong {
             pieces.push(&[UNKNOWN]);
         } else if word.len > 0 {
-            let mut ids = [UNKNOWN; WORD_BYTES];
-            let count = self.pieces(word.bytes(), &mut ids);
-            pieces.push(ids.get(..count).unwrap_or(&[]));
+            match self.whole(word.bytes()) {
+                Some(id) => pieces.push(&[id]),
+                None => self.cut(word.bytes(), pieces),
+            }
         }
         word.len = 0;
         word.overlong = false;
     }
 
+    /// The entry that is the whole word, which most words have.
+    fn whole(&self, word: &[u8]) -> Option<u16> {
+        if word.len() > PIECE_BYTES {
+            return None;
+        }
+        let hash = word
+            .iter()
+            .fold(seed(false), |hash, byte| step(hash, *byte));
+        self.find(hash, false, word)
+    }
+
     /// Cuts a word into the longest pieces from left to right; one unknown token if some part has no piece.
-    fn pieces(&self, word: &[u8], out: &mut [u16; WORD_BYTES]) -> usize {
+    fn cut(&self, word: &[u8], pieces: &mut Pieces) {
+        let mut ids = [UNKNOWN; WORD_BYTES];
         let mut rest = word;
         let mut count = 0;
         while !rest.is_empty() {
             let continues = rest.len() < word.len();
             let Some((id, taken)) = self.longest(rest, continues) else {
-                *out = [UNKNOWN; WORD_BYTES];
-                return 1;
+                return pieces.push(&[UNKNOWN]);
             };
-            if let Some(place) = out.get_mut(count) {
+            if let Some(place) = ids.get_mut(count) {
                 *place = id;
             }
             count += 1;
             rest = rest.get(taken..).unwrap_or(&[]);
         }
-        count
+        pieces.push(ids.get(..count).unwrap_or(&[]));
     }
 
     /// The longest entry that `rest` starts with, and its length in bytes.

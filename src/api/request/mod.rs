@@ -382,7 +382,8 @@ fn utf8(body: &[u8], complete: bool) -> Result<&str, InvalidRequest> {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..] => {
             (0, "expected UTF-8, found UTF-16 or binary data")
         }
-        _ => match std::str::from_utf8(body) {
+        // The fast check says only whether it is; where it is not, the exact one says so.
+        _ => match simdutf8::basic::from_utf8(body).or_else(|_| std::str::from_utf8(body)) {
             Ok(text) => return Ok(text),
             Err(error) if error.error_len().is_none() && !complete => {
                 let whole = body.get(..error.valid_up_to()).unwrap_or_default();
