@@ -23,7 +23,40 @@ pub fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
     fnv::hash64(texts.into_iter().flat_map(ended))
 }
 
-/// Tells texts apart: FNV-1a, 64 bits, of all of it.
+/// Tells JSON documents apart: FNV-1a, 64 bits, of all of the text but the white space between its words. So a policy is the same
+/// in its file, in the indented configuration of an Envoy, and from a server.
 pub(crate) fn fingerprint(text: &str) -> u64 {
-    fnv::hash64(text.bytes())
+    let (mut is_inside, mut is_escaped) = (false, false);
+    let counts = move |byte: &u8| {
+        let quotes = *byte == b'"' && !is_escaped;
+        is_inside ^= quotes;
+        is_escaped = is_inside && *byte == b'\\' && !is_escaped;
+        is_inside || !byte.is_ascii_whitespace()
+    };
+    fnv::hash64(text.bytes().filter(counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_the_same_however_it_is_indented() {
+        let one = r#"{"a b": "x \" y", "c": [1, 2]}"#;
+        let same = [
+            "{\n  \"a b\":\t\"x \\\" y\",\n  \"c\": [1,2]\n}\n",
+            r#"{"a b":"x \" y","c":[1,2]}"#,
+        ];
+        for other in same {
+            assert_eq!(fingerprint(one), fingerprint(other), "{other}");
+        }
+        let others = [
+            r#"{"ab": "x \" y", "c": [1, 2]}"#,
+            r#"{"a b": "x \"  y", "c": [1, 2]}"#,
+            r#"{"a b": "x \" y", "c": [1, 3]}"#,
+        ];
+        for other in others {
+            assert_ne!(fingerprint(one), fingerprint(other), "{other}");
+        }
+    }
 }

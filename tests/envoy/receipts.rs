@@ -25,6 +25,10 @@ pub const TESTS: &[Test] = &[
         "receipts::all_workers_learn_from_feedback",
         all_workers_learn_from_feedback,
     ),
+    (
+        "receipts::access_logs_are_replayed",
+        access_logs_are_replayed,
+    ),
 ];
 
 const FEEDBACK: &str = "/v1/feedback";
@@ -238,4 +242,71 @@ fn all_workers_learn_from_feedback(case: &Case) {
         envoy.wait_for(every_worker_knows),
         "a worker has not learned"
     );
+}
+
+/// The access log of a proxy, as it stands, replayed under its own policy and under one with a single model.
+fn access_logs_are_replayed(case: &Case) {
+    let config = config(case, &[NEW]);
+    let envoy = case.start(&config);
+    let prompts = [
+        "What is the capital of France?",
+        "Prove that the square root of 2 is irrational.",
+        "Write a haiku about rain.",
+    ];
+    for prompt in prompts {
+        for model in ["auto", "auto:cheap", "auto:best", "llama-3.1-8b"] {
+            let done = case.send_to(envoy.address(), Request::post(CHAT, &ask(model, prompt)));
+            assert_eq!(done.status(), 200, "{}", done.response.text());
+        }
+    }
+    let scored = json!({"receipt": receipt(case, &envoy), "score": 1});
+    assert_eq!(send(case, &envoy, &scored, Pieces::One).0, 202);
+    let count = prompts.len() * 4 + 1;
+    let is_written = |envoy: &Envoy| envoy.access_log().len() > count;
+    assert!(envoy.wait_for(is_written), "{:?}", envoy.access_log());
+
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let lines = envoy
+        .access_log()
+        .iter()
+        .map(Value::to_string)
+        .fold(String::from("not a line of a log\n{\n"), |text, line| {
+            text + &line + "\n"
+        });
+    let log = write("access.log", lines);
+    let mut policy = config.plugin_configuration()["policy"].clone();
+    let same = write("policy.json", policy.to_string());
+    policy["rules"] = json!([{"when": {"task": ["chat", "knowledge_qa", "math", "reasoning", "code", "creative_writing"]},
+        "then": {"models": ["llama-3.1-8b"]}}]);
+    let cheap = write("cheap.json", policy.to_string());
+    let replay = |policy: &std::path::Path| -> Value {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["replay", "--format", "json", "--log"])
+            .args([&log, std::path::Path::new("--policy"), policy])
+            .args([std::path::Path::new("--against"), &same])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let own = replay(&same);
+    assert_eq!(own["receipts"]["compared"], count, "{own:#}");
+    assert_eq!(own["receipts"]["changed"], 0, "{own:#}");
+    assert_eq!(own["agreement"]["receipts"], count, "{own:#}");
+    assert_eq!(own["lines"]["unreadable"], 1, "{own:#}");
+    let other = replay(&cheap);
+    let after = |model: &str| {
+        let mut models = other["models"].as_array().unwrap().iter();
+        let found = models.find(|entry| entry["name"] == model).unwrap();
+        found["after"]["receipts"].as_u64().unwrap()
+    };
+    assert_eq!(after("llama-3.1-8b"), count as u64, "{other:#}");
+    let cost = |side: &str| other["total"][side]["cost_usd"].as_f64().unwrap();
+    assert!(cost("after") < cost("before"), "{other:#}");
 }
