@@ -109,7 +109,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let merged = learner.merge(&input::read(path)?);
         merged.map_err(|problem| Failure::Input(format!("`{}`: {problem}", path.display())))?;
     }
-    counts.say();
+    let reads = !(args.feedback.is_empty() && args.log.is_empty() && args.outcomes.is_empty());
+    if reads || args.merge.is_empty() {
+        counts.say();
+    }
     if let Some(path) = &args.partial {
         let bytes = learner.partial();
         return std::fs::write(path, bytes).map_err(|error| {
