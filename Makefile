@@ -195,8 +195,8 @@ $(LLM_STAMP): tests/requirements-llm.txt
 	@$(LLM)/bin/python -m pip install --quiet --requirement tests/requirements-llm.txt
 	@touch $@
 
-demo: $(RUN_STAMPS) wasm lab $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM)
-	@$(LAB) demo $(if $(ONCE),--once) $(if $(REAL_LLM),--real-llm)
+demo: $(RUN_STAMPS) wasm lab $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM, JUDGE=1 asks a judge)
+	@$(LAB) demo $(if $(ONCE),--once) $(if $(REAL_LLM),--real-llm) $(if $(JUDGE),--judge)
 
 bench: $(RUN_STAMPS) wasm lab ## bare Envoy against Envoy with the filter: latency, throughput, memory
 	@$(LAB) bench

@@ -5,6 +5,7 @@
 
 use pointsman::api::Api;
 use pointsman::api::feedback;
+use pointsman::api::judge::{self, Asking, JudgeApi};
 use pointsman::api::usage::{Expectation, Media, UsageEventFilter, UsageParser};
 use pointsman::control::plugin::Role;
 use pointsman::fleet::Registry;
@@ -238,4 +239,31 @@ pub fn check_receipt(text: &[u8]) {
         !is_ours || spelt == again,
         "another text is taken for a receipt"
     );
+}
+
+/// Reads `body` as the reply of a judge in every API: a grade is one on the scale. And asks about it as a prompt: the question is JSON
+/// of a bounded length.
+pub fn check_judge(body: &[u8]) {
+    for api in JudgeApi::ALL {
+        if let Ok(grade) = judge::read_reply(api, body) {
+            assert!((0.0..=1.0).contains(&grade.mean), "{grade:?}");
+            assert!((0.0..=0.500_01).contains(&grade.spread), "{grade:?}");
+            assert!(body.len() <= judge::MAX_REPLY_BYTES);
+        }
+    }
+    let _ = judge::read_tokens(body);
+    let text = String::from_utf8_lossy(body);
+    for api in JudgeApi::ALL {
+        let asking = Asking {
+            api,
+            model: "m",
+            instructions: None,
+        };
+        let question = judge::write_question(&asking, &text, &text);
+        let read = serde_json::from_str::<serde_json::Value>(&question);
+        assert!(read.is_ok_and(|question| question.is_object()));
+        // A character takes six bytes at most.
+        let most = (judge::MAX_TURN_CHARS + judge::MAX_BEFORE_CHARS) * 6 + 4000;
+        assert!(question.len() <= most, "{}", question.len());
+    }
 }

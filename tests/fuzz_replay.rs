@@ -187,6 +187,7 @@ fn replay(target: &str, rounds: usize, check: impl Fn(&[u8])) {
 /// Seeds that nothing reads would test nothing.
 #[test]
 fn seeds_reach_the_readers() {
+    use pointsman::api::judge::{self, JudgeApi};
     use pointsman::control::plugin::Role;
     use pointsman::policy::Policy;
     use pointsman::routing::fallback_chain::FallbackChain;
@@ -214,6 +215,10 @@ fn seeds_reach_the_readers() {
         let chain = FallbackChain::parse(&seed(&format!("chain/{name}")));
         assert!(chain.is_some(), "{name}");
     }
+    for api in JudgeApi::ALL {
+        let reply = seed(&format!("judge/{}.json", api.name()));
+        assert!(judge::read_reply(api, &reply).is_ok(), "{}", api.name());
+    }
     let receipt = String::from_utf8(seed("receipt/signed")).unwrap();
     Receipt::decode(&receipt, &Keys::new([readers::RECEIPT_KEY])).unwrap();
     for name in ["minimal", "attempt"] {
@@ -240,6 +245,11 @@ fn answers_hold() {
 #[test]
 fn receipts_hold() {
     replay("receipt", 20_000, readers::check_receipt);
+}
+
+#[test]
+fn judges_hold() {
+    replay("judge", 20_000, readers::check_judge);
 }
 
 #[test]

@@ -379,6 +379,7 @@ mod tests {
             chain: chain.iter().copied().map(BackendId).collect(),
             failover,
             fallback: None,
+            judge_usd: 0.0,
             receipt: None,
             is_sealed: false,
         }

@@ -2,45 +2,73 @@
 
 use super::backend_observer::StatsQuery;
 use super::request_kind::Intent;
-use super::{ParsedBody, Plan, Worker, backend_observer};
+use super::{ParsedBody, Plan, Stream, Worker, backend_observer};
+use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::routing::decision::{Bypass, Outcome};
-use crate::routing::router::{self, Commit, RequestInfo};
-use crate::state::backend_stats::Delivery;
+use crate::routing::router::{self, Commit, RequestInfo, StateOrigin};
+use crate::state::backend_stats::{Delivery, Observed};
 
-/// Decides on a request as its intent wants: only the decision on a request for an answer is recorded.
-pub(super) fn decide(
+/// The statistics of the backends as a decision on `request` is to see them.
+pub(super) fn observe(
     worker: &mut Worker<'_>,
     plan: &Plan,
     request: &ParsedBody<'_>,
-    (body, complete): (&[u8], bool),
-    info: &RequestInfo<'_>,
-) -> Outcome {
-    let policy = &plan.policy;
-    let commit = match plan.intent {
-        Intent::Answer => Commit::Record,
-        Intent::TokenCount | Intent::DryRun => Commit::DryRun,
-    };
-    let observed =
-        backend_observer::observe(worker, policy, info.now_ns, stats_query(request, commit));
-    let info = RequestInfo {
-        observed: &observed,
-        counts_tokens: plan.intent == Intent::TokenCount,
-        ..*info
-    };
-    match (&mut worker.router, request) {
-        (Some(router), Ok(request)) => router.decide(policy, request, &info, commit),
-        (None, Ok(_)) => Outcome::Bypassed(no_router()),
-        (Some(router), Err(error)) => router.unreadable_in(policy, error, (body, complete), &info),
-        (None, Err(error)) => router::unreadable(policy, error, body, complete),
+    now_ns: u64,
+) -> Vec<Observed> {
+    let query = stats_query(request, plan.intent == Intent::Answer);
+    backend_observer::observe(worker, &plan.policy, now_ns, query)
+}
+
+impl Stream {
+    /// Decides on a request; nothing is recorded.
+    pub(super) fn decide(
+        &self,
+        plan: &Plan,
+        request: &ParsedBody<'_>,
+        (body, complete): (&[u8], bool),
+        (observed, now_ns): (&[Observed], u64),
+        worker: &mut Worker<'_>,
+    ) -> Outcome {
+        let policy = &plan.policy;
+        let makers = find_makers(worker, policy, request);
+        let (known, now_s) = (worker.grades, now_ns / 1_000_000_000);
+        let find = |prompt| (known.find)(prompt, now_s);
+        let info = RequestInfo {
+            state_origin: StateOrigin {
+                makers: &makers,
+                can_retry: worker.failover != Failover::Off,
+            },
+            observed,
+            counts_tokens: plan.intent == Intent::TokenCount,
+            grades: self.judging.source(plan, &known, &find),
+            ..plan.request_info(now_ns)
+        };
+        match (&mut worker.router, request) {
+            (Some(router), Ok(request)) => router.decide(policy, request, &info, Commit::DryRun),
+            (None, Ok(_)) => Outcome::Bypassed(no_router()),
+            (Some(router), Err(error)) => {
+                router.unreadable_in(policy, error, (body, complete), &info)
+            }
+            (None, Err(error)) => router::unreadable(policy, error, body, complete),
+        }
     }
 }
 
-fn stats_query(request: &ParsedBody<'_>, commit: Commit) -> StatsQuery {
+/// Records the decision on a request for an answer.
+pub(super) fn record(worker: &mut Worker<'_>, plan: &Plan, outcome: &Outcome) {
+    if let (Some(router), Outcome::Routed(decision)) = (&mut worker.router, outcome)
+        && plan.intent == Intent::Answer
+    {
+        router.record(&plan.policy, decision);
+    }
+}
+
+fn stats_query(request: &ParsedBody<'_>, decides: bool) -> StatsQuery {
     let request = request.as_ref();
     StatsQuery {
         delivery: Delivery::from_stream(request.is_ok_and(|request| request.stream)),
-        decides: commit == Commit::Record,
+        decides,
         complete: request.is_ok_and(|request| request.complete),
     }
 }

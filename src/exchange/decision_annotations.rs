@@ -4,6 +4,7 @@
 
 use super::request_kind::{Intent, find};
 use super::routed::Routed;
+use super::verdict::{self, Verdict};
 use super::{Effect, Header, ParsedBody, Plan, Question};
 use crate::api::Api;
 use crate::decimal::{decimal, parse_whole, push_fixed};
@@ -23,6 +24,8 @@ pub struct DecisionAnnotations {
     full: bool,
     /// The request goes to a backend only to have its tokens counted.
     counts_tokens: bool,
+    /// The outcome of asking the judge, once it is known.
+    verdict: Option<Verdict>,
     attempts: Option<u64>,
     /// Whether the backend that answered is known.
     is_resolved: bool,
@@ -110,6 +113,10 @@ impl DecisionAnnotations {
         if let Some(backend) = policy.registry.backend(decision.backend) {
             set_server(backend, effects);
         }
+        let stage = stage(policy, decision);
+        if let Some(stage) = stage {
+            set_state(effects, state::STAGE, stage);
+        }
 
         if policy.decision_headers == DecisionHeaders::Off {
             return;
@@ -131,6 +138,12 @@ impl DecisionAnnotations {
         }
         if let Some(difficulty) = difficulty {
             self.header(header::DIFFICULTY, difficulty);
+        }
+        if let Some(stage) = stage {
+            self.header(header::STAGE, stage.to_owned());
+        }
+        if let Some(verdict) = self.verdict {
+            self.header(header::JUDGE, verdict.to_text());
         }
         if let Some(quality) = decision.estimate.quality {
             self.header(header::QUALITY, fixed(f64::from(quality), 4));
@@ -181,6 +194,31 @@ impl DecisionAnnotations {
         effects.push(Effect::Count(Metric::rejections(code)));
         set_state(effects, state::REASON, code);
         set_state(effects, state::ERROR_TYPE, code);
+    }
+
+    /// Annotates what became of asking the judge, if that is known before the decision is annotated.
+    pub(super) fn judged(&mut self, verdict: Verdict, effects: &mut Vec<Effect>) {
+        set_state(effects, state::JUDGE_RESULT, verdict.result);
+        if let Some(grade) = verdict.grade {
+            let grade = fixed(f64::from(grade.mean), 3);
+            set_state(effects, state::JUDGE_GRADE, &grade);
+        }
+        if let Some(ms) = verdict.took_ms {
+            set_state(effects, state::JUDGE_MS, &decimal(ms));
+        }
+        if verdict.cost_usd > 0.0 {
+            let cost = fixed(verdict.cost_usd, 9);
+            set_state(effects, state::JUDGE_COST_USD, &cost);
+        }
+        self.verdict = Some(verdict);
+    }
+
+    /// Annotates the reply of a judge that nobody waited for.
+    pub(super) fn judged_late(&mut self, verdict: Verdict, effects: &mut Vec<Effect>) {
+        self.judged(verdict, effects);
+        if self.full {
+            self.header(header::JUDGE, verdict.to_text());
+        }
     }
 
     /// The decision took this many microseconds.
@@ -311,6 +349,15 @@ impl DecisionAnnotations {
     fn header(&mut self, name: &'static str, value: String) {
         self.headers.push((name, value));
     }
+}
+
+/// The stage that made a decision; `None` if the policy has no judge.
+fn stage(policy: &Policy, decision: &Decision) -> Option<&'static str> {
+    policy.judge.as_ref()?;
+    Some(match verdict::counted(policy, decision) {
+        Some(_) => "judge",
+        None => "classifier",
+    })
 }
 
 /// Sets the provider and the address of the backend.

@@ -2,6 +2,8 @@
 
 use super::Question;
 use crate::api::edit::{self, PrefixEdit, Splice};
+use crate::api::judge::Grade;
+use crate::policy::judge::JudgeCache;
 use crate::telemetry::Metric;
 #[cfg(doc)]
 use crate::telemetry::state;
@@ -28,6 +30,37 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// A call of a judge: a `POST` of JSON with no header of the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgeCall {
+    /// The number of the question: equal questions have the same one. While a question is open in a worker, the host does not send
+    /// it again; all who asked it get the reply.
+    pub token: u64,
+    /// The cluster that is called.
+    pub cluster: String,
+    /// The `:authority` of the call.
+    pub authority: String,
+    /// The path of the call.
+    pub path: String,
+    /// The body, JSON.
+    pub body: String,
+    /// How long the reply may take, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// A judge's grade that other requests may use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KeptGrade {
+    /// The hash of the prompt.
+    pub prompt: u64,
+    /// The grade.
+    pub grade: Grade,
+    /// The time, in seconds since 1970.
+    pub now_s: u64,
+    /// The bounds of what is kept.
+    pub bounds: JudgeCache,
+}
+
 /// Something that the host is to do, in the order of the effects.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -37,6 +70,9 @@ pub enum Effect {
     Continue,
     /// Ask the host a question. It answers with [`Event::Answer`](super::Event::Answer).
     Ask(Question),
+    /// Ask a judge. The host reports its reply, or that there is none, with [`Event::JudgeReply`](super::Event::JudgeReply), unless
+    /// the exchange is over by then.
+    AskJudge(JudgeCall),
     /// Replace the current chunk of the response's body.
     ReplaceChunk(Vec<u8>),
     /// Remove a response header.
@@ -111,6 +147,8 @@ pub enum Effect {
         /// The marks of the state.
         marks: Vec<u64>,
     },
+    /// Keep a judge's grade, for all workers.
+    KeepGrade(KeptGrade),
     /// Write a log line. Never holds text of a prompt.
     Log(Level, String),
 }

@@ -19,6 +19,7 @@ mod event;
 mod failover;
 mod feedback;
 mod forwarding;
+mod judging;
 mod log_rate_limiter;
 mod outbound;
 pub mod prewarm;
@@ -31,6 +32,7 @@ mod scan;
 mod undecided;
 mod upstream;
 mod usage_recorder;
+mod verdict;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -41,8 +43,9 @@ mod tests;
 use std::rc::Rc;
 
 pub use decision_annotations::printable;
-pub use effect::{Effect, Level, Reply};
-pub use event::Event;
+pub use effect::{Effect, JudgeCall, KeptGrade, Level, Reply};
+pub use event::{Event, JudgeReply, JudgeReplyContent};
+pub use judging::KnownGrades;
 pub use log_rate_limiter::LogRateLimiter;
 pub use question::{Answer, Question};
 pub use receipts::ReceiptAuthority;
@@ -56,13 +59,14 @@ use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::policy::request_attributes::RequestAttributes;
 use crate::routing::decision::{Bypass, Outcome};
-use crate::routing::router::{RequestInfo, Router, StateOrigin};
+use crate::routing::router::{RequestInfo, Router};
 use crate::state::backend_stats::BackendStats;
 use crate::telemetry::{Metric, state};
 use backend_observer::BackendObserver;
-use deciding::{decide, find_makers, with_state};
+use deciding::{observe, record, with_state};
 use decision_annotations::DecisionAnnotations;
 use feedback::FeedbackRequest;
+use judging::JudgeDesk;
 use outbound::Outbound;
 use request_kind::{Intent, RequestKind, Unsupported, find, find_kind, remove_our_headers};
 use routed::Routed;
@@ -92,6 +96,8 @@ pub struct Worker<'a> {
     pub find_maker: &'a dyn Fn(u64) -> Option<u32>,
     /// How receipts are made and taken.
     pub receipts: ReceiptAuthority<'a>,
+    /// How grades of the judge are found.
+    pub grades: KnownGrades<'a>,
 }
 
 /// One HTTP exchange.
@@ -106,6 +112,7 @@ pub struct Stream {
     usage: Option<Box<UsageRecorder>>,
     /// Observes the backends of the answer; `None` if the policy does not use statistics.
     backend: Option<BackendObserver>,
+    judging: JudgeDesk,
 }
 
 /// The phase of an exchange.
@@ -127,6 +134,8 @@ enum Phase {
     Scanning(Box<Scan>),
     /// A request with feedback is held until its body has come, or its body was asked for.
     Feedback(FeedbackRequest),
+    /// The request is held until the judge has replied.
+    Judging { plan: Plan, held: usize },
     /// The request is decided, and the host was asked for the time.
     Timing { started_ns: u64 },
     /// The request has been let go.
@@ -186,6 +195,7 @@ impl Stream {
             routed: None,
             usage: None,
             backend: None,
+            judging: JudgeDesk::default(),
         }
     }
 
@@ -208,6 +218,7 @@ impl Stream {
                 end_of_stream,
             } => self.on_response_body(size, end_of_stream, worker, &mut effects),
             Event::Answer(answer) => self.on_answer(answer, worker, &mut effects),
+            Event::JudgeReply(reply) => self.on_judge_reply(&reply, worker, &mut effects),
             Event::Done(now_ns) => self.on_done(now_ns, worker, &mut effects),
         }
         effects
@@ -377,24 +388,15 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let header = worker.cluster_header;
-        let makers = find_makers(worker, &plan.policy, &request);
-        let state_origin = StateOrigin {
-            makers: &makers,
-            can_retry: worker.failover != Failover::Off,
-        };
-        let info = RequestInfo {
-            state_origin,
-            ..plan.request_info(now_ns)
-        };
         if plan.intent == Intent::DryRun {
-            return self.dry_run(worker, &plan, bytes, &request, &info, effects);
+            return self.dry_run(worker, &plan, bytes, &request, now_ns, effects);
         }
         if plan.is_foreign(&request) {
             effects.push(Effect::Count(Metric::unrecognized_requests("body")));
             return self.pass(effects);
         }
         decision_annotations::requested(&plan, &request, effects);
+        let info = plan.request_info(now_ns);
         // The model may be named behind the limit: then it is unknown, and a decision could not be written into the body.
         let unseen = matches!(&request, Ok(request) if request.may_name_another_model());
         if unseen && !plan.policy.traffic.decide_missing_model {
@@ -404,12 +406,27 @@ impl Stream {
             );
             return self.undecided(&plan, &cause, named, &info, worker, effects);
         }
-        let outcome = decide(worker, &plan, &request, (bytes, complete), &info);
-        if plan.policy.traffic.shadow {
-            return self.shadow(&plan, &outcome, header, effects);
+        let observed = self.judging.take_observed();
+        let observed = observed.unwrap_or_else(|| observe(worker, &plan, &request, now_ns));
+        let outcome = self.decide(
+            &plan,
+            &request,
+            (bytes, complete),
+            (&observed, now_ns),
+            worker,
+        );
+        let first = (&outcome, complete);
+        if self.consult(&plan, first, (&observed, now_ns), worker, effects) {
+            self.phase = Phase::Judging { plan, held };
+            return effects.push(Effect::Pause);
         }
+        record(worker, &plan, &outcome);
         let body = (bytes, held);
-        self.act(&plan, outcome, (body, &request), &info, worker, effects);
+        match plan.policy.traffic.shadow {
+            true => self.shadow(&plan, &outcome, worker.cluster_header, effects),
+            false => self.act(&plan, outcome, (body, &request), &info, worker, effects),
+        }
+        self.keep_unheld(plan, bytes);
     }
 
     /// Carries out a decision.
@@ -470,10 +487,11 @@ impl Stream {
         plan: &Plan,
         body: &[u8],
         request: &ParsedBody<'_>,
-        info: &RequestInfo<'_>,
+        now_ns: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let outcome = decide(worker, plan, request, (body, true), info);
+        let observed = observe(worker, plan, request, now_ns);
+        let outcome = self.decide(plan, request, (body, true), (&observed, now_ns), worker);
         self.answer(reply::dry_run(&plan.policy, &outcome), effects);
     }
 
@@ -510,10 +528,10 @@ impl Stream {
         effects.push(Effect::Ask(Question::RequestBody { start: 0, size }));
     }
 
-    /// Puts the phase back. The request is held only if the client has its answer already.
+    /// Puts the phase back. The request is held only if the client has its answer already, or the judge is asked.
     fn keep(&mut self, phase: Phase, effects: &mut Vec<Effect>) {
         effects.push(match phase {
-            Phase::Answered => Effect::Pause,
+            Phase::Answered | Phase::Judging { .. } => Effect::Pause,
             _ => Effect::Continue,
         });
         self.phase = phase;

@@ -4,14 +4,15 @@
 
 use super::request_kind::Intent;
 use super::routed::Routed;
-use super::{Effect, Plan, Worker, decision_annotations};
+use super::{Effect, Plan, Worker, decision_annotations, verdict};
+use crate::api::judge::Grade;
 use crate::api::request::Request;
 use crate::fleet::{BackendId, ModelId};
 use crate::policy::Policy;
 use crate::policy::receipts::ReceiptMode;
 use crate::routing::decision::{Decision, Reason};
 use crate::routing::select::compare;
-use crate::state::receipt::{Flags, Keys, Receipt, RequestTraits, name_key};
+use crate::state::receipt::{Flags, Keys, MAX_GRADE, Receipt, RequestTraits, name_key};
 use crate::telemetry::{Metric, header, state};
 
 /// The means by which a worker makes and takes receipts.
@@ -66,6 +67,7 @@ pub(super) fn draft(
             is_fallback: false,
             streams: request.stream,
             begins: decision.begins,
+            grade: verdict::counted(policy, decision).map(in_steps),
         },
         request: RequestTraits {
             api: plan.api,
@@ -84,6 +86,11 @@ pub(super) fn draft(
     });
     name_answering(&mut receipt, policy, decision.backend);
     Some(receipt)
+}
+
+/// A grade in the steps of a receipt.
+fn in_steps(grade: Grade) -> u8 {
+    (grade.mean * f32::from(MAX_GRADE)).round() as u8
 }
 
 /// The best eligible candidate of another model than the chosen one.

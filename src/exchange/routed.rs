@@ -24,6 +24,8 @@ pub(super) struct Routed {
     pub(super) failover: Failover,
     /// The backend that answered, if it is not the chosen one.
     pub(super) fallback: Option<BackendId>,
+    /// What asking the judge cost, in USD.
+    pub(super) judge_usd: f64,
     /// The receipt; `None` if the policy wants none.
     pub(super) receipt: Option<Box<Receipt>>,
     /// The receipt names the backend that answered, and has been given out.

@@ -8,6 +8,7 @@ mod counting;
 mod feedback;
 mod foreign_state;
 mod host;
+mod judging;
 mod learning;
 mod long;
 mod receipts;
@@ -84,6 +85,8 @@ fn a_profile_is_classified_and_says_so() {
         header::STEERING,
         header::RECEIPT,
         header::MODE,
+        header::STAGE,
+        header::JUDGE,
     ];
     let known: Vec<&str> = known.filter(|name| !sometimes.contains(name)).collect();
     assert_eq!(written, known);
@@ -547,6 +550,7 @@ fn no_order_of_events_panics() {
                 stats: None,
                 find_maker: &|_| None,
                 receipts: ReceiptAuthority::NONE,
+                grades: KnownGrades::NONE,
             };
             stream.on(event(rest % 8), &mut worker);
             rest /= 8;

@@ -61,10 +61,13 @@ impl Stream {
             chain,
             failover: worker.failover,
             fallback: None,
+            judge_usd: self.judging.cost_usd(),
             is_sealed: false,
         };
         self.observe(plan, &routed, request, now_ns, worker);
         routed.decision.candidates = Vec::new();
+        // Holds the prompt, if no grade came.
+        routed.decision.judging = None;
         self.routed = Some(Box::new(routed));
         Some(())
     }
@@ -90,6 +93,11 @@ impl Stream {
     pub(super) fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {
         effects.push(Effect::Continue);
         match self.phase {
+            // Envoy answers in the backend's place, so nothing waits for the judge any more.
+            Phase::Judging { .. } => {
+                self.phase = Phase::Passed;
+                effects.push(Effect::Ask(Question::ResponseHeaders));
+            }
             // The answer is Pointsman's own, and so are its headers.
             Phase::Answered => {
                 let routed = self.routed.as_deref();
@@ -162,6 +170,7 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
+        self.leave_judge(now_ns, worker, effects);
         match &self.usage {
             Some(usage) if usage.is_cut_off() => {
                 effects.push(Effect::Ask(Question::ResponseDetails));

@@ -319,7 +319,8 @@ impl UsageRecorder {
         let cost = backend.price.cost_usd(&usage);
         set_state(effects, state::COST_USD, &fixed(cost, 9));
         if let Some(baseline) = baseline_usd(routed, &usage) {
-            set_state(effects, state::SAVED_USD, &fixed(baseline - cost, 9));
+            let saved = baseline - cost - routed.judge_usd;
+            set_state(effects, state::SAVED_USD, &fixed(saved, 9));
         }
         for (key, tokens) in [
             (state::INPUT_TOKENS, usage.input_tokens),
@@ -383,10 +384,11 @@ impl UsageRecorder {
         until.saturating_sub(self.started_ns) / 1_000_000
     }
 
-    /// Counts the exchange, which is over. Gives its cost in USD, by an estimate if the answer states no usage.
+    /// Counts the exchange, which is over. Gives its cost in USD, the judge's included, by an estimate if the answer states no usage.
     pub(super) fn finish(mut self, routed: &Routed, now_ns: u64, effects: &mut Vec<Effect>) -> f64 {
         self.annotate(routed, effects);
-        let paid = self.count(routed, now_ns, effects).unwrap_or(0.0);
+        let answer = self.count(routed, now_ns, effects).unwrap_or(0.0);
+        let paid = answer + routed.judge_usd;
         count_budgets(routed, paid, effects);
         paid
     }

@@ -41,6 +41,8 @@ pub enum NotAsked {
     ToolLoop,
     /// There is no text of a user to ask about, or its tokens are only counted.
     NoPrompt,
+    /// The body is longer than the part that is read, so it cannot be held.
+    LongBody,
     /// Rules or the profile demand tags that the judge does not have, or a rule restricts sensitive text without tags.
     Sensitive,
     /// The evidence says that the judge is noise.
@@ -59,11 +61,12 @@ pub enum NotAsked {
 
 impl NotAsked {
     /// All reasons.
-    pub const ALL: [NotAsked; 11] = [
+    pub const ALL: [NotAsked; 12] = [
         NotAsked::Pinned,
         NotAsked::OneCandidate,
         NotAsked::ToolLoop,
         NotAsked::NoPrompt,
+        NotAsked::LongBody,
         NotAsked::Sensitive,
         NotAsked::Noise,
         NotAsked::Unchanged,
@@ -80,6 +83,7 @@ impl NotAsked {
             NotAsked::OneCandidate => "one_candidate",
             NotAsked::ToolLoop => "tool_loop",
             NotAsked::NoPrompt => "no_prompt",
+            NotAsked::LongBody => "long_body",
             NotAsked::Sensitive => "sensitive",
             NotAsked::Noise => "noise",
             NotAsked::Unchanged => "unchanged",
@@ -98,6 +102,7 @@ impl std::fmt::Display for NotAsked {
             NotAsked::OneCandidate => "only one model can take the request",
             NotAsked::ToolLoop => "the request carries results of tools",
             NotAsked::NoPrompt => "there is no prompt to ask about",
+            NotAsked::LongBody => "the body is longer than the part that is read",
             NotAsked::Sensitive => "rules keep the prompt from the judge",
             NotAsked::Noise => "the evidence says that the judge is noise",
             NotAsked::Unchanged => "no likely grade changes the choice",

@@ -30,6 +30,10 @@ super::names! {
         "The client's preferences that were honoured, by name, and with `=ignored` those that are invalid or have no effect here, such as the models of a client that pins one, or models of which the rules leave none; absent if there were none.";
     DIFFICULTY = "x-pointsman-difficulty",
         "Difficulty of the prompt in logits; absent if the model was pinned.";
+    STAGE = "x-pointsman-stage",
+        "The stage that decided: `classifier`, or `judge` if its grade counted; absent unless the policy has a judge.";
+    JUDGE = "x-pointsman-judge",
+        "The judge's grade from 0 (hardest) to 1 (easiest), or why there is none, and how long it took: `0.625;ms=84`, `0.625;cached`, `timeout;ms=150`; `not_asked;reason=share` if it was not asked; absent unless the policy has a judge.";
     QUALITY = "x-pointsman-quality",
         "Expected probability of a correct answer; absent if the model was pinned.";
     ESTIMATED_COST_USD = "x-pointsman-estimated-cost-usd",

@@ -121,6 +121,16 @@ metrics! {
         "Outcomes of answers. `source` is `feedback`, the check that found something wrong (`empty`, `truncated`, `invalid_json`, `invalid_tool_arguments`), or `passed` if none did. `verdict` is `good`, `bad`, `better`, `worse`, `passed`, or `failed` for feedback that says nothing of quality. `model` is `unknown` if the policy in force does not have it.";
     Counter feedback_rejected(cause)
         "Items of feedback that were not taken, by error code: `receipt_not_ours` (forged, or of a key that is not valid any more), `receipt_used`, `receipt_expired`, `invalid_receipt`, `invalid_feedback` and others.";
+    Counter judge_questions(result)
+        "Questions to the judge by their end: `graded`; `cached`, because the grade was known; `joined`, because another request had just asked the same; `timeout`, `error_status`, `reset` or `not_sent` if no reply came; `too_long`, `not_json`, `wrong_shape`, `no_grade` or `refused` if the reply holds no grade; `abandoned` if the client left.";
+    Counter judge_not_asked(reason)
+        "Requests that the judge was not asked about, by reason; see [the judge](judge.md).";
+    Histogram judge_duration_ms()
+        "Time from the question to the judge to its grade, in milliseconds.";
+    Counter judge_changes(model)
+        "Decisions that the judge's grade changed, by the model that was chosen with it; with `mode` `shadow`, decisions that it would have changed.";
+    Counter judge_cost_nano_usd()
+        "Cost of the judge's calls as the policy declares it, in billionths of a USD; budgets are charged with it, and no other cost metric includes it.";
     Counter receipts_unsigned()
         "Answers without a receipt although the policy wants one, because no key is set: see `receipt_keys` of the plugin configuration.";
     Counter classifier_errors()

@@ -23,6 +23,16 @@ super::names! {
     TENANT = "pointsman.tenant",
         "The tenant, if the policy says where to find it: by name if a rule or a budget names it, else `hash:` and a hash; see `shown` of [tenant](policy.md#tenant).";
     DIFFICULTY = "pointsman.difficulty", "Difficulty of the prompt, in logits.";
+    STAGE = "pointsman.stage",
+        "The stage that decided: `classifier`, or `judge` if its grade counted; absent unless the policy has a judge.";
+    JUDGE_GRADE = "pointsman.judge_grade",
+        "The judge's grade from 0 (hardest) to 1 (easiest); absent if there is none.";
+    JUDGE_RESULT = "pointsman.judge_result",
+        "The end of the question to the judge, as `judge_questions` counts it, or the reason why it was not asked; absent unless the policy has a judge.";
+    JUDGE_MS = "pointsman.judge_ms",
+        "Milliseconds from the question to the judge to its reply; absent if it was not asked.";
+    JUDGE_COST_USD = "pointsman.judge_cost_usd",
+        "Price of the question to the judge, in USD; absent if it was not asked.";
     ESTIMATED_COST_USD = "pointsman.estimated_cost_usd", "Expected price of the exchange in USD.";
     COST_USD = "pointsman.cost_usd",
         "Price of the tokens that the exchange took, in USD; absent if the answer does not report them.";
@@ -67,6 +77,9 @@ super::names! {
 /// Keys whose values are numbers. Envoy writes them as texts, by OTLP too.
 pub const NUMBERS: &[&str] = &[
     DIFFICULTY,
+    JUDGE_GRADE,
+    JUDGE_MS,
+    JUDGE_COST_USD,
     ESTIMATED_COST_USD,
     COST_USD,
     SAVED_USD,

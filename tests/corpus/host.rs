@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use pointsman::api::edit::Splice;
 use pointsman::exchange::{
-    Answer, Effect, Event, Header, Question, ReceiptAuthority, Reply, Stream, Worker,
+    Answer, Effect, Event, Header, KnownGrades, Question, ReceiptAuthority, Reply, Stream, Worker,
 };
 use pointsman::policy::Policy;
 use pointsman::routing::router::Router;
@@ -142,6 +142,7 @@ impl Host {
             stats: None,
             find_maker: &|_| None,
             receipts: ReceiptAuthority::NONE,
+            grades: KnownGrades::NONE,
         };
         let effects = self.stream.on(event, &mut worker);
         let questions: Vec<Question> = effects

@@ -25,6 +25,7 @@ mod failover;
 mod faults;
 mod foreign_state;
 mod hygiene;
+mod judge;
 mod learning;
 mod mesh;
 mod observed;
@@ -92,6 +93,7 @@ fn all() -> impl Iterator<Item = Test> {
         foreign_state::TESTS,
         faults::TESTS,
         hygiene::TESTS,
+        judge::TESTS,
         learning::TESTS,
         mesh::TESTS,
         observed::TESTS,

@@ -54,12 +54,12 @@ impl AttemptFilter {
         };
         let attempt = &mut self.attempt;
         let mut action = Action::Continue;
-        let mut asked = effects::apply(attempt.on(event, &context), &mut action);
+        let mut asked = effects::apply(attempt.on(event, &context), &mut action).question;
         while let Some(question) = asked {
             let dispatch =
                 &mut |answer: Answer<'_>| attempt.on(AttemptEvent::Answer(answer), &context);
             let effects = effects::answer(question, dispatch);
-            asked = effects::apply(effects, &mut action);
+            asked = effects::apply(effects, &mut action).question;
         }
         action
     }

@@ -5,12 +5,12 @@
 use log::Level;
 use pointsman::api::edit::{PrefixEdit, Splice};
 use pointsman::decimal::{decimal, parse_whole};
-use pointsman::exchange::{self, Answer, Effect, Question, Reply};
+use pointsman::exchange::{self, Answer, Effect, JudgeCall, Question, Reply};
 use pointsman::telemetry::{self, Metric};
 use proxy_wasm::types::Action;
 
 use crate::hostcalls::{self, Buffer, HostError, Map};
-use crate::sync::state_makers;
+use crate::sync::{judge_cache, state_makers};
 use crate::{header_map, logger, metrics};
 
 /// The property with the number of upstream attempts.
@@ -25,14 +25,24 @@ pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsma
 /// How many bytes of a body are moved at a time.
 const PIECE: usize = 1 << 16;
 
-/// Applies `effects` in their order and gives the question among them; a machine asks one at a time.
-pub fn apply(effects: Vec<Effect>, action: &mut Action) -> Option<Question> {
-    let mut asked = None;
+/// Questions among the effects of a machine, at most one of each kind.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// The question to the host.
+    pub question: Option<Question>,
+    /// The question to a judge.
+    pub judge: Option<JudgeCall>,
+}
+
+/// Applies `effects` in their order and gives the questions among them.
+pub fn apply(effects: Vec<Effect>, action: &mut Action) -> Asked {
+    let mut asked = Asked::default();
     for effect in effects {
         match effect {
             Effect::Pause => *action = Action::Pause,
             Effect::Continue => *action = Action::Continue,
-            Effect::Ask(question) => asked = Some(question),
+            Effect::Ask(question) => asked.question = Some(question),
+            Effect::AskJudge(call) => asked.judge = Some(call),
             Effect::RemoveRequestHeader(name) => remove_header(Map::RequestHeaders, &name),
             Effect::SetRequestHeader { name, value } => {
                 set_header(Map::RequestHeaders, &name, &value);
@@ -74,6 +84,7 @@ pub fn apply(effects: Vec<Effect>, action: &mut Action) -> Option<Question> {
             Effect::Add(metric, amount) => metrics::add(&metric, amount),
             Effect::Observe(metric, value) => metrics::record(&metric, value),
             Effect::Remember { scope, marks } => state_makers::remember(scope, &marks),
+            Effect::KeepGrade(kept) => judge_cache::keep(&kept),
             Effect::Log(exchange::Level::Debug, text) => logger::line(Level::Debug, &text),
             Effect::Log(exchange::Level::Warn, text) => logger::fault(&text),
         }
@@ -189,10 +200,10 @@ fn set_content_length(length: Option<u64>) -> Result<(), HostError> {
 }
 
 /// Answers a request whose body is out of order with an error, and keeps it back.
-fn stop(action: &mut Action) -> Option<Question> {
+fn stop(action: &mut Action) -> Asked {
     send(&Reply::broken_body());
     *action = Action::Pause;
-    None
+    Asked::default()
 }
 
 /// Puts a secret into a request header. Envoy hands the environment variables that its configuration lists to the module.

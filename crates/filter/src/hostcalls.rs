@@ -120,6 +120,8 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         name_size: usize,
@@ -312,6 +314,18 @@ pub fn reply(status: u16, details: &str, headers: &[u8], body: &[u8]) -> Result<
             -1,
         )
     })
+}
+
+/// Lets the held request of the active context go on, once the present callback is over.
+pub fn continue_request() -> Result<(), HostError> {
+    // SAFETY: numbers only. 0 stands for the request.
+    check(unsafe { proxy_continue_stream(0) })
+}
+
+/// Makes another context the active one for the rest of the present callback: host calls are on its behalf.
+pub fn act_for(context: u32) -> Result<(), HostError> {
+    // SAFETY: numbers only.
+    check(unsafe { proxy_set_effective_context(context) })
 }
 
 /// Defines a metric, or finds it if it is defined; kinds are 0 (counter), 1 (gauge) and 2 (histogram).

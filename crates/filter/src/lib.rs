@@ -1,7 +1,7 @@
 //! The proxy-wasm module: translates between Envoy and the core, and decides nothing.
 //!
 //! `exchange` and `attempt` turn callbacks into events of the core's state machines; `effects` turns their effects into host
-//! calls; `hostcalls` declares these calls, and is the only file with `unsafe` code; `sync` holds what workers share. The core
+//! calls; `hostcalls` declares these calls, and is the only file with `unsafe` code; `judge_calls` keeps the calls of judges that are under way; `sync` holds what workers share. The core
 //! (`pointsman`) knows no host. Nothing here may panic, whatever the host says: a trap is a 503 for every stream of its worker.
 
 mod attempt;
@@ -9,6 +9,7 @@ mod effects;
 mod exchange;
 mod header_map;
 mod hostcalls;
+mod judge_calls;
 mod logger;
 mod metrics;
 mod sync;
@@ -130,12 +131,12 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         if let Some(attempts) = &self.attempts {
             return Some(Box::new(AttemptFilter::new(Rc::clone(attempts))));
         }
         vm::load_router();
-        Some(Box::new(Exchange::new(Rc::clone(&self.store))))
+        Some(Box::new(Exchange::new(id, Rc::clone(&self.store))))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -42,7 +42,7 @@ pub fn nonce() -> u64 {
 }
 
 /// A random number of the host: the standard library seeds its hash maps with it.
-fn random() -> u64 {
+pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

@@ -11,6 +11,7 @@ pub mod envoy;
 pub mod files;
 pub mod http1;
 pub mod http2;
+pub mod judge;
 pub mod mesh;
 pub mod metrics;
 pub mod otlp;

@@ -1,15 +1,17 @@
 //! A host that does what it is told.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
 use super::super::*;
+use crate::api::judge::Grade;
 use crate::decimal::decimal;
 use crate::fleet::clusters::Failover;
+use crate::state::judge::PromptSecret;
 use crate::state::receipt::Keys;
 
 /// The number of the next receipt.
@@ -29,6 +31,8 @@ pub(super) struct Host {
     pub(super) stats: Option<BackendStats>,
     /// The keys of receipts.
     pub(super) keys: Keys,
+    /// Grades that are known, by the hash of the prompt.
+    pub(super) grades: BTreeMap<u64, Grade>,
     /// The numbers of receipts that feedback was given for.
     pub(super) claimed: RefCell<BTreeSet<u64>>,
     pub(super) held: bool,
@@ -59,6 +63,7 @@ impl Host {
             details: None,
             stats: None,
             keys: Keys::NONE,
+            grades: BTreeMap::new(),
             claimed: RefCell::default(),
             held: false,
             clock_ns: 5_000_000,
@@ -82,6 +87,10 @@ impl Host {
                 keys: &self.keys,
                 nonce: &|| NONCES.fetch_add(1, Ordering::Relaxed),
                 claim: &|number| self.claimed.borrow_mut().insert(number),
+            },
+            grades: KnownGrades {
+                secret: &|| PromptSecret([3, 4]),
+                find: &|prompt, _| self.grades.get(&prompt).copied(),
             },
         };
         let effects = self.stream.on(event, &mut worker);
@@ -137,6 +146,9 @@ impl Host {
             Effect::Pause => self.held = true,
             Effect::Continue => self.held = false,
             Effect::Ask(question) => return Some(question),
+            Effect::KeepGrade(kept) => {
+                self.grades.insert(kept.prompt, kept.grade);
+            }
             Effect::ReplaceChunk(bytes) => self.chunk = bytes,
             Effect::RemoveResponseHeader(gone) => {
                 self.response_headers.retain(|(name, _)| *name != gone);

@@ -2,7 +2,7 @@
 //!
 //! Quantised so that the probability of a correct answer, recomputed for any model, is off by less than 0.01.
 
-use super::{Flags, Receipt, RequestTraits};
+use super::{Flags, MAX_GRADE, Receipt, RequestTraits};
 use crate::analysis::classifier::{
     Classification, DOMAIN_COUNT, Domain, LATENT_COUNT, SKILL_COUNT, TASK_COUNT, Task,
 };
@@ -154,6 +154,7 @@ fn read_all(input: &mut Reader<'_>) -> Option<Receipt> {
             is_fallback: has(FALLBACK),
             streams: has(STREAMS),
             begins: has(BEGINS),
+            grade: has(JUDGED).then_some((bits >> GRADE_AT) as u8 & MAX_GRADE),
         },
         request,
         tenant,
@@ -219,6 +220,9 @@ const STREAMS: u16 = 1 << 3;
 const BEGINS: u16 = 1 << 4;
 const FROM_MODEL: u16 = 1 << 5;
 const MODEL_FAILED: u16 = 1 << 6;
+const JUDGED: u16 = 1 << 7;
+/// Where the four bits of the judge's grade begin.
+const GRADE_AT: u32 = 8;
 
 fn flags(receipt: &Receipt) -> u16 {
     let (flags, said) = (&receipt.flags, &receipt.classification);
@@ -230,9 +234,11 @@ fn flags(receipt: &Receipt) -> u16 {
         (flags.begins, BEGINS),
         (said.from_model, FROM_MODEL),
         (said.model_failed, MODEL_FAILED),
+        (flags.grade.is_some(), JUDGED),
     ];
     let set = pairs.iter().filter(|(is_set, _)| *is_set);
-    set.fold(0, |bits, (_, bit)| bits | bit)
+    let grade = u16::from(flags.grade.unwrap_or(0).min(MAX_GRADE)) << GRADE_AT;
+    set.fold(grade, |bits, (_, bit)| bits | bit)
 }
 
 /// A key, or `None` for 0.

@@ -78,7 +78,13 @@ pub struct Flags {
     pub streams: bool,
     /// The request begins its conversation.
     pub begins: bool,
+    /// The judge's grade that counted in the decision, from 0 (hardest) to [`MAX_GRADE`] (easiest); `None` if the classifier alone
+    /// decided.
+    pub grade: Option<u8>,
 }
+
+/// The grade of the easiest prompts in a receipt.
+pub const MAX_GRADE: u8 = 15;
 
 /// The size and the needs of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]

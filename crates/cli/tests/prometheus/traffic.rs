@@ -12,16 +12,21 @@ use pointsman_harness::config::Config;
 use pointsman_harness::envoy::Envoy;
 use pointsman_harness::files;
 use pointsman_harness::http1::{Request, Response};
+use pointsman_harness::judge::{Behaviour, Judge, Question};
 use pointsman_harness::metrics;
 use pointsman_harness::policy_source::{Document, PolicySource};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
 const SOURCE: &str = "policies";
+/// Profiles in which cost weighs more and more.
+const PROFILES: [&str; 4] = ["judged-1", "judged-2", "judged-3", "judged-4"];
 
 pub struct World {
     envoy: Envoy,
     backends: Backends,
+    /// Grades prompts as they happen to be long.
+    _judge: Judge,
     source: PolicySource,
     policy: Value,
 }
@@ -41,12 +46,22 @@ impl World {
             backend["endpoint"] = json!(format!("http://{address}"));
         }
         policy["backends"].as_array_mut().unwrap().push(caching());
+        let grade = |question: &Question| match question.material().len() % 2 {
+            0 => Behaviour::Grade(0),
+            _ => Behaviour::Grade(9),
+        };
+        let judge = Judge::start_with(grade).unwrap();
+        policy["judge"] = json!({
+            "cluster": "judge", "endpoint": format!("http://{}", judge.address()), "model": "j", "max_share": 1,
+            "price": {"input": 0.001}, "evidence": {"slope": 1, "intercept": 1.8, "variance": 0.3},
+        });
         std::fs::write(&file, policy.to_string()).unwrap();
         let source = PolicySource::start().unwrap();
         let envoy = Envoy::start(files::ENVOY_VERSIONS[1], &config(&file, &source, &policy));
         let world = World {
             envoy: envoy.unwrap_or_else(|error| panic!("{error}")),
             backends,
+            _judge: judge,
             source,
             policy,
         };
@@ -86,6 +101,7 @@ impl World {
 
     /// Successful requests.
     pub fn calm(&self) {
+        self.judged();
         let reported = json!({"stream": true, "stream_options": {"include_usage": true}});
         for model in ["auto", "auto:cheap", "small", "large", "cached"] {
             for fields in [json!({}), reported.clone()] {
@@ -96,6 +112,23 @@ impl World {
         let body = ask("large", "hi", json!({}));
         let counted = Request::post("/v1/messages/count_tokens", &body).send(self.envoy.address());
         assert_eq!(counted.unwrap().status, 200);
+    }
+
+    /// Prompts between an easy and a hard one, under weights of which some let a grade change the choice.
+    fn judged(&self) {
+        for thing in [
+            "the tides",
+            "inflation",
+            "the plague",
+            "earthquakes",
+            "migration",
+        ] {
+            for profile in PROFILES {
+                let prompt = format!("Tell me about the causes of {thing}.");
+                let response = self.send(profile, &prompt, json!({}), None);
+                assert_eq!(response.status, 200, "{}", response.text());
+            }
+        }
     }
 
     /// From now on one backend fails always, another on request.
@@ -220,8 +253,15 @@ fn policy() -> Value {
     };
     let mut gpu = backend("gpu", "large", 0.6);
     gpu["apis"] = json!(["openai_chat", "anthropic_messages"]);
+    let weights =
+        [0.1, 0.2, 0.35, 0.6].map(|cost| json!({"weights": {"quality": 1, "cost": cost}}));
+    let profiles: serde_json::Map<_, _> = PROFILES
+        .map(str::to_owned)
+        .into_iter()
+        .zip(weights)
+        .collect();
     json!({
-        "version": "v0", "revision": 0, "default_cluster": "gpu", "baseline": "cached", "on_undecided": "bypass",
+        "version": "v0", "revision": 0, "profiles": profiles, "default_cluster": "gpu", "baseline": "cached", "on_undecided": "bypass",
         "foreign_state": "drop", "receipts": {"mode": "on"}, "exploration_rate": 0.5,
         // Of feedback alone, and of little of it: what is learned differs from what is stated, but not on enough outcomes for an alert.
         "learning": {"mode": "observe", "max_per_tenant_hour": 20, "prior_mass": 4, "outcomes": {

@@ -51,6 +51,10 @@ pub struct Exchange {
     pub estimated_cost: Option<f64>,
     /// See `difficulty`; microseconds.
     pub decision_us: Option<f64>,
+    /// The stage that decided, and what the judge said, from the filter's headers.
+    pub stage: Option<String>,
+    /// See `stage`.
+    pub judge: Option<String>,
     /// The backend's own count.
     pub usage: Option<Usage>,
     /// The answer's text, as far as it is text.
@@ -82,6 +86,8 @@ impl Exchange {
             quality: number(header::QUALITY),
             estimated_cost: number(header::ESTIMATED_COST_USD),
             decision_us: number(header::DECISION_US),
+            stage: text(header::STAGE),
+            judge: text(header::JUDGE),
             usage,
             text: answer_text,
         }

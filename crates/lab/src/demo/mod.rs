@@ -7,6 +7,7 @@
 mod baselines;
 mod exchange;
 pub mod fleet;
+mod judge;
 mod native;
 mod processes;
 mod prompts;
@@ -40,6 +41,12 @@ pub struct Args {
     /// The CPU backend is llama.cpp with SmolLM2-135M instead of a simulation
     #[arg(long)]
     real_llm: bool,
+    /// Ask a judge about prompts that the classifier cannot tell: a simulated one, with --real-llm the LLM itself
+    #[arg(long)]
+    judge: bool,
+    /// How often the simulated judge grades a prompt as its authors do, from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
+    judge_right: f64,
     /// The Envoy binary
     #[arg(long, value_name = "FILE", default_value = "target/envoy/envoy-1.40.0")]
     envoy: PathBuf,
@@ -127,6 +134,9 @@ async fn play(
         "{}",
         report::opening(fleet, prompts.len(), &args.envoy, llm.is_some())
     );
+    if args.judge && !args.real_llm {
+        processes.judge = Some(judge::simulate(prompts, args.judge_right, args.time_scale)?);
+    }
     processes.set(fleet, &stage_options(args, llm)).await?;
     let address = processes.listener()?;
 
@@ -145,6 +155,16 @@ async fn play(
     };
     println!("\n{}", report::table(&run));
     println!("{}", report::totals(&run));
+    if args.judge {
+        let name = match args.real_llm {
+            true => "the real LLM of the CPU backend".to_owned(),
+            false => format!(
+                "a simulation that grades {:.0} % of the prompts as their authors do",
+                args.judge_right * 100.0
+            ),
+        };
+        println!("{}", judge::report(prompts, &auto, &name));
+    }
     if !args.once {
         println!(
             "{}",
@@ -171,6 +191,7 @@ fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> processes::Option
         module: &args.module,
         time_scale: args.time_scale,
         llm,
+        judges: args.judge,
     }
 }
 

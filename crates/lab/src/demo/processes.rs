@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use pointsman::fleet::{Accelerator, Backend};
 use pointsman_harness::backends::Backends;
+use pointsman_harness::judge::Judge;
 use pointsman_harness::process::Process;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::fleet::Fleet;
+use super::judge;
 use crate::envoy::{self, Config, Envoy};
 use pointsman_cli::failure::Failure;
 use pointsman_cli::io::http::Connection;
@@ -37,6 +39,8 @@ pub struct Options<'a> {
     pub time_scale: f64,
     /// The Python environment of the real LLM, where it plays.
     pub llm: Option<&'a Path>,
+    /// Whether there is a judge: the simulated one that was started, else the real LLM.
+    pub judges: bool,
 }
 
 /// Everything that was started. [`Processes::clear`] ends it in order; dropping it kills it.
@@ -46,6 +50,8 @@ pub struct Processes {
     backends: Option<Backends>,
     llm: Option<Process>,
     failing: Option<(String, SocketAddr)>,
+    /// The simulated judge.
+    pub judge: Option<Judge>,
     /// Last, so that it goes after those who write into it.
     directory: Option<TempDir>,
 }
@@ -77,9 +83,10 @@ impl Processes {
             let address = self.start_llm(python, cpu, &path).await?;
             addresses.insert(cpu.name.clone(), address);
         }
+        let judge = self.judge_field(fleet, options, &addresses);
         let config = match options.config {
             Some(config) => shipped(config, fleet, options, &addresses)?,
-            None => rendered(fleet, options, &addresses)?,
+            None => rendered(fleet, options, &addresses, judge)?,
         };
         // On a thread of its own: an interrupt is heard while Envoy starts.
         let binary = options.envoy.to_owned();
@@ -162,6 +169,25 @@ impl Processes {
         Ok(address)
     }
 
+    /// `judge` of the policy, if there is one: the simulation, else the model on the CPU.
+    fn judge_field(
+        &self,
+        fleet: &Fleet,
+        options: &Options<'_>,
+        addresses: &BTreeMap<String, SocketAddr>,
+    ) -> Option<Value> {
+        if !options.judges {
+            return None;
+        }
+        if let Some(judge) = &self.judge {
+            return Some(judge::field(judge.address(), "simulated-judge", false));
+        }
+        let mut backends = fleet.policy.registry.backends.iter();
+        let cpu = backends.find(|backend| backend.accelerator == Accelerator::Cpu)?;
+        let address = addresses.get(&cpu.name)?;
+        Some(judge::field(*address, &cpu.served_model, true))
+    }
+
     /// A backend that fails on command, and its address; `None` if no other takes over from it.
     pub fn failing(&self) -> Option<(&str, SocketAddr)> {
         let (name, address) = self.failing.as_ref()?;
@@ -231,8 +257,12 @@ fn rendered(
     fleet: &Fleet,
     options: &Options<'_>,
     addresses: &BTreeMap<String, SocketAddr>,
+    judge: Option<Value>,
 ) -> Result<Config, Failure> {
     let mut policy = fleet.source.clone();
+    if let (Some(judge), Some(policy)) = (judge, policy.as_object_mut()) {
+        policy.insert("judge".to_owned(), judge);
+    }
     let backends = policy.get_mut("backends").and_then(Value::as_array_mut);
     for backend in backends
         .into_iter()

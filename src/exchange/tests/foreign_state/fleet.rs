@@ -208,6 +208,7 @@ impl Fleet {
             stats: Some(&mut proxy.stats),
             find_maker: &|mark| makers::find(records.get(&makers::bucket_of(mark))?, mark),
             receipts: ReceiptAuthority::NONE,
+            grades: KnownGrades::NONE,
         };
         let effects = exchange.stream.on(event, &mut worker);
         for effect in &effects {
