@@ -126,7 +126,7 @@ pub const JUDGE: Shape = Shape {
         optional(
             "evidence",
             Kind::Object(&EVIDENCE),
-            "that of a judge which ranks prompts well but not perfectly",
+            "that of a judge whose grades err by about one logit",
             "What a grade is worth. `pointsman calibrate --judge` fits it to recorded grades.",
         ),
         optional(
@@ -185,7 +185,7 @@ pub const EVIDENCE: Shape = Shape {
                 min: 0.0,
                 max: 10.0,
             },
-            "`0.6`",
+            "`0.9`",
             "Logits of ease per logit of the grade.",
         ),
         optional(
@@ -194,7 +194,7 @@ pub const EVIDENCE: Shape = Shape {
                 min: -20.0,
                 max: 20.0,
             },
-            "`0`",
+            "`0.2`",
             "Ease at the grade 0.5, in logits.",
         ),
         optional(
@@ -203,7 +203,7 @@ pub const EVIDENCE: Shape = Shape {
                 min: 0.01,
                 max: 1000.0,
             },
-            "`1`",
+            "`0.75`",
             "The variance of the judge's error, in squared logits.",
         ),
     ],
@@ -311,9 +311,9 @@ pub struct Evidence {
 impl Default for Evidence {
     fn default() -> Evidence {
         Evidence {
-            slope: 0.6,
-            intercept: 0.0,
-            variance: 1.0,
+            slope: 0.9,
+            intercept: 0.2,
+            variance: 0.75,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::state::judge::{PromptSecret, prompt_key};
 
 /// Variance of the classifier's error in a prompt's difficulty, in squared logits: of everyday prompts, and of prompts like
 /// measured exams. Measured on validation prompts: docs/judge.md.
-const CLASSIFIER_VARIANCE: [f64; 2] = [1.0, 1.5];
+const CLASSIFIER_VARIANCE: [f64; 2] = [1.24, 1.6];
 
 /// Grades are kept this far from 0 and 1: a judge that is quite sure is still not a thousand times surer than one that is not.
 const LEAST_GRADE: f64 = 0.02;

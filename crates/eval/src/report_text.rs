@@ -236,12 +236,16 @@ fn judge(out: &mut String, report: &Report) {
     };
     let _ = writeln!(out, "judge: {} grades{simulated}", figures.count);
     out.push_str(&tables::judge(figures).render());
-    let _ = writeln!(
+    let _ = write!(
         out,
-        "asked for at most {} of the rows; gain: points of quality less cost, a question, at the operating point; {:.1} times a random row\n",
-        percent(figures.max_share),
-        figures.times_random()
+        "asked for at most {} of the rows; gain: points of quality less cost, a question, at the operating point",
+        percent(figures.max_share)
     );
+    let times = figures.times_random();
+    if times.is_finite() {
+        let _ = write!(out, "; {times:.1} times a random row");
+    }
+    out.push_str("\n\n");
     if let Some(table) = tables::judge_profiles(figures) {
         out.push_str(&table.render());
         out.push('\n');

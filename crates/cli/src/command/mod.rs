@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod import;
+mod judge;
 mod learn;
 pub mod render;
 mod replay;
@@ -51,6 +52,8 @@ enum Command {
     Explain(explain::Args),
     /// Bring prices, context windows and capabilities of public catalogues into a policy
     Import(import::Args),
+    /// Ask the policy's judge about prompts, and add its grades to their rows
+    Judge(judge::Args),
     /// Make a key that signs policies, and print its public half
     Keygen(sign::KeygenArgs),
     /// Fit a policy to feedback, access logs and labelled prompts, as the filter learns from them
@@ -84,6 +87,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Judge(args) => judge::run(&args),
         Command::Keygen(args) => sign::keygen(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Render(args) => render::run(&args),

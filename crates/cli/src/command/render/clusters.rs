@@ -264,3 +264,55 @@ fn aggregates(policy: &Policy, max_chain_length: usize) -> String {
     }
     out
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::Value;
+
+    fn policy(judge: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+        let text = format!(
+            r#"{{"models": [{{"name": "m"}}, {{"name": "n"}}],
+            "backends": [{{"name": "a", "model": "m", "endpoint": "http://127.0.0.1:1", "price": {{"input": 1, "output": 1}}}},
+                         {{"name": "b", "model": "n", "endpoint": "http://127.0.0.1:2", "price": {{"input": 9, "output": 9}}}}],
+            "judge": {{"model": "j", {judge}}}}}"#
+        );
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn clusters(judge: &str) -> Vec<Value> {
+        let file = policy(judge);
+        let text = super::super::rendered(&["envoy", file.path().to_str().unwrap()]);
+        let document: Value = serde_yaml_ng::from_str(&text).unwrap();
+        let all = document.pointer("/static_resources/clusters").unwrap();
+        all.as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn the_judge_has_a_cluster_of_its_own_unless_it_is_a_backend() {
+        let all = clusters(r#""cluster": "judge", "endpoint": "https://judge.example""#);
+        let mut named = all.iter().filter(|cluster| cluster["name"] == "judge");
+        let judge = named.next().unwrap();
+        assert_eq!(judge["type"], "STRICT_DNS");
+        assert!(judge.get("transport_socket").is_some());
+        assert!(named.next().is_none());
+        // It sees questions as they are: no filter rewrites them.
+        assert!(judge.get("typed_extension_protocol_options").is_none());
+        let all = clusters(r#""cluster": "a""#);
+        assert_eq!(
+            all.iter().filter(|cluster| cluster["name"] == "a").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_judge_without_an_address_cannot_be_rendered() {
+        let file = policy(r#""cluster": "judge""#);
+        let arguments = ["envoy", file.path().to_str().unwrap()];
+        let error = super::super::parsed(&arguments).and_then(|args| super::super::render(&args));
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("the judge has no `endpoint`"), "{error}");
+    }
+}

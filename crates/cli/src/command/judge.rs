@@ -1,0 +1,275 @@
+//! `pointsman judge`: asks the policy's judge about prompts of one's own, as the filter would ask it, and adds its grades to their
+//! rows, for `calibrate --judge` and `eval --judge`.
+//!
+//! One question at a time. A prompt without a good answer keeps its row as it was.
+
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pointsman::analysis::prompt::Prompt;
+use pointsman::api::Api;
+use pointsman::api::judge::{Asking, Grade, read_reply, write_question};
+use pointsman::api::request;
+use pointsman::policy::judge::Judge;
+use pointsman::routing::judge::QuestionText;
+use pointsman_eval::outcomes::Row;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+use crate::io::http::Connection;
+use crate::io::input;
+
+/// Arguments of `pointsman judge`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 at least one prompt was graded; 1 none was; 2 bad usage, policy or file."
+)]
+pub struct Args {
+    /// The policy, JSON or YAML
+    #[arg(long)]
+    policy: PathBuf,
+    /// Prompts: outcome rows, one JSON object a line with a field `prompt`; gzip if the name ends in .gz
+    #[arg(long, required = true, value_name = "FILE")]
+    prompts: Vec<PathBuf>,
+    /// Where the judge is, without TLS [default: the judge's `endpoint`]
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// An environment variable with a key that is sent as `authorization: Bearer …`
+    #[arg(long, value_name = "NAME")]
+    key_env: Option<String>,
+    /// How long to wait for an answer; the policy's deadline is only reported
+    #[arg(long, default_value_t = 10_000, value_name = "MILLISECONDS")]
+    timeout_ms: u64,
+}
+
+/// What came of the questions.
+#[derive(Debug, Default)]
+struct Tally {
+    millis: Vec<f64>,
+    failures: Vec<String>,
+}
+
+/// How many failures are named.
+const NAMED: usize = 5;
+
+/// Asks about every prompt and prints the rows.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let policy = input::read_policy(&args.policy)?;
+    let judge = policy.judge.ok_or_else(|| {
+        Failure::Input("the policy has no `judge`, or it is off: nobody is asked".into())
+    })?;
+    let tally = crate::runtime()?.block_on(ask_all(args, &judge))?;
+    for failure in tally.failures.iter().take(NAMED) {
+        eprintln!("{failure}");
+    }
+    if tally.failures.len() > NAMED {
+        eprintln!("… and {} more", tally.failures.len() - NAMED);
+    }
+    let mut millis = tally.millis;
+    if millis.is_empty() {
+        return Err(Failure::Failed("no prompt was graded".into()));
+    }
+    millis.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let place = (share * (millis.len() - 1) as f64).round() as usize;
+        millis.get(place).copied().unwrap_or_default()
+    };
+    let deadline = f64::from(judge.deadline_ms);
+    let in_time = millis.iter().filter(|took| **took <= deadline).count();
+    eprintln!(
+        "{} graded, {} not; median {:.0} ms, 99th percentile {:.0} ms; {:.0} % within the deadline of {deadline} ms",
+        millis.len(),
+        tally.failures.len(),
+        at(0.5),
+        at(0.99),
+        100.0 * in_time as f64 / millis.len() as f64
+    );
+    Ok(())
+}
+
+async fn ask_all(args: &Args, judge: &Judge) -> Result<Tally, Failure> {
+    let address = resolve(args, judge).await?;
+    let key = match &args.key_env {
+        None => None,
+        Some(name) => Some(std::env::var(name).map_err(|_| {
+            Failure::Input(format!("the environment variable `{name}` is not set"))
+        })?),
+    };
+    let mut asker = Asker {
+        judge,
+        address,
+        bearer: key.map(|key| format!("Bearer {key}")),
+        timeout: Duration::from_millis(args.timeout_ms),
+        connection: None,
+    };
+    let mut tally = Tally::default();
+    let mut out = std::io::stdout().lock();
+    for path in &args.prompts {
+        for (number, line) in input::open(path)?.lines().enumerate() {
+            let place = format!("{}:{}", path.display(), number + 1);
+            let wrong = |problem: String| Failure::Input(format!("{place}: {problem}"));
+            let line = line.map_err(|error| wrong(error.to_string()))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let row = Row::parse(line.as_bytes()).map_err(wrong)?;
+            let written = match asker.ask(&row).await {
+                Ok((grade, took)) => {
+                    tally.millis.push(took.as_secs_f64() * 1000.0);
+                    graded(&line, grade)
+                }
+                Err(problem) => {
+                    tally.failures.push(format!("{place}: {problem}"));
+                    line
+                }
+            };
+            match writeln!(out, "{written}") {
+                // The reader has enough, as with `| head`.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(tally),
+                done => {
+                    done.map_err(|error| Failure::Failed(format!("cannot write: {error}")))?;
+                }
+            }
+        }
+    }
+    Ok(tally)
+}
+
+/// The judge's address: as stated, else that of its endpoint.
+async fn resolve(args: &Args, judge: &Judge) -> Result<SocketAddr, Failure> {
+    let place = match (&args.address, &judge.endpoint) {
+        (Some(address), _) => address.clone(),
+        (None, Some(endpoint)) if !endpoint.tls => format!("{}:{}", endpoint.host, endpoint.port),
+        (None, Some(_)) => {
+            return Err(Failure::Input(
+                "the judge's `endpoint` is `https`, which this command does not speak: name a proxy without TLS by `--address HOST:PORT`".into(),
+            ));
+        }
+        (None, None) => {
+            return Err(Failure::Input(
+                "the judge has no `endpoint`: say where it is by `--address HOST:PORT`".into(),
+            ));
+        }
+    };
+    let found = tokio::net::lookup_host(&place).await;
+    found
+        .ok()
+        .and_then(|mut all| all.next())
+        .ok_or_else(|| Failure::Input(format!("`{place}` is not the address of a host")))
+}
+
+/// Asks one judge.
+struct Asker<'j> {
+    judge: &'j Judge,
+    address: SocketAddr,
+    bearer: Option<String>,
+    timeout: Duration,
+    connection: Option<Connection>,
+}
+
+impl Asker<'_> {
+    /// The grade of a row's prompt, and how long the answer took; else the problem in words.
+    async fn ask(&mut self, row: &Row) -> Result<(Grade, Duration), String> {
+        let question = question(self.judge, row).ok_or("has no text to ask about")?;
+        let headers: Vec<(&str, &str)> = self
+            .bearer
+            .iter()
+            .map(|bearer| ("authorization", bearer.as_str()))
+            .collect();
+        let open = self.connection.take().filter(|open| !open.is_closed());
+        let mut connection = match open {
+            Some(open) => open,
+            None => Connection::open(self.address)
+                .await
+                .map_err(|error| format!("no judge at {}: {error}", self.address))?,
+        };
+        let sent = connection.post_with(&self.judge.path, &headers, question.into());
+        let answer = tokio::time::timeout(self.timeout, sent)
+            .await
+            .map_err(|_| format!("no answer within {} ms", self.timeout.as_millis()))?
+            .map_err(|error| format!("the call failed: {error}"))?;
+        self.connection = Some(connection);
+        if answer.status != 200 {
+            return Err(format!("the judge answers with status {}", answer.status));
+        }
+        let grade = read_reply(self.judge.api, &answer.body).map_err(|error| error.to_string())?;
+        Ok((grade, answer.took))
+    }
+}
+
+/// The body of the question about a row's prompt, as the filter writes it.
+fn question(judge: &Judge, row: &Row) -> Option<String> {
+    let body = json!({"messages": row.messages()}).to_string();
+    let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).ok()?;
+    let prompt = Prompt::new(&request);
+    let text = QuestionText::new(&prompt, prompt.turns.len().checked_sub(1)?)?;
+    let asking = Asking {
+        api: judge.api,
+        model: &judge.model,
+        instructions: judge.ask.as_deref(),
+    };
+    Some(write_question(&asking, &text.turn, &text.before))
+}
+
+/// A row with its grade.
+fn graded(line: &str, grade: Grade) -> String {
+    let round = |value: f32| (f64::from(value) * 1e4).round() / 1e4;
+    let mut row: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
+    let grade = json!({"mean": round(grade.mean), "spread": round(grade.spread)});
+    row.insert("judge".to_owned(), grade);
+    Value::Object(row).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grade_is_added_to_a_row_that_reads_again() {
+        let line = r#"{"prompt": "2 + 2?", "models": {"small": 1}}"#;
+        let grade = Grade {
+            mean: 0.75,
+            spread: 0.2,
+        };
+        let row = Row::parse(graded(line, grade).as_bytes()).unwrap();
+        assert_eq!(row.grade, Some(grade));
+        assert_eq!(row.outcomes.len(), 1);
+    }
+
+    #[test]
+    fn the_question_is_that_of_the_filter() {
+        let row = r#"{"prompt": "And 3 + 3?", "system": "You add.", "turns": ["2 + 2?", "4"]}"#;
+        let row = Row::parse(row.as_bytes()).unwrap();
+        let judge = Judge {
+            model: "j".to_owned(),
+            ..Judge::default()
+        };
+        let body: Value = serde_json::from_str(&question(&judge, &row).unwrap()).unwrap();
+        let asked = body
+            .pointer("/messages/1/content")
+            .unwrap()
+            .as_str()
+            .unwrap();
+        assert!(
+            asked.contains("And 3 + 3?") && asked.contains("You add.\n2 + 2?\n4"),
+            "{asked}"
+        );
+    }
+
+    #[test]
+    fn a_judge_without_an_address_is_an_error() {
+        let args = Args {
+            policy: PathBuf::new(),
+            prompts: Vec::new(),
+            address: None,
+            key_env: None,
+            timeout_ms: 1,
+        };
+        let runtime = crate::runtime().unwrap();
+        let found = runtime.block_on(resolve(&args, &Judge::default()));
+        assert!(found.unwrap_err().to_string().contains("--address"));
+    }
+}
