@@ -5,7 +5,9 @@ Writes WORK/left_out.json; by hand, since it trains seven times.
 1. Folds of models: a model whose outcomes nobody saw is placed by its benchmark scores alone; the map was fitted
 without it. 2. The same folds leave out subjects of MMLU, of which the pair's gain is then measured, and labelled
 sources of prompts. 3. Sources of outcomes, one at a time: AUC, calibration error before and after fifty labelled
-prompts (as `pointsman calibrate` fits them), task.
+prompts (as `pointsman calibrate` fits them), task. With `--keep FOLDER` the classifier without the source is kept as
+FOLDER/SOURCE/model.npz: `export.py --work FOLDER/SOURCE` puts it into a copy of the tree, whose `pointsman eval --after` then
+measures learning on traffic that the classifier has never seen (docs/learning.md).
 """
 
 import argparse
@@ -20,6 +22,7 @@ import abilities
 import data
 import evaluate
 import figures
+import rated
 import train
 from evaluate import SOURCES, logit
 from refine import negative_likelihood
@@ -192,12 +195,13 @@ def main():
     parser.add_argument("--benchmarks", required=True)
     parser.add_argument("--epochs", type=int, nargs=2, default=[5, 14])
     parser.add_argument("--only", choices=["folds", *SOURCES])
+    parser.add_argument("--keep", type=pathlib.Path)
     args = parser.parse_args()
     work = pathlib.Path(args.work)
     entries = np.load(work / "teacher_vocabulary.npy")
     models = data.model_names(work)
     prompts, val = data.Prompts(work, "prompts", len(entries), models), data.Prompts(work, "val", len(entries), models)
-    inputs, known, _ = abilities.inputs(args.benchmarks, models)
+    inputs, known, constants = abilities.inputs(args.benchmarks, models)
     teacher = train.teacher_targets(work, prompts)
     keep = prompts.few_variants()
     prompts, teacher = prompts.only(keep), teacher[keep]
@@ -206,7 +210,13 @@ def main():
     for source in SOURCES if args.only is None else {args.only} & set(SOURCES):
         # Stems and prompts of the same source among the labelled ones, too, and what was made around its prompts.
         here = np.array([r["file"] == source or source in bare(r) for r in prompts.rows])
-        saved = train.fit(prompts.only(~here), teacher[~here], entries, inputs, args.epochs)
+        part = prompts.only(~here)
+        saved = train.fit(part, teacher[~here], entries, inputs, args.epochs)
+        if args.keep:
+            placed = abilities.inputs(args.benchmarks, rated.CLASSES)[0]
+            (args.keep / source).mkdir(parents=True, exist_ok=True)
+            whole = train.with_everyday(saved, part, inputs, placed)
+            np.savez(args.keep / source / "model.npz", **whole, **constants)
         row = of_source(saved, val, source, inputs)
         keep_figures(work, {"sources": {source: row}})
         print(source, row, flush=True)

@@ -5,6 +5,7 @@
 //! `pointsman learn`, `pointsman calibrate` and `pointsman eval --after` all use this room.
 
 mod caps;
+mod level;
 mod matrix;
 pub mod posterior;
 mod record;
@@ -39,6 +40,8 @@ pub struct Observation<'a> {
     pub weight: f32,
     /// A number that stands for the tenant; 0 if there is none.
     pub tenant: u64,
+    /// Whether there are outcomes of other models for this prompt, as labelled prompts have them.
+    pub together: bool,
 }
 
 /// Which of two answers was better.
@@ -81,6 +84,7 @@ impl<'a> Evidence<'a> {
                 score: outcome.score,
                 weight: outcome.weight,
                 tenant,
+                together: false,
             }));
         };
         Ok(Evidence::Compared(Comparison {

@@ -12,6 +12,7 @@ use crate::gaps::{self, Saved};
 use crate::judge::{self, JudgeFigures, JudgeSetting};
 use crate::learning_curve::{AfterPrompts, CurvePoint, after_labels, learning_curve};
 use crate::measure::mean;
+use crate::others::{OtherLearner, OtherPoint};
 use crate::outcomes::BadLine;
 use crate::pairing::{PairReport, pair};
 use crate::pooling::pool;
@@ -32,6 +33,8 @@ pub struct Setting<'s> {
     pub after: AfterPrompts,
     /// The judge, if one is replayed.
     pub judge: Option<JudgeSetting>,
+    /// Learners that ours is compared with.
+    pub others: Vec<OtherLearner>,
 }
 
 /// A line of a table of models.
@@ -131,6 +134,8 @@ pub struct Report {
     pub rated: Option<RatedFigures>,
     /// The points of the learning curve that were asked for.
     pub after: Vec<CurvePoint>,
+    /// Those of other learners on this file, by their name.
+    pub others: Vec<(String, Vec<OtherPoint>)>,
     /// Calibration after labelled prompts.
     pub labelled: Option<CurvePoint>,
     /// What the judge adds; `None` if none is replayed, or no row has a grade.
@@ -156,6 +161,21 @@ impl Report {
     }
 }
 
+/// How many rows have an outcome of a model of the fleet.
+fn rows_with_outcomes(fleet: &Fleet) -> usize {
+    let rows = fleet.outcomes.iter();
+    rows.filter(|outcomes| outcomes.iter().any(Option::is_some))
+        .count()
+}
+
+/// The curves of other learners on the file `name`, by their names.
+fn others(name: &str, setting: &Setting<'_>) -> Vec<(String, Vec<OtherPoint>)> {
+    let one_per_prompt = setting.after.one_per_prompt;
+    let all = setting.others.iter();
+    let all = all.map(|other| (other.name.clone(), other.points(name, one_per_prompt)));
+    all.filter(|(_, points)| !points.is_empty()).collect()
+}
+
 /// The report on the rows of a file.
 pub fn report(
     name: &str,
@@ -166,16 +186,13 @@ pub fn report(
     let fleet = Fleet::new(rows, setting.policy, setting.benchmarks);
     let mut report = Report {
         name: name.to_owned(),
-        count: fleet
-            .outcomes
-            .iter()
-            .filter(|outcomes| outcomes.iter().any(Option::is_some))
-            .count(),
+        count: rows_with_outcomes(&fleet),
         complete: fleet.complete.len(),
         bad,
         notes: fleet.notes.clone(),
         has_costs: fleet.has_costs,
         micros: rows.iter().map(|row| row.micros).collect(),
+        others: others(name, setting),
         ..Report::default()
     };
     report.without = rows.len() - report.count;
@@ -184,8 +201,8 @@ pub fn report(
     report.calibration = (!report.forecasts.is_empty())
         .then(|| calibration(&report.forecasts, fleet.outcomes.len()));
     report.rated = rated::figures(&fleet, rows, setting.policy);
-    report.labelled = after_labels(&fleet, rows);
-    report.after = learning_curve(&fleet, rows, &setting.after);
+    report.labelled = after_labels(&fleet, rows, setting.policy);
+    report.after = learning_curve(&fleet, rows, setting.policy, &setting.after);
     let made_up = policy_of(&fleet).filter(|_| setting.policy.is_none());
     let policy = setting.policy.or(made_up.as_ref());
     report.judge = judge::figures(&fleet, rows, setting.judge.as_ref(), setting.policy, policy);

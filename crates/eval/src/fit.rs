@@ -17,6 +17,8 @@ pub struct Observation<'a> {
     pub against: Option<(usize, f32)>,
     /// The score, or how much the first one was preferred; 0 to 1.
     pub label: f64,
+    /// Whether there are scores of other models for this prompt.
+    pub together: bool,
 }
 
 /// The belief about each of `models` models.
@@ -28,6 +30,9 @@ pub fn fit(observations: &[Observation<'_>], models: usize) -> Vec<Learned> {
             None => {
                 if let Some(sums) = sums.get_mut(seen.model) {
                     sums.add(&own, seen.label, FULL_WEIGHT, 0);
+                    if seen.together {
+                        sums.add_together(FULL_WEIGHT);
+                    }
                 }
             }
             Some((other, logit)) => {
@@ -72,6 +77,7 @@ mod tests {
             logit,
             against: None,
             label,
+            together: false,
         }
     }
 

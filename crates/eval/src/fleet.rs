@@ -87,6 +87,18 @@ pub(crate) fn p_correct(
     }
 }
 
+/// The logit of that probability.
+pub fn expected_logit(
+    member: &Member,
+    policy: Option<&Policy>,
+    classification: &Classification,
+) -> f32 {
+    match (policy, member.id) {
+        (Some(policy), Some(id)) => policy.registry.expected_logit(id, classification),
+        _ => member.ability.calibrated_logit(classification),
+    }
+}
+
 /// The fleet of one file.
 #[derive(Debug)]
 pub struct Fleet {

@@ -270,15 +270,27 @@ fn learning_plot(out: &mut String, report: &Report) {
         Series::plain(name, "router", mark, &points)
     };
     let one_per_prompt = points.iter().any(|point| point.one_per_prompt);
-    let series = [
-        line("saved", Mark::Line, &|point| point.at_loss),
-        line("a tenth of the draws below", Mark::Dashes, &|point| {
-            point.at_loss_range[0]
-        }),
-        line("a tenth above", Mark::Dashes, &|point| {
-            point.at_loss_range[1]
-        }),
+    let mut series = vec![
+        line("Pointsman", Mark::Line, &|point| point.at_loss),
+        line(
+            "a tenth of the draws below, a tenth above",
+            Mark::Dashes,
+            &|point| point.at_loss_range[0],
+        ),
+        line("", Mark::Dashes, &|point| point.at_loss_range[1]),
     ];
+    let others = report
+        .others
+        .iter()
+        .zip(["profile", "weights"].iter().cycle());
+    series.extend(others.map(|((name, points), colour)| {
+        let points = points.iter();
+        let points: Vec<Point> = points
+            .map(|point| [point.prompts as f64, point.at_loss])
+            .collect();
+        Series::plain(name, colour, Mark::Line, &points)
+    }));
+    series.extend(baselines(report, &points));
     figure(
         out,
         "Saved at −1.2 points after learning",
@@ -290,6 +302,34 @@ fn learning_plot(out: &mut String, report: &Report) {
         "saved",
         &series,
     );
+}
+
+/// The savings of those that do not learn, on all rows of the file: level lines under the points of the curve.
+fn baselines(report: &Report, points: &[&CurvePoint]) -> Vec<Series> {
+    let Some(curves) = &report.curves else {
+        return Vec::new();
+    };
+    let saved = |strategy: Strategy| curves.of(strategy).map(|figures| figures.at_loss.value);
+    let level = [
+        (
+            "single models and mixtures of two, in hindsight",
+            "zero",
+            saved(Strategy::Zero),
+        ),
+        (
+            "random, cheapest and best",
+            "random",
+            Some(curves.random.at_loss.value),
+        ),
+        ("oracle", "oracle", saved(Strategy::Oracle)),
+    ];
+    let lines = level.into_iter().filter_map(|(name, colour, value)| {
+        let value = value.filter(|value| value.is_finite())?;
+        let ends = [points.first()?, points.last()?];
+        let ends = ends.map(|point| [point.prompts as f64, value]);
+        Some(Series::plain(name, colour, Mark::Dashes, &ends))
+    });
+    lines.collect()
 }
 
 /// A table.

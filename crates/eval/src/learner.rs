@@ -4,6 +4,7 @@
 //! as a stream, and the sums of shards add up to those of the whole, byte by byte.
 
 use pointsman::analysis::classifier::{self, Classification};
+use pointsman::fleet::ModelId;
 use pointsman::fleet::ability::Calibration;
 use pointsman::policy::Policy;
 use pointsman::policy::draw::mix;
@@ -13,12 +14,13 @@ use pointsman::state::learned_quality::{
 };
 use pointsman::state::outcome::Outcome;
 
+use crate::outcomes::Outcome as Scored;
 use crate::scored::{ScoredPrompt, find_model};
 
 /// One outcome in so many is held out.
 const FOLDS: u64 = 5;
 /// Begins a file of sums.
-const MAGIC: &[u8; 8] = b"PMSUMS1\n";
+const MAGIC: &[u8; 8] = b"PMSUMS2\n";
 
 /// Reads outcomes.
 pub struct Learner<'p> {
@@ -86,16 +88,19 @@ impl<'p> Learner<'p> {
         let classification = &row.classification;
         let held = mix(digest(classification)).is_multiple_of(FOLDS);
         let mut counted = 0;
-        for (name, outcome) in &row.outcomes {
-            let Some(model) = find_model(self.policy, name) else {
-                continue;
-            };
+        let known: Vec<(ModelId, &Scored)> = row
+            .outcomes
+            .iter()
+            .filter_map(|(name, outcome)| Some((find_model(self.policy, name)?, outcome)))
+            .collect();
+        for (model, outcome) in known.iter().copied() {
             let seen = Observation {
                 model,
                 classification,
                 score: outcome.score as f32,
                 weight: 1.0,
                 tenant: 0,
+                together: known.len() > 1,
             };
             counted += usize::from(self.add(held, &seen) == Recorded::Counted);
         }

@@ -1,9 +1,13 @@
 //! The effect of outcomes of a file on the rest of it: prompts drawn at random, learned as the filter and `pointsman calibrate` do,
 //! measured on the rows that were not drawn. The mean over several draws.
 
+use std::collections::BTreeSet;
+
+use pointsman::policy::Policy;
+
 use crate::figures::{Forecast, Pool, auc_within};
 use crate::fit::{Observation, fit};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, expected_logit};
 use crate::measure::bootstrap::{Random, middle};
 use crate::measure::mean;
 use crate::measure::probability::{bins, ece};
@@ -51,48 +55,86 @@ pub struct CurvePoint {
 pub fn learning_curve(
     fleet: &Fleet,
     rows: &[ScoredPrompt],
+    policy: Option<&Policy>,
     asked: &AfterPrompts,
 ) -> Vec<CurvePoint> {
     let points = asked.counts.iter();
     points
-        .map(|count| after(fleet, rows, *count, asked.one_per_prompt))
+        .map(|count| after(fleet, rows, policy, *count, asked.one_per_prompt))
         .collect()
 }
 
 /// The figures after [`PROMPTS`] prompts of which all outcomes are known; `None` where there are too few rows.
-pub fn after_labels(fleet: &Fleet, rows: &[ScoredPrompt]) -> Option<CurvePoint> {
-    let point = after(fleet, rows, PROMPTS, false);
+pub fn after_labels(
+    fleet: &Fleet,
+    rows: &[ScoredPrompt],
+    policy: Option<&Policy>,
+) -> Option<CurvePoint> {
+    let point = after(fleet, rows, policy, PROMPTS, false);
     (point.auc.is_finite() || point.ece.is_finite()).then_some(point)
 }
 
-/// The figures after `count` prompts.
-fn after(fleet: &Fleet, rows: &[ScoredPrompt], count: usize, one_per_prompt: bool) -> CurvePoint {
-    let usable: Vec<usize> = (0..fleet.outcomes.len())
-        .filter(|row| {
-            let outcomes = fleet.outcomes.get(*row);
-            outcomes.is_some_and(|outcomes| outcomes.iter().any(Option::is_some))
-        })
-        .collect();
-    let mut random = Random(11);
-    let mut draws: Vec<[f64; 3]> = Vec::new();
-    // Without any prompt all draws are alike.
-    let times = if count == 0 { 1 } else { DRAWS };
-    if usable.len() >= count + LEAST_LEFT {
-        for _ in 0..times {
-            let mut order = usable.clone();
-            for at in 0..count {
-                order.swap(at, at + random.below(usable.len() - at));
-            }
-            let (drawn, rest) = order.split_at(count);
-            let observations = observe(fleet, rows, drawn, one_per_prompt.then_some(&mut random));
-            draws.push(measure(fleet, rows, &observations, rest));
-        }
+/// Prompts drawn from a file, what is known of them, and the rows that are left to measure on.
+#[derive(Debug, Clone)]
+pub struct Draw {
+    /// Each outcome that is known, by row and by place in [`Fleet::members`].
+    pub known: Vec<(usize, usize)>,
+    /// The rows that were not drawn.
+    pub rest: Vec<usize>,
+}
+
+/// Draws `count` prompts several times; of none all draws are alike, so there is one. Empty where too few rows would be left.
+pub fn draws(fleet: &Fleet, count: usize, one_per_prompt: bool) -> Vec<Draw> {
+    let has_outcome = |row: &usize| {
+        let outcomes = fleet.outcomes.get(*row);
+        outcomes.is_some_and(|outcomes| outcomes.iter().any(Option::is_some))
+    };
+    let usable: Vec<usize> = (0..fleet.outcomes.len()).filter(has_outcome).collect();
+    if usable.len() < count + LEAST_LEFT {
+        return Vec::new();
     }
+    let mut random = Random(11);
+    let mut draw = || {
+        let mut order = usable.clone();
+        for at in 0..count {
+            order.swap(at, at + random.below(usable.len() - at));
+        }
+        let rest = order.split_off(count);
+        let mut known = Vec::new();
+        for row in order {
+            let outcomes = fleet.outcomes.get(row).into_iter().flatten().enumerate();
+            let mut own: Vec<(usize, usize)> = outcomes
+                .filter_map(|(member, outcome)| outcome.is_some().then_some((row, member)))
+                .collect();
+            if one_per_prompt {
+                known.push(own.swap_remove(random.below(own.len())));
+            } else {
+                known.append(&mut own);
+            }
+        }
+        Draw { known, rest }
+    };
+    let times = if count == 0 { 1 } else { DRAWS };
+    (0..times).map(|_| draw()).collect()
+}
+
+/// The figures after `count` prompts.
+fn after(
+    fleet: &Fleet,
+    rows: &[ScoredPrompt],
+    policy: Option<&Policy>,
+    count: usize,
+    one_per_prompt: bool,
+) -> CurvePoint {
+    let drawn: Vec<[f64; 3]> = draws(fleet, count, one_per_prompt)
+        .iter()
+        .map(|draw| measure(fleet, rows, policy, draw))
+        .collect();
     let of = |at: usize| -> Vec<f64> {
-        let values = draws.iter().filter_map(|draw| draw.get(at).copied());
+        let values = drawn.iter().filter_map(|draw| draw.get(at).copied());
         values.collect()
     };
-    let range = |at: usize| match draws.len() {
+    let range = |at: usize| match drawn.len() {
         0 => [f64::NAN; 2],
         _ => middle(of(at), 0.8),
     };
@@ -108,17 +150,13 @@ fn after(fleet: &Fleet, rows: &[ScoredPrompt], count: usize, one_per_prompt: boo
     }
 }
 
-/// AUC, calibration error and saving on the rows `rest` after the observations.
-fn measure(
-    fleet: &Fleet,
-    rows: &[ScoredPrompt],
-    observations: &[Observation<'_>],
-    rest: &[usize],
-) -> [f64; 3] {
+/// AUC, calibration error and saving on the rows that were not drawn, after what is known of the others.
+fn measure(fleet: &Fleet, rows: &[ScoredPrompt], policy: Option<&Policy>, draw: &Draw) -> [f64; 3] {
     let mut moved = Fleet {
         members: fleet.members.clone(),
         outcomes: fleet.outcomes.clone(),
-        complete: rest
+        complete: draw
+            .rest
             .iter()
             .copied()
             .filter(|row| fleet.complete.binary_search(row).is_ok())
@@ -126,21 +164,23 @@ fn measure(
         has_costs: fleet.has_costs,
         notes: Vec::new(),
     };
-    if !observations.is_empty() {
-        let fitted = fit(observations, fleet.members.len());
-        for (member, learned) in moved.members.iter_mut().zip(fitted) {
-            let stated = member.ability.calibration;
-            member.ability.calibration = stated.then(&learned.calibration);
-        }
-    }
+    let observations = observe(fleet, rows, policy, &draw.known);
+    let learned = match observations.is_empty() {
+        true => Vec::new(),
+        false => fit(&observations, fleet.members.len()),
+    };
     let mut forecasts = Vec::new();
-    for row in rest {
+    for row in &draw.rest {
         let (Some(outcomes), Some(prompt)) = (moved.outcomes.get_mut(*row), rows.get(*row)) else {
             continue;
         };
         for (model, (outcome, member)) in outcomes.iter_mut().zip(&moved.members).enumerate() {
             let Some(outcome) = outcome else { continue };
-            outcome.p = f64::from(member.ability.p_correct(&prompt.classification));
+            if let Some(learned) = learned.get(model) {
+                let logit = expected_logit(member, policy, &prompt.classification);
+                let moved = learned.calibration.apply(logit, &prompt.classification);
+                outcome.p = f64::from(1.0 / (1.0 + (-moved).exp()));
+            }
             forecasts.push(Forecast {
                 row: *row,
                 model,
@@ -166,38 +206,29 @@ fn measure(
     ]
 }
 
-/// The outcomes of the rows that were drawn: all of them, or with `one` a random one of each row.
+/// The outcomes that are known.
 fn observe<'r>(
     fleet: &Fleet,
     rows: &'r [ScoredPrompt],
-    drawn: &[usize],
-    mut one: Option<&mut Random>,
+    policy: Option<&Policy>,
+    known: &[(usize, usize)],
 ) -> Vec<Observation<'r>> {
-    let mut observations = Vec::new();
-    for row in drawn {
-        let (Some(outcomes), Some(prompt)) = (fleet.outcomes.get(*row), rows.get(*row)) else {
-            continue;
-        };
-        let all = outcomes.iter().zip(&fleet.members).enumerate();
-        let mut own: Vec<Observation<'r>> = all
-            .filter_map(|(model, (outcome, member))| {
-                Some(Observation {
-                    classification: &prompt.classification,
-                    model,
-                    logit: member.ability.calibrated_logit(&prompt.classification),
-                    against: None,
-                    label: outcome.as_ref()?.score,
-                })
-            })
-            .collect();
-        match &mut one {
-            Some(random) if !own.is_empty() => {
-                observations.push(own.swap_remove(random.below(own.len())));
-            }
-            _ => observations.extend(own),
-        }
-    }
-    observations
+    let rows_known: BTreeSet<usize> = known.iter().map(|(row, _)| *row).collect();
+    // A draw has either one outcome of each row or all.
+    let together = rows_known.len() < known.len();
+    let seen = |(row, model): &(usize, usize)| {
+        let (outcomes, prompt) = (fleet.outcomes.get(*row)?, rows.get(*row)?);
+        let member = fleet.members.get(*model)?;
+        Some(Observation {
+            classification: &prompt.classification,
+            model: *model,
+            logit: expected_logit(member, policy, &prompt.classification),
+            against: None,
+            label: (*outcomes.get(*model)?)?.score,
+            together,
+        })
+    };
+    known.iter().filter_map(seen).collect()
 }
 
 fn saving(fleet: &Fleet, rows: &[ScoredPrompt]) -> f64 {

@@ -80,11 +80,14 @@ fn observe<'r>(policy: &Policy, row: &'r ScoredPrompt) -> Vec<Observation<'r>> {
         logit,
         against,
         label,
+        together: false,
     };
     let scored = row.outcomes.iter();
     let mut all: Vec<Observation<'r>> = scored
         .filter_map(|(name, outcome)| Some(seen(before(name)?, None, outcome.score)))
         .collect();
+    let together = all.len() > 1;
+    all.iter_mut().for_each(|seen| seen.together = together);
     if let Some(preference) = &row.preference {
         let [first, second] = &preference.between;
         if let (Some(first), Some(second)) = (before(first), before(second))

@@ -25,7 +25,7 @@ pub enum Mark {
 /// Points that belong together.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Their name.
+    /// Their name; the legend leaves out points without one, which belong to those before.
     pub name: String,
     /// Name of the page's colour.
     pub colour: &'static str,
@@ -169,7 +169,7 @@ fn draw(out: &mut String, series: &Series, across: &Axis, up: &Axis) {
 /// The names of the series with their colours.
 pub fn legend(series: &[Series]) -> String {
     let mut out = String::from("<p class=\"legend\">");
-    for line in series {
+    for line in series.iter().filter(|line| !line.name.is_empty()) {
         let _ = write!(
             out,
             "<span><i style=\"background:var(--{})\"></i>{}</span> ",

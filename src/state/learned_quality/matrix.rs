@@ -45,6 +45,21 @@ impl Matrix {
             .unwrap_or(&[])
     }
 
+    /// The matrix, times a number.
+    pub(super) fn scaled(&self, times: f64) -> Matrix {
+        let values = self.values.iter().map(|value| value * times);
+        Matrix {
+            size: self.size,
+            values: values.collect(),
+        }
+    }
+
+    /// Of a factor L the logarithm of the determinant of L · Lᵀ.
+    pub(super) fn log_determinant(&self) -> f64 {
+        let diagonal = (0..self.size).map(|at| self.at(at, at).ln());
+        2.0 * diagonal.sum::<f64>()
+    }
+
     /// Its Cholesky factor L, with L · Lᵀ = the matrix.
     pub(super) fn factor(mut self) -> Matrix {
         for row in 0..self.size {
@@ -91,6 +106,14 @@ impl Matrix {
         }
         found
     }
+}
+
+/// The sum of the products.
+pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| left * right)
+        .sum()
 }
 
 #[cfg(test)]

@@ -2,30 +2,44 @@
 //!
 //! logit → (1 + s + sₘ) · logit + o + oₘ + tₖ + tₘₖ + (f + fₘ) · φ: a scale, an offset, an offset for each task k and a
 //! weight for each latent factor of the prompt, each shared by all models and each model's own, all with a Gaussian prior
-//! around zero. So outcomes of one model also say, weakly, what to expect of the others. The parameters of all models are found at
-//! once, in one step each, because the likelihood is a parabola; then the bins of the prior's logit correct its level and scale.
+//! around zero. So outcomes of one model also say, weakly, what to expect of the others. The shared parameters of all models are
+//! found at once, in one step, because the likelihood is a parabola.
+//!
+//! How far a model is from its scores differs by model: most of a fleet are about where their scores place them, some are not.
+//! Were every model's own prior as wide as that of the odd one, each of many models with few outcomes would move by chance,
+//! and the one that moved up most would be chosen (the winner's curse). So a model is of one of a few [`KINDS`], each with its own
+//! width; how probable each kind is, the outcomes of the model tell, and how frequent it is, those of the fleet. At last the bins
+//! of the prior's logit correct level and scale ([`super::level`]).
 
-use super::matrix::Matrix;
+use super::level;
+use super::matrix::{Matrix, dot};
 use super::sums::{Bin, ModelSums, NUMBERS};
 use crate::analysis::classifier::{LATENT_COUNT, TASK_COUNT};
 use crate::fleet::ability::Calibration;
 
-/// Standard deviations of the parameters before an outcome is seen, shared and own. The best of some twenty sets on four
+/// Standard deviations of the parameters before an outcome is seen, shared and own. The best of some thirty sets on four
 /// outcome files: docs/learning.md.
 const SCALE: [f64; 2] = [0.3, 0.1];
 const OFFSET: [f64; 2] = [1.0, 0.6];
 const TASK: [f64; 2] = [0.25, 0.15];
 const FACTOR: [f64; 2] = [0.07, 0.1];
-/// The same of the correction by bins: scale and offset.
-const BIN_SCALE: [f64; 2] = [0.1, 0.1];
-const BIN_OFFSET: [f64; 2] = [0.15, 0.15];
+/// Kinds of models: the parts of their own offset's standard deviation, and of that of their other own parameters. Those that
+/// are where their scores place them, those near it, and the others.
+const KINDS: [[f64; 2]; 3] = [[0.05, 0.05], [0.3, 0.5], [1.0, 1.0]];
+/// So many models, a third of each kind, are added to those of the fleet before the frequencies of the kinds are found.
+const ADDED_MODELS: f64 = 2.0;
+const KIND_ROUNDS: usize = 5;
+/// Answers of several models to one prompt have the luck of the prompt in common, which does not blur the difference between the
+/// models: as measured on labelled prompts, this part of the variance is left.
+const TOGETHER: f64 = 0.5;
+/// A kind of this probability is left out where it costs time: it changes a deviation by less than a tenth.
+const UNLIKELY: f64 = 0.01;
 /// Outcomes of a model that its benchmark scores count as much as, where these deviations hold.
 pub const PRIOR_MASS: f64 = 14.0;
 
 /// Parameters: the scale, the factors, the offset, the tasks.
 const SIZE: usize = NUMBERS + 1 + TASK_COUNT;
 const OFFSET_AT: usize = NUMBERS;
-const ROUNDS: usize = 8;
 
 /// The belief about a model after outcomes, its own and those of the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,22 +78,36 @@ pub fn fit(models: &[&ModelSums], prior_mass: f64) -> Vec<Learned> {
         .chain([&nothing])
         .map(|sums| Block::new(sums, stiffness))
         .collect();
-    let mut system = Matrix::diagonal(&prior(0, stiffness));
+    let mut system = Matrix::diagonal(&prior(&SHARED, stiffness));
     let mut right = vec![0.0; SIZE];
     for block in &blocks {
         block.add_to(&mut system, &mut right);
     }
     let shared_factor = system.factor();
     let shared = shared_factor.solve(&right);
-    let mut learned: Vec<(Vec<f64>, &Block)> = blocks
+    let guesses: Vec<Vec<Guess>> = blocks.iter().map(|block| block.guesses(&shared)).collect();
+    let weights = weigh(&blocks, &guesses);
+    let mut all: Vec<Vec<f64>> = guesses
         .iter()
-        .map(|block| (block.parameters(&shared), block))
+        .zip(&weights)
+        .map(|(guesses, weights)| mean(guesses, weights, &shared))
         .collect();
-    correct(&mut learned);
-    learned
+    let widths: Vec<f64> = weights
         .iter()
-        .map(|(parameters, block)| {
-            let deviations = block.deviations(&shared_factor);
+        .map(|weights| {
+            weights
+                .iter()
+                .zip(KINDS)
+                .map(|(own, [_, width])| own * width)
+                .sum()
+        })
+        .collect();
+    let bins: Vec<&[Bin]> = blocks.iter().map(|block| block.bins.as_slice()).collect();
+    level::correct(&mut all, &bins, &widths);
+    let fitted = blocks.iter().zip(&all).zip(guesses.iter().zip(&weights));
+    fitted
+        .map(|((block, parameters), (guesses, weights))| {
+            let deviations = block.deviations(&shared_factor, guesses, weights);
             Learned {
                 calibration: calibration(parameters),
                 deviations,
@@ -88,6 +116,44 @@ pub fn fit(models: &[&ModelSums], prior_mass: f64) -> Vec<Learned> {
             }
         })
         .collect()
+}
+
+/// The weight of each kind for each model: its evidence, times how frequent the kind is in the fleet.
+fn weigh(blocks: &[Block], guesses: &[Vec<Guess>]) -> Vec<[f64; KINDS.len()]> {
+    let even = 1.0 / KINDS.len() as f64;
+    let mut frequency = [even; KINDS.len()];
+    let known = blocks.iter().filter(|block| block.knows()).count() as f64;
+    let mut weights = vec![frequency; guesses.len()];
+    for _ in 0..=KIND_ROUNDS {
+        let mut seen = [ADDED_MODELS * even; KINDS.len()];
+        for ((weights, guesses), block) in weights.iter_mut().zip(guesses).zip(blocks) {
+            let evidence = guesses.iter().map(|guess| guess.evidence);
+            let most = evidence.clone().fold(f64::NEG_INFINITY, f64::max);
+            let parts = weights.iter_mut().zip(evidence).zip(&frequency);
+            let mut sum = 0.0;
+            for ((weight, evidence), frequency) in parts {
+                *weight = frequency * (evidence - most).exp();
+                sum += *weight;
+            }
+            for (weight, seen) in weights.iter_mut().zip(&mut seen) {
+                *weight /= sum;
+                *seen += if block.knows() { *weight } else { 0.0 };
+            }
+        }
+        frequency = seen.map(|seen| seen / (known + ADDED_MODELS));
+    }
+    weights
+}
+
+/// The parameters of a model: the shared ones, and its own in the mean of the kinds.
+fn mean(guesses: &[Guess], weights: &[f64], shared: &[f64]) -> Vec<f64> {
+    let mut all = shared.to_vec();
+    for (guess, weight) in guesses.iter().zip(weights) {
+        for (place, own) in all.iter_mut().zip(&guess.own) {
+            *place += weight * own;
+        }
+    }
+    all
 }
 
 /// By how much a calibration lowers the log-loss of outcomes, in nats, in sum: a lower bound, as the parabola lies nowhere above the
@@ -107,24 +173,46 @@ pub fn reliability(sums: &ModelSums, calibration: &Calibration) -> impl Iterator
     let bins: Vec<Bin> = sums.bins().filter(|bin| bin.count() > 0.0).collect();
     bins.into_iter().map(move |bin| {
         let p = |logit: f64| 1.0 / (1.0 + (-logit).exp());
-        let [logit, count, score] = cell(&parameters, &bin);
+        let [logit, count, score] = level::cell(&parameters, &bin);
         let stated = bin.numbers.first().map_or(0.0, |sum| sum / count);
         [count, score / count, p(stated), p(logit)]
     })
 }
 
-/// Precisions of the parameters before an outcome is seen: shared (0) or own (1).
-fn prior(which: usize, stiffness: f64) -> Vec<f64> {
-    let precision = |deviations: [f64; 2]| {
-        let deviation = deviations.get(which).copied().unwrap_or(1.0);
-        stiffness / (deviation * deviation)
-    };
-    let mut all = vec![precision(FACTOR); SIZE];
+/// Standard deviations of parameters before an outcome is seen.
+struct Spread {
+    scale: f64,
+    offset: f64,
+    task: f64,
+    factor: f64,
+}
+
+const SHARED: Spread = Spread {
+    scale: SCALE[0],
+    offset: OFFSET[0],
+    task: TASK[0],
+    factor: FACTOR[0],
+};
+
+/// Those of a model's own parameters if it is of a kind.
+const fn own_spread([offset, others]: [f64; 2]) -> Spread {
+    Spread {
+        scale: SCALE[1] * others,
+        offset: OFFSET[1] * offset,
+        task: TASK[1] * others,
+        factor: FACTOR[1] * others,
+    }
+}
+
+/// Precisions of the parameters before an outcome is seen.
+fn prior(spread: &Spread, stiffness: f64) -> Vec<f64> {
+    let precision = |deviation: f64| stiffness / (deviation * deviation);
+    let mut all = vec![precision(spread.factor); SIZE];
     for (at, place) in all.iter_mut().enumerate() {
         match at {
-            0 => *place = precision(SCALE),
-            OFFSET_AT => *place = precision(OFFSET),
-            at if at > OFFSET_AT => *place = precision(TASK),
+            0 => *place = precision(spread.scale),
+            OFFSET_AT => *place = precision(spread.offset),
+            at if at > OFFSET_AT => *place = precision(spread.task),
             _ => {}
         }
     }
@@ -137,9 +225,9 @@ struct Block {
     curvature: Matrix,
     /// Its slope at no change.
     slope: Vec<f64>,
-    /// The factor of curvature and own prior.
-    own: Matrix,
-    own_prior: Vec<f64>,
+    /// The part of the variance that is left between models.
+    together: f64,
+    stiffness: f64,
     bins: Vec<Bin>,
     count: f64,
     /// The mean of the numbers of all outcomes.
@@ -192,31 +280,46 @@ impl Block {
                 increase(&mut slope, number, -excess * sum / count);
             }
         }
-        let own_prior = prior(1, stiffness);
-        let mut own = curvature.clone();
-        for (at, precision) in own_prior.iter().enumerate() {
-            own.add(at, at, *precision);
-        }
+        let shared = if count > 0.0 {
+            sums.together() / count
+        } else {
+            0.0
+        };
         Block {
             curvature,
             slope,
-            own: own.factor(),
-            own_prior,
+            together: 1.0 - (1.0 - TOGETHER) * shared.clamp(0.0, 1.0),
+            stiffness,
             bins,
             count,
             means,
         }
     }
 
-    /// Adds what this model says of the shared parameters, its own integrated out.
+    /// Whether anything is known of the model.
+    fn knows(&self) -> bool {
+        self.count > 0.0 || self.slope.iter().any(|value| *value != 0.0)
+    }
+
+    /// The factor of the curvature, times `times`, and a prior.
+    fn factor(&self, times: f64, prior: &[f64]) -> Matrix {
+        let mut own = self.curvature.scaled(times);
+        for (at, precision) in prior.iter().enumerate() {
+            own.add(at, at, *precision);
+        }
+        own.factor()
+    }
+
+    /// Adds what this model says of the shared parameters, its own integrated out, as if it could be anywhere.
     fn add_to(&self, system: &mut Matrix, right: &mut [f64]) {
-        if self.count <= 0.0 && self.slope.iter().all(|value| *value == 0.0) {
+        if !self.knows() {
             return;
         }
+        let factor = self.factor(1.0, &prior(&own_spread([1.0, 1.0]), self.stiffness));
         let reduced: Vec<Vec<f64>> = (0..SIZE)
-            .map(|column| self.own.forward(self.curvature.row(column)))
+            .map(|column| factor.forward(self.curvature.row(column)))
             .collect();
-        let slope = self.own.forward(&self.slope);
+        let slope = factor.forward(&self.slope);
         for (row, left) in reduced.iter().enumerate() {
             for (column, other) in reduced.iter().enumerate().take(row + 1) {
                 let own = self.curvature.at(row, column) - dot(left, other);
@@ -227,16 +330,27 @@ impl Block {
         }
     }
 
-    /// Shared and own parameters together.
-    fn parameters(&self, shared: &[f64]) -> Vec<f64> {
+    /// The model's own parameters by its kind, given the shared ones.
+    fn guesses(&self, shared: &[f64]) -> Vec<Guess> {
         let rest: Vec<f64> = (0..SIZE)
             .map(|row| {
-                self.slope.get(row).copied().unwrap_or_default()
-                    - dot(self.curvature.row(row), shared)
+                let slope = self.slope.get(row).copied().unwrap_or_default();
+                (slope - dot(self.curvature.row(row), shared)) / self.together
             })
             .collect();
-        let own = self.own.solve(&rest);
-        own.iter().zip(shared).map(|(own, all)| own + all).collect()
+        let guess = |kind: [f64; 2]| {
+            let prior = prior(&own_spread(kind), self.stiffness);
+            let factor = self.factor(1.0 / self.together, &prior);
+            let own = factor.solve(&rest);
+            let precision: f64 = prior.iter().map(|precision| precision.ln()).sum();
+            Guess {
+                evidence: (dot(&rest, &own) - factor.log_determinant() + precision) / 2.0,
+                own,
+                factor,
+                prior,
+            }
+        };
+        KINDS.map(guess).into()
     }
 
     /// The mean quality before and after.
@@ -251,7 +365,7 @@ impl Block {
         let p = |logit: f64| 1.0 / (1.0 + (-logit).exp());
         let (mut deviation, mut learned, mut stated) = (0.0, 0.0, 0.0);
         for bin in &self.bins {
-            let [logit, count, _] = cell(parameters, bin);
+            let [logit, count, _] = level::cell(parameters, bin);
             learned += count * p(logit) / self.count;
             stated += count * p(bin.numbers.first().map_or(0.0, |sum| sum / count)) / self.count;
             let tasks = bin.tasks.iter().zip(deviations);
@@ -268,8 +382,9 @@ impl Block {
         })
     }
 
-    /// By task, the standard deviation of the logit of a prompt of it that is otherwise as the model's outcomes were.
-    fn deviations(&self, shared: &Matrix) -> [f32; TASK_COUNT] {
+    /// By task, the standard deviation of the logit of a prompt of it that is otherwise as the model's outcomes were: within each
+    /// kind, and from kind to kind.
+    fn deviations(&self, shared: &Matrix, guesses: &[Guess], weights: &[f64]) -> [f32; TASK_COUNT] {
         let mut deviations = [0.0; TASK_COUNT];
         for (task, deviation) in deviations.iter_mut().enumerate() {
             let mut prompt = vec![0.0; SIZE];
@@ -278,16 +393,42 @@ impl Block {
             }
             increase(&mut prompt, OFFSET_AT, 1.0);
             increase(&mut prompt, OFFSET_AT + 1 + task, 1.0);
-            let own = self.own.solve(&prompt);
-            let carried: Vec<f64> = own
-                .iter()
-                .zip(&self.own_prior)
-                .map(|(own, prior)| own * prior)
-                .collect();
-            let variance = dot(&prompt, &own) + dot(&carried, &shared.solve(&carried));
+            let (mut variance, mut mean, mut square) = (0.0, 0.0, 0.0);
+            let likely = guesses.iter().zip(weights);
+            for (guess, weight) in likely.filter(|(_, weight)| **weight > UNLIKELY) {
+                let moved = dot(&prompt, &guess.own);
+                mean += weight * moved;
+                square += weight * moved * moved;
+                variance += weight * guess.variance(&prompt, shared);
+            }
+            let variance = variance + square - mean * mean;
             *deviation = variance.max(0.0).sqrt() as f32;
         }
         deviations
+    }
+}
+
+/// A model's own parameters if it is of a kind.
+struct Guess {
+    own: Vec<f64>,
+    /// The logarithm of the probability of its outcomes, but for a constant of the model.
+    evidence: f64,
+    /// The factor of curvature and prior.
+    factor: Matrix,
+    prior: Vec<f64>,
+}
+
+impl Guess {
+    /// The variance of the logit of a prompt.
+    fn variance(&self, prompt: &[f64], shared: &Matrix) -> f64 {
+        let own = self.factor.solve(prompt);
+        let carried: Vec<f64> = own
+            .iter()
+            .zip(&self.prior)
+            .map(|(own, prior)| own * prior)
+            .collect();
+        let carried = shared.forward(&carried);
+        dot(prompt, &own) + dot(&carried, &carried)
     }
 }
 
@@ -295,13 +436,6 @@ fn increase(values: &mut [f64], at: usize, value: f64) {
     if let Some(place) = values.get_mut(at) {
         *place += value;
     }
-}
-
-fn dot(left: &[f64], right: &[f64]) -> f64 {
-    left.iter()
-        .zip(right)
-        .map(|(left, right)| left * right)
-        .sum()
 }
 
 /// Beyond chance, groups of tenants may differ by so much in how often a model satisfies them.
@@ -341,123 +475,6 @@ fn hostile(sums: &ModelSums, count: f64) -> f64 {
         }
     });
     excess.sum()
-}
-
-/// Corrects the level and the scale of each model's logit so that each bin's expected score is the observed one, as far as
-/// the outcomes are worth it. Two parameters a model, again shared and own, by Newton's method.
-fn correct(learned: &mut [(Vec<f64>, &Block)]) {
-    let cells: Vec<Vec<[f64; 3]>> = learned
-        .iter()
-        .map(|(parameters, block)| block.bins.iter().map(|bin| cell(parameters, bin)).collect())
-        .collect();
-    let mut found = vec![[0.0; 2]; learned.len()];
-    for _ in 0..ROUNDS {
-        found = newton_step(&cells, &found);
-    }
-    for ((parameters, _), [scale, offset]) in learned.iter_mut().zip(found) {
-        let factor = 1.0 + scale;
-        for (at, value) in parameters.iter_mut().enumerate() {
-            // The first parameter is the scale less 1.
-            *value = match at {
-                0 => (1.0 + *value) * factor - 1.0,
-                OFFSET_AT => *value * factor + offset,
-                _ => *value * factor,
-            };
-        }
-    }
-}
-
-/// The mean logit of a bin under the parameters, its outcomes, their scores.
-fn cell(parameters: &[f64], bin: &Bin) -> [f64; 3] {
-    let count = bin.count();
-    let numbers = dot(parameters, &bin.numbers);
-    let [logit, ..] = bin.numbers;
-    let tasks = parameters
-        .get(OFFSET_AT + 1..)
-        .map_or(0.0, |own| dot(own, &bin.tasks));
-    let offset = parameters.get(OFFSET_AT).copied().unwrap_or_default();
-    [(logit + numbers + tasks) / count + offset, count, bin.score]
-}
-
-/// One step of Newton's method for scale and offset of each model.
-fn newton_step(cells: &[Vec<[f64; 3]>], found: &[[f64; 2]]) -> Vec<[f64; 2]> {
-    let shared_prior = [BIN_SCALE[0].powi(-2), BIN_OFFSET[0].powi(-2)];
-    let own_prior = [BIN_SCALE[1].powi(-2), BIN_OFFSET[1].powi(-2)];
-    let mut system = [[shared_prior[0], 0.0], [0.0, shared_prior[1]]];
-    let mut right = [0.0; 2];
-    let mut parts = Vec::with_capacity(cells.len());
-    for (cells, [scale, offset]) in cells.iter().zip(found) {
-        let (mut bend, mut slope) = ([[0.0; 2]; 2], [0.0; 2]);
-        for [logit, count, score] in cells {
-            let moved = logit + scale * logit + offset;
-            let p = 1.0 / (1.0 + (-moved).exp());
-            let weight = count * (p * (1.0 - p)).max(0.01);
-            let target = score - count * p + weight * (moved - logit);
-            bend[0][0] += weight * logit * logit;
-            bend[0][1] += weight * logit;
-            bend[1][1] += weight;
-            slope[0] += target * logit;
-            slope[1] += target;
-        }
-        bend[1][0] = bend[0][1];
-        let own = inverse([
-            [bend[0][0] + own_prior[0], bend[0][1]],
-            [bend[1][0], bend[1][1] + own_prior[1]],
-        ]);
-        let carried = product(bend, own);
-        let reduced = product(carried, bend);
-        let moved = apply(carried, slope);
-        for row in 0..2 {
-            for column in 0..2 {
-                let by = element(bend, row, column) - element(reduced, row, column);
-                if let Some(place) = system.get_mut(row).and_then(|row| row.get_mut(column)) {
-                    *place += by;
-                }
-            }
-        }
-        right = [
-            right[0] + slope[0] - moved[0],
-            right[1] + slope[1] - moved[1],
-        ];
-        parts.push((bend, slope, own));
-    }
-    let shared = apply(inverse(system), right);
-    parts
-        .into_iter()
-        .map(|(bend, slope, own)| {
-            let taken = apply(bend, shared);
-            let alone = apply(own, [slope[0] - taken[0], slope[1] - taken[1]]);
-            [shared[0] + alone[0], shared[1] + alone[1]]
-        })
-        .collect()
-}
-
-type Square = [[f64; 2]; 2];
-
-fn element(matrix: Square, row: usize, column: usize) -> f64 {
-    let row = matrix.get(row).copied().unwrap_or_default();
-    row.get(column).copied().unwrap_or_default()
-}
-
-fn inverse([[a, b], [c, d]]: Square) -> Square {
-    let determinant = (a * d - b * c).max(1e-12);
-    [
-        [d / determinant, -b / determinant],
-        [-c / determinant, a / determinant],
-    ]
-}
-
-fn product(left: Square, right: Square) -> Square {
-    let [[a, b], [c, d]] = left;
-    let [[e, f], [g, h]] = right;
-    [
-        [a * e + b * g, a * f + b * h],
-        [c * e + d * g, c * f + d * h],
-    ]
-}
-
-fn apply([[a, b], [c, d]]: Square, [x, y]: [f64; 2]) -> [f64; 2] {
-    [a * x + b * y, c * x + d * y]
 }
 
 /// A calibration as parameters.

@@ -12,7 +12,7 @@ use crate::state::sorted_map::SortedMap;
 
 /// The most models with sums.
 pub const MAX_MODELS: usize = 256;
-const VERSION: u8 = 0x61;
+const VERSION: u8 = 0x62;
 
 /// The sums of all models.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,6 +36,9 @@ impl Sums {
         let features = features(registry, seen.model, seen.classification);
         let sums = self.sums_of(key(registry.model(seen.model)?))?;
         sums.add(&features, f64::from(seen.score), weight, seen.tenant);
+        if seen.together {
+            sums.add_together(weight);
+        }
         Some(())
     }
 

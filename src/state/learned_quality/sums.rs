@@ -36,8 +36,9 @@ const BINS_AT: usize = NUMBER_SLOPE + NUMBERS;
 const GROUPS_AT: usize = BINS_AT + BINS * BIN_LEN;
 const RECENT: usize = GROUPS_AT + 2 * GROUPS;
 const LOSS: usize = RECENT + 2;
+const TOGETHER: usize = LOSS + 1;
 /// How many sums there are of one model.
-pub(super) const SUMS: usize = LOSS + 1;
+pub(super) const SUMS: usize = TOGETHER + 1;
 
 /// The properties of a prompt, and of a model's chance with it, that outcomes are explained by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +127,11 @@ impl ModelSums {
         }
     }
 
+    /// Adds that outcomes of this weight were of prompts of which other models have outcomes, too.
+    pub fn add_together(&mut self, weight: i64) {
+        self.add_at(TOGETHER, weight.clamp(0, FULL_WEIGHT));
+    }
+
     /// Adds that this model's answer was compared with that of a model whose features are `other`; `share` is 1 if this one
     /// was preferred, 0 if the other was. Of the two models' sums each gets half of the effect.
     pub fn add_preference(&mut self, own: &Features, other: &Features, share: f64, weight: i64) {
@@ -174,6 +180,11 @@ impl ModelSums {
     /// How many outcomes were added, each by its weight; those forgotten in part count in part.
     pub fn count(&self) -> f64 {
         self.bins().map(|bin| bin.count()).sum()
+    }
+
+    /// How many of the outcomes are of prompts of which other models have outcomes, too.
+    pub(super) fn together(&self) -> f64 {
+        self.at(TOGETHER) / FULL_WEIGHT as f64
     }
 
     /// Outcomes of one task.

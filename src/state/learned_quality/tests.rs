@@ -60,6 +60,7 @@ fn outcome(
         score,
         weight: 1.0,
         tenant,
+        together: false,
     }
 }
 
@@ -229,6 +230,75 @@ fn outcomes_as_expected_change_nothing_and_others_move_the_model() {
     assert!(learned[1].count == 600.0 && learned[2].count == 0.0);
     // A model without outcomes is moved a little, with the others, and is less certain.
     assert!(learned[2].deviations[0] > learned[1].deviations[0]);
+}
+
+/// Sums of `models` models that are right half the time, as expected, with `count` outcomes each; the last is right one time
+/// in ten.
+fn one_odd_model(models: usize, count: usize) -> Vec<ModelSums> {
+    let mut random = Random(29);
+    let mut sums = vec![ModelSums::default(); models];
+    for (at, sums) in sums.iter_mut().enumerate() {
+        let truth = if at + 1 == models { 0.1 } else { 0.5 };
+        for _ in 0..count {
+            let features = Features::new(0.0, &prompt(&mut random));
+            sums.add(&features, f64::from(u8::from(random.chance(truth))), 16, 0);
+        }
+    }
+    sums
+}
+
+#[test]
+fn of_many_models_with_few_outcomes_none_moves_by_chance() {
+    let neutral = Classification::default();
+    let moved = |models: usize, count: usize| -> Vec<f32> {
+        let sums = one_odd_model(models, count);
+        let learned = posterior::fit(&sums.iter().collect::<Vec<_>>(), posterior::PRIOR_MASS);
+        let logits = learned.iter().take(models);
+        logits
+            .map(|own| own.calibration.apply(0.0, &neutral))
+            .collect()
+    };
+    // Eight outcomes of each: their means are off by 0.7 logits by chance alone.
+    let few = moved(24, 8);
+    let spread = few
+        .iter()
+        .take(23)
+        .fold(0.0_f32, |most, own| most.max((own - few[0]).abs()));
+    assert!(spread < 0.45, "{few:?}");
+    // A hundred: the odd one is known, and the others stay where they are.
+    let many = moved(24, 100);
+    assert!(many[23] < many[0] - 1.2, "{many:?}");
+    let spread = many
+        .iter()
+        .take(23)
+        .fold(0.0_f32, |most, own| most.max((own - many[0]).abs()));
+    assert!(spread < 0.5, "{many:?}");
+}
+
+#[test]
+fn what_several_models_make_of_one_prompt_tells_more_of_their_difference() {
+    let apart = |together: bool| {
+        let mut random = Random(31);
+        let mut sums = vec![ModelSums::default(); 4];
+        for _ in 0..40 {
+            let features = Features::new(0.0, &prompt(&mut random));
+            for (own, truth) in sums.iter_mut().zip([0.5, 0.5, 0.5, 0.2]) {
+                own.add(&features, f64::from(u8::from(random.chance(truth))), 16, 0);
+                if together {
+                    own.add_together(16);
+                }
+            }
+        }
+        let learned = posterior::fit(&sums.iter().collect::<Vec<_>>(), posterior::PRIOR_MASS);
+        let logit = |at: usize| {
+            learned[at]
+                .calibration
+                .apply(0.0, &Classification::default())
+        };
+        (logit(0) + logit(1) + logit(2)) / 3.0 - logit(3)
+    };
+    let (alone, together) = (apart(false), apart(true));
+    assert!(alone > 0.2 && together > alone, "{alone} {together}");
 }
 
 #[test]

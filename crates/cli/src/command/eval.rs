@@ -3,7 +3,8 @@
 //!
 //! Trains and changes nothing. docs/eval.md describes each figure.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use pointsman::policy::Policy;
@@ -13,13 +14,15 @@ use crate::failure::Failure;
 use crate::io::input;
 use pointsman_eval::benchmarks::Benchmarks;
 use pointsman_eval::file::{Report, Setting, report};
+use pointsman_eval::fleet::Fleet;
 use pointsman_eval::grades::NOISE;
 use pointsman_eval::judge::JudgeSetting;
 use pointsman_eval::learning_curve::AfterPrompts;
+use pointsman_eval::others::OtherLearner;
 use pointsman_eval::outcomes::{self, Row};
 use pointsman_eval::pairing::find_pair;
 use pointsman_eval::scored::{Examiner, ScoredPrompt};
-use pointsman_eval::{html, overall, report_json, report_text};
+use pointsman_eval::{html, overall, report_json, report_text, stream};
 
 /// How many bad lines of a file are named.
 const BAD_NAMED: usize = 20;
@@ -55,6 +58,13 @@ pub struct Args {
     /// With --after: of each prompt only the outcome of one model is known, as in a running system
     #[arg(long, requires = "after")]
     one_per_prompt: bool,
+    /// Write what is known and expected of each row, and the draws of --after, for other learners; no text of a prompt
+    #[arg(long, value_name = "FILE")]
+    stream: Option<PathBuf>,
+    /// Draw the learning curves of another learner beside ours in the HTML report: what tools/learners wrote; may be given more
+    /// than once
+    #[arg(long, requires = "after", value_name = "FILE")]
+    compare: Vec<PathBuf>,
     /// Read at most this many rows of each file
     #[arg(long, value_name = "N")]
     max_rows: Option<usize>,
@@ -98,7 +108,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             one_per_prompt: args.one_per_prompt,
         },
         judge,
+        others: args
+            .compare
+            .iter()
+            .map(|path| other(path))
+            .collect::<Result<_, _>>()?,
     };
+    if let Some(path) = &args.stream {
+        write_stream(path, &files, &setting)?;
+    }
     let reports: Vec<Report> = files
         .into_iter()
         .map(|file| report(&file.name, &file.rows, file.bad, &setting))
@@ -155,6 +173,23 @@ fn read(path: &Path, args: &Args, policy: Option<&Policy>) -> Result<ScoredFile,
         rows: contents.rows,
         bad: contents.bad,
     })
+}
+
+fn other(path: &Path) -> Result<OtherLearner, Failure> {
+    let wrong = |problem: String| Failure::Input(format!("`{}`: {problem}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    OtherLearner::parse(&text).map_err(wrong)
+}
+
+fn write_stream(path: &Path, files: &[ScoredFile], setting: &Setting<'_>) -> Result<(), Failure> {
+    let failed = |error| Failure::Input(format!("cannot write `{}`: {error}", path.display()));
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    for file in files {
+        let fleet = Fleet::new(&file.rows, setting.policy, setting.benchmarks);
+        let (policy, asked) = (setting.policy, &setting.after);
+        stream::write(&mut out, &file.name, &fleet, &file.rows, policy, asked).map_err(failed)?;
+    }
+    out.flush().map_err(failed)
 }
 
 fn write_all(args: &Args, reports: &[Report], overall: &Report) -> Result<(), Failure> {

@@ -42,6 +42,7 @@ fn taught_scores(policy: &Policy, count: usize, scores: [f32; 2]) -> Router {
                 score,
                 weight: 1.0,
                 tenant: at as u64,
+                together: false,
             };
             quality.observe(policy, &seen, 0);
         }
