@@ -84,3 +84,68 @@ fn context(classification: &Classification) -> Vec<f32> {
     all.extend((0..TASK_COUNT).map(|at| f32::from(u8::from(at == task))));
     all
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::benchmarks::Benchmarks;
+    use crate::outcomes::Outcome;
+
+    fn row(at: u32) -> ScoredPrompt {
+        let outcome = |score: u32, cost: f64| Outcome {
+            score: f64::from(score % 2),
+            cost: Some(cost),
+            input_tokens: None,
+            output_tokens: None,
+            price: None,
+        };
+        ScoredPrompt {
+            task: String::new(),
+            domain: String::new(),
+            lang: String::new(),
+            is_rated: false,
+            classification: Classification::default(),
+            input_tokens: 10,
+            micros: 0.0,
+            outcomes: vec![
+                ("large".to_owned(), outcome(1, 9.0)),
+                ("small".to_owned(), outcome(at, 1.0)),
+            ],
+            preference: None,
+            routed: Vec::new(),
+            judged: Vec::new(),
+            recorded_grade: None,
+            rated_ease: None,
+            prompt_hash: 0,
+        }
+    }
+
+    fn lines(one_per_prompt: bool) -> Vec<Value> {
+        let rows: Vec<ScoredPrompt> = (0..70).map(row).collect();
+        let fleet = Fleet::new(&rows, None, &Benchmarks::default());
+        let asked = AfterPrompts {
+            counts: vec![0, 10, 500],
+            one_per_prompt,
+        };
+        let mut out = Vec::new();
+        write(&mut out, "file", &fleet, &rows, None, &asked).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_stream_has_the_models_the_rows_and_the_draws_of_the_curve() {
+        let all = lines(true);
+        // One draw of nothing, nine of ten prompts; of 500 there are too few rows.
+        assert_eq!(all.len(), 1 + 70 + 1 + 9);
+        assert_eq!(all[0]["models"][1], json!({"name": "small", "taken": true}));
+        assert_eq!(all[1]["outcomes"][0]["score"], json!(1.0));
+        assert_eq!(all[1]["outcomes"][1]["cost"], json!(1.0));
+        assert_eq!(all[1]["complete"], json!(true));
+        assert_eq!(all[80]["known"].as_array().unwrap().len(), 10);
+        assert_eq!(lines(false)[80]["known"].as_array().unwrap().len(), 20);
+    }
+}
