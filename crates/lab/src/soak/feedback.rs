@@ -30,6 +30,8 @@ const TENANTS: u64 = 1000;
 pub struct Feedback {
     /// Receipts that were taken.
     pub taken: AtomicU64,
+    /// Receipts of lists that were taken in part, which were not.
+    pub refused: AtomicU64,
     begun: AtomicU64,
 }
 
@@ -75,8 +77,8 @@ pub async fn send(
         pace.tick().await;
         let first = feedback.begun.fetch_add(ITEMS, Ordering::Relaxed);
         let body = list(&key, first, models);
-        match connection.post("/v1/feedback", Bytes::from(body)).await {
-            Ok(answer) if answer.status == 202 => {}
+        let accepted = match connection.post("/v1/feedback", Bytes::from(body)).await {
+            Ok(answer) if answer.status == 202 => accepted(&answer.body),
             Ok(Answer { status, body, .. }) => {
                 let text = String::from_utf8_lossy(&body).into_owned();
                 let text: String = text.chars().take(300).collect();
@@ -85,10 +87,19 @@ pub async fn send(
                 )));
             }
             Err(error) => return Err(Failure::Failed(format!("feedback failed: {error}"))),
-        }
-        feedback.taken.fetch_add(ITEMS, Ordering::Relaxed);
+        };
+        feedback.taken.fetch_add(accepted, Ordering::Relaxed);
+        let refused = ITEMS.saturating_sub(accepted);
+        feedback.refused.fetch_add(refused, Ordering::Relaxed);
     }
     Ok(())
+}
+
+/// How many items of a list were taken, by the answer to it.
+fn accepted(answer: &[u8]) -> u64 {
+    let document: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let accepted = document.get("accepted").and_then(Value::as_u64);
+    accepted.unwrap_or_default()
 }
 
 /// A list of feedback: the receipts from number `first` on.
@@ -144,6 +155,12 @@ fn receipt(number: u64, models: u64, now_s: u32) -> Receipt {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_taken_is_read_from_the_answer() {
+        assert_eq!(accepted(br#"{"accepted": 318, "rejected": [{}, {}]}"#), 318);
+        assert_eq!(accepted(b"no"), 0);
+    }
 
     #[test]
     fn a_list_fits_and_its_receipts_are_all_new() {

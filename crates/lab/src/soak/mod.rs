@@ -137,8 +137,10 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
             failed = done.unwrap_or(Ok(())).err();
         }
         let answered = progress.answered.load(Ordering::Relaxed);
-        let taken = given.taken.load(Ordering::Relaxed);
-        let sample = Sample::take(&envoy, start.elapsed(), [answered, taken]).await?;
+        let [taken, refused] =
+            [&given.taken, &given.refused].map(|count| count.load(Ordering::Relaxed));
+        let counts = [answered, taken, refused];
+        let sample = Sample::take(&envoy, start.elapsed(), counts).await?;
         eprintln!("{}", sample.line());
         samples.push(sample);
         let over = answered >= args.requests && start.elapsed() >= least;

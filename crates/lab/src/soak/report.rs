@@ -23,6 +23,8 @@ pub struct Sample {
     requests: u64,
     /// Receipts that were taken as feedback by then.
     feedback: u64,
+    /// Receipts that were refused by then, in lists of which others were taken.
+    feedback_refused: u64,
     /// Envoy's resident memory, in bytes; 0 if the system does not tell.
     resident_bytes: u64,
     /// Memory of the module's virtual machines, in bytes.
@@ -43,7 +45,7 @@ impl Sample {
     pub async fn take(
         envoy: &Envoy,
         passed: Duration,
-        [requests, feedback]: [u64; 2],
+        [requests, feedback, feedback_refused]: [u64; 3],
     ) -> Result<Sample, Failure> {
         let failed = |error| Failure::Failed(format!("envoy's statistics cannot be read: {error}"));
         let mut admin = Connection::open(envoy.admin_address())
@@ -64,6 +66,7 @@ impl Sample {
             seconds: passed.as_secs_f64(),
             requests,
             feedback,
+            feedback_refused,
             resident_bytes: envoy.resident_bytes().unwrap_or_default(),
             linear_memory_bytes: sum("pointsman.linear_memory_bytes"),
             record_bytes: sum("pointsman.shared_stats_bytes"),
@@ -117,8 +120,8 @@ impl Report {
             if last.feedback > 0 {
                 let rate = last.feedback as f64 / last.seconds.max(1.0);
                 out.push_str(&format!(
-                    "{} receipts taken as feedback, {rate:.0} a second\n",
-                    last.feedback
+                    "{} receipts taken as feedback, {rate:.0} a second; {} refused\n",
+                    last.feedback, last.feedback_refused
                 ));
             }
             let (resident, linear) = (
@@ -184,6 +187,7 @@ mod tests {
             seconds: f64::from(at),
             requests: 10,
             feedback: 0,
+            feedback_refused: 0,
             resident_bytes: 0,
             linear_memory_bytes: bytes * 1024 * 1024,
             record_bytes: record,
