@@ -121,6 +121,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .into_iter()
         .map(|file| report(&file.name, &file.rows, file.bad, &setting))
         .collect();
+    warn_of_unused(&setting.others, &reports);
     if policy.is_some()
         && reports.iter().all(|report| report.count == 0)
         && reports.iter().any(|report| report.without > 0)
@@ -173,6 +174,19 @@ fn read(path: &Path, args: &Args, policy: Option<&Policy>) -> Result<ScoredFile,
         rows: contents.rows,
         bad: contents.bad,
     })
+}
+
+/// Names the learners of which no curve can be drawn.
+fn warn_of_unused(others: &[OtherLearner], reports: &[Report]) {
+    for other in others {
+        let is_used = |report: &Report| report.others.iter().any(|(name, _)| *name == other.name);
+        if !reports.iter().any(is_used) {
+            eprintln!(
+                "warning: `{}` has no curve of these files with these draws (files are compared by their names as given)",
+                other.name
+            );
+        }
+    }
 }
 
 fn other(path: &Path) -> Result<OtherLearner, Failure> {
