@@ -127,7 +127,7 @@ pub const JUDGE: Shape = Shape {
             "evidence",
             Kind::Object(&EVIDENCE),
             "that of a judge whose grades err by about one logit",
-            "What a grade is worth. `pointsman calibrate --judge` fits it to recorded grades.",
+            "What a grade is worth. `pointsman calibrate` fits it to recorded grades, with `--judge`.",
         ),
         optional(
             "grade_share",

@@ -43,11 +43,10 @@ const FRAME_TOKENS: f32 = 20.0;
 impl Router {
     /// Counts a decision that asks nothing for the judge's share. One that wants to ask was counted when it was admitted.
     pub(super) fn count_unasked(&mut self, policy: &Policy, decision: &Decision) {
-        match &decision.judging {
-            Some(Judging::NotAsked(_) | Judging::Graded(Graded { is_kept: true, .. })) => {
-                self.judge_state.pass_by(policy);
-            }
-            _ => {}
+        if let Some(Judging::NotAsked(_) | Judging::Graded(Graded { is_kept: true, .. })) =
+            &decision.judging
+        {
+            self.judge_state.pass_by(policy);
         }
     }
 
