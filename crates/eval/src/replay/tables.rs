@@ -278,20 +278,7 @@ pub fn notes(report: &Report) -> Vec<String> {
             ));
         }
     }
-    let own = &report.agreement;
-    if own.count > 0 {
-        notes.push(format!(
-            "{} of {} receipts of {} are decided again as they were ({}); of the others {} explored, {} went to a fallback, {} went on with a conversation, and {} differ by what receipts do not tell or round",
-            own.same,
-            own.count,
-            if old.is_some() { "these policies" } else { "the new policy itself" },
-            percent(own.same, own.count),
-            own.explored,
-            own.fell_back,
-            own.went_on,
-            own.count - own.same - own.explored - own.fell_back - own.went_on,
-        ));
-    }
+    notes.extend(agreement(report));
     for (count, text) in [
         (
             counts.not_answered,
@@ -318,6 +305,33 @@ pub fn notes(report: &Report) -> Vec<String> {
         }
     }
     notes
+}
+
+/// How far the policies at hand decide again as they did; `None` if none of the receipts is theirs.
+fn agreement(report: &Report) -> Option<String> {
+    let own = &report.agreement;
+    if own.count == 0 {
+        return None;
+    }
+    let whose = match report.old {
+        Some(_) => "of these policies",
+        None => "of the new policy itself",
+    };
+    let mut text = format!(
+        "of {} receipts {whose} {} are decided again as they were ({})",
+        own.count,
+        own.same,
+        percent(own.same, own.count)
+    );
+    let others = own.count - own.same;
+    let rest = others - own.explored - own.fell_back - own.went_on;
+    if others > 0 {
+        text += &format!(
+            "; of the others {} explored, {} went to a fallback, {} went on with a conversation, and {rest} differ by what receipts do not tell, or round",
+            own.explored, own.fell_back, own.went_on
+        );
+    }
+    Some(text)
 }
 
 /// The policies that decided, but for one.
