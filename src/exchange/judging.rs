@@ -218,11 +218,8 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let is_ours = |open: &Box<OpenQuestion>| open.token == reply.token;
-        if !self.judging.open.as_ref().is_some_and(is_ours) {
-            return;
-        }
-        let Some(open) = self.judging.open.take() else {
+        let open = self.judging.open.take_if(|open| open.token == reply.token);
+        let Some(open) = open else {
             return;
         };
         let verdict = open.close(reply, worker, effects);

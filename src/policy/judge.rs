@@ -129,12 +129,6 @@ pub const JUDGE: Shape = Shape {
             "that of a judge whose grades err by about one logit",
             "What a grade is worth. `pointsman calibrate` fits it to recorded grades, with `--judge`.",
         ),
-        optional(
-            "grade_share",
-            FRACTION,
-            "`0`",
-            "The share of the answers that the judge grades after they were delivered. A grade teaches as feedback does, so it needs `learning`.",
-        ),
     ],
 };
 
@@ -267,8 +261,6 @@ pub struct Judge {
     pub cache: JudgeCache,
     /// What a grade is worth.
     pub evidence: Evidence,
-    /// The share of the answers that it grades, 0 to 1.
-    pub grade_share: f64,
 }
 
 /// Prices of the judge's tokens, in USD per 1,000,000 tokens.
@@ -347,7 +339,6 @@ impl Default for Judge {
             tags: Vec::new(),
             cache: JudgeCache::default(),
             evidence: Evidence::default(),
-            grade_share: 0.0,
         }
     }
 }
@@ -413,7 +404,6 @@ pub(crate) fn compile_judge(root: &Node, problems: &mut Problems<'_>) -> Option<
                 intercept: number(evidence, "intercept", usual.evidence.intercept),
                 variance: number(evidence, "variance", usual.evidence.variance),
             }),
-        grade_share: number(node, "grade_share", usual.grade_share),
     };
     (judge.mode != JudgeMode::Off).then_some(judge)
 }
@@ -491,8 +481,6 @@ pub(crate) struct Surroundings<'a> {
     pub backends: &'a [Backend],
     pub profiles: &'a [Profile],
     pub rules: &'a [Rule],
-    /// Whether grades of answers teach anything.
-    pub learns: bool,
 }
 
 /// Warns of a judge that is never asked, that makes requests wait longer than their answers take, and of tags that no request
@@ -537,10 +525,6 @@ pub(crate) fn lint_judge(
             judge.deadline_ms
         );
         warn("deadline_ms", message);
-    }
-    if judge.grade_share > 0.0 && !around.learns {
-        let message = "grades teach nothing while `learning` is off";
-        warn("grade_share", message.to_owned());
     }
     if judge.price == JudgePrice::default() && judge.max_usd_per_hour.is_finite() {
         let message = "has no effect: the judge has no `price`";
@@ -666,17 +650,16 @@ mod tests {
     #[test]
     fn a_judge_without_use_is_warned_of() {
         let warnings = policy(
-            r#"{"cluster": "j", "model": "j", "max_share": 0, "deadline_ms": 900, "grade_share": 0.1,
+            r#"{"cluster": "j", "model": "j", "max_share": 0, "deadline_ms": 900,
                 "max_usd_per_hour": 1, "tags": ["eu", "on-prem"], "evidence": {"slope": 0}}"#,
         )
         .unwrap()
         .1;
-        assert_eq!(warnings.len(), 6, "{warnings:#?}");
+        assert_eq!(warnings.len(), 5, "{warnings:#?}");
         let starts = [
             "judge.evidence",
             "judge.max_share",
             "judge.deadline_ms",
-            "judge.grade_share",
             "judge.max_usd_per_hour",
             "judge.tags",
         ];

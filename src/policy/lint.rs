@@ -52,7 +52,6 @@ pub(crate) fn lint(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
             backends: &policy.registry.backends,
             profiles: &policy.profiles,
             rules: &policy.rules,
-            learns: policy.learning.is_on(),
         };
         lint_judge(judge, &around, root, warnings);
     }

@@ -1,5 +1,5 @@
-//! What a worker knows of the judge: whether it answers, which share of the requests it was asked about, what it cost, and which
-//! questions are on their way. And the record of its answers, which all workers share.
+//! What a worker knows of the judge: whether it answers, which share of the requests it was asked about, and what it cost. And the
+//! record of its answers, which all workers share.
 //!
 //! One [`JudgeState`] per worker; a share, a budget and a breaker that each worker keeps hold for all of them. Time is an argument.
 
@@ -20,8 +20,6 @@ const TRIAL_NS: u64 = 30_000_000_000;
 const MAX_COUNT: f64 = 1024.0;
 /// The most policies that are followed; beyond it, the one used longest ago is forgotten.
 const MAX_POLICIES: usize = 8;
-/// The most questions on their way that others may wait for.
-const MAX_IN_FLIGHT: usize = 256;
 /// The part of a new duration in the mean.
 const DURATION_WEIGHT: f64 = 0.05;
 /// The step of the threshold in logits of its share, at first and in the long run.
@@ -135,24 +133,6 @@ pub struct JudgeState {
     present: Tracked,
     /// Those of other policies, the latest first.
     others: Vec<Tracked>,
-    in_flight: Vec<InFlight>,
-}
-
-/// The questions about one prompt that are on their way.
-#[derive(Debug)]
-struct InFlight {
-    key: u64,
-    asked_by: u64,
-    waiting: Vec<u64>,
-}
-
-/// Whether a request asks, or waits for another's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
-    /// It asks itself.
-    Asks,
-    /// A question about the same prompt is on its way: it waits for that.
-    Waits,
 }
 
 impl JudgeState {
@@ -253,36 +233,6 @@ impl JudgeState {
     /// The cost of the judge of `policy` in the present hour, in USD.
     pub fn spent_usd(&mut self, policy: &Policy, now_ns: u64) -> f64 {
         self.tracked(policy).spending.present(now_ns)
-    }
-
-    /// Joins the question about the prompt `key`, or begins it. `token` is the request's number.
-    pub fn join(&mut self, key: u64, token: u64) -> Joined {
-        let place = self.in_flight.iter_mut().find(|one| one.key == key);
-        if let Some(known) = place {
-            known.waiting.push(token);
-            return Joined::Waits;
-        }
-        if self.in_flight.len() < MAX_IN_FLIGHT {
-            self.in_flight.push(InFlight {
-                key,
-                asked_by: token,
-                waiting: Vec::new(),
-            });
-        }
-        Joined::Asks
-    }
-
-    /// The question that `token` asked has ended: the numbers of the requests that wait for it. Empty if it is not known.
-    pub fn resolve(&mut self, token: u64) -> Vec<u64> {
-        let place = self.in_flight.iter().position(|one| one.asked_by == token);
-        place.map_or_else(Vec::new, |place| self.in_flight.swap_remove(place).waiting)
-    }
-
-    /// A request that waits for another's answer has gone.
-    pub fn leave(&mut self, token: u64) {
-        for one in &mut self.in_flight {
-            one.waiting.retain(|waiting| *waiting != token);
-        }
     }
 }
 

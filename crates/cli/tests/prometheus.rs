@@ -104,7 +104,11 @@ const TIMES: [&str; 3] = [
 ];
 
 /// Alerts that may fire under faults, depending on how soon the workers hear of a failing backend.
-const CHANCE: [&str; 2] = ["PointsmanCostAboveEstimate", "PointsmanFallbacks"];
+const CHANCE: [&str; 3] = [
+    "PointsmanCostAboveEstimate",
+    "PointsmanFallbacks",
+    "PointsmanJudgeFails",
+];
 
 /// Alerts that the faults must fire.
 const TROUBLES: [&str; 8] = [

@@ -39,10 +39,10 @@ pub struct Question {
 impl Question {
     /// The text that is to be graded: the last message's.
     pub fn material(&self) -> &str {
-        let messages = self.body["messages"].as_array().map(Vec::as_slice);
-        let last = messages.and_then(<[Value]>::last);
-        last.and_then(|message| message["content"].as_str())
-            .unwrap_or_default()
+        let messages = self.body.get("messages").and_then(Value::as_array);
+        let last = messages.and_then(|messages| messages.last());
+        let content = last.and_then(|message| message.get("content")?.as_str());
+        content.unwrap_or_default()
     }
 }
 

@@ -136,24 +136,6 @@ fn policies_are_followed_apart() {
     assert!(state.admit(&one, 1.0, 0.0, 0).is_err());
 }
 
-#[test]
-fn equal_questions_in_flight_are_asked_once() {
-    let mut state = JudgeState::default();
-    assert_eq!(state.join(7, 1), Joined::Asks);
-    assert_eq!(state.join(7, 2), Joined::Waits);
-    assert_eq!(state.join(7, 3), Joined::Waits);
-    assert_eq!(state.join(8, 4), Joined::Asks);
-    state.leave(2);
-    assert_eq!(state.resolve(2), [] as [u64; 0]);
-    assert_eq!(state.resolve(1), [3]);
-    assert_eq!(state.resolve(1), [] as [u64; 0]);
-    assert_eq!(state.join(7, 5), Joined::Asks);
-    for key in 100..1000 {
-        assert_eq!(state.join(key, key), Joined::Asks);
-    }
-    assert_eq!(state.in_flight.len(), MAX_IN_FLIGHT);
-}
-
 const CACHE: JudgeCache = JudgeCache {
     entries: 1024,
     ttl_s: 60,

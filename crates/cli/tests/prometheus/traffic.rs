@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::spawn;
 
 use pointsman_harness::backends::Backends;
@@ -27,6 +29,8 @@ pub struct World {
     backends: Backends,
     /// Grades prompts as they happen to be long.
     _judge: Judge,
+    /// Whether the judge fails at some of them.
+    judge_fails: Arc<AtomicBool>,
     source: PolicySource,
     policy: Value,
 }
@@ -46,14 +50,22 @@ impl World {
             backend["endpoint"] = json!(format!("http://{address}"));
         }
         policy["backends"].as_array_mut().unwrap().push(caching());
-        let grade = |question: &Question| match question.material().len() % 2 {
-            0 => Behaviour::Grade(0),
-            _ => Behaviour::Grade(9),
+        let judge_fails = Arc::<AtomicBool>::default();
+        let fails = Arc::clone(&judge_fails);
+        let grade = move |question: &Question| {
+            let material = question.material();
+            match material.len() % 2 {
+                _ if fails.load(Ordering::SeqCst) && material.contains("migration") => {
+                    Behaviour::Raw(500, b"{}".to_vec())
+                }
+                0 => Behaviour::Grade(0),
+                _ => Behaviour::Grade(9),
+            }
         };
         let judge = Judge::start_with(grade).unwrap();
         policy["judge"] = json!({
             "cluster": "judge", "endpoint": format!("http://{}", judge.address()), "model": "j", "max_share": 1,
-            "price": {"input": 0.001}, "evidence": {"slope": 1, "intercept": 1.8, "variance": 0.3},
+            "price": {"input": 0.001}, "cache": {"entries": 0}, "evidence": {"slope": 1, "intercept": 1.8, "variance": 0.3},
         });
         std::fs::write(&file, policy.to_string()).unwrap();
         let source = PolicySource::start().unwrap();
@@ -62,6 +74,7 @@ impl World {
             envoy: envoy.unwrap_or_else(|error| panic!("{error}")),
             backends,
             _judge: judge,
+            judge_fails,
             source,
             policy,
         };
@@ -133,6 +146,7 @@ impl World {
 
     /// From now on one backend fails always, another on request.
     pub fn trouble(&mut self) {
+        self.judge_fails.store(true, Ordering::SeqCst);
         let fault = |backend: &str, command: Value| {
             self.backends.get(backend).unwrap().fault(&command).unwrap();
         };
@@ -305,7 +319,8 @@ fn config(policy: &Path, source: &PolicySource, document: &Value) -> Config {
     });
     plugin["receipt_keys"] = json!(["RECEIPT_KEY"]);
     let names = document["backends"].as_array().unwrap().iter();
-    let names: Vec<&Value> = names.map(|backend| &backend["name"]).collect();
+    let mut names: Vec<&Value> = names.map(|backend| &backend["name"]).collect();
+    names.push(&document["judge"]["cluster"]);
     plugin["allowed_clusters"] = json!(names);
     let mut clusters = config.get("/static_resources/clusters").unwrap().clone();
     let address = source.address();
