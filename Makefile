@@ -47,7 +47,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor profile soak train everyday lint deny clean
+.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor profile count soak train everyday lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -209,6 +209,25 @@ bench-floor: $(RUN_STAMPS) lab ## the same for a filter that decides nothing: wh
 
 profile: wasm $(NODE_STAMP) ## where a request's time goes inside the module, by function and phase, under Node's V8
 	@$(TOOLS)/bin/node --no-liftoff tools/profile/profile.mjs $(MODULE) envoy/policies/demo.json tests/data/prompts.jsonl $(TARGET)/profile.json
+
+# Valgrind: the one on the path, else unpacked from Debian's or Ubuntu's package as Prometheus is.
+VALGRIND_STAMP := $(STAMPS)/valgrind
+$(VALGRIND_STAMP):
+	@rm -rf $(TARGET)/valgrind && mkdir -p $(TARGET)/valgrind $(STAMPS)
+	@if command -v valgrind >/dev/null; then \
+		printf '#!/bin/sh\nexec "%s" "$$@"\n' "$$(command -v valgrind)" > $(TARGET)/valgrind/valgrind; \
+	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && mkdir -p $(TARGET)/apt/lists/partial $(TARGET)/apt/cache/archives/partial \
+		&& $(APT) update && (cd $(TARGET)/apt && $(APT) download valgrind && dpkg-deb -x valgrind_*.deb unpacked); then \
+		printf '#!/bin/sh\nVALGRIND_LIB=%s exec %s "$$@"\n' $(CURDIR)/$(TARGET)/apt/unpacked/usr/libexec/valgrind \
+			$(CURDIR)/$(TARGET)/apt/unpacked/usr/bin/valgrind.bin > $(TARGET)/valgrind/valgrind; \
+	else echo "error: found no valgrind: install it" >&2; exit 1; fi
+	@chmod +x $(TARGET)/valgrind/valgrind && $(TARGET)/valgrind/valgrind --version && touch $@
+
+# The core alone, natively: the same from run to run, so that a step that grows is seen.
+count: $(VALGRIND_STAMP) $(VENV)/bin/python ## instructions of each step of a request, compared with the committed table
+	@cargo build --locked --package pointsman --release --example instructions
+	@$(VENV)/bin/python tools/count.py $(TARGET)/release/examples/instructions benches/instructions.json \
+		--valgrind $(TARGET)/valgrind/valgrind $(if $(WRITE),--write)
 
 # Ten minutes and a million requests, and longer where the machine needs longer for these.
 MINUTES ?= 10

@@ -257,6 +257,9 @@ impl Rows {
     }
 
     fn add(&mut self, hashes: &[u32], salt: u32, most: usize) {
+        if hashes.is_empty() {
+            return;
+        }
         let mut seen = [0_u64; 1 << 10];
         let first = self.len;
         for hash in hashes {
