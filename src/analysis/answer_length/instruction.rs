@@ -261,20 +261,7 @@ impl Reader {
                     tokens.is_bound = true;
                 }
             }
-            Cue::Each => {
-                self.each = at;
-                if self.near(self.label, 3) {
-                    self.instruction.one_word = false;
-                }
-                if self.near(self.last, 2)
-                    && let Some((_, tokens)) = self.best.take()
-                {
-                    self.per_item = Some(tokens.tokens);
-                    if self.count.is_some_and(|(_, at)| Some(at) == self.last) {
-                        self.count = None;
-                    }
-                }
-            }
+            Cue::Each => self.each(),
             Cue::Given => self.given = at,
             Cue::Only => {
                 self.only = at;
@@ -302,6 +289,22 @@ impl Reader {
             Cue::Full if self.near(self.within, 1) => self.instruction.is_detailed = true,
             Cue::Detail | Cue::Full => {}
             Cue::In => self.within = at,
+        }
+    }
+
+    /// The last length holds for each of several.
+    fn each(&mut self) {
+        self.each = Some(self.at);
+        if self.near(self.label, 3) {
+            self.instruction.one_word = false;
+        }
+        if self.near(self.last, 2)
+            && let Some((_, tokens)) = self.best.take()
+        {
+            self.per_item = Some(tokens.tokens);
+            if self.count.is_some_and(|(_, at)| Some(at) == self.last) {
+                self.count = None;
+            }
         }
     }
 

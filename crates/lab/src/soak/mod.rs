@@ -110,7 +110,8 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
         senders.spawn(send(connection, Arc::clone(&progress)));
     }
     let given = Arc::new(Feedback::default());
-    let of_feedback = if args.feedback_per_second > 0 {
+    let has_feedback = args.feedback_per_second > 0;
+    let of_feedback = if has_feedback {
         FEEDBACK_CONNECTIONS
     } else {
         0
