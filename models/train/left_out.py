@@ -6,8 +6,8 @@ Writes WORK/left_out.json; by hand, since it trains seven times.
 without it. 2. The same folds leave out subjects of MMLU, of which the pair's gain is then measured, and labelled
 sources of prompts. 3. Sources of outcomes, one at a time: AUC, calibration error before and after fifty labelled
 prompts (as `pointsman calibrate` fits them), task. With `--keep FOLDER` the classifier without the source is kept as
-FOLDER/SOURCE/model.npz: `export.py --work FOLDER/SOURCE` puts it into a copy of the tree, whose `pointsman eval --after` then
-measures learning on traffic that the classifier has never seen (docs/learning.md).
+FOLDER/SOURCE/model.npz: `export.py --work FOLDER/SOURCE` puts it into a copy of the tree, whose `eval --after`
+then measures learning on traffic that the classifier has never seen (docs/learning.md).
 """
 
 import argparse
