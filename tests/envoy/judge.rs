@@ -167,9 +167,9 @@ fn questions(envoy: &Envoy, result: &str) -> f64 {
 
 fn assert_judged(done: &Exchange, backend: &str, judge: &str) {
     assert_eq!(done.status(), 200, "{}", done.response.text());
-    let said = done.reported("judge").unwrap_or_default();
-    assert_eq!(done.reported("backend"), Some(backend), "{said}");
-    assert!(said.starts_with(judge), "{said} instead of {judge}");
+    let verdict = done.reported("judge").unwrap_or_default();
+    assert_eq!(done.reported("backend"), Some(backend), "{verdict}");
+    assert!(verdict.starts_with(judge), "{verdict} instead of {judge}");
     let stage = if judge.starts_with(|c: char| c.is_ascii_digit()) {
         "judge"
     } else {
@@ -279,13 +279,16 @@ fn failures_are_nobodys(case: &Case) {
             assert_eq!(done.status(), 200, "{}", done.response.text());
             done.only();
             assert_eq!(done.reported("stage"), Some("classifier"));
-            let said = done.reported("judge").unwrap_or_default().to_owned();
-            match said.split_once(";ms=") {
+            let verdict = done.reported("judge").unwrap_or_default().to_owned();
+            match verdict.split_once(";ms=") {
                 Some((result, _)) => {
                     asked += 1;
-                    assert!(results.contains(&result), "{said} instead of {results:?}");
+                    assert!(
+                        results.contains(&result),
+                        "{verdict} instead of {results:?}"
+                    );
                 }
-                None => assert_eq!(said, "not_asked;reason=breaker_open"),
+                None => assert_eq!(verdict, "not_asked;reason=breaker_open"),
             }
         }
         // Five of each worker.
@@ -323,9 +326,12 @@ fn clusters_that_are_not_there(case: &Case) {
             let done = send(case, &envoy, worthy(number));
             assert_eq!(done.status(), 200, "{}", done.response.text());
             done.only();
-            let said = done.reported("judge").unwrap_or_default();
-            let result = said.split(';').next().unwrap_or_default();
-            assert!(results.contains(&result) || result == "not_asked", "{said}");
+            let verdict = done.reported("judge").unwrap_or_default();
+            let result = verdict.split(';').next().unwrap_or_default();
+            assert!(
+                results.contains(&result) || result == "not_asked",
+                "{verdict}"
+            );
         }
     }
 }

@@ -135,6 +135,12 @@ fn as_rendered_for(case: &Case, version: &str) {
         state::RECEIPT,
         state::OUTCOME,
         state::FEEDBACK,
+        // Nor does it name a judge.
+        state::STAGE,
+        state::JUDGE_GRADE,
+        state::JUDGE_RESULT,
+        state::JUDGE_MS,
+        state::JUDGE_COST_USD,
     ];
     for stream in [true, false] {
         for record in send(&envoy, &collector, &ask("auto", stream), 200) {

@@ -82,7 +82,7 @@ fn fleet() -> Registry {
     }
 }
 
-fn said(difficulty: f32) -> Classification {
+fn classified(difficulty: f32) -> Classification {
     Classification {
         task: Task::Chat,
         task_probability: 1.0,
@@ -156,10 +156,10 @@ fn chosen(selection: &Selection) -> &'static str {
 fn each_built_in_profile_does_what_its_name_says() {
     let registry = fleet();
     let [auto, cheap, fast, best] = Profile::built_ins();
-    let easy = said(-4.0);
-    let hard = said(2.0);
-    let choose = |profile: &Profile, said: &Classification| {
-        chosen(&select(&registry, profile, &query(Some(said))).unwrap())
+    let easy = classified(-4.0);
+    let hard = classified(2.0);
+    let choose = |profile: &Profile, classification: &Classification| {
+        chosen(&select(&registry, profile, &query(Some(classification))).unwrap())
     };
     assert_eq!(choose(&auto, &easy), "small-lpu");
     assert_eq!(choose(&auto, &hard), "large-lpu");
@@ -173,15 +173,15 @@ fn each_built_in_profile_does_what_its_name_says() {
 #[test]
 fn estimates_are_what_the_policy_states() {
     let registry = fleet();
-    let said = said(0.0);
-    let mut query = query(Some(&said));
+    let classification = classified(0.0);
+    let mut query = query(Some(&classification));
     query.choices = 2;
     query.max_tokens = Some(150);
     let profile = profile([1.0, 0.0, 0.0], &[], &[]);
     let selection = select(&registry, &profile, &query).unwrap();
     let estimate = selection.candidates[2].estimate;
     // 100 tokens in and twice what is written of a length around 200 that ends at 150, at 0.50 USD per million.
-    let written = AnswerLength::from_classification(&said).mean_within(150.0);
+    let written = AnswerLength::from_classification(&classification).mean_within(150.0);
     assert!((100.0..150.0).contains(&written), "{written}");
     let cost_usd = (100.0 + 2.0 * f64::from(written)) * 0.5e-6;
     assert!((estimate.cost_usd - cost_usd).abs() < 1e-12);
@@ -197,13 +197,13 @@ fn estimates_are_what_the_policy_states() {
 #[test]
 fn the_objective_is_the_documented_sum() {
     let registry = fleet();
-    let said = said(0.0);
+    let classification = classified(0.0);
     let profile = profile([0.5, 0.2, 0.3], &[], &[]);
-    let candidates = select(&registry, &profile, &query(Some(&said)))
+    let candidates = select(&registry, &profile, &query(Some(&classification)))
         .unwrap()
         .candidates;
     let best_quality = 1.0 / (1.0 + (-2.0_f64).exp());
-    let written = AnswerLength::from_classification(&said).mean_within(4096.0);
+    let written = AnswerLength::from_classification(&classification).mean_within(4096.0);
     let least_usd = (100.0 + f64::from(written)) * 0.05e-6;
     for candidate in candidates {
         let estimate = candidate.estimate;
@@ -221,22 +221,25 @@ fn every_obstacle_is_named() {
     registry.models[1].capabilities = Capabilities::TOOLS.union(Capabilities::VISION);
     registry.models[1].context_window = 1000;
     registry.backends[3].tags = vec!["eu".into()];
-    let said = said(0.0);
+    let classification = classified(0.0);
     let mut profile = profile([1.0, 0.0, 0.0], &[], &[]);
     let why = |profile: &Profile, query: &SelectionRequest<'_>| -> Vec<Option<Ineligible>> {
         let candidates = match select(&registry, profile, query) {
             Ok(selection) => selection.candidates,
             Err(refused) => refused.candidates,
         };
-        candidates.into_iter().map(|one| one.ineligible).collect()
+        candidates
+            .into_iter()
+            .map(|candidate| candidate.ineligible)
+            .collect()
     };
 
-    let mut vision = query(Some(&said));
+    let mut vision = query(Some(&classification));
     vision.needs = Capabilities::VISION;
     let lacks = Some(Ineligible::LacksCapability(Capabilities::VISION));
     assert_eq!(why(&profile, &vision), [lacks.clone(), lacks, None, None]);
 
-    let mut long = query(Some(&said));
+    let mut long = query(Some(&classification));
     long.input_tokens = 900;
     long.window_tokens = 900;
     let window = Some(Ineligible::ContextWindow {
@@ -259,7 +262,7 @@ fn every_obstacle_is_named() {
     profile.tags = vec!["eu".into()];
     let tag = Some(Ineligible::LacksTag("eu".into()));
     assert_eq!(
-        why(&profile, &query(Some(&said))),
+        why(&profile, &query(Some(&classification))),
         [tag.clone(), tag.clone(), tag, None]
     );
 }
@@ -267,9 +270,9 @@ fn every_obstacle_is_named() {
 #[test]
 fn an_expected_answer_that_fits_nowhere_refuses_nothing() {
     let registry = fleet();
-    let mut said = said(0.0);
-    said.output_tokens = 4000.0;
-    let mut query = query(Some(&said));
+    let mut classification = classified(0.0);
+    classification.output_tokens = 4000.0;
+    let mut query = query(Some(&classification));
     query.input_tokens = 8000;
     query.window_tokens = 8000;
     let profile = profile([1.0, 0.0, 0.0], &[], &[]);
@@ -284,9 +287,9 @@ fn cost_is_of_the_mean_and_the_99th_percentile_of_length_and_speed_together() {
     let registry = fleet();
     let profile = profile([1.0, 0.0, 0.0], &[], &[]);
     let estimate = |sigma: f32, most: Option<u32>| {
-        let mut said = said(0.0);
-        said.output_tokens_sigma = sigma;
-        let mut query = query(Some(&said));
+        let mut classification = classified(0.0);
+        classification.output_tokens_sigma = sigma;
+        let mut query = query(Some(&classification));
         query.max_tokens = most;
         let selection = select(&registry, &profile, &query).unwrap();
         selection.candidates[2].estimate
@@ -311,13 +314,13 @@ fn hidden_reasoning_costs_and_takes_time_at_its_model_alone() {
     let plain = fleet();
     let mut reasoning = fleet();
     reasoning.models[1].reasoning_tokens_factor = 5.0;
-    let (said, profile) = (said(0.0), profile([1.0, 0.0, 0.0], &[], &[]));
+    let (classification, profile) = (classified(0.0), profile([1.0, 0.0, 0.0], &[], &[]));
     let estimates = |registry: &Registry| -> Vec<Estimate> {
-        let selection = select(registry, &profile, &query(Some(&said))).unwrap();
+        let selection = select(registry, &profile, &query(Some(&classification))).unwrap();
         selection
             .candidates
             .iter()
-            .map(|one| one.estimate)
+            .map(|candidate| candidate.estimate)
             .collect()
     };
     for (index, (before, after)) in estimates(&plain)
@@ -357,7 +360,7 @@ fn a_pinned_model_gets_the_best_of_its_backends() {
 #[test]
 fn limits_give_way_in_order_and_no_further_than_needed() {
     let registry = fleet();
-    let hard = said(2.0);
+    let hard = classified(2.0);
     // Large models answer half of such prompts, small ones an eighth; the floor is out of reach for both.
     let limits = [(Limit::MinQuality, 0.9), (Limit::MaxP50Ms, 1000.0)];
     let both = profile(
@@ -386,14 +389,14 @@ fn limits_give_way_in_order_and_no_further_than_needed() {
         refused
             .candidates
             .iter()
-            .all(|one| one.ineligible.is_some())
+            .all(|candidate| candidate.ineligible.is_some())
     );
 }
 
 #[test]
 fn the_chain_prefers_the_same_model_and_keeps_hard_limits() {
     let registry = fleet();
-    let easy = said(-4.0);
+    let easy = classified(-4.0);
     let cost = profile([1.0, 0.0, 0.0], &[], &[]);
     let selection = select(&registry, &cost, &query(Some(&easy))).unwrap();
     let names: Vec<&str> = selection
@@ -428,7 +431,7 @@ fn the_chain_prefers_the_same_model_and_keeps_hard_limits() {
 fn what_a_rule_demands_narrows_the_choice() {
     let mut registry = fleet();
     registry.backends[3].tags = vec!["on-prem".into()];
-    let easy = said(-4.0);
+    let easy = classified(-4.0);
     let cheap = profile([1.0, 0.0, 0.0], &[(Limit::MinQuality, 0.2)], &[]);
     let mut query = query(Some(&easy));
     query.allowed = &[ModelId(1)];
@@ -445,7 +448,7 @@ fn what_a_rule_demands_narrows_the_choice() {
     assert_eq!(selection.fallbacks, []);
 
     // The higher of two floors counts: the small models answer 0.88 of such prompts.
-    let middling = said(-2.0);
+    let middling = classified(-2.0);
     let mut query = super::tests::query(Some(&middling));
     assert_eq!(
         chosen(&select(&registry, &cheap, &query).unwrap()),
@@ -466,7 +469,7 @@ fn what_a_rule_demands_narrows_the_choice() {
 #[test]
 fn who_is_over_its_share_comes_last_in_the_chain_and_keeps_what_never_gives_way() {
     let registry = fleet();
-    let easy = said(-4.0);
+    let easy = classified(-4.0);
     let mut query = query(Some(&easy));
     query.over_share = &[ModelId(0)];
     let names = |profile: &Profile| {
@@ -484,7 +487,7 @@ fn who_is_over_its_share_comes_last_in_the_chain_and_keeps_what_never_gives_way(
 #[test]
 fn ties_fall_to_cost_then_latency_then_order() {
     let mut registry = fleet();
-    let easy = said(-4.0);
+    let easy = classified(-4.0);
     let quality = profile([0.0, 0.0, 1.0], &[], &[]);
     registry.models[1] = registry.models[0].clone();
     let selection = select(&registry, &quality, &query(Some(&easy))).unwrap();
@@ -509,7 +512,7 @@ fn nothing_free_or_hopeless_breaks_the_arithmetic() {
         backend.price.input = 0.0;
         backend.price.output = 0.0;
     }
-    let impossible = said(1000.0);
+    let impossible = classified(1000.0);
     for profile in Profile::built_ins() {
         let selection = select(&registry, &profile, &query(Some(&impossible))).unwrap();
         assert!(selection.chosen.objective.is_finite());
@@ -526,8 +529,8 @@ fn harder_is_never_weaker() {
     for profile in Profile::built_ins() {
         let mut last = 0.0_f32;
         for step in -60..60 {
-            let said = said(step as f32 / 10.0);
-            let selection = select(&registry, &profile, &query(Some(&said))).unwrap();
+            let classification = classified(step as f32 / 10.0);
+            let selection = select(&registry, &profile, &query(Some(&classification))).unwrap();
             let model = registry.model(selection.chosen.model).unwrap();
             let skill = model.ability.skills[0];
             assert!(skill >= last, "{} at {step}", profile.name);
@@ -676,7 +679,7 @@ fn select_takes_at_most_20_microseconds_for_100_candidates() {
     registry.backends = (0..100)
         .map(|n| backend("b", n % 25, 0.01 * f64::from(n + 1), 20.0 + n as f32))
         .collect();
-    let said = said(0.5);
+    let classification = classified(0.5);
     let limits = [(Limit::MaxP99Ms, 100.0), (Limit::MinQuality, 0.99)];
     let profile = profile([0.5, 0.2, 0.3], &limits, &Limit::ALL);
     // The fastest of many short batches: what it takes when nobody else wants the processor.
@@ -684,7 +687,9 @@ fn select_takes_at_most_20_microseconds_for_100_candidates() {
         .map(|_| {
             let start = std::time::Instant::now();
             for _ in 0..50 {
-                std::hint::black_box(select(&registry, &profile, &query(Some(&said))).is_ok());
+                std::hint::black_box(
+                    select(&registry, &profile, &query(Some(&classification))).is_ok(),
+                );
             }
             start.elapsed().as_secs_f64() * 1e6 / 50.0
         })
@@ -700,7 +705,7 @@ fn learning_adds_at_most_3_microseconds_for_20_candidates() {
     let mut registry = fleet();
     registry.models = (0..20).map(|n| model("m", n as f32 / 10.0)).collect();
     registry.backends = (0..20).map(|n| backend("b", n, 0.01, 20.0)).collect();
-    let said = said(0.5);
+    let classification = classified(0.5);
     let nothing = crate::state::learned_quality::sums::ModelSums::default();
     let learned = crate::state::learned_quality::posterior::fit(&[&nothing; 20], 14.0);
     let profile = profile([0.5, 0.2, 0.3], &[], &Limit::ALL);
@@ -708,7 +713,7 @@ fn learning_adds_at_most_3_microseconds_for_20_candidates() {
         let query = SelectionRequest {
             learned,
             applies_learned: true,
-            ..query(Some(&said))
+            ..query(Some(&classification))
         };
         let time = || {
             let start = std::time::Instant::now();

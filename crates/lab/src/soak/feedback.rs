@@ -35,6 +35,13 @@ pub struct Feedback {
     begun: AtomicU64,
 }
 
+impl Feedback {
+    /// Receipts that were taken, and those that were refused.
+    pub fn counts(&self) -> [u64; 2] {
+        [&self.taken, &self.refused].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
 /// `policy` with receipts, learning from all of them.
 pub fn learning(mut policy: Value) -> Value {
     if let Some(members) = policy.as_object_mut() {

@@ -111,12 +111,7 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
     }
     let given = Arc::new(Feedback::default());
     let has_feedback = args.feedback_per_second > 0;
-    let of_feedback = if has_feedback {
-        FEEDBACK_CONNECTIONS
-    } else {
-        0
-    };
-    for _ in 0..of_feedback {
+    for _ in (0..FEEDBACK_CONNECTIONS).filter(|_| has_feedback) {
         senders.spawn(feedback::send(
             Connection::to_envoy(envoy.address()).await?,
             f64::from(args.feedback_per_second) / f64::from(FEEDBACK_CONNECTIONS),
@@ -138,8 +133,7 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
             failed = done.unwrap_or(Ok(())).err();
         }
         let answered = progress.answered.load(Ordering::Relaxed);
-        let [taken, refused] =
-            [&given.taken, &given.refused].map(|count| count.load(Ordering::Relaxed));
+        let [taken, refused] = given.counts();
         let counts = [answered, taken, refused];
         let sample = Sample::take(&envoy, start.elapsed(), counts).await?;
         eprintln!("{}", sample.line());
