@@ -353,9 +353,9 @@ proptest! {
         }
         let count = backends.len() as u32;
         let registry = Registry { models, backends };
-        let said = said(difficulty);
+        let classification = classified(difficulty);
         let observed = observed(&wish, registry.backends.len());
-        let mut query = query(Some(&said));
+        let mut query = query(Some(&classification));
         query.pinned = wish.pinned.map(|id| ModelId(id % known));
         query.allowed = &wish.allowed;
         query.over_share = &wish.over_share;
