@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::spawn;
 
 use pointsman_harness::backends::Backends;
@@ -52,10 +52,14 @@ impl World {
         policy["backends"].as_array_mut().unwrap().push(caching());
         let judge_fails = Arc::<AtomicBool>::default();
         let fails = Arc::clone(&judge_fails);
+        let asked = AtomicUsize::new(0);
         let grade = move |question: &Question| {
             let material = question.material();
             match material.len() % 2 {
-                _ if fails.load(Ordering::SeqCst) && material.contains("migration") => {
+                // Whichever is asked about; but not so many in a row that it is left alone.
+                _ if fails.load(Ordering::SeqCst)
+                    && !asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) =>
+                {
                     Behaviour::Raw(500, b"{}".to_vec())
                 }
                 0 => Behaviour::Grade(0),
