@@ -1,12 +1,14 @@
 //! A judge that does what it is told: grades prompts in OpenAI's chat dialect, or fails in one of the ways in which servers fail.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{sleep, spawn};
+use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::acceptor::Acceptor;
 
 /// How the judge answers a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +53,11 @@ type Answering = dyn Fn(&Question) -> Behaviour + Send + Sync;
 struct State {
     behaviour: Arc<Answering>,
     asked: Vec<Question>,
-    ended: bool,
 }
 
 /// A running judge; dropping it ends it.
 pub struct Judge {
-    address: SocketAddr,
+    acceptor: Acceptor,
     state: Arc<Mutex<State>>,
 }
 
@@ -76,31 +77,18 @@ impl Judge {
     pub fn start_with(
         behaviour: impl Fn(&Question) -> Behaviour + Send + Sync + 'static,
     ) -> std::io::Result<Judge> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State {
             behaviour: Arc::new(behaviour),
             asked: Vec::new(),
-            ended: false,
         }));
         let shared = Arc::clone(&state);
-        spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if lock(&shared).ended {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                spawn(move || {
-                    let _ = answer(&stream, &shared);
-                });
-            }
-        });
-        Ok(Judge { address, state })
+        let acceptor = Acceptor::start(move |stream| answer(stream, &shared))?;
+        Ok(Judge { acceptor, state })
     }
 
     /// Its address.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.acceptor.address()
     }
 
     /// Does this from now on.
@@ -111,14 +99,6 @@ impl Judge {
     /// All questions so far.
     pub fn asked(&self) -> Vec<Question> {
         lock(&self.state).asked.clone()
-    }
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        lock(&self.state).ended = true;
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect(self.address);
     }
 }
 

@@ -4,6 +4,7 @@
 //! `target/pointsman.wasm`, the backends are simulated in this process. It decides and asserts nothing; that is the tests'.
 //! If something is missing on the machine, the error names the command that installs it.
 
+mod acceptor;
 pub mod backends;
 pub mod child;
 pub mod config;

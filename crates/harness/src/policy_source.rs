@@ -1,10 +1,12 @@
 //! A server of one policy document that does what a test tells it to: another document, an error, silence, no connection.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{sleep, spawn};
+use std::thread::sleep;
 use std::time::Duration;
+
+use crate::acceptor::Acceptor;
 
 /// How the server answers the next questions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,13 +40,12 @@ struct State {
     asked: Vec<String>,
     open: usize,
     most_open: usize,
-    ended: bool,
 }
 
 /// A running server; dropping it ends it.
 #[derive(Debug)]
 pub struct PolicySource {
-    address: SocketAddr,
+    acceptor: Acceptor,
     state: Arc<Mutex<State>>,
 }
 
@@ -54,27 +55,15 @@ impl PolicySource {
     /// # Errors
     /// If none is free.
     pub fn start() -> std::io::Result<PolicySource> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let address = listener.local_addr()?;
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if lock(&shared).ended {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                spawn(move || {
-                    let _ = answer(&stream, &shared);
-                });
-            }
-        });
-        Ok(PolicySource { address, state })
+        let acceptor = Acceptor::start(move |stream| answer(stream, &shared))?;
+        Ok(PolicySource { acceptor, state })
     }
 
     /// Its address.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.acceptor.address()
     }
 
     /// Serves this document from now on.
@@ -97,14 +86,6 @@ impl PolicySource {
     /// The most questions that were open at the same time.
     pub fn most_at_once(&self) -> usize {
         lock(&self.state).most_open
-    }
-}
-
-impl Drop for PolicySource {
-    fn drop(&mut self) {
-        lock(&self.state).ended = true;
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect(self.address);
     }
 }
 
