@@ -138,7 +138,7 @@ pub struct Report {
     pub others: Vec<(String, Vec<OtherPoint>)>,
     /// Calibration after labelled prompts.
     pub labelled: Option<CurvePoint>,
-    /// What the judge adds; `None` if none is replayed, or no row has a grade.
+    /// The judge's contribution; `None` if none is replayed, or no row has a grade.
     pub judge: Option<JudgeFigures>,
     /// Each profile's cost and quality on the rows.
     pub profiles: Vec<ProfileLine>,

@@ -1,4 +1,4 @@
-//! What a judge adds to the router: its recorded or simulated grades are replayed on the rows that the filter would ask about.
+//! The contribution of a judge to the router: its recorded or simulated grades are replayed on the rows that the filter would ask about.
 //!
 //! The value of a question, the shift by a grade and the share of the questions are the core's own. Grades stand in the rows
 //! (`judge`); of rated rows without one they are simulated: the rated ease with an error of so many logits.
@@ -41,7 +41,7 @@ pub struct Asked {
     pub gain: f64,
 }
 
-/// What the judge does to one profile.
+/// The effect of the judge on one profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileAsked {
     /// The profile.
@@ -54,7 +54,7 @@ pub struct ProfileAsked {
     pub quality: [f64; 2],
 }
 
-/// What a judge adds on the rows of a file.
+/// The contribution of a judge on the rows of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JudgeFigures {
     /// How many complete rows have a grade, and how many of these are simulated.
@@ -95,7 +95,7 @@ struct GradedRow<'r> {
     easier: RefCell<Vec<(f64, Vec<f64>)>>,
 }
 
-/// Who is asked about.
+/// The rows that are asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Choice {
     Nobody,
@@ -179,7 +179,7 @@ fn graded_rows<'r>(
     table.rows().map(make).collect()
 }
 
-/// What the models that are taken are expected to score if the prompt is easier by so many logits.
+/// The expected score of the chosen models if the prompt is easier by so many logits.
 fn probabilities(
     fleet: &Fleet,
     table: &Table<'_>,
@@ -291,7 +291,7 @@ impl Replay<'_> {
         step
     }
 
-    /// What a grade is expected to gain.
+    /// The expected gain of a grade.
     fn value(&self, row: &GradedRow<'_>, first: usize, costs: &[f64]) -> f64 {
         if row.after.is_none() {
             return 0.0;

@@ -212,7 +212,7 @@ fn print_decision(policy: &Policy, decision: &Decision) {
     );
 }
 
-/// What the judge has to do with the decision.
+/// The judge's part in the decision.
 fn judge_words(policy: &Policy, judging: &Judging) -> String {
     match judging {
         Judging::Ask(question) => format!(

@@ -44,7 +44,7 @@ pub struct Args {
     timeout_ms: u64,
 }
 
-/// What came of the questions.
+/// The results of the questions.
 #[derive(Debug, Default)]
 struct Tally {
     millis: Vec<f64>,

@@ -292,11 +292,11 @@ mod tests {
 
     #[test]
     fn feedback_is_read_as_clients_post_it() {
-        let (one, two) = (receipt(1), receipt(2));
-        let scored = format!(r#"{{"receipt": "{one}", "score": 0.25}}"#);
+        let (first, second) = (receipt(1), receipt(2));
+        let scored = format!(r#"{{"receipt": "{first}", "score": 0.25}}"#);
         assert_eq!(read(&scored), (vec![(1, None, 0.25, 1.0)], 0));
         let list = format!(
-            r#"[{{"receipt": "{one}", "verdict": "good"}}, {{"better": "{two}", "worse": "{one}"}}]"#
+            r#"[{{"receipt": "{first}", "verdict": "good"}}, {{"better": "{second}", "worse": "{first}"}}]"#
         );
         let wanted = vec![(1, None, 1.0, 1.0), (2, Some(1), 1.0, 1.0)];
         assert_eq!(read(&list), (wanted, 0));
@@ -304,14 +304,15 @@ mod tests {
 
     #[test]
     fn access_logs_hold_feedback_and_checks() {
-        let (one, two) = (receipt(1), receipt(2));
-        let line =
-            format!(r#"{{"pointsman.feedback": "{one}=0.5 {two}>{one}", "path": "/v1/feedback"}}"#);
+        let (first, second) = (receipt(1), receipt(2));
+        let line = format!(
+            r#"{{"pointsman.feedback": "{first}=0.5 {second}>{first}", "path": "/v1/feedback"}}"#
+        );
         let wanted = vec![(1, None, 0.5, 1.0), (2, Some(1), 1.0, 1.0)];
         assert_eq!(read(&line), (wanted, 0));
         let checked = |outcome: &str| {
             let line =
-                format!(r#"{{"pointsman.receipt": "{one}", "pointsman.outcome": "{outcome}"}}"#);
+                format!(r#"{{"pointsman.receipt": "{first}", "pointsman.outcome": "{outcome}"}}"#);
             read(&line).0
         };
         assert_eq!(checked("truncated"), [(1, None, 0.0, 0.125)]);
@@ -350,17 +351,17 @@ mod tests {
 
     #[test]
     fn decisions_are_found_in_any_form_of_log() {
-        let one = receipt(1);
+        let first = receipt(1);
         for line in [
-            format!(r#"{{"pointsman.receipt": "{one}", "status": 200}}"#),
-            format!(r#"{{"receipt": "{one}", "feedback": "-"}}"#),
+            format!(r#"{{"pointsman.receipt": "{first}", "status": 200}}"#),
+            format!(r#"{{"receipt": "{first}", "feedback": "-"}}"#),
             format!(
-                r#"{{"attributes": [{{"key": "pointsman.receipt", "value": {{"stringValue": "{one}"}}}}]}}"#
+                r#"{{"attributes": [{{"key": "pointsman.receipt", "value": {{"stringValue": "{first}"}}}}]}}"#
             ),
-            format!("[2026-11-30T20:45:00Z] \"POST /v1/chat/completions\" 200 {one}"),
-            format!("status=200 receipt={one} path=/v1/chat/completions"),
+            format!("[2026-11-30T20:45:00Z] \"POST /v1/chat/completions\" 200 {first}"),
+            format!("status=200 receipt={first} path=/v1/chat/completions"),
             // Cut off behind the receipt.
-            format!(r#"{{"receipt": "{one}", "sta"#),
+            format!(r#"{{"receipt": "{first}", "sta"#),
         ] {
             assert_eq!(decision(&line), Ok(1), "{line}");
         }
@@ -368,11 +369,11 @@ mod tests {
 
     #[test]
     fn receipts_of_feedback_are_no_decisions() {
-        let (one, two) = (receipt(1), receipt(2));
+        let (first, second) = (receipt(1), receipt(2));
         for line in [
-            format!(r#"{{"receipt": "-", "feedback": "{one}=0.5 {two}>{one}"}}"#),
-            format!(r#"{{"receipt": "{one}", "verdict": "good"}}"#),
-            format!("POST /v1/feedback 202 {one}=1 {one}>{two}"),
+            format!(r#"{{"receipt": "-", "feedback": "{first}=0.5 {second}>{first}"}}"#),
+            format!(r#"{{"receipt": "{first}", "verdict": "good"}}"#),
+            format!("POST /v1/feedback 202 {first}=1 {first}>{second}"),
         ] {
             assert_eq!(decision(&line), Err("none"), "{line}");
         }
@@ -380,8 +381,8 @@ mod tests {
 
     #[test]
     fn lines_without_a_decision_are_told_from_garbage() {
-        let one = receipt(1);
-        let cut = one.get(..100).unwrap();
+        let first = receipt(1);
+        let cut = first.get(..100).unwrap();
         for line in [
             "",
             "GET /v1/models 200 -",

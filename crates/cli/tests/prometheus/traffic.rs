@@ -56,7 +56,7 @@ impl World {
         let grade = move |question: &Question| {
             let material = question.material();
             match material.len() % 2 {
-                // Whichever is asked about; but not so many in a row that it is left alone.
+                // Any question may be one that fails, but five in a row are rare: the judge would be asked no more.
                 _ if fails.load(Ordering::SeqCst)
                     && !asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) =>
                 {
