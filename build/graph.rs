@@ -14,6 +14,9 @@ const FLOAT32: i64 = 1;
 const INT8: i64 = 3;
 const INT64: i64 = 7;
 
+/// Rows that 16 bits can name.
+const MOST_ROWS: usize = 1 << 16;
+
 /// Shape and constant content of a value of the graph, as far as they are known.
 #[derive(Clone)]
 struct Known {
@@ -21,6 +24,8 @@ struct Known {
     node: Option<usize>,
     /// Rows of a table that were picked but not summed yet.
     rows: Option<Rows>,
+    /// The nodes of a concatenation that was not needed as a whole yet: a product takes it in parts.
+    parts: Vec<usize>,
     element_type: i64,
     shape: Vec<usize>,
 }
@@ -41,11 +46,58 @@ pub struct Packed {
     pub table_rows: Vec<usize>,
 }
 
+/// One node of the embedded graph.
+struct Embedded {
+    kernel: Kernel,
+    operands: Vec<usize>,
+    datum: &'static str,
+    shape: Vec<usize>,
+}
+
+/// Its operator, with what belongs to it as source text.
+enum Kernel {
+    Input,
+    Bag {
+        table: String,
+        width: usize,
+    },
+    Dense {
+        rows: usize,
+        weights: usize,
+        relu: bool,
+    },
+    Concat,
+}
+
+impl std::fmt::Display for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Node { operator: Operator::")?;
+        match &self.kernel {
+            Kernel::Input => f.write_str("Input")?,
+            Kernel::Concat => f.write_str("Concat")?,
+            Kernel::Bag { table, width } => write!(f, "Bag {{ table: {table}, width: {width} }}")?,
+            Kernel::Dense {
+                rows,
+                weights,
+                relu,
+            } => write!(
+                f,
+                "Dense {{ rows: {rows}, weights: {weights}, relu: {relu} }}"
+            )?,
+        }
+        let (operands, datum, shape) = (&self.operands, self.datum, &self.shape);
+        write!(
+            f,
+            ", operands: &{operands:?}, datum: Datum::{datum}, shape: &{shape:?} }}"
+        )
+    }
+}
+
 struct Packer<'a> {
     model: &'a Model,
     out_dir: &'a Path,
     known: BTreeMap<String, Known>,
-    nodes: Vec<String>,
+    nodes: Vec<Embedded>,
     constants: Vec<String>,
     constant_files: usize,
     table_rows: Vec<usize>,
@@ -69,7 +121,8 @@ pub fn pack(model: &Model, out_dir: &Path) -> Result<Packed> {
         table_rows: Vec::new(),
     };
     for input in &model.inputs {
-        packer.push("Input", &input.name, &[], input.element_type, &input.shape);
+        let (element, shape) = (input.element_type, &input.shape);
+        packer.push(Kernel::Input, &input.name, vec![], element, shape);
     }
     let mut skip = None;
     for (index, node) in model.nodes.iter().enumerate() {
@@ -93,20 +146,23 @@ pub fn pack(model: &Model, out_dir: &Path) -> Result<Packed> {
 impl Packer<'_> {
     fn push(
         &mut self,
-        kernel: &str,
+        kernel: Kernel,
         output: &str,
-        operands: &[usize],
-        element: i64,
+        operands: Vec<usize>,
+        element_type: i64,
         shape: &[usize],
     ) {
-        let datum = if element == INT64 { "I64" } else { "F32" };
-        self.nodes.push(format!(
-            "Node {{ operator: Operator::{kernel}, operands: &{operands:?}, datum: Datum::{datum}, shape: &{shape:?} }}"
-        ));
+        self.nodes.push(Embedded {
+            kernel,
+            operands,
+            datum: if element_type == INT64 { "Row" } else { "F32" },
+            shape: shape.to_vec(),
+        });
         let known = Known {
             node: Some(self.nodes.len() - 1),
             rows: None,
-            element_type: element,
+            parts: Vec::new(),
+            element_type,
             shape: shape.to_vec(),
         };
         self.known.insert(output.to_owned(), known);
@@ -117,6 +173,7 @@ impl Packer<'_> {
             return Ok(Known {
                 node: None,
                 rows: None,
+                parts: Vec::new(),
                 element_type: constant.element_type,
                 shape: constant.shape.clone(),
             });
@@ -125,13 +182,26 @@ impl Packer<'_> {
         self.known.get(name).cloned().ok_or_else(missing)
     }
 
+    /// The node that makes a value, and the value's shape.
     fn computed(&self, name: &str, element: i64) -> Result<(usize, Vec<usize>)> {
-        let value = self.value(name)?;
-        let node = value.node.ok_or_else(|| {
-            format!(
+        let (nodes, shape) = self.parts(name, element)?;
+        let &[node] = nodes.as_slice() else {
+            return Err(format!(
+                "input `{name}` is a concatenation, which this operator's kernel does not take"
+            ));
+        };
+        Ok((node, shape))
+    }
+
+    /// The nodes that make a value, several if it is a concatenation, and the shape of the whole.
+    fn parts(&self, name: &str, element: i64) -> Result<(Vec<usize>, Vec<usize>)> {
+        let mut value = self.value(name)?;
+        value.parts.extend(value.node);
+        if value.parts.is_empty() {
+            return Err(format!(
                 "input `{name}` is a constant or rows of a table, which this operator's kernel does not take there"
-            )
-        })?;
+            ));
+        }
         if value.element_type != element {
             return Err(format!(
                 "input `{name}` is {} where {} is needed",
@@ -139,7 +209,7 @@ impl Packer<'_> {
                 type_name(element)
             ));
         }
-        Ok((node, value.shape))
+        Ok((value.parts, value.shape))
     }
 
     /// Writes a constant next to the generated source; its path there.
@@ -195,6 +265,11 @@ impl Packer<'_> {
         let &[table_rows, width] = value.shape.as_slice() else {
             return Err(format!("table `{table}` has to have two dimensions"));
         };
+        if table_rows > MOST_ROWS {
+            return Err(format!(
+                "table `{table}` has {table_rows} rows where {MOST_ROWS} are the most"
+            ));
+        }
         let cast = next
             .filter(|next| next.operator == "Cast" && next.inputs == [rows.clone()])
             .filter(|next| next.attributes.get("to") == Some(&FLOAT32))
@@ -212,6 +287,7 @@ impl Packer<'_> {
         let rows = Known {
             node: None,
             rows: Some(Rows { ids, table: bytes }),
+            parts: Vec::new(),
             element_type: FLOAT32,
             shape: ids_shape.into_iter().chain([width]).collect(),
         };
@@ -222,7 +298,7 @@ impl Packer<'_> {
     fn mat_mul(&mut self, node: &Node) -> Result<()> {
         let [left, right] = arguments(&node.inputs)?;
         let [output] = arguments(&node.outputs)?;
-        let (left_node, left_shape) = self.computed(left, FLOAT32)?;
+        let (parts, left_shape) = self.parts(left, FLOAT32)?;
         let right_value = self.value(right)?;
         let (&[rows, inner], &[inner_too, columns]) =
             (left_shape.as_slice(), right_value.shape.as_slice())
@@ -236,50 +312,76 @@ impl Packer<'_> {
             ));
         }
         let (kernel, operands) = match (right_value.rows, right_value.node) {
-            (Some(Rows { ids, table }), _) => (
-                format!("Bag {{ table: {table}, width: {columns} }}"),
-                vec![ids, left_node],
-            ),
+            (Some(Rows { ids, table }), _) => {
+                let (weights, _) = self.computed(left, FLOAT32)?;
+                let width = columns;
+                (Kernel::Bag { table, width }, vec![ids, weights])
+            }
             (None, Some(_)) => {
                 return Err("one operand has to be a constant or a table's rows".into());
             }
             (None, None) => {
                 let bytes = self.write_constant(right)?;
                 self.constants.push(bytes);
-                let number = self.constants.len() - 1;
-                (
-                    format!("Dense {{ rows: {inner}, weights: {number} }}"),
-                    vec![left_node],
-                )
+                let kernel = Kernel::Dense {
+                    rows: inner,
+                    weights: self.constants.len() - 1,
+                    relu: false,
+                };
+                (kernel, parts)
             }
         };
-        self.push(&kernel, output, &operands, FLOAT32, &[rows, columns]);
+        self.push(kernel, output, operands, FLOAT32, &[rows, columns]);
         Ok(())
     }
 
+    /// A Concat. Only that of the graph's output is a node: products take their operand in parts.
     fn concat(&mut self, node: &Node) -> Result<()> {
         let [output] = arguments(&node.outputs)?;
         let (mut operands, mut columns) = (Vec::new(), 0);
         for name in &node.inputs {
-            let (operand, shape) = self.computed(name, FLOAT32)?;
+            let (parts, shape) = self.parts(name, FLOAT32)?;
             let &[1, width] = shape.as_slice() else {
                 return Err(format!("input `{name}` has to be one row"));
             };
-            operands.push(operand);
+            operands.extend(parts);
             columns += width;
         }
         if !matches!(node.attributes.get("axis"), Some(1 | -1)) {
             return Err("only axis 1 is supported".into());
         }
-        self.push("Concat", output, &operands, FLOAT32, &[1, columns]);
+        if self.model.outputs.iter().any(|value| value.name == *output) {
+            self.push(Kernel::Concat, output, operands, FLOAT32, &[1, columns]);
+            return Ok(());
+        }
+        let known = Known {
+            node: None,
+            rows: None,
+            parts: operands,
+            element_type: FLOAT32,
+            shape: vec![1, columns],
+        };
+        self.known.insert(output.clone(), known);
         Ok(())
     }
 
+    /// A Relu, which becomes part of the product before it.
     fn relu(&mut self, node: &Node) -> Result<()> {
         let [input] = arguments(&node.inputs)?;
         let [output] = arguments(&node.outputs)?;
-        let (operand, shape) = self.computed(input, FLOAT32)?;
-        self.push("Relu", output, &[operand], FLOAT32, &shape);
+        let (operand, _) = self.computed(input, FLOAT32)?;
+        let uses = |other: &&Node| other.inputs.contains(input);
+        let is_single = self.model.nodes.iter().filter(uses).count() == 1;
+        match self.nodes.get_mut(operand).map(|node| &mut node.kernel) {
+            Some(Kernel::Dense { relu, .. }) if is_single => *relu = true,
+            _ => {
+                return Err(format!(
+                    "`{input}` has to be a product that nothing else reads"
+                ));
+            }
+        }
+        let known = self.value(input)?;
+        self.known.insert(output.clone(), known);
         Ok(())
     }
 

@@ -3,83 +3,88 @@
 //! Every target runs the same order of operations, without fused multiply-add, so that the numbers are the same natively and
 //! in WebAssembly. Nothing here knows tensors or graphs.
 
-/// Columns of one panel: 16 floats are four 128-bit lanes.
-const PANEL: usize = 16;
+/// Columns that are worked on at once: 32 floats are eight 128-bit lanes, half of the registers that there are.
+const PANEL: usize = 32;
+
+/// Columns of the last panel where no more are left: half, so that less of it is padding.
+const NARROW: usize = 16;
 
 /// Rows whose sum of int8 always fits into an i16: 256 · −128 is its least value.
 const EXACT_ROWS: usize = 256;
 
-/// The sum of rows, each times its factor. A row is int8 in two's complement, as many as `sums` has.
+/// The sum of rows of an int8 table, each times its weight: `ids` names the rows, `sums` has as many columns as the table. `None` if a
+/// row of a weight other than 0 is outside of it.
 ///
-/// A mean, which is what the classifier asks for, has one factor for all: its sum is taken in integers, which are exact in
-/// any order and eight to a lane.
-pub fn embedding_sum(rows: &[(&[u8], f32)], sums: &mut [f32]) {
-    let factor = rows.first().map_or(0.0, |(_, factor)| *factor);
-    let is_mean = rows.len() <= EXACT_ROWS && rows.iter().all(|(_, other)| *other == factor);
-    let (blocks, rest) = sums.as_chunks_mut::<PANEL>();
-    let rest_start = blocks.len() * PANEL;
-    for (index, block) in blocks.iter_mut().enumerate() {
-        let chunks = rows.iter().filter_map(|(row, factor)| {
-            let row = row.get(index * PANEL..)?.first_chunk::<PANEL>()?;
-            Some((row, *factor))
-        });
-        *block = if is_mean {
-            sum_exactly(chunks.map(|(row, _)| row)).map(|sum| factor * f32::from(sum))
-        } else {
-            sum_weighted(chunks)
-        };
-    }
-    rest.fill(0.0);
-    for (row, factor) in rows {
-        let row = row.get(rest_start..).unwrap_or_default();
-        for (sum, byte) in rest.iter_mut().zip(row) {
-            *sum += factor * f32::from(*byte as i8);
+/// Neighbouring rows of one weight, which is nearly all that the classifier asks for, are summed in integers: exact in any
+/// order, and eight to a lane.
+#[must_use]
+pub fn embedding_sum(table: &[u8], ids: &[u16], weights: &[f32], sums: &mut [f32]) -> Option<()> {
+    let width = sums.len();
+    sums.fill(0.0);
+    let (mut ids, mut weights) = (ids, weights);
+    while let Some(&weight) = weights.first() {
+        let most = weights.iter().take(EXACT_ROWS);
+        let alike = most.take_while(|other| **other == weight).count().max(1);
+        let (run, ids_behind) = ids.split_at_checked(alike)?;
+        (ids, weights) = (ids_behind, weights.get(alike..)?);
+        if weight == 0.0 {
+            continue;
+        }
+        let (blocks, rest) = sums.as_chunks_mut::<PANEL>();
+        let first = blocks.len() * PANEL;
+        for (index, block) in blocks.iter_mut().enumerate() {
+            let totals = sum_exactly::<PANEL>(table, run, width, index * PANEL)?;
+            for (sum, total) in block.iter_mut().zip(totals) {
+                *sum += weight * f32::from(total);
+            }
+        }
+        for (index, sum) in rest.iter_mut().enumerate() {
+            let [total] = sum_exactly::<1>(table, run, width, first + index)?;
+            *sum += weight * f32::from(total);
         }
     }
+    Some(())
 }
 
-fn sum_exactly<'a>(rows: impl Iterator<Item = &'a [u8; PANEL]>) -> [i16; PANEL] {
-    let mut totals = [0_i16; PANEL];
-    for row in rows {
-        for (total, byte) in totals.iter_mut().zip(row) {
+/// Sums of `N` columns from `first` on, over at most [`EXACT_ROWS`] rows.
+fn sum_exactly<const N: usize>(
+    table: &[u8],
+    ids: &[u16],
+    width: usize,
+    first: usize,
+) -> Option<[i16; N]> {
+    let mut totals = [0_i16; N];
+    for id in ids {
+        let row = table.get(usize::from(*id) * width + first..)?;
+        for (total, byte) in totals.iter_mut().zip(row.first_chunk::<N>()?) {
             *total = total.wrapping_add(i16::from(*byte as i8));
         }
     }
-    totals
+    Some(totals)
 }
 
-fn sum_weighted<'a>(rows: impl Iterator<Item = (&'a [u8; PANEL], f32)>) -> [f32; PANEL] {
-    let mut totals = [0.0_f32; PANEL];
-    for (row, factor) in rows {
-        for (total, byte) in totals.iter_mut().zip(row) {
-            *total += factor * f32::from(*byte as i8);
-        }
-    }
-    totals
-}
-
-/// A constant k × n matrix, laid out for [`PackedMatrix::gemv`]: 16 columns at a time, the rows of one panel one after the
+/// A constant k × n matrix, laid out for [`PackedMatrix::gemv`]: some columns at a time, the rows of one panel one after the
 /// other, so that memory is read from front to back. Columns that are missing from the last panel are zeros.
 #[derive(Debug, Clone)]
 pub struct PackedMatrix {
     rows: usize,
     columns: usize,
-    weights: Vec<[f32; PANEL]>,
+    weights: Vec<f32>,
 }
 
 impl PackedMatrix {
     /// Lays out a matrix of `rows` rows, given in row-major order.
     pub fn new(matrix: &[f32], rows: usize) -> PackedMatrix {
         let columns = matrix.len().checked_div(rows).unwrap_or(0);
-        let mut weights = Vec::with_capacity(columns.div_ceil(PANEL) * rows);
-        for first in (0..columns).step_by(PANEL) {
+        let mut weights = Vec::with_capacity((columns + NARROW - 1) * rows);
+        let mut first = 0;
+        while first < columns {
+            let panel = panel_width(columns - first);
             for line in matrix.chunks_exact(columns) {
-                let mut panel = [0.0; PANEL];
-                for (place, weight) in panel.iter_mut().zip(line.iter().skip(first)) {
-                    *place = *weight;
-                }
-                weights.push(panel);
+                let filled = line.iter().skip(first).copied();
+                weights.extend(filled.chain(std::iter::repeat(0.0)).take(panel));
             }
+            first += panel;
         }
         PackedMatrix {
             rows,
@@ -98,29 +103,95 @@ impl PackedMatrix {
         self.columns
     }
 
-    /// A row of k numbers times the matrix; `product` has room for n. Zeros, which half of a hidden layer is, cost nothing.
-    pub fn gemv(&self, row: &[f32], product: &mut [f32]) {
-        let used: Vec<(usize, f32)> = row
-            .iter()
-            .enumerate()
-            .filter(|(_, factor)| **factor != 0.0)
-            .map(|(index, factor)| (index, *factor))
-            .collect();
-        let panels = self.weights.chunks_exact(self.rows.max(1));
-        for (places, panel) in product.chunks_mut(PANEL).zip(panels) {
-            let mut sums = [0.0_f32; PANEL];
-            for (index, factor) in &used {
-                let Some(line) = panel.get(*index) else {
-                    break;
-                };
-                for (sum, weight) in sums.iter_mut().zip(line) {
-                    *sum += factor * weight;
-                }
+    /// A row of k numbers times the matrix; `product` has room for n. Zeros are left out of `row`, where half of a hidden
+    /// layer is such.
+    pub fn gemv(&self, row: &SparseRow, product: &mut [f32]) {
+        let used = row.used.get(..row.count).unwrap_or(&[]);
+        let (mut places, mut weights) = (product, self.weights.as_slice());
+        while !places.is_empty() {
+            let panel = panel_width(places.len());
+            let Some((own, behind)) = weights.split_at_checked(panel * self.rows) else {
+                return;
+            };
+            let (head, tail) = places.split_at_mut(panel.min(places.len()));
+            if panel == PANEL {
+                multiply::<PANEL>(own, used, head);
+            } else {
+                multiply::<NARROW>(own, used, head);
             }
-            for (place, sum) in places.iter_mut().zip(sums) {
-                *place = sum;
-            }
+            (places, weights) = (tail, behind);
         }
+    }
+}
+
+/// The width of the panel that takes the first of `columns` columns.
+fn panel_width(columns: usize) -> usize {
+    if columns > NARROW { PANEL } else { NARROW }
+}
+
+/// The product with one panel of `N` columns.
+fn multiply<const N: usize>(panel: &[f32], used: &[(u32, f32)], product: &mut [f32]) {
+    let (lines, _) = panel.as_chunks::<N>();
+    let mut sums = [0.0_f32; N];
+    for (index, factor) in used {
+        let Some(line) = lines.get(*index as usize) else {
+            break;
+        };
+        for (sum, weight) in sums.iter_mut().zip(line) {
+            *sum += factor * weight;
+        }
+    }
+    for (place, sum) in product.iter_mut().zip(sums) {
+        *place = sum;
+    }
+}
+
+/// The numbers of a row that are not 0, with their places.
+#[derive(Debug, Clone, Default)]
+pub struct SparseRow {
+    used: Vec<(u32, f32)>,
+    count: usize,
+    len: usize,
+}
+
+impl SparseRow {
+    /// A row of no numbers, with room for `len`.
+    pub fn with_capacity(len: usize) -> SparseRow {
+        SparseRow {
+            used: vec![(0, 0.0); len],
+            count: 0,
+            len: 0,
+        }
+    }
+
+    /// Appends numbers; those for which there is no room are dropped.
+    pub fn extend(&mut self, values: &[f32]) {
+        for value in values {
+            // Without a branch: which half of a hidden layer is 0 cannot be predicted.
+            if let Some(place) = self.used.get_mut(self.count) {
+                *place = (self.len as u32, *value);
+            }
+            self.count += usize::from(*value != 0.0);
+            self.len += 1;
+        }
+    }
+
+    /// How many numbers were appended, zeros included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// max(x, 0) of each number.
+pub fn relu(values: &mut [f32]) {
+    for value in values {
+        // `f32::max` is a call for each number in WebAssembly; a comparison becomes SIMD.
+        *value = if *value > 0.0 { *value } else { 0.0 };
     }
 }
 
@@ -131,48 +202,62 @@ mod tests {
 
     #[test]
     fn embedding_sum_is_the_weighted_sum_for_any_width() {
-        for columns in [0, 1, 15, 16, 17, 64] {
+        for columns in [1, 15, 16, 17, 31, 32, 33, 64] {
             let table: Vec<u8> = (0..3 * columns).map(|i| (i * 37) as u8).collect();
-            let row = |k: usize| &table[k * columns..(k + 1) * columns];
-            let of = |k: usize, column: usize| f32::from(row(k)[column] as i8);
+            let of = |k: usize, column: usize| f32::from(table[k * columns + column] as i8);
             let mut sums = vec![1.0; columns];
-            embedding_sum(&[(row(2), 0.5), (row(0), -2.0), (row(2), 0.25)], &mut sums);
+            embedding_sum(&table, &[2, 0, 7, 2], &[0.5, -2.0, 0.0, 0.25], &mut sums).unwrap();
             for (column, sum) in sums.iter().enumerate() {
                 let expected = 0.75 * of(2, column) - 2.0 * of(0, column);
                 assert_eq!(*sum, expected, "column {column}");
             }
-            embedding_sum(&[(row(2), 0.5), (row(0), 0.5)], &mut sums);
+            embedding_sum(&table, &[2, 0], &[0.5, 0.5], &mut sums).unwrap();
             for (column, sum) in sums.iter().enumerate() {
                 let expected = 0.5 * (of(2, column) + of(0, column));
                 assert_eq!(*sum, expected, "column {column}");
             }
+            assert_eq!(embedding_sum(&table, &[3], &[0.5], &mut sums), None);
+            embedding_sum(&table, &[], &[], &mut sums).unwrap();
+            assert_eq!(sums, vec![0.0; columns]);
         }
+        assert_eq!(embedding_sum(&[], &[0], &[f32::NAN], &mut []), Some(()));
     }
 
     #[test]
     fn as_many_rows_as_there_can_be_do_not_overflow() {
         let least = [0x80_u8; PANEL];
-        for count in [EXACT_ROWS, EXACT_ROWS + 1] {
+        for count in [EXACT_ROWS, EXACT_ROWS + 1, 3 * EXACT_ROWS] {
             let mut sums = [0.0; PANEL];
-            embedding_sum(&vec![(least.as_slice(), 1.0); count], &mut sums);
+            embedding_sum(&least, &vec![0; count], &vec![1.0; count], &mut sums).unwrap();
             assert_eq!(sums, [count as f32 * -128.0; PANEL]);
         }
     }
 
     #[test]
     fn gemv_is_the_matrix_product_for_any_width() {
-        for columns in [0, 1, 15, 16, 17, 44, 64] {
+        for columns in [0, 1, 15, 16, 17, 32, 33, 44, 49, 64, 68] {
             let mut row: Vec<f32> = (0..7).map(|i| i as f32 - 3.0).collect();
             row[6] = 0.0;
             let matrix: Vec<f32> = (0..7 * columns).map(|i| (i % 11) as f32).collect();
             let panels = PackedMatrix::new(&matrix, row.len());
             assert_eq!((panels.rows(), panels.columns()), (7, columns));
             let mut product = vec![1.0; columns];
-            panels.gemv(&row, &mut product);
+            let mut sparse = SparseRow::with_capacity(row.len());
+            sparse.extend(&row[..2]);
+            sparse.extend(&row[2..]);
+            assert_eq!((sparse.len(), sparse.count), (7, 5));
+            panels.gemv(&sparse, &mut product);
             for (column, value) in product.iter().enumerate() {
                 let expected: f32 = (0..7).map(|k| row[k] * matrix[k * columns + column]).sum();
                 assert_eq!(*value, expected, "column {column} of {columns}");
             }
         }
+    }
+
+    #[test]
+    fn relu_keeps_what_is_positive() {
+        let mut values = [-1.0, 0.0, 0.5, -0.0, f32::NEG_INFINITY, 3.0];
+        relu(&mut values);
+        assert_eq!(values, [0.0, 0.0, 0.5, 0.0, 0.0, 3.0]);
     }
 }
