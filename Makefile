@@ -198,8 +198,8 @@ $(LLM_STAMP): tests/requirements-llm.txt
 demo: $(RUN_STAMPS) wasm lab $(if $(REAL_LLM),$(LLM_STAMP)) ## real prompts through a real Envoy (ONCE=1 ends by itself, REAL_LLM=1 runs a real LLM, JUDGE=1 asks a judge)
 	@$(LAB) demo $(if $(ONCE),--once) $(if $(REAL_LLM),--real-llm) $(if $(JUDGE),--judge)
 
-bench: $(RUN_STAMPS) wasm lab ## bare Envoy against Envoy with the filter: latency, throughput, memory
-	@$(LAB) bench
+bench: $(RUN_STAMPS) wasm lab ## bare Envoy against Envoy with the filter: latency, throughput, memory (JUDGE=1: with and without a judge)
+	@$(LAB) bench$(if $(JUDGE),-judge)
 
 # What no filter that reads and edits bodies can be below, on the same machine.
 FLOOR := $(TARGET)/wasm32-wasip1/module/examples/floor.wasm

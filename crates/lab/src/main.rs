@@ -32,6 +32,8 @@ struct Cli {
 enum Command {
     /// Measure what the filter costs: the same Envoy with and without it
     Bench(bench::Args),
+    /// Measure what a judge costs: the same Envoy with and without it
+    BenchJudge(bench::judged::Args),
     /// Send real prompts through a real Envoy and show what each one costs
     Demo(demo::Args),
     /// Serve simulated backends of OpenAI's and Anthropic's APIs: GPU, CPU, LPU, serverless
@@ -47,6 +49,7 @@ enum Command {
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Bench(args) => bench::run(&args),
+        Command::BenchJudge(args) => bench::judged::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => demo_backends::run(args),
         Command::Features(args) => features::run(&args),

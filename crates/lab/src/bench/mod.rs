@@ -6,6 +6,7 @@
 
 mod body;
 mod budget;
+pub mod judged;
 mod load;
 mod report;
 mod start;

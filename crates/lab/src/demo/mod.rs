@@ -10,7 +10,7 @@ pub mod fleet;
 mod judge;
 mod native;
 mod processes;
-mod prompts;
+pub mod prompts;
 mod report;
 
 use std::path::{Path, PathBuf};
