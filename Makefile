@@ -47,7 +47,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor profile count soak train everyday lint deny clean
+.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor bench-peers profile count soak train everyday lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -207,6 +207,12 @@ bench-floor: $(RUN_STAMPS) lab ## the same for a filter that decides nothing: wh
 	@cargo build --locked --package pointsman-filter --example floor --target wasm32-wasip1 --profile module
 	@$(LAB) bench --module $(FLOOR) --sizes 1000 --seconds 60 --output $(TARGET)/bench-floor.json
 
+# Installs the other gateways under target/peers, an environment each. One that cannot be had is reported, the others are measured.
+bench-peers: $(RUN_STAMPS) wasm cli lab ## the filter beside other gateways, in one run (QUICK=1: under 4 minutes, docs/ stays)
+	@$(MAKE) --no-print-directory $(NODE_STAMP) || echo "no Node: Portkey's gateway is left out" >&2
+	@cargo build --locked --package pointsman-filter --example floor --target wasm32-wasip1 --profile module
+	@$(VENV)/bin/python -B tools/peers/bench.py --envoy $(TARGET)/envoy/envoy-$(ENVOY_NEWEST) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
 profile: wasm $(NODE_STAMP) ## where a request's time goes inside the module, by function and phase, under Node's V8
 	@$(TOOLS)/bin/node --no-liftoff tools/profile/profile.mjs $(MODULE) envoy/policies/demo.json tests/data/prompts.jsonl $(TARGET)/profile.json
 
@@ -264,8 +270,9 @@ $(TRAIN_TEST_STAMP): models/train/requirements.txt models/train/requirements-tes
 	@touch $@
 
 test-train: $(TRAIN_TEST_STAMP)
-	@cd models/train && $(CURDIR)/$(TRAIN_TEST)/bin/ruff check --quiet . && $(CURDIR)/$(TRAIN_TEST)/bin/ruff format --check --quiet .
-	@cd models/train && PYTHONDONTWRITEBYTECODE=1 $(CURDIR)/$(TRAIN_TEST)/bin/python -m pytest -q -p no:cacheprovider
+	@for folder in models/train tools/peers; do (cd $$folder && $(CURDIR)/$(TRAIN_TEST)/bin/ruff check --quiet . \
+		&& $(CURDIR)/$(TRAIN_TEST)/bin/ruff format --check --quiet .) || exit 1; done
+	@cd models/train && PYTHONDONTWRITEBYTECODE=1 $(CURDIR)/$(TRAIN_TEST)/bin/python -m pytest -q -p no:cacheprovider . ../../tools/peers
 
 # The core once more as WebAssembly: the same unit tests, the same corpus, the classifier's numbers within 1e-5.
 test-wasm: $(RUST_STAMP) $(NODE_STAMP) $(RUNNER_STAMP)

@@ -8,6 +8,7 @@ mod demo_backends;
 mod envoy;
 mod features;
 mod package;
+mod raw;
 mod soak;
 
 use std::process::ExitCode;
@@ -40,6 +41,10 @@ enum Command {
     DemoBackends(demo_backends::Args),
     /// Write the token ids and features of prompts, for training
     Features(features::Args),
+    /// Send requests and tell how long answers take, with next to no cost of its own
+    Load(raw::load::Args),
+    /// Answer every request at once with the same chat completion
+    Mock(raw::mock::Args),
     /// Pack the module for a registry
     Package(package::Args),
     /// Send many requests to many backends and watch what grows
@@ -53,6 +58,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::DemoBackends(args) => demo_backends::run(args),
         Command::Features(args) => features::run(&args),
+        Command::Load(args) => raw::load::run(&args),
+        Command::Mock(args) => raw::mock::run(&args),
         Command::Package(args) => package::run(&args),
         Command::Soak(args) => soak::run(&args),
     }

@@ -15,10 +15,10 @@ const USER_TURN: usize = 400;
 /// Characters of the assistant's.
 const ASSISTANT_TURN: usize = 2_000;
 
-/// A body for `POST /v1/chat/completions` with `model: auto`, of exactly `bytes` bytes (at least about 120).
+/// A body for `POST /v1/chat/completions` that asks for this model, of exactly `bytes` bytes (at least about 120).
 ///
 /// Up to 2 KB it is one question; beyond, a conversation of short questions and longer answers.
-pub fn with_size(bytes: usize) -> Vec<u8> {
+pub fn with_size(model: &str, bytes: usize) -> Vec<u8> {
     let mut messages = Vec::new();
     let mut length = 0;
     let mut push = |messages: &mut Vec<Value>, role: &str, text: &str| {
@@ -41,7 +41,7 @@ pub fn with_size(bytes: usize) -> Vec<u8> {
     let with_last = |length: usize| {
         let mut all = messages.clone();
         all.push(json!({"role": "user", "content": text(length, messages.len())}));
-        json!({"model": "auto", "messages": all})
+        json!({"model": model, "messages": all})
             .to_string()
             .into_bytes()
     };
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn bodies_have_their_size_and_are_conversations() {
         for bytes in super::super::SIZES {
-            let body = with_size(bytes);
+            let body = with_size("auto", bytes);
             assert_eq!(body.len(), bytes);
             let body: Value = serde_json::from_slice(&body).unwrap();
             let messages = body.get("messages").unwrap().as_array().unwrap();

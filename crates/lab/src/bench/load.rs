@@ -77,7 +77,7 @@ pub async fn measure(
     block: Duration,
     progress: &mut Progress,
 ) -> Result<Load, Failure> {
-    let body = Bytes::from(body::with_size(bytes));
+    let body = Bytes::from(body::with_size("auto", bytes));
     let mut bare = open(arms.bare, connections).await?;
     let mut filter = open(arms.filter, connections).await?;
     // The first requests pay for buffers and upstream connections.

@@ -4,7 +4,7 @@
 //! so that the difference is the filter's. Arms take turns in short blocks, so that a machine that gets slower gets
 //! slower for both. It never fails because of time: budgets are printed, `met` or `missed`.
 
-mod body;
+pub mod body;
 mod budget;
 pub mod judged;
 mod load;

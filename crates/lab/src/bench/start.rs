@@ -75,7 +75,7 @@ pub async fn measure(
 
 /// Seconds from the start of the process to the first answer; more requests follow, over several connections.
 async fn first_answer_then_some(envoy: &Envoy) -> Result<f64, Error> {
-    let body = Bytes::from(body::with_size(1_000));
+    let body = Bytes::from(body::with_size("auto", 1_000));
     let mut first = None;
     for _ in 0..8 {
         let mut connection = Connection::open(envoy.address()).await?;
