@@ -16,6 +16,13 @@ mod labels;
 mod manifest;
 #[path = "src/fleet/ability/names.rs"]
 mod names;
+#[path = "build/ngrams.rs"]
+mod ngrams;
+#[path = "src/analysis/classifier/short_word.rs"]
+#[allow(dead_code, missing_docs)]
+mod short_word;
+#[path = "build/vocabulary.rs"]
+mod vocabulary;
 #[path = "build/wire.rs"]
 mod wire;
 
@@ -26,6 +33,7 @@ fn main() -> ExitCode {
     println!("cargo:rerun-if-changed=models");
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=src/analysis/classifier/labels.rs");
+    println!("cargo:rerun-if-changed=src/analysis/classifier/short_word.rs");
     println!("cargo:rerun-if-changed=src/fleet/ability/names.rs");
     println!("cargo:rerun-if-env-changed=POINTSMAN_MODELS");
     match pack_models() {

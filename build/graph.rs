@@ -63,7 +63,8 @@ enum Kernel {
     },
     Dense {
         rows: usize,
-        weights: usize,
+        columns: usize,
+        weights: String,
         relu: bool,
     },
     Concat,
@@ -78,11 +79,12 @@ impl std::fmt::Display for Embedded {
             Kernel::Bag { table, width } => write!(f, "Bag {{ table: {table}, width: {width} }}")?,
             Kernel::Dense {
                 rows,
+                columns,
                 weights,
                 relu,
             } => write!(
                 f,
-                "Dense {{ rows: {rows}, weights: {weights}, relu: {relu} }}"
+                "Dense {{ weights: PackedMatrix::new({weights}, {rows}, {columns}), relu: {relu} }}"
             )?,
         }
         let (operands, datum, shape) = (&self.operands, self.datum, &self.shape);
@@ -98,8 +100,8 @@ struct Packer<'a> {
     out_dir: &'a Path,
     known: BTreeMap<String, Known>,
     nodes: Vec<Embedded>,
-    constants: Vec<String>,
-    constant_files: usize,
+    /// Bytes of each constant.
+    constants: Vec<usize>,
     table_rows: Vec<usize>,
 }
 
@@ -117,7 +119,6 @@ pub fn pack(model: &Model, out_dir: &Path) -> Result<Packed> {
         known: BTreeMap::new(),
         nodes: Vec::new(),
         constants: Vec::new(),
-        constant_files: 0,
         table_rows: Vec::new(),
     };
     for input in &model.inputs {
@@ -212,18 +213,20 @@ impl Packer<'_> {
         Ok((value.parts, value.shape))
     }
 
-    /// Writes a constant next to the generated source; its path there.
-    fn write_constant(&mut self, name: &str) -> Result<String> {
+    /// The bytes of a constant.
+    fn constant(&self, name: &str, element_type: i64, size: usize) -> Result<&[u8]> {
         let constant = self
             .model
             .initializers
             .get(name)
             .ok_or_else(|| format!("input `{name}` has to be an initializer"))?;
-        let size = match constant.element_type {
-            FLOAT32 => 4,
-            INT8 => 1,
-            other => return Err(format!("initializer `{name}` is {}", type_name(other))),
-        };
+        if constant.element_type != element_type {
+            return Err(format!(
+                "initializer `{name}` is {} where {} is needed",
+                type_name(constant.element_type),
+                type_name(element_type)
+            ));
+        }
         let expected = constant.shape.iter().product::<usize>() * size;
         if constant.bytes.len() != expected {
             return Err(format!(
@@ -231,11 +234,17 @@ impl Packer<'_> {
                 constant.bytes.len()
             ));
         }
-        let file = format!("classifier_{}.bin", self.constant_files);
-        self.constant_files += 1;
-        std::fs::write(self.out_dir.join(&file), &constant.bytes)
+        Ok(&constant.bytes)
+    }
+
+    /// Writes a constant next to the generated source; what names it there.
+    fn write_constant(&mut self, bytes: &[u8]) -> Result<String> {
+        let number = self.constants.len();
+        let file = constant_file(number);
+        std::fs::write(self.out_dir.join(&file), bytes)
             .map_err(|error| format!("cannot write `{file}`: {error}"))?;
-        Ok(format!("include_bytes!({file:?})"))
+        self.constants.push(bytes.len());
+        Ok(format!("&CONSTANT_{number}.0"))
     }
 
     /// Adds one node; whether `next` went into it.
@@ -282,7 +291,8 @@ impl Packer<'_> {
             return Err(format!("`{rows}` has to be read by the Cast alone"));
         }
         let [output] = arguments(&cast.outputs)?;
-        let bytes = self.write_constant(table)?;
+        let bytes = self.constant(table, INT8, 1)?.to_vec();
+        let bytes = self.write_constant(&bytes)?;
         self.table_rows.push(table_rows);
         let rows = Known {
             node: None,
@@ -321,11 +331,13 @@ impl Packer<'_> {
                 return Err("one operand has to be a constant or a table's rows".into());
             }
             (None, None) => {
-                let bytes = self.write_constant(right)?;
-                self.constants.push(bytes);
+                let (weights, _) = self.constant(right, FLOAT32, 4)?.as_chunks();
+                let weights: Vec<f32> = weights.iter().map(|x| f32::from_le_bytes(*x)).collect();
+                let weights = pointsman_kernels::pack(&weights, inner);
                 let kernel = Kernel::Dense {
                     rows: inner,
-                    weights: self.constants.len() - 1,
+                    columns,
+                    weights: self.write_constant(&weights)?,
                     relu: false,
                 };
                 (kernel, parts)
@@ -418,21 +430,24 @@ impl Packer<'_> {
                 "];\n/// The node whose value is the answer.\npub(super) const OUTPUT: usize = {output};\n"
             ),
         )?;
-        write(
-            &mut source,
-            format_args!(
-                "/// Weights: float32, little-endian.\npub(super) static WEIGHTS: &[&[u8]] = &[\n"
-            ),
-        )?;
-        for constant in &self.constants {
-            write(&mut source, format_args!("    {constant},\n"))?;
+        for (number, len) in self.constants.iter().enumerate() {
+            let file = constant_file(number);
+            write(
+                &mut source,
+                format_args!(
+                    "static CONSTANT_{number}: Aligned<{len}> = Aligned(*include_bytes!({file:?}));\n"
+                ),
+            )?;
         }
-        write(&mut source, format_args!("];\n"))?;
         Ok(Packed {
             source,
             table_rows: self.table_rows,
         })
     }
+}
+
+fn constant_file(number: usize) -> String {
+    format!("classifier_{number}.bin")
 }
 
 fn arguments<const N: usize>(names: &[String]) -> Result<&[String; N]> {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::domain_rules::{self, DomainRules};
 use crate::labels::{Domain, Task};
 use crate::wire::Result;
-use crate::{graph, wire};
+use crate::{graph, ngrams, vocabulary, wire};
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -76,15 +76,16 @@ pub fn pack(models: &Path, out_dir: &Path) -> Result<String> {
         serde_json::from_slice(&text).map_err(|error| format!("models/manifest.json: {error}"))?;
 
     let bytes = read_checked(models, CLASSIFIER, &manifest)?;
-    let vocabulary = read_checked(models, VOCABULARY, &manifest)?;
+    let entries = read_checked(models, VOCABULARY, &manifest)?;
     let at = |error: String| format!("models/{CLASSIFIER}: {error}");
     let model = wire::read_model(&bytes).map_err(at)?;
     graph::check_values("inputs", &listed(&manifest.inputs), &model.inputs).map_err(at)?;
     graph::check_values("outputs", &listed(&manifest.outputs), &model.outputs).map_err(at)?;
     let packed = graph::pack(&model, out_dir).map_err(at)?;
 
-    let lines = vocabulary.split(|&byte| byte == b'\n');
-    let tokens = lines.filter(|line| !line.is_empty()).count();
+    let entries = std::str::from_utf8(&entries)
+        .map_err(|_| format!("models/{VOCABULARY}: it is not UTF-8"))?;
+    let tokens = entries.lines().filter(|line| !line.is_empty()).count();
     let [token_rows, ngram_rows] = packed.table_rows.as_slice() else {
         return Err(format!("models/{CLASSIFIER}: it has to have two tables"));
     };
@@ -94,35 +95,30 @@ pub fn pack(models: &Path, out_dir: &Path) -> Result<String> {
             manifest.vocabulary.entries
         ));
     }
-    check_ngrams(
-        &read_checked(models, NGRAMS, &manifest)?,
-        &manifest.ngrams,
-        *ngram_rows,
-    )?;
+    let index = read_checked(models, NGRAMS, &manifest)?;
+    check_ngrams(&index, &manifest.ngrams, *ngram_rows)?;
+    let at = |error: String| format!("models/{NGRAMS}: {error}");
+    ngrams::pack(&index, *ngram_rows, out_dir).map_err(at)?;
     domain_rules::pack(&manifest.domain_rules, out_dir)?;
+    let at = |error: String| format!("models/{VOCABULARY}: {error}");
+    let source = vocabulary::pack(entries, out_dir).map_err(at)?;
+    std::fs::write(out_dir.join("vocabulary.rs"), source)
+        .map_err(|error| format!("cannot write vocabulary.rs: {error}"))?;
     let mut source = packed.source;
     write_sizes(&mut source, &manifest)?;
     Ok(source)
 }
 
-/// Every bucket has to name a row that the table has.
+/// The manifest has to say of the index what it is.
 fn check_ngrams(index: &[u8], ngrams: &Ngrams, table_rows: usize) -> Result<()> {
-    let (rows, rest) = index.as_chunks::<2>();
-    let last = rows.iter().map(|row| u16::from_le_bytes(*row)).max();
-    let fits = last.is_some_and(|last| usize::from(last) < table_rows);
-    if !fits
-        || !rest.is_empty()
-        || rows.len() != 1 << ngrams.bucket_bits
-        || ngrams.rows != table_rows
-    {
-        return Err(format!(
-            "models/{NGRAMS}: {} buckets, the last row {last:?}; the manifest says 2^{} buckets and {} rows, the classifier's table has {table_rows}",
-            rows.len(),
-            ngrams.bucket_bits,
-            ngrams.rows
-        ));
+    let buckets = index.len() / 2;
+    if buckets == 1 << ngrams.bucket_bits && ngrams.rows == table_rows {
+        return Ok(());
     }
-    Ok(())
+    Err(format!(
+        "models/{NGRAMS}: {buckets} buckets; the manifest says 2^{} buckets and {} rows, the classifier's table has {table_rows}",
+        ngrams.bucket_bits, ngrams.rows
+    ))
 }
 
 fn listed(values: &[Value]) -> Vec<(String, String, Vec<usize>)> {
@@ -171,6 +167,11 @@ fn write_sizes(source: &mut String, manifest: &Manifest) -> Result<()> {
             "NGRAMS",
             "Rows of the n-gram table that one run takes, padding included.",
             ngrams,
+        ),
+        (
+            "NGRAM_ROWS",
+            "Rows of the n-gram table.",
+            manifest.ngrams.rows,
         ),
         ("FEATURES", "Numeric features that one run takes.", features),
         (

@@ -63,29 +63,36 @@ fn sum_exactly<const N: usize>(
     Some(totals)
 }
 
-/// A constant k × n matrix, laid out for [`PackedMatrix::gemv`]: some columns at a time, the rows of one panel one after the
-/// other, so that memory is read from front to back. Columns that are missing from the last panel are zeros.
-#[derive(Debug, Clone)]
-pub struct PackedMatrix {
-    rows: usize,
-    columns: usize,
-    weights: Vec<f32>,
+/// Lays out a matrix of `rows` rows, given in row-major order, for [`PackedMatrix`]: some columns at a time, the rows of one panel
+/// one after the other, so that memory is read from front to back. Columns that are missing from the last panel are zeros.
+/// Little-endian bytes.
+pub fn pack(matrix: &[f32], rows: usize) -> Vec<u8> {
+    let columns = matrix.len().checked_div(rows).unwrap_or(0);
+    let mut bytes = Vec::new();
+    let mut first = 0;
+    while first < columns {
+        let panel = panel_width(columns - first);
+        for line in matrix.chunks_exact(columns) {
+            let filled = line.iter().skip(first).copied();
+            let filled = filled.chain(std::iter::repeat(0.0)).take(panel);
+            bytes.extend(filled.flat_map(f32::to_le_bytes));
+        }
+        first += panel;
+    }
+    bytes
 }
 
-impl PackedMatrix {
-    /// Lays out a matrix of `rows` rows, given in row-major order.
-    pub fn new(matrix: &[f32], rows: usize) -> PackedMatrix {
-        let columns = matrix.len().checked_div(rows).unwrap_or(0);
-        let mut weights = Vec::with_capacity((columns + NARROW - 1) * rows);
-        let mut first = 0;
-        while first < columns {
-            let panel = panel_width(columns - first);
-            for line in matrix.chunks_exact(columns) {
-                let filled = line.iter().skip(first).copied();
-                weights.extend(filled.chain(std::iter::repeat(0.0)).take(panel));
-            }
-            first += panel;
-        }
+/// A constant k × n matrix as [`pack`] lays it out.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedMatrix<'a> {
+    rows: usize,
+    columns: usize,
+    weights: &'a [u8],
+}
+
+impl PackedMatrix<'_> {
+    /// The matrix of `rows` rows and `columns` columns that `weights` holds.
+    pub const fn new(weights: &[u8], rows: usize, columns: usize) -> PackedMatrix<'_> {
         PackedMatrix {
             rows,
             columns,
@@ -107,7 +114,8 @@ impl PackedMatrix {
     /// layer is such.
     pub fn gemv(&self, row: &SparseRow, product: &mut [f32]) {
         let used = row.used.get(..row.count).unwrap_or(&[]);
-        let (mut places, mut weights) = (product, self.weights.as_slice());
+        let (mut weights, _) = self.weights.as_chunks();
+        let mut places = product;
         while !places.is_empty() {
             let panel = panel_width(places.len());
             let Some((own, behind)) = weights.split_at_checked(panel * self.rows) else {
@@ -130,7 +138,7 @@ fn panel_width(columns: usize) -> usize {
 }
 
 /// The product with one panel of `N` columns.
-fn multiply<const N: usize>(panel: &[f32], used: &[(u32, f32)], product: &mut [f32]) {
+fn multiply<const N: usize>(panel: &[[u8; 4]], used: &[(u32, f32)], product: &mut [f32]) {
     let (lines, _) = panel.as_chunks::<N>();
     let mut sums = [0.0_f32; N];
     for (index, factor) in used {
@@ -138,7 +146,7 @@ fn multiply<const N: usize>(panel: &[f32], used: &[(u32, f32)], product: &mut [f
             break;
         };
         for (sum, weight) in sums.iter_mut().zip(line) {
-            *sum += factor * weight;
+            *sum += factor * f32::from_le_bytes(*weight);
         }
     }
     for (place, sum) in product.iter_mut().zip(sums) {
@@ -239,7 +247,8 @@ mod tests {
             let mut row: Vec<f32> = (0..7).map(|i| i as f32 - 3.0).collect();
             row[6] = 0.0;
             let matrix: Vec<f32> = (0..7 * columns).map(|i| (i % 11) as f32).collect();
-            let panels = PackedMatrix::new(&matrix, row.len());
+            let weights = pack(&matrix, row.len());
+            let panels = PackedMatrix::new(&weights, row.len(), columns);
             assert_eq!((panels.rows(), panels.columns()), (7, columns));
             let mut product = vec![1.0; columns];
             let mut sparse = SparseRow::with_capacity(row.len());

@@ -6,6 +6,7 @@
 //!
 //! Reasons, by group, are with each feature below; `models/manifest.json` lists the names in the same order.
 
+use super::ascii::{self, Eight};
 use super::lexicon::{self, Classes};
 use super::tokenizer::{self, Tokens};
 use crate::analysis::prompt::Turn;
@@ -208,10 +209,6 @@ const fn bit(class: usize) -> Classes {
     1 << class
 }
 
-fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
 /// How far in a line stands, in steps of two spaces or a tab.
 fn indent(line: &str) -> usize {
     let spaces = line.bytes().take_while(|byte| *byte == b' ').count();
@@ -276,12 +273,27 @@ struct Scan {
 /// The word at hand.
 #[derive(Default)]
 struct Word {
-    buffer: [u8; 16],
+    /// Its first 16 bytes in lower case, the first one lowest.
+    bytes: u128,
     len: u32,
     digits: u32,
     /// Whether it looks like a program's name: an underscore or a capital inside.
     identifier: bool,
     lower_before: bool,
+}
+
+impl Word {
+    const MOST_BYTES: u32 = 16;
+
+    /// Appends `len` bytes, the first one lowest.
+    fn push(&mut self, bytes: u64, len: u32) {
+        if self.len == 0 {
+            self.bytes = bytes.into();
+        } else if self.len < Word::MOST_BYTES {
+            self.bytes |= u128::from(bytes) << (self.len * 8);
+        }
+        self.len += len;
+    }
 }
 
 impl Scan {
@@ -345,22 +357,34 @@ impl Scan {
     }
 
     fn line(&mut self, line: &str) {
+        let bytes = line.as_bytes();
         let mut word = Word::default();
         let mut before = ' ';
         let mut quote: Option<u32> = None;
-        let mut rest = line;
+        let mut at = 0;
         loop {
             // Most of any text is runs of ASCII letters: they are taken at once.
-            let run = rest.bytes().take_while(|byte| is_word_byte(*byte)).count();
-            if let Some((run, after)) = rest.split_at_checked(run) {
-                before = self.word_run(&mut word, before, run);
-                rest = after;
+            let run = self.word_run(&mut word, before, bytes, at);
+            if run > 0 {
+                at += run;
+                before = bytes.get(at - 1).map_or(before, |byte| char::from(*byte));
             }
-            let mut chars = rest.chars();
-            let Some(c) = chars.next() else {
-                break;
+            let c = match bytes.get(at) {
+                None => break,
+                Some(b' ') => {
+                    self.end_word(&mut word);
+                    self.sentences += u32::from(matches!(before, '.' | '?' | '!'));
+                    before = ' ';
+                    at += 1;
+                    continue;
+                }
+                Some(byte) if byte.is_ascii() => char::from(*byte),
+                Some(_) => match line.get(at..).and_then(|rest| rest.chars().next()) {
+                    Some(c) => c,
+                    None => break,
+                },
             };
-            rest = chars.as_str();
+            at += c.len_utf8();
             if !c.is_whitespace() {
                 self.bytes += c.len_utf8() as u32;
             }
@@ -390,32 +414,43 @@ impl Scan {
         self.ends_asking = matches!(before, '?' | '？' | '؟');
     }
 
-    /// ASCII letters, digits and underscores in a row; gives the last one, or `before` if there is none.
-    fn word_run(&mut self, word: &mut Word, before: char, run: &str) -> char {
-        self.bytes += run.len() as u32;
-        let mut last = before;
-        for byte in run.bytes() {
-            self.word_byte(word, byte);
-            if byte == b'_' && last == '_' {
-                self.blanks += 1;
+    /// Takes the ASCII letters, digits and underscores from `at` on; their number.
+    fn word_run(&mut self, word: &mut Word, before: char, bytes: &[u8], at: usize) -> usize {
+        let mut count = 0;
+        let mut blank_before = before == '_';
+        loop {
+            let eight = Eight::new(bytes, at + count);
+            let letters = eight.letters();
+            let digits = eight.digits();
+            let underscores = eight.underscores();
+            let (len, own) = ascii::run(letters | digits | underscores);
+            if len == 0 {
+                return count;
             }
-            last = char::from(byte);
+            word.push(eight.lower(letters) & own, len as u32);
+            self.bytes += len as u32;
+            count += len;
+            let capitals = eight.capitals(letters);
+            if (digits | underscores | capitals) & own == 0 {
+                // Small letters alone, as most words are.
+                word.lower_before = true;
+                blank_before = false;
+            } else {
+                let small = letters & !capitals;
+                let small_before = ascii::behind(small, word.lower_before);
+                word.identifier |= small_before & (capitals | underscores) & own != 0;
+                word.lower_before = ascii::has(small, len - 1);
+                let digits = (digits & own).count_ones();
+                word.digits += digits;
+                self.digits += digits;
+                let blanks = underscores & ascii::behind(underscores, blank_before) & own;
+                self.blanks += blanks.count_ones();
+                blank_before = ascii::has(underscores, len - 1);
+            }
+            if len < 8 {
+                return count;
+            }
         }
-        last
-    }
-
-    fn word_byte(&mut self, word: &mut Word, byte: u8) {
-        if byte.is_ascii_digit() {
-            word.digits += 1;
-            self.digits += 1;
-        }
-        word.identifier |= word.lower_before && byte.is_ascii_uppercase();
-        word.identifier |= byte == b'_' && word.lower_before;
-        word.lower_before = byte.is_ascii_lowercase();
-        if let Some(place) = word.buffer.get_mut(word.len as usize) {
-            *place = byte.to_ascii_lowercase();
-        }
-        word.len += 1;
     }
 
     fn end_word(&mut self, word: &mut Word) {
@@ -430,8 +465,11 @@ impl Scan {
             self.letters += word.len - word.digits;
             self.long_words += u32::from(word.len >= 9);
             self.identifiers += u32::from(word.identifier);
-            let bytes = word.buffer.get(..word.len as usize).unwrap_or(&[]);
-            self.spoken_for(lexicon::classes(bytes));
+            let is_short = word.len <= Word::MOST_BYTES;
+            self.spoken_for(match is_short {
+                true => lexicon::classes(word.bytes),
+                false => 0,
+            });
         }
         *word = Word::default();
     }
@@ -505,7 +543,8 @@ impl Scan {
             self.non_latin += 1;
         }
         // No ASCII letter, so the word is in no class; it counts as a word all the same.
-        self.word_byte(word, 0xff);
+        word.push(0xff, 1);
+        word.lower_before = false;
     }
 }
 

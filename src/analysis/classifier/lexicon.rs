@@ -1,6 +1,6 @@
 //! The words that `features` counts, and what each one speaks for. Data only; English, because the training data is.
 
-use crate::fnv;
+use super::short_word::ShortWord;
 
 /// Classes of a word, one bit each; the constants below are the bits' numbers.
 pub(super) type Classes = u32;
@@ -47,18 +47,19 @@ pub(super) const IMPERATIVE: usize = 17;
 /// Asking for advice.
 pub(super) const ADVICE: usize = 18;
 
-/// The classes of a lower-case ASCII word without apostrophes; 0 for any other word.
-pub(super) fn classes(word: &[u8]) -> Classes {
+/// The classes of a lower-case ASCII word without apostrophes, the first of its bytes lowest and zeros behind the last; 0 for any other word.
+pub(super) fn classes(word: u128) -> Classes {
     let mut at = slot(word);
     loop {
         // 0 is an empty slot: the table has more slots than words, so there is one.
-        let known = match SLOTS.get(at).copied().unwrap_or(0) {
-            0 => return 0,
-            number => WORDS.get(usize::from(number) - 1),
-        };
+        let number = usize::from(SLOTS.get(at).copied().unwrap_or(0));
+        let known = number.checked_sub(1).and_then(|index| KEYS.get(index));
         match known {
-            Some((known, classes)) if known.as_bytes() == word => return *classes,
-            _ => at = (at + 1) % SLOT_COUNT,
+            None => return 0,
+            Some(known) if *known == word => {
+                return CLASSES_OF.get(number - 1).copied().unwrap_or(0);
+            }
+            Some(_) => at = (at + 1) % SLOT_COUNT,
         }
     }
 }
@@ -66,14 +67,42 @@ pub(super) fn classes(word: &[u8]) -> Classes {
 /// A power of two, over twice the number of words.
 const SLOT_COUNT: usize = 1024;
 
-/// The index of each word in [`WORDS`], from 1: open addressing, made by the compiler. One look-up where a search takes nine.
-static SLOTS: [u16; SLOT_COUNT] = {
-    let mut slots = [0; SLOT_COUNT];
+/// Each word of [`WORDS`] as [`classes`] takes it, made by the compiler: compared without a loop over bytes.
+static KEYS: [u128; WORDS.len()] = {
+    let mut keys = [0; WORDS.len()];
     let mut index = 0;
     while index < WORDS.len() {
         #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
         {
-            let mut at = slot(WORDS[index].0.as_bytes());
+            keys[index] = packed(WORDS[index].0);
+        }
+        index += 1;
+    }
+    keys
+};
+
+/// The classes of each word of [`WORDS`].
+static CLASSES_OF: [Classes; WORDS.len()] = {
+    let mut classes = [0; WORDS.len()];
+    let mut index = 0;
+    while index < WORDS.len() {
+        #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
+        {
+            classes[index] = WORDS[index].1;
+        }
+        index += 1;
+    }
+    classes
+};
+
+/// The index of each word in [`KEYS`], from 1: open addressing, made by the compiler. One look-up where a search takes nine.
+static SLOTS: [u16; SLOT_COUNT] = {
+    let mut slots = [0; SLOT_COUNT];
+    let mut index = 0;
+    while index < KEYS.len() {
+        #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
+        {
+            let mut at = slot(packed(WORDS[index].0));
             while slots[at] != 0 {
                 at = (at + 1) % SLOT_COUNT;
             }
@@ -84,22 +113,28 @@ static SLOTS: [u16; SLOT_COUNT] = {
     slots
 };
 
+/// A word as [`classes`] takes it; it has at most 16 bytes.
+pub(super) const fn packed(word: &str) -> u128 {
+    let [first, second, third] = ShortWord::new(word.as_bytes()).0;
+    assert!(third == 0, "a word of the lexicon has at most 16 bytes");
+    first as u128 | ((second as u128) << 64)
+}
+
 /// The slot of a word.
-const fn slot(word: &[u8]) -> usize {
-    let hash = fnv::hash32(word);
-    ((hash ^ (hash >> 15)) as usize) % SLOT_COUNT
+const fn slot(word: u128) -> usize {
+    (ShortWord([word as u64, (word >> 64) as u64, 0]).hash(0) >> 32) as usize % SLOT_COUNT
 }
 
 /// Every word with its classes: for a test.
 #[cfg(test)]
 pub(super) fn for_each(mut see: impl FnMut(&str, Classes)) {
-    for (word, classes) in &WORDS {
-        see(word, *classes);
+    for (word, classes) in WORDS {
+        see(word, classes);
     }
 }
 
 /// Sorted by word; a word may speak for several classes.
-static WORDS: [(&str, Classes); 446] = [
+const WORDS: [(&str, Classes); 446] = [
     ("a", 0x2000),
     ("abridge", 0x2),
     ("abstract", 0x2),

@@ -3,6 +3,7 @@
 //! [`Classifier`] owns the model; [`Classification`] is its answer. How text becomes token ids and numbers is in
 //! `tokenizer`, `ngrams` and `features`, what the model's numbers mean in `decode`; only `onnx` names tract.
 
+mod ascii;
 mod decode;
 pub(crate) mod domain_rules;
 pub mod features;
@@ -13,6 +14,7 @@ mod lexicon;
 pub(crate) mod neighbours;
 pub mod ngrams;
 pub mod onnx;
+mod short_word;
 pub mod tokenizer;
 
 pub use decode::{decode_heads, from_features};
@@ -163,6 +165,8 @@ impl std::error::Error for ClassifierError {}
 /// The embedded model, ready to run. One per worker: it keeps scratch space, so classification needs `&mut`.
 pub struct Classifier {
     tokenizer: Tokenizer,
+    ngrams: ngrams::Ngrams,
+    rows: ngrams::Rows,
     model: OnnxModel,
 }
 
@@ -174,6 +178,8 @@ impl Classifier {
     pub fn embedded() -> Result<Classifier, ClassifierError> {
         Ok(Classifier {
             tokenizer: Tokenizer::new(),
+            ngrams: ngrams::Ngrams::default(),
+            rows: ngrams::Rows::default(),
             model: OnnxModel::embedded()?,
         })
     }
@@ -186,8 +192,9 @@ impl Classifier {
         let turn = turn.question();
         let tokens = self.tokenizer.tokenize(&turn.text);
         let features = features::extract(&turn, &tokens);
-        let rows = ngrams::Rows::new(&ngrams::Ngrams::extract(&turn));
-        let (ngram_rows, ngram_weights) = rows.as_slices();
+        self.ngrams.fill(&turn);
+        self.rows.fill(&self.ngrams);
+        let (ngram_rows, ngram_weights) = self.rows.as_slices();
         let mut heads = [0.0; fitted::OUTPUTS];
         let inputs = onnx::Inputs {
             tokens: tokens.ids.get(..tokens.len).unwrap_or(&[]),

@@ -4,6 +4,7 @@
 //! domain; pieces of four letters carry what words share across spellings, inflections and languages. The same code serves the
 //! filter and training (`pointsman-lab features`). Work is bounded for any input: an excerpt is read, and each list has a fixed size.
 
+use super::ascii::{self, Eight};
 use super::tokenizer;
 use crate::analysis::prompt::Turn;
 use crate::fnv;
@@ -16,6 +17,7 @@ const TAIL_BYTES: usize = 512;
 const CONTEXT_HEAD_BYTES: usize = 384;
 const CONTEXT_TAIL_BYTES: usize = 128;
 
+use super::onnx::NGRAM_ROWS;
 /// Rows of the n-gram table that one run of the model takes.
 pub use super::onnx::NGRAMS;
 
@@ -28,7 +30,7 @@ pub const LETTERS: usize = 1_024;
 /// Longest word in characters; the rest of a longer one is another word, as scripts without spaces need.
 const WORD_CHARS: usize = 24;
 
-/// Characters of a letter n-gram.
+/// Characters of a letter n-gram, of 16 bits each.
 const LETTER_GRAM: usize = 4;
 
 /// Stand before and after a word, so that its first and last letters count as such.
@@ -36,20 +38,29 @@ const START: u16 = 0x2;
 const END: u16 = 0x3;
 
 /// A list of hashes of a fixed size; what does not fit is dropped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Hashes<const N: usize> {
-    values: [u32; N],
+    /// As many as there can be, so that a list that is filled again needs no other memory.
+    values: Box<[u32]>,
     len: usize,
 }
 
 impl<const N: usize> Default for Hashes<N> {
     fn default() -> Hashes<N> {
         Hashes {
-            values: [0; N],
+            values: vec![0; N].into(),
             len: 0,
         }
     }
 }
+
+impl<const N: usize> PartialEq for Hashes<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl<const N: usize> Eq for Hashes<N> {}
 
 impl<const N: usize> Hashes<N> {
     fn push(&mut self, hash: u32) {
@@ -80,25 +91,29 @@ impl Ngrams {
     /// The n-grams of `turn` and of its context.
     pub fn extract(turn: &Turn<'_>) -> Ngrams {
         let mut ngrams = Ngrams::default();
+        ngrams.fill(turn);
+        ngrams
+    }
+
+    /// The n-grams of `turn` and of its context, in the place of those that were there.
+    pub fn fill(&mut self, turn: &Turn<'_>) {
+        (self.words.len, self.letters.len, self.context.len) = (0, 0, 0);
         let (head, tail) = tokenizer::excerpt(&turn.text, HEAD_BYTES, TAIL_BYTES);
-        let mut reader = Reader::new(&mut ngrams.words, Some(&mut ngrams.letters));
+        let mut reader = Reader::new(&mut self.words, Some(&mut self.letters));
         reader.read(head);
         reader.read(tail);
         for text in turn.context.texts() {
             let (head, tail) = tokenizer::excerpt(text, CONTEXT_HEAD_BYTES, CONTEXT_TAIL_BYTES);
-            let mut reader = Reader::new(&mut ngrams.context, None);
+            let mut reader = Reader::new(&mut self.context, None);
             reader.read(head);
             reader.read(tail);
         }
-        ngrams
     }
 }
 
 /// Reads text and collects n-grams.
 struct Reader<'a> {
-    /// The word so far: [`START`], then its characters.
-    word: [u16; WORD_CHARS + 2],
-    len: usize,
+    word: Word,
     /// Hash of the word before.
     previous: u32,
     words: &'a mut Hashes<WORDS>,
@@ -108,8 +123,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(words: &'a mut Hashes<WORDS>, letters: Option<&'a mut Hashes<LETTERS>>) -> Reader<'a> {
         Reader {
-            word: [START; WORD_CHARS + 2],
-            len: 1,
+            word: Word::START,
             previous: SENTENCE_START,
             words,
             letters,
@@ -117,39 +131,90 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, text: &str) {
-        for c in text.chars() {
-            if c.is_ascii_alphanumeric() {
-                self.push(u16::from(c.to_ascii_lowercase() as u8));
-            } else if c.is_ascii() {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            if byte.is_ascii_alphanumeric() {
+                at += self.run(bytes, at);
+            } else if byte.is_ascii() {
                 self.end_word();
-                if c.is_ascii_punctuation() {
-                    self.mark(c);
+                if byte.is_ascii_punctuation() {
+                    self.mark(char::from(*byte));
                 }
-            } else if is_ideograph(c) {
-                self.end_word();
-                self.push(code(c));
-                self.end_word();
-            } else if c.is_alphanumeric() || is_combining(c) {
-                for lower in c.to_lowercase() {
-                    self.push(code(lower));
-                }
+                at += 1;
             } else {
-                self.end_word();
-                if !c.is_whitespace() {
-                    self.mark(c);
-                }
+                let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+                    break;
+                };
+                self.other(c);
+                at += c.len_utf8();
             }
         }
         self.end_word();
     }
 
-    fn push(&mut self, code: u16) {
-        if self.len > WORD_CHARS {
+    /// Takes the ASCII letters and digits from `at` on, at most eight; their number.
+    fn run(&mut self, bytes: &[u8], at: usize) -> usize {
+        let eight = Eight::new(bytes, at);
+        let letters = eight.letters();
+        let (count, _) = ascii::run(letters | eight.digits());
+        let count = count.min(WORD_CHARS + 1 - self.word.len);
+        let mut lower = eight.lower(letters);
+        // Apart from `self`, so that they stay in registers.
+        let mut word = self.word;
+        let (grams, mut len) = match &mut self.letters {
+            Some(letters) => (&mut *letters.values, letters.len),
+            None => (&mut [][..], 0),
+        };
+        for _ in 0..count {
+            word.push((lower & 0xff) as u16);
+            lower >>= 8;
+            if let Some(place) = grams.get_mut(len) {
+                *place = word.gram();
+                len += usize::from(word.len >= LETTER_GRAM);
+            }
+        }
+        self.word = word;
+        if let Some(letters) = &mut self.letters {
+            letters.len = len;
+        }
+        if word.len > WORD_CHARS {
             self.end_word();
         }
-        if let Some(place) = self.word.get_mut(self.len) {
-            *place = code;
-            self.len += 1;
+        count
+    }
+
+    /// Takes a character outside ASCII.
+    fn other(&mut self, c: char) {
+        if is_ideograph(c) {
+            self.end_word();
+            self.push(code(c));
+            self.end_word();
+        } else if c.is_alphanumeric() || is_combining(c) {
+            for lower in c.to_lowercase() {
+                self.push(code(lower));
+            }
+        } else {
+            self.end_word();
+            if !c.is_whitespace() {
+                self.mark(c);
+            }
+        }
+    }
+
+    fn push(&mut self, code: u16) {
+        if self.word.len > WORD_CHARS {
+            self.end_word();
+        }
+        self.push_gram(code);
+    }
+
+    fn push_gram(&mut self, code: u16) {
+        self.word.push(code);
+        if let Some(letters) = &mut self.letters
+            && self.word.len >= LETTER_GRAM
+        {
+            letters.push(self.word.gram());
         }
     }
 
@@ -162,27 +227,45 @@ impl<'a> Reader<'a> {
     }
 
     fn end_word(&mut self) {
-        if self.len == 1 {
+        if self.word.len == 1 {
             return;
         }
-        if let Some(place) = self.word.get_mut(self.len) {
-            *place = END;
-        }
-        let word = self.word.get(..=self.len).unwrap_or(&[]);
-        let hash = word.iter().fold(WORD_SEED, |hash, code| step(hash, *code));
+        self.push_gram(END);
+        let hash = self.word.hash;
         self.words.push(finish(hash));
         self.words
             .push(finish(self.previous.rotate_left(11) ^ hash));
-        if let Some(letters) = &mut self.letters {
-            for window in word.windows(LETTER_GRAM) {
-                let packed = window
-                    .iter()
-                    .fold(0_u64, |packed, code| (packed << 16) | u64::from(*code));
-                letters.push((packed.wrapping_mul(LETTER_FACTOR) >> 32) as u32);
-            }
-        }
         self.previous = hash;
-        self.len = 1;
+        self.word = Word::START;
+    }
+}
+
+/// The word so far: [`START`], then its characters.
+#[derive(Clone, Copy)]
+struct Word {
+    hash: u32,
+    /// The last four characters, 16 bits each.
+    last: u64,
+    /// Characters, [`START`] included.
+    len: usize,
+}
+
+impl Word {
+    const START: Word = Word {
+        hash: step(WORD_SEED, START),
+        last: START as u64,
+        len: 1,
+    };
+
+    fn push(&mut self, code: u16) {
+        self.hash = step(self.hash, code);
+        self.last = (self.last << 16) | u64::from(code);
+        self.len += 1;
+    }
+
+    /// The hash of the last four characters.
+    fn gram(&self) -> u32 {
+        (self.last.wrapping_mul(LETTER_FACTOR) >> 32) as u32
     }
 }
 
@@ -192,8 +275,8 @@ const MARK_SEED: u32 = 0x9e37_79b9;
 const SENTENCE_START: u32 = 0x5851_f42d;
 const LETTER_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-fn step(hash: u32, code: u16) -> u32 {
-    fnv::step32(hash, u32::from(code))
+const fn step(hash: u32, code: u16) -> u32 {
+    fnv::step32(hash, code as u32)
 }
 
 /// Mixes the upper bits, which pick the row.
@@ -217,11 +300,14 @@ fn is_combining(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{1cff}')
 }
 
-/// Upper bits of a hash that pick a bucket of [`INDEX`].
+/// The buckets that have a row of the table, as build.rs lays them out: [`BLOCK_BYTES`] bytes for every 64 of them.
+static INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ngrams.bin"));
+
+/// Upper bits of a hash that pick a bucket: the last six of them one of a block.
 const BUCKET_BITS: u32 = 17;
 
-/// Bucket → row of the n-gram table, as little-endian `u16`; 0 stands for n-grams that training found useless or never met.
-static INDEX: &[u8] = include_bytes!("../../../models/ngrams.bin");
+/// Little-endian: which of 64 buckets have a row, a bit each, and how many buckets before them have one.
+const BLOCK_BYTES: usize = 10;
 
 /// Most rows that one turn asks for, by list; together as many as the model takes.
 const MOST: [usize; 3] = [384, 640, 192];
@@ -230,60 +316,75 @@ const MOST: [usize; 3] = [384, 640, 192];
 ///
 /// A row counts once however often its n-gram occurs. The weights of one list are such that its rows have length 1 together:
 /// neither a long text nor repetition shouts a short one down.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Rows {
-    ids: [u16; NGRAMS],
+    /// One more than there can be: each is written before it is known whether it counts.
+    ids: [u16; NGRAMS + 1],
     weights: [f32; NGRAMS],
     len: usize,
+}
+
+impl Default for Rows {
+    /// No rows.
+    fn default() -> Rows {
+        Rows {
+            ids: [0; NGRAMS + 1],
+            weights: [0.0; NGRAMS],
+            len: 0,
+        }
+    }
 }
 
 impl Rows {
     /// The rows that `ngrams` pick.
     pub fn new(ngrams: &Ngrams) -> Rows {
-        let mut rows = Rows {
-            ids: [0; NGRAMS],
-            weights: [0.0; NGRAMS],
-            len: 0,
-        };
+        let mut rows = Rows::default();
+        rows.fill(ngrams);
+        rows
+    }
+
+    /// The rows that `ngrams` pick, in the place of those that were there.
+    pub fn fill(&mut self, ngrams: &Ngrams) {
+        self.len = 0;
         let lists = [
             ngrams.words.as_slice(),
             ngrams.letters.as_slice(),
             ngrams.context.as_slice(),
         ];
         for ((list, salt), most) in lists.iter().zip(SALTS).zip(MOST) {
-            rows.add(list, salt, most);
+            self.add(list, salt, most);
         }
-        rows
     }
 
     fn add(&mut self, hashes: &[u32], salt: u32, most: usize) {
-        if hashes.is_empty() {
-            return;
-        }
-        let mut seen = [0_u64; 1 << 10];
         let first = self.len;
+        let end = first + most;
+        let mut len = first;
+        // The rows that are there already, a bit each.
+        let mut seen = [0_u64; NGRAM_ROWS.div_ceil(64)];
         for hash in hashes {
             let id = row(hash.wrapping_mul(salt));
-            let Some(bits) = seen.get_mut(usize::from(id >> 6)) else {
-                continue;
-            };
-            let bit = 1 << (id & 63);
-            if id == 0 || *bits & bit != 0 {
+            if id == 0 {
                 continue;
             }
-            if self.len - first == most {
+            let bits = seen.get_mut(usize::from(id >> 6));
+            let (Some(bits), Some(place)) = (bits, self.ids.get_mut(len)) else {
+                break;
+            };
+            // Without a branch: whether an n-gram was there before cannot be predicted.
+            let bit = 1 << (id & 63);
+            *place = id;
+            len += usize::from(*bits & bit == 0);
+            *bits |= bit;
+            if len == end {
                 break;
             }
-            *bits |= bit;
-            if let Some(place) = self.ids.get_mut(self.len) {
-                *place = id;
-                self.len += 1;
-            }
         }
-        let weight = 1.0 / ((self.len - first).max(1) as f32).sqrt();
-        if let Some(weights) = self.weights.get_mut(first..self.len) {
+        let weight = 1.0 / ((len - first).max(1) as f32).sqrt();
+        if let Some(weights) = self.weights.get_mut(first..len) {
             weights.fill(weight);
         }
+        self.len = len;
     }
 
     /// Row numbers and their weights, equally many.
@@ -296,10 +397,21 @@ impl Rows {
 /// Odd factors that keep the lists apart in [`INDEX`].
 const SALTS: [u32; 3] = [1, 0x9e37_79b1, 0x85eb_ca77];
 
+/// The row of a hash; 0 stands for n-grams that training found useless or never met. Rows are in the order of their buckets, so the
+/// number of a row is the number of buckets up to its own that have one.
 fn row(hash: u32) -> u16 {
-    let at = (hash >> (32 - BUCKET_BITS)) as usize * 2;
-    let bytes = INDEX.get(at..at + 2).and_then(|bytes| bytes.first_chunk());
-    bytes.map_or(0, |bytes| u16::from_le_bytes(*bytes))
+    let bucket = hash >> (32 - BUCKET_BITS);
+    let start = (bucket / 64) as usize * BLOCK_BYTES;
+    let block = INDEX.get(start..).and_then(|rest| rest.first_chunk());
+    let Some((bits, before)) = block
+        .and_then(|block: &[u8; BLOCK_BYTES]| Some((block.first_chunk()?, block.last_chunk()?)))
+    else {
+        return 0;
+    };
+    // The bucket's own bit comes to be the highest, those of the buckets behind it are gone.
+    let bits = u64::from_le_bytes(*bits) << (63 - bucket % 64);
+    let number = u16::from_le_bytes(*before) + bits.count_ones() as u16;
+    if bits >> 63 == 1 { number } else { 0 }
 }
 
 #[cfg(test)]

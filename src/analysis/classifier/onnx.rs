@@ -10,7 +10,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use pointsman_kernels::{PackedMatrix, SparseRow};
 use tract_core::internal::{
@@ -25,11 +24,16 @@ use super::ClassifierError;
 
 /// The output of build.rs: nodes, weights and sizes.
 mod embedded {
-    use super::{Datum, Node, Operator};
+    use super::{Datum, Node, Operator, PackedMatrix};
+
+    /// A constant that begins with a cache line, so that a row of a table is one or a part of one.
+    #[repr(C, align(64))]
+    struct Aligned<const N: usize>([u8; N]);
+
     include!(concat!(env!("OUT_DIR"), "/classifier_graph.rs"));
 }
 
-pub use embedded::{FEATURES, NGRAMS, OUTPUTS, TOKENS};
+pub use embedded::{FEATURES, NGRAM_ROWS, NGRAMS, OUTPUTS, TOKENS};
 
 /// The input of one run.
 #[derive(Debug, Clone, Copy)]
@@ -75,10 +79,9 @@ enum Operator {
     Input,
     /// Gather of int8 rows, cast to float32, and their product with a row of weights.
     Bag { table: &'static [u8], width: usize },
-    /// The operands, one row together, times constant weights, by their number; then max(x, 0) if `relu`.
+    /// The operands, one row together, times constant weights; then max(x, 0) if `relu`.
     Dense {
-        rows: usize,
-        weights: usize,
+        weights: PackedMatrix<'static>,
         relu: bool,
     },
     /// Concatenation along the columns.
@@ -91,13 +94,12 @@ pub struct OnnxModel {
 }
 
 impl OnnxModel {
-    /// The model that build.rs embedded. Copies the dense weights (little-endian bytes) to aligned memory; the token
-    /// table stays in its place in the module.
+    /// The model that build.rs embedded. Weights and tables stay in their place in the module.
     ///
     /// # Errors
     /// [`ClassifierError`] if the graph cannot be planned, which a test rules out for what is released.
     pub fn embedded() -> Result<OnnxModel, ClassifierError> {
-        let state = plan(embedded::NODES, embedded::WEIGHTS, embedded::OUTPUT).map_err(failed)?;
+        let state = plan(embedded::NODES, embedded::OUTPUT).map_err(failed)?;
         Ok(OnnxModel { state })
     }
 
@@ -155,11 +157,7 @@ fn broken(what: &'static str) -> TractError {
 }
 
 /// Builds tract's graph from the embedded nodes and plans it.
-fn plan(
-    nodes: &[Node],
-    weights: &[&[u8]],
-    output: usize,
-) -> TractResult<SimpleState<StaticFact, Kernel>> {
+fn plan(nodes: &[Node], output: usize) -> TractResult<SimpleState<StaticFact, Kernel>> {
     let mut graph = Graph::<StaticFact, Kernel>::default();
     let mut inputs = Vec::new();
     for node in nodes {
@@ -169,23 +167,7 @@ fn plan(
                 Kernel::new(Input)
             }
             Operator::Bag { table, width } => Kernel::new(Bag { table, width }),
-            Operator::Dense {
-                rows,
-                weights: number,
-                relu,
-            } => {
-                let bytes = weights
-                    .get(number)
-                    .ok_or_else(|| broken("weights are missing"))?;
-                let weights: Vec<f32> = bytes
-                    .as_chunks::<4>()
-                    .0
-                    .iter()
-                    .map(|bytes| f32::from_le_bytes(*bytes))
-                    .collect();
-                let weights = Arc::new(PackedMatrix::new(&weights, rows));
-                Kernel::new(Dense { weights, relu })
-            }
+            Operator::Dense { weights, relu } => Kernel::new(Dense { weights, relu }),
             Operator::Concat => Kernel::new(Concat),
         };
         let fact = StaticFact {
@@ -368,7 +350,7 @@ kernel!(Bag);
 /// a megabyte.
 #[derive(Clone)]
 struct Dense {
-    weights: Arc<PackedMatrix>,
+    weights: PackedMatrix<'static>,
     relu: bool,
 }
 

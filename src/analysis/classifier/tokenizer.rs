@@ -4,7 +4,13 @@
 //! input: of a long text only the start and the end are read, and no more than [`TOKENS`] ids leave. It follows BERT's rules on
 //! ASCII and Latin text; where BERT keeps a symbol inside a word, or a character that the vocabulary lacks, it may differ.
 
-use crate::fnv;
+use super::ascii::{self, Eight};
+use super::short_word::{self, ShortWord, table};
+
+/// The vocabulary as build.rs lays it out.
+mod vocabulary {
+    include!(concat!(env!("OUT_DIR"), "/vocabulary.rs"));
+}
 
 /// How many token ids the model takes.
 pub const TOKENS: usize = 256;
@@ -21,20 +27,11 @@ pub(super) const TAIL_BYTES: usize = 1_024;
 /// Longest word, in bytes, that is cut into pieces; a longer one (base64, a hash, no spaces at all) is one unknown token.
 const WORD_BYTES: usize = 48;
 
-/// Longest vocabulary entry in bytes, continuation mark included.
-const PIECE_BYTES: usize = 18;
-
 /// Padding: its row of the model's table is zero.
 const PAD: u16 = 0;
 
 /// The id of a word that the vocabulary lacks.
 const UNKNOWN: u16 = 1;
-
-/// Slots of the hash table: a power of two, over twice the number of entries.
-const SLOTS: usize = 1 << 16;
-
-/// One entry a line; the line number, from zero, is the id.
-static VOCABULARY: &str = include_str!("../../../models/vocabulary.txt");
 
 /// The token ids of one text.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,39 +58,42 @@ impl Default for Tokens {
     }
 }
 
-/// The ids of all that was read, before the choice of what the model takes.
+/// How many of the last ids are kept: a power of two, no less than those that the end of a text gives.
+const LAST: usize = 128;
+
+/// The ids that were read, as far as the model may take them: the first and the last ones.
 struct Pieces {
-    ids: [u16; HEAD_BYTES + TAIL_BYTES],
+    first: [u16; TOKENS],
+    /// The id number n is at n modulo [`LAST`].
+    last: [u16; LAST],
     len: usize,
     words: usize,
 }
 
 impl Pieces {
-    /// Appends the pieces of one word. There is room: no piece is shorter than a byte of text.
+    /// Appends the pieces of one word.
     fn push(&mut self, pieces: &[u16]) {
-        let end = self.len + pieces.len();
-        if let Some(room) = self.ids.get_mut(self.len..end) {
-            room.copy_from_slice(pieces);
-            self.len = end;
-            self.words += 1;
+        for id in pieces {
+            if let Some(place) = self.first.get_mut(self.len) {
+                *place = *id;
+            }
+            if let Some(place) = self.last.get_mut(self.len % LAST) {
+                *place = *id;
+            }
+            self.len += 1;
         }
+        self.words += 1;
     }
 
     /// The ids that the model takes: all, or if they are too many those of the start and the end.
-    fn tokens(&self) -> Tokens {
-        let mut ids = [PAD; TOKENS];
+    fn tokens(self) -> Tokens {
+        let mut ids = self.first;
         let len = self.len.min(TOKENS);
-        let from_head = if self.len > TOKENS { HEAD_TOKENS } else { len };
-        let (head, tail) = ids.split_at_mut(from_head);
-        for (place, id) in head.iter_mut().zip(&self.ids) {
-            *place = *id;
-        }
-        let tail_start = self.len - (len - from_head);
-        for (place, id) in tail
-            .iter_mut()
-            .zip(self.ids.iter().take(self.len).skip(tail_start))
-        {
-            *place = *id;
+        if self.len > TOKENS {
+            let numbers = self.len - (TOKENS - HEAD_TOKENS)..self.len;
+            for (place, number) in ids.iter_mut().skip(HEAD_TOKENS).zip(numbers) {
+                *place = self.last.get(number % LAST).copied().unwrap_or(UNKNOWN);
+            }
         }
         let unknown = ids.iter().filter(|id| **id == UNKNOWN).count();
         Tokens {
@@ -105,89 +105,35 @@ impl Pieces {
     }
 }
 
-/// The vocabulary, ready for look-ups. About 370 kB; made once per worker.
-pub struct Tokenizer {
-    /// Open addressing: fingerprint in the upper half, id in the lower; 0 is empty (id 0, padding, is never looked up).
-    slots: Vec<u32>,
-    /// The start of each entry in [`VOCABULARY`], and one past the last.
-    starts: Vec<u32>,
-}
-
-impl Default for Tokenizer {
-    fn default() -> Tokenizer {
-        Tokenizer::new()
-    }
-}
+/// The vocabulary, ready for look-ups: it is part of the module, so nothing has to be made of it.
+#[derive(Default)]
+pub struct Tokenizer;
 
 impl Tokenizer {
-    /// Reads the vocabulary: some 26,000 hash insertions.
+    /// The tokenizer of the embedded vocabulary.
     pub fn new() -> Tokenizer {
-        let mut tokenizer = Tokenizer {
-            slots: vec![0; SLOTS],
-            starts: vec![0],
-        };
-        let mut start = 0_u32;
-        for (id, entry) in VOCABULARY.lines().enumerate() {
-            // Ids 0 and 1 are never spelt: text cannot ask for them.
-            if id > usize::from(UNKNOWN) {
-                tokenizer.insert(entry, id as u32);
-            }
-            start += entry.len() as u32 + 1;
-            tokenizer.starts.push(start);
-        }
-        tokenizer
+        Tokenizer
     }
 
-    fn insert(&mut self, entry: &str, id: u32) {
-        let (continues, bare) = match entry.strip_prefix("##") {
-            Some(bare) if !bare.is_empty() => (true, bare),
-            _ => (false, entry),
-        };
-        let hash = bare.bytes().fold(seed(continues), step);
-        let mut at = slot(hash);
-        while let Some(place) = self.slots.get_mut(at) {
-            if *place == 0 {
-                *place = (hash & 0xffff_0000) | id;
-                return;
-            }
-            at = (at + 1) % SLOTS;
-        }
-    }
-
-    /// The id of a piece, given its hash.
-    fn find(&self, hash: u32, continues: bool, piece: &[u8]) -> Option<u16> {
-        let mut at = slot(hash);
-        loop {
-            let place = *self.slots.get(at)?;
-            if place == 0 {
-                return None;
-            }
-            if (place ^ hash) & 0xffff_0000 == 0 && self.spells(place & 0xffff, continues, piece) {
-                return Some(place as u16);
-            }
-            at = (at + 1) % SLOTS;
-        }
-    }
-
-    /// Whether entry `id` is this piece.
-    fn spells(&self, id: u32, continues: bool, piece: &[u8]) -> bool {
-        let bounds = (
-            self.starts.get(id as usize),
-            self.starts.get(id as usize + 1),
-        );
-        let (Some(start), Some(end)) = bounds else {
-            return false;
-        };
-        let start = *start as usize + if continues { 2 } else { 0 };
-        let entry = VOCABULARY.as_bytes().get(start..*end as usize - 1);
-        // Byte by byte: entries are short, and a call of `memcmp` costs more than it saves.
-        entry.is_some_and(|entry| entry.len() == piece.len() && entry.iter().eq(piece))
+    /// The id of the entry `word`, which starts a word or continues one. That 32 bits of the hash are alike for another text, which is then
+    /// taken for the entry, happens once in four billion look-ups.
+    fn find(&self, word: ShortWord, continues: bool) -> Option<u16> {
+        let hash = word.hash(table::seed(continues));
+        let bucket = table::bucket(hash) * 2;
+        let factor = vocabulary::FACTORS.get(bucket..)?.first_chunk()?;
+        let slot = table::slot(hash, u16::from_le_bytes(*factor), vocabulary::SLOTS);
+        let slot = vocabulary::SLOT_TABLE
+            .get(slot * table::SLOT_BYTES..)?
+            .first_chunk()?;
+        let slot = u64::from_le_bytes(*slot);
+        (slot as u32 == table::fingerprint(hash)).then_some((slot >> 32) as u16)
     }
 
     /// The token ids of `text`. Linear in the bytes looked at, which are at most 3 kB however long the text is.
     pub fn tokenize(&self, text: &str) -> Tokens {
         let mut pieces = Pieces {
-            ids: [PAD; HEAD_BYTES + TAIL_BYTES],
+            first: [PAD; TOKENS],
+            last: [PAD; LAST],
             len: 0,
             words: 0,
         };
@@ -198,100 +144,134 @@ impl Tokenizer {
     }
 
     fn read(&self, text: &str, pieces: &mut Pieces) {
+        let bytes = text.as_bytes();
         let mut word = Word::default();
-        let mut rest = text;
-        loop {
-            // Most of any text is runs of ASCII letters: they are taken at once.
-            let run = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
-            if let Some((letters, after)) = rest.split_at_checked(run) {
-                word.push_bytes(letters.as_bytes());
-                rest = after;
-            }
-            let mut chars = rest.chars();
-            let Some(c) = chars.next() else {
-                break;
-            };
-            rest = chars.as_str();
-            match class(c) {
-                Class::Letter => word.push(c),
-                Class::Mark => {}
-                Class::Space => self.end(&mut word, pieces),
-                Class::Alone => {
-                    self.end(&mut word, pieces);
-                    word.push(c);
-                    self.end(&mut word, pieces);
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            if *byte == b' ' {
+                self.end(&mut word, pieces);
+                at += 1;
+            } else if byte.is_ascii_alphanumeric() {
+                at += self.run(bytes, at, &mut word, pieces);
+            } else if byte.is_ascii_graphic() {
+                self.end(&mut word, pieces);
+                let mark = ShortWord([u64::from(*byte), 0, 0]);
+                pieces.push(&[self.find(mark, false).unwrap_or(UNKNOWN)]);
+                at += 1;
+            } else {
+                let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+                    break;
+                };
+                at += c.len_utf8();
+                match class(c) {
+                    Class::Letter => word.push(c),
+                    Class::Mark => {}
+                    Class::Space => self.end(&mut word, pieces),
+                    Class::Alone => {
+                        self.end(&mut word, pieces);
+                        word.push(c);
+                        self.end(&mut word, pieces);
+                    }
                 }
             }
         }
         self.end(&mut word, pieces);
     }
 
-    /// Ends the word at hand.
-    fn end(&self, word: &mut Word, pieces: &mut Pieces) {
-        if word.overlong {
-            pieces.push(&[UNKNOWN]);
-        } else if word.len > 0 {
-            match self.whole(word.bytes()) {
+    /// Takes the ASCII letters and digits from `at` on, at most 16, and gives their number. Most words are such a run alone and
+    /// an entry: they are looked up as they are, without a copy.
+    fn run(&self, bytes: &[u8], at: usize, word: &mut Word, pieces: &mut Pieces) -> usize {
+        let (first, first_len) = lower_run(Eight::new(bytes, at));
+        let (second, second_len) = match first_len {
+            8 => lower_run(Eight::new(bytes, at + 8)),
+            _ => (0, 0),
+        };
+        let len = first_len + second_len;
+        let short = ShortWord([first, second, 0]);
+        let behind = bytes.get(at + len).copied().unwrap_or(b' ');
+        let ends = matches!(behind, b' '..=b'~' | b'\n') && !behind.is_ascii_alphanumeric();
+        if ends && word.is_empty() {
+            match self.find(short, false) {
                 Some(id) => pieces.push(&[id]),
-                None => self.cut(word.bytes(), pieces),
+                None => {
+                    word.push_run(short, len);
+                    self.cut(word, pieces);
+                    word.clear();
+                }
             }
+        } else {
+            word.push_run(short, len);
         }
-        word.len = 0;
-        word.overlong = false;
+        len
     }
 
-    /// The entry that is the whole word, which most words have.
-    fn whole(&self, word: &[u8]) -> Option<u16> {
-        if word.len() > PIECE_BYTES {
-            return None;
+    /// Ends the word at hand.
+    fn end(&self, word: &mut Word, pieces: &mut Pieces) {
+        if !word.is_empty() {
+            self.end_word(word, pieces);
         }
-        let hash = word
-            .iter()
-            .fold(seed(false), |hash, byte| step(hash, *byte));
-        self.find(hash, false, word)
+    }
+
+    fn end_word(&self, word: &mut Word, pieces: &mut Pieces) {
+        if word.overlong {
+            pieces.push(&[UNKNOWN]);
+        } else {
+            // The entry that is the whole word, which most words have.
+            let is_short = word.len <= vocabulary::WORD_ENTRY_BYTES;
+            match self.find(word.short_from(0), false).filter(|_| is_short) {
+                Some(id) => pieces.push(&[id]),
+                None => self.cut(word, pieces),
+            }
+        }
+        word.clear();
     }
 
     /// Cuts a word into the longest pieces from left to right; one unknown token if some part has no piece.
-    fn cut(&self, word: &[u8], pieces: &mut Pieces) {
+    fn cut(&self, word: &Word, pieces: &mut Pieces) {
         let mut ids = [UNKNOWN; WORD_BYTES];
-        let mut rest = word;
-        let mut count = 0;
-        while !rest.is_empty() {
-            let continues = rest.len() < word.len();
-            let Some((id, taken)) = self.longest(rest, continues) else {
+        let (mut at, mut count) = (0, 0);
+        while at < word.len {
+            let Some((id, taken)) = self.longest(word, at) else {
                 return pieces.push(&[UNKNOWN]);
             };
             if let Some(place) = ids.get_mut(count) {
                 *place = id;
             }
             count += 1;
-            rest = rest.get(taken..).unwrap_or(&[]);
+            at += taken;
         }
         pieces.push(ids.get(..count).unwrap_or(&[]));
     }
 
-    /// The longest entry that `rest` starts with, and its length in bytes.
-    fn longest(&self, rest: &[u8], continues: bool) -> Option<(u16, usize)> {
-        let mut hashes = [0_u32; PIECE_BYTES];
-        let mut hash = seed(continues);
-        let longest = rest.len().min(PIECE_BYTES);
-        for (byte, place) in rest.iter().zip(&mut hashes) {
-            hash = step(hash, *byte);
-            *place = hash;
-        }
-        for (last, hash) in hashes.iter().enumerate().take(longest).rev() {
-            let taken = last + 1;
-            if let Some(id) = self.find(*hash, continues, rest.get(..taken)?) {
-                return Some((id, taken));
-            }
-        }
-        None
+    /// The longest entry that the rest of `word` from `at` on starts with, and its length in bytes.
+    fn longest(&self, word: &Word, at: usize) -> Option<(u16, usize)> {
+        let continues = at > 0;
+        let most = match continues {
+            true => vocabulary::PIECE_ENTRY_BYTES,
+            false => vocabulary::WORD_ENTRY_BYTES,
+        };
+        let rest = word.short_from(at);
+        (1..=most.min(word.len - at)).rev().find_map(|taken| {
+            let id = self.find(rest.prefix(taken), continues)?;
+            Some((id, taken))
+        })
     }
 }
 
+/// The ASCII letters and digits that eight bytes start with, in lower case, with zeros behind them, and their number.
+fn lower_run(eight: Eight) -> (u64, usize) {
+    let letters = eight.letters();
+    let (len, own) = ascii::run(letters | eight.digits());
+    (eight.lower(letters) & own, len)
+}
+
+/// Room behind a word, so that its last bytes are read as those of a longer one are.
+const ROOM: usize = WORD_BYTES + short_word::MOST_BYTES;
+
 /// The word being read, lower-cased and without accents.
 struct Word {
-    buffer: [u8; WORD_BYTES],
+    /// Zeros behind the word.
+    buffer: [u8; ROOM],
     len: usize,
     overlong: bool,
 }
@@ -299,7 +279,7 @@ struct Word {
 impl Default for Word {
     fn default() -> Word {
         Word {
-            buffer: [0; WORD_BYTES],
+            buffer: [0; ROOM],
             len: 0,
             overlong: false,
         }
@@ -307,28 +287,47 @@ impl Default for Word {
 }
 
 impl Word {
-    fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or(&[])
+    fn is_empty(&self) -> bool {
+        self.len == 0 && !self.overlong
+    }
+
+    fn clear(&mut self) {
+        if let Some(used) = self.buffer.get_mut(..self.len) {
+            used.fill(0);
+        }
+        self.len = 0;
+        self.overlong = false;
+    }
+
+    /// The bytes from `at` on, as far as an entry may reach.
+    fn short_from(&self, at: usize) -> ShortWord {
+        let eight = |at: usize| {
+            let bytes = self.buffer.get(at..).and_then(|rest| rest.first_chunk());
+            bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        };
+        ShortWord([eight(at), eight(at + 8), eight(at + 16)])
     }
 
     fn push(&mut self, c: char) {
         let mut utf8 = [0; 4];
         for c in fold(c).to_lowercase() {
-            self.push_bytes(fold(c).encode_utf8(&mut utf8).as_bytes());
+            let bytes = fold(c).encode_utf8(&mut utf8).as_bytes();
+            self.push_run(ShortWord::new(bytes), bytes.len());
         }
     }
 
-    /// Appends UTF-8, lower-casing the ASCII in it.
-    fn push_bytes(&mut self, bytes: &[u8]) {
-        match self.buffer.get_mut(self.len..self.len + bytes.len()) {
-            Some(room) if !self.overlong => {
-                for (place, byte) in room.iter_mut().zip(bytes) {
-                    *place = byte.to_ascii_lowercase();
-                }
-                self.len += bytes.len();
-            }
-            _ => self.overlong = true,
+    /// Appends the first `len` bytes of a run; an ASCII letter in it is in lower case.
+    fn push_run(&mut self, run: ShortWord, len: usize) {
+        if self.len + len > WORD_BYTES || self.overlong {
+            self.overlong = true;
+            return;
         }
+        let rooms = self.buffer.iter_mut().skip(self.len).take(len);
+        let [first, second, third] = run.0.map(u64::to_le_bytes);
+        for (place, byte) in rooms.zip(first.into_iter().chain(second).chain(third)) {
+            *place = byte;
+        }
+        self.len += len;
     }
 }
 
@@ -393,20 +392,6 @@ pub(super) fn excerpt(text: &str, head_bytes: usize, tail_bytes: usize) -> (&str
         text.get(..first).unwrap_or(""),
         text.get(last..).unwrap_or(""),
     )
-}
-
-// FNV-1a: prefixes of a word are hashed on the way, so that all look-ups of a word cost one pass.
-fn seed(continues: bool) -> u32 {
-    if continues { 0x9e37_79b9 } else { fnv::START32 }
-}
-
-fn step(hash: u32, byte: u8) -> u32 {
-    fnv::step32(hash, u32::from(byte))
-}
-
-/// The slot of a hash. The fingerprint is its upper half, so the slot mixes both.
-fn slot(hash: u32) -> usize {
-    ((hash ^ (hash >> 15)) as usize) % SLOTS
 }
 
 #[cfg(test)]

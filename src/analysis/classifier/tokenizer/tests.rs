@@ -1,6 +1,11 @@
 //! Known ids, bounds and odd input.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
+
 use super::*;
+
+/// One entry a line; the line number, from zero, is the id.
+static VOCABULARY: &str = include_str!("../../../../models/vocabulary.txt");
 
 /// The pieces that a text becomes, spelt out.
 fn pieces(text: &str) -> Vec<&'static str> {
@@ -15,16 +20,55 @@ fn pieces(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_vocabulary_is_what_the_constants_say() {
+fn every_entry_is_found_and_no_other_text_is() {
     let entries: Vec<&str> = VOCABULARY.lines().collect();
     assert_eq!(entries.first(), Some(&"[PAD]"));
     assert_eq!(entries.get(usize::from(UNKNOWN)), Some(&"[UNK]"));
-    assert_eq!(entries.iter().map(|e| e.len()).max(), Some(PIECE_BYTES));
-    assert!(entries.len() * 2 < SLOTS && entries.len() < usize::from(u16::MAX));
-    assert!(
-        !VOCABULARY.contains('\r'),
-        "a line is an entry and one byte"
-    );
+    let known: std::collections::BTreeSet<&str> = entries.iter().copied().collect();
+    let tokenizer = Tokenizer::new();
+    for (id, entry) in entries.iter().enumerate().skip(2) {
+        let bare = entry.strip_prefix("##").filter(|bare| !bare.is_empty());
+        let word = ShortWord::new(bare.unwrap_or(entry).as_bytes());
+        let continues = bare.is_some();
+        assert_eq!(
+            tokenizer.find(word, continues).map(usize::from),
+            Some(id),
+            "`{entry}`"
+        );
+        // The other kind of entry, and neighbours that are none.
+        let text = bare.unwrap_or(entry);
+        for (other, continues) in [
+            (format!("##{text}"), true),
+            (text.to_owned(), false),
+            (format!("{text}q"), false),
+            (format!("##{text}q"), true),
+            (format!("q{text}"), false),
+        ] {
+            let bare = if continues { &other[2..] } else { &other };
+            let found = tokenizer.find(ShortWord::new(bare.as_bytes()), continues);
+            assert_eq!(
+                found.is_some(),
+                known.contains(other.as_str()),
+                "`{other}`, {continues}"
+            );
+        }
+    }
+}
+
+#[test]
+fn short_words_are_their_bytes() {
+    let word = ShortWord::new(b"telecommunications");
+    assert_eq!(word.prefix(18), word);
+    assert_eq!(word.prefix(100), word);
+    for len in 0..18 {
+        let text = b"telecommunications".get(..len).unwrap();
+        let prefix = ShortWord::new(text);
+        assert_eq!(word.prefix(len), prefix);
+        assert_ne!(prefix.hash(0), word.hash(0));
+        assert_ne!(prefix.hash(0), prefix.hash(1));
+    }
+    let long = [b'x'; 30];
+    assert_eq!(ShortWord::new(&long), ShortWord::new(&long[..24]));
 }
 
 /// Expected pieces are those of the Python tokenizer of all-MiniLM-L6-v2 (tokenizers 0.23.3), whose vocabulary ours is cut from.
