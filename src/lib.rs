@@ -19,5 +19,6 @@ pub mod fnv;
 pub mod policy;
 pub mod routing;
 pub mod schema;
+pub mod sort;
 pub mod state;
 pub mod telemetry;

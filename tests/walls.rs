@@ -24,6 +24,7 @@ const ORDER: &[&str] = &[
     "base64",
     "decimal",
     "fnv",
+    "sort",
     "schema",
     "api",
     "analysis",

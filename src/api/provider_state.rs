@@ -15,6 +15,7 @@
 
 mod find;
 
+use crate::sort;
 use std::ops::Range;
 
 use super::edit::Splice;
@@ -146,11 +147,11 @@ impl ProviderState {
                 }
             }
         }
-        gone.sort_by_key(|span| span.start);
+        sort::sort_by_key(&mut gone, |span| span.start);
         let with = Vec::new;
         let gone = without(body, &gone).into_iter();
         edits.extend(gone.map(|span| Splice { span, with: with() }));
-        edits.sort_by_key(|edit| edit.span.start);
+        sort::sort_by_key(&mut edits, |edit| edit.span.start);
         edits
     }
 }
@@ -323,7 +324,7 @@ pub(super) fn search(
             }
         }
     }
-    found.sort_by_key(|(_, place)| place.start);
+    sort::sort_by_key(&mut found, |(_, place)| place.start);
     Ok(found)
 }
 

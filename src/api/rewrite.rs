@@ -5,6 +5,7 @@
 
 use crate::api::edit::{PrefixEdit, Splice};
 use crate::api::request::{Request, UsageSlot, answer_bounds};
+use crate::sort;
 
 /// The edit that makes `model` the model of `body`, from which `request` was read; `None` if it already is.
 ///
@@ -77,7 +78,7 @@ pub fn splices(start: &[u8], request: &Request<'_>, model: &str, ask_usage: bool
             with: value.clone().into_bytes(),
         }));
     }
-    splices.sort_by_key(|splice| splice.span.start);
+    sort::sort_by_key(&mut splices, |splice| splice.span.start);
     splices
 }
 
@@ -103,7 +104,7 @@ pub fn cut_down(start: &[u8], request: &Request<'_>, most: u32, splices: &mut Ve
         span: bound.span,
         with: most.to_string().into_bytes(),
     }));
-    splices.sort_by_key(|splice| splice.span.start);
+    sort::sort_by_key(splices, |splice| splice.span.start);
 }
 
 /// Asks for usage in `slot`, or, if there is none, in `first`, which goes before all fields.

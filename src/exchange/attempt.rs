@@ -21,6 +21,7 @@ use crate::fleet::clusters::Failover;
 use crate::fleet::{Backend, Registry};
 use crate::policy::Policy;
 use crate::routing::fallback_chain::FallbackChain;
+use crate::sort;
 use crate::telemetry::{Metric, state};
 
 /// The headers of an attempt, and what else is known of it.
@@ -138,7 +139,7 @@ impl Edit {
         if let Some(stands_in) = self.drops.filter(|_| request.complete) {
             request.find_state(start);
             splices.extend(request.state.cuts(start, |_| true, stands_in));
-            splices.sort_by_key(|splice| splice.span.start);
+            sort::sort_by_key(&mut splices, |splice| splice.span.start);
         }
         if let Some(most) = self.most_tokens {
             rewrite::cut_down(start, request, most, &mut splices);

@@ -6,6 +6,7 @@ use crate::api::request::Request;
 use crate::api::rewrite;
 use crate::fleet::Backend;
 use crate::routing::decision::Decision;
+use crate::sort;
 use crate::telemetry::Metric;
 
 /// The edits for `backend`: its own name of the model, no more tokens than the model can write, and no state that it cannot
@@ -29,7 +30,7 @@ pub(super) fn edits(
         if !cuts.is_empty() {
             effects.push(Effect::Count(Metric::foreign_state_dropped(&backend.name)));
             splices.extend(cuts);
-            splices.sort_by_key(|splice| splice.span.start);
+            sort::sort_by_key(&mut splices, |splice| splice.span.start);
         }
     }
     if decision.foreign.is_guessed {

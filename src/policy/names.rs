@@ -10,6 +10,7 @@ use crate::schema::document::Node;
 use crate::schema::problems::Problems;
 use crate::schema::shape::{Field, Kind, optional};
 use crate::schema::suggest::quote;
+use crate::sort;
 
 pub(crate) const ALIASES_FIELD: Field = optional(
     "aliases",
@@ -97,7 +98,7 @@ impl ModelNames {
                 (stem, date, *id)
             })
             .collect();
-        plain.sort_unstable();
+        sort::sort(&mut plain);
         plain.dedup();
         let last = all.iter().map(|(name, id)| (last_of(name), *id));
         let (folded, served, last) = (group(own.into_iter()), group(served), group(last));
@@ -136,7 +137,7 @@ pub(crate) fn last_of(name: &str) -> &str {
 fn group<'a>(names: impl Iterator<Item = (&'a str, ModelId)>) -> Vec<(String, Option<ModelId>)> {
     let mut sorted: Vec<(String, ModelId)> =
         names.map(|(name, id)| (name.to_lowercase(), id)).collect();
-    sorted.sort_unstable();
+    sort::sort(&mut sorted);
     let mut group: Vec<(String, Option<ModelId>)> = Vec::with_capacity(sorted.len());
     for (name, id) in sorted {
         match group.last_mut() {

@@ -473,12 +473,6 @@ fn can_follow(candidate: &Candidate) -> bool {
 
 /// The chain behind `chosen`, of the candidates that `follow`; see [`crate::routing::decision::Decision::fallbacks`].
 fn fallbacks(chosen: &Candidate, candidates: &[Candidate], follow: &[bool]) -> Vec<BackendId> {
-    let mut chain: Vec<&Candidate> = candidates
-        .iter()
-        .zip(follow)
-        .filter(|(candidate, follows)| **follows && candidate.backend != chosen.backend)
-        .map(|(candidate, _)| candidate)
-        .collect();
     let class = |candidate: &Candidate| {
         let rank = match candidate.ineligible {
             None => 0,
@@ -492,10 +486,17 @@ fn fallbacks(chosen: &Candidate, candidates: &[Candidate], follow: &[bool]) -> V
             .cmp(&class(right))
             .then_with(|| compare(left, right))
     };
-    if chain.len() > MAX_FALLBACKS {
-        chain.select_nth_unstable_by(MAX_FALLBACKS, order);
-        chain.truncate(MAX_FALLBACKS);
+    // The best so far, in order: a sort of all would be cut down to these.
+    let mut chain: Vec<&Candidate> = Vec::with_capacity(MAX_FALLBACKS + 1);
+    for (candidate, follows) in candidates.iter().zip(follow) {
+        if !*follows || candidate.backend == chosen.backend {
+            continue;
+        }
+        let place = chain.partition_point(|other| order(other, &candidate).is_le());
+        if place < MAX_FALLBACKS {
+            chain.insert(place, candidate);
+            chain.truncate(MAX_FALLBACKS);
+        }
     }
-    chain.sort_unstable_by(order);
     chain.iter().map(|candidate| candidate.backend).collect()
 }

@@ -4,6 +4,7 @@
 //! and all of two members with one name, which `serde_json::Value` does not.
 
 use super::problem::Problem;
+use crate::sort;
 
 /// Deeper documents are refused: a policy needs six levels.
 const DEEPEST: usize = 32;
@@ -91,7 +92,7 @@ impl Node {
     /// The texts in the list `name` of this object, sorted, each once.
     pub fn sorted_texts_of(&self, name: &str) -> Vec<String> {
         let mut texts: Vec<String> = self.texts_of(name).map(str::to_owned).collect();
-        texts.sort_unstable();
+        sort::sort(&mut texts);
         texts.dedup();
         texts
     }

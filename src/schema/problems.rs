@@ -3,6 +3,7 @@
 use crate::schema::document::{Node, place};
 use crate::schema::problem::{InvalidDocument, Problem};
 use crate::schema::suggest::{hint, quote};
+use crate::sort;
 
 /// Collects problems and knows the text that they are in.
 pub(crate) struct Problems<'t> {
@@ -50,8 +51,7 @@ impl<'t> Problems<'t> {
 
     /// Everything that was added, in the order of the document.
     pub fn into_list(mut self) -> Vec<Problem> {
-        self.list
-            .sort_by_key(|problem| (problem.line, problem.column));
+        sort::sort_by_key(&mut self.list, |problem| (problem.line, problem.column));
         self.list
     }
 

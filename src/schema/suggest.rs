@@ -1,5 +1,7 @@
 //! "Did you mean": the known name nearest to a misspelt one, and the quoting of what a user wrote.
 
+use crate::sort;
+
 /// The name of `known` that `written` was probably meant to be: at most a third of its letters differ, or else the two
 /// begin alike to the end of the shorter one, such as `max_p50` for `max_p50_ms`.
 pub(crate) fn nearest<'a>(
@@ -41,7 +43,7 @@ pub(crate) fn nearest_few<'a>(
         distances.min()
     };
     let mut near: Vec<(usize, &str)> = known.filter_map(|name| Some((far(name)?, name))).collect();
-    near.sort_unstable();
+    sort::sort(&mut near);
     near.dedup();
     near.into_iter().take(most).map(|(_, name)| name).collect()
 }

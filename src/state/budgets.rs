@@ -8,6 +8,7 @@
 
 use super::codec::{Layout, Reader};
 use super::sorted_map::SortedMap;
+use crate::sort;
 
 /// The most accounts (one for a budget and a tenant); beyond it, the account with the least in it is forgotten.
 pub const MAX_ACCOUNTS: usize = 4096;
@@ -167,9 +168,9 @@ impl BudgetAccounts {
                 });
             }
         }
-        holds.sort_unstable_by(|left, right| right.usd.total_cmp(&left.usd));
+        sort::sort_by(&mut holds, |left, right| right.usd.total_cmp(&left.usd));
         holds.truncate(MAX_ACCOUNTS);
-        holds.sort_unstable_by_key(|entry| (entry.key, entry.worker));
+        sort::sort_by_key(&mut holds, |entry| (entry.key, entry.worker));
         let spent = all.accounts.iter().map(|(key, account)| Entry {
             key,
             end: account.end,

@@ -1,5 +1,7 @@
 //! A map of bounded size in one piece of memory, sorted by its keys.
 
+use crate::sort;
+
 /// A sorted map. Inserting beyond a bound is refused; forgetting an entry first is up to the caller.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SortedMap<K, V> {
@@ -18,7 +20,7 @@ impl<K: Ord + Copy, V> SortedMap<K, V> {
     /// Sorts entries; the first of several with the same key counts.
     pub(super) fn from_entries(entries: impl IntoIterator<Item = (K, V)>) -> SortedMap<K, V> {
         let mut entries: Vec<(K, V)> = entries.into_iter().collect();
-        entries.sort_by_key(|(key, _)| *key);
+        sort::sort_by_key(&mut entries, |(key, _)| *key);
         entries.dedup_by_key(|(key, _)| *key);
         SortedMap { entries }
     }

@@ -125,6 +125,9 @@ impl OnnxModel {
         if inputs.ngram_rows.len() != inputs.ngram_weights.len() {
             return Err(broken("n-grams and their weights differ in number"));
         }
+        if inputs.ngram_rows.len() > NGRAMS {
+            return Err(broken("too many n-grams"));
+        }
         let inputs = tvec![
             Tensor::from_shape(&[count], inputs.tokens)?.into_tvalue(),
             Tensor::from_shape(&[1, count], shares)?.into_tvalue(),
@@ -208,7 +211,15 @@ impl Fact for StaticFact {
         Ok(Cow::Owned(TypedFact::dt_shape(self.datum, [0_usize; 0])))
     }
 
+    /// In WebAssembly it is not checked again that the inputs are as [`OnnxModel::evaluate`] makes them, as native tests see to: tract's
+    /// error would print the tensor, and with it comes a cast between each two of its types, 100 kB of code.
+    #[cfg(target_family = "wasm")]
+    fn matches(&self, _: &Tensor, _: Option<&SymbolValues>) -> TractResult<bool> {
+        Ok(true)
+    }
+
     /// Lists of rows come without their padding, so sizes are the most that there may be: the kernels check what has to fit.
+    #[cfg(not(target_family = "wasm"))]
     fn matches(&self, tensor: &Tensor, _: Option<&SymbolValues>) -> TractResult<bool> {
         let (most, shape) = (self.shape.as_slice(), tensor.shape());
         let fits = most.len() == shape.len() && most.iter().zip(shape).all(|(most, n)| n <= most);

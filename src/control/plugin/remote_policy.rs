@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::schema::document::Node;
 use crate::schema::problems::Problems;
 use crate::schema::suggest::quote;
+use crate::sort;
 
 impl Source<'_> {
     /// The source of policies; `None` if there is none, or if it is wrong.
@@ -28,7 +29,7 @@ impl Source<'_> {
         let Some(node) = self.root.get(ALLOWED_CLUSTERS.name) else {
             let named = policy.filter(|_| is_remote)?.called_clusters();
             let mut named: Vec<String> = named.map(str::to_owned).collect();
-            named.sort_unstable();
+            sort::sort(&mut named);
             named.dedup();
             return Some(named);
         };

@@ -11,6 +11,7 @@ use crate::schema::document::Node;
 use crate::schema::problems::{Problems, join};
 use crate::schema::shape::{AT_LEAST_ZERO, Kind, Shape, optional};
 use crate::schema::suggest::{hint, quote, unknown};
+use crate::sort;
 
 pub use limits::{LIMIT_COUNT, Limit, Limits};
 
@@ -167,7 +168,7 @@ pub(crate) fn compile_profiles(
             problems.add(at, format!("models[{index}].name"), message);
         }
     }
-    profiles.sort_by(|left, right| left.name.cmp(&right.name));
+    sort::sort_by(&mut profiles, |left, right| left.name.cmp(&right.name));
     check_profile_ramps(&profiles, root, problems);
     profiles
 }
@@ -244,7 +245,7 @@ fn check_tags(
         .iter()
         .flat_map(|backend| backend.tags.iter().map(String::as_str))
         .collect();
-    known.sort_unstable();
+    sort::sort(&mut known);
     known.dedup();
     for (index, item) in node.items_of("tags").iter().enumerate() {
         let Some(tag) = item.text() else { continue };

@@ -6,6 +6,7 @@ use crate::schema::document::Node;
 use crate::schema::problems::{Problems, check_names, join};
 use crate::schema::shape::{FRACTION, Kind, Shape, optional};
 use crate::schema::suggest::unknown;
+use crate::sort;
 
 /// Consequences; those that are not stated change nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -150,7 +151,7 @@ impl Known<'_> {
     fn tags(&self) -> Vec<&str> {
         let tags = self.backends.iter().flat_map(|backend| &backend.tags);
         let mut tags: Vec<&str> = tags.map(String::as_str).collect();
-        tags.sort_unstable();
+        sort::sort(&mut tags);
         tags.dedup();
         tags
     }

@@ -7,6 +7,7 @@ pub(crate) mod budgets;
 pub(crate) mod shares;
 pub(crate) mod undecided;
 
+use crate::sort;
 use std::borrow::Cow;
 
 use crate::policy::draw::{fingerprint, hash};
@@ -144,7 +145,7 @@ pub(crate) fn compile_traffic(
         .iter()
         .flat_map(|rule| rule.when.headers.iter().map(|(name, _)| name.clone()))
         .collect();
-    headers.sort_unstable();
+    sort::sort(&mut headers);
     headers.dedup();
     let matchers = RequestMatchers {
         path: rules.iter().any(|rule| !rule.when.paths.is_empty()),
@@ -187,7 +188,7 @@ fn named_tenants(root: &Node) -> Vec<String> {
         .filter(|name| !name.ends_with('*'))
         .map(str::to_owned)
         .collect();
-    names.sort_unstable();
+    sort::sort(&mut names);
     names.dedup();
     names
 }

@@ -16,6 +16,7 @@ use super::matrix::{Matrix, dot};
 use super::sums::{Bin, ModelSums, NUMBERS};
 use crate::analysis::classifier::{LATENT_COUNT, TASK_COUNT};
 use crate::fleet::ability::Calibration;
+use crate::sort;
 
 /// Standard deviations of the parameters before an outcome is seen, shared and own. The best of some thirty sets on four
 /// outcome files: docs/learning.md.
@@ -456,7 +457,7 @@ fn hostile(sums: &ModelSums, count: f64) -> f64 {
     if groups.len() < LEAST_GROUPS {
         return 0.0;
     }
-    groups.sort_by(|left, right| left.0.total_cmp(&right.0));
+    sort::sort_by(&mut groups, |left, right| left.0.total_cmp(&right.0));
     let mut below = 0.0;
     let median = groups.iter().find(|(_, own)| {
         below += own;
