@@ -213,7 +213,7 @@ fn mark(letters: impl Iterator<Item = u8>) -> u64 {
 }
 
 /// The end of a value that arrives in pieces, as its mark needs it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Suffix {
     letters: [u8; SUFFIX_LEN],
     /// Number of letters so far; modulo [`SUFFIX_LEN`] the place of the next.

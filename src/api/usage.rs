@@ -28,6 +28,7 @@ mod events;
 mod json_check;
 mod keys;
 mod parsed;
+mod repeats;
 mod scan;
 mod state_collector;
 mod status;

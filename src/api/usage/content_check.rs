@@ -17,7 +17,7 @@ pub struct Expectation {
 }
 
 /// The content of one answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct ContentCheck {
     /// The API of the answer; `None` if it is not checked.
     api: Option<Api>,

@@ -6,6 +6,7 @@
 
 use super::EventEnd;
 use super::parsed::ParsedAnswer;
+use super::repeats::{Repeat, Repeats};
 use super::scan::Scan;
 
 const DATA: &[u8] = b"data:";
@@ -14,6 +15,7 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 /// Position in a stream of events.
 #[derive(Debug, Default)]
 pub(super) struct Events {
+    pub(super) repeats: Repeats,
     place: Place,
     after_cr: bool,
     /// Whether an event has begun and not ended.
@@ -52,16 +54,39 @@ impl Events {
         ended: &mut dyn FnMut(EventEnd),
     ) {
         let mut at = 0;
+        // Where the present event begins, if it does in these bytes; and the values before it, if it repeats the last one.
+        let mut begin = None;
+        let mut before = None;
         while let Some(byte) = chunk.get(at).copied() {
             let was_cr = std::mem::take(&mut self.after_cr);
             if byte == b'\n' && was_cr {
                 at += 1;
                 continue;
             }
+            if self.is_at_start(byte) {
+                let rest = chunk.get(at..).unwrap_or_default();
+                let repeat = self.repeats.take(rest, parsed);
+                if let Repeat::Taken(length, is_usage) = repeat {
+                    at += length;
+                    self.after_cr = chunk.get(at - 1) == Some(&b'\r');
+                    ended(EventEnd { at, is_usage });
+                    continue;
+                }
+                before = (repeat == Repeat::Unknown).then(|| parsed.clone());
+                begin = Some(at);
+            }
             if matches!(byte, b'\n' | b'\r') {
                 at += 1;
                 self.after_cr = byte == b'\r';
                 if self.end_line(scan, parsed) {
+                    let event = begin.take().and_then(|begin: usize| chunk.get(begin..at));
+                    match event {
+                        Some(event) => {
+                            self.repeats
+                                .keep(event, scan.texts(), before.take(), parsed);
+                        }
+                        None => self.repeats.forget(),
+                    }
                     let is_usage = parsed.end_event();
                     ended(EventEnd { at, is_usage });
                     *scan = Scan::default();
@@ -82,6 +107,15 @@ impl Events {
         self.place = Place::Field(0);
         self.is_open &= !is_empty;
         is_empty || is_comment
+    }
+
+    /// Whether `byte`, the next one, begins an event or is an empty line between events, and no part of a byte order mark.
+    fn is_at_start(&self, byte: u8) -> bool {
+        let is_mark = match self.mark {
+            0 => MARK.first() == Some(&byte),
+            read => read < MARK.len(),
+        };
+        self.place == Place::Field(0) && !self.is_open && !is_mark
     }
 
     /// Whether the next byte begins an event.
@@ -113,11 +147,11 @@ impl Events {
             self.place = Place::Comment;
         }
         self.is_open |= self.place != Place::Comment;
-        let line = rest
-            .iter()
-            .position(|byte| matches!(byte, b'\n' | b'\r'))
-            .unwrap_or(rest.len());
         match self.place {
+            Place::Field(0) if rest.starts_with(DATA) => {
+                self.place = Place::BeforeData;
+                DATA.len()
+            }
             Place::Field(known) if DATA.get(known) == Some(&byte) => {
                 self.place = match known + 1 {
                     all if all == DATA.len() => Place::BeforeData,
@@ -131,14 +165,28 @@ impl Events {
             }
             Place::BeforeData | Place::Data => {
                 self.place = Place::Data;
+                let line = line_length(rest);
                 scan.feed(rest.get(..line).unwrap_or_default(), parsed);
                 line
             }
-            Place::Comment => line,
+            Place::Comment => line_length(rest),
             Place::Field(_) | Place::Other => {
                 self.place = Place::Other;
-                line
+                line_length(rest)
             }
         }
     }
+}
+
+/// Number of bytes before the end of the line. Blocks of sixteen become SIMD.
+fn line_length(bytes: &[u8]) -> usize {
+    let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let (blocks, _) = bytes.as_chunks::<16>();
+    let plain = blocks
+        .iter()
+        .take_while(|block| !block.iter().fold(false, |found, byte| found | ends(byte)))
+        .count()
+        * 16;
+    let rest = bytes.get(plain..).unwrap_or_default();
+    plain + rest.iter().position(ends).unwrap_or(rest.len())
 }

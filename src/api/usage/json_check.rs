@@ -10,7 +10,7 @@ const MAX_DEPTH: u32 = 128;
 pub const MAX_REQUIRED: usize = 32;
 
 /// A text that is being read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct JsonCheck {
     state: State,
     depth: u32,

@@ -3,11 +3,12 @@
 use super::content_check::ContentCheck;
 use super::counts::{CountingRules, Counts};
 use super::keys::{Key, Place};
+use super::repeats::EventFlags;
 use super::state_collector::StateCollector;
 use super::status::{AnswerStatus, FinishReasons};
 
 /// Values parsed from a response.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct ParsedAnswer {
     /// Token counts, over all documents.
     pub(super) counts: Counts,
@@ -47,11 +48,26 @@ impl ParsedAnswer {
         let only = self.has_usage && self.lists_choices && !self.has_choices && !self.says_more;
         self.end_document();
         self.status.end_event();
-        self.has_usage = false;
-        self.lists_choices = false;
-        self.has_choices = false;
-        self.says_more = false;
+        self.set_flags(EventFlags::default());
         only
+    }
+
+    /// Whether this document holds anything besides usage, so far.
+    pub(super) const fn flags(&self) -> EventFlags {
+        EventFlags {
+            has_choices: self.has_choices,
+            says_more: self.says_more,
+            lists_choices: self.lists_choices,
+            has_usage: self.has_usage,
+        }
+    }
+
+    /// Sets what [`ParsedAnswer::flags`] gives.
+    pub(super) const fn set_flags(&mut self, flags: EventFlags) {
+        self.has_choices = flags.has_choices;
+        self.says_more = flags.says_more;
+        self.lists_choices = flags.lists_choices;
+        self.has_usage = flags.has_usage;
     }
 
     /// Ends a document. A sum of steps that exceeds the total replaces it.

@@ -1,16 +1,17 @@
-//! Scans a JSON document, cut anywhere, byte by byte for a handful of numbers. It keeps no value and builds nothing.
+//! Scans a JSON document, cut anywhere, for a handful of numbers. It keeps no value and builds nothing.
 //!
 //! Lenient: bytes that are not JSON give nothing, or nonsense that no key matches. Keys are compared as written; no server escapes
 //! letters in them.
 
 use super::keys::{Key, LAST, LONGEST_KEY, Place, inside, key};
 use super::parsed::ParsedAnswer;
+use super::repeats::Texts;
 use crate::api::json::plain_end;
 
 /// Number of levels of a document that are distinguished; the keys of interest are above them.
 const LEVELS: usize = 8;
 /// Position in a document.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Scan {
     mode: Mode,
     depth: u32,
@@ -28,6 +29,17 @@ pub(super) struct Scan {
     /// Whether the string is content that is checked.
     is_checked: bool,
     has_document: bool,
+    /// Number of bytes of the document that were fed before.
+    fed: usize,
+    texts: Texts,
+    /// The string among `texts` that is being read.
+    reads: Option<OpenText>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OpenText {
+    Text,
+    Padding,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,16 +71,21 @@ impl Scan {
             at = match self.mode {
                 Mode::Between => {
                     self.between(byte, parsed);
+                    if self.mode == Mode::String {
+                        self.note_start(at + 1);
+                    }
                     at + 1
                 }
                 Mode::String => self.string(bytes, at, parsed),
-                Mode::KeyName => {
-                    self.key_name(byte, parsed);
-                    at + 1
-                }
-                Mode::Name => {
-                    self.name(byte, parsed);
-                    at + 1
+                Mode::KeyName | Mode::Name => {
+                    let end = plain_end(bytes, at);
+                    self.push_name(bytes.get(at..end).unwrap_or_default());
+                    match bytes.get(end) {
+                        Some(byte) if self.mode == Mode::Name => self.name(*byte, parsed),
+                        Some(byte) => self.key_name(*byte, parsed),
+                        None => {}
+                    }
+                    end + 1
                 }
                 Mode::State => {
                     let end = plain_end(bytes, at);
@@ -98,6 +115,39 @@ impl Scan {
                 }
                 Mode::Lost => return,
             };
+        }
+        self.fed = self.fed.saturating_add(bytes.len());
+    }
+
+    /// Strings of the document, as far as it was read.
+    pub(super) fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// Notes the offset in the present bytes at which the text of a string begins.
+    fn note_start(&mut self, at: usize) {
+        let at = self.fed.saturating_add(at);
+        if self.in_text && self.texts.text.start == 0 {
+            self.texts.text = at..at;
+            self.reads = Some(OpenText::Text);
+        } else if !self.texts.text.is_empty()
+            && self.texts.padding.start == 0
+            && self.key == Key::Envelope
+            && !self.in_text
+            && !self.is_checked
+        {
+            self.texts.padding = at..at;
+            self.reads = Some(OpenText::Padding);
+        }
+    }
+
+    /// Notes the offset in the present bytes of the quote that ends a string.
+    fn note_end(&mut self, at: usize) {
+        let at = self.fed.saturating_add(at);
+        match self.reads.take() {
+            Some(OpenText::Text) => self.texts.text.end = at,
+            Some(OpenText::Padding) => self.texts.padding.end = at,
+            None => {}
         }
     }
 
@@ -305,6 +355,7 @@ impl Scan {
         }
         match bytes.get(end) {
             Some(b'"') => {
+                self.note_end(end);
                 self.in_text = false;
                 self.is_checked = false;
                 self.mode = Mode::Between;
@@ -328,7 +379,7 @@ impl Scan {
                 self.mode = Mode::Between;
             }
             b'\\' => self.mode = Mode::KeyEscape,
-            _ => self.push_name(byte),
+            _ => self.push_name(&[byte]),
         }
     }
 
@@ -340,19 +391,20 @@ impl Scan {
             }
             // No known name has an escape.
             b'\\' => {
-                self.push_name(b'\\');
+                self.push_name(b"\\");
                 self.named(parsed);
                 self.mode = Mode::StringEscape;
             }
-            _ => self.push_name(byte),
+            _ => self.push_name(&[byte]),
         }
     }
 
-    fn push_name(&mut self, byte: u8) {
-        if let Some(slot) = self.name.get_mut(self.name_len) {
-            *slot = byte;
+    fn push_name(&mut self, bytes: &[u8]) {
+        let free = self.name.get_mut(self.name_len..).unwrap_or_default();
+        for (slot, byte) in free.iter_mut().zip(bytes) {
+            *slot = *byte;
         }
-        self.name_len = self.name_len.saturating_add(1);
+        self.name_len = self.name_len.saturating_add(bytes.len());
     }
 
     /// Reads a byte of a number, or ends the number before it; returns the number of bytes read. A fraction is dropped.

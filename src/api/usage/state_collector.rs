@@ -21,7 +21,7 @@ enum StateKind {
 }
 
 /// Provider state of one answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct StateCollector {
     /// API of the answer; `None` if its state is not collected.
     api: Option<Api>,

@@ -18,7 +18,7 @@ pub enum AnswerError {
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// Status of one answer, as far as it was read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct AnswerStatus {
     /// Whether it has text or a tool call so far.
     pub(super) has_content: bool,

@@ -1,6 +1,7 @@
 //! Usage of responses, however they are cut, and streams whose usage event is hidden.
 
 mod content;
+mod repeats;
 mod shapes;
 mod status;
 
