@@ -129,6 +129,7 @@ pub(super) fn keep_warm(
 
 impl BackendObserver {
     /// Begins to observe a request that is being sent to its chosen backend; `None` if nothing is to be learned of it.
+    #[inline(never)]
     pub(super) fn start(
         worker: &mut Worker<'_>,
         routed: &Routed,
@@ -187,6 +188,7 @@ impl BackendObserver {
     }
 
     /// Records the outcome of every attempt of the exchange.
+    #[inline(never)]
     pub(super) fn finish(
         self,
         end: &End,

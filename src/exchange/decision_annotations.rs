@@ -57,6 +57,7 @@ pub fn requested(plan: &Plan, request: &ParsedBody<'_>, effects: &mut Vec<Effect
 
 impl DecisionAnnotations {
     /// The request is routed by `decision`.
+    #[inline(never)]
     pub fn routed(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
         let (model, backend) = names(policy, decision);
         let accelerator = policy.registry.backend(decision.backend);
@@ -91,6 +92,7 @@ impl DecisionAnnotations {
     }
 
     /// Annotates a decision, whatever it is for.
+    #[inline(never)]
     fn decided(&mut self, policy: &Policy, decision: &Decision, effects: &mut Vec<Effect>) {
         let (model, backend) = names(policy, decision);
         let reason = decision.reason.name();
@@ -229,6 +231,7 @@ impl DecisionAnnotations {
     }
 
     /// Writes the headers, or asks first for what they depend on.
+    #[inline(never)]
     pub fn response_headers(&mut self, routed: Option<&Routed>, effects: &mut Vec<Effect>) {
         if self.is_open(routed) {
             effects.push(Effect::Ask(Question::AttemptCount));
@@ -242,6 +245,7 @@ impl DecisionAnnotations {
 
     /// Writes the headers of a response whose own headers are known. Most often these hold the number of attempts, and the
     /// host need not be asked.
+    #[inline(never)]
     pub fn response_head(
         &mut self,
         headers: &[Header<'_>],

@@ -32,6 +32,7 @@ const UNKNOWN_MODEL: &str = "unknown";
 
 impl Stream {
     /// The headers of a request with feedback.
+    #[inline(never)]
     pub(super) fn on_feedback(
         &mut self,
         policy: &Rc<Policy>,
@@ -68,6 +69,7 @@ impl Stream {
     }
 
     /// More of the body has come: it is held until its end, within its bound.
+    #[inline(never)]
     pub(super) fn on_feedback_body(
         &mut self,
         mut request: FeedbackRequest,
@@ -89,6 +91,7 @@ impl Stream {
     }
 
     /// The body has ended: asks the host for it.
+    #[inline(never)]
     pub(super) fn read_feedback(&mut self, request: FeedbackRequest, effects: &mut Vec<Effect>) {
         let size = request.held;
         self.phase = Phase::Feedback(request);
@@ -120,6 +123,7 @@ impl Stream {
     }
 
     /// Records what can be taken, and answers.
+    #[inline(never)]
     fn take_feedback(
         &mut self,
         request: &FeedbackRequest,
@@ -213,6 +217,7 @@ fn accept(accepted: usize, refused: &[(usize, Rejection)]) -> Reply {
 }
 
 /// Checks the receipts of one item, and claims them last.
+#[inline(never)]
 fn check(
     item: &Feedback,
     place: &str,
@@ -301,6 +306,7 @@ fn log_of(opinion: &Opinion) -> Option<Logged<'_>> {
 }
 
 /// Counts an outcome, and has it learned from.
+#[inline(never)]
 pub(super) fn record(
     outcome: &Outcome,
     policy: &Policy,

@@ -175,6 +175,7 @@ impl WithheldHeaders {
 }
 
 /// Fits the request's headers to `backend`. Puts in its own credentials if `own` says so.
+#[inline(never)]
 pub fn fit(
     backend: &Backend,
     own: bool,
@@ -222,6 +223,7 @@ pub fn fit(
 }
 
 /// Removes every header that not every backend may see: it is unknown which backend this is.
+#[inline(never)]
 pub fn strip(headers: &[Header<'_>], registry: &Registry, effects: &mut Vec<Effect>) {
     for (name, _) in classed(headers, registry) {
         effects.push(Effect::RemoveRequestHeader(name.as_bytes().to_vec()));

@@ -122,6 +122,7 @@ fn secret_of(judge: &Judge, PromptSecret([first, second]): PromptSecret) -> Prom
 
 impl Stream {
     /// Asks the judge about a request that was decided once, if that is worth it. Whether the request has to be held.
+    #[inline(never)]
     pub(super) fn consult(
         &mut self,
         plan: &Plan,
@@ -167,6 +168,7 @@ impl Stream {
         false
     }
 
+    #[inline(never)]
     fn ask_judge(
         &mut self,
         plan: &Plan,
@@ -212,6 +214,7 @@ impl Stream {
     }
 
     /// The judge has replied, or will not.
+    #[inline(never)]
     pub(super) fn on_judge_reply(
         &mut self,
         reply: &JudgeReply<'_>,
@@ -277,6 +280,7 @@ impl Stream {
 
 impl OpenQuestion {
     /// Counts the end of the question.
+    #[inline(never)]
     fn close(
         &self,
         reply: &JudgeReply<'_>,

@@ -467,6 +467,7 @@ impl Stream {
     }
 
     /// A piece of a long body has been read.
+    #[inline(never)]
     fn on_piece(
         &mut self,
         scan: Box<Scan>,
@@ -481,6 +482,7 @@ impl Stream {
     }
 
     /// Tells the client what would be decided, with every candidate.
+    #[inline(never)]
     fn dry_run(
         &mut self,
         worker: &mut Worker<'_>,

@@ -37,6 +37,7 @@ impl ReceiptAuthority<'_> {
 
 /// The receipt of a decision before its answer; `None` if the policy wants none, if nothing was classified, or if no answer is
 /// asked for.
+#[inline(never)]
 pub(super) fn draft(
     plan: &Plan,
     decision: &Decision,
@@ -120,6 +121,7 @@ fn name_answering(receipt: &mut Receipt, policy: &Policy, id: BackendId) {
 }
 
 /// Completes the receipt of an answer that has begun, and gives it to clients and access logs as the policy wants.
+#[inline(never)]
 pub(super) fn seal(routed: &mut Routed, worker: &Worker<'_>, effects: &mut Vec<Effect>) {
     let (policy, answering) = (&routed.policy, routed.answering());
     let was_sealed = std::mem::replace(&mut routed.is_sealed, true);

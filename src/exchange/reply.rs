@@ -27,6 +27,7 @@ impl Reply {
 }
 
 /// An error in the form of the API.
+#[inline(never)]
 pub fn error(api: Api, rejection: &Rejection) -> Reply {
     let param = match rejection.code {
         "context_length_exceeded" => Some(api.prompt_field()),
@@ -44,6 +45,7 @@ pub fn error(api: Api, rejection: &Rejection) -> Reply {
 /// `GET /v1/models`: every name that a client can put into `model`, models first, then profiles, without aliases. A client of
 /// Anthropic's API, recognised by `anthropic-version`, gets its form, page by page; any other client gets OpenAI's and
 /// Anthropic's fields in one document.
+#[inline(never)]
 pub fn model_list(policy: &Policy, headers: &[Header<'_>], path: &str) -> Reply {
     let names: Vec<(&str, &str)> = names(policy).collect();
     if is_anthropic(headers) {
@@ -92,6 +94,7 @@ fn page(names: &[(&str, &str)], path: &str) -> Value {
 }
 
 /// `GET /v1/models/NAME`: the model or profile of that name or alias, or `model_not_found`.
+#[inline(never)]
 pub fn model(policy: &Policy, wanted: &str, headers: &[Header<'_>]) -> Reply {
     let is_anthropic = is_anthropic(headers);
     let meant = policy.resolve_name(wanted);
@@ -122,6 +125,7 @@ fn anthropic(name: &str) -> Value {
 }
 
 /// `POST /v1/route`: the decision for a request, and every candidate with its reason.
+#[inline(never)]
 pub fn dry_run(policy: &Policy, outcome: &Outcome) -> Reply {
     let answer = explain::with_candidates(policy, outcome);
     ok("pointsman_route", &answer)

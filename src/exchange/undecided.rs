@@ -100,6 +100,7 @@ impl Cause {
 impl Stream {
     /// The headers make a decision impossible, whatever the body is. Rejects the request at once, lets it go on, or reads its
     /// body first, if the policy protects certain content.
+    #[inline(never)]
     pub(super) fn on_unsupported(&mut self, plan: Plan, ended: bool, effects: &mut Vec<Effect>) {
         let Some((unsupported, detail)) = &plan.unsupported else {
             return;
@@ -140,6 +141,7 @@ impl Stream {
     }
 
     /// The body of a request that cannot be decided has come.
+    #[inline(never)]
     pub(super) fn finish_unsupported(
         &mut self,
         plan: &Plan,
@@ -166,6 +168,7 @@ impl Stream {
     }
 
     /// Rejects an undecided request of an LLM API, or sends it to the default cluster.
+    #[inline(never)]
     pub(super) fn undecided(
         &mut self,
         plan: &Plan,
@@ -187,6 +190,7 @@ impl Stream {
     }
 
     /// The host could not read the body.
+    #[inline(never)]
     pub(super) fn unreadable(
         &mut self,
         plan: &Plan,
@@ -202,6 +206,7 @@ impl Stream {
     }
 
     /// The router failed: the request goes on, unless the policy forbids it.
+    #[inline(never)]
     pub(super) fn fault(
         &mut self,
         plan: &Plan,
@@ -216,6 +221,7 @@ impl Stream {
     }
 
     /// Lets the request go on undecided and untouched, to the policy's default cluster or by the default route.
+    #[inline(never)]
     pub(super) fn bypass(
         &mut self,
         cause: &'static str,
@@ -237,6 +243,7 @@ impl Stream {
     }
 
     /// Annotates what the decision would have been; the request goes on as if it were undecided.
+    #[inline(never)]
     pub(super) fn shadow(
         &mut self,
         plan: &Plan,
@@ -252,6 +259,7 @@ impl Stream {
     }
 
     /// Answers with the error of a rejection.
+    #[inline(never)]
     pub(super) fn refuse(
         &mut self,
         policy: &Policy,

@@ -149,6 +149,7 @@ impl UsageRecorder {
     }
 
     /// The response's headers have arrived.
+    #[inline(never)]
     pub(super) fn on_headers(
         &mut self,
         headers: &[Header<'_>],
@@ -295,6 +296,7 @@ impl UsageRecorder {
 
     /// Sets the values of access logs and spans, once. Called when the end of the answer is seen, because Envoy ends the
     /// request's span before it says that the exchange is over; and at that moment for an answer without an end.
+    #[inline(never)]
     fn annotate(&mut self, routed: &Routed, effects: &mut Vec<Effect>) {
         if self.is_annotated || !self.is_answered() {
             return;
@@ -385,6 +387,7 @@ impl UsageRecorder {
     }
 
     /// Counts the exchange, which is over. Gives its cost in USD, the judge's included, by an estimate if the answer states no usage.
+    #[inline(never)]
     pub(super) fn finish(mut self, routed: &Routed, now_ns: u64, effects: &mut Vec<Effect>) -> f64 {
         self.annotate(routed, effects);
         let answer = self.count(routed, now_ns, effects).unwrap_or(0.0);

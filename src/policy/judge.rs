@@ -356,6 +356,7 @@ impl Judge {
 }
 
 /// Compiles `judge`; `None` if there is none, or its mode is `off`.
+#[inline(never)]
 pub(crate) fn compile_judge(root: &Node, problems: &mut Problems<'_>) -> Option<Judge> {
     let node = root.get("judge")?;
     if let Some(cluster) = node.get("cluster") {

@@ -155,6 +155,7 @@ pub const CALIBRATION: Shape = Shape {
     ],
 };
 
+#[inline(never)]
 pub(crate) fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Model> {
     let nodes = root.items_of("models");
     check_unique(nodes, "models", problems);
@@ -227,6 +228,7 @@ fn published_scores(node: &Node) -> Vec<(String, f32)> {
 }
 
 /// The ability of the model that `node` describes.
+#[inline(never)]
 pub(crate) fn compile_ability(node: &Node) -> Ability {
     let scores = node.get("benchmarks").map_or(&[][..], Node::members);
     let scores = scores

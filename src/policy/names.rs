@@ -39,6 +39,7 @@ pub struct ModelNames {
 
 impl ModelNames {
     /// From the compiled parts; adds a problem for each alias that means something else already.
+    #[inline(never)]
     pub(crate) fn compile(
         root: &Node,
         models: &[Model],

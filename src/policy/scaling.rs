@@ -122,6 +122,7 @@ pub const PROFILE_RAMP: Shape = Shape {
 };
 
 /// Compiles `scale_to_zero_after_s`, `cold_start_ms` and `prewarm` of the backend at `index`.
+#[inline(never)]
 pub(crate) fn compile_scale_to_zero(
     node: &Node,
     index: usize,
@@ -153,6 +154,7 @@ pub(crate) fn compile_scale_to_zero(
 }
 
 /// Compiles `ramp` of the backend at `index`.
+#[inline(never)]
 pub(crate) fn compile_ramp(node: &Node, index: usize, problems: &mut Problems<'_>) -> Option<Ramp> {
     let node = node.get("ramp")?;
     let times = compile_times(node, &format!("backends[{index}].ramp"), problems)?;

@@ -324,6 +324,7 @@ impl Router {
     }
 
     /// The outcome of a request that rules and budgets let pass. `turns` are its turns by themselves.
+    #[inline(never)]
     fn conclude(
         &self,
         input: &RoutingInput<'_>,
@@ -354,6 +355,7 @@ impl Router {
     }
 
     /// The choice that would be made if what was learned were applied; `None` if it is, or nothing was learned.
+    #[inline(never)]
     fn learned_choice(&self, input: &RoutingInput<'_>) -> Option<BackendId> {
         if input.applies_learned || input.learned.is_empty() {
             return None;
@@ -367,6 +369,7 @@ impl Router {
     }
 
     /// The status of the budgets that limit a request; its refusal if a rule or a spent budget refuses it.
+    #[inline(never)]
     fn check_bounds<'p>(
         &self,
         policy: &'p Policy,
@@ -528,6 +531,7 @@ fn refuse_all(input: &RoutingInput<'_>, candidates: Vec<Candidate>) -> Outcome {
     Outcome::Rejected(rejection)
 }
 
+#[inline(never)]
 fn decided(
     (selection, foreign): (Selection, Foreign),
     input: &RoutingInput<'_>,

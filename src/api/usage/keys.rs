@@ -121,97 +121,128 @@ pub(super) const LAST: [&[u8]; 6] = [
     b"response.cancelled",
 ];
 
+/// The names of the keys, sorted by length, then by their bytes: as a table, since a `match` of them is fourteen kilobytes of code.
+const NAMES: [(&[u8], Key); 94] = [
+    (b"id", Key::Envelope),
+    (b"code", Key::Code),
+    (b"item", Key::Item),
+    (b"name", Key::Name),
+    (b"text", Key::Text),
+    (b"type", Key::Type),
+    (b"audio", Key::Call),
+    (b"delta", Key::Delta),
+    (b"error", Key::Error),
+    (b"index", Key::Index),
+    (b"model", Key::Model),
+    (b"usage", Key::Usage),
+    (b"images", Key::Calls),
+    (b"object", Key::Object),
+    (b"output", Key::Items),
+    (b"reason", Key::Reason),
+    (b"status", Key::Status),
+    (b"x_groq", Key::Groq),
+    (b"cache_n", Key::TimedCache),
+    (b"choices", Key::Choices),
+    (b"content", Key::Content),
+    (b"created", Key::Envelope),
+    (b"message", Key::Wrap),
+    (b"refusal", Key::OtherText),
+    (b"timings", Key::Timings),
+    (b"function", Key::Function),
+    (b"prompt_n", Key::TimedInput),
+    (b"provider", Key::Envelope),
+    (b"response", Key::Wrap),
+    (b"thinking", Key::OtherText),
+    (b"arguments", Key::Arguments),
+    (b"reasoning", Key::OtherText),
+    (b"iterations", Key::Steps),
+    (b"tool_calls", Key::Calls),
+    (b"inputTokens", Key::Input),
+    (b"obfuscation", Key::Envelope),
+    (b"predicted_n", Key::TimedOutput),
+    (b"stop_reason", Key::StopReason),
+    (b"totalTokens", Key::Total),
+    (b"input_tokens", Key::Input),
+    (b"outputTokens", Key::Output),
+    (b"partial_json", Key::PartialJson),
+    (b"service_tier", Key::Envelope),
+    (b"total_tokens", Key::Total),
+    (b"cached_tokens", Key::Cached),
+    (b"content_block", Key::Block),
+    (b"finish_reason", Key::FinishReason),
+    (b"function_call", Key::Call),
+    (b"output_tokens", Key::Output),
+    (b"prompt_tokens", Key::Input),
+    (b"usageMetadata", Key::Metadata),
+    (b"cache_creation", Key::CacheCreation),
+    (b"usage_metadata", Key::Metadata),
+    (b"inputTokenCount", Key::Input),
+    (b"thinking_tokens", Key::Reasoning),
+    (b"totalTokenCount", Key::Total),
+    (b"usage_breakdown", Key::Envelope),
+    (b"extra_properties", Key::Envelope),
+    (b"outputTokenCount", Key::Output),
+    (b"promptTokenCount", Key::Input),
+    (b"reasoning_tokens", Key::Reasoning),
+    (b"cache_read_tokens", Key::CacheRead),
+    (b"completion_tokens", Key::Output),
+    (b"num_cached_tokens", Key::Cached),
+    (b"reasoning_content", Key::OtherText),
+    (b"cache_write_tokens", Key::CacheWrite),
+    (b"incomplete_details", Key::Incomplete),
+    (b"system_fingerprint", Key::Envelope),
+    (b"thoughtsTokenCount", Key::Thoughts),
+    (b"cached_input_tokens", Key::Cached),
+    (b"input_token_details", Key::InputDetails),
+    (b"cacheReadInputTokens", Key::BedrockCache),
+    (b"cached_prompt_tokens", Key::Cached),
+    (b"candidatesTokenCount", Key::Output),
+    (b"input_tokens_details", Key::InputDetails),
+    (b"output_token_details", Key::OutputDetails),
+    (b"prompt_token_details", Key::InputDetails),
+    (b"cacheWriteInputTokens", Key::CacheWrite),
+    (b"cache_creation_tokens", Key::CacheWrite),
+    (b"output_tokens_details", Key::OutputDetails),
+    (b"prompt_tokens_details", Key::InputDetails),
+    (b"cache_read_input_tokens", Key::CacheRead),
+    (b"cachedContentTokenCount", Key::Cached),
+    (b"prompt_cache_hit_tokens", Key::Cached),
+    (b"toolUsePromptTokenCount", Key::ToolInput),
+    (b"cacheReadInputTokenCount", Key::BedrockCache),
+    (b"cache_write_input_tokens", Key::CacheWrite),
+    (b"completion_token_details", Key::OutputDetails),
+    (b"cacheWriteInputTokenCount", Key::CacheWrite),
+    (b"completion_tokens_details", Key::OutputDetails),
+    (b"ephemeral_1h_input_tokens", Key::Write1h),
+    (b"ephemeral_5m_input_tokens", Key::Write5m),
+    (b"cache_creation_input_tokens", Key::CacheWrite),
+    (b"amazon-bedrock-invocationMetrics", Key::Metrics),
+];
+
+/// For each length of a key of interest, the place in [`NAMES`] of the first one that is at least as long.
+const STARTS: [u8; LONGEST_KEY + 3] = {
+    let mut starts = [0; LONGEST_KEY + 3];
+    let mut length = 0;
+    while length < starts.len() {
+        let mut place = 0;
+        while place < NAMES.len() && NAMES[place].0.len() < length {
+            place += 1;
+        }
+        starts[length] = place as u8;
+        length += 1;
+    }
+    starts
+};
+
 /// The key with this name.
 pub(super) fn key(name: &[u8]) -> Key {
-    match name {
-        b"id"
-        | b"created"
-        | b"service_tier"
-        | b"system_fingerprint"
-        | b"provider"
-        | b"obfuscation"
-        | b"usage_breakdown"
-        | b"extra_properties" => Key::Envelope,
-        b"model" => Key::Model,
-        b"message" | b"response" => Key::Wrap,
-        b"x_groq" => Key::Groq,
-        b"choices" => Key::Choices,
-        b"usage" => Key::Usage,
-        b"usageMetadata" | b"usage_metadata" => Key::Metadata,
-        b"timings" => Key::Timings,
-        b"prompt_tokens_details"
-        | b"input_tokens_details"
-        | b"prompt_token_details"
-        | b"input_token_details" => Key::InputDetails,
-        b"completion_tokens_details"
-        | b"output_tokens_details"
-        | b"completion_token_details"
-        | b"output_token_details" => Key::OutputDetails,
-        b"cache_creation" => Key::CacheCreation,
-        b"iterations" => Key::Steps,
-        b"amazon-bedrock-invocationMetrics" => Key::Metrics,
-        b"finish_reason" => Key::FinishReason,
-        b"stop_reason" => Key::StopReason,
-        b"incomplete_details" => Key::Incomplete,
-        b"reason" => Key::Reason,
-        b"type" => Key::Type,
-        b"error" => Key::Error,
-        b"index" => Key::Index,
-        b"code" => Key::Code,
-        b"status" => Key::Status,
-        b"object" => Key::Object,
-        b"delta" => Key::Delta,
-        b"content" => Key::Content,
-        b"text" => Key::Text,
-        b"reasoning_content" | b"reasoning" | b"thinking" | b"refusal" => Key::OtherText,
-        b"partial_json" => Key::PartialJson,
-        b"function" => Key::Function,
-        b"arguments" => Key::Arguments,
-        b"name" => Key::Name,
-        b"tool_calls" | b"images" => Key::Calls,
-        b"function_call" | b"audio" => Key::Call,
-        b"output" => Key::Items,
-        b"item" => Key::Item,
-        b"content_block" => Key::Block,
-        _ => count(name),
-    }
-}
-
-/// The key of a token count.
-fn count(name: &[u8]) -> Key {
-    match name {
-        b"prompt_tokens" | b"input_tokens" | b"inputTokens" | b"inputTokenCount"
-        | b"promptTokenCount" => Key::Input,
-        b"completion_tokens"
-        | b"output_tokens"
-        | b"outputTokens"
-        | b"outputTokenCount"
-        | b"candidatesTokenCount" => Key::Output,
-        b"total_tokens" | b"totalTokens" | b"totalTokenCount" => Key::Total,
-        b"cached_tokens"
-        | b"prompt_cache_hit_tokens"
-        | b"num_cached_tokens"
-        | b"cached_input_tokens"
-        | b"cached_prompt_tokens"
-        | b"cachedContentTokenCount" => Key::Cached,
-        b"cache_read_input_tokens" | b"cache_read_tokens" => Key::CacheRead,
-        b"cacheReadInputTokens" | b"cacheReadInputTokenCount" => Key::BedrockCache,
-        b"cache_creation_input_tokens"
-        | b"cache_write_input_tokens"
-        | b"cache_creation_tokens"
-        | b"cache_write_tokens"
-        | b"cacheWriteInputTokens"
-        | b"cacheWriteInputTokenCount" => Key::CacheWrite,
-        b"ephemeral_5m_input_tokens" => Key::Write5m,
-        b"ephemeral_1h_input_tokens" => Key::Write1h,
-        b"reasoning_tokens" | b"thinking_tokens" => Key::Reasoning,
-        b"thoughtsTokenCount" => Key::Thoughts,
-        b"toolUsePromptTokenCount" => Key::ToolInput,
-        b"prompt_n" => Key::TimedInput,
-        b"predicted_n" => Key::TimedOutput,
-        b"cache_n" => Key::TimedCache,
-        _ => Key::Other,
-    }
+    let Some([start, end]) = STARTS.get(name.len()..name.len() + 2) else {
+        return Key::Other;
+    };
+    let alike = NAMES.get(usize::from(*start)..usize::from(*end));
+    let mut alike = alike.unwrap_or_default().iter();
+    let found = alike.find(|(known, _)| *known == name);
+    found.map_or(Key::Other, |(_, key)| *key)
 }
 
 /// Meaning of the object or list under `key` of `outer`.
@@ -244,5 +275,21 @@ pub(super) const fn inside(outer: Place, key: Key) -> Place {
         (Place::Usage | Place::TopUsage, Key::Steps) => Place::Steps,
         (Place::Steps, _) => Place::Step,
         _ => Place::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_found() {
+        assert!(NAMES.is_sorted_by_key(|(name, _)| (name.len(), *name)));
+        for (name, expected) in NAMES {
+            assert_eq!(key(name), expected);
+            assert!(name.len() <= LONGEST_KEY || expected == Key::Metrics);
+        }
+        assert_eq!(key(b"finish_reasons"), Key::Other);
+        assert_eq!(key(b""), Key::Other);
     }
 }

@@ -74,6 +74,7 @@ const RESERVED: [&str; 7] = [
 ];
 
 /// Compiles `credentials` of the backend at `index`.
+#[inline(never)]
 pub(crate) fn compile_credentials(
     node: &Node,
     index: usize,

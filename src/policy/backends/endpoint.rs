@@ -18,6 +18,7 @@ pub(crate) const STATE_SCOPE_FIELD: Field = optional(
 );
 
 /// Compiles `endpoint` of the backend at `index`.
+#[inline(never)]
 pub(crate) fn compile_endpoint(
     node: &Node,
     index: usize,

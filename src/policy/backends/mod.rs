@@ -179,6 +179,7 @@ pub const FIRST_TOKEN: Shape = Shape {
     ],
 };
 
+#[inline(never)]
 pub(crate) fn compile_backends(
     root: &Node,
     models: &[Model],

@@ -56,6 +56,7 @@ pub(crate) const MOST: f64 = 1000.0;
 /// How far prices of one model may be apart.
 const MOST_RATIO: f64 = 100.0;
 
+#[inline(never)]
 pub(crate) fn compile_price(node: Option<&Node>) -> Price {
     let number = |name| node.and_then(|node| node.number_of(name));
     let input = number("input").unwrap_or_default();

@@ -139,6 +139,7 @@ pub const WEIGHTS: Shape = Shape {
     ],
 };
 
+#[inline(never)]
 pub(crate) fn compile_profiles(
     root: &Node,
     models: &[Model],
@@ -173,6 +174,7 @@ pub(crate) fn compile_profiles(
     profiles
 }
 
+#[inline(never)]
 fn compile_profile(name: &str, node: &Node, path: &str, problems: &mut Problems<'_>) -> Profile {
     let [auto, ..] = Profile::built_ins();
     let built_in = Profile::built_ins()
@@ -215,6 +217,7 @@ fn compile_profile(name: &str, node: &Node, path: &str, problems: &mut Problems<
     }
 }
 
+#[inline(never)]
 fn compile_weights(node: &Node, path: &str, problems: &mut Problems<'_>) -> Weights {
     let number = |name| node.number_of(name).unwrap_or_default();
     let (cost, latency, quality) = (number("cost"), number("latency"), number("quality"));
@@ -258,6 +261,7 @@ fn check_tags(
 }
 
 /// Adds a problem for each profile that takes the place of one that does not exist, of itself, or of one that ramps as well.
+#[inline(never)]
 pub(crate) fn check_profile_ramps(profiles: &[Profile], root: &Node, problems: &mut Problems<'_>) {
     for member in root.get("profiles").map_or(&[][..], Node::members) {
         let Some(ramp) = member.value.get("ramp") else {

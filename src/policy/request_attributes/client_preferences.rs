@@ -110,6 +110,7 @@ pub struct ClientPreferences {
 }
 
 /// The preferences that clients may state.
+#[inline(never)]
 pub(crate) fn compile_preferences(root: &Node) -> Vec<ClientPreference> {
     let steering = root.get("steering");
     let allowed = steering.map_or(&[][..], |node| node.items_of("allow"));

@@ -44,6 +44,7 @@ pub struct TenantSource {
     pub claim: Option<String>,
 }
 
+#[inline(never)]
 pub(crate) fn compile_tenant(node: &Node, problems: &mut Problems<'_>) -> Option<TenantSource> {
     let header = node.text_of("header")?;
     let at = node.get("header").map_or(node.at, |value| value.at);

@@ -157,6 +157,7 @@ impl Known<'_> {
     }
 }
 
+#[inline(never)]
 pub(crate) fn compile_then(
     node: &Node,
     path: &str,

@@ -149,6 +149,7 @@ pub const WHEN: Shape = Shape {
     ],
 };
 
+#[inline(never)]
 pub(crate) fn compile_when(
     node: &Node,
     path: &str,
@@ -223,6 +224,7 @@ fn compile_paths(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pa
     patterns.iter().map(Pattern::as_path).collect()
 }
 
+#[inline(never)]
 fn compile_words(node: &Node, path: &str, problems: &mut Problems<'_>) -> Vec<Pattern> {
     let items = node.items_of("words");
     for (index, item) in items.iter().enumerate() {

@@ -103,6 +103,7 @@ impl Budget {
     }
 }
 
+#[inline(never)]
 pub(crate) fn compile_budgets(
     root: &Node,
     known: &Known<'_>,

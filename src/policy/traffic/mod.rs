@@ -131,6 +131,7 @@ impl Traffic {
     }
 }
 
+#[inline(never)]
 pub(crate) fn compile_traffic(
     text: &str,
     root: &Node,

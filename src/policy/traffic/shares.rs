@@ -30,6 +30,7 @@ pub struct ModelShare {
     pub least: f64,
 }
 
+#[inline(never)]
 pub(crate) fn compile_shares(root: &Node, problems: &mut Problems<'_>) -> Vec<ModelShare> {
     let mut shares = Vec::new();
     let mut least_of_all = 0.0;

@@ -12,6 +12,7 @@ use crate::state::shares::Shares;
 use super::refuse::reject;
 
 /// The refusal of an invalid preference, if the policy refuses these.
+#[inline(never)]
 pub fn refuse_steering(policy: &Policy, attributes: &RequestAttributes) -> Option<Rejection> {
     if policy.traffic.on_invalid_preference == OnInvalidPreference::Ignore {
         return None;
@@ -30,6 +31,7 @@ pub fn refuse_steering(policy: &Policy, attributes: &RequestAttributes) -> Optio
 
 /// The client's preferences as reported, one word each: its name, or its name and `=ignored`. `ruled` are the models that the
 /// rules leave.
+#[inline(never)]
 pub fn steering(attributes: &RequestAttributes, pinned: bool, ruled: &[ModelId]) -> Vec<String> {
     let preferences = &attributes.preferences;
     // A client that names a model gets it, even if its expected quality is lower. Rules are the operator's.
@@ -83,6 +85,7 @@ pub struct BudgetStatus<'p> {
 }
 
 /// The status of the budgets for a request; `now` in seconds since 1970.
+#[inline(never)]
 pub fn budgets<'p>(
     policy: &'p Policy,
     attributes: &RequestAttributes,

@@ -90,6 +90,7 @@ impl<'a> CarriedState<'a> {
     }
 
     /// Chooses by `choose`, among the backends that the state allows.
+    #[inline(never)]
     pub(super) fn choose(
         &self,
         input: &RoutingInput<'_>,
@@ -159,6 +160,7 @@ fn widen(input: &RoutingInput<'_>, selection: &mut Selection, all_scopes: &Selec
 }
 
 /// Chooses for a request without state.
+#[inline(never)]
 pub(super) fn choose_freely(
     input: &RoutingInput<'_>,
     query: &mut SelectionRequest<'_>,

@@ -52,6 +52,7 @@ impl Router {
 
     /// Chooses a backend with what is known of grades, and finds out what another grade is worth. `turns` are the turns by
     /// themselves.
+    #[inline(never)]
     pub(super) fn choose_judged(
         &self,
         judge: &Judge,

@@ -9,6 +9,7 @@ use crate::routing::decision::{Candidate, Ineligible, MODEL_NOT_FOUND, Rejection
 use crate::schema::suggest::quote;
 
 /// The refusal of a request that no candidate can take, by the obstacle of the candidate that came furthest.
+#[inline(never)]
 pub fn refuse(
     policy: &Policy,
     profile: &Profile,
@@ -65,6 +66,7 @@ pub fn refuse(
 }
 
 /// Names the rules that together leave no candidate, if they do.
+#[inline(never)]
 pub fn name_rules(policy: &Policy, rule_outcome: &RuleOutcome<'_>, rejection: &mut Rejection) {
     if rejection.code != "no_eligible_backend" || rule_outcome.demanding.len() < 2 {
         return;

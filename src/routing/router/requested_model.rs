@@ -62,6 +62,7 @@ pub fn name<'a>(request: &'a Request<'_>, attributes: &'a RequestAttributes) -> 
 }
 
 /// The meaning of the requested name. If `counts`, the request's tokens are only counted, by any backend that has the model.
+#[inline(never)]
 pub fn find<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
@@ -104,6 +105,7 @@ fn open<'p>(policy: &Policy, api: Api, profile: &'p Profile) -> RequestedModel<'
 }
 
 /// The refusal of an unknown name.
+#[inline(never)]
 pub fn unknown(policy: &Policy, name: &str) -> Rejection {
     let suggestion = policy.suggest(name);
     let message = format!("the model {} does not exist{suggestion}", quote(name));
@@ -112,6 +114,7 @@ pub fn unknown(policy: &Policy, name: &str) -> Rejection {
 
 /// The outcome of a request for a model that the policy does not have: it goes to the default cluster, unless rules or budgets
 /// would not hold there.
+#[inline(never)]
 pub fn pass_on(
     policy: &Policy,
     name: &str,

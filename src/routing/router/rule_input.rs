@@ -15,6 +15,7 @@ fn asks(policy: &Policy, asks: impl Fn(&Rule) -> bool) -> bool {
 }
 
 /// Collects the properties; the caller fills in the classification and whether the model is pinned.
+#[inline(never)]
 pub fn collect<'a>(
     policy: &'a Policy,
     request: &'a Request<'_>,
