@@ -163,6 +163,7 @@ impl<'t> Source<'t> {
     }
 
     /// Refuses the router's fields in the configuration of an attempt filter: they would be a second truth.
+    #[inline(never)]
     fn check_attempt(&self, problems: &mut Problems<'_>) {
         let is_known = |name: &str| PLUGIN.fields.iter().any(|field| field.name == name);
         for member in self.root.members() {
@@ -174,6 +175,7 @@ impl<'t> Source<'t> {
         }
     }
 
+    #[inline(never)]
     fn router(&self, failover: Failover, problems: &mut Problems<'_>) -> Option<Plugin> {
         let cluster_header = self.cluster_header(problems);
         let policy = self.policy(problems);
@@ -222,6 +224,7 @@ impl<'t> Source<'t> {
     }
 
     /// The names of the variables with the keys of receipts.
+    #[inline(never)]
     fn receipt_keys(&self, problems: &mut Problems<'_>) -> Vec<String> {
         let items = self.root.items_of("receipt_keys");
         if let Some(third) = items.get(MAX_KEYS) {
@@ -240,6 +243,7 @@ impl<'t> Source<'t> {
         names.map(str::to_owned).collect()
     }
 
+    #[inline(never)]
     fn failover(&self, problems: &mut Problems<'_>) -> Option<Failover> {
         match self.text_of("failover") {
             None | Some("off") => Some(Failover::Off),
@@ -261,6 +265,7 @@ impl<'t> Source<'t> {
         }
     }
 
+    #[inline(never)]
     fn policy(&self, problems: &mut Problems<'_>) -> Option<(Policy, String)> {
         let Some(node) = self.root.get("policy") else {
             problems.add(self.root.at, "", "missing field `policy`");

@@ -53,6 +53,7 @@ pub fn with_candidates(policy: &Policy, decided: &Outcome) -> Value {
 }
 
 /// Every candidate with its estimate and, if it is not eligible, the reason.
+#[inline(never)]
 fn candidates(policy: &Policy, candidates: &[Candidate]) -> Value {
     let candidate = |candidate: &Candidate| {
         json!({
@@ -115,6 +116,7 @@ fn routed(policy: &Policy, decision: &Decision) -> Value {
 }
 
 /// What the judge has to do with a decision: the grade that counted, or whether asking is worth its price.
+#[inline(never)]
 fn describe_judging(policy: &Policy, judging: &Judging) -> Value {
     match judging {
         Judging::Ask(question) => json!({
@@ -140,6 +142,7 @@ fn describe_judging(policy: &Policy, judging: &Judging) -> Value {
 
 /// The learned part of the expected quality: the quality by scores alone, and the learned one with the bounds between which it
 /// lies with nine chances in ten.
+#[inline(never)]
 fn add_learned(document: &mut Value, estimate: &Estimate) {
     let (Some(members), Some(learned)) = (document.as_object_mut(), &estimate.learned) else {
         return;
@@ -168,6 +171,7 @@ fn estimate(estimate: &Estimate) -> Value {
     document
 }
 
+#[inline(never)]
 fn describe(classification: &Classification) -> Value {
     json!({
         "task": classification.task.name(),

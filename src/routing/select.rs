@@ -249,6 +249,7 @@ pub fn compare(left: &Candidate, right: &Candidate) -> Ordering {
         .then_with(|| left.backend.cmp(&right.backend))
 }
 
+#[inline(never)]
 fn estimate_all(
     registry: &Registry,
     profile: &Profile,
@@ -472,6 +473,7 @@ fn can_follow(candidate: &Candidate) -> bool {
 }
 
 /// The chain behind `chosen`, of the candidates that `follow`; see [`crate::routing::decision::Decision::fallbacks`].
+#[inline(never)]
 fn fallbacks(chosen: &Candidate, candidates: &[Candidate], follow: &[bool]) -> Vec<BackendId> {
     let class = |candidate: &Candidate| {
         let rank = match candidate.ineligible {

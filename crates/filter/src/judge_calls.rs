@@ -48,6 +48,7 @@ thread_local! {
 ///
 /// # Errors
 /// The status of the host if it cannot send the call; then no reply will come.
+#[inline(never)]
 pub fn ask(asker: Asker, plugin: u64, call: &JudgeCall) -> Result<(), HostError> {
     CALLS.with(|calls| {
         let mut calls = calls.try_borrow_mut().map_err(|_| HostError::NOT_FOUND)?;
@@ -87,6 +88,7 @@ fn send(call: &JudgeCall) -> Result<u32, HostError> {
 }
 
 /// Takes the response to the call with this number. Calls `tell` with it for the caller, then lets the others have it.
+#[inline(never)]
 pub fn on_response(number: u32, body_size: usize, tell: impl FnOnce(JudgeReply<'_>)) {
     let Some(call) = take(|call| call.number == number) else {
         return;

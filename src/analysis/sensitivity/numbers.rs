@@ -126,6 +126,7 @@ impl Numbers {
     }
 
     /// The kind of number that ends with `group`, by its length first.
+    #[inline(never)]
     fn ending(&mut self, bytes: &[u8], group: Group) -> Sensitivity {
         if group.len() == 4 {
             let (value, sum) = four(bytes, group);
@@ -170,6 +171,7 @@ impl Numbers {
         self.gaps & mask == (0x1111_1111 & mask) * gap as u64
     }
 
+    #[inline(never)]
     fn is_card(&self, bytes: &[u8], group: Group) -> bool {
         let alike = |count: usize| {
             let mut marks = [Gap::Space, Gap::Dash, Gap::Minus].into_iter();
@@ -198,6 +200,7 @@ impl Numbers {
             && digits.luhn().is_multiple_of(10)
     }
 
+    #[inline(never)]
     fn is_international(&self) -> bool {
         // Dots also group thousands: with dots only the North American form differs from an amount.
         let dotted = || (0..16).any(|at| self.gaps >> (4 * at) & 15 == Gap::Dot as u64);
@@ -221,6 +224,7 @@ impl Numbers {
     }
 
     /// North American: 3-3-4 with one separator throughout, or with the area code in brackets; a 1 may stand before it.
+    #[inline(never)]
     fn is_american(&self, bytes: &[u8], group: Group) -> bool {
         let alike =
             |count: usize| self.all_between(count, Gap::Dash) || self.all_between(count, Gap::Dot);
@@ -255,6 +259,7 @@ impl Numbers {
     }
 
     /// Brazilian CPF, `NNN.NNN.NNN-CC`, with right check digits.
+    #[inline(never)]
     fn is_cpf(&self, bytes: &[u8], group: Group) -> bool {
         if !self.ends(4, 0x3332) || !self.between(&[Gap::Dot, Gap::Dot, Gap::Dash]) {
             return false;

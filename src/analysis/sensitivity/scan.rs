@@ -183,6 +183,7 @@ impl<S: Steps> Scan<'_, S> {
     }
 
     /// Whether `group` and the text after it are the prefix of a key of sufficient length.
+    #[inline(never)]
     fn is_named_key(&mut self, group: Group) -> bool {
         let behind = self.bytes.get(group.end).copied().unwrap_or_default();
         let (rest, least) = match self.bytes.get(group.start..group.end).unwrap_or_default() {
@@ -235,6 +236,7 @@ impl<S: Steps> Scan<'_, S> {
     }
 
     /// Three parts of base64url, the first two JSON objects.
+    #[inline(never)]
     fn is_web_token(&mut self, start: usize) -> bool {
         if start < self.run.end {
             return false;
@@ -270,6 +272,7 @@ impl<S: Steps> Scan<'_, S> {
     }
 
     /// Looks for `local@domain.tld` around the `@` from `at` to `after`; it begins at `earliest` or later.
+    #[inline(never)]
     fn email(&mut self, earliest: usize, at: usize, after: usize) {
         if !self.is_domain(after) {
             return;
@@ -330,6 +333,7 @@ impl<S: Steps> Scan<'_, S> {
     }
 
     /// Whether the text before ends like the login of a URL, as in `https://user:key@host`.
+    #[inline(never)]
     fn is_login(&mut self, before: &[u8]) -> bool {
         let in_login = |byte: &u8| kind(*byte) != 0 || b"._%+-:".contains(byte);
         let length = before

@@ -93,6 +93,7 @@ impl Rendered {
 
 impl Bounds {
     /// The bounds of a policy that was rendered.
+    #[inline(never)]
     pub fn rendered(policy: &Policy, by_name: bool) -> Bounds {
         let backends = policy.registry.backends.iter();
         Bounds {
@@ -106,6 +107,7 @@ impl Bounds {
     ///
     /// # Errors
     /// [`Refusal::Cluster`], [`Refusal::Backend`] or [`Refusal::Pair`] with the first violation.
+    #[inline(never)]
     pub fn bind(&self, policy: &mut Policy) -> Result<(), Refusal> {
         if let Some(allowed) = &self.clusters {
             check_clusters(policy, allowed)?;

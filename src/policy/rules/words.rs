@@ -70,6 +70,7 @@ pub struct WordMatcher {
 
 impl WordMatcher {
     /// Takes in the words of one rule after another and gives the identifiers of its patterns.
+    #[inline(never)]
     pub fn compile<'a>(
         rules: impl IntoIterator<Item = &'a [Pattern]>,
     ) -> (WordMatcher, Vec<Vec<u32>>) {
@@ -107,6 +108,7 @@ impl WordMatcher {
         (matcher, ids)
     }
 
+    #[inline(never)]
     fn insert(&mut self, word: &Pattern, edges: &mut std::collections::BTreeMap<u64, u32>) -> u32 {
         let empty = Node {
             whole: NONE,

@@ -120,6 +120,7 @@ pub fn fit(models: &[&ModelSums], prior_mass: f64) -> Vec<Learned> {
 }
 
 /// The weight of each kind for each model: its evidence, times how frequent the kind is in the fleet.
+#[inline(never)]
 fn weigh(blocks: &[Block], guesses: &[Vec<Guess>]) -> Vec<[f64; KINDS.len()]> {
     let even = 1.0 / KINDS.len() as f64;
     let mut frequency = [even; KINDS.len()];
@@ -206,6 +207,7 @@ const fn own_spread([offset, others]: [f64; 2]) -> Spread {
 }
 
 /// Precisions of the parameters before an outcome is seen.
+#[inline(never)]
 fn prior(spread: &Spread, stiffness: f64) -> Vec<f64> {
     let precision = |deviation: f64| stiffness / (deviation * deviation);
     let mut all = vec![precision(spread.factor); SIZE];
@@ -236,6 +238,7 @@ struct Block {
 }
 
 impl Block {
+    #[inline(never)]
     fn new(sums: &ModelSums, stiffness: f64) -> Block {
         let mut curvature = Matrix::diagonal(&[0.0; SIZE]);
         let mut slope = vec![0.0; SIZE];
@@ -303,6 +306,7 @@ impl Block {
     }
 
     /// The factor of the curvature, times `times`, and a prior.
+    #[inline(never)]
     fn factor(&self, times: f64, prior: &[f64]) -> Matrix {
         let mut own = self.curvature.scaled(times);
         for (at, precision) in prior.iter().enumerate() {
@@ -312,6 +316,7 @@ impl Block {
     }
 
     /// Adds what this model says of the shared parameters, its own integrated out, as if it could be anywhere.
+    #[inline(never)]
     fn add_to(&self, system: &mut Matrix, right: &mut [f64]) {
         if !self.knows() {
             return;
@@ -433,6 +438,7 @@ impl Guess {
     }
 }
 
+#[inline(never)]
 fn increase(values: &mut [f64], at: usize, value: f64) {
     if let Some(place) = values.get_mut(at) {
         *place += value;
@@ -448,6 +454,7 @@ const LEAST_GROUPS: usize = 4;
 
 /// By how much the scores of a model are off in sum because a few groups of tenants contradict all others: a group that is
 /// farther from the median of the groups than chance explains counts as the median does. 0 if there are too few groups to tell.
+#[inline(never)]
 fn hostile(sums: &ModelSums, count: f64) -> f64 {
     let mut groups: Vec<(f64, f64)> = sums
         .groups()
@@ -488,6 +495,7 @@ fn parameters_of(calibration: &Calibration) -> Vec<f64> {
 }
 
 /// Parameters as a calibration. A scale below nothing would turn the order of prompts around.
+#[inline(never)]
 fn calibration(parameters: &[f64]) -> Calibration {
     let at = |place: usize| parameters.get(place).copied().unwrap_or_default() as f32;
     let mut calibration = Calibration {

@@ -41,6 +41,7 @@ fn number() -> Option<u64> {
 }
 
 /// Adds this worker's spending to the shared record and takes over that of the others.
+#[inline(never)]
 pub fn sync() {
     let Ok(now_ns) = hostcalls::now_ns() else {
         return;

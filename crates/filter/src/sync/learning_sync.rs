@@ -29,6 +29,7 @@ impl LearningSync {
     }
 
     /// Adds this worker's news to the shared record, and takes over the record if it has changed.
+    #[inline(never)]
     pub fn sync(&self, policy: &Policy) {
         if self.key.is_empty() || !policy.learning.is_on() {
             return;
@@ -62,6 +63,7 @@ impl LearningSync {
 }
 
 /// Shows what is believed of each model that has outcomes as metrics.
+#[inline(never)]
 fn show(policy: &Policy, learned: &[Learned]) {
     let percent = |share: f32| (share * 100.0).round() as u64;
     for (model, learned) in policy.registry.models.iter().zip(learned) {

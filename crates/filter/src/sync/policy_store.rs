@@ -90,6 +90,7 @@ impl PolicyStore {
     }
 
     /// Takes the policy of `plugin` into force and publishes it, unless another VM was first.
+    #[inline(never)]
     pub fn publish(plugin: Plugin) -> PolicyStore {
         let store = PolicyStore {
             cluster_header: plugin.cluster_header,
@@ -176,6 +177,7 @@ impl PolicyStore {
 
     /// Shows the version in force as a metric. Not before a request has used it: a trial VM whose configuration Envoy refuses
     /// afterwards cannot take it back.
+    #[inline(never)]
     fn announce(&self, version: &str) {
         let Ok(mut announced) = self.announced.try_borrow_mut() else {
             return;
@@ -216,6 +218,7 @@ impl PolicyStore {
 
     /// Shows the version in force once a tick, if any was shown before: no request may have come since it changed, and another
     /// worker that learned of it later may have shown the one before.
+    #[inline(never)]
     pub fn tick(&self) {
         let is_shown = self
             .announced
@@ -228,6 +231,7 @@ impl PolicyStore {
     }
 
     /// Exchanges what was learned of the models with the other workers, once a tick.
+    #[inline(never)]
     pub fn sync_learning(&self) {
         if let Some(policy) = self.peek() {
             self.learning.sync(&policy);
@@ -270,6 +274,7 @@ impl PolicyStore {
         Ok(())
     }
 
+    #[inline(never)]
     fn reload(&self) {
         if let Ok(Some((record, _))) = hostcalls::shared(&self.record_key)
             && let Some((_, text)) = decode(&record)
@@ -279,6 +284,7 @@ impl PolicyStore {
     }
 
     /// Takes a document into force. Checked again although it was checked before it was published.
+    #[inline(never)]
     fn load(&self, text: &[u8]) {
         let Ok(text) = std::str::from_utf8(text) else {
             return;
@@ -293,6 +299,7 @@ impl PolicyStore {
         }
     }
 
+    #[inline(never)]
     fn adopt(&self, policy: Policy) {
         if let Ok(mut current) = self.policy.try_borrow_mut() {
             *current = Some(Rc::new(policy));

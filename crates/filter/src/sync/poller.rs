@@ -46,6 +46,7 @@ struct Head {
 
 impl Poller {
     /// Begins to tick; `None` if the configuration has no source.
+    #[inline(never)]
     pub fn start(plugin: &Plugin) -> Option<Poller> {
         let source = plugin.source.clone()?;
         if hostcalls::set_tick_period(FIRST_TICK_MS).is_err() {
@@ -62,6 +63,7 @@ impl Poller {
     }
 
     /// Asks, if a turn is due and no other VM is faster. Returns the milliseconds since the last tick.
+    #[inline(never)]
     pub fn tick(&mut self) -> u32 {
         let passed_ms = self.period_ms;
         let regular_ms = tick_ms(&self.source);
@@ -91,6 +93,7 @@ impl Poller {
         }
     }
 
+    #[inline(never)]
     fn ask(&self, poll: &Poll) -> Result<(), HostError> {
         let mut headers = vec![
             (":method", "GET"),
@@ -108,6 +111,7 @@ impl Poller {
     }
 
     /// Takes the response of the source, or of Envoy in its place.
+    #[inline(never)]
     pub fn on_response(&self, store: &PolicyStore, body_size: usize) {
         let (Ok(now_ns), Ok(poll)) = (hostcalls::now_ns(), self.poll()) else {
             return;
@@ -122,6 +126,7 @@ impl Poller {
     }
 
     /// Judges the response and publishes an accepted policy.
+    #[inline(never)]
     fn take(&self, store: &PolicyStore, head: &Head, body_size: usize, now_ns: u64) -> Verdict {
         let refused = Verdict::Refused;
         if let Err(refusal) = check_size(&self.source, body_size) {
@@ -153,6 +158,7 @@ impl Poller {
         }
     }
 
+    #[inline(never)]
     fn publish(
         &self,
         store: &PolicyStore,

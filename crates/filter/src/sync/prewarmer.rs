@@ -33,6 +33,7 @@ pub struct Prewarmer {
 
 impl Prewarmer {
     /// Shares when backends were used, and sends the requests that are due.
+    #[inline(never)]
     pub fn tick(&self, store: &PolicyStore) {
         let Some(policy) = store.peek() else {
             return;
@@ -100,6 +101,7 @@ impl Prewarmer {
     }
 
     /// Takes the response to the call with this number; `false` if the call is not a prewarm.
+    #[inline(never)]
     pub fn on_response(&self, number: u32) -> bool {
         let Ok(mut under_way) = self.under_way.try_borrow_mut() else {
             return false;
@@ -119,6 +121,7 @@ impl Prewarmer {
 }
 
 /// Shares when backends were used, and gives those that this VM has to send a request to.
+#[inline(never)]
 fn plan(store: &PolicyStore, policy: &Policy, now_ns: u64) -> Result<Vec<BackendId>, HostError> {
     let sync = store.stats();
     let may =

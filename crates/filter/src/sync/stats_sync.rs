@@ -87,6 +87,7 @@ impl StatsSync {
     }
 
     /// Shows the learned ratios that have changed as metrics.
+    #[inline(never)]
     fn show(&self, policy: &Policy, stats: &BackendStats, now_ns: u64) {
         let Ok(mut shown) = self.shown.try_borrow_mut() else {
             return;
