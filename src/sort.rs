@@ -138,7 +138,7 @@ mod tests {
         let mut calls = 0_u32;
         sort_by(&mut items, |_, _| {
             calls += 1;
-            if calls % 3 == 0 {
+            if calls.is_multiple_of(3) {
                 Ordering::Less
             } else {
                 Ordering::Greater

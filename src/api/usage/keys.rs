@@ -220,6 +220,10 @@ const NAMES: [(&[u8], Key); 94] = [
 ];
 
 /// For each length of a key of interest, the place in [`NAMES`] of the first one that is at least as long.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index beyond the end"
+)]
 const STARTS: [u8; LONGEST_KEY + 3] = {
     let mut starts = [0; LONGEST_KEY + 3];
     let mut length = 0;

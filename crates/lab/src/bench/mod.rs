@@ -23,6 +23,8 @@ use pointsman_eval::progress::Progress;
 
 /// Sizes of request bodies, in bytes.
 const SIZES: [usize; 5] = [200, 1_000, 10_000, 100_000, 1_000_000];
+/// Numbers of worker threads for time to ready and memory.
+const WORKERS: [usize; 3] = [1, 2, 4];
 /// How many connections send at the same time.
 const CONNECTIONS: [usize; 2] = [1, 16];
 /// How long one arm is loaded before the other takes its turn.
@@ -129,8 +131,9 @@ async fn measure(
     module: budget::Module,
 ) -> Result<report::Figures, Failure> {
     let mut starts = Vec::new();
-    let mut progress = Progress::new("starts and memory", u64::from(args.starts) * 4);
-    for workers in [1, 2] {
+    let count = u64::from(args.starts) * 2 * WORKERS.len() as u64;
+    let mut progress = Progress::new("starts and memory", count);
+    for workers in WORKERS {
         starts.push(start::measure(setup, workers, args.starts, &mut progress).await?);
     }
     progress.finish();

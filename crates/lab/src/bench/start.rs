@@ -16,8 +16,8 @@ use pointsman_eval::quantile::quantile;
 const WARM_UP: usize = 200;
 /// Memory is read when it has changed by less than this between two looks, or after [`SETTLE`].
 const STEADY_BYTES: u64 = 256 * 1024;
-/// How long to wait for steady memory: V8 compiles in the background and frees what that took.
-const SETTLE: Duration = Duration::from_secs(4);
+/// How long to wait for steady memory: V8 compiles in the background, and Envoy gives back what that took bit by bit.
+const SETTLE: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Both arms with one number of workers, medians over all starts.
