@@ -3,9 +3,17 @@
 use super::content_check::ContentCheck;
 use super::counts::{CountingRules, Counts};
 use super::keys::{Key, Place};
-use super::repeats::EventFlags;
 use super::state_collector::StateCollector;
 use super::status::{AnswerStatus, FinishReasons};
+
+/// Whether a document holds anything besides usage; reset with each event.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventFlags {
+    pub(super) has_choices: bool,
+    pub(super) says_more: bool,
+    pub(super) lists_choices: bool,
+    pub(super) has_usage: bool,
+}
 
 /// Values parsed from a response.
 #[derive(Debug, Default, Clone, PartialEq)]

@@ -7,32 +7,14 @@
 
 use std::ops::Range;
 
-use super::parsed::ParsedAnswer;
-use super::scan::Scan;
+use super::parsed::{EventFlags, ParsedAnswer};
+use super::scan::{Scan, Texts};
 use crate::api::json::plain_end;
 
 /// A longer event is read whenever it comes.
 const MAX_BYTES: usize = 2048;
 /// After so many events in a row that are unlike the one before, no more of them are kept: each costs a copy.
 const MAX_MISSES: u8 = 24;
-
-/// Offsets of strings in a document, without their quotes.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Texts {
-    /// The first text of the answer.
-    pub(super) text: Range<usize>,
-    /// A string behind it that nothing is read from, such as OpenAI's padding against eavesdroppers; empty if there is none.
-    pub(super) padding: Range<usize>,
-}
-
-/// Whether a document holds anything besides usage; reset with each event.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EventFlags {
-    pub(super) has_choices: bool,
-    pub(super) says_more: bool,
-    pub(super) lists_choices: bool,
-    pub(super) has_usage: bool,
-}
 
 /// The last event of a stream, as far as the next may repeat it.
 #[derive(Debug, Default)]

@@ -5,7 +5,6 @@
 
 use super::keys::{Key, LAST, LONGEST_KEY, Place, inside, key};
 use super::parsed::ParsedAnswer;
-use super::repeats::Texts;
 use crate::api::json::plain_end;
 
 /// Number of levels of a document that are distinguished; the keys of interest are above them.
@@ -36,6 +35,16 @@ pub(super) struct Scan {
     reads: Option<OpenText>,
 }
 
+/// Offsets of strings in a document, without their quotes.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Texts {
+    /// The first text of the answer.
+    pub(super) text: Range<usize>,
+    /// A string behind it that nothing is read from, such as OpenAI's padding against eavesdroppers; empty if there is none.
+    pub(super) padding: Range<usize>,
+}
+
+/// A string among [`Texts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OpenText {
     Text,
