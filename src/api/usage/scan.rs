@@ -3,6 +3,8 @@
 //! Lenient: bytes that are not JSON give nothing, or nonsense that no key matches. Keys are compared as written; no server escapes
 //! letters in them.
 
+use std::ops::Range;
+
 use super::keys::{Key, LAST, LONGEST_KEY, Place, inside, key};
 use super::parsed::ParsedAnswer;
 use crate::api::json::plain_end;
