@@ -97,13 +97,8 @@ async fn ask_all(args: &Args, judge: &Judge) -> Result<Tally, Failure> {
             Failure::Input(format!("the environment variable `{name}` is not set"))
         })?),
     };
-    let mut asker = Asker {
-        judge,
-        address,
-        bearer: key.map(|key| format!("Bearer {key}")),
-        timeout: Duration::from_millis(args.timeout_ms),
-        connection: None,
-    };
+    let mut asker = Asker::new(judge, address, Duration::from_millis(args.timeout_ms));
+    asker.bearer = key.map(|key| format!("Bearer {key}"));
     let mut tally = Tally::default();
     let mut out = std::io::stdout().lock();
     for path in &args.prompts {
@@ -160,8 +155,8 @@ async fn resolve(args: &Args, judge: &Judge) -> Result<SocketAddr, Failure> {
         .ok_or_else(|| Failure::Input(format!("`{place}` is not the address of a host")))
 }
 
-/// Asks one judge.
-struct Asker<'j> {
+/// Asks one judge, a question at a time.
+pub struct Asker<'j> {
     judge: &'j Judge,
     address: SocketAddr,
     bearer: Option<String>,
@@ -169,9 +164,23 @@ struct Asker<'j> {
     connection: Option<Connection>,
 }
 
-impl Asker<'_> {
-    /// The grade of a row's prompt, and how long the answer took; else the problem in words.
-    async fn ask(&mut self, row: &Row) -> Result<(Grade, Duration), String> {
+impl<'j> Asker<'j> {
+    /// One that asks the judge at this address and waits this long for each answer.
+    pub fn new(judge: &'j Judge, address: SocketAddr, timeout: Duration) -> Asker<'j> {
+        Asker {
+            judge,
+            address,
+            bearer: None,
+            timeout,
+            connection: None,
+        }
+    }
+
+    /// The grade of a row's prompt, and how long the answer took.
+    ///
+    /// # Errors
+    /// The problem in words: no text, no judge, no answer in time, no grade in it.
+    pub async fn ask(&mut self, row: &Row) -> Result<(Grade, Duration), String> {
         let question = question(self.judge, row).ok_or("has no text to ask about")?;
         let headers: Vec<(&str, &str)> = self
             .bearer

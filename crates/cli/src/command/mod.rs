@@ -9,7 +9,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod import;
-mod judge;
+pub mod judge;
 mod learn;
 pub mod render;
 mod replay;

@@ -16,6 +16,8 @@ pub struct Fleet {
     pub policy: Policy,
     /// The policy as it is written.
     pub source: Value,
+    /// Names of all models, the weakest first.
+    pub models: Vec<String>,
     /// Name of the biggest model.
     pub big_model: String,
 }
@@ -38,13 +40,15 @@ impl Fleet {
 
     fn from_policy(source: Value) -> Result<Fleet, String> {
         let policy = Policy::compile(&source.to_string()).map_err(|error| error.to_string())?;
-        let big_model = biggest(&policy)
-            .ok_or("the policy has no model")?
-            .name
-            .clone();
+        let models: Vec<String> = ranked(&policy)
+            .into_iter()
+            .map(|model| model.name.clone())
+            .collect();
+        let big_model = models.last().ok_or("the policy has no model")?.clone();
         Ok(Fleet {
             policy,
             source,
+            models,
             big_model,
         })
     }
@@ -90,8 +94,8 @@ fn inline(config: &Config) -> Result<Value, String> {
     Ok(policy.take())
 }
 
-/// The model with the most skill; of equals, the one that costs the most.
-fn biggest(policy: &Policy) -> Option<&Model> {
+/// All models, the one with the least skill first; of equals, the one that costs the least.
+fn ranked(policy: &Policy) -> Vec<&Model> {
     let price = |model: &Model| {
         let served = policy.registry.backends.iter().filter(|backend| {
             policy
@@ -104,9 +108,11 @@ fn biggest(policy: &Policy) -> Option<&Model> {
             .fold(0.0, f64::max)
     };
     let skill = |model: &Model| f64::from(model.ability.skills.iter().sum::<f32>());
-    policy.registry.models.iter().max_by(|a, b| {
+    let mut models: Vec<&Model> = policy.registry.models.iter().collect();
+    models.sort_by(|a, b| {
         skill(a)
             .total_cmp(&skill(b))
             .then(price(a).total_cmp(&price(b)))
-    })
+    });
+    models
 }

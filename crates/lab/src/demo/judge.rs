@@ -1,16 +1,26 @@
 //! The judge of the demo: a simulation that grades as the prompts' authors do, as often as it is told to be right; or the real LLM.
+//!
+//! After the requests it is asked about every prompt, as `pointsman judge` does, and its grades are fitted to what the authors
+//! expect, as `pointsman calibrate --judge` does: a judge that is noise is found out.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use pointsman::fnv;
+use pointsman::policy::Policy;
+use pointsman_cli::command::judge::Asker;
+use pointsman_cli::failure::Failure;
+use pointsman_eval::judge_fit::fit_evidence;
+use pointsman_eval::outcomes::Row;
+use pointsman_eval::progress::Progress;
+use pointsman_eval::scored::Examiner;
 use pointsman_harness::judge::{Behaviour, Judge};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::exchange::Exchange;
+use super::fleet::Fleet;
 use super::prompts::{Expected, Prompt};
-use pointsman_cli::failure::Failure;
 
 /// The cluster of the judge.
 const CLUSTER: &str = "judge";
@@ -18,6 +28,10 @@ const CLUSTER: &str = "judge";
 const DELAY: Duration = Duration::from_millis(40);
 /// How long the demo waits for the real LLM: on a CPU that all share it is slow.
 const REAL_LLM_DEADLINE_MS: u32 = 2000;
+/// How long one question of the fit may take.
+const FIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Prompts that the real LLM is asked about for the fit: each takes it a good part of a second.
+const REAL_LLM_FIT_PROMPTS: usize = 100;
 /// The start of a prompt by which the simulation recognises it, in characters.
 const START_CHARS: usize = 80;
 
@@ -123,6 +137,74 @@ pub fn report(prompts: &[Prompt], exchanges: &[Exchange], judge: &str) -> String
     lines.join("\n") + "\n"
 }
 
+/// Asks the judge about the prompts and fits its grades to what the authors expect; the result in lines for people.
+///
+/// `field` is the policy's `judge`, as [`field`] writes it.
+///
+/// # Errors
+/// [`Failure::Failed`] if too few prompts are graded, or the policy does not compile with the judge.
+pub async fn fit(
+    fleet: &Fleet,
+    prompts: &[Prompt],
+    field: &Value,
+    address: SocketAddr,
+    is_real: bool,
+) -> Result<String, Failure> {
+    let mut source = fleet.source.clone();
+    if let Some(fields) = source.as_object_mut() {
+        fields.insert("judge".to_owned(), field.clone());
+    }
+    let policy = Policy::compile(&source.to_string())
+        .map_err(|error| Failure::Failed(format!("the policy with the judge: {error}")))?;
+    let judge = policy
+        .judge
+        .as_ref()
+        .ok_or_else(|| Failure::Failed("the policy has no judge".into()))?;
+    let step = match is_real {
+        true => prompts.len().div_ceil(REAL_LLM_FIT_PROMPTS),
+        false => 1,
+    };
+    let chosen: Vec<&Prompt> = prompts.iter().step_by(step.max(1)).collect();
+    let mut asker = Asker::new(judge, address, FIT_TIMEOUT);
+    let mut examiner = Examiner::new(None);
+    let mut rows = Vec::new();
+    let mut progress = Progress::new("the judge, about each prompt", chosen.len() as u64);
+    for prompt in chosen {
+        let mut row = row(prompt, &fleet.models).map_err(Failure::Failed)?;
+        // A prompt without a grade does not count; too few of them are an error of the fit.
+        row.grade = asker.ask(&row).await.ok().map(|(grade, _)| grade);
+        rows.push(examiner.examine(row));
+        progress.step();
+    }
+    progress.finish();
+    let fitted = fit_evidence(&policy, &rows)?;
+    let lines = fitted.report();
+    Ok(format!(
+        "Its grades, fitted to what the authors expect (easy: every model is right; medium: all but the weakest; hard: the strongest alone):\n{}\n",
+        lines.join("\n")
+    ))
+}
+
+/// A prompt with its authors' expectation as the outcomes of these models, the weakest first.
+fn row(prompt: &Prompt, models: &[String]) -> Result<Row, String> {
+    let strongest = models.len().saturating_sub(1);
+    let is_right = |rank: usize| match prompt.expected {
+        Expected::Easy => true,
+        Expected::Medium => rank > 0,
+        Expected::Hard => rank == strongest,
+    };
+    let outcomes: Map<String, Value> = models
+        .iter()
+        .enumerate()
+        .map(|(rank, model)| (model.clone(), u8::from(is_right(rank)).into()))
+        .collect();
+    Row::parse(
+        json!({"prompt": prompt.text(), "models": outcomes})
+            .to_string()
+            .as_bytes(),
+    )
+}
+
 /// How often a harder prompt has the lower grade, over all pairs on which the authors differ; ties count half.
 fn agreement(graded: &[(f64, Expected)]) -> Option<f64> {
     let rank = |expected| match expected {
@@ -148,6 +230,7 @@ fn agreement(graded: &[(f64, Expected)]) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -162,6 +245,26 @@ mod tests {
         assert!((7_700..8_300).contains(&right), "{right}");
         assert_eq!(grade(Expected::Easy, 1.0, 7), 8);
         assert_ne!(grade(Expected::Easy, 0.0, 7), 8);
+    }
+
+    #[test]
+    fn a_row_holds_what_the_authors_expect_of_each_model() {
+        let file =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/prompts.jsonl");
+        let prompts = super::super::prompts::read(&file).unwrap();
+        let models = ["small", "middle", "large"].map(str::to_owned);
+        for (expected, right) in [
+            (Expected::Easy, vec!["large", "middle", "small"]),
+            (Expected::Medium, vec!["large", "middle"]),
+            (Expected::Hard, vec!["large"]),
+        ] {
+            let mut all = prompts.iter();
+            let prompt = all.find(|prompt| prompt.expected == expected).unwrap();
+            let row = row(prompt, &models).unwrap();
+            let of_right = row.outcomes.iter().filter(|(_, own)| own.score == 1.0);
+            assert_eq!(of_right.map(|(name, _)| name).collect::<Vec<_>>(), right);
+            assert_eq!(row.outcomes.len(), 3);
+        }
     }
 
     #[test]

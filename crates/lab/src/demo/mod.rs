@@ -155,7 +155,7 @@ async fn play(
     };
     println!("\n{}", report::table(&run));
     println!("{}", report::totals(&run));
-    if args.judge {
+    if let Some((field, address)) = &processes.asked {
         let name = match args.real_llm {
             true => "the real LLM of the CPU backend".to_owned(),
             false => format!(
@@ -164,6 +164,10 @@ async fn play(
             ),
         };
         println!("{}", judge::report(prompts, &auto, &name));
+        match judge::fit(fleet, prompts, field, *address, args.real_llm).await {
+            Ok(fitted) => println!("{fitted}"),
+            Err(failure) => println!("Its grades cannot be fitted: {failure}\n"),
+        }
     }
     if !args.once {
         println!(
@@ -176,11 +180,8 @@ async fn play(
             )
         );
     }
-    Ok(auto
-        .iter()
-        .chain(&big)
-        .filter(|exchange| !exchange.is_answered())
-        .count())
+    let all = auto.iter().chain(&big);
+    Ok(all.filter(|exchange| !exchange.is_answered()).count())
 }
 
 fn stage_options<'a>(args: &'a Args, llm: Option<&'a Path>) -> processes::Options<'a> {

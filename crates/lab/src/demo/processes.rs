@@ -52,6 +52,8 @@ pub struct Processes {
     failing: Option<(String, SocketAddr)>,
     /// The simulated judge.
     pub judge: Option<Judge>,
+    /// The policy's `judge` and its address, if there is one.
+    pub asked: Option<(Value, SocketAddr)>,
     /// Last, so that it goes after those who write into it.
     directory: Option<TempDir>,
 }
@@ -83,7 +85,8 @@ impl Processes {
             let address = self.start_llm(python, cpu, &path).await?;
             addresses.insert(cpu.name.clone(), address);
         }
-        let judge = self.judge_field(fleet, options, &addresses);
+        self.asked = self.judge_field(fleet, options, &addresses);
+        let judge = self.asked.as_ref().map(|(field, _)| field.clone());
         let config = match options.config {
             Some(config) => shipped(config, fleet, options, &addresses)?,
             None => rendered(fleet, options, &addresses, judge)?,
@@ -169,23 +172,25 @@ impl Processes {
         Ok(address)
     }
 
-    /// `judge` of the policy, if there is one: the simulation, else the model on the CPU.
+    /// `judge` of the policy and its address, if there is one: the simulation, else the model on the CPU.
     fn judge_field(
         &self,
         fleet: &Fleet,
         options: &Options<'_>,
         addresses: &BTreeMap<String, SocketAddr>,
-    ) -> Option<Value> {
+    ) -> Option<(Value, SocketAddr)> {
         if !options.judges {
             return None;
         }
         if let Some(judge) = &self.judge {
-            return Some(judge::field(judge.address(), "simulated-judge", false));
+            let address = judge.address();
+            let field = judge::field(address, "simulated-judge", false);
+            return Some((field, address));
         }
         let mut backends = fleet.policy.registry.backends.iter();
         let cpu = backends.find(|backend| backend.accelerator == Accelerator::Cpu)?;
-        let address = addresses.get(&cpu.name)?;
-        Some(judge::field(*address, &cpu.served_model, true))
+        let address = *addresses.get(&cpu.name)?;
+        Some((judge::field(address, &cpu.served_model, true), address))
     }
 
     /// A backend that fails on command, and its address; `None` if no other takes over from it.
