@@ -251,7 +251,13 @@ impl Tokenizer {
             false => vocabulary::WORD_ENTRY_BYTES,
         };
         let rest = word.short_from(at);
-        (1..=most.min(word.len - at)).rev().find_map(|taken| {
+        // The whole word was looked up before.
+        let left = if continues {
+            word.len - at
+        } else {
+            word.len - 1
+        };
+        (1..=most.min(left)).rev().find_map(|taken| {
             let id = self.find(rest.prefix(taken), continues)?;
             Some((id, taken))
         })
