@@ -58,6 +58,8 @@ class Plan:
     closed_seconds: float
     open_seconds: float
     warm_up: float
+    # How long a target that has just started serves before it is measured: what is compiled or opened late is then.
+    settle: float
     starts: int
     # No round begins that would end after this.
     longest_seconds: float
@@ -75,6 +77,7 @@ QUICK = Plan(
     closed_seconds=0.4,
     open_seconds=0.6,
     warm_up=0.15,
+    settle=0.3,
     starts=1,
     longest_seconds=200,
 )
@@ -86,9 +89,10 @@ FULL = Plan(
         for connections in (1, 16, 32)
     ),
     rounds=3,
-    closed_seconds=0.6,
-    open_seconds=0.9,
+    closed_seconds=0.5,
+    open_seconds=0.8,
     warm_up=0.1,
+    settle=1.0,
     starts=3,
     longest_seconds=840,
 )
@@ -190,14 +194,14 @@ class Bench:
         return figures
 
     def begin(self, running: Running) -> None:
-        """Starts a target and lets it serve for a while, so that what is compiled or opened late is."""
+        """Starts a target and lets it serve for a while."""
         try:
             running.version = running.target.version(self.setup) if running.target else ""
             if not running.target:
                 running.address = self.setup.mock
             self.start(running)
             for size in (1_000, 100_000):
-                self.load(running, Cell(16, size, None), 0.5, 1.0)
+                self.load(running, Cell(16, size, None), self.plan.settle / 2, self.plan.settle)
             if running.group:
                 running.group.pause()
         except BenchError as error:
@@ -285,6 +289,8 @@ def summarise(running: Running, cells: tuple[Cell, ...], by_id: dict[str, Runnin
                 # Direct is below Envoy, and nothing is added to itself.
                 other = by_id[base].blocks.get(cell) if running.id not in ("direct", base) else None
                 row[f"{name[:3]}_over_{base}_ms"] = added(blocks, other, name)
+        medians = [block["p50_ms"] for block in blocks]
+        row["p50_spread_ms"] = round(max(medians) - min(medians), 5)
         row["requests"] = sum(block["requests"] for block in blocks)
         row["unsent"] = sum(block["unsent"] for block in blocks)
         row["client_core"] = median([client_share(block) for block in blocks])

@@ -153,8 +153,18 @@ def preface(data: dict[str, Any]) -> str:
         f"{about['cpu']}, "
         f"{about['memory_gb']} GB, Linux {about['kernel']}, load {about['load_before']:.2f} before: "
         f"{data['rounds']} rounds, blocks of {data['closed_seconds']} s (saturated) and {data['open_seconds']} s "
-        f"(fixed rate), {data['seconds']} s in all."
+        f"(fixed rate), {data['seconds']} s in all.{noise(data)}"
     )
+
+
+def noise(data: dict[str, Any]) -> str:
+    """By how much bare Envoy's median differed between rounds: less than that says nothing."""
+    for target in data["targets"]:
+        cell = cell_of(target, 1, 1_000, None)
+        if target["id"] == "bare" and cell and is_measured(cell):
+            spread = milliseconds(cell["p50_spread_ms"])
+            return f" From round to round bare Envoy's median (1 KB, one connection) varied by {spread} ms."
+    return ""
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:
