@@ -37,6 +37,8 @@ FOLDER = Path("target/peers")
 READY_SECONDS = 120.0
 # Beyond its time, a block may take so much longer: slow gateways answer what was begun.
 BLOCK_SLACK = 60.0
+# A gateway that answers less than this share of a rate is not asked at it again.
+FAR_BEHIND = 0.8
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class Bench:
 
     def measure(self, running: Running, cell: Cell) -> None:
         """One block of one target; trouble with it is that cell's, and the target's if it is gone."""
-        if running.failed or cell in running.troubles:
+        if running.failed or cell in running.troubles or is_far_behind(cell, running.blocks.get(cell)):
             return
         group = running.group
         if group:
@@ -261,6 +263,11 @@ class Bench:
                 running.group.stop()
 
 
+def is_far_behind(cell: Cell, blocks: list[dict[str, Any]] | None) -> bool:
+    """Whether a gateway was so far from a rate that another round would only say so again, and slowly."""
+    return bool(cell.rate and blocks and blocks[0]["per_second"] < FAR_BEHIND * cell.rate)
+
+
 def median(values: list[float]) -> float:
     """Rounded for people and diffs."""
     return round(statistics.median(values), 5)
@@ -268,7 +275,7 @@ def median(values: list[float]) -> float:
 
 def added(cell: list[dict[str, Any]], base: list[dict[str, Any]] | None, name: str) -> float | None:
     """By how much a figure exceeds another's in the same round, at the median; None if the other fell behind."""
-    if not base or any(block["unsent"] for block in base):
+    if not base or median([block["unsent"] for block in base]):
         return None
     return median([mine[name] - other[name] for mine, other in zip(cell, base, strict=False)])
 
@@ -292,7 +299,7 @@ def summarise(running: Running, cells: tuple[Cell, ...], by_id: dict[str, Runnin
         medians = [block["p50_ms"] for block in blocks]
         row["p50_spread_ms"] = round(max(medians) - min(medians), 5)
         row["requests"] = sum(block["requests"] for block in blocks)
-        row["unsent"] = sum(block["unsent"] for block in blocks)
+        row["unsent"] = median([block["unsent"] for block in blocks])
         row["client_core"] = median([client_share(block) for block in blocks])
         gateways = [(block["usage"].get("gateway"), block["requests"]) for block in blocks]
         used = [usage["cpu_seconds"] / requests * 1e3 for usage, requests in gateways if usage and requests]
