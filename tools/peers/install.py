@@ -1,6 +1,5 @@
 """Installs each peer under target/peers, from the versions that are pinned here: an environment each, made once."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -24,10 +23,10 @@ class Installer:
     folder: Path
     node: Path
 
-    def python(self, name: str, packages: tuple[str, ...]) -> Path:
-        """The interpreter of an environment with these packages; `name` is the folder's."""
+    def python(self, name: str, packages: tuple[str, ...], without: tuple[str, ...] = ()) -> Path:
+        """The interpreter of an environment with these packages, and without some that they bring."""
         folder = self.folder / name
-        done = folder / f"installed-{key(REQUIREMENTS.read_bytes() + ' '.join(packages).encode())}"
+        done = folder / f"installed-{key(' '.join([*pins(), *packages, *without]).encode())}"
         python = folder / "bin" / "python"
         if not done.exists():
             print(f"installing {name}", file=sys.stderr, flush=True)
@@ -37,6 +36,8 @@ class Installer:
             pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             options: list[str | Path] = ["--only-binary", ":all:", "--constraint", REQUIREMENTS]
             run([*pip, *options, *packages])
+            if without:
+                run([python, "-m", "pip", "uninstall", "--quiet", "--yes", *without])
             done.touch()
         return python
 
@@ -59,12 +60,19 @@ class Installer:
         return folder
 
 
+def pins() -> list[str]:
+    """What is pinned, without the remarks."""
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [pin for line in lines if (pin := line.split("#")[0].strip())]
+
+
 def version(package: str) -> str:
     """The version of a Python package that is pinned."""
-    found = re.search(rf"^{re.escape(package)}==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
-    if not found:
-        raise BenchError(f"{REQUIREMENTS.name} does not pin {package}")
-    return found.group(1)
+    for pin in pins():
+        name, _, number = pin.partition("==")
+        if name == package:
+            return number
+    raise BenchError(f"{REQUIREMENTS.name} does not pin {package}")
 
 
 def key(content: bytes) -> str:

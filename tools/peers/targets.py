@@ -209,8 +209,8 @@ def litellm(setup: Setup, group: Group) -> str:
 
 
 def install_litellm(setup: Setup) -> Path:
-    """Its Python."""
-    return setup.installer.python("litellm", ("litellm[proxy]",))
+    """Its Python, without the part that is not open source: nothing here needs it."""
+    return setup.installer.python("litellm", ("litellm[proxy]",), without=("litellm-enterprise",))
 
 
 def bearer(_: Setup) -> dict[str, str]:
