@@ -190,8 +190,8 @@ class Bench:
         except subprocess.TimeoutExpired as expired:
             raise BenchError("it did not answer what was asked in time") from expired
         if done.returncode:
-            reason = done.stderr.strip().removeprefix("error: ")[:300]
-            raise BenchError(reason or f"the client ended with {done.returncode}")
+            words = done.stderr.strip().removeprefix("error: ")[:300]
+            raise BenchError(words or f"the client ended with {done.returncode}")
         figures: dict[str, Any] = json.loads(done.stdout)
         return figures
 
@@ -206,8 +206,8 @@ class Bench:
                 self.load(running, Cell(16, size, None), self.plan.settle / 2, self.plan.settle)
             if running.group:
                 running.group.pause()
-        except BenchError as error:
-            self.give_up(running, str(error))
+        except Exception as error:
+            self.give_up(running, reason(error))
         ready = f"ready in {running.ready[0]:.2f} s" if running.ready else "there"
         print(f"{running.id}: {running.failed or ready}", file=sys.stderr, flush=True)
 
@@ -227,11 +227,11 @@ class Bench:
         seconds = self.plan.open_seconds if cell.rate else self.plan.closed_seconds
         try:
             running.blocks.setdefault(cell, []).append(self.load(running, cell, seconds, self.plan.warm_up))
-        except BenchError as error:
-            running.troubles[cell] = str(error)
+        except Exception as error:
+            running.troubles[cell] = reason(error)
         if group:
-            if reason := group.ended():
-                self.give_up(running, reason)
+            if ended := group.ended():
+                self.give_up(running, ended)
             else:
                 group.pause()
 
@@ -257,10 +257,15 @@ class Bench:
                 return
             try:
                 self.start(running)
-            except BenchError as error:
-                print(f"{running.id} did not start again: {error}", file=sys.stderr, flush=True)
+            except Exception as error:
+                print(f"{running.id} did not start again: {reason(error)}", file=sys.stderr, flush=True)
             if running.group:
                 running.group.stop()
+
+
+def reason(error: Exception) -> str:
+    """Why something failed. Whatever it is, it is one peer's trouble, and no reason to stop for the others."""
+    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 
 
 def is_far_behind(cell: Cell, blocks: list[dict[str, Any]] | None) -> bool:
@@ -336,8 +341,22 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gb": round(memory / 1e6),
         "kernel": platform.release().split("-")[0],
-        "load_before": round(os.getloadavg()[0], 2),
+        "busy_before": busy(1.0),
     }
+
+
+def busy(seconds: float) -> float:
+    """How much of all cores is in use, by whatever else runs here."""
+
+    def look() -> tuple[int, int]:
+        times = [int(ticks) for ticks in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]]
+        idle = times[3] + times[4]
+        return sum(times) - idle, sum(times)
+
+    before = look()
+    time.sleep(seconds)
+    used, total = (now - then for now, then in zip(look(), before, strict=True))
+    return round(used / max(total, 1), 3)
 
 
 def parse() -> argparse.Namespace:
@@ -435,10 +454,10 @@ def install_all(setup: Setup, all_running: list[Running]) -> set[str]:
             if running.target:
                 running.version = running.target.version(setup)
                 running.target.install(setup)
-        except BenchError as error:
-            running.failed = str(error)
+        except Exception as error:
+            running.failed = reason(error)
             failed.add(running.id)
-            print(f"{running.id}: {error}", file=sys.stderr, flush=True)
+            print(f"{running.id}: {running.failed}", file=sys.stderr, flush=True)
     return failed
 
 

@@ -151,7 +151,7 @@ def preface(data: dict[str, Any]) -> str:
     return (
         f"Measured {data['date']} at {data['pointsman']} with `{data['command']}` on {about['cores']} cores of "
         f"{about['cpu']}, "
-        f"{about['memory_gb']} GB, Linux {about['kernel']}, load {about['load_before']:.2f} before: "
+        f"{about['memory_gb']} GB, Linux {about['kernel']}, {about['busy_before']:.0%} busy with other work before: "
         f"{data['rounds']} rounds, blocks of {data['closed_seconds']} s (saturated) and {data['open_seconds']} s "
         f"(fixed rate), {data['seconds']} s in all.{noise(data)}"
     )

@@ -31,7 +31,7 @@ DATA = {
     "date": "2026-12-01 02:10 UTC", "command": "make bench-peers", "pointsman": "abc1234", "rounds": 3,
     "seconds": 800, "closed_seconds": 0.6,
     "open_seconds": 0.9,
-    "machine": {"cpu": "AMD EPYC", "cores": 2, "memory_gb": 25, "kernel": "6.1.0", "load_before": 0.01},
+    "machine": {"cpu": "AMD EPYC", "cores": 2, "memory_gb": 25, "kernel": "6.1.0", "busy_before": 0.01},
     "targets": [
         target("direct", "the mock itself", [cell(0.02, 40_000, p50_over_direct_ms=None)]),
         target("auto", "Pointsman, `auto`", [cell(0.3, 9_876)]),
