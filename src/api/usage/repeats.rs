@@ -21,7 +21,7 @@ const MAX_MISSES: u8 = 24;
 pub(super) struct Repeats {
     /// Its bytes up to its end; empty if it is none that can be repeated.
     event: Vec<u8>,
-    /// Its strings, by offsets in `event`.
+    /// Its values that may be others in the next, by offsets in `event`.
     texts: Texts,
     flags: EventFlags,
     /// The reader in front of the text; `None` if it is not known what the event changes.
@@ -63,30 +63,37 @@ impl Repeats {
 
     /// The text and the end of the event that begins `bytes`, if all of it is there and the rest is as in the one before.
     fn find(&self, bytes: &[u8]) -> Option<(Range<usize>, usize)> {
-        let Texts { text, padding } = &self.texts;
-        let start = text.start;
-        if bytes.get(..start)? != self.event.get(..start)? {
-            return None;
-        }
+        let Texts {
+            number,
+            text,
+            padding,
+        } = &self.texts;
+        let at = self.skip(bytes, 0, 0..number.start)?;
+        let at = match number.is_empty() {
+            true => at,
+            false => end_of_number(bytes, at)?,
+        };
+        let start = self.skip(bytes, at, number.end..text.start)?;
         let end = end_of_string(bytes, start)?;
-        let mut at = end;
-        let mut from = text.end;
-        if !padding.is_empty() {
-            let between = self.event.get(from..padding.start)?;
-            let rest = bytes.get(at..)?;
-            if !rest.starts_with(between) {
-                return None;
+        let (at, rest) = match padding.is_empty() {
+            true => (end, text.end),
+            false => {
+                let at = self.skip(bytes, end, text.end..padding.start)?;
+                (end_of_string(bytes, at)?, padding.end)
             }
-            at = end_of_string(bytes, at + between.len())?;
-            from = padding.end;
-        }
-        let behind = self.event.get(from..)?;
-        let rest = bytes.get(at..)?;
-        rest.starts_with(behind)
-            .then_some((start..end, at + behind.len()))
+        };
+        let at = self.skip(bytes, at, rest..self.event.len())?;
+        Some((start..end, at))
     }
 
-    /// Keeps an event that was read: `texts` are its strings by their offsets in its data, and `before` the values before it, if it
+    /// The offset in `bytes` behind the bytes that begin at `at`, if they are `part` of the last event.
+    fn skip(&self, bytes: &[u8], at: usize, part: Range<usize>) -> Option<usize> {
+        let part = self.event.get(part)?;
+        let rest = bytes.get(at..)?;
+        rest.starts_with(part).then_some(at + part.len())
+    }
+
+    /// Keeps an event that was read: `texts` are values by their offsets in its data, and `before` the values before it, if it
     /// repeats the last one.
     pub(super) fn keep(
         &mut self,
@@ -109,13 +116,14 @@ impl Repeats {
         let Some(start) = data_start(event) else {
             return;
         };
-        let shift = |range: &Range<usize>| range.start + start..range.end + start;
+        let shift = |range: &Range<usize>| match range.is_empty() {
+            true => 0..0,
+            false => range.start + start..range.end + start,
+        };
         self.texts = Texts {
+            number: shift(&texts.number),
             text: shift(&texts.text),
-            padding: match texts.padding.is_empty() {
-                true => 0..0,
-                false => shift(&texts.padding),
-            },
+            padding: shift(&texts.padding),
         };
         self.flags = parsed.flags();
         self.event.extend_from_slice(event);
@@ -171,6 +179,13 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> Option<usize> {
             _ => return None,
         }
     }
+}
+
+/// Offset behind the digits that begin at `at`; `None` if there are none.
+fn end_of_number(bytes: &[u8], at: usize) -> Option<usize> {
+    let digits = bytes.get(at..)?.iter();
+    let count = digits.take_while(|byte| byte.is_ascii_digit()).count();
+    (count > 0).then_some(at + count)
 }
 
 /// Offset of the data of an event that has them in one line.

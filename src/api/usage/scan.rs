@@ -37,18 +37,21 @@ pub(super) struct Scan {
     reads: Option<OpenText>,
 }
 
-/// Offsets of strings in a document, without their quotes.
+/// Offsets in a document of values in which alike events differ; empty for one that is not there.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Texts {
-    /// The first text of the answer.
+    /// The digits of a number of no interest before the text, such as that of the event.
+    pub(super) number: Range<usize>,
+    /// The first text of the answer, without its quotes.
     pub(super) text: Range<usize>,
-    /// A string behind it that nothing is read from, such as OpenAI's padding against eavesdroppers; empty if there is none.
+    /// A string behind it that nothing is read from, without its quotes, such as OpenAI's padding against eavesdroppers.
     pub(super) padding: Range<usize>,
 }
 
-/// A string among [`Texts`].
+/// A value among [`Texts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OpenText {
+    Number,
     Text,
     Padding,
 }
@@ -82,8 +85,10 @@ impl Scan {
             at = match self.mode {
                 Mode::Between => {
                     self.between(byte, parsed);
-                    if self.mode == Mode::String {
-                        self.note_start(at + 1);
+                    match self.mode {
+                        Mode::String => self.note_string(at + 1),
+                        Mode::Number(_) => self.note_number(at),
+                        _ => {}
                     }
                     at + 1
                 }
@@ -122,7 +127,11 @@ impl Scan {
                     at + 1
                 }
                 Mode::Number(_) | Mode::Fraction(_) | Mode::NoCount => {
-                    at + self.number(byte, parsed)
+                    let read = self.number(byte, parsed);
+                    if !matches!(self.mode, Mode::Number(_)) {
+                        self.note_end(at);
+                    }
+                    at + read
                 }
                 Mode::Lost => return,
             };
@@ -130,13 +139,23 @@ impl Scan {
         self.fed = self.fed.saturating_add(bytes.len());
     }
 
-    /// Strings of the document, as far as it was read.
+    /// Values of the document, as far as it was read.
     pub(super) fn texts(&self) -> &Texts {
         &self.texts
     }
 
+    /// Notes the offset in the present bytes at which a number begins.
+    fn note_number(&mut self, at: usize) {
+        let is_first = self.texts.number.start == 0 && self.texts.text.start == 0;
+        if is_first && self.place() == Place::Top && self.key == Key::Other {
+            let at = self.fed.saturating_add(at);
+            self.texts.number = at..at;
+            self.reads = Some(OpenText::Number);
+        }
+    }
+
     /// Notes the offset in the present bytes at which the text of a string begins.
-    fn note_start(&mut self, at: usize) {
+    fn note_string(&mut self, at: usize) {
         let at = self.fed.saturating_add(at);
         if self.in_text && self.texts.text.start == 0 {
             self.texts.text = at..at;
@@ -152,10 +171,11 @@ impl Scan {
         }
     }
 
-    /// Notes the offset in the present bytes of the quote that ends a string.
+    /// Notes the offset in the present bytes at which a value ends.
     fn note_end(&mut self, at: usize) {
         let at = self.fed.saturating_add(at);
         match self.reads.take() {
+            Some(OpenText::Number) => self.texts.number.end = at,
             Some(OpenText::Text) => self.texts.text.end = at,
             Some(OpenText::Padding) => self.texts.padding.end = at,
             None => {}

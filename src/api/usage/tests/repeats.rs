@@ -3,7 +3,7 @@
 use super::*;
 
 /// Events of three APIs, alike and not: text, padding, tool calls, usage that grows, comments, two choices, errors, nonsense.
-const EVENTS: [&str; 22] = [
+const EVENTS: [&str; 26] = [
     r#"data: {"id":"c-1","choices":[{"index":0,"delta":{"content":"TEXT"},"finish_reason":null}]}"#,
     r#"data: {"id":"c-1","choices":[{"index":0,"delta":{"content":"TEXT"},"finish_reason":null}]}"#,
     r#"data: {"id":"c-1","choices":[{"index":0,"delta":{"content":"TEXT"},"finish_reason":null}]}"#,
@@ -22,6 +22,10 @@ const EVENTS: [&str; 22] = [
     r#"data: {"type":"content_block_stop","index":1}"#,
     r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}"#,
     r#"data: {"type":"response.output_text.delta","item_id":"msg_1","delta":"TEXT","signature":"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"}"#,
+    r#"data: {"type":"response.output_text.delta","sequence_number":NUMBER,"item_id":"msg_1","delta":"TEXT","logprobs":[],"obfuscation":"TEXT"}"#,
+    r#"data: {"type":"response.output_text.delta","sequence_number":NUMBER,"item_id":"msg_1","delta":"TEXT","logprobs":[]}"#,
+    r#"data: {"sequence_number":NUMBER.5,"choices":[{"index":0,"delta":{"content":"TEXT"}}],"usage":{"prompt_tokens":NUMBER}}"#,
+    r#"data: {"code":NUMBER,"choices":[{"index":0,"delta":{"content":"TEXT"}}]}"#,
     ": a comment",
     r#"data: {"error":{"message":"TEXT","code":500}}"#,
     "data: {\"choices\":[{\"delta\":{\"content\":\"TEXT\ndata: \"}}]}",
@@ -52,6 +56,10 @@ fn stream(random: &mut Random) -> String {
             for part in parts {
                 stream += TEXTS[random.below(TEXTS.len())];
                 stream += part;
+            }
+            while let Some(at) = stream.find("NUMBER") {
+                let number = [7, 99, 404, 12_345][random.below(4)];
+                stream.replace_range(at..at + 6, &number.to_string());
             }
             stream += end;
         }
@@ -118,7 +126,8 @@ fn repeated_events_are_read_as_if_each_came_alone() {
 
 #[test]
 fn an_event_is_known_once_it_was_repeated_by_one_that_changed_nothing_else() {
-    for event in [EVENTS[0], EVENTS[3], EVENTS[12], EVENTS[14]] {
+    let numbered = EVENTS[18].replace("NUMBER", "8");
+    for event in [EVENTS[0], EVENTS[3], EVENTS[12], EVENTS[14], &numbered] {
         let whole = format!("{event}\n\n");
         let mut parser = UsageParser::new(Api::OpenAiChat, Media::EventStream);
         for (word, known) in [
