@@ -88,10 +88,22 @@ class Group:
         while time.monotonic() < end and self.ids():
             time.sleep(0.02)
         # Only those that were its own before: an id that has been given to another process since is not looked for.
-        for process in set(self.ids()) & set(everyone):
+        killed = set(self.ids()) & set(everyone)
+        for process in killed:
             os.kill(process, signal.SIGKILL)
         for root in self.roots:
             root.wait()
+        while time.monotonic() < end + END_SECONDS and any(map(is_alive, killed)):
+            time.sleep(0.005)
+
+
+def is_alive(process: int) -> bool:
+    """Whether it is there and more than an entry that nobody has waited for."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def children(process: int) -> list[int]:

@@ -230,6 +230,11 @@ def markdown(data: dict[str, Any]) -> str:
     return "\n\n".join(out)
 
 
+def times(ratio: float) -> str:
+    """A ratio in words."""
+    return f"{ratio:.{0 if ratio >= 10 else 1 if ratio >= 2 else 2}f} times"
+
+
 def comparison(data: dict[str, Any]) -> list[str]:
     """How Pointsman's `auto` stands to the others, in sentences."""
     by_id = {target["id"]: target for target in data["targets"]}
@@ -245,11 +250,10 @@ def comparison(data: dict[str, Any]) -> list[str]:
         if not all(added) or not all(many):
             continue
         ours, theirs = (value or 0.0 for value in added)
-        times = theirs / ours
         lines.append(
-            f"Pointsman, `auto`, adds {milliseconds(ours)} ms at the median where {by_id[name]['label']} adds "
-            f"{milliseconds(theirs)} ({times:.{0 if times >= 10 else 2}f} times as much), and answers "
-            f"{(many[0] or 0) / (many[1] or 1):.2f} times as many requests a second on 16 connections."
+            f"Pointsman, `auto`, adds {milliseconds(ours)} ms at the median, {by_id[name]['label']} "
+            f"{milliseconds(theirs)} ms ({times(theirs / ours)} as much). On 16 connections Pointsman answers "
+            f"{times((many[0] or 0.0) / (many[1] or 1.0))} as many requests a second."
         )
     return lines
 

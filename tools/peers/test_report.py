@@ -53,6 +53,16 @@ def test_tables_say_what_was_measured_and_what_was_not() -> None:
     assert "Gone was not measured to the end" in report.text(DATA)
 
 
+def test_ours_is_held_against_the_others() -> None:
+    data = copy.deepcopy(DATA)
+    for one in data["targets"][1:3]:
+        one["cells"].append(one["cells"][0] | {"connections": 16})
+    assert report.comparison(data) == [
+        "Pointsman, `auto`, adds 0.280 ms at the median, Slow <one> 6.08 ms (22 times as much). "
+        "On 16 connections Pointsman answers 58 times as many requests a second."
+    ]
+
+
 def test_a_gateway_that_falls_behind_its_rate_has_no_latency() -> None:
     assert report.pair(cell(0.5, 999, rate=1_000), None) == "0.500 / 1.00"
     assert report.pair(cell(0.5, 400, rate=1_000), None) == "falls behind"
