@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from envoys import EASY, HARD, PINNED_MODEL, Renderer
 from install import NPM_FILES, Installer, version
 from processes import BenchError, Group, free_port, wait_for

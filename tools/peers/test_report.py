@@ -27,7 +27,7 @@ def target(name: str, label: str, cells: list[dict[str, Any]], failed: str | Non
 
 
 GONE = {"connections": 1, "bytes": 1_000, "rate": None, "failed": "installation failed: no such version"}
-DATA = {
+DATA: dict[str, Any] = {
     "date": "2026-12-01 02:10 UTC", "command": "make bench-peers", "pointsman": "abc1234", "rounds": 3,
     "seconds": 800, "closed_seconds": 0.6,
     "open_seconds": 0.9,
