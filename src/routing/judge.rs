@@ -6,8 +6,9 @@
 use crate::analysis::classifier::Classification;
 use crate::analysis::prompt::Prompt;
 use crate::api::judge::Grade;
-use crate::fleet::BackendId;
+use crate::fleet::{BackendId, Estimate};
 use crate::policy::judge::Evidence;
+use crate::policy::profiles::{QUALITY_SCALE, Weights};
 pub use crate::state::judge::NotAsked;
 use crate::state::judge::{PromptSecret, prompt_key};
 
@@ -85,7 +86,7 @@ const NODES: [f64; 3] = [1.383, 0.674, 0.210];
 /// choice before it, both valued after the answer.
 ///
 /// `deviation` is that of the shift ([`Evidence::expected_shift`]). `gain` gives the gain of choosing again for a prompt that is
-/// easier by so many logits, in any unit, such as the profile's objective; it is never negative. If neither an easy nor a hard
+/// easier by so many logits, in any unit, such as USD ([`ShadowPrices`]); less than 0 counts as 0. If neither an easy nor a hard
 /// answer (each of one in twelve) changes anything, the others are not looked at, and the value is 0.
 ///
 /// ```
@@ -107,18 +108,108 @@ pub fn value_of_asking(deviation: f64, mut gain: impl FnMut(f64) -> f64) -> f64 
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// The least weight of cost by which a gain is turned into USD: a profile to which cost is nothing would pay any price.
+/// The least weight of cost by which a profile's goals are priced: a profile to which cost is nothing would pay any price.
 const LEAST_COST_WEIGHT: f64 = 0.01;
 
-/// A gain in a profile's objective as USD: what the request may cost less with the same effect, for small gains.
-pub fn as_usd(gain: f64, cost_weight: f64, cost_usd: f64) -> f64 {
-    gain * std::f64::consts::LN_10 * cost_usd / cost_weight.max(LEAST_COST_WEIGHT)
+/// What a profile pays for quality and for speed, in USD.
+///
+/// The profile's objective adds logarithms: it says what a request may cost relative to itself. That decides one request. Of many
+/// requests the judge is asked about those few that gain most, so their gains have to be of one kind: an answer that turns out right
+/// is worth as much on a short prompt as on a long one, and a USD is a USD. So the weights are turned into prices once, at the scale
+/// of what requests cost ([`cost_scale`]), and costs count as they are.
+///
+/// ```
+/// use pointsman::policy::profiles::Weights;
+/// use pointsman::routing::judge::{Expected, ShadowPrices};
+///
+/// let weights = Weights { cost: 0.2, latency: 0.0, quality: 0.8 };
+/// let prices = ShadowPrices::new(&weights, 0.0003);
+/// let small = Expected { cost_usd: 0.0001, latency_ms: 900.0, quality: 0.7 };
+/// let large = Expected { cost_usd: 0.001, latency_ms: 900.0, quality: 0.9 };
+/// assert!(prices.gain_usd(&small, &large) > 0.0);
+/// assert_eq!(prices.gain_usd(&small, &large), -prices.gain_usd(&large, &small));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ShadowPrices {
+    /// USD for ten times the probability of a correct answer.
+    quality: f64,
+    /// USD for a tenth of the latency.
+    latency: f64,
 }
 
-/// By how much a wait worsens a profile's objective, for a request that takes `latency_ms` without it.
-pub fn cost_of_waiting(wait_ms: f64, latency_ms: f64, latency_weight: f64) -> f64 {
-    let latency = latency_ms.max(1.0);
-    latency_weight * ((latency + wait_ms.max(0.0)) / latency).log10()
+impl ShadowPrices {
+    /// The prices of a profile with these weights where requests cost about `scale_usd`.
+    pub fn new(weights: &Weights, scale_usd: f64) -> ShadowPrices {
+        let tenfold = std::f64::consts::LN_10 * scale_usd / weights.cost.max(LEAST_COST_WEIGHT);
+        ShadowPrices {
+            quality: tenfold * weights.quality * QUALITY_SCALE,
+            latency: tenfold * weights.latency,
+        }
+    }
+
+    /// By how much the choice `second` is better than `first`, in USD; negative if it is worse.
+    pub fn gain_usd(&self, first: &Expected, second: &Expected) -> f64 {
+        let quality = |own: &Expected| own.quality.max(LEAST_QUALITY).log10();
+        let latency = |own: &Expected| own.latency_ms.max(1.0).log10();
+        self.quality * (quality(second) - quality(first))
+            + self.latency * (latency(first) - latency(second))
+            + (first.cost_usd - second.cost_usd)
+    }
+
+    /// The price of a wait, for a request that takes `latency_ms` without it.
+    pub fn wait_usd(&self, wait_ms: f64, latency_ms: f64) -> f64 {
+        let latency = latency_ms.max(1.0);
+        self.latency * ((latency + wait_ms.max(0.0)) / latency).log10()
+    }
+}
+
+/// Probabilities of a correct answer below this count as it.
+const LEAST_QUALITY: f64 = 1e-6;
+
+/// What is expected of one choice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expected {
+    /// What the request costs.
+    pub cost_usd: f64,
+    /// Median time to the end of the answer.
+    pub latency_ms: f64,
+    /// The probability of a correct answer.
+    pub quality: f64,
+}
+
+impl From<&Estimate> for Expected {
+    /// Of unknown quality, 1 is expected, as the objective does.
+    fn from(estimate: &Estimate) -> Expected {
+        Expected {
+            cost_usd: estimate.cost_usd,
+            latency_ms: estimate.latency_p50_ms.into(),
+            quality: estimate.quality.unwrap_or(1.0).into(),
+        }
+    }
+}
+
+/// The scale of what a request costs, of the costs of those that can take it: the mean price at which a logarithm of cost is
+/// exchanged for USD between the cheapest and the dearest, their logarithmic mean. `None` if nothing can take it or it costs nothing.
+///
+/// ```
+/// use pointsman::routing::judge::cost_scale;
+///
+/// let scale = cost_scale([0.001, 0.0001].into_iter()).unwrap();
+/// assert!((scale - 0.0009 / 10_f64.ln()).abs() < 1e-9);
+/// ```
+pub fn cost_scale(costs_usd: impl Iterator<Item = f64>) -> Option<f64> {
+    let (least, most) = costs_usd
+        .filter(|cost| *cost > 0.0 && cost.is_finite())
+        .fold((f64::INFINITY, 0.0_f64), |(least, most), cost| {
+            (least.min(cost), most.max(cost))
+        });
+    let logarithm = (most / least).ln();
+    match most > 0.0 {
+        false => None,
+        // Of nearly equal costs the quotient would be one of rounding errors.
+        true if logarithm < 1e-6 => Some(most),
+        true => Some((most - least) / logarithm),
+    }
 }
 
 /// The circumstances of a decision that keep a request from the judge, whatever a grade is worth.

@@ -243,7 +243,7 @@ impl Router {
             }
             self.budget_accounts.hold(&decision.charge);
         }
-        self.count_unasked(policy, decision);
+        self.count_for_judge(policy, decision);
     }
 
     /// Counts the true cost of a request, in USD, and frees the amounts that its decision held of budgets.

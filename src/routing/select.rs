@@ -24,7 +24,7 @@ use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
 use crate::fleet::Estimate;
 use crate::fleet::{Backend, BackendId, LearnedEstimate, Model, ModelId, Registry};
-use crate::policy::profiles::{Limit, Limits, Profile, Weights};
+use crate::policy::profiles::{Limit, Limits, Profile, QUALITY_SCALE, Weights};
 
 use crate::policy::rules::Preference;
 use crate::routing::decision::{Candidate, Ineligible, Reason};
@@ -33,9 +33,6 @@ use crate::state::learned_quality::Learned;
 
 /// The most entries of a fallback chain, far above the number of Envoy's retries.
 pub const MAX_FALLBACKS: usize = 8;
-
-/// The factor on lg P(correct): losing a tenth of the correct answers weighs 0.92, about as much as ten times the cost.
-const QUALITY_SCALE: f64 = 20.0;
 
 /// The properties of a request that the choice of its backend depends on.
 #[derive(Debug, Clone, Copy)]

@@ -22,6 +22,8 @@ const MAX_COUNT: f64 = 1024.0;
 const MAX_POLICIES: usize = 8;
 /// The part of a new duration in the mean.
 const DURATION_WEIGHT: f64 = 0.05;
+/// The least part of a new request in the mean of costs.
+const COST_WEIGHT: f64 = 1.0 / 512.0;
 /// The step of the threshold in logits of its share, at first and in the long run.
 const STEPS: [f64; 2] = [1.0, 0.1];
 
@@ -167,6 +169,19 @@ impl JudgeState {
             .unwrap_or(f64::from(deadline) / 2.0)
     }
 
+    /// The scale of what this worker's requests cost under `policy`, in USD: the mean of [`JudgeState::count_cost`]. `None` before the
+    /// first.
+    pub fn cost_scale(&self, policy: &Policy) -> Option<f64> {
+        self.find(policy)?.costs.mean
+    }
+
+    /// Counts the scale of what a request costs, in USD.
+    pub fn count_cost(&mut self, policy: &Policy, scale_usd: f64) {
+        if policy.judge.is_some() && scale_usd.is_finite() {
+            self.tracked(policy).costs.count(scale_usd);
+        }
+    }
+
     /// Counts a decided request for which no grade is wanted: none is worth its price, or it is known already.
     pub fn pass_by(&mut self, policy: &Policy) {
         if let Some(judge) = &policy.judge {
@@ -244,6 +259,23 @@ struct Tracked {
     share: AskedShare,
     spending: Spending,
     mean_ms: Option<f64>,
+    costs: MeanCost,
+}
+
+/// The mean of what requests cost; the latest hundreds count most.
+#[derive(Debug, Default)]
+struct MeanCost {
+    mean: Option<f64>,
+    counted: u32,
+}
+
+impl MeanCost {
+    fn count(&mut self, usd: f64) {
+        self.counted = self.counted.saturating_add(1);
+        let weight = (1.0 / f64::from(self.counted)).max(COST_WEIGHT);
+        let mean = self.mean.unwrap_or(usd);
+        self.mean = Some(mean + weight * (usd - mean));
+    }
 }
 
 impl Tracked {

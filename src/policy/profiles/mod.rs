@@ -15,6 +15,9 @@ use crate::sort;
 
 pub use limits::{LIMIT_COUNT, Limit, Limits};
 
+/// The factor on lg P(correct): losing a tenth of the correct answers weighs 0.92, about as much as ten times the cost.
+pub const QUALITY_SCALE: f64 = 20.0;
+
 /// The relative importance of cost, latency and quality. INVARIANT: non-negative and summing to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {

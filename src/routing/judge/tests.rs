@@ -96,16 +96,85 @@ fn a_choice_that_cannot_change_takes_two_looks() {
     assert_eq!(value_of_asking(1.0, |_| f64::INFINITY), 0.0);
 }
 
+const CHEAP: Expected = Expected {
+    cost_usd: 1e-4,
+    latency_ms: 900.0,
+    quality: 0.7,
+};
+
 #[test]
-fn usd_follow_the_weights() {
-    // A tenth of the cost less is worth a twentieth of lg: with all weight on cost, that is 0.1 · cost.
-    let gain = -(0.9_f64).log10();
-    assert!((as_usd(gain, 1.0, 2.0) - 0.2107).abs() < 1e-3);
-    // Of a profile to which quality matters most, the same gain may cost more.
-    assert!(as_usd(gain, 0.1, 2.0) > 9.0 * as_usd(gain, 1.0, 2.0));
-    assert!(as_usd(gain, 0.0, 2.0).is_finite());
-    assert!((cost_of_waiting(100.0, 900.0, 0.5) - 0.5 * (10.0_f64 / 9.0).log10()).abs() < 1e-12);
-    assert_eq!(cost_of_waiting(0.0, 0.0, 1.0), 0.0);
+fn prices_follow_the_weights() {
+    let weights = Weights {
+        cost: 0.2,
+        latency: 0.1,
+        quality: 0.7,
+    };
+    let prices = ShadowPrices::new(&weights, 3e-4);
+    let gain = |second: Expected| prices.gain_usd(&CHEAP, &second);
+    assert_eq!(gain(CHEAP), 0.0);
+    // A tenth of the USD, and nothing else.
+    let cheaper = Expected {
+        cost_usd: 1e-5,
+        ..CHEAP
+    };
+    assert!((gain(cheaper) - 9e-5).abs() < 1e-12);
+    // Ten times as fast: 0.1 in the objective, as 0.5 in lg(cost), which is 3e-4 · ln 10 each.
+    let faster = Expected {
+        latency_ms: 90.0,
+        ..CHEAP
+    };
+    assert!((gain(faster) - 1.5e-4 * std::f64::consts::LN_10).abs() < 1e-12);
+    let better = Expected {
+        quality: 0.7 * 10.0_f64.powf(0.05),
+        ..CHEAP
+    };
+    assert!((gain(better) - 1.05e-3 * std::f64::consts::LN_10).abs() < 1e-12);
+    let wait = prices.wait_usd(100.0, 900.0);
+    let slower = Expected {
+        latency_ms: 1000.0,
+        ..CHEAP
+    };
+    assert!(wait > 0.0 && (gain(slower) + wait).abs() < 1e-12);
+    assert_eq!(prices.wait_usd(0.0, 0.0), 0.0);
+    let any_price = Weights {
+        cost: 0.0,
+        ..weights
+    };
+    let bounded = ShadowPrices::new(&any_price, 3e-4);
+    assert!(bounded.gain_usd(&CHEAP, &better).is_finite());
+}
+
+/// At the scale of two choices, the prices are those at which the objective exchanges one for the other.
+#[test]
+fn prices_agree_with_the_objective_on_when_to_change() {
+    let dear = |quality: f64| Expected {
+        cost_usd: 1e-3,
+        latency_ms: 900.0,
+        quality,
+    };
+    let weights = Weights {
+        cost: 0.2,
+        latency: 0.0,
+        quality: 0.8,
+    };
+    let scale_usd = cost_scale([1e-4, 1e-3].into_iter()).unwrap();
+    let prices = ShadowPrices::new(&weights, scale_usd);
+    // 0.2 · lg 10 = 0.8 · 20 · lg(P / 0.7)
+    let equal = 0.7 * 10.0_f64.powf(0.2 / 16.0);
+    assert!(prices.gain_usd(&CHEAP, &dear(equal)).abs() < 1e-12);
+    assert!(prices.gain_usd(&CHEAP, &dear(equal + 0.01)) > 0.0);
+    assert!(prices.gain_usd(&CHEAP, &dear(equal - 0.01)) < 0.0);
+}
+
+#[test]
+fn the_scale_lies_between_the_costs() {
+    let scale = |costs: &[f64]| cost_scale(costs.iter().copied());
+    let middle = scale(&[1e-4, 4e-4, 1e-3]).unwrap();
+    assert!(middle > 1e-4 && middle < 1e-3);
+    assert_eq!(scale(&[1e-4, 1e-3]), Some(middle));
+    assert_eq!(scale(&[2e-4, 2e-4, 0.0, f64::NAN]), Some(2e-4));
+    assert_eq!(scale(&[0.0]), None);
+    assert_eq!(scale(&[]), None);
 }
 
 #[test]

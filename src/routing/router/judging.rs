@@ -9,10 +9,10 @@ use crate::analysis::prompt::text_tokens;
 use crate::api::judge::{Grade, INSTRUCTIONS, MAX_BEFORE_CHARS, MAX_TURN_CHARS};
 use crate::policy::Policy;
 use crate::policy::judge::{Judge, JudgeMode};
-use crate::routing::decision::{Decision, Foreign, Ineligible};
+use crate::routing::decision::{Candidate, Decision, Foreign, Ineligible};
 use crate::routing::judge::{
-    Circumstances, GradeSource, Graded, Judging, NotAsked, Question, QuestionText, as_usd,
-    cost_of_waiting, made_easier, should_ask, value_of_asking,
+    Circumstances, Expected, GradeSource, Graded, Judging, NotAsked, Question, QuestionText,
+    ShadowPrices, cost_scale, made_easier, should_ask, value_of_asking,
 };
 use crate::routing::select::{NoCandidate, Selection};
 
@@ -41,8 +41,15 @@ impl Judged {
 const FRAME_TOKENS: f32 = 20.0;
 
 impl Router {
-    /// Counts a decision that asks nothing for the judge's share. One that wants to ask was counted when it was admitted.
-    pub(super) fn count_unasked(&mut self, policy: &Policy, decision: &Decision) {
+    /// Counts a decision for the scale of costs, and one that asks nothing for the judge's share. One that wants to ask was counted
+    /// for the share when it was admitted.
+    pub(super) fn count_for_judge(&mut self, policy: &Policy, decision: &Decision) {
+        if decision.judging.is_none() {
+            return;
+        }
+        if let Some(scale_usd) = scale_of(&decision.candidates) {
+            self.judge_state.count_cost(policy, scale_usd);
+        }
         if let Some(Judging::NotAsked(_) | Judging::Graded(Graded { is_kept: true, .. })) =
             &decision.judging
         {
@@ -148,22 +155,29 @@ impl Router {
         let Some(last) = turns.last() else {
             return Err(NotAsked::NoPrompt);
         };
+        let weights = &input.profile.weights;
+        let scale_usd = self.judge_state.cost_scale(input.policy);
+        let scale_usd = scale_usd.or_else(|| scale_of(&first.candidates));
+        let prices = ShadowPrices::new(weights, scale_usd.unwrap_or(0.0));
         let deviation = judge.evidence.expected_shift(&last.classification);
-        let value = value_of_asking(deviation, |easier| {
-            self.gain_if_easier(input, turns, first, easier)
+        let mut changes = false;
+        let value_usd = value_of_asking(deviation, |easier| {
+            let gain = self.gain_if_easier(input, turns, first, &prices, easier);
+            changes |= gain.is_some();
+            gain.unwrap_or(0.0)
         });
-        if value <= 0.0 {
+        if !changes {
             return Err(NotAsked::Unchanged);
         }
         let text = QuestionText::new(input.prompt, last.turn).ok_or(NotAsked::NoPrompt)?;
-        let (weights, estimate) = (&input.profile.weights, &first.chosen.estimate);
         let wait_ms = match judge.mode {
             JudgeMode::Enforce => self.judge_state.expected_ms(input.policy),
             _ => 0.0,
         };
-        let wait = cost_of_waiting(wait_ms, estimate.latency_p50_ms.into(), weights.latency);
+        let latency_ms = first.chosen.estimate.latency_p50_ms;
+        let wait_usd = prices.wait_usd(wait_ms, latency_ms.into());
         let cost_usd = expected_cost(judge, &text);
-        let gain_usd = as_usd(value - wait, weights.cost, estimate.cost_usd) - cost_usd;
+        let gain_usd = value_usd - wait_usd - cost_usd;
         if gain_usd <= judge.min_gain_usd || gain_usd.is_nan() {
             return Err(NotAsked::GainTooSmall);
         }
@@ -176,15 +190,16 @@ impl Router {
         }))
     }
 
-    /// How much better another choice would be than `first` if the last turn were easier by so many logits, in the profile's
-    /// objective. A change that a limit forces is worth what it costs: the operator's limit says that it is.
+    /// How much better another choice would be than `first` if the last turn were easier by so many logits, in USD; `None` if the
+    /// choice stays.
     fn gain_if_easier(
         &self,
         input: &RoutingInput<'_>,
         turns: &[TurnDemand],
         first: &Selection,
+        prices: &ShadowPrices,
         easier: f64,
-    ) -> f64 {
+    ) -> Option<f64> {
         let mut turns = turns.to_vec();
         if let Some(last) = turns.last_mut() {
             last.classification = made_easier(&last.classification, easier);
@@ -193,17 +208,29 @@ impl Router {
             steps: &combine(&turns),
             ..*input
         };
-        let Ok((second, _)) = self.choose(&again) else {
-            return 0.0;
-        };
+        let (second, _) = self.choose(&again).ok()?;
         if second.chosen.backend == first.chosen.backend {
-            return 0.0;
+            return None;
         }
         let mut candidates = second.candidates.iter();
-        let kept = candidates.find(|candidate| candidate.backend == first.chosen.backend);
-        let gain = kept.map_or(0.0, |kept| (kept.objective - second.chosen.objective).abs());
-        if gain.is_finite() { gain } else { 0.0 }
+        let kept = candidates.find(|candidate| candidate.backend == first.chosen.backend)?;
+        let [kept, chosen] = [&kept.estimate, &second.chosen.estimate].map(Expected::from);
+        Some(prices.gain_usd(&kept, &chosen))
     }
+}
+
+/// Whether a candidate can take the request: if its quality alone is against it, a grade may change that.
+fn can(candidate: &Candidate) -> bool {
+    matches!(
+        candidate.ineligible,
+        None | Some(Ineligible::BelowQuality { .. })
+    )
+}
+
+/// The scale of what a request costs, in USD.
+fn scale_of(candidates: &[Candidate]) -> Option<f64> {
+    let able = candidates.iter().filter(|candidate| can(candidate));
+    cost_scale(able.map(|candidate| candidate.estimate.cost_usd))
 }
 
 /// The present difficulty of a conversation.
@@ -241,16 +268,12 @@ fn shift_earlier(
 fn circumstances(judge: &Judge, input: &RoutingInput<'_>, first: &Selection) -> Circumstances {
     let rules = input.rule_outcome;
     let profile = input.profile.tags.iter().map(String::as_str);
-    let can = |ineligible: &Option<Ineligible>| {
-        matches!(ineligible, None | Some(Ineligible::BelowQuality { .. }))
-    };
     let mut able = first.candidates.iter();
     Circumstances {
         is_pinned: input.pinned.is_some(),
         is_tool_loop: conversation::answered_at(input.request).is_some(),
         has_prompt: !input.prompt.turns.is_empty() && !input.steps.is_empty() && !input.counts,
-        has_alternatives: able
-            .any(|other| can(&other.ineligible) && other.model != first.chosen.model),
+        has_alternatives: able.any(|other| can(other) && other.model != first.chosen.model),
         may_see: !rules.hides_sensitive && judge.carries(rules.tags.iter().copied().chain(profile)),
     }
 }

@@ -124,6 +124,21 @@ fn durations_are_averaged_from_half_the_deadline_on() {
 }
 
 #[test]
+fn the_scale_of_costs_follows_the_traffic() {
+    let policy = policy("");
+    let mut state = JudgeState::default();
+    assert_eq!(state.cost_scale(&policy), None);
+    for usd in [1.0, 2.0, 6.0, f64::NAN] {
+        state.count_cost(&policy, usd);
+    }
+    assert!((state.cost_scale(&policy).unwrap() - 3.0).abs() < 1e-12);
+    for _ in 0..5000 {
+        state.count_cost(&policy, 0.5);
+    }
+    assert!((state.cost_scale(&policy).unwrap() - 0.5).abs() < 0.01);
+}
+
+#[test]
 fn policies_are_followed_apart() {
     let (one, other) = (policy(""), policy(r#", "max_share": 0.5"#));
     let mut state = JudgeState::default();

@@ -6,11 +6,16 @@ use crate::routing::judge::{Graded, Judging, NotAsked, Question};
 
 /// A cheap and a dear model, both as good for the prompt as the classifier sees it: a grade decides.
 fn policy(members: &str, judge: &str) -> Policy {
+    weighted(balance(), members, judge)
+}
+
+/// The weight of cost at which both models are as good.
+fn balance() -> f64 {
     let first = weighted(1.0, "", "");
     let decision = decide(&first, &chat(PROMPT), GradeSource::NONE);
     let quality = |at: usize| f64::from(decision.candidates[at].estimate.quality.unwrap());
     // The dear model costs ten times as much, a difference of 1 in the objective's logarithm.
-    weighted(20.0 * (quality(1) / quality(0)).log10(), members, judge)
+    20.0 * (quality(1) / quality(0)).log10()
 }
 
 fn weighted(cost: f64, members: &str, judge: &str) -> Policy {
@@ -100,6 +105,34 @@ fn a_grade_decides_between_a_cheap_and_a_dear_model() {
     assert_eq!(of(&easy).without, first.backend);
     let difficulty = |decision: &Decision| decision.classification.as_ref().unwrap().difficulty;
     assert_eq!(difficulty(&hard), of(&hard).difficulty_after);
+}
+
+/// A question about a prompt that goes to the cheap model is worth as much as one that might bring it there.
+#[test]
+fn a_better_answer_is_worth_as_much_as_the_cost_that_pays_it() {
+    let [cheap, dear] = [1.001, 0.999].map(|part| {
+        let policy = weighted(balance() * part, "", "");
+        let decision = decide(&policy, &chat(PROMPT), GradeSource::NONE);
+        let gain_usd = question(&decision).gain_usd;
+        (model_name(&policy, &decision).to_owned(), gain_usd)
+    });
+    assert_eq!((cheap.0.as_str(), dear.0.as_str()), ("cheap", "dear"));
+    let ratio = cheap.1 / dear.1;
+    // Not ten times, as their costs: the gap between the models grows as a prompt gets harder, and cost does not.
+    assert!((0.4..=2.5).contains(&ratio), "{cheap:?} {dear:?}");
+}
+
+#[test]
+fn requests_teach_what_they_cost() {
+    let policy = policy("", "");
+    let mut router = Router::with_features_only();
+    assert_eq!(router.judge_state().cost_scale(&policy), None);
+    router.route(&policy, Api::OpenAiChat, chat(PROMPT).as_bytes(), true);
+    let short = router.judge_state().cost_scale(&policy).unwrap();
+    assert!(short > 0.0);
+    let long = chat(&PROMPT.repeat(50));
+    router.route(&policy, Api::OpenAiChat, long.as_bytes(), true);
+    assert!(router.judge_state().cost_scale(&policy).unwrap() > short);
 }
 
 #[test]
