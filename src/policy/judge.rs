@@ -4,7 +4,8 @@
 //! What is worth asking, and what an answer changes, is for `routing`; nothing is asked here.
 
 use crate::api::judge::JudgeApi;
-use crate::fleet::{Backend, Endpoint};
+use crate::fleet::{Backend, Credentials, Endpoint};
+use crate::policy::backends::credentials::{JUDGE_CREDENTIALS, compile_credentials};
 use crate::policy::backends::endpoint::{check_cluster, parse_endpoint};
 use crate::policy::profiles::Profile;
 use crate::policy::rules::Rule;
@@ -38,6 +39,12 @@ pub const JUDGE: Shape = Shape {
             "cluster",
             Kind::Text,
             "The Envoy cluster that is called. Its credentials are the cluster's own; no header of the client is sent there.",
+        ),
+        optional(
+            "credentials",
+            Kind::Object(&JUDGE_CREDENTIALS),
+            "none, or what the cluster adds by itself",
+            "The credentials that `pointsman render` writes into the judge's cluster.",
         ),
         optional(
             "endpoint",
@@ -235,6 +242,8 @@ pub struct Judge {
     pub cluster: String,
     /// Its address, if the policy states it.
     pub endpoint: Option<Endpoint>,
+    /// The credentials that its cluster adds to questions, for `pointsman render`.
+    pub credentials: Option<Credentials>,
     /// The `:authority` of the call.
     pub authority: String,
     /// The path of the call.
@@ -326,6 +335,7 @@ impl Default for Judge {
             mode: JudgeMode::Enforce,
             cluster: String::new(),
             endpoint: None,
+            credentials: None,
             authority: String::new(),
             path: JudgeApi::Chat.default_path().to_owned(),
             api: JudgeApi::Chat,
@@ -379,6 +389,7 @@ pub(crate) fn compile_judge(root: &Node, problems: &mut Problems<'_>) -> Option<
             _ => usual.mode,
         },
         cluster: cluster.to_owned(),
+        credentials: compile_credentials(node, "judge", problems),
         authority: compile_authority(node, endpoint.as_ref(), cluster, problems),
         path: compile_path(node, endpoint.as_ref(), api, problems),
         endpoint,
@@ -628,7 +639,7 @@ mod tests {
     #[test]
     fn bad_fields_are_named() {
         let problems = policy(
-            r#"{"api": "chat", "endpoint": "judge:1", "path": "p", "authority": "a b", "evidence": {"slope": -1}}"#,
+            r#"{"api": "chat", "endpoint": "judge:1", "path": "p", "authority": "a b", "evidence": {"slope": -1}, "credentials": {"env": "KEY$"}}"#,
         )
         .unwrap_err();
         let expected = [
@@ -638,6 +649,7 @@ mod tests {
             "judge.endpoint: `judge:1` does not begin with `http://` or `https://`",
             "judge.authority: `a b` is not a valid authority",
             "judge.path: `p` is not a path",
+            "judge.credentials.env: `KEY$` is not the name of an environment variable",
         ];
         for line in expected {
             assert!(

@@ -10,28 +10,34 @@ use crate::schema::problems::Problems;
 use crate::schema::shape::{Field, Kind, Shape, optional, required};
 use crate::schema::suggest::quote;
 
+const HEADER: Field = optional(
+    "header",
+    Kind::Text,
+    "`authorization`",
+    "The request header for the secret, in lower case.",
+);
+
+const PREFIX: Field = optional(
+    "prefix",
+    Kind::Text,
+    "`Bearer ` if the header is `authorization`, else nothing",
+    "The text in the header before the secret.",
+);
+
+const ENV: Field = required(
+    "env",
+    Kind::Text,
+    "The environment variable of Envoy that holds the secret.",
+);
+
 /// `credentials` of a backend.
 pub const CREDENTIALS: Shape = Shape {
     name: "credentials",
     doc: "Credentials for a backend. They are added to each attempt at this backend and removed before another backend is tried. The secret itself is never in a policy.",
     fields: &[
-        optional(
-            "header",
-            Kind::Text,
-            "`authorization`",
-            "The request header for the secret, in lower case.",
-        ),
-        optional(
-            "prefix",
-            Kind::Text,
-            "`Bearer ` if the header is `authorization`, else nothing",
-            "The text in the header before the secret.",
-        ),
-        required(
-            "env",
-            Kind::Text,
-            "The environment variable of Envoy that holds the secret.",
-        ),
+        HEADER,
+        PREFIX,
+        ENV,
         optional(
             "other_paths",
             Kind::List {
@@ -42,6 +48,13 @@ pub const CREDENTIALS: Shape = Shape {
             "Prefixes of further paths, such as `/v1/audio/`, whose requests get the credentials too if they go to this backend as the default cluster. Paths of routed APIs need not be listed.",
         ),
     ],
+};
+
+/// `credentials` of `judge`.
+pub const JUDGE_CREDENTIALS: Shape = Shape {
+    name: "judge credentials",
+    doc: "Credentials for the judge. `pointsman render` writes them into the judge's cluster, where Envoy adds them to each question. The secret itself is never in a policy.",
+    fields: &[HEADER, PREFIX, ENV],
 };
 
 const PASS_OR_STRIP: Kind = Kind::Choice(&["pass", "strip"]);
@@ -73,18 +86,18 @@ const RESERVED: [&str; 7] = [
     "upgrade",
 ];
 
-/// Compiles `credentials` of the backend at `index`.
+/// Compiles `credentials` of a backend or of the judge, which stands at `place` in the policy.
 #[inline(never)]
 pub(crate) fn compile_credentials(
     node: &Node,
-    index: usize,
+    place: &str,
     problems: &mut Problems<'_>,
 ) -> Option<Credentials> {
     let node = node.get("credentials")?;
     let header = node.text_of("header").unwrap_or("authorization");
     let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut complain = |name: &str, written: &str, problem: &str| {
-        let at = format!("backends[{index}].credentials.{name}");
+        let at = format!("{place}.credentials.{name}");
         problems.add(
             node.offset_of(name),
             at,

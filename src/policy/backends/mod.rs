@@ -204,7 +204,7 @@ pub(crate) fn compile_backends(
         let apis = compile_apis(node);
         let cluster = node.text_of("cluster").unwrap_or(name);
         let endpoint = compile_endpoint(node, index, problems);
-        let credentials = compile_credentials(node, index, problems);
+        let credentials = compile_credentials(node, &format!("backends[{index}]"), problems);
         let (at, account) = (endpoint.as_ref(), credentials.as_ref());
         Backend {
             state_scope: compile_state_scope(node, cluster, at, account),

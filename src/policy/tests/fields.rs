@@ -65,6 +65,7 @@ const EXAMPLE: &str = r#"{
               "path": "/grade", "api": "classify", "model": "judge", "ask": "How hard?", "deadline_ms": 100,
               "max_share": 0.5, "max_usd_per_hour": 2, "min_gain_usd": 0.5, "price": {"input": 1, "output": 2},
               "tags": ["eu"], "cache": {"entries": 10, "ttl_s": 60},
+              "credentials": {"header": "x-key", "prefix": "Key ", "env": "JUDGE_KEY"},
               "evidence": {"slope": 0.5, "intercept": 0.5, "variance": 0.5}}
 }"#;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use pointsman::fleet::clusters;
 use pointsman::fleet::clusters::{Failover, aggregate_name};
-use pointsman::fleet::{Backend, Endpoint};
+use pointsman::fleet::{Backend, Credentials, Endpoint};
 use pointsman::policy::Policy;
 use serde_json::json;
 
@@ -58,8 +58,14 @@ fn judge(plan: &Plan<'_>, backends: &[&str]) -> Result<String, Failure> {
     let Some(judge) = &plan.policy.judge else {
         return Ok(String::new());
     };
+    let elsewhere = |problem: &str| match judge.credentials {
+        Some(_) => Err(Failure::Input(format!(
+            "the judge has `credentials`, but {problem}: they would not be sent"
+        ))),
+        None => Ok(String::new()),
+    };
     if backends.contains(&judge.cluster.as_str()) {
-        return Ok(String::new());
+        return elsewhere("its cluster is that of a backend");
     }
     let Some(endpoint) = &judge.endpoint else {
         return match plan.args.form {
@@ -67,7 +73,9 @@ fn judge(plan: &Plan<'_>, backends: &[&str]) -> Result<String, Failure> {
                 "the judge has no `endpoint`, such as `http://10.0.0.9:8000`: nothing says where its cluster `{}` is",
                 judge.cluster
             ))),
-            Form::Istio | Form::EnvoyGateway => Ok(String::new()),
+            Form::Istio | Form::EnvoyGateway => {
+                elsewhere("no `endpoint`, so that its cluster is the mesh's own")
+            }
         };
     };
     let name = scalar(&judge.cluster);
@@ -85,7 +93,33 @@ fn judge(plan: &Plan<'_>, backends: &[&str]) -> Result<String, Failure> {
     if endpoint.tls {
         out.push_str(&tls(endpoint, &plan.args.ca));
     }
+    if let Some(credentials) = &judge.credentials {
+        out.push_str(&indent(&injected(credentials), 2));
+    }
     Ok(out)
+}
+
+/// The options of a cluster that adds credentials to each request, from Envoy's environment when it starts.
+fn injected(credentials: &Credentials) -> String {
+    // In Envoy's format strings a per cent sign stands twice.
+    let prefix = credentials.prefix.replace('%', "%%");
+    let value = format!("{prefix}%ENVIRONMENT({})%", credentials.env);
+    format!(
+        "typed_extension_protocol_options:\n  \
+         envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n    \
+         \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n    \
+         explicit_http_config: {{http_protocol_options: {{}}}}\n    \
+         http_filters:\n    \
+         - name: pointsman-judge-credentials\n      \
+         typed_config:\n        \
+         \"@type\": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation\n        \
+         mutations: {{request_mutations: [{{append: {{header: {{key: {}, value: {}}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}}}]}}\n    \
+         - name: envoy.filters.http.upstream_codec\n      \
+         typed_config:\n        \
+         \"@type\": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec\n",
+        scalar(&credentials.header),
+        scalar(&value)
+    )
 }
 
 fn cluster(plan: &Plan<'_>, backend: &Backend, endpoint: &Endpoint, first: bool) -> String {
@@ -304,6 +338,45 @@ mod tests {
         assert_eq!(
             all.iter().filter(|cluster| cluster["name"] == "a").count(),
             1
+        );
+    }
+
+    #[test]
+    fn envoy_adds_the_credentials_of_the_judge() {
+        let named = |judge: &str| {
+            let all = clusters(judge);
+            let found = all.into_iter().find(|cluster| cluster["name"] == "judge");
+            found.unwrap()
+        };
+        let filters = "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions/http_filters";
+        let header = |judge: &Value| {
+            let at =
+                format!("{filters}/0/typed_config/mutations/request_mutations/0/append/header");
+            let header = judge.pointer(&at).unwrap();
+            [&header["key"], &header["value"]].map(|text| text.as_str().unwrap().to_owned())
+        };
+        let at = r#""cluster": "judge", "endpoint": "https://judge.example/v1""#;
+        let judge = named(&format!(r#"{at}, "credentials": {{"env": "JUDGE_KEY"}}"#));
+        assert_eq!(
+            header(&judge),
+            ["authorization", "Bearer %ENVIRONMENT(JUDGE_KEY)%"]
+        );
+        let last = judge.pointer(&format!("{filters}/1/name")).unwrap();
+        assert_eq!(last, "envoy.filters.http.upstream_codec");
+        let credentials = r#"{"env": "K", "header": "x-api-key", "prefix": "5% "}"#;
+        let judge = named(&format!(r#"{at}, "credentials": {credentials}"#));
+        assert_eq!(header(&judge), ["x-api-key", "5%% %ENVIRONMENT(K)%"]);
+    }
+
+    #[test]
+    fn credentials_that_would_not_be_sent_are_an_error() {
+        let file = policy(r#""cluster": "a", "credentials": {"env": "K"}"#);
+        let arguments = ["envoy", file.path().to_str().unwrap()];
+        let error = super::super::parsed(&arguments).and_then(|args| super::super::render(&args));
+        let error = error.err().unwrap().to_string();
+        assert!(
+            error.contains("its cluster is that of a backend"),
+            "{error}"
         );
     }
 
