@@ -4,7 +4,7 @@
 //! one; rows are pooled and one knob turns for all.
 
 use crate::measure::bootstrap::intervals;
-use crate::measure::curve::{Point, aiq, hull, saved};
+use crate::measure::curve::{Point, aiq, hull, saved, slope_at};
 use crate::measure::pair::{Curve, Rows};
 use crate::measure::probability::{BINS, Bin, auc, bins, ece};
 use crate::sweep::{Strategy, Trace};
@@ -106,6 +106,21 @@ impl Pool {
     pub fn saved_at_loss(&self) -> f64 {
         let all = self.all(&vec![1.0; self.count()]);
         all.get(1).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The quality that the first way gains per cost of the best model at [`LOSS`]: the price of cost at that point of its curve. NaN
+    /// if it has none.
+    pub fn exchange_at_loss(&self) -> f64 {
+        let ones = vec![1.0; self.count()];
+        let ends = self.ends(&ones);
+        let points = self.traces.first().map(|trace| trace.points(&ones));
+        let hull = hull(
+            points
+                .into_iter()
+                .flatten()
+                .chain([ends.cheapest, ends.best]),
+        );
+        slope_at(&hull, ends.best[1] - LOSS)
     }
 
     fn ends(&self, weights: &[f64]) -> Ends {

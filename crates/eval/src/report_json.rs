@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::figures::{Curves, Figure, PairFigures, StrategyFigures};
 use crate::file::Report;
 use crate::gaps::{classes, over_random};
-use crate::judge::{Asked, JudgeFigures};
+use crate::judge::{Asked, JudgeFigures, KnobAsked, ProfileAsked};
 use crate::learning_curve::{CurvePoint, PROMPTS};
 use crate::measure::curve::Point;
 use crate::pairing::PairReport;
@@ -151,33 +151,39 @@ fn judge(figures: &JudgeFigures) -> Value {
     let asked = |asked: &Asked| {
         json!({
             "share": number(asked.share),
-            "savings_at_minus_1_2": number(asked.at_loss),
+            "savings_at_minus_1_2": number(asked.at_loss.mean),
+            "savings_deviation": number(asked.at_loss.deviation),
             "gain_per_question": number(asked.gain),
         })
     };
-    let profiles: Map<String, Value> = figures
-        .profiles
-        .iter()
-        .map(|line| {
-            let value = json!({
-                "asked": number(line.share),
-                "cost": line.cost.map(number),
-                "quality": line.quality.map(number),
-            });
-            (line.name.clone(), value)
-        })
-        .collect();
+    let profile = |line: &ProfileAsked| {
+        let value = json!({
+            "asked": number(line.share),
+            "cost": line.cost.map(number),
+            "quality": line.quality.map(number),
+            "gain_times_random": number(line.times_random),
+        });
+        (line.name.clone(), value)
+    };
+    let knob = |knob: &KnobAsked| {
+        let value = json!({
+            "nothing": asked(&knob.nobody),
+            "valuable": asked(&knob.valuable),
+            "random": asked(&knob.random),
+            "everything": asked(&knob.everybody),
+            "gain_times_random": number(knob.times_random()),
+        });
+        (knob.strategy.name().to_owned(), value)
+    };
     json!({
         "grades": figures.count,
         "simulated": figures.simulated,
         "noise_logits": figures.noise,
+        "draws": figures.draws,
         "max_share": figures.max_share,
-        "nothing": asked(&figures.nobody),
-        "valuable": asked(&figures.valuable),
-        "random": asked(&figures.random),
-        "everything": asked(&figures.everybody),
-        "gain_times_random": number(figures.times_random()),
-        "profiles": profiles,
+        "price_of_cost": number(figures.price),
+        "routers": figures.knobs.iter().map(knob).collect::<Map<String, Value>>(),
+        "profiles": figures.profiles.iter().map(profile).collect::<Map<String, Value>>(),
     })
 }
 

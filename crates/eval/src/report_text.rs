@@ -227,10 +227,14 @@ fn judge(out: &mut String, report: &Report) {
     let Some(figures) = &report.judge else {
         return;
     };
-    let simulated = match figures.simulated {
-        0 => String::new(),
-        count => format!(
+    let simulated = match (figures.simulated, figures.draws) {
+        (0, _) => String::new(),
+        (count, 1) => format!(
             ", {count} of them simulated: the rated ease ± {:.1} logits",
+            figures.noise
+        ),
+        (count, draws) => format!(
+            ", {count} of them simulated: the rated ease ± {:.1} logits; means of {draws} draws ± their standard deviation",
             figures.noise
         ),
     };
@@ -238,13 +242,10 @@ fn judge(out: &mut String, report: &Report) {
     out.push_str(&tables::judge(figures).render());
     let _ = write!(
         out,
-        "asked for at most {} of the rows; gain: points of quality less cost, a question, at the operating point",
-        percent(figures.max_share)
+        "asked for at most {} of the rows; gain: of a question at the operating point, in points of quality less cost, {:.1} points being worth the best model's cost",
+        percent(figures.max_share),
+        100.0 * figures.price
     );
-    let times = figures.times_random();
-    if times.is_finite() {
-        let _ = write!(out, "; {times:.1} times a random row");
-    }
     out.push_str("\n\n");
     if let Some(table) = tables::judge_profiles(figures) {
         out.push_str(&table.render());

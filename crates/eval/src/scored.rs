@@ -13,7 +13,7 @@ use pointsman::api::request;
 use pointsman::fleet::ModelId;
 use pointsman::fleet::ability::published_scores::names::canonical;
 use pointsman::policy::Policy;
-use pointsman::policy::draw::hash;
+use pointsman::policy::draw::{hash, mix};
 use pointsman::policy::request_attributes::RequestAttributes;
 use pointsman::routing::decision::Outcome as Decided;
 use pointsman::routing::judge::{GradeSource, Judging};
@@ -57,24 +57,21 @@ pub struct ScoredPrompt {
 }
 
 /// The choice of a profile with a judge.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct JudgedChoice {
-    /// Whether the judge was asked.
+    /// Whether the filter would ask the judge.
     pub asked: bool,
-    /// The model; `None` if the request was not routed.
-    pub model: Option<ModelId>,
+    /// For each draw of the judge's error the model that is chosen after its grade, whether or not it would be asked; empty if there
+    /// is no grade.
+    pub models: Vec<Option<ModelId>>,
 }
 
 impl ScoredPrompt {
-    /// The judge's grade: as recorded, else simulated from the rating with so much noise, in logits. The second is `true` if it is
-    /// simulated.
-    pub fn grade(&self, noise: f64) -> Option<(Grade, bool)> {
-        grade_of(
-            self.recorded_grade,
-            self.rated_ease,
-            self.prompt_hash,
-            noise,
-        )
+    /// The judge's grade: as recorded, else simulated from the rating with so much noise, in logits, each draw with an error of its
+    /// own. The second is `true` if it is simulated.
+    pub fn grade(&self, noise: f64, draw: u64) -> Option<(Grade, bool)> {
+        let seed = drawn(self.prompt_hash, draw);
+        grade_of(self.recorded_grade, self.rated_ease, seed, noise)
     }
 }
 
@@ -110,6 +107,8 @@ pub struct Examiner<'p> {
     policy: Option<&'p Policy>,
     /// The error of simulated grades, in logits.
     noise: f64,
+    /// How many errors are drawn for each row.
+    draws: u64,
     models: HashMap<String, Option<ModelId>>,
     /// The policy of a profile with only the backends of some models, by which models those are.
     narrowed: HashMap<(Vec<bool>, usize), Policy>,
@@ -123,14 +122,19 @@ impl<'p> Examiner<'p> {
             router: Router::new().0,
             policy,
             noise: NOISE,
+            draws: 1,
             models: HashMap::new(),
             narrowed: HashMap::new(),
         }
     }
 
-    /// This examiner with another error of simulated grades, in logits.
-    pub fn with_noise(self, noise: f64) -> Examiner<'p> {
-        Examiner { noise, ..self }
+    /// This examiner with another error of simulated grades, in logits, of which so many are drawn.
+    pub fn with_noise(self, noise: f64, draws: u64) -> Examiner<'p> {
+        Examiner {
+            noise,
+            draws,
+            ..self
+        }
     }
 
     /// Scores `row` as the filter would.
@@ -150,8 +154,11 @@ impl<'p> Examiner<'p> {
         let micros = start.elapsed().as_secs_f64() * 1e6;
         let rated_ease = rated_ease(&row);
         let prompt_hash = hash([row.system.as_str(), row.prompt.as_str()]);
-        let grade = grade_of(row.grade, rated_ease, prompt_hash, self.noise);
-        let (routed, judged) = self.route(&row, grade.map(|(grade, _)| grade));
+        let grade = |draw| grade_of(row.grade, rated_ease, drawn(prompt_hash, draw), self.noise);
+        // Recorded grades have no error to draw.
+        let draws = if row.grade.is_some() { 1 } else { self.draws };
+        let grades: Vec<Grade> = (0..draws).filter_map(grade).map(|(own, _)| own).collect();
+        let (routed, judged) = self.route(&row, &grades);
         ScoredPrompt {
             task: row.task,
             domain: row.domain,
@@ -171,11 +178,7 @@ impl<'p> Examiner<'p> {
     }
 
     /// The choice of each profile among the models that have an outcome for `row`, without the judge and with it.
-    fn route(
-        &mut self,
-        row: &Row,
-        grade: Option<Grade>,
-    ) -> (Vec<Option<ModelId>>, Vec<JudgedChoice>) {
+    fn route(&mut self, row: &Row, grades: &[Grade]) -> (Vec<Option<ModelId>>, Vec<JudgedChoice>) {
         let Some(policy) = self.policy else {
             return Default::default();
         };
@@ -205,7 +208,7 @@ impl<'p> Examiner<'p> {
                 .or_insert_with_key(|(present, index)| narrow(policy, present, *index));
             let body = json!({"model": profile.name, "messages": row.messages()});
             let body = body.to_string();
-            let (first, second) = decide(&mut self.router, narrowed, body.as_bytes(), grade);
+            let (first, second) = decide(&mut self.router, narrowed, body.as_bytes(), grades);
             routed.push(first);
             if policy.judge.is_some() {
                 judged.push(second);
@@ -215,54 +218,57 @@ impl<'p> Examiner<'p> {
     }
 }
 
-/// The choice for a body without the judge, and with it: the judge is asked as the filter would ask it, and answers `grade`.
+/// The choice for a body without the judge; and whether the filter would ask it, and what is chosen after each of `grades`.
 fn decide(
     router: &mut Router,
     policy: &Policy,
     body: &[u8],
-    grade: Option<Grade>,
+    grades: &[Grade],
 ) -> (Option<ModelId>, JudgedChoice) {
-    let unasked = |model| {
-        (
-            model,
-            JudgedChoice {
-                asked: false,
-                model,
-            },
-        )
-    };
     let Ok(request) = request::parse(Api::OpenAiChat, body, true) else {
-        return unasked(None);
+        return Default::default();
     };
     let attributes = RequestAttributes::default();
     let info = RequestInfo::new(&attributes, 0);
     let Decided::Routed(decision) = router.decide(policy, &request, &info, Commit::DryRun) else {
-        return unasked(None);
+        return Default::default();
     };
     router.record(policy, &decision);
     let first = Some(decision.model);
-    let (Some(Judging::Ask(question)), Some(grade)) = (&decision.judging, grade) else {
-        return unasked(first);
-    };
-    let state = router.judge_state();
-    if state
-        .admit(policy, question.gain_usd, question.cost_usd, 0)
-        .is_err()
-    {
-        return unasked(first);
+    if policy.judge.is_none() || grades.is_empty() {
+        return (first, JudgedChoice::default());
     }
-    let graded = RequestInfo {
-        grades: GradeSource {
-            reply: Some(grade),
-            ..GradeSource::NONE
-        },
-        ..info
+    let asked = match &decision.judging {
+        Some(Judging::Ask(question)) => {
+            let (gain_usd, cost_usd) = (question.gain_usd, question.cost_usd);
+            let admitted = router.judge_state().admit(policy, gain_usd, cost_usd, 0);
+            admitted.is_ok()
+        }
+        _ => false,
     };
-    let model = match router.decide(policy, &request, &graded, Commit::DryRun) {
-        Decided::Routed(decision) => Some(decision.model),
-        _ => first,
+    let after = |grade: &Grade| {
+        let graded = RequestInfo {
+            grades: GradeSource {
+                reply: Some(*grade),
+                ..GradeSource::NONE
+            },
+            ..info
+        };
+        match router.decide(policy, &request, &graded, Commit::DryRun) {
+            Decided::Routed(decision) => Some(decision.model),
+            _ => first,
+        }
     };
-    (first, JudgedChoice { asked: true, model })
+    let models = grades.iter().map(after).collect();
+    (first, JudgedChoice { asked, models })
+}
+
+/// The seed of a row's error in a draw; the first is the row's own number.
+const fn drawn(prompt_hash: u64, draw: u64) -> u64 {
+    match draw {
+        0 => prompt_hash,
+        _ => mix(prompt_hash ^ mix(draw)),
+    }
 }
 
 /// The mean log-odds of a row's ratings; `None` if it is not rated.

@@ -211,22 +211,21 @@ impl<'f> Table<'f> {
         self.rows().map(|(outcomes, _)| choose(outcomes)).collect()
     }
 
+    /// The models of `taken` in the policy that chooses among them.
+    pub(crate) fn ids(&self) -> Vec<ModelId> {
+        let members = self.taken.iter().filter_map(|at| {
+            let member = self.fleet.members.get(*at)?;
+            Some(member.id.unwrap_or(ModelId(*at as u32)))
+        });
+        members.collect()
+    }
+
     /// The choice of the filter's own selector under `profile` for each row.
     pub fn selected(&self, profile: &Profile, policy: Option<&Policy>) -> Vec<usize> {
         let Some(policy) = policy else {
             return vec![0; self.fleet.complete.len()];
         };
-        let ids: Vec<ModelId> = self
-            .taken
-            .iter()
-            .filter_map(|at| {
-                self.fleet
-                    .members
-                    .get(*at)?
-                    .id
-                    .or(Some(ModelId(*at as u32)))
-            })
-            .collect();
+        let ids = self.ids();
         let choose = |row: &ScoredPrompt| {
             let ask = ask(&ids, row.input_tokens, &row.classification);
             let chosen = select(&policy.registry, profile, &ask).ok()?.chosen.model;
@@ -243,7 +242,7 @@ fn outcomes_of_row(fleet: &Fleet, taken: &[usize], row: usize) -> Vec<ModelOutco
     taken.iter().filter_map(|at| *row?.get(*at)?).collect()
 }
 
-fn ask<'a>(
+pub(crate) fn ask<'a>(
     allowed: &'a [ModelId],
     input_tokens: u32,
     classification: &'a Classification,
@@ -258,7 +257,7 @@ fn ask<'a>(
 }
 
 /// The profile that a way is at a position of its knob.
-fn profile(strategy: Strategy, step: usize) -> Profile {
+pub(crate) fn profile(strategy: Strategy, step: usize) -> Profile {
     let turned = step as f64 / (STEPS - 1) as f64;
     let (cost, limits) = if strategy == Strategy::Floor {
         (1.0, Limits::NONE.with(Limit::MinQuality, 1.0 - turned))

@@ -4,7 +4,7 @@ use crate::figures::Curves;
 use crate::file::{Groups, Report};
 use crate::format::{percent, plain, shown, shown_percent};
 use crate::gaps::classes;
-use crate::judge::JudgeFigures;
+use crate::judge::{JudgeFigures, Spread};
 use crate::sweep::Strategy;
 use crate::table::{Side, Table};
 
@@ -68,29 +68,53 @@ pub fn gaps(report: &Report) -> Option<Table> {
     Some(table)
 }
 
-/// What a judge adds, by which rows it is asked about.
+/// What a judge adds, by the router's knob and by which rows it is asked about.
 pub fn judge(figures: &JudgeFigures) -> Table {
     let mut table = Table::new(&[
+        ("router", Side::Left),
         ("asked about", Side::Left),
         ("share", Side::Right),
         ("saved at −1.2 points", Side::Right),
         ("gain", Side::Right),
+        ("times random", Side::Right),
     ]);
-    let lines = [
-        ("nothing: the classifier alone", figures.nobody),
-        ("what is worth most, as the filter", figures.valuable),
-        ("as many at random", figures.random),
-        ("everything", figures.everybody),
-    ];
-    for (name, asked) in lines {
-        table.push(vec![
-            name.into(),
-            percent(asked.share),
-            percent(asked.at_loss),
-            format!("{:.2}", 100.0 * asked.gain),
-        ]);
+    for knob in &figures.knobs {
+        let lines = [
+            ("nothing: the classifier alone", knob.nobody, f64::NAN),
+            (
+                "what is worth most, as the filter",
+                knob.valuable,
+                knob.times_random(),
+            ),
+            ("as many at random", knob.random, f64::NAN),
+            ("everything", knob.everybody, f64::NAN),
+        ];
+        for (name, asked, times) in lines {
+            table.push(vec![
+                knob.strategy.name().into(),
+                name.into(),
+                percent(asked.share),
+                spread(asked.at_loss),
+                format!("{:.2}", 100.0 * asked.gain),
+                times_random(times),
+            ]);
+        }
     }
     table
+}
+
+fn spread(figure: Spread) -> String {
+    match figure.deviation > 0.0 {
+        true => format!("{} ± {:.1}", percent(figure.mean), 100.0 * figure.deviation),
+        false => percent(figure.mean),
+    }
+}
+
+fn times_random(times: f64) -> String {
+    match times.is_finite() {
+        true => format!("{times:.1}"),
+        false => String::new(),
+    }
 }
 
 /// What a judge changes for each profile; `None` without a policy.
@@ -98,15 +122,19 @@ pub fn judge_profiles(figures: &JudgeFigures) -> Option<Table> {
     let mut table = Table::new(&[
         ("profile with the judge", Side::Left),
         ("asked", Side::Right),
-        ("cost before", Side::Right),
-        ("after", Side::Right),
-        ("quality before", Side::Right),
-        ("after", Side::Right),
+        ("cost without", Side::Right),
+        ("with", Side::Right),
+        ("asked all", Side::Right),
+        ("quality without", Side::Right),
+        ("with", Side::Right),
+        ("asked all", Side::Right),
+        ("times random", Side::Right),
     ]);
     for line in &figures.profiles {
         let numbers = line.cost.into_iter().chain(line.quality);
         let mut cells = vec![line.name.clone(), percent(line.share)];
         cells.extend(numbers.map(plain));
+        cells.push(times_random(line.times_random));
         table.push(cells);
     }
     (!figures.profiles.is_empty()).then_some(table)

@@ -16,7 +16,7 @@ use pointsman_eval::benchmarks::Benchmarks;
 use pointsman_eval::file::{Report, Setting, report};
 use pointsman_eval::fleet::Fleet;
 use pointsman_eval::grades::NOISE;
-use pointsman_eval::judge::JudgeSetting;
+use pointsman_eval::judge::{DRAWS, JudgeSetting};
 use pointsman_eval::learning_curve::AfterPrompts;
 use pointsman_eval::others::OtherLearner;
 use pointsman_eval::outcomes::{self, Row};
@@ -43,6 +43,9 @@ pub struct Args {
     /// With --judge: the standard deviation of the error of simulated grades, in logits
     #[arg(long, requires = "judge", default_value_t = NOISE, value_name = "LOGITS")]
     judge_noise: f64,
+    /// With --judge: how many errors of simulated grades are drawn for each row; figures are means over them
+    #[arg(long, requires = "judge", default_value_t = DRAWS, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    judge_draws: u64,
     /// The policy as JSON; without one a fleet is made of the models that each file names
     #[arg(long)]
     policy: Option<PathBuf>,
@@ -154,12 +157,17 @@ fn judge(args: &Args, policy: Option<&mut Policy>) -> Result<Option<JudgeSetting
     if let Some(policy) = policy {
         policy.judge = judge.clone();
     }
-    Ok(judge.map(|judge| JudgeSetting { judge, noise }))
+    let draws = args.judge_draws;
+    Ok(judge.map(|judge| JudgeSetting {
+        judge,
+        noise,
+        draws,
+    }))
 }
 
 fn read(path: &Path, args: &Args, policy: Option<&Policy>) -> Result<ScoredFile, Failure> {
     let contents = outcomes::read(path, args.max_rows, || {
-        let mut examiner = Examiner::new(policy).with_noise(args.judge_noise);
+        let mut examiner = Examiner::new(policy).with_noise(args.judge_noise, args.judge_draws);
         move |row: Row| examiner.examine(row)
     })?;
     let name = path.display().to_string();

@@ -24,7 +24,7 @@ fn lines() -> Vec<String> {
 }
 
 fn scored(policy: &Policy, noise: f64) -> Vec<ScoredPrompt> {
-    let mut examiner = Examiner::new(Some(policy)).with_noise(noise);
+    let mut examiner = Examiner::new(Some(policy)).with_noise(noise, 2);
     let rows = lines();
     rows.iter()
         .map(|line| examiner.examine(Row::parse(line.as_bytes()).unwrap()))
@@ -40,7 +40,11 @@ fn found(max_share: f64, noise: f64) -> JudgeFigures {
     policy.judge = Some(judge.clone());
     let rows = scored(&policy, noise);
     let fleet = Fleet::new(&rows, Some(&policy), &Benchmarks::default());
-    let setting = JudgeSetting { judge, noise };
+    let setting = JudgeSetting {
+        judge,
+        noise,
+        draws: 2,
+    };
     figures(&fleet, &rows, Some(&setting), Some(&policy), Some(&policy)).unwrap()
 }
 
@@ -48,14 +52,19 @@ fn found(max_share: f64, noise: f64) -> JudgeFigures {
 fn a_good_judge_saves_and_is_asked_within_its_share() {
     let figures = found(0.3, 0.3);
     assert_eq!((figures.count, figures.simulated), (120, 120));
-    assert_eq!(figures.nobody.share, 0.0);
-    assert_eq!(figures.everybody.share, 1.0);
-    assert!(figures.valuable.share <= 0.31, "{figures:#?}");
-    assert!(
-        figures.everybody.at_loss > figures.nobody.at_loss,
-        "{figures:#?}"
-    );
-    assert!(figures.everybody.gain > 0.0, "{figures:#?}");
+    assert_eq!(figures.draws, 2);
+    assert_eq!(figures.knobs.len(), 2);
+    for knob in &figures.knobs {
+        assert_eq!(knob.nobody.share, 0.0);
+        assert_eq!(knob.everybody.share, 1.0);
+        assert!(knob.valuable.share <= 0.31, "{knob:#?}");
+        assert!(
+            knob.everybody.at_loss.mean > knob.nobody.at_loss.mean,
+            "{knob:#?}"
+        );
+        assert!(knob.everybody.gain > 0.0, "{knob:#?}");
+        assert_eq!(knob.nobody.at_loss.deviation, 0.0);
+    }
     let auto = figures.profiles.iter().find(|line| line.name == "auto");
     assert!(auto.unwrap().share <= 0.32, "{figures:#?}");
 }
@@ -63,10 +72,12 @@ fn a_good_judge_saves_and_is_asked_within_its_share() {
 #[test]
 fn without_a_share_nothing_changes() {
     let figures = found(0.0, 0.3);
-    assert_eq!(figures.valuable.share, 0.0);
-    assert_eq!(figures.valuable.at_loss, figures.nobody.at_loss);
+    for knob in &figures.knobs {
+        assert_eq!(knob.valuable.share, 0.0);
+        assert_eq!(knob.valuable.at_loss.mean, knob.nobody.at_loss.mean);
+    }
     for line in &figures.profiles {
-        let ([cost, cost_after], [quality, quality_after]) = (line.cost, line.quality);
+        let ([cost, cost_after, _], [quality, quality_after, _]) = (line.cost, line.quality);
         assert_eq!(
             (cost, quality),
             (cost_after, quality_after),

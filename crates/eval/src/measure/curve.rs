@@ -59,6 +59,15 @@ pub fn cost_at(hull: &[Point], quality: f64) -> f64 {
     }
 }
 
+/// The quality that a hull gains per cost where it has `quality`; NaN if it never has, or begins there.
+pub fn slope_at(hull: &[Point], quality: f64) -> f64 {
+    let at = hull.partition_point(|point| point[1] < quality);
+    let before = at.checked_sub(1).and_then(|before| hull.get(before));
+    before
+        .zip(hull.get(at))
+        .map_or(f64::NAN, |(before, point)| slope(before, point))
+}
+
 /// Average improvement in quality: the mean height of the hull over costs from `from` to `to`; if that is one cost, the
 /// height there. The hull has to begin at `from` or before.
 pub fn aiq(hull: &[Point], from: f64, to: f64) -> f64 {
@@ -120,6 +129,9 @@ mod tests {
         assert!((cost_at(&hull, 0.7) - 3.0).abs() < 1e-12);
         assert_eq!(quality_at(&hull, 9.0), 0.8);
         assert_eq!(cost_at(&hull, 0.1), 1.0);
+        assert!((slope_at(&hull, 0.7) - 0.1).abs() < 1e-12);
+        assert!((slope_at(&hull, 0.3) - 0.4).abs() < 1e-12);
+        assert!(slope_at(&hull, 0.2).is_nan() && slope_at(&hull, 0.9).is_nan());
         assert!(quality_at(&hull, 0.5).is_nan() && cost_at(&hull, 0.9).is_nan());
     }
 
