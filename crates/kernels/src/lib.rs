@@ -6,8 +6,8 @@
 /// Columns of a table that are summed at once: 32 numbers of 16 bits are four 128-bit lanes.
 const BLOCK: usize = 32;
 
-/// Columns of a matrix that are worked on at once: 24 floats are six 128-bit lanes. With eight V8 runs out of registers: a third
-/// slower; with four the rest of the loop weighs more: 7 % slower.
+/// Columns of a matrix that are worked on at once: 24 floats are six 128-bit lanes. With eight, which V8's registers
+/// hardly hold, products take a third longer; with four, where the rest of the loop weighs more, 7 %.
 const PANEL: usize = 24;
 
 /// Columns of the last panel where no more are left, so that less of it is padding.
