@@ -91,12 +91,12 @@ FULL = Plan(
         for connections in (1, 16, 32)
     ),
     rounds=3,
-    closed_seconds=0.5,
-    open_seconds=0.8,
+    closed_seconds=0.4,
+    open_seconds=0.7,
     warm_up=0.1,
     settle=1.0,
     starts=3,
-    longest_seconds=840,
+    longest_seconds=850,
 )
 
 
