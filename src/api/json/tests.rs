@@ -115,6 +115,9 @@ fn strings_decode_as_serde_json_decodes_them() {
         r#""\u0041\u00e9\u6f22\uD83D\uDE00""#,
         r#""before \n between \u0000 after""#,
         r#""é漢😀 and a long tail of more than thirty-two bytes\n""#,
+        r#""\n sixteen or more plain bytes, then an escape \" in the middle of a block, and \t\n two in a row""#,
+        r#""\n0123456789abcdé across the end of a block, and 漢漢漢漢漢漢漢漢漢\\""#,
+        r#""\n0123456789abcdef""#,
     ] {
         let mut cursor = Cursor::new(text, 0);
         let theirs: String = serde_json::from_str(text).unwrap();

@@ -3,7 +3,15 @@
 use super::*;
 use crate::api::Api;
 use crate::api::edit::PrefixEdit;
-use crate::api::request::parse_with_state as parse;
+use crate::api::request::{InvalidRequest, Request, parse_with_state};
+
+/// Parses a body with its state, which is found whatever the parser says of the body.
+fn parse(api: Api, body: &[u8], complete: bool) -> Result<Request<'_>, InvalidRequest> {
+    let request = parse_with_state(api, body, complete)?;
+    let text = std::str::from_utf8(body).unwrap();
+    assert_eq!(request.state, ProviderState::find(api, text), "{text}");
+    Ok(request)
+}
 
 /// The state that a body carries, each with whether it has to stay.
 fn found(api: Api, body: &str) -> Vec<(&'static str, bool)> {
@@ -239,5 +247,37 @@ fn any_mixture_of_cuts_leaves_json() {
             assert_eq!(kept.len() as u32, pattern.count_ones(), "{body}");
             assert!(kept.iter().all(|part| part["type"] == "text"), "{left}");
         }
+    }
+}
+
+#[test]
+fn only_a_chat_of_texts_and_images_need_not_be_searched() {
+    for (content, searched) in [
+        (r#""a""#, false),
+        (r#"["a"]"#, false),
+        (
+            r#"[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"u"}}]"#,
+            false,
+        ),
+        (r#"[{"type":"text","text":"a","signature":"s"}]"#, true),
+        (r#"[{"type":"thinking","text":"a"}]"#, true),
+        (r#"[{"type":"text","type":"thinking"}]"#, true),
+        (r#""a","audio":{"id":"i"}"#, true),
+        (r#""a","extra_content":{}"#, true),
+        (r#""a","Audio":{}"#, true),
+    ] {
+        for api in [CHAT, ANTHROPIC] {
+            let body =
+                format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
+            let request = parse(api, body.as_bytes(), true).unwrap();
+            assert_eq!(request.may_carry_state, searched, "{body}");
+        }
+    }
+    for (api, body) in [
+        (ANTHROPIC, r#"{"messages":[],"container":"c"}"#),
+        (RESPONSES, r#"{"input":"a"}"#),
+    ] {
+        let request = parse(api, body.as_bytes(), true).unwrap();
+        assert!(request.may_carry_state, "{body}");
     }
 }

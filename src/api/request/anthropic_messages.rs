@@ -36,6 +36,10 @@ impl<'a> Messages<'a> {
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
         match key {
             "messages" => messages::read(cursor, &mut self.conversation),
+            "container" => {
+                self.conversation.may_carry_state = true;
+                self.fields.field(key, cursor)
+            }
             "system" => self.system.read(cursor),
             "tools" => list(cursor, &mut self.tools),
             "max_tokens" => count(cursor, &mut self.max_tokens),
@@ -73,6 +77,7 @@ impl<'a> Messages<'a> {
         }
         conversation.take_from(Role::System, false, self.system);
         request.tools = self.tools.items;
+        request.may_carry_state = conversation.may_carry_state;
         request.take(conversation, self.tools.bytes + self.format.schema_bytes);
         request.need(true, self.format.needs);
         request.required_members = self.format.required;

@@ -28,6 +28,8 @@ pub(super) struct Conversation<'a> {
     pub(super) call_bytes: usize,
     /// See [`super::Request::raw_values`].
     pub(super) raw_values: Vec<&'a str>,
+    /// See [`super::Request::may_carry_state`].
+    pub(super) may_carry_state: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -51,6 +53,7 @@ impl<'a> Conversation<'a> {
         self.needs = self.needs.union(content.needs);
         self.images = self.images.saturating_add(content.images);
         self.call_bytes += content.call_bytes;
+        self.may_carry_state |= content.may_carry_state;
         self.raw_values.extend(content.raw_values);
         let mut add = |role, texts: Vec<Cow<'a, str>>| self.messages.push(Message { role, texts });
         let is_material = !content.material.is_empty();
@@ -82,6 +85,8 @@ pub(super) struct Content<'a> {
     pub(super) images: u32,
     pub(super) call_bytes: usize,
     pub(super) raw_values: Vec<&'a str>,
+    /// Whether it has more than texts and images; see [`super::Request::may_carry_state`].
+    pub(super) may_carry_state: bool,
     /// Number of contents around it.
     depth: u8,
 }
@@ -101,6 +106,8 @@ pub(super) struct Part<'a> {
     deferred: Vec<(Deferred, &'a str)>,
     raw_values: Vec<&'a str>,
     pub(super) call_bytes: usize,
+    /// Whether it has other fields than a text or an image has.
+    may_carry_state: bool,
 }
 
 /// Reason why a field is deferred.
@@ -159,8 +166,10 @@ impl<'a> Content<'a> {
     pub(super) fn take(&mut self, mut part: Part<'a>, cursor: &Cursor<'a>, is_material: bool) {
         part.read_deferred(cursor);
         let kind = part.kind.unwrap_or_default();
+        self.may_carry_state |= part.may_carry_state;
         for kind in part.earlier_kinds.iter().chain([&kind]) {
             self.need_kind(kind, &part.source);
+            self.may_carry_state |= !matches!(&**kind, "" | "text" | "image_url");
         }
         let source = part.source;
         self.call_bytes += part.call_bytes;
@@ -232,6 +241,7 @@ impl<'a> Part<'a> {
 
     /// Reads the value of a field.
     pub(super) fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
+        self.may_carry_state |= !matches!(key, "type" | "text" | "image_url" | "cache_control");
         match key {
             "type" => {
                 let before = text(cursor)?.and_then(|kind| self.kind.replace(kind));

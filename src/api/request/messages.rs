@@ -49,6 +49,10 @@ fn message<'a>(
 
 impl<'a> Draft<'a> {
     fn field(&mut self, key: &str, cursor: &mut Cursor<'a>) -> Result<(), ParseError> {
+        self.content.may_carry_state |= !matches!(
+            key,
+            "role" | "content" | "name" | "tool_call_id" | "refusal"
+        );
         match key {
             "role" => {
                 if let Some(role) = text(cursor)? {

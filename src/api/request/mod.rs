@@ -128,6 +128,8 @@ pub struct Request<'a> {
     pub complete: bool,
     /// Its provider state, if [`Request::find_state`] was called.
     pub state: ProviderState,
+    /// Whether it could carry provider state. A chat of nothing but texts and images, as most are, need not be searched for it.
+    pub may_carry_state: bool,
 }
 
 /// Place of `stream_options.include_usage`, or the place for it.
@@ -149,8 +151,11 @@ pub enum UsageSlot {
 }
 
 impl<'a> Request<'a> {
-    /// Finds provider state in `body`, or in the first part of it.
+    /// Finds provider state in `body`, or in the first part of it, from which the request was read.
     pub fn find_state(&mut self, body: &[u8]) {
+        if !self.may_carry_state {
+            return;
+        }
         if let Ok(text) = utf8(body, false) {
             self.state = ProviderState::find(self.api, text);
         }
@@ -187,6 +192,7 @@ impl<'a> Request<'a> {
             metadata: Vec::new(),
             complete: false,
             state: ProviderState::default(),
+            may_carry_state: true,
         }
     }
 
@@ -246,6 +252,7 @@ impl<'a> Request<'a> {
         add(&mut self.messages, short.messages);
         add(&mut self.asides, short.asides);
         add(&mut self.raw_values, short.raw_values);
+        self.may_carry_state |= short.may_carry_state;
         self.complete = tail.is_complete;
         Ok(())
     }

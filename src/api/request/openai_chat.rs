@@ -87,6 +87,7 @@ impl<'a> Chat<'a> {
         let schema_bytes =
             self.tools.bytes + self.functions.bytes + self.response_format.schema_bytes;
         request.tools = self.tools.items.saturating_add(self.functions.items);
+        request.may_carry_state = conversation.may_carry_state;
         request.take(conversation, schema_bytes);
         request.need(true, self.response_format.needs);
         request.required_members = self.response_format.required;

@@ -116,6 +116,7 @@ fn a_small_request_reads_with_its_defaults() {
             other_users: vec![],
             metadata: vec![],
             state: ProviderState::default(),
+            may_carry_state: false,
             complete: true,
         }
     );
