@@ -4,10 +4,12 @@
 //! judged here; that is `classifier`'s.
 
 pub mod question;
+mod tokens;
 
 use std::borrow::Cow;
 
 use crate::api::request::{Message, Request, Role};
+pub(crate) use tokens::text_tokens;
 
 /// Input tokens of a message besides its text: role and separators.
 const TOKENS_PER_MESSAGE: u32 = 4;
@@ -37,19 +39,68 @@ impl<'a> Turn<'a> {
     pub fn question(&self) -> Turn<'_> {
         Turn {
             text: Cow::Borrowed(question::find(&self.text)),
-            context: self.context.clone(),
+            context: self.context,
         }
     }
 }
 
 /// The system prompt and the turns before a user turn, as far as the classifier reads them: apart from the turn, so that instructions and pasted text
 /// cannot drown the question, and a short follow-up still inherits its conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Context<'a> {
     /// Texts of system messages, the first two of them.
-    pub instructions: Vec<&'a str>,
+    pub instructions: TwoTexts<'a>,
     /// Texts of the two messages before the turn: what a model answered or a tool returned, and what was asked before that.
-    pub conversation: Vec<&'a str>,
+    pub conversation: TwoTexts<'a>,
+}
+
+/// At most two texts. Each turn of a conversation has its own, so that they stand in place.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct TwoTexts<'a> {
+    texts: [&'a str; 2],
+    count: usize,
+}
+
+impl<'a> TwoTexts<'a> {
+    /// Puts a text before the others, of which only the first stays.
+    fn push_front(&mut self, text: &'a str) {
+        let [first, _] = self.texts;
+        self.texts = [text, first];
+        self.count = (self.count + 1).min(2);
+    }
+
+    /// Puts a text behind the others if there is room.
+    fn push(&mut self, text: &'a str) {
+        if let Some(slot) = self.texts.get_mut(self.count) {
+            *slot = text;
+            self.count += 1;
+        }
+    }
+}
+
+impl<'a> std::ops::Deref for TwoTexts<'a> {
+    type Target = [&'a str];
+
+    fn deref(&self) -> &[&'a str] {
+        self.texts.get(..self.count).unwrap_or_default()
+    }
+}
+
+/// The first two texts of the iterator.
+impl<'a> FromIterator<&'a str> for TwoTexts<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(all: I) -> TwoTexts<'a> {
+        let mut texts = TwoTexts::default();
+        for text in all.into_iter().take(2) {
+            texts.push(text);
+        }
+        texts
+    }
+}
+
+impl std::fmt::Debug for TwoTexts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 impl<'a> Context<'a> {
@@ -59,17 +110,19 @@ impl<'a> Context<'a> {
         let Some(text) = texts.find(|text| !text.trim_ascii().is_empty()) else {
             return;
         };
-        if message.role != Role::System {
-            self.conversation.insert(0, text);
-            self.conversation.truncate(2);
-        } else if self.instructions.len() < 2 {
+        if message.role == Role::System {
             self.instructions.push(text);
+        } else {
+            self.conversation.push_front(text);
         }
     }
 
     /// All texts, the conversation's first.
     pub fn texts(&self) -> impl Iterator<Item = &'a str> {
-        self.conversation.iter().chain(&self.instructions).copied()
+        self.conversation
+            .iter()
+            .chain(self.instructions.iter())
+            .copied()
     }
 }
 
@@ -91,7 +144,7 @@ impl<'a> Prompt<'a> {
         let mut context = Context::default();
         for message in &request.messages {
             if message.role == Role::User {
-                turns.extend(turn(message, &context));
+                turns.extend(turn(message, context));
             }
             context.add(message);
         }
@@ -108,16 +161,13 @@ impl<'a> Prompt<'a> {
 }
 
 /// The turn of a message; `None` if it has no text.
-fn turn<'a>(message: &'a Message<'a>, context: &Context<'a>) -> Option<Turn<'a>> {
+fn turn<'a>(message: &'a Message<'a>, context: Context<'a>) -> Option<Turn<'a>> {
     let text = match message.texts.as_slice() {
         [] => return None,
         [part] => Cow::Borrowed(part.as_ref()),
         parts => Cow::Owned(parts.join("\n")),
     };
-    (!text.trim_ascii().is_empty()).then(|| Turn {
-        text,
-        context: context.clone(),
-    })
+    (!text.trim_ascii().is_empty()).then(|| Turn { text, context })
 }
 
 fn input_tokens(request: &Request<'_>) -> u32 {
@@ -142,39 +192,6 @@ fn longest_input(request: &Request<'_>) -> u32 {
     (longest.ceil() as u32)
         .max(request.longest_token_ids)
         .saturating_add(TOKENS_PER_MESSAGE)
-}
-
-/// Estimated number of tokens of a text for a recent model's tokenizer (byte pairs, 100,000 to 200,000 entries).
-pub(crate) fn text_tokens(text: &str) -> f32 {
-    let mut graphic = 0_u32;
-    let mut letters = 0_u32;
-    let mut two_byte = 0_u32;
-    let mut wide = 0_u32;
-    let mut beyond = 0_u32;
-    // Whole bodies are counted, so counters are bytes within a chunk: the compiler then counts sixteen bytes at once, which
-    // leave no rest.
-    for chunk in text.as_bytes().chunks(240) {
-        graphic += count(chunk, |byte| byte.wrapping_sub(b'!') < 94);
-        letters += count(chunk, |byte| (byte | 0x20).wrapping_sub(b'a') < 26);
-        let beyond_ascii = count(chunk, |byte| byte >= 0x80);
-        if beyond_ascii > 0 {
-            beyond += beyond_ascii;
-            two_byte += count(chunk, |byte| (0xc2..0xe0).contains(&byte));
-            wide += count(chunk, |byte| byte >= 0xe0);
-        }
-    }
-    // Digits and marks; the rest of ASCII are letters, spaces and controls.
-    let digits = graphic - letters;
-    let letters = (text.len() as u32).saturating_sub(beyond + digits);
-    // English prose: 4.4 letters and spaces a token; digits come in threes, marks alone or in pairs; a Cyrillic or Greek token
-    // is two or three letters, a Chinese or Japanese one a character or two.
-    letters as f32 / 4.4 + digits as f32 / 1.8 + two_byte as f32 / 2.2 + wide as f32 / 1.3
-}
-
-/// Number of bytes, of at most 255, for which `is` holds.
-fn count(chunk: &[u8], is: impl Fn(u8) -> bool) -> u32 {
-    let count: u8 = chunk.iter().map(|byte| u8::from(is(*byte))).sum();
-    u32::from(count)
 }
 
 #[cfg(test)]

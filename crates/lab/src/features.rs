@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use pointsman::analysis::classifier::features::{self, FEATURES};
 use pointsman::analysis::classifier::ngrams::Ngrams;
 use pointsman::analysis::classifier::tokenizer::Tokenizer;
-use pointsman::analysis::prompt::{Context, Turn};
+use pointsman::analysis::prompt::{Context, Turn, TwoTexts};
 
 use pointsman_cli::failure::Failure;
 use pointsman_cli::io::input::open;
@@ -87,7 +87,7 @@ fn write_rows(input: impl BufRead, output: &mut impl Write, path: &Path) -> Resu
 }
 
 /// The texts that are not empty.
-fn present<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+fn present<'a>(texts: impl Iterator<Item = &'a String>) -> TwoTexts<'a> {
     let texts = texts.map(String::as_str);
     texts.filter(|text| !text.trim_ascii().is_empty()).collect()
 }

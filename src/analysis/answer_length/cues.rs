@@ -304,7 +304,7 @@ const CUES: &[(Cue, &str)] = &[
 const PLACES: usize = 2048;
 
 /// The words by their hash: one more than the row in [`CUES`], 0 if there is none, and the begin and end in that row.
-const INDEX: [(u16, u8, u8); PLACES] = index();
+static INDEX: [(u16, u8, u8); PLACES] = index();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const fn index() -> [(u16, u8, u8); PLACES] {
@@ -336,15 +336,31 @@ const fn place(hash: u32) -> usize {
     ((hash >> 16) ^ hash) as usize % PLACES
 }
 
-/// The hint of `word`; `None` for almost every word.
-pub(super) fn find(word: &[u8]) -> Option<Cue> {
-    let mut place = place(fnv::hash32(word));
-    // Two thirds of the places are free, so this ends.
+/// The hint of `word`, whose ASCII letters may be capitals and whose hash is that of it in lower case; `None` for almost every
+/// word.
+#[inline]
+pub(super) fn find(word: &[u8], hash: u32) -> Option<Cue> {
+    let place = place(hash);
+    // Two thirds of the places are free.
+    match INDEX.get(place) {
+        Some((1.., ..)) => search(word, place),
+        _ => None,
+    }
+}
+
+/// Searches for a word from its place on.
+fn search(word: &[u8], mut place: usize) -> Option<Cue> {
     loop {
         let (row, begin, end) = INDEX.get(place).copied()?;
-        let (cue, words) = CUES.get(usize::from(row).checked_sub(1)?)?;
-        if words.as_bytes().get(usize::from(begin)..usize::from(end)) == Some(word) {
-            return Some(*cue);
+        let row = usize::from(row).checked_sub(1)?;
+        // Most of the places that another word meets hold one of another length.
+        if usize::from(end - begin) == word.len() {
+            let (cue, words) = CUES.get(row)?;
+            let known = words.as_bytes().get(usize::from(begin)..)?;
+            let mut letters = known.iter().zip(word);
+            if letters.all(|(known, letter)| *known == letter.to_ascii_lowercase()) {
+                return Some(*cue);
+            }
         }
         place = (place + 1) % PLACES;
     }
@@ -398,7 +414,10 @@ mod tests {
         let mut count = 0;
         for (cue, words) in CUES {
             for word in words.split(' ') {
-                assert_eq!(find(word.as_bytes()), Some(*cue), "{word}: not twice");
+                let hash = fnv::hash32(word.as_bytes());
+                assert_eq!(find(word.as_bytes(), hash), Some(*cue), "{word}: not twice");
+                let capitals = word.to_ascii_uppercase();
+                assert_eq!(find(capitals.as_bytes(), hash), Some(*cue), "{capitals}");
                 assert_eq!(word.to_lowercase(), word);
                 assert!(
                     word.len() <= super::super::instruction::LONGEST_WORD,
@@ -409,7 +428,8 @@ mod tests {
         }
         assert!(count > 600 && 2 * count < PLACES, "{count}");
         for word in ["", "zebra", "a", "wordss"] {
-            assert_eq!(find(word.as_bytes()), None, "{word}");
+            let hash = fnv::hash32(word.as_bytes());
+            assert_eq!(find(word.as_bytes(), hash), None, "{word}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::super::classifier::Task;
 use super::super::prompt::text_tokens;
 use super::cues::{self, Cue, Unit};
+use crate::fnv;
 
 /// How many bytes of a text's beginning and of its end are read.
 const HEAD: usize = 1_200;
@@ -158,28 +159,23 @@ impl Reader {
 
     /// Reads words and numbers in one pass over the bytes: a word is of letters and of bytes beyond ASCII.
     fn read(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        let mut begin = 0;
-        while let Some(first) = bytes.get(begin).copied() {
-            let rest = bytes.get(begin..).unwrap_or_default();
-            let length = match first {
-                b'0'..=b'9' => {
-                    self.at += 1;
-                    self.number_in_digits(rest)
+        let mut rest = text.as_bytes();
+        while let Some((first, behind)) = rest.split_first() {
+            if lower(*first) != 0 {
+                let (length, cue) = cue_at(rest);
+                self.at += 1;
+                if let Some(cue) = cue {
+                    self.cue(cue);
                 }
-                _ if is_letter(first) => {
-                    let length = rest.iter().position(|byte| !is_letter(*byte));
-                    let length = length.unwrap_or(rest.len());
-                    self.at += 1;
-                    self.word(rest.get(..length).unwrap_or_default());
-                    length
-                }
-                _ => {
-                    self.mark(first);
-                    1
-                }
-            };
-            begin += length;
+                rest = rest.get(length..).unwrap_or_default();
+            } else if first.is_ascii_digit() {
+                self.at += 1;
+                let length = self.number_in_digits(rest);
+                rest = rest.get(length..).unwrap_or_default();
+            } else {
+                self.mark(*first);
+                rest = behind;
+            }
         }
     }
 
@@ -241,14 +237,7 @@ impl Reader {
         self.number = Some((value, self.at));
     }
 
-    fn word(&mut self, word: &[u8]) {
-        let mut folded = [0_u8; LONGEST_WORD];
-        let Some(slot) = folded.get_mut(..word.len()) else {
-            return;
-        };
-        slot.copy_from_slice(word);
-        fold(slot);
-        let Some(cue) = cues::find(slot) else { return };
+    fn cue(&mut self, cue: Cue) {
         let at = Some(self.at);
         match cue {
             Cue::Number(value) => self.set_number(value),
@@ -410,6 +399,35 @@ impl Reader {
     }
 }
 
+/// The length of the word that `text` begins with, and its cue if it is one.
+fn cue_at(text: &[u8]) -> (usize, Option<Cue>) {
+    // Hashed as it is read: hardly a word has to be looked at again.
+    let (mut length, mut hash, mut bits) = (0, fnv::START32, 0);
+    for byte in text {
+        let lower = lower(*byte);
+        if lower == 0 {
+            break;
+        }
+        hash = fnv::step32(hash, u32::from(lower));
+        bits |= lower;
+        length += 1;
+    }
+    let word = text.get(..length).unwrap_or_default();
+    if length > LONGEST_WORD {
+        return (length, None);
+    }
+    if bits < 0x80 {
+        return (length, cues::find(word, hash));
+    }
+    let mut folded = [0_u8; LONGEST_WORD];
+    let Some(slot) = folded.get_mut(..length) else {
+        return (length, None);
+    };
+    slot.copy_from_slice(word);
+    fold(slot);
+    (length, cues::find(slot, fnv::hash32(slot)))
+}
+
 /// Folds a word to lower case, of letters beyond ASCII those of Latin-1 and Cyrillic.
 fn fold(word: &mut [u8]) {
     word.make_ascii_lowercase();
@@ -436,6 +454,27 @@ fn fold(word: &mut [u8]) {
 const fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'\'' || byte >= 0x80
 }
+
+/// The byte of a word, of ASCII the lower case; 0 if it is part of no word.
+fn lower(byte: u8) -> u8 {
+    LOWER.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// [`lower`] of each byte.
+static LOWER: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        if is_letter(byte as u8) {
+            #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+            {
+                table[byte] = (byte as u8).to_ascii_lowercase();
+            }
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Whether so many of a unit are what people ask for: fewer characters are a format, more pages a book that is spoken of.
 fn is_plausible(unit: Unit, value: f32) -> bool {

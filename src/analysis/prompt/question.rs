@@ -43,7 +43,7 @@ fn apart_from_passages(text: &str) -> Option<&str> {
 
 /// The text without a bare label such as `Answer:` in its last line.
 fn without_last_label(text: &str) -> &str {
-    match split_last(text, "\n", MOST_LABEL) {
+    match split_last(text, 1, MOST_LABEL) {
         Some((before, label)) if label.ends_with(':') => before,
         _ => text,
     }
@@ -117,14 +117,14 @@ fn behind_last_passage(passages: &str) -> Option<&str> {
         None => end.split_once("\n\n")?.1,
     };
     let rest = rest.trim();
-    let last = split_last(rest, "\n\n", MOST_QUESTION).filter(|_| rest.len() > MOST_DEMAND);
+    let last = split_last(rest, 2, MOST_QUESTION).filter(|_| rest.len() > MOST_DEMAND);
     let tail = last.map_or(rest, |(_, last)| last);
     (!tail.is_empty()).then_some(tail)
 }
 
 /// The question before or after long prose that nothing announces.
 fn beside_prose(text: &str) -> Option<&str> {
-    let at_end = split_last(text, "\n\n", MOST_DEMAND).filter(|(before, _)| is_prose(before));
+    let at_end = split_last(text, 2, MOST_DEMAND).filter(|(before, _)| is_prose(before));
     if let Some((_, last)) = at_end.filter(|(_, last)| asks(last)) {
         return Some(unlabelled(last));
     }
@@ -141,12 +141,12 @@ fn beside_prose(text: &str) -> Option<&str> {
     (paragraphs && last.len() * 8 < before.len()).then(|| unlabelled(last))
 }
 
-/// The text before the last separator and what follows it, where that is not longer than `most`.
-fn split_last<'a>(text: &'a str, separator: &str, most: usize) -> Option<(&'a str, &'a str)> {
-    let from = text.len().saturating_sub(most + separator.len());
+/// The text before the last `breaks` ends of lines in a row and what follows them, where that is not longer than `most`.
+fn split_last(text: &str, breaks: usize, most: usize) -> Option<(&str, &str)> {
+    let from = text.len().saturating_sub(most + breaks);
     let window = text.as_bytes().get(from..)?;
-    let mut parts = window.windows(separator.len());
-    let at = parts.rposition(|part| part == separator.as_bytes())?;
+    let mut parts = window.windows(breaks);
+    let at = parts.rposition(|part| part.iter().all(|byte| *byte == b'\n'))?;
     let (before, last) = text.split_at_checked(from + at)?;
     let (before, last) = (before.trim_end(), last.trim());
     (!before.is_empty() && !last.is_empty()).then_some((before, last))
@@ -197,6 +197,9 @@ fn is_labelled(line: &str) -> bool {
 /// The length of a label at the start of a text, its mark included.
 fn label_end(block: &str) -> Option<usize> {
     let bare = block.trim_start_matches(['#', '*', '<', '[', ' ']);
+    if !may_begin_with(bare, b"aimqrstu") {
+        return None;
+    }
     let mark = |byte: u8| matches!(byte, b':' | b'>' | b'\n');
     let end = bare.bytes().take(MOST_LABEL).position(mark);
     let end = end
@@ -222,6 +225,12 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
 
 fn is_one_of(word: &str, words: &[&str]) -> bool {
     words.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// Whether the first word of a text may begin with one of these letters: `false` only if it is sure, from one byte.
+fn may_begin_with(text: &str, letters: &[u8]) -> bool {
+    let first = text.bytes().next().unwrap_or_default();
+    !first.is_ascii_alphanumeric() || letters.contains(&first.to_ascii_lowercase())
 }
 
 /// First words of lines that say: what follows was looked up.
@@ -277,6 +286,9 @@ fn is_passage_line(line: &str) -> bool {
     }
     let bare = line.trim_start_matches(['#', '*', '<', '[', '(', '=', '-', '/', ' ']);
     let framed = bare.len() < line.len();
+    if !may_begin_with(bare, b"acdekprs") {
+        return false;
+    }
     let mut words = words_of(bare);
     let Some(first) = words.next() else {
         return false;

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::analysis::prompt::{Context, Turn};
+use crate::analysis::prompt::{Context, Turn, TwoTexts};
 
 fn grade(mean: f32) -> Grade {
     Grade { mean, spread: 0.1 }
@@ -235,8 +235,8 @@ fn a_question_holds_the_turn_and_what_came_before() {
     let turn = Turn {
         text: "And in winter?".into(),
         context: Context {
-            instructions: vec!["You know plants."],
-            conversation: vec!["In spring.", "When do I prune roses?"],
+            instructions: TwoTexts::from_iter(["You know plants."]),
+            conversation: TwoTexts::from_iter(["In spring.", "When do I prune roses?"]),
         },
     };
     let long = "é".repeat(20_000);

@@ -43,8 +43,8 @@ fn work_is_bounded_for_any_text() {
         let turn = Turn {
             text: text.as_str().into(),
             context: Context {
-                instructions: vec![&text],
-                conversation: vec![&text, &text],
+                instructions: [text.as_str()].into_iter().collect(),
+                conversation: [text.as_str(); 2].into_iter().collect(),
             },
         };
         let ngrams = Ngrams::extract(&turn);
@@ -76,8 +76,8 @@ fn context_is_apart_from_the_turn() {
     let turn = Turn {
         text: "ok do it".into(),
         context: Context {
-            instructions: vec!["You translate into French."],
-            conversation: Vec::new(),
+            instructions: ["You translate into French."].into_iter().collect(),
+            ..Context::default()
         },
     };
     let ngrams = Ngrams::extract(&turn);

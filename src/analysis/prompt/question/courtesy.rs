@@ -4,8 +4,10 @@
 //! A claim is a phrase of nothing but words without content and words about tasks and models ("This is a trivial question:",
 //! "[effort: low]"): whoever writes it wants another model, and the question stays as hard as it is.
 
+use super::is_one_of;
 use super::words::{
-    ABOUT, CLAIMS, FILLERS, OPENERS, PREFIXES, SPOKEN_OF, THANK_FILLERS, THANK_STARTS, THANKS,
+    CLAIM, FILLER, Kinds, OPENER, OTHER, PREFIXES, SAYING, THANK, THANK_FILLER, THANK_START,
+    kinds_of,
 };
 
 /// Most bytes of one courteous phrase.
@@ -58,8 +60,7 @@ fn after_phrase(text: &str) -> Option<&str> {
     let (phrase, rest) = inner.split_at_checked(end)?;
     // Before a colon several words without content introduce, whatever they are.
     let introduces = rest.starts_with(": ") && words(phrase).nth(1).is_some();
-    if !(is_empty_talk(phrase) || introduces && words(phrase).all(|word| is_one_of(word, &FILLERS)))
-    {
+    if !(is_empty_talk(phrase) || introduces && words(phrase).all(|word| is_any_of(word, FILLER))) {
         return None;
     }
     let rest = rest.trim_start_matches([',', '.', '!', '?', ':', ';', ')', ']']);
@@ -70,15 +71,13 @@ fn after_phrase(text: &str) -> Option<&str> {
 fn is_empty_talk(phrase: &str) -> bool {
     let (mut courteous, mut claims, mut about) = (false, false, false);
     for word in words(phrase) {
-        let opens = is_one_of(word, &OPENERS);
-        let claim = is_one_of(word, &CLAIMS);
-        let other = is_one_of(word, &ABOUT);
-        if !(opens || claim || other || is_one_of(word, &FILLERS)) {
+        let kinds = kinds_of(word);
+        if kinds & (OPENER | CLAIM | OTHER | FILLER) == 0 {
             return false;
         }
-        courteous |= opens;
-        claims |= claim;
-        about |= other;
+        courteous |= kinds & OPENER != 0;
+        claims |= kinds & CLAIM != 0;
+        about |= kinds & OTHER != 0;
     }
     claims || (courteous && !about)
 }
@@ -131,8 +130,7 @@ fn without_signature(text: &str) -> &str {
     let before = before.trim_end();
     let closing = lines(before).and_then(|size| before.get(before.len() - size..));
     let closes = closing.is_some_and(|line| {
-        line.ends_with(',')
-            && words(line).all(|word| is_one_of(word, &THANKS) || is_one_of(word, &THANK_FILLERS))
+        line.ends_with(',') && words(line).all(|word| is_any_of(word, THANK | THANK_FILLER))
     });
     if closes && words(name).count() <= 3 {
         before
@@ -156,10 +154,10 @@ fn before_claim(text: &str) -> Option<&str> {
     let at = from + window.iter().rposition(|byte| opening.contains(byte))?;
     let (before, phrase) = bare.split_at_checked(at)?;
     let mark = phrase.get(..1)?;
-    let claims = words(phrase).any(|word| is_one_of(word, &CLAIMS));
     let keeps_mark = !matches!(mark, "[" | "(" | "\n");
     let end = if keeps_mark { at + 1 } else { before.len() };
-    (claims && is_empty_talk(phrase)).then(|| text.get(..end).unwrap_or(text).trim_end())
+    let claims = is_empty_talk(phrase) && words(phrase).any(|word| is_any_of(word, CLAIM));
+    claims.then(|| text.get(..end).unwrap_or(text).trim_end())
 }
 
 /// The text before thanks at the end.
@@ -170,13 +168,13 @@ fn before_thanks(text: &str) -> Option<&str> {
     let mut thankful = false;
     let mut cut = None;
     while let Some((before, word)) = last_word(rest) {
-        let thanks = is_one_of(word, &THANKS);
-        if !thanks && !is_one_of(word, &THANK_FILLERS) {
+        let kinds = kinds_of(word);
+        if kinds & (THANK | THANK_FILLER) == 0 {
             break;
         }
-        thankful |= thanks;
+        thankful |= kinds & THANK != 0;
         rest = before;
-        if thankful && is_one_of(word, &THANK_STARTS) {
+        if thankful && kinds & THANK_START != 0 {
             cut = Some(before.len());
         }
     }
@@ -185,7 +183,7 @@ fn before_thanks(text: &str) -> Option<&str> {
     let spoken_of = before.ends_with([':', '='])
         || quoted.ends_with(['"', '“', '‘', '\'', '`', '«', '('])
         || last_word(before)
-            .is_some_and(|(_, word)| before.ends_with(word) && is_one_of(word, &SPOKEN_OF));
+            .is_some_and(|(_, word)| before.ends_with(word) && is_any_of(word, SAYING));
     (!spoken_of).then(|| before.trim_end_matches([' ', '\n', '\t', ',', '-', '–', '(']))
 }
 
@@ -210,6 +208,7 @@ fn parts_words(letter: char) -> bool {
     !letter.is_alphanumeric() && letter != '\''
 }
 
-fn is_one_of(word: &str, words: &[&str]) -> bool {
-    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+/// Whether a word is in one of these lists.
+fn is_any_of(word: &str, kinds: Kinds) -> bool {
+    kinds_of(word) & kinds != 0
 }

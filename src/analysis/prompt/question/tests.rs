@@ -171,3 +171,18 @@ fn any_text_is_taken_apart_without_a_gap_in_what_is_asked() {
         assert!(turn.contains(found));
     }
 }
+
+#[test]
+fn first_letters_of_labels_are_those_that_are_looked_for() {
+    let labels = QUESTION_LABELS.iter().chain(&["my", "the", "s"]);
+    for word in labels {
+        assert!(may_begin_with(word, b"aimqrstu"), "{word}");
+    }
+    for word in PASSAGE_LABELS {
+        assert!(may_begin_with(word, b"acdekprs"), "{word}");
+    }
+    for text in ["\"source\"", "…", "", "Søren"] {
+        assert!(may_begin_with(text, b"acdekprs"), "{text}");
+    }
+    assert!(!may_begin_with("Many words", b"acdekprs") && !may_begin_with("1. One", b"acdekprs"));
+}
