@@ -12,11 +12,11 @@ mod requested_model;
 mod rule_input;
 #[cfg(test)]
 mod tests;
+mod turn_memory;
 mod undecided;
 
-use crate::analysis::answer_length;
-use crate::analysis::classifier::{self, Classification, Classifier, ClassifierError};
-use crate::analysis::prompt::{Prompt, Turn};
+use crate::analysis::classifier::{Classification, Classifier, ClassifierError};
+use crate::analysis::prompt::Prompt;
 use crate::api::Api;
 use crate::api::request::{self, Request};
 use crate::fleet::{AnswerBound, Backend, BackendId, ModelId};
@@ -48,11 +48,13 @@ pub use refuse::reject;
 use refuse::{name_rules, refuse};
 use requested_model::RequestedModel;
 pub use requested_model::unknown;
+use turn_memory::TurnMemory;
 pub use undecided::{named, unreadable};
 
 /// Routes requests; one per worker. It holds the classifier and what the worker itself counts: shares of models, and budgets.
 pub struct Router {
     classifier: Option<Classifier>,
+    turn_memory: TurnMemory,
     shares: Shares,
     budget_accounts: BudgetAccounts,
     learned_quality: LearnedQuality,
@@ -196,6 +198,7 @@ impl Router {
     fn with(classifier: Option<Classifier>) -> Router {
         Router {
             classifier,
+            turn_memory: TurnMemory::default(),
             shares: Shares::default(),
             budget_accounts: BudgetAccounts::default(),
             learned_quality: LearnedQuality::default(),
@@ -446,35 +449,6 @@ impl Router {
             Some(carried) => carried.choose(input, &mut query, choose),
             None => carried_state::choose_freely(input, &mut query, choose),
         }
-    }
-
-    /// The classification of each turn by itself; empty if nothing needs it.
-    fn classify(
-        &mut self,
-        policy: &Policy,
-        request: &Request<'_>,
-        prompt: &Prompt<'_>,
-        pinned: bool,
-    ) -> Vec<TurnDemand> {
-        let embeds = request.api == Api::OpenAiEmbeddings;
-        let classifies = classifies_pinned(policy) || policy.keeps_receipts();
-        if embeds || (pinned && !classifies) {
-            return Vec::new();
-        }
-        conversation::classify(prompt, |turn| self.classify_turn(turn))
-    }
-
-    fn classify_turn(&mut self, turn: &Turn<'_>) -> Classification {
-        let mut classification = self
-            .classifier
-            .as_mut()
-            .and_then(|classifier| classifier.classify(turn).ok())
-            .unwrap_or_else(|| Classification {
-                model_failed: true,
-                ..classifier::from_features(turn)
-            });
-        answer_length::refine(&mut classification, turn);
-        classification
     }
 }
 

@@ -38,6 +38,7 @@ for (const size of SIZES) {
   results.push(await measure(`auto, ${bytes(size)}`, bodies(size, 'auto', false), whole()));
 }
 results.push(await measure('auto, 1 KB, streamed answer', bodies(1_000, 'auto', true), streamed()));
+results.push(await measure('auto, a turn of a conversation', conversations(), whole()));
 results.push(await measure('pinned, 1 KB', bodies(1_000, policy.models[0].name, false), whole()));
 for (const result of results) print(result);
 summarise(results);
@@ -63,6 +64,20 @@ function bodies(size, model, stream) {
     const content = texts.join('');
     return new TextEncoder().encode(frame(content.slice(0, Math.max(20, content.length - (frame(content).length - size)))));
   });
+}
+
+/** Two conversations of eight turns, as they come: a request for each turn, with all turns before it. */
+function conversations() {
+  const requests = [];
+  for (let first = 0; first < 2; first += 1) {
+    const messages = [{ role: 'system', content: 'You are a helpful assistant.' }];
+    for (let turn = 0; turn < 8; turn += 1) {
+      messages.push({ role: 'user', content: prompts[(first * 8 + turn) * 5 % prompts.length] });
+      requests.push(new TextEncoder().encode(JSON.stringify({ model: 'auto', messages, max_tokens: 512 })));
+      messages.push({ role: 'assistant', content: 'It depends on the price of the parts. '.repeat(6) });
+    }
+  }
+  return requests;
 }
 
 function whole() {

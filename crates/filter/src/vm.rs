@@ -88,7 +88,8 @@ pub fn with_router<T>(with: impl FnOnce(Option<&mut Router>) -> T) -> T {
 }
 
 fn load() -> Router {
-    let (router, error) = Router::new();
+    let (mut router, error) = Router::new();
+    router.remember_turns(RandomState::new());
     if let Some(error) = error {
         let mut line = String::from("the classifier does not load, features alone decide: ");
         line.push_str(&error.0);

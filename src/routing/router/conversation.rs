@@ -23,10 +23,11 @@ pub struct TurnDemand {
     pub classification: Classification,
 }
 
-/// Each turn that is classified, by itself; never empty. [`combine`] makes the conversation's demand of them.
+/// Each turn that is classified, by itself; never empty. [`combine`] makes the conversation's demand of them. `classify` gets each
+/// with its index among the user turns.
 pub fn classify(
     prompt: &Prompt<'_>,
-    mut classify: impl FnMut(&Turn<'_>) -> Classification,
+    mut classify: impl FnMut(usize, &Turn<'_>) -> Classification,
 ) -> Vec<TurnDemand> {
     let count = prompt.turns.len();
     let half = MAX_TURNS / 2;
@@ -35,7 +36,7 @@ pub fn classify(
     let mut all: Vec<TurnDemand> = taken
         .map(|(turn, text)| TurnDemand {
             turn,
-            classification: classify(text),
+            classification: classify(turn, text),
         })
         .collect();
     if all.is_empty() {

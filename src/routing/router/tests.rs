@@ -12,6 +12,8 @@ mod learning;
 mod traffic;
 
 use super::*;
+use crate::analysis::classifier;
+use crate::analysis::prompt::Turn;
 use crate::analysis::sensitivity::Sensitivity;
 use crate::policy::rules::RuleInput;
 use crate::routing::decision::Bypass;
@@ -517,7 +519,7 @@ fn hardest(difficulties: &[f32]) -> f32 {
         input_tokens: 0,
     };
     let mut asked = 0;
-    let turns = conversation::classify(&prompt, |turn| {
+    let turns = conversation::classify(&prompt, |_, turn| {
         asked += 1;
         Classification {
             difficulty: turn.text.parse().unwrap(),
