@@ -47,7 +47,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 # $(call key,FILE): a short name of what FILE says, so that a stamp changes with it and not with its time of checkout.
 key = $(shell cat $(1) 2>/dev/null | cksum | cut -d" " -f1)
 
-.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor bench-peers profile count soak train everyday lint deny clean
+.PHONY: help setup wasm check-module cli lab oci demo test test-native test-wasm test-train bench bench-floor bench-peers profile count growth soak train everyday lint deny clean
 
 help: ## this list
 	@echo "Pointsman: LLM routing inside Envoy"; echo
@@ -234,6 +234,10 @@ count: $(VALGRIND_STAMP) $(VENV)/bin/python ## instructions of each step of a re
 	@cargo build --locked --package pointsman --release --example instructions
 	@$(VENV)/bin/python tools/count.py $(TARGET)/release/examples/instructions benches/instructions.json \
 		--valgrind $(TARGET)/valgrind/valgrind $(if $(WRITE),--write)
+
+growth: $(VALGRIND_STAMP) $(VENV)/bin/python ## how a decision's cost grows with candidates, rules and turns
+	@cargo build --locked --package pointsman --release --example growth
+	@$(VENV)/bin/python tools/growth.py $(TARGET)/release/examples/growth --valgrind $(TARGET)/valgrind/valgrind
 
 # Ten minutes and a million requests, and longer where the machine needs longer for these.
 MINUTES ?= 10

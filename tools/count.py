@@ -21,9 +21,9 @@ LIMIT = 0.03
 NO_STRINGS = "glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000"
 
 
-def instructions(valgrind, program, case, count):
+def instructions(valgrind, program, *arguments):
     """The instructions of the whole process."""
-    command = [valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", program, case, str(count)]
+    command = [valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "GLIBC_TUNABLES": NO_STRINGS})
     found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
     if done.returncode or not found:
