@@ -88,13 +88,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A policy with so many models and backends, and `more` fields.
 fn fleet(models: usize, backends: usize, more: Value) -> Value {
+    // Families of ten: siblings are compared with one another.
+    let name = |number: usize| format!("{}-{}b", letters(number / 10), number % 10);
     let model = |number: usize| {
         let score = 0.5 + 0.4 * number as f64 / models as f64;
-        json!({"name": format!("model-{number}"), "context_window": 1_000_000, "benchmarks": {"mmlu": score}})
+        json!({"name": name(number), "context_window": 1_000_000, "benchmarks": {"mmlu": score}})
     };
     let backend = |number: usize| {
         json!({
-            "name": format!("backend-{number}"), "model": format!("model-{}", number % models),
+            "name": format!("backend-{number}"), "model": name(number % models),
             "endpoint": "http://127.0.0.1:8001", "price": {"input": 0.1 + number as f64 / 1e3, "output": 0.3},
             "latency": {"first_token_ms": {"p50": 200}, "tokens_per_second": 60 + number % 11},
         })
@@ -111,10 +113,16 @@ fn fleet(models: usize, backends: usize, more: Value) -> Value {
     policy
 }
 
+/// A number in letters.
+fn letters(number: usize) -> String {
+    let letter = |digit: usize| char::from(b'a' + (number / digit % 26) as u8);
+    [676, 26, 1].map(letter).iter().collect()
+}
+
 /// A rule of one of six kinds, which holds for no request of [`chat`].
 fn rule(number: usize) -> Value {
     let when = match number % 6 {
-        0 => json!({"words": [format!("secret-{number}"), format!("codename{number}*")]}),
+        0 => json!({"words": [format!("secret{number}"), format!("codename{number}*")]}),
         1 => json!({"tenant": [format!("tenant-{number}")]}),
         2 => json!({"task": ["translation"], "min_confidence": 0.999}),
         3 => json!({"language": ["ja"]}),

@@ -37,13 +37,10 @@ def main():
         case, sizes = line.split("\t")
         rows = []
         for size in map(int, sizes.split()):
-            rows.append((size, cost(args.valgrind, args.program, case, size)))
-            each = None
-            if len(rows) > 1:
-                (before, lower), (_, upper) = rows[-2:]
-                each = (upper - lower) / (size - before)
-            print(f"| {case} | {size:,} | {rows[-1][1]:,.0f} | {'' if each is None else f'{each:,.0f}'} |", flush=True)
-            rows[-1] += (each,)
+            whole = cost(args.valgrind, args.program, case, size)
+            each = (whole - rows[-1][1]) / (size - rows[-1][0]) if rows else None
+            rows.append((size, whole, each))
+            print(f"| {case} | {size:,} | {whole:,.0f} | {'' if each is None else f'{each:,.0f}'} |", flush=True)
         for (_, _, before), (size, whole, each) in zip(rows[1:], rows[2:]):
             if each > before * LIMIT and (each - before) * size > whole * LEAST_SHARE:
                 worse.append(f"{case} at {size:,}: {each:,.0f} instructions an item after {before:,.0f}")

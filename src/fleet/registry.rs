@@ -35,18 +35,42 @@ impl Registry {
         least.fold(model.ability.p_correct(classification), f32::max)
     }
 
-    /// The logit of that probability.
+    /// The probability of [`Registry::p_correct`] for every model, in their order. Each ability is looked at once, however many
+    /// siblings there are.
+    pub fn p_correct_by_model(&self, classification: &Classification) -> Vec<f32> {
+        let abilities = self.models.iter().map(|model| &model.ability);
+        let own: Vec<f32> = abilities
+            .map(|ability| ability.p_correct(classification))
+            .collect();
+        let of = |id: &ModelId| own.get(id.0 as usize).copied();
+        let with_siblings = |(model, p): (&Model, &f32)| {
+            let smaller = model.smaller_siblings.iter().filter_map(of);
+            smaller.map(|p| p - MOST_FALL).fold(*p, f32::max)
+        };
+        self.models.iter().zip(&own).map(with_siblings).collect()
+    }
+
+    /// The logit of the probability of [`Registry::p_correct`].
     pub fn expected_logit(&self, id: ModelId, classification: &Classification) -> f32 {
-        let own = self
-            .model(id)
-            .map_or(0.0, |model| model.ability.calibrated_logit(classification));
-        if self
-            .model(id)
-            .is_none_or(|model| model.smaller_siblings.is_empty())
-        {
+        let p = || self.p_correct(id, classification);
+        self.logit_with(id, classification, p)
+    }
+
+    /// The logit of a model's probability `p`, which is only asked for if the model has smaller siblings.
+    pub fn logit_with(
+        &self,
+        id: ModelId,
+        classification: &Classification,
+        p: impl FnOnce() -> f32,
+    ) -> f32 {
+        let Some(model) = self.model(id) else {
+            return 0.0;
+        };
+        let own = model.ability.calibrated_logit(classification);
+        if model.smaller_siblings.is_empty() {
             return own;
         }
-        let p = self.p_correct(id, classification).clamp(1e-6, 1.0 - 1e-6);
+        let p = p().clamp(1e-6, 1.0 - 1e-6);
         own.max((p / (1.0 - p)).ln())
     }
 

@@ -1,10 +1,12 @@
 //! Models: their fields, compilation and warnings. Benchmark scores place a model among the others: the policy's own, else
 //! those published for its name.
 
+use std::collections::BTreeMap;
+
 use crate::analysis::classifier::{self, Task};
 use crate::api::Capabilities;
 use crate::fleet::ability::published_scores::PublishedModel;
-use crate::fleet::ability::siblings::is_smaller_sibling;
+use crate::fleet::ability::siblings::{family, is_smaller_sibling};
 use crate::fleet::ability::{Ability, BENCHMARKS, Calibration};
 use crate::fleet::{Model, ModelId, Registry};
 use crate::policy::labels::TASKS;
@@ -159,58 +161,78 @@ pub const CALIBRATION: Shape = Shape {
 pub(crate) fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Model> {
     let nodes = root.items_of("models");
     check_unique(nodes, "models", problems);
-    let models = nodes.iter().enumerate().map(|(index, node)| {
-        let context_window = node
-            .number_of("context_window")
-            .map_or(DEFAULT_CONTEXT_WINDOW, |number| number as u32);
-        let max_output_tokens = node
-            .number_of("max_output_tokens")
-            .map_or(context_window, |number| number as u32);
-        if max_output_tokens > context_window {
-            problems.add(
+    let siblings = smaller_siblings(nodes);
+    let models = nodes
+        .iter()
+        .zip(siblings)
+        .enumerate()
+        .map(|(index, (node, smaller_siblings))| {
+            let context_window = node
+                .number_of("context_window")
+                .map_or(DEFAULT_CONTEXT_WINDOW, |number| number as u32);
+            let max_output_tokens = node
+                .number_of("max_output_tokens")
+                .map_or(context_window, |number| number as u32);
+            if max_output_tokens > context_window {
+                problems.add(
                 node.offset_of("max_output_tokens"),
                 format!("models[{index}].max_output_tokens"),
                 format!(
                     "`{max_output_tokens}` is more than the context window of `{context_window}`"
                 ),
             );
-        }
-        let capabilities = node
-            .get("capabilities")
-            .map_or(DEFAULT_CAPABILITIES, |list| {
-                list.items()
-                    .iter()
-                    .filter_map(|item| Capabilities::find(item.text()?))
-                    .fold(Capabilities::NONE, Capabilities::union)
-            });
-        Model {
-            name: node.text_of("name").unwrap_or_default().to_owned(),
-            capabilities,
-            context_window,
-            max_output_tokens,
-            reasoning_tokens_factor: node
-                .number_of("reasoning_tokens_factor")
-                .map_or(1.0, |number| number as f32),
-            ability: compile_ability(node),
-            smaller_siblings: smaller_siblings(nodes, node),
-        }
-    });
+            }
+            let capabilities = node
+                .get("capabilities")
+                .map_or(DEFAULT_CAPABILITIES, |list| {
+                    list.items()
+                        .iter()
+                        .filter_map(|item| Capabilities::find(item.text()?))
+                        .fold(Capabilities::NONE, Capabilities::union)
+                });
+            Model {
+                name: node.text_of("name").unwrap_or_default().to_owned(),
+                capabilities,
+                context_window,
+                max_output_tokens,
+                reasoning_tokens_factor: node
+                    .number_of("reasoning_tokens_factor")
+                    .map_or(1.0, |number| number as f32),
+                ability: compile_ability(node),
+                smaller_siblings,
+            }
+        });
     models.collect()
 }
 
-/// The models that are smaller siblings of the one that `node` describes. Where an operator's own labels moved either, those
-/// say which is better.
-fn smaller_siblings(nodes: &[Node], node: &Node) -> Vec<ModelId> {
-    let own = published_scores(node);
-    let name = node.text_of("name").unwrap_or_default();
-    let siblings = nodes.iter().enumerate().filter(|(_, other)| {
-        let other_name = other.text_of("name").unwrap_or_default();
-        node.get("calibration").is_none()
-            && other.get("calibration").is_none()
-            && is_smaller_sibling((other_name, &published_scores(other)), (name, &own))
-    });
-    siblings.map(|(index, _)| ModelId(index as u32)).collect()
+/// The smaller siblings of each model. Where an operator's own labels moved either of two, those say which is better. Only models
+/// of one family are compared, so that large fleets compile fast.
+fn smaller_siblings(nodes: &[Node]) -> Vec<Vec<ModelId>> {
+    let mut families: BTreeMap<String, Vec<Member<'_>>> = BTreeMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let name = node.text_of("name").unwrap_or_default();
+        let family = family(name).to_ascii_lowercase();
+        if !family.is_empty() && node.get("calibration").is_none() {
+            let member = (index, name, published_scores(node));
+            families.entry(family).or_default().push(member);
+        }
+    }
+    let mut siblings = vec![Vec::new(); nodes.len()];
+    for members in families.values() {
+        for (index, name, scores) in members {
+            let smaller = members
+                .iter()
+                .filter(|(_, other, theirs)| is_smaller_sibling((other, theirs), (name, scores)));
+            if let Some(slot) = siblings.get_mut(*index) {
+                *slot = smaller.map(|(index, ..)| ModelId(*index as u32)).collect();
+            }
+        }
+    }
+    siblings
 }
+
+/// A model of a family: its index, its name and its scores.
+type Member<'a> = (usize, &'a str, Vec<(String, f32)>);
 
 /// The scores that place the model that `node` describes: its own, or the published ones.
 fn published_scores(node: &Node) -> Vec<(String, f32)> {
@@ -349,5 +371,47 @@ mod tests {
     fn the_names_are_those_of_the_types() {
         let capabilities: Vec<&str> = Capabilities::NAMES.iter().map(|(name, _)| *name).collect();
         assert_eq!(CAPABILITIES, capabilities);
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used)]
+    fn siblings_are_found_within_families_and_move_all_models_alike() {
+        let models = [
+            (r#""llama-3.1-8b""#, 0.7, ""),
+            (r#""qwen2.5-72b""#, 0.86, ""),
+            (r#""meta-llama/Llama-3.3-70B""#, 0.85, ""),
+            (r#""llama-3.1-405b""#, 0.88, ""),
+            (r#""llama-2-7b""#, 0.5, r#","calibration":{"offset":1}"#),
+            (r#""70b""#, 0.6, ""),
+        ];
+        let models = models.map(|(name, mmlu, more)| {
+            format!(r#"{{"name":{name},"benchmarks":{{"mmlu":{mmlu}}}{more}}}"#)
+        });
+        let backend = r#"{"name":"b","model":"70b","endpoint":"http://127.0.0.1:1","price":{"input":1,"output":1},
+            "latency":{"first_token_ms":{"p50":1},"tokens_per_second":1}}"#;
+        let text = format!(
+            r#"{{"models":[{}],"backends":[{backend}]}}"#,
+            models.join(",")
+        );
+        let registry = crate::policy::Policy::compile(&text).unwrap().registry;
+        let siblings = registry.models.iter().map(|model| {
+            let smaller = model.smaller_siblings.iter();
+            smaller.map(|id| id.0).collect::<Vec<u32>>()
+        });
+        let siblings: Vec<Vec<u32>> = siblings.collect();
+        assert_eq!(
+            siblings,
+            [vec![], vec![], vec![0], vec![0, 2], vec![], vec![]]
+        );
+        for difficulty in [-3.0, 0.0, 3.0] {
+            let classification = classifier::Classification {
+                difficulty,
+                skill_weights: [0.5; classifier::SKILL_COUNT],
+                ..Default::default()
+            };
+            let alone = (0..6).map(|id| registry.p_correct(ModelId(id), &classification));
+            let alone: Vec<f32> = alone.collect();
+            assert_eq!(registry.p_correct_by_model(&classification), alone);
+        }
     }
 }

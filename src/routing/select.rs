@@ -256,12 +256,16 @@ fn estimate_all(
         .classification
         .map_or(AnswerLength::UNKNOWN, AnswerLength::from_classification);
     let expected = length.median as u32;
+    let stated = query
+        .classification
+        .map(|classification| registry.p_correct_by_model(classification));
     let mut candidates = Vec::with_capacity(registry.backends.len());
     for (index, backend) in registry.backends.iter().enumerate() {
         let Some(model) = registry.model(backend.model) else {
             continue;
         };
-        let (stated_quality, learned) = quality(registry, backend.model, query);
+        let stated_quality = stated.as_ref().map(|all| of_model(all, backend.model));
+        let learned = learned_quality(registry, backend.model, query, stated_quality);
         let applied = learned.filter(|_| query.applies_learned);
         candidates.push(Candidate {
             backend: BackendId(index as u32),
@@ -392,23 +396,27 @@ fn estimate(
     }
 }
 
-/// The probability of a correct answer by scores, and by what was learned.
-fn quality(
+/// The number of a model in a list in the order of the registry; 0 if there is none.
+fn of_model(all: &[f32], id: ModelId) -> f32 {
+    all.get(id.0 as usize).copied().unwrap_or_default()
+}
+
+/// The probability of a correct answer by what was learned, on top of the one that scores state.
+fn learned_quality(
     registry: &Registry,
     id: ModelId,
     query: &SelectionRequest<'_>,
-) -> (Option<f32>, Option<LearnedEstimate>) {
-    let Some(classification) = query.classification else {
-        return (None, None);
-    };
-    let stated = registry.p_correct(id, classification);
-    let learned = query.learned.get(id.0 as usize).map(|learned| {
-        let logit = registry.expected_logit(id, classification);
-        let deviation = learned.deviations.get(classification.task as usize);
-        let moved = learned.calibration.apply(logit, classification);
-        LearnedEstimate::from_logit(moved, deviation.copied().unwrap_or_default())
-    });
-    (Some(stated), learned)
+    stated: Option<f32>,
+) -> Option<LearnedEstimate> {
+    let (classification, stated) = (query.classification?, stated?);
+    let learned = query.learned.get(id.0 as usize)?;
+    let logit = registry.logit_with(id, classification, || stated);
+    let deviation = learned.deviations.get(classification.task as usize);
+    let moved = learned.calibration.apply(logit, classification);
+    Some(LearnedEstimate::from_logit(
+        moved,
+        deviation.copied().unwrap_or_default(),
+    ))
 }
 
 /// The least cost, the least latency and the highest quality of the candidates that can take the request: the zero points of the
