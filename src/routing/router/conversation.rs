@@ -1,6 +1,6 @@
 //! The demand of a conversation, turn by turn: it tells which backend answers it. The conversation is its own state.
 //!
-//! Nothing is stored. The earlier turns are decided again from the same messages, so every worker and every proxy agrees.
+//! No session is stored. The earlier turns are decided again from the same messages, so every worker and every proxy agrees.
 //! Shares, budgets and observations may have been different then; today's count.
 
 use std::borrow::Cow;
