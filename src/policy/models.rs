@@ -208,7 +208,7 @@ pub(crate) fn compile_models(root: &Node, problems: &mut Problems<'_>) -> Vec<Mo
 /// The smaller siblings of each model. Where an operator's own labels moved either of two, those say which is better. Only models
 /// of one family are compared, so that large fleets compile fast.
 fn smaller_siblings(nodes: &[Node]) -> Vec<Vec<ModelId>> {
-    let mut families: BTreeMap<String, Vec<Member<'_>>> = BTreeMap::new();
+    let mut families: BTreeMap<String, Vec<Relative<'_>>> = BTreeMap::new();
     for (index, node) in nodes.iter().enumerate() {
         let name = node.text_of("name").unwrap_or_default();
         let family = family(name).to_ascii_lowercase();
@@ -232,7 +232,7 @@ fn smaller_siblings(nodes: &[Node]) -> Vec<Vec<ModelId>> {
 }
 
 /// A model of a family: its index, its name and its scores.
-type Member<'a> = (usize, &'a str, Vec<(String, f32)>);
+type Relative<'a> = (usize, &'a str, Vec<(String, f32)>);
 
 /// The scores that place the model that `node` describes: its own, or the published ones.
 fn published_scores(node: &Node) -> Vec<(String, f32)> {
