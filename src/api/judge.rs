@@ -1,8 +1,11 @@
-//! The wire formats of judges: writes the question about a prompt, and reads the grade out of the reply.
+//! The wire formats of judges: writes the question about a prompt, and reads the grade out of the reply. Questions about answers are
+//! in [`grading`].
 //!
 //! A judge says how hard a prompt is, on a scale of ten grades: 0 is the hardest, 9 the easiest. Where the reply holds the
 //! distribution over the grades, all of it counts, not only the most probable grade. Bytes in, values out: whom to ask, when, and
 //! how much a grade is worth is decided elsewhere.
+
+pub mod grading;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -222,18 +225,20 @@ pub fn write_question(asking: &Asking<'_>, turn: &str, before: &str) -> String {
         }),
         JudgeApi::Classify => json!({"model": asking.model, "input": plain()}),
         JudgeApi::Predict => json!({"inputs": plain(), "truncate": true}),
-        JudgeApi::Decisions => {
-            let levels: Vec<Value> = (0..GRADES)
-                .map(|grade| json!({"label": char::from(b'0' + grade).to_string()}))
-                .collect();
-            json!({
-                "model": asking.model,
-                "input": tagged(),
-                "questions": [{"type": "score", "name": "grade", "instructions": instructions, "levels": levels}],
-            })
-        }
+        JudgeApi::Decisions => json!({
+            "model": asking.model,
+            "input": tagged(),
+            "questions": [{"type": "score", "name": "grade", "instructions": instructions, "levels": levels()}],
+        }),
     };
     body.to_string()
+}
+
+/// The ten levels of a question of the Decisions API.
+fn levels() -> Vec<Value> {
+    (0..GRADES)
+        .map(|grade| json!({"label": char::from(b'0' + grade).to_string()}))
+        .collect()
 }
 
 /// Reads the grade out of the body of a reply whose status is 200.
@@ -245,7 +250,7 @@ pub fn read_reply(api: JudgeApi, body: &[u8]) -> Result<Grade, JudgeReplyError> 
     match api {
         JudgeApi::Chat => read_chat(&reply),
         JudgeApi::Classify => read_classes(&reply),
-        JudgeApi::Predict => read_labels(&reply),
+        JudgeApi::Predict => read_labels(&reply, &LABELS),
         JudgeApi::Decisions => read_decision(&reply),
     }
 }
@@ -315,8 +320,9 @@ fn read_classes(reply: &Value) -> Result<Grade, JudgeReplyError> {
         .ok_or(JudgeReplyError::NoGrade)
 }
 
-/// The labels of text-embeddings-inference with their scores, in any order; a single one is the grade itself.
-fn read_labels(reply: &Value) -> Result<Grade, JudgeReplyError> {
+/// The labels of text-embeddings-inference with their scores, in any order; a single one is the grade itself. `words` are labels
+/// that say their place by a word.
+fn read_labels(reply: &Value, words: &[(&str, f64)]) -> Result<Grade, JudgeReplyError> {
     // One input gives a list of labels; a list of inputs, a list of these.
     let labels = match reply.as_array().map(Vec::as_slice) {
         Some([Value::Array(labels), ..]) => labels.as_slice(),
@@ -333,7 +339,7 @@ fn read_labels(reply: &Value) -> Result<Grade, JudgeReplyError> {
         return Grade::single(score * f64::from(GRADES - 1)).ok_or(JudgeReplyError::NoGrade);
     }
     let placed = scored.iter().map(|(name, score)| {
-        let place = place_of_label(name, scored.len())?;
+        let place = place_of_label(name, scored.len(), words)?;
         Some((place, *score))
     });
     let placed: Option<Vec<(f64, f64)>> = placed.collect();
@@ -400,12 +406,12 @@ const LABELS: [(&str, f64); 11] = [
 ];
 
 /// The place of one label of `count`: by the number at its end (`LABEL_3`), from the hardest, or by its word.
-fn place_of_label(name: &str, count: usize) -> Option<f64> {
+fn place_of_label(name: &str, count: usize, words: &[(&str, f64)]) -> Option<f64> {
     let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
     if let Ok(index) = digits.parse::<usize>() {
         return (index < count).then(|| place(index, count));
     }
-    let known = LABELS
+    let known = words
         .iter()
         .find(|(word, _)| name.eq_ignore_ascii_case(word));
     known.map(|(_, place)| *place)

@@ -11,6 +11,7 @@
 //! | [`error_body`] | writes errors in the API's format |
 //! | [`feedback`] | reads the body of `POST /v1/feedback` |
 //! | [`judge`] | writes the question to a judge and reads its grade |
+//! | [`held_text`] | the start of a text, kept for a moment |
 //!
 //! Bytes in, values out. This room uses `schema`, `fnv` and serde_json; it knows no model, backend or policy.
 
@@ -19,6 +20,7 @@ mod capabilities;
 pub mod edit;
 pub mod error_body;
 pub mod feedback;
+pub mod held_text;
 pub(crate) mod json;
 pub mod judge;
 pub mod path;

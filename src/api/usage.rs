@@ -1,8 +1,8 @@
 //! Reads token usage, finish reasons and errors from answers as they stream by, JSON and server-sent events alike, and removes
 //! the one event from a stream that its client did not ask for.
 //!
-//! Pure and bounded: bytes come in pieces, cut anywhere. Only a few numbers are kept and, while an event may have to be removed, the
-//! unfinished event. [`counts`] says which of an answer's numbers hold if they disagree.
+//! Pure and bounded: bytes come in pieces, cut anywhere. Only a few numbers are kept, the unfinished event while it may have to be
+//! removed, and the start of the text if it is asked for. [`counts`] says which of an answer's numbers hold if they disagree.
 //!
 //! | provider | place of usage | read from a cache | written to a cache | reasoning |
 //! |---|---|---|---|---|
@@ -32,6 +32,7 @@ mod repeats;
 mod scan;
 mod state_collector;
 mod status;
+mod text_start;
 
 pub use content_check::Expectation;
 pub use event_filter::UsageEventFilter;
@@ -39,6 +40,7 @@ pub use json_check::MAX_REQUIRED;
 pub use status::{AnswerError, FinishReasons};
 
 use crate::api::Api;
+use crate::api::held_text::HeldText;
 use counts::CountingRules;
 use events::Events;
 use parsed::ParsedAnswer;
@@ -194,6 +196,19 @@ impl UsageParser {
         self
     }
 
+    /// Keeps the first `most` bytes of the answer's text as well; see [`UsageParser::take_text`].
+    #[must_use]
+    pub fn with_text(mut self, most: usize) -> UsageParser {
+        let streams = self.media == Media::EventStream;
+        self.parsed.content.keep_text(self.api, streams, most);
+        self
+    }
+
+    /// The first bytes of the answer's text; `None` if they were not asked for, or are taken.
+    pub fn take_text(&mut self) -> Option<HeldText> {
+        self.parsed.content.take_text()
+    }
+
     /// Whether the text is the JSON that was expected; `None` if none was expected or there is no text.
     pub fn is_expected_json(&self) -> Option<bool> {
         self.parsed.content.is_expected_json()
@@ -259,6 +274,14 @@ impl UsageParser {
     pub fn is_underway(&self) -> bool {
         let between = self.media == Media::EventStream && self.events.is_between();
         between && self.parsed.has_begun && !self.parsed.is_over
+    }
+
+    /// Whether the answer has come to its own end: a whole document, or a stream that said its last word.
+    pub fn is_whole(&self) -> bool {
+        match self.media {
+            Media::Json => self.scan.is_at_end(),
+            Media::EventStream => self.parsed.is_over,
+        }
     }
 
     /// The usage of the response; `ended` is false if it broke off.

@@ -22,6 +22,18 @@ const LIMITS: [&str; 4] = [
 /// Finish reasons of answers that were withheld, or that are not over.
 const WITHHELD: [&str; 4] = ["content_filter", "refusal", "pause_turn", "error"];
 
+/// Finish reasons of answers that call tools.
+const CALLS: [&str; 3] = ["tool_calls", "function_call", "tool_use"];
+
+/// Whether a complete answer is text that its model has finished: no error, nothing withheld or cut off, no call of a tool.
+pub(super) fn is_whole_text(parser: &UsageParser) -> bool {
+    let reasons = parser.finish_reasons();
+    let is_other = [&WITHHELD[..], &LIMITS, &CALLS]
+        .iter()
+        .any(|names| reasons.has_any(names));
+    !is_other && parser.error(true).is_none() && parser.are_arguments_json().is_none()
+}
+
 /// The form that the content of the answer has to have; `None` if the policy does not learn, or if the answer has several choices.
 pub(super) fn expectation(policy: &Policy, request: &Request<'_>) -> Option<Expectation> {
     let json = Capabilities::JSON_MODE.union(Capabilities::JSON_SCHEMA);

@@ -382,6 +382,7 @@ mod tests {
             failover,
             fallback: None,
             judge_usd: 0.0,
+            grading: None,
             receipt: None,
             is_sealed: false,
         }

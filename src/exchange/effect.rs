@@ -1,6 +1,7 @@
 //! Output of the state machine: what the host is to do.
 
 use super::Question;
+use super::answer_to_grade::AnswerToGrade;
 use crate::api::edit::{self, PrefixEdit, Splice};
 use crate::api::judge::Grade;
 use crate::policy::judge::JudgeCache;
@@ -13,6 +14,8 @@ use crate::telemetry::state;
 pub enum Level {
     /// For somebody who searches for a certain fault.
     Debug,
+    /// A fact that logs are kept for.
+    Info,
     /// Something in Pointsman does not work as it should.
     Warn,
 }
@@ -29,6 +32,9 @@ pub struct Reply {
     /// The body, JSON.
     pub body: Vec<u8>,
 }
+
+/// The `user-agent` of calls of a judge.
+pub const JUDGE_USER_AGENT: &str = "pointsman";
 
 /// A call of a judge: a `POST` of JSON with no header of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +79,8 @@ pub enum Effect {
     /// Ask a judge. The host reports its reply, or that there is none, with [`Event::JudgeReply`](super::Event::JudgeReply), unless
     /// the exchange is over by then.
     AskJudge(JudgeCall),
+    /// Have an answer graded that was delivered: the host hands it to the [`Grader`](super::Grader) of the plugin configuration.
+    GradeAnswer(Box<AnswerToGrade>),
     /// Replace the current chunk of the response's body.
     ReplaceChunk(Vec<u8>),
     /// Remove a response header.

@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::api::feedback::{self, Batch, Feedback, MAX_BODY_BYTES, Opinion};
 use crate::policy::Policy;
 use crate::routing::decision::Rejection;
-use crate::routing::router::reject;
+use crate::routing::router::{Router, reject};
 use crate::state::claims;
 use crate::state::outcome::{Logged, Outcome, Source, push_log};
 use crate::state::receipt::{Receipt, ReceiptError, find_model};
@@ -151,7 +151,10 @@ impl Stream {
                             Opinion::Scored { score: None, .. } => {
                                 count(policy, outcome.receipt.model, "failed", "feedback", effects);
                             }
-                            _ => record(&outcome, policy, now_ns, worker, effects),
+                            _ => {
+                                let router = worker.router.as_deref_mut();
+                                record(&outcome, policy, now_ns, router, effects);
+                            }
                         }
                     }
                 }
@@ -311,10 +314,10 @@ pub(super) fn record(
     outcome: &Outcome,
     policy: &Policy,
     now_ns: u64,
-    worker: &mut Worker<'_>,
+    router: Option<&mut Router>,
     effects: &mut Vec<Effect>,
 ) {
-    if let Some(router) = &mut worker.router {
+    if let Some(router) = router {
         let now_s = now_ns / 1_000_000_000;
         let recorded = router.learned_quality().record(policy, outcome, now_s);
         if let Some(cause) = recorded.cause() {

@@ -62,11 +62,11 @@ struct OpenQuestion {
 }
 
 /// Names of ends that are not errors in a reply.
-const GRADED: &str = "graded";
+pub(super) const GRADED: &str = "graded";
 const JOINED: &str = "joined";
-const ABANDONED: &str = "abandoned";
-const TIMEOUT: &str = "timeout";
-const RESET: &str = "reset";
+pub(super) const ABANDONED: &str = "abandoned";
+pub(super) const TIMEOUT: &str = "timeout";
+pub(super) const RESET: &str = "reset";
 
 impl JudgeDesk {
     /// What the question cost, in USD.
@@ -141,7 +141,7 @@ impl Stream {
         }
         let verdict = match &decision.judging {
             None => return false,
-            Some(_) if plan.intent != Intent::Answer => return false,
+            Some(_) if plan.intent != Intent::Answer || plan.is_own_call => return false,
             Some(Judging::NotAsked(reason)) => Verdict::not_asked(*reason),
             Some(Judging::Graded(graded)) => {
                 effects.push(Effect::Count(Metric::judge_questions(Verdict::CACHED)));
@@ -298,7 +298,7 @@ impl OpenQuestion {
         let Some(judge) = &self.policy.judge else {
             return verdict;
         };
-        match read(judge, reply.content) {
+        match read(reply.content, |body| judge::read_reply(judge.api, body)) {
             Ok(grade) => (verdict.grade, verdict.result) = (Some(grade), GRADED),
             // Once the reply has begun, Envoy ends a call at its deadline by a reset.
             Err(RESET) if took_ns / 900_000 >= u64::from(judge.deadline_ms) => {
@@ -318,7 +318,7 @@ impl OpenQuestion {
             // Whoever sent the question has counted its end.
             verdict.result = verdict.grade.map_or(verdict.result, |_| JOINED);
         } else {
-            verdict.cost_usd = self.price(judge, reply.content);
+            verdict.cost_usd = price(judge, reply.content, self.cost_usd);
             self.count(judge, &verdict, reply.now_ns, effects);
         }
         effects.push(Effect::Count(Metric::judge_questions(verdict.result)));
@@ -328,23 +328,6 @@ impl OpenQuestion {
             state.finish(&self.policy, answered, difference, reply.now_ns);
         }
         verdict
-    }
-
-    /// The price of the call: by the tokens that the judge counted, else as it was admitted. What was not answered for is free.
-    fn price(&self, judge: &Judge, content: JudgeReplyContent<'_>) -> f64 {
-        match content {
-            JudgeReplyContent::Response {
-                status: 200,
-                body: Some(body),
-            } => judge::read_tokens(body).map_or(self.cost_usd, |tokens| {
-                judge.price.cost_usd(tokens.input, tokens.output)
-            }),
-            JudgeReplyContent::Response {
-                status: 200 | 504, ..
-            }
-            | JudgeReplyContent::Abandoned => self.cost_usd,
-            JudgeReplyContent::Response { .. } | JudgeReplyContent::NotSent => 0.0,
-        }
     }
 
     fn count(&self, judge: &Judge, verdict: &Verdict, now_ns: u64, effects: &mut Vec<Effect>) {
@@ -368,16 +351,36 @@ impl OpenQuestion {
     }
 }
 
-/// The grade of a reply.
-///
-/// # Errors
-/// The name of the reason in metrics, if it has none.
-fn read(judge: &Judge, content: JudgeReplyContent<'_>) -> Result<Grade, &'static str> {
+/// The price of a call, in USD: by the tokens that the judge counted, else as it was admitted. A call that was not answered is free.
+pub(super) fn price(judge: &Judge, content: JudgeReplyContent<'_>, admitted_usd: f64) -> f64 {
     match content {
         JudgeReplyContent::Response {
             status: 200,
             body: Some(body),
-        } => judge::read_reply(judge.api, body).map_err(JudgeReplyError::name),
+        } => judge::read_tokens(body).map_or(admitted_usd, |tokens| {
+            judge.price.cost_usd(tokens.input, tokens.output)
+        }),
+        JudgeReplyContent::Response {
+            status: 200 | 504, ..
+        }
+        | JudgeReplyContent::Abandoned => admitted_usd,
+        JudgeReplyContent::Response { .. } | JudgeReplyContent::NotSent => 0.0,
+    }
+}
+
+/// The grade of a reply, which `parse` finds in its body.
+///
+/// # Errors
+/// The name of the reason in metrics, if it has none.
+pub(super) fn read(
+    content: JudgeReplyContent<'_>,
+    parse: impl Fn(&[u8]) -> Result<Grade, JudgeReplyError>,
+) -> Result<Grade, &'static str> {
+    match content {
+        JudgeReplyContent::Response {
+            status: 200,
+            body: Some(body),
+        } => parse(body).map_err(JudgeReplyError::name),
         JudgeReplyContent::Response { status: 200, .. } => Err(JudgeReplyError::TooLong.name()),
         // Envoy's own answer for a call that took too long.
         JudgeReplyContent::Response { status: 504, .. } => Err(TIMEOUT),

@@ -8,6 +8,7 @@
 //! no state beyond its exchange: what workers learn lives in `state`.
 
 mod answer_checks;
+mod answer_to_grade;
 pub mod attempt;
 mod backend_observer;
 mod deciding;
@@ -19,6 +20,8 @@ mod event;
 mod failover;
 mod feedback;
 mod forwarding;
+pub mod grader;
+mod grading;
 mod judging;
 mod log_rate_limiter;
 mod outbound;
@@ -42,9 +45,11 @@ mod tests;
 
 use std::rc::Rc;
 
+pub use answer_to_grade::AnswerToGrade;
 pub use decision_annotations::printable;
-pub use effect::{Effect, JudgeCall, KeptGrade, Level, Reply};
+pub use effect::{Effect, JUDGE_USER_AGENT, JudgeCall, KeptGrade, Level, Reply};
 pub use event::{Event, JudgeReply, JudgeReplyContent};
+pub use grader::Grader;
 pub use judging::KnownGrades;
 pub use log_rate_limiter::LogRateLimiter;
 pub use question::{Answer, Question};
@@ -156,6 +161,8 @@ struct Plan {
     attributes: RequestAttributes,
     /// Why the request cannot be decided whatever its body is, with the path, method or encoding that stands in the way.
     unsupported: Option<(Unsupported, String)>,
+    /// The request is a call of the judge whose cluster leads back here: nothing is asked about it.
+    is_own_call: bool,
     /// Whether the path can only be that of an LLM API.
     is_certain: bool,
     /// The path for the backend, if it differs from the client's.

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use super::answer_to_grade::GradingDraft;
 use crate::fleet::BackendId;
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
@@ -26,6 +27,8 @@ pub(super) struct Routed {
     pub(super) fallback: Option<BackendId>,
     /// What asking the judge cost, in USD.
     pub(super) judge_usd: f64,
+    /// The prompt, if the judge is to grade the answer.
+    pub(super) grading: Option<Box<GradingDraft>>,
     /// The receipt; `None` if the policy wants none.
     pub(super) receipt: Option<Box<Receipt>>,
     /// The receipt names the backend that answered, and has been given out.

@@ -7,6 +7,7 @@ mod backends;
 mod counting;
 mod feedback;
 mod foreign_state;
+mod grading;
 mod host;
 mod judging;
 mod learning;

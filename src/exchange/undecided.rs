@@ -4,7 +4,10 @@ use std::rc::Rc;
 
 use super::failover::{client_timeout_ms, set_cluster};
 use super::request_kind::{Intent, Unsupported, content_length, find, find_encoding};
-use super::{Effect, Header, Phase, Plan, Question, Stream, Worker, decision_annotations, reply};
+use super::{
+    Effect, Header, JUDGE_USER_AGENT, Phase, Plan, Question, Stream, Worker, decision_annotations,
+    reply,
+};
 use crate::api::Api;
 use crate::api::path::{ApiPath, Target};
 use crate::api::request::Request;
@@ -330,6 +333,7 @@ impl Plan {
             client_timeout_ms: client_timeout_ms(headers),
             attributes,
             unsupported,
+            is_own_call: find(headers, "user-agent") == Some(JUDGE_USER_AGENT.as_bytes()),
             is_certain: is_named_certainly,
             path: path.to_send(sent),
         }

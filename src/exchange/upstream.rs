@@ -6,6 +6,7 @@ use super::backend_observer::{self, BackendObserver, End};
 use super::edits::edits;
 use super::failover::{self, Outgoing};
 use super::feedback;
+use super::grading;
 use super::receipts;
 use super::request_kind::{Intent, remove_forged};
 use super::routed::Routed;
@@ -56,6 +57,7 @@ impl Stream {
         effects.push(Effect::Ask(Question::Clock));
         let mut routed = Routed {
             receipt: receipts::draft(plan, &decision, request, now_ns, worker),
+            grading: None,
             policy: Rc::clone(policy),
             decision,
             chain,
@@ -64,6 +66,9 @@ impl Stream {
             judge_usd: self.judging.cost_usd(),
             is_sealed: false,
         };
+        if routed.receipt.is_some() {
+            routed.grading = grading::draft(plan, &routed.decision, request);
+        }
         self.observe(plan, &routed, request, now_ns, worker);
         routed.decision.candidates = Vec::new();
         // Holds the prompt, if no grade came.
@@ -188,7 +193,7 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let (Some(usage), Some(routed)) = (self.usage.take(), self.routed.take()) else {
+        let (Some(mut usage), Some(mut routed)) = (self.usage.take(), self.routed.take()) else {
             return;
         };
         let is_truncated = usage.is_truncated(details);
@@ -211,8 +216,10 @@ impl Stream {
         if let Some(checked) = usage.checked()
             && let Some(outcome) = checked.outcome(&routed)
         {
-            feedback::record(&outcome, &routed.policy, now_ns, worker, effects);
+            let router = worker.router.as_deref_mut();
+            feedback::record(&outcome, &routed.policy, now_ns, router, effects);
         }
+        grading::finish(&mut routed, &mut usage, worker, effects);
         let usd = usage.finish(&routed, now_ns, effects);
         if let Some(router) = &mut worker.router {
             router.settle(&routed.decision.charge, usd);

@@ -13,6 +13,8 @@ use super::routed::Routed;
 use super::{Effect, Header, Plan, Question};
 use crate::api::Api;
 use crate::api::error_body::error_event;
+use crate::api::held_text::HeldText;
+use crate::api::judge::grading::MAX_ANSWER_BYTES;
 use crate::api::request::Request;
 use crate::api::usage::{
     AnswerError, Expectation, Media, MissingUsage, Usage, UsageEventFilter, UsageParser,
@@ -193,6 +195,10 @@ impl UsageRecorder {
             Some(expected) => parser.with_checks(expected.clone()),
             None => parser,
         };
+        let parser = match &routed.grading {
+            Some(_) => parser.with_text(MAX_ANSWER_BYTES),
+            None => parser,
+        };
         Box::new(match registry.has_scopes(self.api) {
             true => parser.with_state(),
             false => parser,
@@ -352,6 +358,16 @@ impl UsageRecorder {
         is_complete
             .then(|| answer_checks::check(parser, self.max_tokens, output_tokens))
             .flatten()
+    }
+
+    /// The start of the text of a complete answer, if it was kept and the answer is one that can be graded.
+    pub(super) fn take_gradable(&mut self) -> Option<HeldText> {
+        let Answer::Read { parser, .. } = &mut self.answer else {
+            return None;
+        };
+        let text = parser.take_text().filter(|text| !text.is_blank())?;
+        let is_complete = self.ended && !self.is_cut_short;
+        (is_complete && parser.is_whole() && answer_checks::is_whole_text(parser)).then_some(text)
     }
 
     /// Sets why the answer ended, and its error if it did not end well.

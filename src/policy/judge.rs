@@ -1,14 +1,14 @@
-//! The judge: a second model that is asked how hard a prompt is where the classifier cannot tell. Fields, compilation and
-//! warnings.
+//! The judge: a second model that is asked how hard a prompt is where the classifier cannot tell, and maybe how good answers are.
+//! Fields and compilation; the warnings are in [`lint`].
 //!
 //! What is worth asking, and what an answer changes, is for `routing`; nothing is asked here.
 
+pub(crate) mod lint;
+
 use crate::api::judge::JudgeApi;
-use crate::fleet::{Backend, Credentials, Endpoint};
+use crate::fleet::{Credentials, Endpoint};
 use crate::policy::backends::credentials::{JUDGE_CREDENTIALS, compile_credentials};
 use crate::policy::backends::endpoint::{check_cluster, parse_endpoint};
-use crate::policy::profiles::Profile;
-use crate::policy::rules::Rule;
 use crate::schema::document::Node;
 use crate::schema::problems::Problems;
 use crate::schema::shape::{AT_LEAST_ZERO, FRACTION, Field, Kind, Shape, optional, required};
@@ -27,7 +27,7 @@ const APIS: &[&str] = &["chat", "classify", "predict", "decisions"];
 /// `judge` of the policy.
 pub const JUDGE: Shape = Shape {
     name: "judge",
-    doc: "The judge reads a prompt and grades how hard it is. Its grade is evidence: it moves the classifier's difficulty by as much as `evidence` says that it is worth. A request waits for it at most `deadline_ms`; without a good answer the classifier decides. Never asked about: requests for a named model, agents' tool results, prompts whose rules demand tags that the judge does not have. See [the judge](judge.md).",
+    doc: "The judge reads a prompt and grades how hard it is; with `grade_share` it grades answers, too. Its grade is evidence: it moves the classifier's difficulty by as much as `evidence` says that it is worth. A request waits for it at most `deadline_ms`; without a good answer the classifier decides. Never asked about: requests for a named model, agents' tool results, prompts whose rules demand tags that the judge does not have. See [the judge](judge.md).",
     fields: &[
         optional(
             "mode",
@@ -123,6 +123,24 @@ pub const JUDGE: Shape = Shape {
             },
             "none",
             "The judge's labels, such as `on-prem` or `eu`. A prompt is sent to it only if it has every tag that the rules and the profile of the request demand of a backend.",
+        ),
+        optional(
+            "grade_share",
+            FRACTION,
+            "`0`",
+            "The share of the answers that the judge grades after they were delivered: an outcome to learn from, as feedback is. It gets the first 8,192 bytes of prompt and answer. Not graded are errors, answers that are empty, cut off or call tools, answers to agents' tool results, and those whose rules demand tags that the judge does not have. Grading may take half of `max_usd_per_hour`; all of it if `max_share` is 0. See [the judge](judge.md#grading-answers).",
+        ),
+        optional(
+            "grade_ask",
+            Kind::Text,
+            "Pointsman's own text",
+            "The instructions for grading answers, in place of Pointsman's own. They must ask for one digit from 0 (useless) to 9 (right and complete), or for ten levels in this order.",
+        ),
+        optional(
+            "grade_model",
+            Kind::Text,
+            "`model`",
+            "The name of the model in calls that grade answers, if it is another one at the same cluster. Needed with `classify` unless `max_share` is 0: an encoder has learned one question.",
         ),
         optional(
             "cache",
@@ -266,6 +284,12 @@ pub struct Judge {
     pub price: JudgePrice,
     /// Its tags, sorted.
     pub tags: Vec<String>,
+    /// The share of the answers that it grades, 0 to 1.
+    pub grade_share: f64,
+    /// Instructions for grading answers in place of our own.
+    pub grade_ask: Option<String>,
+    /// The model's name in calls that grade answers, if it is not [`Judge::model`].
+    pub grade_model: Option<String>,
     /// The answers that are kept.
     pub cache: JudgeCache,
     /// What a grade is worth.
@@ -347,6 +371,9 @@ impl Default for Judge {
             min_gain_usd: 0.0,
             price: JudgePrice::default(),
             tags: Vec::new(),
+            grade_share: 0.0,
+            grade_ask: None,
+            grade_model: None,
             cache: JudgeCache::default(),
             evidence: Evidence::default(),
         }
@@ -362,6 +389,25 @@ impl Judge {
     /// Whether an answer can change anything.
     pub fn is_evidence(&self) -> bool {
         self.evidence.slope > 0.0
+    }
+
+    /// Whether it is ever asked how hard a prompt is.
+    pub fn asks_about_prompts(&self) -> bool {
+        self.is_evidence() && self.max_share > 0.0
+    }
+
+    /// The model's name in calls that grade answers.
+    pub fn grading_model(&self) -> &str {
+        self.grade_model.as_deref().unwrap_or(&self.model)
+    }
+
+    /// The most that grading answers may cost within an hour in each worker, in USD: half of all, so that it leaves the rest to
+    /// questions about prompts, if there are any.
+    pub fn grading_usd_per_hour(&self) -> f64 {
+        match self.asks_about_prompts() {
+            true => self.max_usd_per_hour / 2.0,
+            false => self.max_usd_per_hour,
+        }
     }
 }
 
@@ -405,6 +451,9 @@ pub(crate) fn compile_judge(root: &Node, problems: &mut Problems<'_>) -> Option<
             output: number(price, "output", 0.0),
         }),
         tags: node.sorted_texts_of("tags"),
+        grade_share: number(node, "grade_share", usual.grade_share),
+        grade_ask: node.text_of("grade_ask").map(str::to_owned),
+        grade_model: node.text_of("grade_model").map(str::to_owned),
         cache: node.get("cache").map_or(usual.cache, |cache| JudgeCache {
             entries: whole(cache, "entries", usual.cache.entries),
             ttl_s: whole(cache, "ttl_s", usual.cache.ttl_s),
@@ -417,7 +466,25 @@ pub(crate) fn compile_judge(root: &Node, problems: &mut Problems<'_>) -> Option<
                 variance: number(evidence, "variance", usual.evidence.variance),
             }),
     };
+    check_grading(&judge, node, problems);
     (judge.mode != JudgeMode::Off).then_some(judge)
+}
+
+/// Refuses to let one encoder answer two questions: it has learned either how hard prompts or how good answers are.
+fn check_grading(judge: &Judge, node: &Node, problems: &mut Problems<'_>) {
+    let cause = match judge.api {
+        JudgeApi::Chat | JudgeApi::Decisions => return,
+        JudgeApi::Classify if judge.grade_model.is_some() => return,
+        JudgeApi::Classify => "name the model that grades answers by `grade_model`",
+        JudgeApi::Predict => "let it only grade answers",
+    };
+    if judge.grade_share > 0.0 && judge.asks_about_prompts() {
+        let api = judge.api.name();
+        let message = format!(
+            "an encoder behind `{api}` answers one question, and is asked about prompts: {cause}, or set `max_share` to 0"
+        );
+        problems.add(node.offset_of("grade_share"), "judge.grade_share", message);
+    }
 }
 
 fn whole(node: &Node, name: &str, usual: u32) -> u32 {
@@ -486,75 +553,6 @@ fn compile_path(
         false => path,
     };
     [base, rest].concat()
-}
-
-/// The parts of a policy that warnings about its judge look at.
-pub(crate) struct Surroundings<'a> {
-    pub backends: &'a [Backend],
-    pub profiles: &'a [Profile],
-    pub rules: &'a [Rule],
-}
-
-/// Warns of a judge that is never asked, that makes requests wait longer than their answers take, and of tags that no request
-/// demands.
-pub(crate) fn lint_judge(
-    judge: &Judge,
-    around: &Surroundings<'_>,
-    root: &Node,
-    warnings: &mut Problems<'_>,
-) {
-    let Some(node) = root.get("judge") else {
-        return;
-    };
-    let mut warn = |field: &str, message: String| {
-        let (at, path) = match node.get(field) {
-            Some(value) => (value.at, format!("judge.{field}")),
-            None => (node.at, "judge".to_owned()),
-        };
-        warnings.add(at, path, message);
-    };
-    let never = "the judge is never asked";
-    if !judge.is_evidence() {
-        warn(
-            "evidence",
-            format!("{never}: a slope of 0 says that it is noise"),
-        );
-    }
-    if judge.max_share <= 0.0 {
-        warn("max_share", format!("{never}: its share is 0"));
-    }
-    let backends = around.backends;
-    let first = backends.first().map(|backend| backend.model);
-    if backends.iter().all(|backend| Some(backend.model) == first) {
-        let message = "all backends serve one model: no grade can change the choice";
-        warn("cluster", format!("{never}: {message}"));
-    }
-    let half = |backend: &Backend| f64::from(backend.latency.first_token_p50_ms);
-    let slowest = backends.iter().map(half).fold(0.0, f64::max);
-    if judge.mode == JudgeMode::Enforce && f64::from(judge.deadline_ms) > slowest {
-        let message = format!(
-            "a request may wait for the judge longer ({} ms) than for the first token of any backend ({slowest:.0} ms)",
-            judge.deadline_ms
-        );
-        warn("deadline_ms", message);
-    }
-    if judge.price == JudgePrice::default() && judge.max_usd_per_hour.is_finite() {
-        let message = "has no effect: the judge has no `price`";
-        warn("max_usd_per_hour", message.to_owned());
-    }
-    for tag in judge.tags.iter().filter(|tag| !around.demand(tag)) {
-        let message = format!("no rule or profile demands the tag {}", quote(tag));
-        warn("tags", message);
-    }
-}
-
-impl Surroundings<'_> {
-    /// Whether a rule or profile demands the tag.
-    fn demand(&self, tag: &str) -> bool {
-        let rules = self.rules.iter().flat_map(|rule| &rule.then.tags);
-        let profiles = self.profiles.iter().flat_map(|profile| &profile.tags);
-        rules.chain(profiles).any(|own| own == tag)
-    }
 }
 
 #[cfg(test)]
@@ -682,6 +680,75 @@ mod tests {
                 "{start}: {warnings:#?}"
             );
         }
+    }
+
+    #[test]
+    fn an_encoder_answers_one_question() {
+        let problem = |judge: &str| policy(judge).err().map(|lines| lines.join("; "));
+        let predict = r#"{"cluster": "j", "api": "predict", "grade_share": 0.1"#;
+        let message = "judge.grade_share: an encoder behind `predict` answers one question, and is asked about prompts: let it only grade answers, or set `max_share` to 0";
+        assert_eq!(problem(&format!("{predict}}}")).as_deref(), Some(message));
+        assert_eq!(problem(&format!(r#"{predict}, "max_share": 0}}"#)), None);
+        let classify = r#"{"cluster": "j", "api": "classify", "model": "m", "grade_share": 0.1"#;
+        assert!(
+            problem(&format!("{classify}}}"))
+                .unwrap()
+                .contains("`grade_model`")
+        );
+        assert_eq!(
+            problem(&format!(r#"{classify}, "grade_model": "g"}}"#)),
+            None
+        );
+        let chat =
+            judge(r#"{"cluster": "j", "model": "m", "grade_share": 0.1, "max_usd_per_hour": 2}"#);
+        assert_eq!(
+            (chat.grading_model(), chat.grading_usd_per_hour()),
+            ("m", 1.0)
+        );
+    }
+
+    #[test]
+    fn grading_that_teaches_nothing_is_warned_of() {
+        let warnings = |more: &str, members: &str| {
+            let judge = format!(
+                r#"{{"cluster": "j", "model": "m", "grade_share": 0.1 {more}}}, {members} "version": "v""#
+            );
+            policy(&judge).unwrap().1
+        };
+        let learns = r#""learning": {"mode": "observe"},"#;
+        assert_eq!(warnings("", learns), [""; 0]);
+        assert_eq!(warnings(r#", "max_share": 0"#, learns), [""; 0]);
+        assert_eq!(
+            warnings("", ""),
+            [
+                "judge.grade_share: no answer is graded: without `learning` and `receipts` there is nothing to do with a grade"
+            ]
+        );
+        assert_eq!(
+            warnings("", r#""receipts": {"mode": "on"},"#),
+            [
+                "judge.grade_share: grades are counted and logged, and teach nothing: `learning` is off"
+            ]
+        );
+        let shadow = format!(r#"{learns} "mode": "shadow","#);
+        assert_eq!(
+            warnings("", &shadow),
+            ["judge.grade_share: no answer is graded while the policy's `mode` is `shadow`"]
+        );
+        let no_weight = r#""learning": {"mode": "observe", "outcomes": {"judge": 0}},"#;
+        assert_eq!(
+            warnings("", no_weight),
+            ["judge.grade_share: grades teach nothing: `learning.outcomes.judge` is 0"]
+        );
+        assert_eq!(
+            policy(r#"{"cluster": "j", "model": "m", "grade_ask": "Grade.", "grade_model": "g"}"#)
+                .unwrap()
+                .1,
+            [
+                "judge.grade_ask: has no effect: `grade_share` is 0",
+                "judge.grade_model: has no effect: `grade_share` is 0"
+            ]
+        );
     }
 
     #[test]

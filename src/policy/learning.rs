@@ -68,7 +68,7 @@ const DEFAULT_WEIGHT: f32 = 0.25;
 /// `outcomes` of `learning`.
 pub const OUTCOMES: Shape = Shape {
     name: "outcomes",
-    doc: "How much the result of each check counts beside one piece of feedback, from 0 (not at all) to 1. An answer counts once: as the first of these that is wrong with it, or as one with which nothing is wrong.",
+    doc: "How much the result of each check counts beside one piece of feedback, from 0 (not at all) to 1. An answer counts once by the checks: as the first of these that is wrong with it, or as one with which nothing is wrong. A judge's grade counts besides.",
     fields: &[
         optional(
             "empty",
@@ -93,6 +93,12 @@ pub const OUTCOMES: Shape = Shape {
             FRACTION,
             "`0.25`",
             "The arguments of a tool call are not JSON.",
+        ),
+        optional(
+            "judge",
+            FRACTION,
+            "`0.25`",
+            "The grade that the policy's judge gives the answer (`grade_share` of `judge`); it counts besides the checks.",
         ),
     ],
 };
@@ -137,6 +143,8 @@ pub struct CheckWeights {
     pub invalid_json: f32,
     /// Of arguments of tool calls.
     pub invalid_tool_arguments: f32,
+    /// Of a judge's grade.
+    pub judge: f32,
 }
 
 impl Default for CheckWeights {
@@ -146,6 +154,7 @@ impl Default for CheckWeights {
             truncated: DEFAULT_WEIGHT,
             invalid_json: DEFAULT_WEIGHT,
             invalid_tool_arguments: DEFAULT_WEIGHT,
+            judge: DEFAULT_WEIGHT,
         }
     }
 }
@@ -196,6 +205,7 @@ pub(crate) fn compile_learning(root: &Node) -> Learning {
             truncated: weight("truncated"),
             invalid_json: weight("invalid_json"),
             invalid_tool_arguments: weight("invalid_tool_arguments"),
+            judge: weight("judge"),
         },
     }
 }

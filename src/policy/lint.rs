@@ -7,7 +7,7 @@ use crate::policy::backends::credentials::lint_client_credentials;
 use crate::policy::backends::lint::{Comparison, lint_dominated, lint_reach};
 use crate::policy::backends::price::lint_prices;
 use crate::policy::compiled::Policy;
-use crate::policy::judge::{Surroundings, lint_judge};
+use crate::policy::judge::lint::{Surroundings, lint_judge};
 use crate::policy::models::lint_models;
 use crate::policy::profiles::lint::lint_profiles;
 use crate::policy::rules::lint::{RuleSet, lint_rules};
@@ -52,6 +52,9 @@ pub(crate) fn lint(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
             backends: &policy.registry.backends,
             profiles: &policy.profiles,
             rules: &policy.rules,
+            receipts: &policy.receipts,
+            learning: &policy.learning,
+            shadow: policy.traffic.shadow,
         };
         lint_judge(judge, &around, root, warnings);
     }
@@ -70,7 +73,16 @@ fn lint_receipts(policy: &Policy, root: &Node, warnings: &mut Problems<'_>) {
         && policy.learning.is_on()
         && !policy.receipts.is_on()
     {
-        let message = "only the checks of answers teach: feedback needs `receipts`";
+        let grades = policy
+            .judge
+            .as_ref()
+            .is_some_and(|judge| judge.grade_share > 0.0);
+        let message = match grades {
+            true => {
+                "only the checks and the judge's grades of answers teach: feedback needs `receipts`"
+            }
+            false => "only the checks of answers teach: feedback needs `receipts`",
+        };
         warnings.add(node.at, "learning", message);
     }
 }

@@ -204,6 +204,8 @@ pub struct Decision {
     pub steering: Vec<String>,
     /// What the judge has to do with it; `None` if the policy has no judge.
     pub judging: Option<Judging>,
+    /// Whether rules and profile let the judge see the prompt, and so its answer; `false` if the policy has no judge.
+    pub judge_may_see: bool,
     /// The state of the request that the chosen backend cannot read, and that is taken out.
     pub foreign: Foreign,
     /// The amounts held of budgets; empty if none limits the request.

@@ -526,6 +526,7 @@ fn decided(
         propensity: selection.propensity,
         learned_choice: None,
         judging: None,
+        judge_may_see: judging::may_see(input),
         relaxed: selection.relaxed.iter().map(|limit| limit.name()).collect(),
         foreign,
         charge: bounds::charge(budget_status, selection.chosen.estimate.cost_usd),

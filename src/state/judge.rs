@@ -3,10 +3,13 @@
 //!
 //! One [`JudgeState`] per worker; a share, a budget and a breaker that each worker keeps hold for all of them. Time is an argument.
 
+mod grading;
+
 use super::codec::{Layout, Reader};
 use crate::api::judge::Grade;
 use crate::policy::Policy;
-use crate::policy::judge::{Judge, JudgeCache};
+use crate::policy::judge::JudgeCache;
+use grading::Grading;
 
 /// Failures in a row after which the judge is left alone.
 const MAX_FAILURES: u32 = 5;
@@ -208,7 +211,9 @@ impl JudgeState {
         let within = tracked.share.check(gain_usd, judge.max_share);
         tracked.share.count(gain_usd, judge.max_share);
         within?;
-        tracked.spending.check(judge, cost_usd, now_ns)?;
+        tracked
+            .spending
+            .check(judge.max_usd_per_hour, cost_usd, now_ns)?;
         tracked.breaker.check(now_ns)?;
         tracked.share.asked += 1.0;
         tracked.spending.add(cost_usd, now_ns);
@@ -260,6 +265,7 @@ struct Tracked {
     spending: Spending,
     mean_ms: Option<f64>,
     costs: MeanCost,
+    grading: Grading,
 }
 
 /// The mean of what requests cost; the latest hundreds count most.
@@ -391,8 +397,8 @@ impl Spending {
         self.usd
     }
 
-    fn check(&mut self, judge: &Judge, cost_usd: f64, now_ns: u64) -> Result<(), NotAsked> {
-        match self.present(now_ns) + cost_usd > judge.max_usd_per_hour {
+    fn check(&mut self, most_usd: f64, cost_usd: f64, now_ns: u64) -> Result<(), NotAsked> {
+        match self.present(now_ns) + cost_usd > most_usd {
             true => Err(NotAsked::Budget),
             false => Ok(()),
         }

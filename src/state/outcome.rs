@@ -1,7 +1,7 @@
 //! Outcomes: what is known of how good an answer was, and how they stand in access logs.
 //!
-//! An outcome is a receipt with a score. Feedback brings one, and so do the checks of an answer that need no opinion. What
-//! outcomes make of a model is learned elsewhere.
+//! An outcome is a receipt with a score. Feedback brings one, and so do a judge that grades an answer and the checks that need no
+//! opinion. What outcomes make of a model is learned elsewhere.
 
 use super::receipt::Receipt;
 
@@ -14,6 +14,8 @@ pub enum Source {
     Check(Check),
     /// The checks of an answer found nothing wrong.
     Passed,
+    /// The policy's judge graded the answer.
+    Judge,
 }
 
 /// A fault of an answer that is found without an opinion. In the order in which one outweighs the next.
@@ -56,13 +58,14 @@ impl Source {
             Source::Feedback => "feedback",
             Source::Check(check) => check.name(),
             Source::Passed => "passed",
+            Source::Judge => "judge",
         }
     }
 
     /// The source with this name.
     pub fn find(name: &str) -> Option<Source> {
         let checks = Check::ALL.into_iter().map(Source::Check);
-        let mut all = checks.chain([Source::Feedback, Source::Passed]);
+        let mut all = checks.chain([Source::Feedback, Source::Passed, Source::Judge]);
         all.find(|source| source.name() == name)
     }
 }
@@ -148,6 +151,31 @@ pub fn push_log(text: &mut String, item: Logged<'_>) {
     }
 }
 
+/// Begins a log line with the grade of an answer, which comes after the answer's own line: an item of [`read_log`] follows.
+pub const GRADE_LINE: &str = "grade of the judge: ";
+
+/// The log line of a judge's grade.
+pub fn grade_line(receipt: &str, score: f32) -> String {
+    let mut item = String::new();
+    push_log(&mut item, Logged::Scored { receipt, score });
+    [GRADE_LINE, &item].concat()
+}
+
+/// The receipt and the grade in a line of a log that holds a [`grade_line`], whatever stands around it.
+pub fn read_grade_line(line: &[u8]) -> Option<(&str, f32)> {
+    let mark = GRADE_LINE.as_bytes();
+    let at = line.windows(mark.len()).position(|part| part == mark)?;
+    let rest = line.get(at + mark.len()..)?;
+    let is_item =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'.');
+    let length = rest.iter().position(|byte| !is_item(byte));
+    let item = std::str::from_utf8(rest.get(..length.unwrap_or(rest.len()))?).ok()?;
+    match read_log(item).next()? {
+        Logged::Scored { receipt, score } => Some((receipt, score)),
+        Logged::Compared { .. } => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +183,7 @@ mod tests {
     #[test]
     fn every_source_is_found_by_its_name() {
         let checks = Check::ALL.into_iter().map(Source::Check);
-        for source in checks.chain([Source::Feedback, Source::Passed]) {
+        for source in checks.chain([Source::Feedback, Source::Passed, Source::Judge]) {
             assert_eq!(Source::find(source.name()), Some(source));
         }
         assert_eq!(Source::find("rumour"), None);
@@ -181,6 +209,23 @@ mod tests {
         items.iter().for_each(|item| push_log(&mut text, *item));
         assert_eq!(text, "AQ-_=0.75 AQAA>AQAB AQAC=0");
         assert_eq!(read_log(&text).collect::<Vec<_>>(), items);
+    }
+
+    #[test]
+    fn a_grade_is_found_in_any_line() {
+        let line = grade_line("AQ-_", 0.75);
+        assert_eq!(line, "grade of the judge: AQ-_=0.75");
+        for (before, after) in [
+            ("", ""),
+            ("[info][wasm] log x: ", "\n"),
+            (r#"{"m":""#, r#""}"#),
+        ] {
+            let text = [before, &line, after].concat();
+            assert_eq!(read_grade_line(text.as_bytes()), Some(("AQ-_", 0.75)));
+        }
+        for text in ["AQ=0.5", "grade of the judge: ", "grade of the judge: AQ=2"] {
+            assert_eq!(read_grade_line(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ metrics! {
     Counter usage_missing(backend, cause)
         "Answers that do not report their usage: compressed, of another media type, not reported, truncated.";
     Counter outcomes(model, verdict, source)
-        "Outcomes of answers. `source` is `feedback`, the check that found something wrong (`empty`, `truncated`, `invalid_json`, `invalid_tool_arguments`), or `passed` if none did. `verdict` is `good`, `bad`, `better`, `worse`, `passed`, or `failed` for feedback that says nothing of quality. `model` is `unknown` if the policy in force does not have it.";
+        "Outcomes of answers. `source` is `feedback`, the check that found something wrong (`empty`, `truncated`, `invalid_json`, `invalid_tool_arguments`), `passed` if none did, or `judge` for its grades of answers. `verdict` is `good`, `bad`, `better`, `worse`, `passed`, or `failed` for feedback that says nothing of quality. `model` is `unknown` if the policy in force does not have it.";
     Counter feedback_rejected(cause)
         "Items of feedback that were not taken, by error code: `receipt_not_ours` (forged, or of a key that is not valid any more), `receipt_used`, `receipt_expired`, `invalid_receipt`, `invalid_feedback` and others.";
     Counter judge_questions(result)
@@ -129,8 +129,10 @@ metrics! {
         "Time from the question to the judge to its grade, in milliseconds.";
     Counter judge_changes(model)
         "Decisions that the judge's grade changed, by the model that was chosen with it; with `mode` `shadow`, decisions that it would have changed.";
+    Counter judge_gradings(result)
+        "Answers that were drawn for the judge to grade, by their end: `graded`; `dropped` if too many waited; `budget` or `breaker_open` if it was not asked; `sensitive` if the answer holds text that rules keep from it; else as `judge_questions`.";
     Counter judge_cost_nano_usd()
-        "Cost of the judge's calls as the policy declares it, in billionths of a USD; budgets are charged with it, and no other cost metric includes it.";
+        "Cost of the judge's calls as the policy declares it, in billionths of a USD; no other cost metric includes it. Budgets are charged with the part that questions about prompts cost, not with that of grading answers.";
     Counter receipts_unsigned()
         "Answers without a receipt although the policy wants one, because no key is set: see `receipt_keys` of the plugin configuration.";
     Counter classifier_errors()

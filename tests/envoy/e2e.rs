@@ -24,6 +24,7 @@ mod examples;
 mod failover;
 mod faults;
 mod foreign_state;
+mod grading;
 mod hygiene;
 mod judge;
 mod learning;
@@ -92,6 +93,7 @@ fn all() -> impl Iterator<Item = Test> {
         failover::TESTS,
         foreign_state::TESTS,
         faults::TESTS,
+        grading::TESTS,
         hygiene::TESTS,
         judge::TESTS,
         learning::TESTS,

@@ -5,7 +5,7 @@
 use log::Level;
 use pointsman::api::edit::{PrefixEdit, Splice};
 use pointsman::decimal::{decimal, parse_whole};
-use pointsman::exchange::{self, Answer, Effect, JudgeCall, Question, Reply};
+use pointsman::exchange::{self, Answer, AnswerToGrade, Effect, JudgeCall, Question, Reply};
 use pointsman::telemetry::{self, Metric};
 use proxy_wasm::types::Action;
 
@@ -25,13 +25,15 @@ pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsma
 /// How many bytes of a body are moved at a time.
 const PIECE: usize = 1 << 16;
 
-/// Questions among the effects of a machine, at most one of each kind.
+/// What a machine asks for among its effects, at most one of each kind.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// The question to the host.
     pub question: Option<Question>,
     /// The question to a judge.
     pub judge: Option<JudgeCall>,
+    /// The answer that is to be graded.
+    pub grading: Option<Box<AnswerToGrade>>,
 }
 
 /// Applies `effects` in their order and gives the questions among them.
@@ -43,6 +45,7 @@ pub fn apply(effects: Vec<Effect>, action: &mut Action) -> Asked {
             Effect::Continue => *action = Action::Continue,
             Effect::Ask(question) => asked.question = Some(question),
             Effect::AskJudge(call) => asked.judge = Some(call),
+            Effect::GradeAnswer(answer) => asked.grading = Some(answer),
             Effect::RemoveRequestHeader(name) => remove_header(Map::RequestHeaders, &name),
             Effect::SetRequestHeader { name, value } => {
                 set_header(Map::RequestHeaders, &name, &value);
@@ -85,6 +88,7 @@ pub fn apply(effects: Vec<Effect>, action: &mut Action) -> Asked {
             Effect::Observe(metric, value) => metrics::record(&metric, value),
             Effect::Remember { scope, marks } => state_makers::remember(scope, &marks),
             Effect::KeepGrade(kept) => judge_cache::keep(&kept),
+            Effect::Log(exchange::Level::Info, text) => logger::line(Level::Info, &text),
             Effect::Log(exchange::Level::Debug, text) => logger::line(Level::Debug, &text),
             Effect::Log(exchange::Level::Warn, text) => logger::fault(&text),
         }

@@ -12,6 +12,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::effects::{self, count_failure, now_ns};
+use crate::grading_calls::GradingCalls;
 use crate::hostcalls::{self, Map};
 use crate::judge_calls::{self, Asker};
 use crate::sync::policy_store::PolicyStore;
@@ -33,20 +34,23 @@ struct Driver {
     own: Weak<RefCell<Driver>>,
     stream: Stream,
     store: Rc<PolicyStore>,
+    grading: Rc<GradingCalls>,
     policy: Option<Rc<Policy>>,
     /// A judge was asked on behalf of this stream.
     has_called: bool,
 }
 
 impl Exchange {
-    /// An exchange of the context with this number, under the policy that `store` has when the request comes.
-    pub fn new(id: u32, store: Rc<PolicyStore>) -> Exchange {
+    /// An exchange of the context with this number, under the policy that `store` has when the request comes. Answers to be graded go
+    /// to `grading`.
+    pub fn new(id: u32, store: Rc<PolicyStore>, grading: Rc<GradingCalls>) -> Exchange {
         let driver = Rc::new_cyclic(|own| {
             RefCell::new(Driver {
                 id,
                 own: Weak::clone(own),
                 stream: Stream::new(),
                 store,
+                grading,
                 policy: None,
                 has_called: false,
             })
@@ -68,8 +72,11 @@ impl Driver {
     /// one if the machine says nothing.
     fn drive(&mut self, event: Event<'_>, mut action: Action) -> Action {
         let mut asked = effects::apply(self.dispatch(event), &mut action);
-        let mut call = asked.judge;
+        let mut call = asked.judge.take();
         loop {
+            if let Some(answer) = asked.grading.take() {
+                self.grading.add(answer);
+            }
             let effects = if let Some(question) = asked.question {
                 let dispatch = &mut |answer: Answer<'_>| self.dispatch(Event::Answer(answer));
                 effects::answer(question, dispatch)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pointsman::api::judge::MAX_REPLY_BYTES;
 use pointsman::decimal::parse_whole;
-use pointsman::exchange::{JudgeCall, JudgeReply, JudgeReplyContent};
+use pointsman::exchange::{JUDGE_USER_AGENT, JudgeCall, JudgeReply, JudgeReplyContent};
 
 use crate::effects::now_ns;
 use crate::hostcalls::{self, Buffer, HostError, Map};
@@ -74,14 +74,15 @@ pub fn ask(asker: Asker, plugin: u64, call: &JudgeCall) -> Result<(), HostError>
     })
 }
 
-fn send(call: &JudgeCall) -> Result<u32, HostError> {
+/// Makes a call on behalf of the context that is active now.
+pub fn send(call: &JudgeCall) -> Result<u32, HostError> {
     let headers = vec![
         (":method", "POST"),
         (":path", call.path.as_str()),
         (":authority", call.authority.as_str()),
         ("content-type", "application/json"),
         ("accept", "application/json"),
-        ("user-agent", "pointsman"),
+        ("user-agent", JUDGE_USER_AGENT),
     ];
     let timeout = Duration::from_millis(u64::from(call.timeout_ms));
     hostcalls::call(&call.cluster, headers, Some(call.body.as_bytes()), timeout)
@@ -93,21 +94,28 @@ pub fn on_response(number: u32, body_size: usize, tell: impl FnOnce(JudgeReply<'
     let Some(call) = take(|call| call.number == number) else {
         return;
     };
+    with_response(body_size, |content| {
+        let reply = JudgeReply {
+            token: call.question.0,
+            content,
+            is_shared: false,
+            now_ns: now_ns(),
+        };
+        tell(reply);
+        share(call.waiting, reply);
+    });
+}
+
+/// Reads the response of the present callback, and calls `take` with it.
+pub fn with_response(body_size: usize, take: impl FnOnce(JudgeReplyContent<'_>)) {
     let body = match body_size {
         0..=MAX_REPLY_BYTES => hostcalls::buffer(Buffer::CallResponseBody, body_size).ok(),
         _ => None,
     };
-    let reply = JudgeReply {
-        token: call.question.0,
-        content: JudgeReplyContent::Response {
-            status: status(),
-            body: body.as_deref(),
-        },
-        is_shared: false,
-        now_ns: now_ns(),
-    };
-    tell(reply);
-    share(call.waiting, reply);
+    take(JudgeReplyContent::Response {
+        status: status(),
+        body: body.as_deref(),
+    });
 }
 
 /// The stream with this id is over: whoever waits for its reply gets none.

@@ -1,12 +1,13 @@
 //! The proxy-wasm module: translates between Envoy and the core, and decides nothing.
 //!
 //! `exchange` and `attempt` turn callbacks into events of the core's state machines; `effects` turns their effects into host
-//! calls; `hostcalls` declares these calls, and is the only file with `unsafe` code; `judge_calls` keeps the calls of judges that are under way; `sync` holds what workers share. The core
+//! calls; `hostcalls` declares these calls, and is the only file with `unsafe` code; `judge_calls` keeps the calls of judges that are under way, `grading_calls` those that grade answers; `sync` holds what workers share. The core
 //! (`pointsman`) knows no host. Nothing here may panic, whatever the host says: a trap is a 503 for every stream of its worker.
 
 mod attempt;
 mod effects;
 mod exchange;
+mod grading_calls;
 mod header_map;
 mod hostcalls;
 mod judge_calls;
@@ -26,6 +27,7 @@ use proxy_wasm::types::ContextType;
 
 use attempt::{AttemptConfig, AttemptFilter};
 use exchange::Exchange;
+use grading_calls::GradingCalls;
 use hostcalls::Buffer;
 use sync::budget_sync;
 use sync::policy_cache::PolicyCache;
@@ -49,6 +51,7 @@ struct Root {
     store: Rc<PolicyStore>,
     poller: Option<Poller>,
     prewarmer: Prewarmer,
+    grading: Rc<GradingCalls>,
     /// Milliseconds since the last exchange with the other workers.
     unsynced_ms: u32,
 }
@@ -60,6 +63,7 @@ impl Root {
             store: Rc::new(PolicyStore::empty()),
             poller: None,
             prewarmer: Prewarmer::default(),
+            grading: Rc::default(),
             unsynced_ms: 0,
         }
     }
@@ -104,6 +108,7 @@ impl Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, number: u32, _: usize, body_size: usize, _: usize) {
         if !self.prewarmer.on_response(number)
+            && !self.grading.on_response(number, body_size, &self.store)
             && let Some(poller) = &self.poller
         {
             poller.on_response(&self.store, body_size);
@@ -128,6 +133,7 @@ impl RootContext for Root {
             self.store.tick();
             self.store.sync_learning();
             self.prewarmer.tick(&self.store);
+            self.grading.send_due(&self.store);
         }
     }
 
@@ -136,7 +142,8 @@ impl RootContext for Root {
             return Some(Box::new(AttemptFilter::new(Rc::clone(attempts))));
         }
         vm::load_router();
-        Some(Box::new(Exchange::new(id, Rc::clone(&self.store))))
+        let (store, grading) = (Rc::clone(&self.store), Rc::clone(&self.grading));
+        Some(Box::new(Exchange::new(id, store, grading)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,11 +1,13 @@
 //! Looks at the content of an answer as it passes: whether its text is JSON, and whether the arguments of its tool calls are.
 //!
-//! Follows the strings that the scan hands over, undoes their escapes, and keeps no text. Answers with several choices are not
-//! looked at.
+//! Follows the strings that the scan hands over, undoes their escapes, and keeps no text, unless the first bytes of it are asked for.
+//! Answers with several choices are not looked at.
 
 use super::json_check::JsonCheck;
 use super::keys::{Key, Place};
+use super::text_start::TextStart;
 use crate::api::Api;
+use crate::api::held_text::HeldText;
 
 /// The form that an answer has to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub(super) struct ContentCheck {
     is_text_event: bool,
     /// The item is one of reasoning.
     is_reasoning: bool,
+    /// The first bytes of the text, if they are asked for.
+    start: Option<Box<TextStart>>,
 }
 
 /// A part of the content.
@@ -68,6 +72,18 @@ impl ContentCheck {
         self.expected = expected;
     }
 
+    /// Keeps the first `most` bytes of the text as well.
+    pub(super) fn keep_text(&mut self, api: Api, streams: bool, most: usize) {
+        self.api = Some(api);
+        self.streams = streams;
+        self.start = Some(Box::new(TextStart::new(most)));
+    }
+
+    /// The first bytes of the text; `None` if they were not asked for.
+    pub(super) fn take_text(&mut self) -> Option<HeldText> {
+        self.start.take().map(|start| start.into_held())
+    }
+
     /// Notes the start of a string that is not a key; returns whether it has to be fed.
     pub(super) fn begins(&mut self, place: Place, key: Key) -> bool {
         let Some(api) = self.api else {
@@ -91,7 +107,7 @@ impl ContentCheck {
             }),
             (Place::Item | Place::Top, Key::Arguments) => Some(Part::Arguments { is_all: true }),
             (Place::Part, Key::PartialJson) => Some(Part::Arguments { is_all: false }),
-            _ if !self.expected.is_json => None,
+            _ if !self.expected.is_json && self.start.is_none() => None,
             (Place::Part, Key::Content) if api == Api::OpenAiChat => Some(Part::Text),
             (Place::Choice, Key::Text) => Some(Part::Text),
             (Place::Part, Key::Text) if api == Api::AnthropicMessages => Some(Part::Text),
@@ -104,6 +120,9 @@ impl ContentCheck {
 
     /// Reads more of the string, as it is written; `ends` with its last bytes.
     pub(super) fn feed(&mut self, bytes: &[u8], ends: bool) {
+        if let (Some(Part::Text), Some(start)) = (self.reads, &mut self.start) {
+            start.feed(bytes, ends);
+        }
         for byte in bytes {
             if let Some(byte) = self.unescape(*byte) {
                 self.take(byte);
@@ -116,6 +135,7 @@ impl ContentCheck {
 
     fn take(&mut self, byte: u8) {
         match self.reads {
+            Some(Part::Text) if !self.expected.is_json => {}
             Some(Part::Text) => self.text.feed(byte, &self.expected.required),
             Some(Part::Arguments { .. }) => self.arguments.feed(byte, &[]),
             None => {}

@@ -60,12 +60,13 @@ const EXAMPLE: &str = r#"{
     "learning": {"mode": "observe", "half_life": 100, "prior_mass": 5, "max_per_tenant_hour": 7,
                  "max_per_hour": 70,
                  "outcomes": {"empty": 0.5, "truncated": 0.5, "invalid_json": 0.5,
-                              "invalid_tool_arguments": 0.5}},
+                              "invalid_tool_arguments": 0.5, "judge": 0.5}},
     "judge": {"mode": "shadow", "cluster": "judge", "endpoint": "http://host.example", "authority": "judge.example",
               "path": "/grade", "api": "classify", "model": "judge", "ask": "How hard?", "deadline_ms": 100,
               "max_share": 0.5, "max_usd_per_hour": 2, "min_gain_usd": 0.5, "price": {"input": 1, "output": 2},
               "tags": ["eu"], "cache": {"entries": 10, "ttl_s": 60},
               "credentials": {"header": "x-key", "prefix": "Key ", "env": "JUDGE_KEY"},
+              "grade_share": 0.5, "grade_ask": "How good?", "grade_model": "grader",
               "evidence": {"slope": 0.5, "intercept": 0.5, "variance": 0.5}}
 }"#;
 

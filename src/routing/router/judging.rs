@@ -151,7 +151,7 @@ impl Router {
         first: &Selection,
         grades: &GradeSource<'_>,
     ) -> Result<Box<Question>, NotAsked> {
-        should_ask(&circumstances(judge, input, first), &judge.evidence)?;
+        should_ask(&circumstances(input, first), &judge.evidence)?;
         let Some(last) = turns.last() else {
             return Err(NotAsked::NoPrompt);
         };
@@ -265,16 +265,23 @@ fn shift_earlier(
     any
 }
 
-fn circumstances(judge: &Judge, input: &RoutingInput<'_>, first: &Selection) -> Circumstances {
+/// Whether rules and profile let the policy's judge see the prompt.
+pub(super) fn may_see(input: &RoutingInput<'_>) -> bool {
     let rules = input.rule_outcome;
     let profile = input.profile.tags.iter().map(String::as_str);
+    let mut demanded = rules.tags.iter().copied().chain(profile);
+    let judge = input.policy.judge.as_ref();
+    !rules.hides_sensitive && judge.is_some_and(|judge| judge.carries(&mut demanded))
+}
+
+fn circumstances(input: &RoutingInput<'_>, first: &Selection) -> Circumstances {
     let mut able = first.candidates.iter();
     Circumstances {
         is_pinned: input.pinned.is_some(),
         is_tool_loop: conversation::answered_at(input.request).is_some(),
         has_prompt: !input.prompt.turns.is_empty() && !input.steps.is_empty() && !input.counts,
         has_alternatives: able.any(|other| can(other) && other.model != first.chosen.model),
-        may_see: !rules.hides_sensitive && judge.carries(rules.tags.iter().copied().chain(profile)),
+        may_see: may_see(input),
     }
 }
 

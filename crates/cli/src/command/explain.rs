@@ -196,6 +196,7 @@ fn print_decision(policy: &Policy, decision: &Decision) {
     if let Some(judging) = &decision.judging {
         println!("judge      {}", judge_words(policy, judging));
     }
+    print_grading(policy, decision);
     println!("tokens in  about {}", decision.input_tokens);
     let chain: Vec<&str> = decision
         .fallbacks
@@ -210,6 +211,22 @@ fn print_decision(policy: &Policy, decision: &Decision) {
             chain.join(", ")
         }
     );
+}
+
+/// Whether the judge would grade the answer.
+fn print_grading(policy: &Policy, decision: &Decision) {
+    let judge = policy.judge.as_ref();
+    let Some(judge) = judge.filter(|judge| judge.grade_share > 0.0) else {
+        return;
+    };
+    let words = match decision.judge_may_see {
+        true => format!(
+            "{:.0} % of such answers are graded by the judge",
+            judge.grade_share * 100.0
+        ),
+        false => "rules or the profile keep the answer from the judge".to_owned(),
+    };
+    println!("grading    {words}");
 }
 
 /// The judge's part in the decision.

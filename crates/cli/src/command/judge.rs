@@ -1,7 +1,9 @@
 //! `pointsman judge`: asks the policy's judge about prompts of one's own, as the filter would ask it, and adds its grades to their
-//! rows, for `calibrate --judge` and `eval --judge`.
+//! rows, for `calibrate --judge` and `eval --judge`; or about answers, to see how far it agrees with people.
 //!
-//! One question at a time. A prompt without a good answer keeps its row as it was.
+//! One question at a time. A row without a good reply stays as it was.
+
+mod answers;
 
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
@@ -10,7 +12,8 @@ use std::time::Duration;
 
 use pointsman::analysis::prompt::Prompt;
 use pointsman::api::Api;
-use pointsman::api::judge::{Asking, Grade, read_reply, write_question};
+use pointsman::api::judge::grading::read_grading;
+use pointsman::api::judge::{Asking, Grade, JudgeApi, JudgeReplyError, read_reply, write_question};
 use pointsman::api::request;
 use pointsman::policy::judge::Judge;
 use pointsman::routing::judge::QuestionText;
@@ -20,19 +23,23 @@ use serde_json::{Map, Value, json};
 use crate::failure::Failure;
 use crate::io::http::Connection;
 use crate::io::input;
+use answers::{AnswerRow, agreement};
 
 /// Arguments of `pointsman judge`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 at least one prompt was graded; 1 none was; 2 bad usage, policy or file."
+    after_help = "Exit status: 0 at least one row was graded; 1 none was; 2 bad usage, policy or file."
 )]
 pub struct Args {
     /// The policy, JSON or YAML
     #[arg(long)]
     policy: PathBuf,
     /// Prompts: outcome rows, one JSON object a line with a field `prompt`; gzip if the name ends in .gz
-    #[arg(long, required = true, value_name = "FILE")]
+    #[arg(long, required_unless_present = "answers", value_name = "FILE")]
     prompts: Vec<PathBuf>,
+    /// Answers to grade: rows with a field `answer` besides `prompt`; with `score`, 0 to 1, it is said how far grades agree with it
+    #[arg(long, value_name = "FILE")]
+    answers: Vec<PathBuf>,
     /// Where the judge is, without TLS [default: the judge's `endpoint`]
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
@@ -49,12 +56,23 @@ pub struct Args {
 struct Tally {
     millis: Vec<f64>,
     failures: Vec<String>,
+    /// Grades of answers, and the scores of their rows.
+    scored: Vec<(f64, f64)>,
+}
+
+/// A question about a row.
+struct Question {
+    body: String,
+    read: fn(JudgeApi, &[u8]) -> Result<Grade, JudgeReplyError>,
+    /// The member of the row that gets the grade.
+    member: &'static str,
+    score: Option<f64>,
 }
 
 /// How many failures are named.
 const NAMED: usize = 5;
 
-/// Asks about every prompt and prints the rows.
+/// Asks about every row and prints the rows.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let policy = input::read_policy(&args.policy)?;
     let judge = policy.judge.ok_or_else(|| {
@@ -69,7 +87,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut millis = tally.millis;
     if millis.is_empty() {
-        return Err(Failure::Failed("no prompt was graded".into()));
+        return Err(Failure::Failed("nothing was graded".into()));
     }
     millis.sort_by(f64::total_cmp);
     let at = |share: f64| {
@@ -86,6 +104,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         at(0.99),
         100.0 * in_time as f64 / millis.len() as f64
     );
+    if let Some(words) = agreement(&tally.scored) {
+        eprintln!("{words}");
+    }
     Ok(())
 }
 
@@ -101,7 +122,9 @@ async fn ask_all(args: &Args, judge: &Judge) -> Result<Tally, Failure> {
     asker.bearer = key.map(|key| format!("Bearer {key}"));
     let mut tally = Tally::default();
     let mut out = std::io::stdout().lock();
-    for path in &args.prompts {
+    let prompts = args.prompts.iter().map(|path| (path, false));
+    let answers = args.answers.iter().map(|path| (path, true));
+    for (path, has_answers) in prompts.chain(answers) {
         for (number, line) in input::open(path)?.lines().enumerate() {
             let place = format!("{}:{}", path.display(), number + 1);
             let wrong = |problem: String| Failure::Input(format!("{place}: {problem}"));
@@ -109,11 +132,18 @@ async fn ask_all(args: &Args, judge: &Judge) -> Result<Tally, Failure> {
             if line.trim().is_empty() {
                 continue;
             }
-            let row = Row::parse(line.as_bytes()).map_err(wrong)?;
-            let written = match asker.ask(&row).await {
+            let question = match has_answers {
+                false => about_prompt(judge, &Row::parse(line.as_bytes()).map_err(wrong)?),
+                true => about_answer(judge, &AnswerRow::parse(line.as_bytes()).map_err(wrong)?),
+            };
+            let written = match asker.put(question.as_ref()).await {
                 Ok((grade, took)) => {
                     tally.millis.push(took.as_secs_f64() * 1000.0);
-                    graded(&line, grade)
+                    let score = question.as_ref().and_then(|question| question.score);
+                    let pair = score.map(|score| (f64::from(grade.mean), score));
+                    tally.scored.extend(pair);
+                    let member = question.map_or("judge", |question| question.member);
+                    graded(&line, member, grade)
                 }
                 Err(problem) => {
                     tally.failures.push(format!("{place}: {problem}"));
@@ -181,7 +211,12 @@ impl<'j> Asker<'j> {
     /// # Errors
     /// The problem in words: no text, no judge, no answer in time, no grade in it.
     pub async fn ask(&mut self, row: &Row) -> Result<(Grade, Duration), String> {
-        let question = question(self.judge, row).ok_or("has no text to ask about")?;
+        self.put(about_prompt(self.judge, row).as_ref()).await
+    }
+
+    /// The grade of a question, and how long the reply took; else the problem in words.
+    async fn put(&mut self, question: Option<&Question>) -> Result<(Grade, Duration), String> {
+        let question = question.ok_or("has no text to ask about")?;
         let headers: Vec<(&str, &str)> = self
             .bearer
             .iter()
@@ -194,7 +229,8 @@ impl<'j> Asker<'j> {
                 .await
                 .map_err(|error| format!("no judge at {}: {error}", self.address))?,
         };
-        let sent = connection.post_with(&self.judge.path, &headers, question.into());
+        let body = question.body.clone().into();
+        let sent = connection.post_with(&self.judge.path, &headers, body);
         let answer = tokio::time::timeout(self.timeout, sent)
             .await
             .map_err(|_| format!("no answer within {} ms", self.timeout.as_millis()))?
@@ -203,17 +239,43 @@ impl<'j> Asker<'j> {
         if answer.status != 200 {
             return Err(format!("the judge answers with status {}", answer.status));
         }
-        let grade = read_reply(self.judge.api, &answer.body).map_err(|error| error.to_string())?;
+        let grade = (question.read)(self.judge.api, &answer.body);
+        let grade = grade.map_err(|error| error.to_string())?;
         Ok((grade, answer.took))
     }
 }
 
-/// The body of the question about a row's prompt, as the filter writes it.
-fn question(judge: &Judge, row: &Row) -> Option<String> {
+/// The question about a row's prompt.
+fn about_prompt(judge: &Judge, row: &Row) -> Option<Question> {
+    Some(Question {
+        body: question(judge, row)?,
+        read: read_reply,
+        member: "judge",
+        score: None,
+    })
+}
+
+/// The question about a row's answer.
+fn about_answer(judge: &Judge, row: &AnswerRow) -> Option<Question> {
+    Some(Question {
+        body: row.question(judge)?,
+        read: read_grading,
+        member: "grade",
+        score: row.score,
+    })
+}
+
+/// The texts of a row that a question holds.
+fn question_text(row: &Row) -> Option<QuestionText> {
     let body = json!({"messages": row.messages()}).to_string();
     let request = request::parse(Api::OpenAiChat, body.as_bytes(), true).ok()?;
     let prompt = Prompt::new(&request);
-    let text = QuestionText::new(&prompt, prompt.turns.len().checked_sub(1)?)?;
+    QuestionText::new(&prompt, prompt.turns.len().checked_sub(1)?)
+}
+
+/// The body of the question about a row's prompt, as the filter writes it.
+fn question(judge: &Judge, row: &Row) -> Option<String> {
+    let text = question_text(row)?;
     let asking = Asking {
         api: judge.api,
         model: &judge.model,
@@ -222,12 +284,12 @@ fn question(judge: &Judge, row: &Row) -> Option<String> {
     Some(write_question(&asking, &text.turn, &text.before))
 }
 
-/// A row with its grade.
-fn graded(line: &str, grade: Grade) -> String {
+/// A row with its grade in this member.
+fn graded(line: &str, member: &str, grade: Grade) -> String {
     let round = |value: f32| (f64::from(value) * 1e4).round() / 1e4;
     let mut row: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
     let grade = json!({"mean": round(grade.mean), "spread": round(grade.spread)});
-    row.insert("judge".to_owned(), grade);
+    row.insert(member.to_owned(), grade);
     Value::Object(row).to_string()
 }
 
@@ -243,7 +305,7 @@ mod tests {
             mean: 0.75,
             spread: 0.2,
         };
-        let row = Row::parse(graded(line, grade).as_bytes()).unwrap();
+        let row = Row::parse(graded(line, "judge", grade).as_bytes()).unwrap();
         assert_eq!(row.grade, Some(grade));
         assert_eq!(row.outcomes.len(), 1);
     }
@@ -273,6 +335,7 @@ mod tests {
         let args = Args {
             policy: PathBuf::new(),
             prompts: Vec::new(),
+            answers: Vec::new(),
             address: None,
             key_env: None,
             timeout_ms: 1,

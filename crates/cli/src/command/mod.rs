@@ -52,7 +52,7 @@ enum Command {
     Explain(explain::Args),
     /// Bring prices, context windows and capabilities of public catalogues into a policy
     Import(import::Args),
-    /// Ask the policy's judge about prompts, and add its grades to their rows
+    /// Ask the policy's judge about prompts or answers, and add its grades to their rows
     Judge(judge::Args),
     /// Make a key that signs policies, and print its public half
     Keygen(sign::KeygenArgs),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use pointsman::policy::Policy;
-use pointsman::state::outcome::{Check, Logged, Outcome, Source, read_log};
+use pointsman::state::outcome::{Check, Logged, Outcome, Source, read_grade_line, read_log};
 use pointsman::state::receipt::{Receipt, TEXT_CHARS};
 use serde_json::{Map, Value};
 
@@ -117,11 +117,14 @@ pub enum Item {
 }
 
 /// Gives each outcome of a line to `each`: a JSON object of feedback (`receipt` and `score` or `verdict`, or `better` and `worse`),
-/// a list of such objects, or a line of an access log, whose fields end in `feedback`, or in `receipt` and `outcome`. Codes of
-/// receipts are not checked: whoever can write the log needs no key.
+/// a list of such objects, a line of an access log, whose fields end in `feedback`, or in `receipt` and `outcome`, or a line of Envoy's
+/// own log with a grade of the judge. Codes of receipts are not checked: whoever can write the log needs no key.
 pub fn read_line(line: &[u8], policy: &Policy, mut each: impl FnMut(Item)) {
     if line.trim_ascii().is_empty() {
         return;
+    }
+    if let Some((receipt, score)) = read_grade_line(line) {
+        return each(graded(receipt, score, policy));
     }
     match serde_json::from_slice::<Value>(line) {
         Ok(value) => read_value(&value, policy, &mut each),
@@ -195,6 +198,18 @@ fn read_logged(item: Logged<'_>) -> Item {
     })
 }
 
+/// The outcome of an answer that the judge graded.
+fn graded(receipt: &str, score: f32, policy: &Policy) -> Item {
+    match read_logged(Logged::Scored { receipt, score }) {
+        Item::Outcome(outcome) => Item::Outcome(Outcome {
+            weight: policy.learning.weights.judge,
+            source: Source::Judge,
+            ..outcome
+        }),
+        Item::Unreadable => Item::Unreadable,
+    }
+}
+
 /// The outcome of a check of an answer.
 fn checked(receipt: &str, source: Source, policy: &Policy) -> Item {
     let Ok(receipt) = Receipt::decode_trusted(receipt) else {
@@ -212,7 +227,7 @@ fn checked(receipt: &str, source: Source, policy: &Policy) -> Item {
             ];
             (receipt.p, all.into_iter().fold(0.0, f32::max))
         }
-        Source::Feedback => (receipt.p, 0.0),
+        Source::Feedback | Source::Judge => (receipt.p, 0.0),
     };
     Item::Outcome(Outcome {
         receipt,
@@ -239,6 +254,7 @@ mod tests {
     use super::*;
     use pointsman::analysis::classifier::{Classification, FINGERPRINT};
     use pointsman::api::{Api, Capabilities};
+    use pointsman::state::outcome::grade_line;
     use pointsman::state::receipt::{Flags, Key, RequestTraits, name_key};
 
     const POLICY: &str = r#"{"models": [{"name": "m"}], "learning": {"outcomes": {"empty": 0.5, "truncated": 0.125}},
@@ -321,6 +337,18 @@ mod tests {
             panic!("{passed:?}");
         };
         assert!((p - 0.75).abs() < 0.02);
+    }
+
+    #[test]
+    fn logs_of_envoy_hold_grades_of_the_judge() {
+        let first = receipt(1);
+        let line = format!(
+            "[2026-11-30][info][wasm] wasm log: {}",
+            grade_line(&first, 0.75)
+        );
+        assert_eq!(read(&line), (vec![(1, None, 0.75, 0.25)], 0));
+        assert_eq!(decision(&line), Err("none"));
+        assert_eq!(read("grade of the judge: AQ=0.5"), (vec![], 1));
     }
 
     #[test]

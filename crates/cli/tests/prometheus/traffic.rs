@@ -27,7 +27,7 @@ const PROFILES: [&str; 4] = ["judged-1", "judged-2", "judged-3", "judged-4"];
 pub struct World {
     envoy: Envoy,
     backends: Backends,
-    /// Grades prompts as they happen to be long.
+    /// Grades prompts, and a part of the answers, as they happen to be long.
     _judge: Judge,
     /// Whether the judge fails at some of them.
     judge_fails: Arc<AtomicBool>,
@@ -69,7 +69,7 @@ impl World {
         let judge = Judge::start_with(grade).unwrap();
         policy["judge"] = json!({
             "cluster": "judge", "endpoint": format!("http://{}", judge.address()), "model": "j", "max_share": 1,
-            "price": {"input": 0.001}, "cache": {"entries": 0}, "evidence": {"slope": 1, "intercept": 1.8, "variance": 0.3},
+            "price": {"input": 0.001}, "cache": {"entries": 0}, "grade_share": 0.3, "evidence": {"slope": 1, "intercept": 1.8, "variance": 0.3},
         });
         std::fs::write(&file, policy.to_string()).unwrap();
         let source = PolicySource::start().unwrap();

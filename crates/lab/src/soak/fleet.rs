@@ -2,6 +2,12 @@
 
 use std::net::SocketAddr;
 
+use pointsman::api::Api;
+use pointsman::policy::Policy;
+use pointsman::routing::decision::Outcome;
+use pointsman::routing::judge::Judging;
+use pointsman::routing::router::Router;
+use pointsman_cli::failure::Failure;
 use serde_json::{Value, json};
 
 /// Backends of one model.
@@ -60,11 +66,94 @@ pub fn body(number: u64) -> String {
     .to_string()
 }
 
+/// `policy` with a judge at this address that is asked about most prompts of [`judged_body`], and grades a tenth of the answers: every
+/// other model is better and dearer, and the weight of cost is one at which a grade can change the choice.
+///
+/// # Errors
+/// [`Failure::Failed`] if no weight has the judge asked, or the policy does not compile.
+pub fn judged(mut policy: Value, judge: SocketAddr) -> Result<Value, Failure> {
+    for (number, model) in list(&mut policy, "models").enumerate() {
+        let score = if number % 2 == 0 { 0.68 } else { 0.86 };
+        set(model, "benchmarks", json!({"mmlu": score}));
+    }
+    for (number, backend) in list(&mut policy, "backends").enumerate() {
+        let is_dear = number / PER_MODEL as usize % 2 == 1;
+        let price = if is_dear { 10.0 } else { 1.0 } + (number % 7) as f64 / 100.0;
+        set(backend, "price", json!({"input": price, "output": price}));
+    }
+    set(&mut policy, "exploration_rate", json!(0));
+    set(&mut policy, "learning", json!({"mode": "observe"}));
+    let field = json!({
+        "cluster": "judge", "endpoint": format!("http://{judge}"), "model": "j", "max_share": 1, "deadline_ms": 1000,
+        "cache": {"entries": 0}, "price": {"input": 0.01}, "grade_share": 0.1,
+        "evidence": {"slope": 1, "intercept": 1.8, "variance": 0.3},
+    });
+    set(&mut policy, "judge", field);
+    let (mut router, _) = Router::new();
+    let mut best = (0, policy.clone());
+    for step in 1..40 {
+        let weights = json!({"quality": 1, "cost": f64::from(step) * 0.025});
+        set(
+            &mut policy,
+            "profiles",
+            json!({"auto": {"weights": weights, "limits": {}}}),
+        );
+        let compiled = Policy::compile(&policy.to_string())
+            .map_err(|error| Failure::Failed(format!("the soak's policy: {error}")))?;
+        let asked = (0..24).filter(|number| {
+            let body = judged_body(*number);
+            let outcome = router.route(&compiled, Api::OpenAiChat, body.as_bytes(), true);
+            matches!(outcome, Outcome::Routed(decision) if matches!(decision.judging, Some(Judging::Ask(_))))
+        });
+        let asked = asked.count();
+        if asked > best.0 {
+            best = (asked, policy.clone());
+        }
+    }
+    match best {
+        (0, _) => Err(Failure::Failed("the judge would never be asked".into())),
+        (_, policy) => Ok(policy),
+    }
+}
+
+fn list<'v>(document: &'v mut Value, name: &str) -> impl Iterator<Item = &'v mut Value> {
+    let list = document.get_mut(name).and_then(Value::as_array_mut);
+    list.into_iter().flatten()
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+/// The body of the request with this number, about which a judge may be asked.
+pub fn judged_body(number: u64) -> String {
+    const THINGS: [&str; 8] = [
+        "the French revolution",
+        "the plague",
+        "the industrial revolution",
+        "inflation",
+        "earthquakes",
+        "the tides",
+        "migration",
+        "the fall of Rome",
+    ];
+    let thing = THINGS
+        .get((number % 8) as usize)
+        .copied()
+        .unwrap_or_default();
+    json!({
+        "model": "auto",
+        "messages": [{"role": "user", "content": format!("Tell me about the causes of {thing}, for reader {number}.")}],
+    })
+    .to_string()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use pointsman::policy::Policy;
 
     #[test]
     fn it_compiles() {
@@ -73,5 +162,20 @@ mod tests {
         assert_eq!(policy.registry.backends.len(), 1000);
         assert_eq!(policy.registry.models.len(), 100);
         assert_ne!(body(1), body(2));
+    }
+
+    #[test]
+    fn a_judge_is_asked_about_most_prompts() {
+        let policy = policy(20, ([127, 0, 0, 1], 80).into());
+        let policy = judged(policy, ([127, 0, 0, 1], 81).into()).unwrap();
+        let policy = Policy::compile(&policy.to_string()).unwrap();
+        let (mut router, _) = Router::new();
+        let asked = (100..124).filter(|number| {
+            let body = judged_body(*number);
+            let outcome = router.route(&policy, Api::OpenAiChat, body.as_bytes(), true);
+            matches!(outcome, Outcome::Routed(decision) if matches!(decision.judging, Some(Judging::Ask(_))))
+        });
+        let asked = asked.count();
+        assert!(asked >= 12, "{asked} of 24");
     }
 }

@@ -4,12 +4,14 @@
 //!
 //! Samples Envoy's resident memory, that of the module's virtual machines (their memory never shrinks, so growth is seen
 //! for certain), and the size of the record that workers share. It never fails because of time: only where one of the last two
-//! is over its bound, or a request is not answered with 200.
+//! is over its bound, or a request is not answered with 200; with a judge also if a request or a question has no end.
 
 mod feedback;
 mod fleet;
+mod judge;
 mod report;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,11 +21,12 @@ use hyper::body::Bytes;
 use tokio::task::JoinSet;
 
 use crate::bench::upstream;
-use crate::envoy::{self, Config};
+use crate::envoy::{self, Config, Envoy};
 use feedback::Feedback;
+use judge::SoakJudge;
 use pointsman_cli::failure::Failure;
 use pointsman_cli::io::http::Connection;
-use report::{Report, Sample};
+use report::{JudgeEnds, Report, Sample};
 
 /// How many times is looked during the whole run.
 const SAMPLES: u32 = 24;
@@ -55,6 +58,13 @@ pub struct Args {
     /// How many receipts a second are sent as feedback among the requests, in lists as long as feedback may be; 0 sends none
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     feedback_per_second: u32,
+    /// Ask a simulated judge about the prompts, which takes 30 ms, and let it grade a tenth of the answers
+    #[arg(long)]
+    judge: bool,
+    /// How many requests of a hundred come from clients that leave after 10 ms, while the judge is asked
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, requires = "judge",
+          value_parser = clap::value_parser!(u64).range(0..=100))]
+    leave_percent: u64,
     /// Where the figures go as JSON
     #[arg(long, value_name = "FILE", default_value = "target/soak.json")]
     output: PathBuf,
@@ -66,6 +76,8 @@ struct Progress {
     /// Requests that were begun; the number of each is its conversation.
     begun: AtomicU64,
     answered: AtomicU64,
+    /// Clients that have left.
+    left: AtomicU64,
     stop: Arc<AtomicBool>,
 }
 
@@ -88,11 +100,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if learns {
         policy = feedback::learning(policy);
     }
+    let judge = args.judge.then(SoakJudge::start).transpose()?;
+    if let Some(judge) = &judge {
+        policy = fleet::judged(policy, judge.address)?;
+    }
     let mut config = envoy::rendered(&policy, &version, &args.module, false)?.without_access_log();
     if learns {
         config = feedback::with_key(config);
     }
-    let report = runtime.block_on(soak(args, &config))?;
+    let report = runtime.block_on(soak(args, &config, judge.as_ref()))?;
     print!("{}", report.table());
     std::fs::write(&args.output, report.json()).map_err(|error| {
         Failure::Failed(format!("cannot write `{}`: {error}", args.output.display()))
@@ -101,25 +117,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     report.verdict()
 }
 
-async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
+async fn soak(args: &Args, config: &Config, judge: Option<&SoakJudge>) -> Result<Report, Failure> {
     let envoy = envoy::start(&args.envoy, config, 2)?;
     let progress = Arc::new(Progress::default());
-    let mut senders = JoinSet::new();
-    for _ in 0..args.connections.max(1) {
-        let connection = Connection::to_envoy(envoy.address()).await?;
-        senders.spawn(send(connection, Arc::clone(&progress)));
-    }
     let given = Arc::new(Feedback::default());
-    let has_feedback = args.feedback_per_second > 0;
-    for _ in (0..FEEDBACK_CONNECTIONS).filter(|_| has_feedback) {
-        senders.spawn(feedback::send(
-            Connection::to_envoy(envoy.address()).await?,
-            f64::from(args.feedback_per_second) / f64::from(FEEDBACK_CONNECTIONS),
-            fleet::models(args.backends),
-            Arc::clone(&given),
-            Arc::clone(&progress.stop),
-        ));
-    }
+    let mut senders = start_senders(args, &envoy, &progress, &given).await?;
     let start = Instant::now();
     let seconds = |minutes: f64| Duration::from_secs_f64((minutes * 60.0).max(1.0));
     let (least, most) = (seconds(args.minutes), seconds(args.most_minutes));
@@ -147,6 +149,13 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
     for done in senders.join_all().await {
         failed = failed.or(done.err());
     }
+    let ends = match (judge, &failed) {
+        (Some(judge), None) => {
+            let left = progress.left.load(Ordering::Relaxed);
+            Some(JudgeEnds::take(&envoy, left, judge.asked()).await?)
+        }
+        _ => None,
+    };
     envoy.stop();
     match failed {
         Some(failure) => Err(failure),
@@ -154,17 +163,70 @@ async fn soak(args: &Args, config: &Config) -> Result<Report, Failure> {
             backends: args.backends,
             wanted: args.requests,
             samples,
+            judge: ends,
         }),
     }
 }
 
+/// Starts all that send requests and feedback.
+async fn start_senders(
+    args: &Args,
+    envoy: &Envoy,
+    progress: &Arc<Progress>,
+    given: &Arc<Feedback>,
+) -> Result<JoinSet<Result<(), Failure>>, Failure> {
+    let mut senders = JoinSet::new();
+    for _ in 0..args.connections.max(1) {
+        let connection = Connection::to_envoy(envoy.address()).await?;
+        let kind = Requests {
+            envoy: envoy.address(),
+            judged: args.judge,
+            leave_percent: args.leave_percent,
+        };
+        senders.spawn(send(connection, kind, Arc::clone(progress)));
+    }
+    let has_feedback = args.feedback_per_second > 0;
+    for _ in (0..FEEDBACK_CONNECTIONS).filter(|_| has_feedback) {
+        senders.spawn(feedback::send(
+            Connection::to_envoy(envoy.address()).await?,
+            f64::from(args.feedback_per_second) / f64::from(FEEDBACK_CONNECTIONS),
+            fleet::models(args.backends),
+            Arc::clone(given),
+            Arc::clone(&progress.stop),
+        ));
+    }
+    Ok(senders)
+}
+
+/// Which requests are sent.
+#[derive(Debug, Clone, Copy)]
+struct Requests {
+    envoy: SocketAddr,
+    /// They are such that the judge is asked.
+    judged: bool,
+    /// Of a hundred, those whose client leaves.
+    leave_percent: u64,
+}
+
 /// One request after the other until it is stopped, each a conversation of its own.
-async fn send(mut connection: Connection, progress: Arc<Progress>) -> Result<(), Failure> {
+async fn send(
+    mut connection: Connection,
+    requests: Requests,
+    progress: Arc<Progress>,
+) -> Result<(), Failure> {
     while !progress.stop.load(Ordering::Relaxed) {
         let number = progress.begun.fetch_add(1, Ordering::Relaxed);
-        let body = Bytes::from(fleet::body(number));
-        connection.chat(body).await?;
-        progress.answered.fetch_add(1, Ordering::Relaxed);
+        let body = match requests.judged {
+            true => fleet::judged_body(number),
+            false => fleet::body(number),
+        };
+        if number % 100 < requests.leave_percent {
+            judge::send_and_leave(requests.envoy, &body).await?;
+            progress.left.fetch_add(1, Ordering::Relaxed);
+        } else {
+            connection.chat(Bytes::from(body)).await?;
+            progress.answered.fetch_add(1, Ordering::Relaxed);
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The samples as lines, a table and JSON, and whether they keep their bounds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -47,14 +47,8 @@ impl Sample {
         passed: Duration,
         [requests, feedback, feedback_refused]: [u64; 3],
     ) -> Result<Sample, Failure> {
-        let failed = |error| Failure::Failed(format!("envoy's statistics cannot be read: {error}"));
-        let mut admin = Connection::open(envoy.admin_address())
-            .await
-            .map_err(failed)?;
-        let path =
-            "/stats?filter=pointsman.(shared_stats|linear_memory|prewarms%5C.|metrics_dropped)";
-        let answer = admin.get(path).await.map_err(failed)?;
-        let text = String::from_utf8_lossy(&answer.body);
+        let filter = "pointsman.(shared_stats|linear_memory|prewarms%5C.|metrics_dropped)";
+        let text = stats(envoy, filter).await?;
         let sum = |name: &str| {
             let lines = text.lines().filter_map(|line| line.split_once(": "));
             let of_name = lines.filter(|(one, _)| one.contains(name));
@@ -90,6 +84,146 @@ impl Sample {
     }
 }
 
+/// The ends of requests and questions, once all clients are gone.
+#[derive(Debug, Clone, Serialize)]
+pub struct JudgeEnds {
+    /// Clients that left while their request was held, or soon after.
+    left: u64,
+    /// Questions that reached the judge, about prompts and about answers.
+    asked: u64,
+    /// Ends of questions about prompts that were sent, by result.
+    questions: Vec<(String, u64)>,
+    /// Ends of answers that were drawn for grading, by result.
+    gradings: Vec<(String, u64)>,
+    /// Requests that Envoy still holds.
+    open_requests: u64,
+    /// Calls of the judge that Envoy still waits for.
+    open_calls: u64,
+    /// Errors of the module.
+    host_call_errors: u64,
+}
+
+/// How long open requests may take to end after the last client has gone.
+const MOST_CLOSING: Duration = Duration::from_secs(20);
+
+impl JudgeEnds {
+    /// Waits until Envoy holds no request and no call, and counts.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if Envoy's statistics cannot be read.
+    pub async fn take(envoy: &Envoy, left: u64, asked: u64) -> Result<JudgeEnds, Failure> {
+        let start = Instant::now();
+        loop {
+            // Grading ends within a tick, and the metrics of the workers come together a moment later.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let text = stats(
+                envoy,
+                "downstream_rq_active|upstream_rq_active|judge|host_call_errors",
+            )
+            .await?;
+            let lines = || text.lines().filter_map(|line| line.split_once(": "));
+            let value = |value: &str| value.parse::<u64>().unwrap_or_default();
+            let sum = |is: &dyn Fn(&str) -> bool| {
+                let found = lines().filter(|(name, _)| is(name));
+                found.map(|(_, number)| value(number)).sum::<u64>()
+            };
+            let by_result = |family: &str| {
+                let found = lines().filter_map(|(name, number)| {
+                    let (_, result) = name.split_once(family)?;
+                    Some((
+                        result.trim_start_matches(".result.").to_owned(),
+                        value(number),
+                    ))
+                });
+                found.collect::<Vec<_>>()
+            };
+            let ends = JudgeEnds {
+                left,
+                asked,
+                questions: by_result("pointsman.judge_questions"),
+                gradings: by_result("pointsman.judge_gradings"),
+                open_requests: sum(&|name| {
+                    name.starts_with("http.")
+                        && !name.starts_with("http.admin")
+                        && name.ends_with("downstream_rq_active")
+                }),
+                open_calls: sum(&|name| name == "cluster.judge.upstream_rq_active"),
+                host_call_errors: sum(&|name| name.contains("pointsman.host_call_errors")),
+            };
+            if ends.open_requests + ends.open_calls == 0 || start.elapsed() > MOST_CLOSING {
+                return Ok(ends);
+            }
+        }
+    }
+
+    /// Ends of calls that were sent: each question that reached the judge has to have one.
+    fn ends(&self) -> u64 {
+        let never_sent = [
+            "cached",
+            "joined",
+            "not_sent",
+            "dropped",
+            "budget",
+            "breaker_open",
+            "sensitive",
+        ];
+        let all = self.questions.iter().chain(&self.gradings);
+        let sent = all.filter(|(result, _)| !never_sent.contains(&result.as_str()));
+        sent.map(|(_, count)| count).sum()
+    }
+
+    fn table(&self) -> String {
+        let list = |all: &[(String, u64)]| {
+            let each = all
+                .iter()
+                .map(|(result, count)| format!("{result} {count}"));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "{} clients left; {} questions reached the judge\nprompts: {}\nanswers: {}\nafter all clients were gone: {} requests, {} calls and {} questions without an end; {} errors of host calls\n",
+            self.left,
+            self.asked,
+            list(&self.questions),
+            list(&self.gradings),
+            self.open_requests,
+            self.open_calls,
+            self.asked.saturating_sub(self.ends()),
+            self.host_call_errors,
+        )
+    }
+
+    /// Whether everything has ended.
+    fn verdict(&self) -> Result<(), Failure> {
+        let endless = self.asked.saturating_sub(self.ends());
+        let open = [
+            (self.open_requests, "requests"),
+            (self.open_calls, "calls of the judge"),
+            (endless, "questions"),
+        ];
+        match open.into_iter().find(|(count, _)| *count > 0) {
+            Some((count, what)) => Err(Failure::Failed(format!(
+                "{count} {what} have no end although all clients are gone"
+            ))),
+            None if self.host_call_errors > 0 => Err(Failure::Failed(format!(
+                "{} calls to Envoy failed",
+                self.host_call_errors
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Envoy's statistics whose names match this expression.
+async fn stats(envoy: &Envoy, filter: &str) -> Result<String, Failure> {
+    let failed = |error| Failure::Failed(format!("envoy's statistics cannot be read: {error}"));
+    let mut admin = Connection::open(envoy.admin_address())
+        .await
+        .map_err(failed)?;
+    let path = format!("/stats?filter={filter}");
+    let answer = admin.get(&path).await.map_err(failed)?;
+    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+}
+
 /// A whole run.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -99,6 +233,8 @@ pub struct Report {
     pub wanted: u64,
     /// In their order.
     pub samples: Vec<Sample>,
+    /// The ends of questions to a judge; `None` if there was none.
+    pub judge: Option<JudgeEnds>,
 }
 
 impl Report {
@@ -133,6 +269,9 @@ impl Report {
                 resident as f64 / 1024.0 / 1024.0,
                 linear as f64 / 1024.0 / 1024.0
             ));
+        }
+        if let Some(ends) = &self.judge {
+            out.push_str(&ends.table());
         }
         out
     }
@@ -169,7 +308,7 @@ impl Report {
                 "the module's memory grew by {grown} bytes after the first quarter"
             )));
         }
-        Ok(())
+        self.judge.as_ref().map_or(Ok(()), JudgeEnds::verdict)
     }
 
     /// The sample at the end of the first quarter, when every backend was met.
@@ -198,7 +337,29 @@ mod tests {
             backends: 1,
             wanted: 10,
             samples: samples.collect(),
+            judge: None,
         }
+    }
+
+    #[test]
+    fn a_question_without_an_end_is_not_met() {
+        let ends = |asked: u64, open_requests: u64| JudgeEnds {
+            left: 1,
+            asked,
+            questions: vec![
+                ("graded".into(), 5),
+                ("abandoned".into(), 2),
+                ("joined".into(), 9),
+            ],
+            gradings: vec![("graded".into(), 1), ("dropped".into(), 4)],
+            open_requests,
+            open_calls: 0,
+            host_call_errors: 0,
+        };
+        assert!(ends(8, 0).verdict().is_ok());
+        // A call that Envoy cancelled before it was sent.
+        assert!(ends(7, 0).verdict().is_ok());
+        assert!(ends(9, 0).verdict().is_err() && ends(8, 1).verdict().is_err());
     }
 
     #[test]

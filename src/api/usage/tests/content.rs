@@ -136,3 +136,97 @@ fn chat_and_completions_are_checked() {
         (Some(true), None)
     );
 }
+
+/// The start of the text, however the answer is cut.
+fn text_of(api: Api, media: Media, body: &str, most: usize) -> (String, bool) {
+    let read = |size: usize| {
+        let mut parser = UsageParser::new(api, media).with_text(most);
+        body.as_bytes()
+            .chunks(size)
+            .for_each(|piece| parser.feed(piece));
+        let text = parser.take_text().unwrap();
+        assert!(parser.take_text().is_none());
+        (text.text().into_owned(), text.is_cut())
+    };
+    let whole = read(body.len());
+    for size in [1, 2, 3, 7, 64] {
+        assert_eq!(read(size), whole, "in pieces of {size}: {body}");
+    }
+    whole
+}
+
+#[test]
+fn the_text_of_every_api_is_kept_as_it_passes() {
+    let chat = r#"{"choices":[{"index":0,"message":{"role":"assistant","reasoning_content":"Hm.","content":"Sí, \"4\".\n\ud83d\ude00"},"finish_reason":"stop"}]}"#;
+    let text = "Sí, \"4\".\n😀";
+    let chunks = [
+        r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"reasoning_content":"Hm."}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"Sí, \"4"}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"\".\n\ud83d\ude00"}}]}"#,
+        "[DONE]",
+    ];
+    let completion = r#"{"choices":[{"index":0,"text":"Sí, \"4\".\n😀","logprobs":null}]}"#;
+    let message = r#"{"type":"message","content":[{"type":"thinking","thinking":"Hm."},{"type":"text","text":"Sí, "},{"type":"text","text":"\"4\".\n😀"}]}"#;
+    let deltas = [
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm."}}"#,
+        r#"{"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Sí, \"4"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"\".\n😀"}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    let response = r#"{"object":"response","output":[{"type":"reasoning","content":[{"type":"reasoning_text","text":"Hm."}]},{"type":"message","content":[{"type":"output_text","text":"Sí, \"4\".\n😀"}]}]}"#;
+    let events = [
+        r#"{"type":"response.reasoning_summary_text.delta","delta":"Hm."}"#,
+        r#"{"type":"response.output_text.delta","delta":"Sí, \"4"}"#,
+        r#"{"type":"response.output_text.delta","delta":"\".\n😀"}"#,
+        r#"{"type":"response.output_text.done","text":"Sí, \"4\".\n😀"}"#,
+        r#"{"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text","text":"Sí, \"4\".\n😀"}]}]}}"#,
+    ];
+    let (json, stream) = (Media::Json, Media::EventStream);
+    for (api, media, body) in [
+        (Api::OpenAiChat, json, chat.to_owned()),
+        (Api::OpenAiChat, stream, chunks.map(event).concat()),
+        (Api::OpenAiCompletions, json, completion.to_owned()),
+        (Api::OpenAiCompletions, stream, event(completion)),
+        (Api::AnthropicMessages, json, message.to_owned()),
+        (Api::AnthropicMessages, stream, deltas.map(event).concat()),
+        (Api::OpenAiResponses, json, response.to_owned()),
+        (Api::OpenAiResponses, stream, events.map(event).concat()),
+    ] {
+        let kept = text_of(api, media, &body, 100);
+        assert_eq!(kept, (text.to_owned(), false), "{api:?} {media:?}");
+        // `í` begins at the second byte.
+        let kept = text_of(api, media, &body, 2);
+        assert_eq!(kept, ("S".to_owned(), true), "{api:?} {media:?}");
+    }
+}
+
+/// Events that repeat are not read again, but for their text.
+#[test]
+fn the_text_of_events_that_repeat_is_kept_whole() {
+    let delta = |number: usize| {
+        event(&format!(
+            r#"{{"id":"c","choices":[{{"index":0,"delta":{{"content":"{number}é\n"}},"finish_reason":null}}],"obfuscation":"{}"}}"#,
+            "x".repeat(number % 5)
+        ))
+    };
+    let body: String = (0..60).map(delta).collect();
+    let text: String = (0..60).map(|number| format!("{number}é\n")).collect();
+    for most in [100, 1000] {
+        let (kept, is_cut) = text_of(Api::OpenAiChat, Media::EventStream, &body, most);
+        assert!(text.starts_with(&kept) && kept.len() + 2 > most.min(text.len()));
+        assert_eq!(is_cut, most < text.len());
+    }
+}
+
+#[test]
+fn only_the_start_of_a_long_text_is_kept() {
+    let long = "é".repeat(20_000);
+    let body = format!(r#"{{"choices":[{{"message":{{"content":"a{long}"}}}}]}}"#);
+    let (text, is_cut) = text_of(Api::OpenAiChat, Media::Json, &body, 8192);
+    assert_eq!((text.len(), is_cut), (8191, true));
+    let call = r#"{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]}"#;
+    let (text, _) = text_of(Api::OpenAiChat, Media::Json, call, 8192);
+    assert_eq!(text, "");
+}
