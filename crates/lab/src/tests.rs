@@ -309,7 +309,13 @@ fn wrong_commands_are_found() {
 }
 
 /// Options of other programs that documents name.
-const FOREIGN: [&str; 4] = ["--mode", "--concurrency", "--build", "--wait"];
+const FOREIGN: [&str; 5] = [
+    "--mode",
+    "--concurrency",
+    "--build",
+    "--wait",
+    "--no-liftoff",
+];
 
 /// `--option` in inline code on its own, without a command before it.
 #[test]
