@@ -167,7 +167,7 @@ fn turn<'a>(message: &'a Message<'a>, context: Context<'a>) -> Option<Turn<'a>> 
         [part] => Cow::Borrowed(part.as_ref()),
         parts => Cow::Owned(parts.join("\n")),
     };
-    (!text.trim_ascii().is_empty()).then(|| Turn { text, context })
+    (!text.trim_ascii().is_empty()).then_some(Turn { text, context })
 }
 
 fn input_tokens(request: &Request<'_>) -> u32 {
