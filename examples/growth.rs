@@ -123,7 +123,7 @@ fn letters(number: usize) -> String {
 fn rule(number: usize) -> Value {
     let when = match number % 6 {
         0 => json!({"words": [format!("secret{number}"), format!("codename{number}*")]}),
-        1 => json!({"tenant": [format!("tenant-{number}")]}),
+        1 => json!({"path": [format!("/team-{number}/*")]}),
         2 => json!({"task": ["translation"], "min_confidence": 0.999}),
         3 => json!({"language": ["ja"]}),
         4 => json!({"sensitive": ["iban"]}),
