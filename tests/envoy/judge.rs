@@ -43,26 +43,56 @@ pub const TESTS: &[Test] = &[
 const EASY: &str = "small";
 const HARD: &str = "large";
 
+/// Prompts among which those are sought that the judge is asked about.
+const PROMPTS: usize = 80;
+
+/// How many of them the tests need.
+const NEEDED: usize = 24;
+
 /// The weight of cost at which a grade can change the choice for most prompts, and prompts that the judge is asked about. Found by the
-/// core itself, so that another classifier does not turn the tests into others.
+/// core itself, so that another classifier does not turn the tests into others. What a question is worth depends on the requests
+/// before, so those are taken that are worth the most.
 fn plan() -> &'static (f64, Vec<String>) {
     static PLAN: OnceLock<(f64, Vec<String>)> = OnceLock::new();
     PLAN.get_or_init(|| {
         let (mut router, _) = Router::new();
         let mut askable = |cost: f64| {
             let policy = Policy::compile(&policy(cost, &json!({})).to_string()).unwrap();
-            let mut is_asked = |prompt: &String| {
+            let mut gain = |prompt: &String| {
                 let outcome = router.route(&policy, Api::OpenAiChat, &ask(prompt), true);
-                matches!(outcome, Outcome::Routed(decision) if matches!(decision.judging, Some(Judging::Ask(_))))
+                match outcome {
+                    Outcome::Routed(decision) => match decision.judging {
+                        Some(Judging::Ask(question)) => Some(question.gain_usd),
+                        _ => None,
+                    },
+                    _ => None,
+                }
             };
-            let all = (0..40).map(prompt);
-            all.filter(|prompt| is_asked(prompt)).collect::<Vec<String>>()
+            let all = (0..PROMPTS).map(prompt);
+            let mut worth: Vec<(f64, String)> = all
+                .filter_map(|prompt| Some((gain(&prompt)?, prompt)))
+                .collect();
+            worth.sort_by(|left, right| right.0.total_cmp(&left.0));
+            worth.truncate(NEEDED);
+            worth
         };
         let weights = (1..50).map(|step| f64::from(step) * 0.02);
         let plans = weights.map(|weight| (weight, askable(weight)));
-        let plan = plans.max_by_key(|(_, prompts)| prompts.len()).unwrap();
-        assert!(plan.1.len() >= 24, "of 40 prompts {} can be asked about", plan.1.len());
-        plan
+        let least = |worth: &[(f64, String)]| match worth.len() {
+            NEEDED => worth[NEEDED - 1].0,
+            _ => 0.0,
+        };
+        let plan = plans.max_by(|left, right| least(&left.1).total_cmp(&least(&right.1)));
+        let (weight, worth) = plan.unwrap();
+        assert_eq!(
+            worth.len(),
+            NEEDED,
+            "so many of {PROMPTS} prompts can be asked about"
+        );
+        (
+            weight,
+            worth.into_iter().map(|(_, prompt)| prompt).collect(),
+        )
     })
 }
 
@@ -151,7 +181,12 @@ fn prompt(number: usize) -> String {
             "What do you know about",
             "Report on",
             "Talk about",
-        ][number / 8 % 5],
+            "Explain",
+            "Describe",
+            "Sum up",
+            "Say something about",
+            "Give an overview of",
+        ][number / 8 % 10],
     );
     format!("{ask} the causes of {thing}.")
 }
@@ -396,7 +431,7 @@ fn clients_leave_while_held(case: &Case) {
         });
     }
     assert!(envoy.wait_for(|envoy| questions(envoy, "abandoned") >= 6.0));
-    let done = send(case, &envoy, worthy(100));
+    let done = send(case, &envoy, worthy(NEEDED - 1));
     assert_judged(&done, EASY, "0.989;ms=");
     let log = envoy.log();
     assert!(
