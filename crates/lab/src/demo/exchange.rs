@@ -73,6 +73,8 @@ impl Exchange {
         let (usage, answer_text) = read_body(&answer.body);
         let error = match (answer.status, &usage) {
             (200, Some(_)) => None,
+            // llama.cpp's server streams no `usage`: such an answer is whole if its end is there.
+            (200, None) if answer.body.trim_ascii_end().ends_with(b"data: [DONE]") => None,
             (200, None) => Some("the answer has no `usage`".to_owned()),
             _ => Some(error_message(&answer.body)),
         };

@@ -309,7 +309,9 @@ fn llm_command(environment: &Path, weights: &Path, name: &str, address: SocketAd
         .arg(address.port().to_string())
         .arg("--model")
         .arg(weights)
-        .args(["--model_alias", name, "--n_ctx", "8192", "--n_threads"])
+        .args(["--model_alias", name, "--n_ctx", "8192"])
+        // By default a new request breaks off the streamed answer to another.
+        .args(["--interrupt_requests", "False", "--n_threads"])
         // Its own default is half of the processors.
         .arg(
             std::thread::available_parallelism()
