@@ -212,26 +212,36 @@ pub fn write_question(asking: &Asking<'_>, turn: &str, before: &str) -> String {
     let plain = || material(["", ""], ["\n\n", ""]);
     let instructions = asking.instructions.unwrap_or(INSTRUCTIONS);
     let body = match asking.api {
-        JudgeApi::Chat => json!({
-            "model": asking.model,
-            "messages": [
-                {"role": "system", "content": instructions},
-                {"role": "user", "content": tagged()},
-            ],
-            "max_tokens": 1,
-            "temperature": 0,
-            "logprobs": true,
-            "top_logprobs": GRADES,
-        }),
+        JudgeApi::Chat => chat_body(asking.model, instructions, &tagged()),
         JudgeApi::Classify => json!({"model": asking.model, "input": plain()}),
         JudgeApi::Predict => json!({"inputs": plain(), "truncate": true}),
-        JudgeApi::Decisions => json!({
-            "model": asking.model,
-            "input": tagged(),
-            "questions": [{"type": "score", "name": "grade", "instructions": instructions, "levels": levels()}],
-        }),
+        JudgeApi::Decisions => decision_body(asking.model, instructions, &tagged()),
     };
     body.to_string()
+}
+
+/// A request to Chat Completions for a grade in one token, with the probabilities of all grades.
+fn chat_body(model: &str, instructions: &str, material: &str) -> Value {
+    json!({
+        "model": model,
+        "messages": [
+            {"role": "system", "content": instructions},
+            {"role": "user", "content": material},
+        ],
+        "max_tokens": 1,
+        "temperature": 0,
+        "logprobs": true,
+        "top_logprobs": GRADES,
+    })
+}
+
+/// A request to the Decisions API for a grade.
+fn decision_body(model: &str, instructions: &str, material: &str) -> Value {
+    json!({
+        "model": model,
+        "input": material,
+        "questions": [{"type": "score", "name": "grade", "instructions": instructions, "levels": levels()}],
+    })
 }
 
 /// The ten levels of a question of the Decisions API.

@@ -232,15 +232,11 @@ impl JudgeState {
         if difference_usd.is_finite() {
             tracked.spending.add(difference_usd, now_ns);
         }
-        match answered {
-            Answered::Graded { ms } => {
-                tracked.breaker = Breaker::default();
-                let ms = ms.max(0.0);
-                let mean = tracked.mean_ms.unwrap_or(ms);
-                tracked.mean_ms = Some(mean + DURATION_WEIGHT * (ms - mean));
-            }
-            Answered::Failed => tracked.breaker.on_failure(now_ns),
-            Answered::Abandoned => tracked.breaker.trial_since = None,
+        tracked.breaker.finish(answered, now_ns);
+        if let Answered::Graded { ms } = answered {
+            let ms = ms.max(0.0);
+            let mean = tracked.mean_ms.unwrap_or(ms);
+            tracked.mean_ms = Some(mean + DURATION_WEIGHT * (ms - mean));
         }
     }
 
@@ -316,6 +312,15 @@ impl Breaker {
         }
         self.trial_since = Some(now_ns);
         Ok(())
+    }
+
+    /// A question that was let through has ended.
+    fn finish(&mut self, answered: Answered, now_ns: u64) {
+        match answered {
+            Answered::Graded { .. } => *self = Breaker::default(),
+            Answered::Failed => self.on_failure(now_ns),
+            Answered::Abandoned => self.trial_since = None,
+        }
     }
 
     fn on_failure(&mut self, now_ns: u64) {

@@ -5,8 +5,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Asking, GRADES, Grade, JudgeApi, JudgeReplyError, last_chars, levels, parse, read_chat,
-    read_classes, read_decision, read_labels,
+    Asking, Grade, JudgeApi, JudgeReplyError, chat_body, decision_body, last_chars, parse,
+    read_chat, read_classes, read_decision, read_labels,
 };
 
 /// The most bytes of a prompt that a question holds: its first ones.
@@ -87,17 +87,7 @@ pub fn write_grading(asking: &Asking<'_>, answered: &Answered<'_>) -> String {
     };
     let instructions = asking.instructions.unwrap_or(GRADING_INSTRUCTIONS);
     let body = match asking.api {
-        JudgeApi::Chat => json!({
-            "model": asking.model,
-            "messages": [
-                {"role": "system", "content": instructions},
-                {"role": "user", "content": material()},
-            ],
-            "max_tokens": 1,
-            "temperature": 0,
-            "logprobs": true,
-            "top_logprobs": GRADES,
-        }),
+        JudgeApi::Chat => chat_body(asking.model, instructions, &material()),
         // As a reward model reads a conversation.
         JudgeApi::Classify => json!({
             "model": asking.model,
@@ -107,11 +97,7 @@ pub fn write_grading(asking: &Asking<'_>, answered: &Answered<'_>) -> String {
             ],
         }),
         JudgeApi::Predict => json!({"inputs": [prompt, answer], "truncate": true}),
-        JudgeApi::Decisions => json!({
-            "model": asking.model,
-            "input": material(),
-            "questions": [{"type": "score", "name": "grade", "instructions": instructions, "levels": levels()}],
-        }),
+        JudgeApi::Decisions => decision_body(asking.model, instructions, &material()),
     };
     body.to_string()
 }

@@ -50,11 +50,7 @@ impl JudgeState {
             tracked.spending.add(difference_usd, now_ns);
             tracked.grading.spending.add(difference_usd, now_ns);
         }
-        match answered {
-            Answered::Graded { .. } => tracked.grading.breaker = Breaker::default(),
-            Answered::Failed => tracked.grading.breaker.on_failure(now_ns),
-            Answered::Abandoned => tracked.grading.breaker.trial_since = None,
-        }
+        tracked.grading.breaker.finish(answered, now_ns);
     }
 }
 
