@@ -5,6 +5,7 @@
 //! trains nothing and changes no policy. The meaning of each figure: docs/eval.md.
 
 pub mod benchmarks;
+pub mod concordance;
 pub mod error;
 mod figures;
 pub mod file;

@@ -11,6 +11,7 @@ use pointsman::fnv;
 use pointsman::policy::Policy;
 use pointsman_cli::command::judge::Asker;
 use pointsman_cli::failure::Failure;
+use pointsman_eval::concordance::concordance;
 use pointsman_eval::judge_fit::fit_evidence;
 use pointsman_eval::outcomes::Row;
 use pointsman_eval::progress::Progress;
@@ -207,26 +208,16 @@ fn row(prompt: &Prompt, models: &[String]) -> Result<Row, String> {
 
 /// How often a harder prompt has the lower grade, over all pairs on which the authors differ; ties count half.
 fn agreement(graded: &[(f64, Expected)]) -> Option<f64> {
-    let rank = |expected| match expected {
-        Expected::Easy => 2,
-        Expected::Medium => 1,
-        Expected::Hard => 0,
+    let ease = |expected| match expected {
+        Expected::Easy => 2.0,
+        Expected::Medium => 1.0,
+        Expected::Hard => 0.0,
     };
-    let (mut agrees, mut pairs) = (0.0, 0.0);
-    for (grade, expected) in graded {
-        let harder = graded
-            .iter()
-            .filter(|(_, other)| rank(*other) < rank(*expected));
-        for (other_grade, _) in harder {
-            pairs += 1.0;
-            agrees += match grade.total_cmp(other_grade) {
-                std::cmp::Ordering::Greater => 1.0,
-                std::cmp::Ordering::Equal => 0.5,
-                std::cmp::Ordering::Less => 0.0,
-            };
-        }
-    }
-    (pairs > 0.0).then(|| agrees / pairs)
+    let pairs: Vec<(f64, f64)> = graded
+        .iter()
+        .map(|(grade, expected)| (*grade, ease(*expected)))
+        .collect();
+    concordance(&pairs)
 }
 
 #[cfg(test)]

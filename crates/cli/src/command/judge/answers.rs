@@ -4,6 +4,7 @@ use pointsman::api::held_text::HeldText;
 use pointsman::api::judge::Asking;
 use pointsman::api::judge::grading::{Answered, MAX_ANSWER_BYTES, MAX_PROMPT_BYTES, write_grading};
 use pointsman::policy::judge::Judge;
+use pointsman_eval::concordance::concordance;
 use pointsman_eval::outcomes::Row;
 use serde_json::Value;
 
@@ -71,34 +72,15 @@ pub fn agreement(pairs: &[(f64, f64)]) -> Option<String> {
         .map(|(grade, score)| grade - score)
         .sum::<f64>()
         / count;
-    let (mut agrees, mut compared) = (0.0, 0_u32);
-    for (index, (grade, score)) in pairs.iter().enumerate() {
-        for (other_grade, other_score) in pairs.iter().skip(index + 1) {
-            let order = |left: f64, right: f64| left.total_cmp(&right);
-            let said = order(*score, *other_score);
-            if said.is_eq() {
-                continue;
-            }
-            compared += 1;
-            let graded = order(*grade, *other_grade);
-            agrees += if graded == said {
-                1.0
-            } else if graded.is_eq() {
-                0.5
-            } else {
-                0.0
-            };
-        }
-    }
     let first = format!(
         "{} scored answers: grades are {higher:+.2} above the scores on average",
         pairs.len()
     );
-    Some(match compared {
-        0 => first,
-        _ => format!(
+    Some(match concordance(pairs) {
+        None => first,
+        Some(share) => format!(
             "{first}; of two answers with different scores, the better one has the better grade in {:.0} % (a coin: 50 %)",
-            100.0 * agrees / f64::from(compared)
+            100.0 * share
         ),
     })
 }
@@ -146,12 +128,12 @@ mod tests {
     #[test]
     fn agreement_is_that_of_pairs() {
         assert_eq!(agreement(&[]), None);
-        let said = agreement(&[(0.9, 1.0), (0.2, 0.0), (0.9, 0.0)]).unwrap();
+        let report = agreement(&[(0.9, 1.0), (0.2, 0.0), (0.9, 0.0)]).unwrap();
         assert!(
-            said.starts_with("3 scored answers: grades are +0.33 above"),
-            "{said}"
+            report.starts_with("3 scored answers: grades are +0.33 above"),
+            "{report}"
         );
-        assert!(said.contains("in 75 %"), "{said}");
+        assert!(report.contains("in 75 %"), "{report}");
         assert!(!agreement(&[(0.9, 1.0)]).unwrap().contains("of two"));
     }
 }
