@@ -15,7 +15,7 @@ use pointsman_harness::config::Config;
 use pointsman_harness::envoy::Envoy;
 use pointsman_harness::http1::{Pieces, Request};
 use pointsman_harness::http2;
-use pointsman_harness::judge::{Behaviour, Judge};
+use pointsman_harness::judge::{Behaviour, Judge, SUBJECTS};
 use pointsman_harness::metrics;
 use serde_json::{Value, json};
 
@@ -163,18 +163,8 @@ fn ask(prompt: &str) -> Vec<u8> {
 
 /// A prompt, another one for each number.
 fn prompt(number: usize) -> String {
-    const THINGS: [&str; 8] = [
-        "the French revolution",
-        "the plague",
-        "the industrial revolution",
-        "inflation",
-        "earthquakes",
-        "the tides",
-        "migration",
-        "the fall of Rome",
-    ];
     let (thing, ask) = (
-        THINGS[number % 8],
+        SUBJECTS[number % 8],
         [
             "Tell me about",
             "Write about",

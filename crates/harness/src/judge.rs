@@ -48,6 +48,18 @@ impl Question {
     }
 }
 
+/// Subjects of prompts about which a judge may be asked, for tests and measurements.
+pub const SUBJECTS: [&str; 8] = [
+    "the French revolution",
+    "the plague",
+    "the industrial revolution",
+    "inflation",
+    "earthquakes",
+    "the tides",
+    "migration",
+    "the fall of Rome",
+];
+
 type Answering = dyn Fn(&Question) -> Behaviour + Send + Sync;
 
 struct State {

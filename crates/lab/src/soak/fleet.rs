@@ -8,6 +8,7 @@ use pointsman::routing::decision::Outcome;
 use pointsman::routing::judge::Judging;
 use pointsman::routing::router::Router;
 use pointsman_cli::failure::Failure;
+use pointsman_harness::judge::SUBJECTS;
 use serde_json::{Value, json};
 
 /// Backends of one model.
@@ -129,17 +130,7 @@ fn set(object: &mut Value, name: &str, value: Value) {
 
 /// The body of the request with this number, about which a judge may be asked.
 pub fn judged_body(number: u64) -> String {
-    const THINGS: [&str; 8] = [
-        "the French revolution",
-        "the plague",
-        "the industrial revolution",
-        "inflation",
-        "earthquakes",
-        "the tides",
-        "migration",
-        "the fall of Rome",
-    ];
-    let thing = THINGS
+    let thing = SUBJECTS
         .get((number % 8) as usize)
         .copied()
         .unwrap_or_default();
