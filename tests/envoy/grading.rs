@@ -183,9 +183,9 @@ fn grades_are_learned_from(case: &Case) {
         ])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("30"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("30"), "{printed}");
 }
 
 /// While the judge is silent every answer comes as it is without one, and what waits is bounded.

@@ -68,7 +68,7 @@ pub fn gaps(report: &Report) -> Option<Table> {
     Some(table)
 }
 
-/// What a judge adds, by the router's knob and by which rows it is asked about.
+/// The gain of a judge, by the router's knob and by which rows it is asked about.
 pub fn judge(figures: &JudgeFigures) -> Table {
     let mut table = Table::new(&[
         ("router", Side::Left),

@@ -25,7 +25,7 @@ pub const HOST: &[u8] = b"xds\0upstream_host_metadata\0filter_metadata\0pointsma
 /// How many bytes of a body are moved at a time.
 const PIECE: usize = 1 << 16;
 
-/// What a machine asks for among its effects, at most one of each kind.
+/// Requests of a machine among its effects, at most one of each kind.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// The question to the host.

@@ -65,7 +65,7 @@ pub struct Args {
     output: PathBuf,
 }
 
-/// What was measured.
+/// The measured figures.
 #[derive(Debug, Serialize)]
 struct Figures {
     /// On one connection, a request to each arm in turn.

@@ -25,7 +25,7 @@ struct Reader {
     body: Range<usize>,
 }
 
-/// What the head of a message says that matters here.
+/// The parts of a message's head that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head {
     /// The status of an answer; 0 for a request.

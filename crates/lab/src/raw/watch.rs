@@ -1,4 +1,4 @@
-//! What processes use while they are under load: time on a core, and resident memory.
+//! The use of processes under load: time on a core, and resident memory.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -198,11 +198,11 @@ async fn start_senders(
     Ok(senders)
 }
 
-/// Which requests are sent.
+/// The requests that are sent.
 #[derive(Debug, Clone, Copy)]
 struct Requests {
     envoy: SocketAddr,
-    /// They are such that the judge is asked.
+    /// Prompts that the judge is asked about.
     judged: bool,
     /// Of a hundred, those whose client leaves.
     leave_percent: u64,
