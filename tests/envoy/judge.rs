@@ -49,50 +49,31 @@ const PROMPTS: usize = 80;
 /// How many of them the tests need.
 const NEEDED: usize = 24;
 
-/// The weight of cost at which a grade can change the choice for most prompts, and prompts that the judge is asked about. Found by the
-/// core itself, so that another classifier does not turn the tests into others. What a question is worth depends on the requests
-/// before, so those are taken that are worth the most.
+/// The least quality at which a grade can change the choice for most prompts, and prompts that the judge is asked about. Found by the
+/// core itself, so that another classifier does not turn the tests into others. The profile looks at cost alone: what quality is
+/// worth would depend on the requests before, which workers share out by chance.
 fn plan() -> &'static (f64, Vec<String>) {
     static PLAN: OnceLock<(f64, Vec<String>)> = OnceLock::new();
     PLAN.get_or_init(|| {
         let (mut router, _) = Router::new();
-        let mut askable = |cost: f64| {
-            let policy = Policy::compile(&policy(cost, &json!({})).to_string()).unwrap();
-            let mut gain = |prompt: &String| {
+        let mut askable = |least: f64| {
+            let policy = Policy::compile(&policy(least, &json!({})).to_string()).unwrap();
+            let mut is_asked = |prompt: &String| {
                 let outcome = router.route(&policy, Api::OpenAiChat, &ask(prompt), true);
-                match outcome {
-                    Outcome::Routed(decision) => match decision.judging {
-                        Some(Judging::Ask(question)) => Some(question.gain_usd),
-                        _ => None,
-                    },
-                    _ => None,
-                }
+                matches!(outcome, Outcome::Routed(decision) if matches!(decision.judging, Some(Judging::Ask(_))))
             };
             let all = (0..PROMPTS).map(prompt);
-            let mut worth: Vec<(f64, String)> = all
-                .filter_map(|prompt| Some((gain(&prompt)?, prompt)))
-                .collect();
-            worth.sort_by(|left, right| right.0.total_cmp(&left.0));
-            worth.truncate(NEEDED);
-            worth
+            all.filter(|prompt| is_asked(prompt)).collect::<Vec<String>>()
         };
-        let weights = (1..50).map(|step| f64::from(step) * 0.02);
-        let plans = weights.map(|weight| (weight, askable(weight)));
-        let least = |worth: &[(f64, String)]| match worth.len() {
-            NEEDED => worth[NEEDED - 1].0,
-            _ => 0.0,
-        };
-        let plan = plans.max_by(|left, right| least(&left.1).total_cmp(&least(&right.1)));
-        let (weight, worth) = plan.unwrap();
-        assert_eq!(
-            worth.len(),
-            NEEDED,
-            "so many of {PROMPTS} prompts can be asked about"
+        let floors = (1..50).map(|step| f64::from(step) * 0.02);
+        let plans = floors.map(|least| (least, askable(least)));
+        let plan = plans.max_by_key(|(_, prompts)| prompts.len()).unwrap();
+        assert!(
+            plan.1.len() >= NEEDED,
+            "of {PROMPTS} prompts {} can be asked about",
+            plan.1.len()
         );
-        (
-            weight,
-            worth.into_iter().map(|(_, prompt)| prompt).collect(),
-        )
+        plan
     })
 }
 
@@ -112,7 +93,7 @@ fn with_judge(case: &Case, more: &Value) -> Config {
     case.config().with_policy(policy(plan().0, more))
 }
 
-fn policy(cost: f64, more: &Value) -> Value {
+fn policy(least_quality: f64, more: &Value) -> Value {
     let mut judge = json!({
         "cluster": "judge", "model": "judge-1", "max_share": 1, "deadline_ms": 2000,
         "price": {"input": 0.01}, "evidence": {"slope": 1, "intercept": 1.8, "variance": 0.3},
@@ -147,7 +128,7 @@ fn policy(cost: f64, more: &Value) -> Value {
             backend(HARD, "gpt-4o", "serverless", 10.0),
             house,
         ],
-        "profiles": {"judged": {"weights": {"quality": 1, "cost": cost}}},
+        "profiles": {"judged": {"weights": {"cost": 1}, "limits": {"min_quality": least_quality}}},
         "rules": [{"name": "cards", "when": {"sensitive": ["card"]}, "then": {"tags": ["house"]}}],
         "judge": judge,
     })
