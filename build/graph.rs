@@ -333,7 +333,9 @@ impl Packer<'_> {
             (None, None) => {
                 let (weights, _) = self.constant(right, FLOAT32, 4)?.as_chunks();
                 let weights: Vec<f32> = weights.iter().map(|x| f32::from_le_bytes(*x)).collect();
-                let weights = pointsman_kernels::pack(&weights, inner);
+                let weights = pointsman_kernels::pack(&weights, inner).ok_or_else(|| {
+                    format!("initializer `{right}` has to be rounded to bfloat16, as `models/train/export.py` does")
+                })?;
                 let kernel = Kernel::Dense {
                     rows: inner,
                     columns,

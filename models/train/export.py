@@ -2,7 +2,7 @@
 
 The graph is as small as it gets, because each operator costs code in every Envoy that runs it: Gather, Cast, MatMul,
 Concat, Relu. Biases are rows of the weights (the last feature is 1), the table's scales are folded into them, the
-mean over tokens is a MatMul.
+mean over tokens is a MatMul. Weights are rounded to bfloat16, because each request reads all of them.
 """
 
 import argparse
@@ -58,6 +58,13 @@ def layer(name, beside, output):
     ]
 
 
+def bfloat16(weights):
+    """float32 weights rounded to bfloat16 (to the nearest, ties to even): the module keeps the upper half of each."""
+    bits = np.ascontiguousarray(weights, np.float32).view(np.uint32).astype(np.uint64)
+    bits = bits + 0x7FFF + ((bits >> 16) & 1)
+    return (bits & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
 def graph(saved):
     """Two parts over one input: that of the prompts whose outcomes were measured, and that of everyday prompts, whose
     heads also see the sum of n-grams."""
@@ -65,10 +72,10 @@ def graph(saved):
     weights = {
         "token_table": saved["table"],
         "ngram_table": saved["ngram_table"],
-        "measured_hidden_weights": saved["hidden"],
-        "measured_head_weights": saved["heads"],
-        "everyday_hidden_weights": saved["everyday_hidden"].astype(np.float32),
-        "everyday_head_weights": saved["everyday_heads"].astype(np.float32),
+        "measured_hidden_weights": bfloat16(saved["hidden"]),
+        "measured_head_weights": bfloat16(saved["heads"]),
+        "everyday_hidden_weights": bfloat16(saved["everyday_hidden"]),
+        "everyday_head_weights": bfloat16(saved["everyday_heads"]),
     }
     nodes = [
         *summed("token_table", "token_ids", "token_weights", "tokens"),

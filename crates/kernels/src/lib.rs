@@ -69,21 +69,34 @@ fn sum_exactly<const N: usize>(
 
 /// Lays out a matrix of `rows` rows, given in row-major order, for [`PackedMatrix`]: some columns at a time, the rows of one panel
 /// one after the other, so that memory is read from front to back. Columns that are missing from the last panel are zeros.
-/// Little-endian bytes.
-pub fn pack(matrix: &[f32], rows: usize) -> Vec<u8> {
+///
+/// Weights are bfloat16, the upper half of a float: half the memory, of which each request reads all. A little-endian pair is the
+/// weight of a column in the panel's first half, in its lower bits, and that of the same column in the second half.
+///
+/// `None` if a weight is not exactly a bfloat16.
+pub fn pack(matrix: &[f32], rows: usize) -> Option<Vec<u8>> {
     let columns = matrix.len().checked_div(rows).unwrap_or(0);
     let mut bytes = Vec::new();
     let mut first = 0;
     while first < columns {
         let panel = panel_width(columns - first);
         for line in matrix.chunks_exact(columns) {
-            let filled = line.iter().skip(first).copied();
-            let filled = filled.chain(std::iter::repeat(0.0)).take(panel);
-            bytes.extend(filled.flat_map(f32::to_le_bytes));
+            for place in first..first + panel / 2 {
+                let (low, high) = (line.get(place), line.get(place + panel / 2));
+                for weight in [low, high] {
+                    bytes.extend(bfloat16(weight.copied().unwrap_or(0.0))?.to_le_bytes());
+                }
+            }
         }
         first += panel;
     }
-    bytes
+    Some(bytes)
+}
+
+/// The upper half of a float whose lower half is 0.
+fn bfloat16(weight: f32) -> Option<u16> {
+    let bits = weight.to_bits();
+    (bits & 0xffff == 0).then_some((bits >> 16) as u16)
 }
 
 /// A constant k × n matrix as [`pack`] lays it out.
@@ -122,14 +135,14 @@ impl PackedMatrix<'_> {
         let mut places = product;
         while !places.is_empty() {
             let panel = panel_width(places.len());
-            let Some((own, behind)) = weights.split_at_checked(panel * self.rows) else {
+            let Some((own, behind)) = weights.split_at_checked(panel / 2 * self.rows) else {
                 return;
             };
             let (head, tail) = places.split_at_mut(panel.min(places.len()));
             if panel == PANEL {
-                multiply::<PANEL>(own, used, head);
+                multiply::<{ PANEL / 2 }>(own, used, head);
             } else {
-                multiply::<NARROW>(own, used, head);
+                multiply::<{ NARROW / 2 }>(own, used, head);
             }
             (places, weights) = (tail, behind);
         }
@@ -141,19 +154,21 @@ fn panel_width(columns: usize) -> usize {
     if columns > NARROW { PANEL } else { NARROW }
 }
 
-/// The product with one panel of `N` columns.
+/// The product with one panel of `N` pairs of columns.
 fn multiply<const N: usize>(panel: &[[u8; 4]], used: &[(u32, f32)], product: &mut [f32]) {
     let (lines, _) = panel.as_chunks::<N>();
-    let mut sums = [0.0_f32; N];
+    let (mut lower, mut upper) = ([0.0_f32; N], [0.0_f32; N]);
     for (index, factor) in used {
         let Some(line) = lines.get(*index as usize) else {
             break;
         };
-        for (sum, weight) in sums.iter_mut().zip(line) {
-            *sum += factor * f32::from_le_bytes(*weight);
+        for ((low, high), pair) in lower.iter_mut().zip(&mut upper).zip(line) {
+            let pair = u32::from_le_bytes(*pair);
+            *low += factor * f32::from_bits(pair << 16);
+            *high += factor * f32::from_bits(pair & 0xffff_0000);
         }
     }
-    for (place, sum) in product.iter_mut().zip(sums) {
+    for (place, sum) in product.iter_mut().zip(lower.into_iter().chain(upper)) {
         *place = sum;
     }
 }
@@ -251,7 +266,7 @@ mod tests {
             let mut row: Vec<f32> = (0..7).map(|i| i as f32 - 3.0).collect();
             row[6] = 0.0;
             let matrix: Vec<f32> = (0..7 * columns).map(|i| (i % 11) as f32).collect();
-            let weights = pack(&matrix, row.len());
+            let weights = pack(&matrix, row.len()).unwrap();
             let panels = PackedMatrix::new(&weights, row.len(), columns);
             assert_eq!((panels.rows(), panels.columns()), (7, columns));
             let mut product = vec![1.0; columns];
@@ -265,6 +280,13 @@ mod tests {
                 assert_eq!(*value, expected, "column {column} of {columns}");
             }
         }
+    }
+
+    #[test]
+    fn only_what_a_bfloat16_holds_is_packed() {
+        assert_eq!(pack(&[1.0, 0.5], 2).unwrap().len(), 2 * 2 * NARROW);
+        assert_eq!(pack(&[1.0, 0.1], 2), None);
+        assert_eq!(pack(&[1.0, f32::from_bits(0x3f80_0001)], 1), None);
     }
 
     #[test]

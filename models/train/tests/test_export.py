@@ -26,6 +26,7 @@ def test_the_graph_computes_the_network():
         "everyday_heads": dense(hidden + width + features + grams, 3),
     }
     session = onnxruntime.InferenceSession(export.graph(saved).SerializeToString())
+    saved |= {name: export.bfloat16(value) for name, value in saved.items() if value.dtype == np.float32}
     feeds = {"features": dense(1, features)}
     sums = {}
     for name, size, rows in (
@@ -46,6 +47,13 @@ def test_the_graph_computes_the_network():
         1,
     )
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-2)
+
+
+def test_weights_are_rounded_to_the_nearest_bfloat16():
+    near = np.array([1.0, 1.0 + 2**-9, 1.0 + 2**-8, 1.0 + 3 * 2**-8, -0.1], np.float32)
+    # Eight bits of mantissa: steps of 1/128 above 1; halfway it is the even neighbour.
+    wanted = np.array([1.0, 1.0, 1.0, 1.0 + 2**-6, -0.10009765625], np.float32)
+    np.testing.assert_array_equal(export.bfloat16(near), wanted)
 
 
 def test_a_missing_score_is_inferred_from_the_others():
