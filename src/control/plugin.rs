@@ -11,6 +11,7 @@ pub mod schema_docs;
 use crate::control::policy_source::{self, fingerprint};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
+use crate::policy::receipts::ReceiptMode;
 use crate::schema::document::{self, Node, Value};
 use crate::schema::suggest::quote;
 use crate::schema::{InvalidDocument, Problem};
@@ -19,6 +20,7 @@ use crate::schema::{
     shape::{Kind, check},
 };
 use crate::state::receipt::MAX_KEYS;
+use crate::telemetry::state::FilterState;
 use crate::telemetry::{Metric, header, metrics};
 use schema::{ALLOWED_CLUSTERS, PLUGIN};
 
@@ -102,6 +104,8 @@ pub struct Plugin {
     pub bounds: policy_source::Bounds,
     /// The environment variables with the keys of receipts, the one that signs first.
     pub receipt_keys: Vec<String>,
+    /// The values that requests set for access logs and spans.
+    pub filter_state: FilterState,
     /// A hash of the policy, its source and the allowed clusters. Instances with the same hash share what is published; others
     /// never touch it. Each request carries it to its attempts.
     pub fingerprint: u64,
@@ -190,6 +194,7 @@ impl<'t> Source<'t> {
             ..rendered.unwrap_or_default()
         };
         let receipt_keys = self.receipt_keys(problems);
+        let filter_state = self.filter_state(inline, problems);
         let (policy, policy_text) = policy?;
         Some(Plugin {
             cluster_header: cluster_header?,
@@ -199,6 +204,7 @@ impl<'t> Source<'t> {
             source,
             bounds,
             receipt_keys,
+            filter_state,
             fingerprint: self.fingerprint(),
         })
     }
@@ -241,6 +247,20 @@ impl<'t> Source<'t> {
         }
         let names = items.iter().filter_map(Node::text);
         names.map(str::to_owned).collect()
+    }
+
+    /// The values for access logs; a policy whose receipts go nowhere else needs them.
+    #[inline(never)]
+    fn filter_state(&self, policy: Option<&Policy>, problems: &mut Problems<'_>) -> FilterState {
+        let node = self.root.get("filter_state");
+        let Some(node) = node.filter(|node| node.text() == Some("none")) else {
+            return FilterState::All;
+        };
+        if policy.is_some_and(|policy| policy.receipts.mode == ReceiptMode::Log) {
+            let message = "`none` leaves no place for the policy's `receipts`, which are for access logs alone (`\"mode\": \"log\"`)";
+            problems.add(node.at, "filter_state", message);
+        }
+        FilterState::None
     }
 
     #[inline(never)]
@@ -313,7 +333,7 @@ mod tests {
                 "cluster_header: `X-Upper` is not a lower-case header name",
                 "cluster_header: appears twice",
                 "cluster_header: expected a string, found a number",
-                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters, receipt_keys",
+                "wholly_else: unknown field `wholly_else`; known: role, cluster_header, failover, max_chain_length, policy, policy_source, allowed_clusters, receipt_keys, filter_state",
             ]
         );
         let invalid = Plugin::compile(text.as_bytes()).unwrap_err();
@@ -416,6 +436,44 @@ mod tests {
         assert_eq!(
             problems(&with("[]")),
             ["receipt_keys: is empty: at least one is needed"]
+        );
+    }
+
+    #[test]
+    fn values_for_logs_are_all_or_none() {
+        let with = |members: &str, policy: &str| format!("{{\"policy\": {policy}{members}}}");
+        let policy = crate::exchange::testing::POLICY;
+        let compiled = |members: &str| Plugin::compile(with(members, policy).as_bytes()).unwrap();
+        assert_eq!(compiled("").filter_state, FilterState::All);
+        let all = compiled(r#", "filter_state": "all""#);
+        let none = compiled(r#", "filter_state": "none""#);
+        assert_eq!(all.filter_state, FilterState::All);
+        assert_eq!(none.filter_state, FilterState::None);
+        assert_eq!(none.fingerprint, all.fingerprint);
+        for (value, problem) in [
+            (r#""non""#, "unknown value `non`; did you mean `none`?"),
+            ("false", "expected a string, found a boolean"),
+        ] {
+            let members = format!(", \"filter_state\": {value}");
+            let expected = format!("filter_state: {problem}");
+            assert_eq!(problems(&with(&members, policy)), [expected]);
+        }
+        let none = r#", "filter_state": "none""#;
+        for mode in ["on", "off"] {
+            let receipts = format!(r#""receipts": {{"mode": "{mode}"}}"#);
+            let policy = crate::exchange::testing::policy_with(&receipts);
+            assert!(Plugin::compile(with(none, &policy).as_bytes()).is_ok());
+        }
+        let policy = crate::exchange::testing::policy_with(r#""receipts": {"mode": "log"}"#);
+        assert_eq!(
+            problems(&with(none, &policy)),
+            [
+                "filter_state: `none` leaves no place for the policy's `receipts`, which are for access logs alone (`\"mode\": \"log\"`)"
+            ]
+        );
+        assert_eq!(
+            problems(r#"{"role": "attempt", "filter_state": "none"}"#),
+            ["filter_state: is the router's: attempts go by what it publishes"]
         );
     }
 

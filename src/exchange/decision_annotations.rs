@@ -12,7 +12,8 @@ use crate::fleet::Backend;
 use crate::fleet::clusters::Failover;
 use crate::policy::{DecisionHeaders, Policy};
 use crate::routing::decision::{Decision, Outcome, Rejection};
-use crate::telemetry::{Metric, header, state};
+use crate::telemetry::state::{self, FilterState};
+use crate::telemetry::{Metric, header};
 
 /// The reason shown if a backend other than the chosen one has answered.
 const FALLBACK: &str = "fallback";
@@ -20,6 +21,8 @@ const FALLBACK: &str = "fallback";
 /// The response headers to be written.
 #[derive(Debug, Default)]
 pub struct DecisionAnnotations {
+    /// The values that are set for access logs and spans. Without them their texts are not made either.
+    pub filter_state: FilterState,
     headers: Vec<(&'static str, String)>,
     full: bool,
     /// The request goes to a backend only to have its tokens counted.
@@ -32,7 +35,8 @@ pub struct DecisionAnnotations {
 }
 
 /// Sets what the client asks for, in OpenTelemetry's terms, for access logs and spans.
-pub fn requested(plan: &Plan, request: &ParsedBody<'_>, effects: &mut Vec<Effect>) {
+#[inline(never)]
+pub fn set_requested(plan: &Plan, request: &ParsedBody<'_>, effects: &mut Vec<Effect>) {
     let operation = match plan.api {
         _ if plan.intent == Intent::TokenCount => "count_tokens",
         Api::OpenAiChat | Api::OpenAiResponses | Api::AnthropicMessages => "chat",
@@ -76,8 +80,13 @@ impl DecisionAnnotations {
             effects.push(Effect::Count(Metric::learned_changes(&model.name)));
         }
         self.decided(policy, decision, effects);
+        if !self.filter_state.is_on() && !self.full {
+            return;
+        }
         let cost = fixed(decision.estimate.cost_usd, 9);
-        set_state(effects, state::ESTIMATED_COST_USD, &cost);
+        if self.filter_state.is_on() {
+            set_state(effects, state::ESTIMATED_COST_USD, &cost);
+        }
         if self.full {
             self.header(header::ESTIMATED_COST_USD, cost);
         }
@@ -100,24 +109,13 @@ impl DecisionAnnotations {
         if classification.is_some_and(|found| found.model_failed) {
             effects.push(Effect::Count(Metric::classifier_errors()));
         }
-        let difficulty = classification.map(|found| fixed(f64::from(found.difficulty), 3));
-        set_state(effects, state::MODEL, model);
-        set_state(effects, state::BACKEND, backend);
-        set_state(effects, state::PROFILE, &decision.profile);
-        set_state(effects, state::REASON, reason);
-        if let Some(difficulty) = &difficulty {
-            set_state(effects, state::DIFFICULTY, difficulty);
-        }
-        if let Some(classification) = classification {
-            set_state(effects, state::TASK, classification.task.name());
-        }
-        set_rules(&decision.rules, effects);
-        if let Some(backend) = policy.registry.backend(decision.backend) {
-            set_server(backend, effects);
-        }
+        let is_full = policy.decision_headers == DecisionHeaders::Full;
+        let difficulty = classification
+            .filter(|_| is_full || self.filter_state.is_on())
+            .map(|found| fixed(f64::from(found.difficulty), 3));
         let stage = stage(policy, decision);
-        if let Some(stage) = stage {
-            set_state(effects, state::STAGE, stage);
+        if self.filter_state.is_on() {
+            set_decision(policy, decision, (difficulty.as_deref(), stage), effects);
         }
 
         if policy.decision_headers == DecisionHeaders::Off {
@@ -125,7 +123,7 @@ impl DecisionAnnotations {
         }
         self.header(header::MODEL, printable(model));
         self.header(header::BACKEND, printable(backend));
-        if policy.decision_headers == DecisionHeaders::Minimal {
+        if !is_full {
             return;
         }
         self.full = true;
@@ -159,13 +157,17 @@ impl DecisionAnnotations {
         policy: Option<&Policy>,
         effects: &mut Vec<Effect>,
     ) {
+        effects.push(Effect::Count(Metric::request_bypasses(cause)));
+        let policy = policy.filter(|policy| policy.decision_headers == DecisionHeaders::Full);
+        if !self.filter_state.is_on() && policy.is_none() {
+            return;
+        }
         let mut reason = String::from("bypass_");
         reason.push_str(cause);
-        effects.push(Effect::Count(Metric::request_bypasses(cause)));
-        set_state(effects, state::REASON, &reason);
-        if let Some(policy) =
-            policy.filter(|policy| policy.decision_headers == DecisionHeaders::Full)
-        {
+        if self.filter_state.is_on() {
+            set_state(effects, state::REASON, &reason);
+        }
+        if let Some(policy) = policy {
             self.full = true;
             self.versions(policy);
             self.header(header::REASON, reason);
@@ -174,13 +176,17 @@ impl DecisionAnnotations {
 
     /// The request goes on untouched; annotates what the decision would have been.
     pub fn shadowed(&mut self, policy: &Policy, outcome: &Outcome, effects: &mut Vec<Effect>) {
-        set_state(effects, state::MODE, "shadow");
+        if self.filter_state.is_on() {
+            set_state(effects, state::MODE, "shadow");
+        }
         match outcome {
             Outcome::Routed(decision) => self.routed(policy, decision, effects),
             Outcome::Bypassed(_) => self.bypassed("shadow", Some(policy), effects),
             Outcome::Rejected(rejection) => {
                 effects.push(Effect::Count(Metric::shadow_rejections(rejection.code)));
-                set_state(effects, state::REASON, rejection.code);
+                if self.filter_state.is_on() {
+                    set_state(effects, state::REASON, rejection.code);
+                }
                 let headers = refused(policy, rejection);
                 self.full = !headers.is_empty();
                 self.headers.extend(headers);
@@ -191,26 +197,21 @@ impl DecisionAnnotations {
         }
     }
 
-    /// The request is answered with an error.
-    pub fn rejected(&mut self, code: &'static str, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Count(Metric::rejections(code)));
-        set_state(effects, state::REASON, code);
-        set_state(effects, state::ERROR_TYPE, code);
+    /// The request, of a client that speaks `api`, is answered with an error.
+    pub fn rejected(&self, api: Api, rejection: &Rejection, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Count(Metric::rejections(rejection.code)));
+        if self.filter_state.is_on() {
+            set_state(effects, state::REASON, rejection.code);
+            set_state(effects, state::ERROR_TYPE, rejection.code);
+            set_api(api, effects);
+            set_rules(&rejection.rules, effects);
+        }
     }
 
     /// Annotates what became of asking the judge, if that is known before the decision is annotated.
     pub(super) fn judged(&mut self, verdict: Verdict, effects: &mut Vec<Effect>) {
-        set_state(effects, state::JUDGE_RESULT, verdict.result);
-        if let Some(grade) = verdict.grade {
-            let grade = fixed(f64::from(grade.mean), 3);
-            set_state(effects, state::JUDGE_GRADE, &grade);
-        }
-        if let Some(ms) = verdict.took_ms {
-            set_state(effects, state::JUDGE_MS, &decimal(ms));
-        }
-        if verdict.cost_usd > 0.0 {
-            let cost = fixed(verdict.cost_usd, 9);
-            set_state(effects, state::JUDGE_COST_USD, &cost);
+        if self.filter_state.is_on() {
+            set_verdict(verdict, effects);
         }
         self.verdict = Some(verdict);
     }
@@ -314,10 +315,12 @@ impl DecisionAnnotations {
             if !self.counts_tokens {
                 effects.push(Effect::Count(Metric::fallbacks(&model.name, &backend.name)));
             }
-            set_state(effects, state::MODEL, &model.name);
-            set_state(effects, state::BACKEND, &backend.name);
-            set_state(effects, state::REASON, FALLBACK);
-            set_server(backend, effects);
+            if self.filter_state.is_on() {
+                set_state(effects, state::MODEL, &model.name);
+                set_state(effects, state::BACKEND, &backend.name);
+                set_state(effects, state::REASON, FALLBACK);
+                set_server(backend, effects);
+            }
             for (name, value) in &mut self.headers {
                 match *name {
                     header::MODEL => *value = printable(&model.name),
@@ -364,6 +367,51 @@ fn stage(policy: &Policy, decision: &Decision) -> Option<&'static str> {
     })
 }
 
+/// Sets a decision, with the texts of its difficulty and its stage.
+#[inline(never)]
+fn set_decision(
+    policy: &Policy,
+    decision: &Decision,
+    (difficulty, stage): (Option<&str>, Option<&str>),
+    effects: &mut Vec<Effect>,
+) {
+    let (model, backend) = names(policy, decision);
+    set_state(effects, state::MODEL, model);
+    set_state(effects, state::BACKEND, backend);
+    set_state(effects, state::PROFILE, &decision.profile);
+    set_state(effects, state::REASON, decision.reason.name());
+    if let Some(difficulty) = difficulty {
+        set_state(effects, state::DIFFICULTY, difficulty);
+    }
+    if let Some(classification) = &decision.classification {
+        set_state(effects, state::TASK, classification.task.name());
+    }
+    set_rules(&decision.rules, effects);
+    if let Some(backend) = policy.registry.backend(decision.backend) {
+        set_server(backend, effects);
+    }
+    if let Some(stage) = stage {
+        set_state(effects, state::STAGE, stage);
+    }
+}
+
+/// Sets what became of asking the judge.
+#[inline(never)]
+fn set_verdict(verdict: Verdict, effects: &mut Vec<Effect>) {
+    set_state(effects, state::JUDGE_RESULT, verdict.result);
+    if let Some(grade) = verdict.grade {
+        let grade = fixed(f64::from(grade.mean), 3);
+        set_state(effects, state::JUDGE_GRADE, &grade);
+    }
+    if let Some(ms) = verdict.took_ms {
+        set_state(effects, state::JUDGE_MS, &decimal(ms));
+    }
+    if verdict.cost_usd > 0.0 {
+        let cost = fixed(verdict.cost_usd, 9);
+        set_state(effects, state::JUDGE_COST_USD, &cost);
+    }
+}
+
 /// Sets the provider and the address of the backend.
 fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
     set_state(effects, state::PROVIDER, &backend.provider);
@@ -375,7 +423,7 @@ fn set_server(backend: &Backend, effects: &mut Vec<Effect>) {
 }
 
 /// Sets the provider of an API, for a request that no backend serves.
-pub(super) fn set_api(api: Api, effects: &mut Vec<Effect>) {
+fn set_api(api: Api, effects: &mut Vec<Effect>) {
     let provider = match api {
         Api::AnthropicMessages => "anthropic",
         _ => "openai",
@@ -384,7 +432,7 @@ pub(super) fn set_api(api: Api, effects: &mut Vec<Effect>) {
 }
 
 /// Sets the rules that matched.
-pub(super) fn set_rules(rules: &[String], effects: &mut Vec<Effect>) {
+fn set_rules(rules: &[String], effects: &mut Vec<Effect>) {
     if !rules.is_empty() {
         set_state(effects, state::RULE, &printable(&rules.join(",")));
     }

@@ -132,6 +132,7 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
+        let is_logged = worker.filter_state.is_on();
         let (mut logged, mut accepted) = (String::new(), 0);
         let mut refused = Vec::new();
         for (index, item) in batch.items.iter().enumerate() {
@@ -143,7 +144,7 @@ impl Stream {
                 Ok(outcome) => {
                     accepted += 1;
                     if !item.is_dry_run {
-                        if let Some(item) = log_of(&item.opinion) {
+                        if is_logged && let Some(item) = log_of(&item.opinion) {
                             push_log(&mut logged, item);
                         }
                         let policy = &request.policy;
@@ -179,7 +180,9 @@ impl Stream {
 
     fn refuse_feedback(&mut self, refusal: &Rejection, effects: &mut Vec<Effect>) {
         effects.push(rejected(refusal.code));
-        decision_annotations::set_state(effects, state::ERROR_TYPE, refusal.code);
+        if self.annotations.filter_state.is_on() {
+            decision_annotations::set_state(effects, state::ERROR_TYPE, refusal.code);
+        }
         self.answer(reply::error(Api::OpenAiChat, refusal), effects);
     }
 }

@@ -66,7 +66,8 @@ use crate::policy::request_attributes::RequestAttributes;
 use crate::routing::decision::{Bypass, Outcome};
 use crate::routing::router::{RequestInfo, Router};
 use crate::state::backend_stats::BackendStats;
-use crate::telemetry::{Metric, state};
+use crate::telemetry::Metric;
+use crate::telemetry::state::{self, FilterState};
 use backend_observer::BackendObserver;
 use deciding::{observe, record, with_state};
 use decision_annotations::DecisionAnnotations;
@@ -90,6 +91,8 @@ pub struct Worker<'a> {
     pub failover: Failover,
     /// The fingerprint of the plugin configuration, under which attempts find the policy.
     pub plugin: u64,
+    /// The values that are set for access logs and spans.
+    pub filter_state: FilterState,
     /// The policy in force; `None` if there is none yet. Read when a request begins: a later policy does not change that
     /// request.
     pub policy: Option<&'a Rc<Policy>>,
@@ -269,6 +272,7 @@ impl Stream {
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
+        self.annotations.filter_state = worker.filter_state;
         remove_our_headers(headers, worker.cluster_header, effects);
         let sent = String::from_utf8_lossy(find(headers, ":path").unwrap_or_default());
         let path = ApiPath::read(&sent);
@@ -301,7 +305,9 @@ impl Stream {
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
         };
-        decision_annotations::set_state(effects, state::POLICY_VERSION, &policy.version);
+        if worker.filter_state.is_on() {
+            decision_annotations::set_state(effects, state::POLICY_VERSION, &policy.version);
+        }
         let plan = Plan::new(policy, (api, intent, unsupported), headers, (&path, &sent));
         if plan.unsupported.is_some() {
             return self.on_unsupported(plan, end_of_stream, effects);
@@ -402,7 +408,9 @@ impl Stream {
             effects.push(Effect::Count(Metric::unrecognized_requests("body")));
             return self.pass(effects);
         }
-        decision_annotations::requested(&plan, &request, effects);
+        if worker.filter_state.is_on() {
+            decision_annotations::set_requested(&plan, &request, effects);
+        }
         let info = plan.request_info(now_ns);
         // The model may be named behind the limit: then it is unknown, and a decision could not be written into the body.
         let unseen = matches!(&request, Ok(request) if request.may_name_another_model());

@@ -138,9 +138,15 @@ pub(super) fn seal(routed: &mut Routed, worker: &Worker<'_>, effects: &mut Vec<E
     let Some(key) = worker.receipts.keys.signing() else {
         return effects.push(Effect::Count(Metric::receipts_unsigned()));
     };
+    let is_sent = policy.receipts.mode == ReceiptMode::On;
+    if !is_sent && !worker.filter_state.is_on() {
+        return;
+    }
     let text = receipt.encode(key);
-    decision_annotations::set_state(effects, state::RECEIPT, &text);
-    if policy.receipts.mode == ReceiptMode::On {
+    if worker.filter_state.is_on() {
+        decision_annotations::set_state(effects, state::RECEIPT, &text);
+    }
+    if is_sent {
         effects.push(Effect::SetResponseHeader {
             name: header::RECEIPT,
             value: text,

@@ -6,6 +6,7 @@ mod answers;
 mod backends;
 mod counting;
 mod feedback;
+mod filter_state;
 mod foreign_state;
 mod grading;
 mod host;
@@ -546,6 +547,7 @@ fn no_order_of_events_panics() {
                 cluster_header: "x-to",
                 failover: Failover::PerAttempt,
                 plugin: 7,
+                filter_state: state::FilterState::All,
                 policy: Some(&policy),
                 router: Some(&mut router),
                 stats: None,

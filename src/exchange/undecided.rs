@@ -270,9 +270,7 @@ impl Stream {
         rejection: &Rejection,
         effects: &mut Vec<Effect>,
     ) {
-        self.annotations.rejected(rejection.code, effects);
-        decision_annotations::set_api(api, effects);
-        decision_annotations::set_rules(&rejection.rules, effects);
+        self.annotations.rejected(api, rejection, effects);
         let rules = rejection.rules.iter();
         effects.extend(rules.map(|rule| Effect::Count(Metric::rule_matches(rule))));
         let mut reply = reply::error(api, rejection);

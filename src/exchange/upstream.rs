@@ -92,7 +92,12 @@ impl Stream {
         let chosen = routed.decision.backend;
         backend_observer::keep_warm(worker, &routed.policy, chosen, now_ns, true);
         self.backend = BackendObserver::start(worker, routed, request, now_ns);
-        self.usage = Some(Box::new(UsageRecorder::new(plan, request, now_ns)));
+        self.usage = Some(Box::new(UsageRecorder::new(
+            plan,
+            request,
+            now_ns,
+            worker.filter_state,
+        )));
     }
 
     pub(super) fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {

@@ -22,7 +22,8 @@ use crate::api::usage::{
 use crate::decimal::decimal;
 use crate::fleet::Backend;
 use crate::policy::pattern::Pattern;
-use crate::telemetry::{Metric, Served, state};
+use crate::telemetry::state::{self, FilterState};
+use crate::telemetry::{Metric, Served};
 
 /// Code and message for a client whose answer ends before it is complete.
 const CUT_SHORT: (&str, &str) = (
@@ -57,7 +58,9 @@ pub(super) struct UsageRecorder {
     is_page: bool,
     /// The backend ended the stream before its answer was complete.
     is_cut_short: bool,
-    /// The values of access logs and spans were set.
+    /// The values that are set for access logs and spans.
+    filter_state: FilterState,
+    /// These values were set.
     is_annotated: bool,
 }
 
@@ -88,7 +91,12 @@ pub(super) fn asks_for_usage(plan: &Plan, request: &Request<'_>) -> bool {
 
 impl UsageRecorder {
     /// A recorder for the answer to `request`, whose body was read at `now_ns`.
-    pub(super) fn new(plan: &Plan, request: &Request<'_>, now_ns: u64) -> UsageRecorder {
+    pub(super) fn new(
+        plan: &Plan,
+        request: &Request<'_>,
+        now_ns: u64,
+        filter_state: FilterState,
+    ) -> UsageRecorder {
         UsageRecorder {
             api: plan.api,
             choices: request.choices,
@@ -103,6 +111,7 @@ impl UsageRecorder {
             is_sized: false,
             is_page: false,
             is_cut_short: false,
+            filter_state,
             is_annotated: false,
         }
     }
@@ -161,8 +170,11 @@ impl UsageRecorder {
         let status = find(headers, ":status").unwrap_or_default();
         if !status.starts_with(b"2") {
             self.answer = Answer::Error;
-            let status = std::str::from_utf8(status).unwrap_or_default();
-            return set_state(effects, state::ERROR_TYPE, status);
+            if self.filter_state.is_on() {
+                let status = std::str::from_utf8(status).unwrap_or_default();
+                set_state(effects, state::ERROR_TYPE, status);
+            }
+            return;
         }
         let kind = find(headers, "content-type").unwrap_or_default();
         self.answer = match Media::from_headers(kind, find(headers, "content-encoding")) {
@@ -302,12 +314,15 @@ impl UsageRecorder {
 
     /// Sets the values of access logs and spans, once. Called when the end of the answer is seen, because Envoy ends the
     /// request's span before it says that the exchange is over; and at that moment for an answer without an end.
-    #[inline(never)]
     fn annotate(&mut self, routed: &Routed, effects: &mut Vec<Effect>) {
-        if self.is_annotated || !self.is_answered() {
-            return;
+        if self.filter_state.is_on() && !self.is_annotated && self.is_answered() {
+            self.is_annotated = true;
+            self.set_answer(routed, effects);
         }
-        self.is_annotated = true;
+    }
+
+    #[inline(never)]
+    fn set_answer(&self, routed: &Routed, effects: &mut Vec<Effect>) {
         let registry = &routed.policy.registry;
         let Some(backend) = registry.backend(routed.answering()) else {
             return;
@@ -317,7 +332,7 @@ impl UsageRecorder {
             let took = decimal(self.took_ms(first));
             set_state(effects, state::TIME_TO_FIRST_TOKEN_MS, &took);
         }
-        self.annotate_ending(effects);
+        self.set_ending(effects);
         if let Some(checked) = self.checked() {
             set_state(effects, state::OUTCOME, checked.source.name());
         }
@@ -371,7 +386,7 @@ impl UsageRecorder {
     }
 
     /// Sets why the answer ended, and its error if it did not end well.
-    fn annotate_ending(&self, effects: &mut Vec<Effect>) {
+    fn set_ending(&self, effects: &mut Vec<Effect>) {
         let Answer::Read { parser, .. } = &self.answer else {
             return;
         };
@@ -431,7 +446,9 @@ impl UsageRecorder {
             if matches!(self.answer, Answer::Error) {
                 return Some(0.0);
             }
-            set_state(effects, state::ERROR_TYPE, "no_response");
+            if self.filter_state.is_on() {
+                set_state(effects, state::ERROR_TYPE, "no_response");
+            }
             return Some(estimate());
         };
         if let Some(first) = self.first_token_ns {

@@ -7,6 +7,24 @@ pub const CHAIN: &str = "pointsman.chain";
 /// The client's headers that attempts removed, for an attempt at a backend that may see them. Never to be logged.
 pub const WITHHELD: &str = "pointsman.withheld";
 
+/// The values that a router sets for access logs and spans: every one that is known, or none. [`CHAIN`] and [`WITHHELD`] are
+/// not among them: attempts need these, and they are always set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FilterState {
+    /// Those of [`ALL`].
+    #[default]
+    All,
+    /// None: nothing prints them, so that no request pays for them.
+    None,
+}
+
+impl FilterState {
+    /// Whether values are set.
+    pub fn is_on(self) -> bool {
+        self == FilterState::All
+    }
+}
+
 super::names! {
     /// Every key for access logs and its meaning. Each is set before Envoy ends the request's span, if the answer came to
     /// its end.

@@ -137,6 +137,7 @@ impl Host {
             cluster_header: "x-pointsman-cluster",
             failover: pointsman::fleet::clusters::Failover::Off,
             plugin: 0,
+            filter_state: pointsman::telemetry::state::FilterState::All,
             policy: Some(&self.policy),
             router: Some(&mut self.router),
             stats: None,

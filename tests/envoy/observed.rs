@@ -1,9 +1,10 @@
 //! Observability: response headers that tell the truth, metrics with labels, access-log fields, both workers at work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pointsman::telemetry::{STATS_TAGS, header};
 use pointsman_harness::config::Config;
+use pointsman_harness::envoy::Envoy;
 use pointsman_harness::http1::Request;
 use pointsman_harness::metrics;
 use serde_json::{Value, json};
@@ -29,6 +30,10 @@ pub const TESTS: &[Test] = &[
     (
         "observed::access_log_knows_the_decision",
         access_log_knows_the_decision,
+    ),
+    (
+        "observed::without_values_all_else_is_the_same",
+        without_values_all_else_is_the_same,
     ),
     ("observed::dry_run_agrees", dry_run_agrees),
     ("observed::streams_pass", streams_pass),
@@ -235,6 +240,85 @@ fn access_log_knows_the_decision(case: &Case) {
         !log.contains("a secret in the prompt"),
         "a prompt is in Envoy's log"
     );
+}
+
+/// What an Envoy of this configuration answers to each kind of request, counts, and writes into its access log.
+struct Observed {
+    answers: Vec<(u16, Vec<(String, String)>)>,
+    counts: BTreeMap<String, f64>,
+    values: Vec<Value>,
+}
+
+fn observe(case: &Case, config: &Config) -> Observed {
+    let envoy = case.start(config);
+    let bodies = [
+        ask("auto", PROMPTS[1]),
+        ask("llama-3.1-8b", "hi"),
+        b"{".to_vec(),
+        ask("nobody", "hi"),
+    ];
+    let mut answers = Vec::new();
+    for body in &bodies {
+        let response = case
+            .send_to(envoy.address(), Request::post(CHAT, body))
+            .response;
+        let ours = response
+            .headers
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(header::PREFIX) && name != header::DECISION_US);
+        answers.push((response.status, ours.collect()));
+    }
+    let is_written = |envoy: &Envoy| envoy.access_log().len() == bodies.len();
+    assert!(envoy.wait_for(is_written), "{:?}", envoy.access_log());
+    let is_count = |name: &str| {
+        const COUNTS: [&str; 9] = [
+            "decisions",
+            "request_bypasses",
+            "rejections",
+            "requests_by_task",
+            "input_tokens",
+            "output_tokens",
+            "cost_nano_usd",
+            "estimated_cost_nano_usd",
+            "host_call_errors",
+        ];
+        COUNTS
+            .iter()
+            .any(|known| name.strip_prefix("pointsman_") == Some(known))
+    };
+    let samples = envoy.metrics();
+    let counted = samples.iter().filter(|sample| is_count(&sample.name));
+    let named = counted.map(|sample| {
+        let name = format!("{} {:?}", sample.name, sample.labels);
+        (name, sample.value)
+    });
+    let log = envoy.access_log();
+    Observed {
+        answers,
+        counts: named.collect(),
+        values: log.iter().map(|line| line["probe"].clone()).collect(),
+    }
+}
+
+/// An access log that reads the filter's values has nothing to print, and nothing else is different.
+fn without_values_all_else_is_the_same(case: &Case) {
+    let probe =
+        "%FILTER_STATE(wasm.pointsman.reason:PLAIN)% %FILTER_STATE(wasm.pointsman.model:PLAIN)%";
+    let format = "access_log/0/typed_config/log_format/json_format/probe";
+    let config = case.config().set_manager(format, json!(probe));
+    let mut plugin = config.plugin_configuration();
+    plugin["filter_state"] = json!("none");
+    let none = observe(case, &config.clone().with_plugin_configuration(&plugin));
+    let all = observe(case, &config);
+    assert_eq!(all.answers, none.answers);
+    assert_eq!(all.counts, none.counts);
+    assert!(all.counts.len() > 8, "{:?}", all.counts);
+    assert!(
+        all.values.contains(&json!("pinned llama-3.1-8b")),
+        "{:?}",
+        all.values
+    );
+    assert_eq!(none.values, ["- -"; 4]);
 }
 
 /// `/v1/route` says what is then done.

@@ -132,6 +132,7 @@ impl Driver {
         let cluster_header = self.store.cluster_header();
         let failover = self.store.failover();
         let plugin = self.store.fingerprint();
+        let filter_state = self.store.filter_state();
         let policy = self.policy.as_ref();
         let stream = &mut self.stream;
         let stats = self.store.stats();
@@ -145,6 +146,7 @@ impl Driver {
                     cluster_header,
                     failover,
                     plugin,
+                    filter_state,
                     policy,
                     router,
                     stats,

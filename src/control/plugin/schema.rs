@@ -66,6 +66,12 @@ pub const PLUGIN: Shape = Shape {
             "none: there are no receipts, whatever the policy says",
             "The environment variables of Envoy that hold the keys of receipts, one or two, each of at least 16 bytes. The first signs, both verify: to exchange a key, put the new one first, and remove the old one after `max_age_s` of the policy's `receipts`. The proxies of a fleet that take each other's receipts have the same keys.",
         ),
+        optional(
+            "filter_state",
+            Kind::Choice(&["all", "none"]),
+            "`all`",
+            "The values that each request sets for access logs, spans and other filters: [all](operations.md#what-each-answer-says) or, if nothing reads them, none, which saves their time. Response headers, metrics and failover do not depend on them. Without them receipts and feedback stand in no access log, so `none` is refused if the `receipts` of `policy` are for logs alone; of a newer policy such receipts are not made.",
+        ),
     ],
 };
 

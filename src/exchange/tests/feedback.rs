@@ -324,3 +324,17 @@ fn a_receipt_that_is_spelt_otherwise_is_the_same() {
         409
     );
 }
+
+#[test]
+fn feedback_is_taken_without_values_for_logs() {
+    let receipt = receipt_of("tiny", "hello");
+    let mut host = host();
+    host.filter_state = FilterState::None;
+    for status in [202, 409] {
+        let (answered, _) = send(&mut host, &json!({"receipt": receipt, "score": 0.75}));
+        assert_eq!(answered, status);
+        assert_eq!(host.counts().len(), 1);
+        let mut effects = host.effects.iter();
+        assert!(effects.all(|effect| !matches!(effect, Effect::SetState { .. })));
+    }
+}

@@ -381,3 +381,20 @@ fn a_receipt_says_that_the_judge_decided() {
     let receipt = Receipt::decode_trusted(text).unwrap();
     assert_eq!(receipt.flags.grade, Some(15));
 }
+
+#[test]
+fn a_judged_request_is_the_same_without_values_for_logs() {
+    let effects = |filter_state| {
+        let mut host = Host::new(&policy(""));
+        host.filter_state = filter_state;
+        host.begin("POST", "/v1/chat/completions");
+        host.send_headers(false);
+        host.send_chunk(ask("judged", PROMPT).as_bytes(), true);
+        host.judge_says(200, &graded(9));
+        host.effects
+    };
+    let all = effects(FilterState::All);
+    let none = effects(FilterState::None);
+    assert_eq!(super::filter_state::without_values(&all), none);
+    assert!(all.len() > none.len() + 4);
+}

@@ -429,3 +429,25 @@ fn nothing_is_checked_where_nothing_is_learned() {
     assert_eq!(host.state(state::OUTCOME), Some("invalid_json"));
     assert!(!host.counts().iter().any(|name| name.contains("outcomes")));
 }
+
+/// Without values for access logs a receipt goes to the client, or is not made.
+#[test]
+fn a_receipt_without_logs_is_the_clients() {
+    for (mode, is_sent) in [("on", true), ("log", false)] {
+        for (keys, unsigned) in [(keys(), false), (Keys::NONE, true)] {
+            let policy = policy_with(&format!(r#""receipts": {{"mode": "{mode}"}}"#));
+            let mut host = Host::new(&policy);
+            host.filter_state = FilterState::None;
+            host.keys = keys;
+            host.begin("POST", "/v1/chat/completions");
+            host.send_headers(false);
+            host.send_chunk(ask("auto", "hello").as_bytes(), true);
+            host.answer_with(JSON, &[BODY]);
+            let sent = header_of(&host, header::RECEIPT).is_some();
+            assert_eq!(sent, is_sent && !unsigned, "{mode}");
+            assert_eq!(host.state(state::RECEIPT), None);
+            let counted = host.counts().contains(&"pointsman.receipts_unsigned");
+            assert_eq!(counted, unsigned, "{mode}");
+        }
+    }
+}

@@ -18,6 +18,7 @@ use pointsman::decimal::decimal;
 use pointsman::fleet::clusters::Failover;
 use pointsman::policy::{Policy, Problem};
 use pointsman::state::receipt::{Keys, MIN_KEY_BYTES};
+use pointsman::telemetry::state::FilterState;
 use pointsman::telemetry::{Metric, header};
 
 use super::learning_sync::LearningSync;
@@ -34,6 +35,7 @@ pub struct PolicyStore {
     cluster_header: String,
     bounds: Bounds,
     failover: Failover,
+    filter_state: FilterState,
     stats: StatsSync,
     receipt_keys: Keys,
     learning: LearningSync,
@@ -75,6 +77,7 @@ impl PolicyStore {
             cluster_header: header::CLUSTER.to_owned(),
             bounds: Bounds::default(),
             failover: Failover::Off,
+            filter_state: FilterState::All,
             stats: StatsSync::new(String::new(), String::new()),
             receipt_keys: Keys::NONE,
             learning: LearningSync::new(String::new()),
@@ -96,6 +99,7 @@ impl PolicyStore {
             cluster_header: plugin.cluster_header,
             bounds: plugin.bounds,
             failover: plugin.failover,
+            filter_state: plugin.filter_state,
             stats: StatsSync::new(
                 key("pointsman.live2.", plugin.fingerprint),
                 key("pointsman.scale_to_zero.", plugin.fingerprint),
@@ -139,6 +143,11 @@ impl PolicyStore {
     /// How requests get to another backend when an attempt fails.
     pub fn failover(&self) -> Failover {
         self.failover
+    }
+
+    /// The values that are set for access logs and spans.
+    pub fn filter_state(&self) -> FilterState {
+        self.filter_state
     }
 
     /// The fingerprint of the plugin configuration.

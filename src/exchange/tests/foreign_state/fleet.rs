@@ -203,6 +203,7 @@ impl Fleet {
             cluster_header: "x-to",
             failover: Failover::PerAttempt,
             plugin: 7,
+            filter_state: state::FilterState::All,
             policy: Some(&self.policy),
             router: Some(&mut proxy.router),
             stats: Some(&mut proxy.stats),
