@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
         every_fault,
     ),
     ("failover::long_bodies", long_bodies),
+    ("failover::without_values_for_logs", without_values_for_logs),
     ("failover::sensitive_prompts_stay", sensitive_prompts_stay),
 ];
 
@@ -408,6 +409,34 @@ fn reset_mid_stream(case: &Case, envoy: &Envoy, way: &str) {
         "{way}: nobody counted it: {:?}",
         envoy.access_log().last()
     );
+}
+
+/// Failover needs no access log: the chain is set whatever else is not.
+fn without_values_for_logs(case: &Case) {
+    for way in ways(case) {
+        let options = [&SHORT_TIMEOUTS[..], &["--access-log", "none"]].concat();
+        let text = render_text(case, &shared_policy(case), way, &options);
+        assert!(text.contains("\"filter_state\": \"none\""), "{way}");
+        let envoy = case.start(&Config::parse(&text).unwrap());
+        let body = ask("auto:cheap", "hi");
+        let id = case.id();
+        let first = send(envoy.address(), &id, &body);
+        assert_eq!(first.status, 200, "{way}: {}", first.text());
+        let name = first.header("x-pointsman-backend").unwrap();
+        let fault = json!({"kind": "status", "status": 500, "test": id});
+        case.backends().get(name).unwrap().fault(&fault).unwrap();
+        let second = send(envoy.address(), &id, &body);
+        assert_eq!(second.status, 200, "{way}: {}", second.text());
+        assert_eq!(second.header("x-pointsman-reason"), Some("fallback"));
+        assert_eq!(second.header("x-pointsman-attempts"), Some("2"));
+        assert_ne!(second.header("x-pointsman-backend"), Some(name));
+        let arrived = case.backends().received(&id).unwrap();
+        let (backend, received) = arrived.last().unwrap();
+        let served = case.backends().get(backend).unwrap().model.clone();
+        let sent: Value = serde_json::from_slice(&received.body).unwrap();
+        assert_eq!(sent["model"], json!(served), "{way}");
+        assert!(envoy.access_log().is_empty());
+    }
 }
 
 /// Prompts that may not leave the house do not leave it to fail over either, even if nothing is left of the house.

@@ -19,7 +19,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use pointsman_harness::files::read;
-use repository::{assert_rendered, pointsman, written_by};
+use repository::{assert_rendered, pointsman, printed, written_by};
 
 fn documents(path: &str) -> Vec<Value> {
     serde_yaml_ng::Deserializer::from_str(&read(path))
@@ -332,6 +332,25 @@ fn the_names_agree() {
                 .exists(),
             "{name}"
         );
+    }
+}
+
+/// The logs of a mesh are its own: only its operator knows whether they print what the filter sets.
+#[test]
+fn values_that_the_logs_of_a_mesh_do_not_print_are_not_set() {
+    const NO_VALUES: &str = "\"filter_state\": \"none\"";
+    const OPTION: &str = " --access-log none";
+    let otlp = ["--otlp", "collector.example:4317"];
+    for path in ["envoy/istio/gateway.yaml", "envoy/gateway/patch.yaml"] {
+        let command = written_by(path);
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(!read(path).contains(NO_VALUES), "{path}");
+        let none = printed(&[&words[..], &["--access-log", "none"]].concat());
+        assert!(none.contains(NO_VALUES) && none.contains(OPTION), "{path}");
+        if path.starts_with("envoy/istio") {
+            let options = [&words[..], &["--access-log", "none"], &otlp].concat();
+            assert!(!printed(&options).contains(NO_VALUES));
+        }
     }
 }
 

@@ -94,6 +94,8 @@ fn what_is_rendered_is_valid_and_the_same_each_time() {
             "1.40.0",
             vec!["envoy", QUICKSTART, "--envoy-version", "1.40"],
         ),
+        ("1.36.2", vec!["envoy", QUICKSTART, "--access-log", "none"]),
+        ("1.40.0", vec!["envoy", QUICKSTART, "--access-log", "none"]),
     ] {
         let text = render(&arguments);
         assert_eq!(text, render(&arguments));
@@ -101,6 +103,45 @@ fn what_is_rendered_is_valid_and_the_same_each_time() {
         let (accepted, log) = Envoy::validate(version, &file).unwrap();
         assert!(accepted, "Envoy {version} refuses {arguments:?}:\n{log}");
     }
+}
+
+/// The filter sets values for logs if anything in the same file prints them.
+#[test]
+fn values_that_nothing_prints_are_not_set() {
+    const NO_VALUES: &str = "\"filter_state\": \"none\",\n";
+    const LOG: &str = "access_log:\n";
+    let with = |options: &[&str]| render(&[&["envoy", QUICKSTART], options].concat());
+    let usual = with(&[]);
+    assert!(usual.contains(LOG) && !usual.contains("filter_state"));
+    assert_eq!(with(&["--access-log", "json"]), usual);
+    let none = with(&["--access-log", "none"]);
+    assert!(!none.contains(LOG) && none.contains(NO_VALUES));
+    assert!(!none.contains("FILTER_STATE"));
+    assert!(none.contains(" --access-log none\n"));
+    let otlp = ["--otlp", "127.0.0.1:4317"];
+    for version in ["1.36", "1.40"] {
+        let options = ["--envoy-version", version, "--access-log", "none"];
+        let reported = with(&[&options[..], &otlp].concat());
+        assert!(reported.contains(LOG) && !reported.contains("StdoutAccessLog"));
+        assert!(!reported.contains("\"filter_state\""));
+    }
+    let refused = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["render", "envoy", "--access-log", "none"])
+        .arg(policy_with_logged_receipts().path())
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8_lossy(&refused.stderr),
+        "error: the policy's `receipts` are for access logs alone (`\"mode\": \"log\"`): leave out `--access-log none`, or make the mode `on`\n"
+    );
+}
+
+fn policy_with_logged_receipts() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let receipts = "{\"receipts\": {\"mode\": \"log\"},";
+    fs::write(file.path(), read(QUICKSTART).replacen('{', receipts, 1)).unwrap();
+    file
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 pub use pointsman_harness::config::Config;
 pub use pointsman_harness::envoy::Envoy;
 
+pub use pointsman_cli::command::render::AccessLog;
 use pointsman_cli::failure::Failure;
 use pointsman_harness::envoy::{self, Launch, StartError};
 use serde_json::Value;
@@ -68,8 +69,9 @@ pub fn rendered(
     version: &str,
     module: &Path,
     patient: bool,
+    access_log: AccessLog,
 ) -> Result<Config, Failure> {
-    let text = pointsman_cli::command::render::local(policy, version, module, patient)?;
+    let text = pointsman_cli::command::render::local(policy, version, module, patient, access_log)?;
     let config = Config::parse(&text).map_err(|error| {
         Failure::Failed(format!("the rendered configuration is not YAML: {error}"))
     })?;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::upstream;
 use crate::demo::fleet::Fleet;
 use crate::demo::prompts;
-use crate::envoy::{self, Envoy};
+use crate::envoy::{self, AccessLog, Envoy};
 use pointsman_cli::failure::Failure;
 use pointsman_cli::io::http::{Answer, Connection};
 use pointsman_eval::progress::Progress;
@@ -236,8 +236,8 @@ fn start_envoy(
         }
     }
     let version = envoy::version(&args.envoy)?;
-    let config = envoy::rendered(&policy, &version, &args.module, false)?;
-    envoy::start(&args.envoy, &config.without_access_log(), 1)
+    let config = envoy::rendered(&policy, &version, &args.module, false, AccessLog::None)?;
+    envoy::start(&args.envoy, &config, 1)
 }
 
 /// Whether a question was sent for this request.

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::fleet::Fleet;
 use super::judge;
-use crate::envoy::{self, Config, Envoy};
+use crate::envoy::{self, AccessLog, Config, Envoy};
 use pointsman_cli::failure::Failure;
 use pointsman_cli::io::http::Connection;
 
@@ -285,7 +285,13 @@ fn rendered(
         }
     }
     let version = envoy::version(options.envoy)?;
-    envoy::rendered(&policy, &version, options.module, options.llm.is_some())
+    envoy::rendered(
+        &policy,
+        &version,
+        options.module,
+        options.llm.is_some(),
+        AccessLog::Json,
+    )
 }
 
 /// The backend of the fastest accelerator that is a simulation, and where it listens.

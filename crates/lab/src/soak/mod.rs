@@ -21,7 +21,7 @@ use hyper::body::Bytes;
 use tokio::task::JoinSet;
 
 use crate::bench::upstream;
-use crate::envoy::{self, Config, Envoy};
+use crate::envoy::{self, AccessLog, Config, Envoy};
 use feedback::Feedback;
 use judge::SoakJudge;
 use pointsman_cli::failure::Failure;
@@ -104,7 +104,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(judge) = &judge {
         policy = fleet::judged(policy, judge.address)?;
     }
-    let mut config = envoy::rendered(&policy, &version, &args.module, false)?.without_access_log();
+    let mut config = envoy::rendered(&policy, &version, &args.module, false, AccessLog::Json)?
+        .without_access_log();
     if learns {
         config = feedback::with_key(config);
     }

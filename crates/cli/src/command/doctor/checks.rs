@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use pointsman::control::plugin::Plugin;
 use pointsman::telemetry::STATS_TAGS;
+use pointsman::telemetry::state::{self, FilterState};
 use serde_json::Value;
 
 use super::envoy_config::{EnvoyConfig, FilterInstance};
@@ -364,6 +366,24 @@ pub fn local_replies(filter: &FilterInstance, findings: &mut Vec<Finding>) {
             filter.place("local_reply_config"),
             "Envoy's own errors (413, 503, 504) are plain text, which clients' SDKs cannot read",
             "map them to JSON, as in envoy/envoy.yaml",
+        ));
+    }
+}
+
+/// A log or span that prints values which the plugin does not set.
+pub fn filter_state(filter: &FilterInstance, findings: &mut Vec<Finding>) {
+    let sets_none = |plugin: &Plugin| plugin.filter_state == FilterState::None;
+    if !filter.compiled().is_some_and(sets_none) {
+        return;
+    }
+    let manager = filter.manager.to_string();
+    let mut keys = state::ALL.iter().map(|(key, _)| *key);
+    if let Some(key) = keys.find(|key| manager.contains(&format!("FILTER_STATE(wasm.{key}:"))) {
+        findings.push(warning(
+            "filter_state",
+            filter.place("filter"),
+            &format!("it sets no values (`filter_state` is `none`), and an access log or a span prints `{key}`"),
+            "leave out `filter_state`, or the fields that print what it does not set",
         ));
     }
 }

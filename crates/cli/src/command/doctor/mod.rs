@@ -98,6 +98,7 @@ fn find_all(envoy: &EnvoyConfig, module_file: Option<&Path>) -> Vec<Finding> {
         checks::clusters(filter, envoy, &mut findings);
         judge::check(filter, envoy, &mut findings);
         checks::local_replies(filter, &mut findings);
+        checks::filter_state(filter, &mut findings);
         checks::imports(filter, envoy, module_file, &mut findings);
         attempts::check_filter(filter, envoy, &mut findings);
         endpoints::check_filter(filter, envoy, &mut findings);

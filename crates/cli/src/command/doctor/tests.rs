@@ -507,3 +507,23 @@ fn hosts_at_which_nobody_answers_are_reported() {
     );
     assert_eq!(hosts[0].address, "127.0.0.1:1");
 }
+
+#[test]
+fn a_log_of_values_that_are_not_set_is_found() {
+    let mut document = shipped();
+    let place = format!(
+        "{}/typed_config/config/configuration/value",
+        ours(&document)
+    );
+    let value = at(&mut document, &place);
+    let text = value.as_str().unwrap();
+    *value = json!(text.replacen('{', "{\"filter_state\": \"none\",", 1));
+    let checks = |document: &Value| -> Vec<&str> {
+        let findings = find_all(&EnvoyConfig::from_document(document), None);
+        let checks = findings.iter().map(|finding| finding.check);
+        checks.filter(|check| *check != "module").collect()
+    };
+    assert_eq!(checks(&document), ["filter_state"]);
+    remove(&mut document, "", "access_log");
+    assert_eq!(checks(&document), [""; 0]);
+}

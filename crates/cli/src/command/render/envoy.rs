@@ -4,11 +4,12 @@ use pointsman::fleet::clusters::Failover;
 use pointsman::telemetry::{STATS_TAGS, state};
 
 use super::text::{address, fill};
-use super::vm::{failover_members, receipt_members, vm};
-use super::{Plan, clusters, otlp, routes, source};
+use super::vm::{failover_members, receipt_members, state_members, vm};
+use super::{AccessLog, Plan, clusters, otlp, routes, source};
 use crate::failure::Failure;
 
 const TEMPLATE: &str = include_str!("envoy.yaml");
+const ACCESS_LOG: &str = include_str!("access_log.yaml");
 
 /// The whole file.
 pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
@@ -29,8 +30,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             ("listen_host", &address(host)),
             ("listen_port", &port.to_string()),
             ("stats_tags", &stats_tags()),
-            ("states", &states()),
-            ("otlp_log", &otlp::log(plan)),
+            ("access_log", &access_log(plan)),
             ("tracing", &otlp::tracing(plan)),
             ("span_filter", &otlp::filter(plan)),
             ("routes", &routes::render(plan)),
@@ -42,6 +42,7 @@ pub fn render(plan: &Plan<'_>) -> Result<String, Failure> {
             ("failover_members", &failover_members(plan.failover)),
             ("policy_source", &source::members(plan)?),
             ("receipt_keys", &receipt_members(plan)),
+            ("filter_state", state_members(plan)),
             ("policy", &plan.source),
             ("clusters", &clusters::render(plan)?),
         ],
@@ -74,9 +75,7 @@ fn head(plan: &Plan<'_>) -> String {
     for name in &plan.args.receipt_keys {
         options.push_str(&format!(" --receipt-key {name}"));
     }
-    if let Some(collector) = &plan.args.otlp {
-        options.push_str(&format!(" --otlp {collector}"));
-    }
+    options.push_str(&otlp::options(plan));
     let (major, minor) = plan.version;
     format!(
         "# Pointsman in an Envoy of your own: a complete static configuration. Envoy {major}.{minor} to 1.40, the official binaries.\n\
@@ -96,6 +95,19 @@ pub fn stats_tags() -> String {
         .iter()
         .map(|(name, regex)| format!("- {{tag_name: {name}, regex: '{regex}'}}\n"))
         .collect()
+}
+
+/// The access logs; nothing if there are none.
+fn access_log(plan: &Plan<'_>) -> String {
+    let own = match plan.args.access_log {
+        AccessLog::Json => fill(ACCESS_LOG, &[("states", &states())]),
+        AccessLog::None => String::new(),
+    };
+    let all = own + &otlp::log(plan);
+    match all.is_empty() {
+        true => all,
+        false => format!("access_log:\n{all}"),
+    }
 }
 
 /// The access log's fields that the filter sets.

@@ -2,6 +2,7 @@
 
 use pointsman::fleet::clusters;
 use pointsman::fleet::clusters::Failover;
+use pointsman::policy::receipts::ReceiptMode;
 
 use super::{Form, Plan};
 use crate::failure::Failure;
@@ -17,7 +18,8 @@ pub fn check(plan: &Plan<'_>) -> Result<(), Failure> {
     let found = twins(plan)
         .or_else(|| collision(plan))
         .or_else(|| without_attempts(plan))
-        .or_else(|| without_endpoint(plan));
+        .or_else(|| without_endpoint(plan))
+        .or_else(|| without_log(plan));
     match found {
         Some(problem) => Err(Failure::Input(problem)),
         None => Ok(()),
@@ -109,6 +111,15 @@ fn without_endpoint(plan: &Plan<'_>) -> Option<String> {
                 known.name
             )
         })
+}
+
+/// Receipts that are for logs, if there are none.
+fn without_log(plan: &Plan<'_>) -> Option<String> {
+    let is_lost = plan.policy.receipts.mode == ReceiptMode::Log && !plan.reads_filter_state();
+    is_lost.then(|| {
+        "the policy's `receipts` are for access logs alone (`\"mode\": \"log\"`): leave out `--access-log none`, or make the mode `on`"
+            .to_owned()
+    })
 }
 
 /// Every aggregate that is written has another name than any other cluster.

@@ -82,6 +82,10 @@ pub struct Args {
     /// The certificates that backends with TLS are checked against
     #[arg(long, value_name = "FILE", default_value = CERTIFICATES)]
     ca: String,
+    /// The access log on standard output. With neither it nor `--otlp`, the filter sets no values for logs; for a mesh, `none`
+    /// says that its own logs print no such values
+    #[arg(long, value_enum, default_value = "json")]
+    access_log: AccessLog,
     /// An OpenTelemetry collector, by OTLP over gRPC: it gets a log record and a span of each request
     #[arg(long, value_name = "HOST:PORT")]
     otlp: Option<String>,
@@ -101,6 +105,15 @@ enum Form {
     Istio,
     /// An EnvoyPatchPolicy for Envoy Gateway
     EnvoyGateway,
+}
+
+/// The access log on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccessLog {
+    /// A line of JSON for each request, with all that the filter knows
+    Json,
+    /// No log
+    None,
 }
 
 /// How requests get to another backend.
@@ -130,6 +143,13 @@ struct Plan<'a> {
     args: &'a Args,
 }
 
+impl Plan<'_> {
+    /// Whether a log or a span prints values that the filter sets.
+    fn reads_filter_state(&self) -> bool {
+        self.args.access_log == AccessLog::Json || self.args.otlp.is_some()
+    }
+}
+
 /// Writes what was asked for to standard output, and what was chosen for the operator to standard error.
 ///
 /// # Errors
@@ -153,6 +173,7 @@ pub fn local(
     envoy_version: &str,
     module: &Path,
     patient: bool,
+    access_log: AccessLog,
 ) -> Result<String, Failure> {
     let failed = |error| Failure::Failed(format!("cannot write the policy: {error}"));
     let directory = tempfile::tempdir().map_err(failed)?;
@@ -161,6 +182,9 @@ pub fn local(
     let (file, module) = (file.to_string_lossy(), module.to_string_lossy());
     let mut words = vec!["envoy", &file, "--envoy-version", envoy_version];
     words.extend(["--module", &module]);
+    if access_log == AccessLog::None {
+        words.extend(["--access-log", "none"]);
+    }
     if patient {
         words.extend(["--first-token-timeout", CLIENT_TIMEOUT_S]);
         words.extend(["--answer-timeout", CLIENT_TIMEOUT_S]);

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use pointsman::telemetry::state;
 
 use super::text::{address, scalar};
-use super::{Form, Plan};
+use super::{AccessLog, Form, Plan};
 use crate::failure::Failure;
 
 /// The cluster's name.
@@ -36,6 +36,18 @@ const OF_ENVOY: [(&str, &str); 8] = [
     ("envoy.upstream_cluster", "UPSTREAM_CLUSTER"),
     ("envoy.attempts", "UPSTREAM_REQUEST_ATTEMPT_COUNT"),
 ];
+
+/// The arguments of what is reported of requests, where they are not the usual ones.
+pub fn options(plan: &Plan<'_>) -> String {
+    let mut options = String::new();
+    if plan.args.access_log == AccessLog::None {
+        options.push_str(" --access-log none");
+    }
+    if let Some(collector) = &plan.args.otlp {
+        options.push_str(&format!(" --otlp {collector}"));
+    }
+    options
+}
 
 /// The access log as a YAML list item; nothing without `--otlp`.
 pub fn log(plan: &Plan<'_>) -> String {

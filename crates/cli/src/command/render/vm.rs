@@ -26,6 +26,14 @@ pub fn receipt_members(plan: &Plan<'_>) -> String {
     }
 }
 
+/// The values that the module sets for access logs and spans; nothing if it sets them all.
+pub fn state_members(plan: &Plan<'_>) -> &'static str {
+    match plan.reads_filter_state() {
+        true => "",
+        false => "\"filter_state\": \"none\",",
+    }
+}
+
 /// Whether router and attempts have one virtual machine: less memory, but Envoy 1.36 would name the metrics of both after a
 /// cluster, and a router that keeps backends warm must not meet the attempts' filter inside its own call.
 fn shares_vm(plan: &Plan<'_>) -> bool {

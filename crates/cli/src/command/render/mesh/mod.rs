@@ -220,9 +220,7 @@ fn text(
     for name in &plan.args.receipt_keys {
         out.push_str(&format!(" --receipt-key {name}"));
     }
-    if let Some(collector) = &plan.args.otlp {
-        out.push_str(&format!(" --otlp {collector}"));
-    }
+    out.push_str(&otlp::options(plan));
     out.push_str("\n#\n");
     out.push_str(notes);
     for document in documents {
