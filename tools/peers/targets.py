@@ -233,7 +233,7 @@ def envoy_version(setup: Setup) -> str:
     return f"Envoy {setup.envoy.name.removeprefix('envoy-')}"
 
 
-AS_RENDERED = "as `pointsman render envoy` writes it, without an access log"
+AS_RENDERED = "as `pointsman render envoy --access-log none` writes it"
 LITELLM = (
     "one Uvicorn worker, `LITELLM_MODE=PRODUCTION`, `LITELLM_LOG=ERROR`, a master key, no database "
     "(https://docs.litellm.ai/docs/proxy/prod)"
