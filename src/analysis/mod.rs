@@ -4,6 +4,8 @@
 //! `classifier/onnx.rs` names tract.
 
 pub mod answer_length;
+mod ascii;
+mod bloom;
 pub mod classifier;
 pub mod language;
 pub mod prompt;

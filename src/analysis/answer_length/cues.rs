@@ -1,6 +1,6 @@
 //! Words that say how long an answer is wanted: numbers, units, bounds and labels, in the languages that ask most.
 //!
-//! One table, looked up by hash; lower case, ASCII letters folded by the caller.
+//! One table behind a small filter, looked up by hash; lower case, folded by the caller.
 
 /// A part of an answer that people count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,112 +27,121 @@ pub(super) enum Unit {
     Token,
 }
 
+/// A cue that only counts by where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The number describes what is given: "my 40 page draft".
+    Given,
+    /// Half of "yes or no".
+    Yes,
+    /// An order to answer: "reply", "return", "output".
+    Reply,
+    /// An order for several things: "list", "give", "suggest".
+    List,
+    /// Stands before "full".
+    In,
+}
+
+/// How many marks there are.
+pub(super) const MARKS: usize = Mark::In as usize + 1;
+
 /// The wanted length that a word hints at.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cue {
     /// A number in letters.
-    Number(f32),
+    Number(u8),
+    /// Only its place counts.
+    Mark(Mark),
+    /// Joins "one" and the names of labels.
+    Of,
     /// A unit behind a number.
     Unit(Unit),
     /// The number is a bound.
     Most,
     /// The number holds for each of several.
     Each,
-    /// The number describes what is given: "my 40 page draft".
-    Given,
     /// Nothing but what follows.
     Only,
     /// Names a short answer: "label", "number", "letter".
     Label,
-    /// Half of "yes or no".
-    Yes,
-    /// The other half.
+    /// The other half of "yes or no".
     No,
-    /// An order to answer: "reply", "return", "output".
-    Reply,
-    /// An order for several things: "list", "give", "suggest".
-    List,
     /// JSON is wanted.
     Json,
     /// Fields of an object follow.
     Fields,
-    /// Joins "one" and the names of labels.
-    Of,
     /// Asks for a long answer.
     Detail,
     /// Asks for one behind "in": "in full".
     Full,
-    /// What stands before that.
-    In,
 }
 
-use crate::fnv;
-use Cue::{
-    Detail, Each, Fields, Full, Given, In, Json, Label, List, Most, No, Number, Of, Only, Reply,
-    Yes,
-};
+use super::super::bloom::Bloom;
+use Cue::{Detail, Each, Fields, Full, Json, Label, Most, No, Number, Of, Only};
+use Mark::{Given, In, List, Reply, Yes};
 use Unit::{Bullet, Character, Item, Line, Name, Page, Paragraph, Sentence, Token, Word};
 
 const fn unit(unit: Unit) -> Cue {
     Cue::Unit(unit)
 }
 
+const fn mark(mark: Mark) -> Cue {
+    Cue::Mark(mark)
+}
+
 /// The words of each cue, apart by a space; no word twice.
 const CUES: &[(Cue, &str)] = &[
     (
-        Number(1.0),
+        Number(1),
         "one single ein eine einem einen einer un une uno una um uma een één jeden jedną jedno jednym jedním один одно одним",
     ),
-    (Number(1.0), "одной одну bir ett en"),
+    (Number(1), "одной одну bir ett en"),
     (
-        Number(2.0),
+        Number(2),
         "two zwei deux dos due dois duas twee dwa dwie два две iki två couple",
     ),
+    (Number(3), "three drei trois tres tre três drie trzy три üç"),
     (
-        Number(3.0),
-        "three drei trois tres tre três drie trzy три üç",
-    ),
-    (
-        Number(4.0),
+        Number(4),
         "four vier quatre cuatro quattro quatro cztery четыре dört fyra",
     ),
     (
-        Number(5.0),
+        Number(5),
         "five fünf cinq cinco cinque vijf pięć пять beş fem",
     ),
-    (Number(6.0), "six sechs seis sei zes sześć шесть altı sex"),
+    (Number(6), "six sechs seis sei zes sześć шесть altı sex"),
     (
-        Number(7.0),
+        Number(7),
         "seven sieben sept siete sette sete zeven siedem семь yedi sju",
     ),
     (
-        Number(8.0),
+        Number(8),
         "eight acht huit ocho otto oito osiem восемь sekiz åtta",
     ),
     (
-        Number(9.0),
+        Number(9),
         "nine neun neuf nueve nove negen dziewięć девять dokuz nio",
     ),
     (
-        Number(10.0),
+        Number(10),
         "ten zehn dix diez dieci dez tien dziesięć десять tio",
     ),
     (
-        Number(12.0),
+        Number(12),
         "twelve dozen zwölf douze doce dodici doze twaalf",
     ),
     (
-        Number(15.0),
+        Number(15),
         "fifteen fünfzehn quinze quince quindici vijftien",
     ),
     (
-        Number(20.0),
+        Number(20),
         "twenty zwanzig vingt veinte venti vinte twintig двадцать yirmi",
     ),
-    (Number(30.0), "thirty dreißig trente treinta trenta"),
-    (Number(50.0), "fifty fünfzig cinquante cincuenta cinquanta"),
+    (Number(30), "thirty dreißig trente treinta trenta"),
+    (Number(50), "fifty fünfzig cinquante cincuenta cinquanta"),
     (
-        Number(100.0),
+        Number(100),
         "hundred hundert cent cien cento honderd sto сто yüz",
     ),
     (
@@ -229,11 +238,11 @@ const CUES: &[(Cue, &str)] = &[
         "each every per apiece je jede jeder jedes jeweils chacun chacune chaque cada ciascuno ogni elk каждый каждое",
     ),
     (
-        Given,
+        mark(Given),
         "my our his her their this that these those your the mein meine meinen mon ma mes ce cette mis este esta mio meu minha",
     ),
     (
-        Given,
+        mark(Given),
         "mijn dieser diese dieses following attached first last",
     ),
     (
@@ -254,7 +263,7 @@ const CUES: &[(Cue, &str)] = &[
     ),
     (Label, "decision boolean iso"),
     (
-        Yes,
+        mark(Yes),
         "yes true ja oui sí sim tak да evet ano sì approve agree हाँ نعم",
     ),
     (
@@ -262,18 +271,18 @@ const CUES: &[(Cue, &str)] = &[
         "no false nein non não nee nie нет hayır ne nej reject disagree नहीं لا",
     ),
     (
-        Reply,
+        mark(Reply),
         "reply answer respond return output print antworte antworten réponds répondez responde responda rispondi antwoord",
     ),
     (
-        Reply,
+        mark(Reply),
         "odpowiedz ответь отвечай cevapla svara gib classify choose pick",
     ),
     (
-        List,
+        mark(List),
         "list give suggest propose generate brainstorm nenne liste zähle donne donnez dame elenca dammi geef podaj назови",
     ),
-    (List, "перечисли create need want provide"),
+    (mark(List), "перечисли create need want provide"),
     (Json, "json"),
     (
         Fields,
@@ -297,70 +306,119 @@ const CUES: &[(Cue, &str)] = &[
         "szczegółowy подробно подробный подробную подробное ayrıntılı detaljerad detaljerat podrobně 详细 详细地 詳しく 자세히",
     ),
     (Full, "full length entirety"),
-    (In, "in at"),
+    (mark(In), "in at"),
 ];
 
-/// The places of [`INDEX`]: three for each word, so that a search ends at once.
-const PLACES: usize = 2048;
+/// The places of [`TABLE`]; about two thirds are taken.
+const PLACES: usize = 1024;
 
-/// The words by their hash: one more than the row in [`CUES`], 0 if there is none, and the begin and end in that row.
-static INDEX: [(u16, u8, u8); PLACES] = index();
+/// A word's hash but for its highest 16 bits, and its hint; none if the place is empty.
+type Place = (u32, u16, Option<Cue>);
 
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn index() -> [(u16, u8, u8); PLACES] {
-    let mut index = [(0, 0, 0); PLACES];
+/// The hints by the hash of their words. Eight bytes each and no text: 48 bits of the hash and the place tell a word, so that a
+/// look-up reads one cache line.
+static TABLE: [Place; PLACES] = table();
+
+static FILTER: Bloom = filter();
+
+const fn place(hash: u64) -> usize {
+    (hash >> 54) as usize
+}
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn table() -> [Place; PLACES] {
+    let mut table = [(0, 0, None); PLACES];
     let mut row = 0;
     while row < CUES.len() {
-        let words = CUES[row].1.as_bytes();
-        row += 1;
-        let mut begin = 0;
-        while begin < words.len() {
-            let mut end = begin;
-            let mut hash = fnv::START32;
-            while end < words.len() && words[end] != b' ' {
-                hash = fnv::step32(hash, words[end] as u32);
-                end += 1;
-            }
+        let (cue, words) = CUES[row];
+        let mut words = words.as_bytes();
+        while !words.is_empty() {
+            let (word, rest) = split_word(words);
+            let hash = hash(word);
             let mut place = place(hash);
-            while index[place].0 != 0 {
+            while table[place].2.is_some() {
                 place = (place + 1) % PLACES;
             }
-            index[place] = (row as u16, begin as u8, end as u8);
-            begin = end + 1;
+            table[place] = (hash as u32, (hash >> 32) as u16, Some(cue));
+            words = rest;
         }
+        row += 1;
     }
-    index
+    table
 }
 
-const fn place(hash: u32) -> usize {
-    ((hash >> 16) ^ hash) as usize % PLACES
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn filter() -> Bloom {
+    let mut filter = Bloom::EMPTY;
+    let mut row = 0;
+    while row < CUES.len() {
+        let mut words = CUES[row].1.as_bytes();
+        while !words.is_empty() {
+            let (word, rest) = split_word(words);
+            filter = filter.with(hash(word));
+            words = rest;
+        }
+        row += 1;
+    }
+    filter
 }
 
-/// The hint of `word`, whose ASCII letters may be capitals and whose hash is that of it in lower case; `None` for almost every
-/// word.
+/// The first of words apart by a space, and the others.
+const fn split_word(words: &[u8]) -> (&[u8], &[u8]) {
+    let mut rest = words;
+    while let [letter, behind @ ..] = rest {
+        if *letter == b' ' {
+            return (words.split_at(words.len() - rest.len()).0, behind);
+        }
+        rest = behind;
+    }
+    (words, &[])
+}
+
+/// The hash from which [`hash_step`] goes on; no cue has it.
+pub(super) const NO_HASH: u64 = 0;
+
+/// Takes the next eight bytes of a word into its hash, the first one lowest; fewer at its end, even none, with zeros behind them.
+pub(super) const fn hash_step(hash: u64, eight: u64) -> u64 {
+    let hash = (hash ^ eight).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ (hash >> 32)
+}
+
+/// The hash of a word in lower case.
+pub(super) const fn hash(word: &[u8]) -> u64 {
+    let (mut hash, mut eight, mut count) = (NO_HASH, 0, 0);
+    let mut rest = word;
+    while let [byte, behind @ ..] = rest {
+        eight |= (*byte as u64) << (count * 8);
+        count += 1;
+        if count == 8 {
+            hash = hash_step(hash, eight);
+            (eight, count) = (0, 0);
+        }
+        rest = behind;
+    }
+    hash_step(hash, eight)
+}
+
+/// The hint of the word with this hash; `None` for almost every word.
 #[inline]
-pub(super) fn find(word: &[u8], hash: u32) -> Option<Cue> {
-    let place = place(hash);
-    // Two thirds of the places are free.
-    match INDEX.get(place) {
-        Some((1.., ..)) => search(word, place),
-        _ => None,
+pub(super) fn find(hash: u64) -> Option<Cue> {
+    if FILTER.may_have(hash) {
+        search(hash)
+    } else {
+        None
     }
 }
 
 /// Searches for a word from its place on.
-fn search(word: &[u8], mut place: usize) -> Option<Cue> {
+#[inline(never)]
+fn search(hash: u64) -> Option<Cue> {
+    let mut place = place(hash);
     loop {
-        let (row, begin, end) = INDEX.get(place).copied()?;
-        let row = usize::from(row).checked_sub(1)?;
-        // Most of the places that another word meets hold one of another length.
-        if usize::from(end - begin) == word.len() {
-            let (cue, words) = CUES.get(row)?;
-            let known = words.as_bytes().get(usize::from(begin)..)?;
-            let mut letters = known.iter().zip(word);
-            if letters.all(|(known, letter)| *known == letter.to_ascii_lowercase()) {
-                return Some(*cue);
-            }
+        let (low, high, cue) = TABLE.get(place).copied()?;
+        let cue = cue?;
+        if low == hash as u32 && high == (hash >> 32) as u16 {
+            return Some(cue);
         }
         place = (place + 1) % PLACES;
     }
@@ -414,10 +472,8 @@ mod tests {
         let mut count = 0;
         for (cue, words) in CUES {
             for word in words.split(' ') {
-                let hash = fnv::hash32(word.as_bytes());
-                assert_eq!(find(word.as_bytes(), hash), Some(*cue), "{word}: not twice");
-                let capitals = word.to_ascii_uppercase();
-                assert_eq!(find(capitals.as_bytes(), hash), Some(*cue), "{capitals}");
+                let found = find(hash(word.as_bytes()));
+                assert_eq!(found, Some(*cue), "{word}: not twice");
                 assert_eq!(word.to_lowercase(), word);
                 assert!(
                     word.len() <= super::super::instruction::LONGEST_WORD,
@@ -426,10 +482,9 @@ mod tests {
                 count += 1;
             }
         }
-        assert!(count > 600 && 2 * count < PLACES, "{count}");
+        assert!(count > 600 && 4 * count < 3 * PLACES, "{count}");
         for word in ["", "zebra", "a", "wordss"] {
-            let hash = fnv::hash32(word.as_bytes());
-            assert_eq!(find(word.as_bytes(), hash), None, "{word}");
+            assert_eq!(find(hash(word.as_bytes())), None, "{word}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The length that one text asks for: numbers with units, bounds, labels, fields of JSON.
 
+use super::super::ascii::{self, Eight};
 use super::super::classifier::Task;
 use super::super::prompt::text_tokens;
-use super::cues::{self, Cue, Unit};
-use crate::fnv;
+use super::cues::{self, Cue, MARKS, Mark, Unit};
 
 /// How many bytes of a text's beginning and of its end are read.
 const HEAD: usize = 1_200;
@@ -75,11 +75,24 @@ fn ends(text: &str) -> (&str, &str) {
     } else {
         (head(text, HEAD), tail(text, TAIL))
     };
-    let first = first.split_once("\n\n").map_or(first, |(first, _)| first);
-    (
-        first,
-        last.rsplit_once("\n\n").map_or(last, |(_, last)| last),
-    )
+    (before_blank_line(first), behind_blank_line(last))
+}
+
+fn is_blank_line(pair: &[u8]) -> bool {
+    pair == b"\n\n"
+}
+
+/// The text before the first blank line; all of it if there is none. The standard library's search for a text prepares tables
+/// first: twenty cache lines of code, which nothing else on this way needs.
+fn before_blank_line(text: &str) -> &str {
+    let end = text.as_bytes().windows(2).position(is_blank_line);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
+/// The text behind the last blank line; all of it if there is none.
+fn behind_blank_line(text: &str) -> &str {
+    let end = text.as_bytes().windows(2).rposition(is_blank_line);
+    end.and_then(|end| text.get(end + 2..)).unwrap_or(text)
 }
 
 /// At most the first `most` bytes.
@@ -126,15 +139,11 @@ struct Reader {
     number: Option<(f32, u32)>,
     /// The number before the last, of a range.
     range: Option<(f32, u32)>,
+    marks: [Place; MARKS],
     most: Place,
-    given: Place,
     each: Place,
     label: Place,
     only: Place,
-    yes: Place,
-    reply: Place,
-    list: Place,
-    within: Place,
     json: bool,
     fields: Place,
     /// Commas since fields were named.
@@ -157,29 +166,44 @@ impl Reader {
         place.is_some_and(|place| self.at.saturating_sub(place) <= reach)
     }
 
-    /// Reads words and numbers in one pass over the bytes: a word is of letters and of bytes beyond ASCII.
-    fn read(&mut self, text: &str) {
-        let mut rest = text.as_bytes();
-        while let Some((first, behind)) = rest.split_first() {
-            if lower(*first) != 0 {
-                let (length, cue) = cue_at(rest);
-                self.at += 1;
-                if let Some(cue) = cue {
-                    self.cue(cue);
-                }
-                rest = rest.get(length..).unwrap_or_default();
-            } else if first.is_ascii_digit() {
-                self.at += 1;
-                let length = self.number_in_digits(rest);
-                rest = rest.get(length..).unwrap_or_default();
-            } else {
-                self.mark(*first);
-                rest = behind;
-            }
+    fn place_of(&self, mark: Mark) -> Place {
+        self.marks.get(mark as usize).copied().flatten()
+    }
+
+    fn place(&mut self, mark: Mark, place: Place) {
+        if let Some(slot) = self.marks.get_mut(mark as usize) {
+            *slot = place;
         }
     }
 
-    fn mark(&mut self, mark: u8) {
+    /// Reads words and numbers in one pass over the bytes: a word is of letters, apostrophes and bytes beyond ASCII.
+    fn read(&mut self, text: &str) {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let (mut length, mut hash) = plain_word(rest);
+            let mut end = byte_at(rest, length);
+            if is_other_letter(end) {
+                (length, hash) = other_word(rest);
+                end = byte_at(rest, length);
+            }
+            if length > 0 {
+                self.at += 1;
+                if let Some(cue) = cues::find(hash) {
+                    self.cue(cue);
+                }
+                length += usize::from(end == b' ');
+            } else if end.is_ascii_digit() {
+                self.at += 1;
+                length = self.number_in_digits(rest);
+            } else {
+                self.punctuation(end);
+                length = 1;
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
+    }
+
+    fn punctuation(&mut self, mark: u8) {
         match mark {
             b',' => {
                 self.number = None;
@@ -194,7 +218,7 @@ impl Reader {
                     self.fields = None;
                 }
                 if mark == b'\n' || !self.near(self.most, 0) {
-                    self.yes = None;
+                    self.place(Mark::Yes, None);
                 }
             }
             _ => {}
@@ -202,6 +226,7 @@ impl Reader {
     }
 
     /// Reads a number in digits, with thousands apart by a comma or a point; gives its length in bytes.
+    #[inline(never)]
     fn number_in_digits(&mut self, rest: &[u8]) -> usize {
         let digits = |from: usize| {
             let digits = rest
@@ -238,9 +263,21 @@ impl Reader {
     }
 
     fn cue(&mut self, cue: Cue) {
+        match cue {
+            Cue::Mark(mark) => self.place(mark, Some(self.at)),
+            Cue::Number(value) => self.set_number(value.into()),
+            Cue::Of if self.number.is_none() => {}
+            cue => self.rare_cue(cue),
+        }
+    }
+
+    /// Cues that most texts have none of. Apart, so that such a text does without their code.
+    #[cold]
+    #[inline(never)]
+    fn rare_cue(&mut self, cue: Cue) {
         let at = Some(self.at);
         match cue {
-            Cue::Number(value) => self.set_number(value),
+            Cue::Mark(_) | Cue::Number(_) => {}
             Cue::Unit(unit) => self.unit(unit),
             Cue::Most => {
                 self.most = at;
@@ -251,34 +288,38 @@ impl Reader {
                 }
             }
             Cue::Each => self.each(),
-            Cue::Given => self.given = at,
             Cue::Only => {
                 self.only = at;
                 self.instruction.terse = true;
             }
             Cue::Label if self.near(self.only, 3) => self.instruction.one_word = true,
             Cue::Label => {}
-            Cue::Yes => self.yes = at,
-            Cue::No if self.near(self.yes, 2) && self.near(self.reply.or(self.only), 6) => {
+            Cue::No if self.near(self.place_of(Mark::Yes), 2) && self.near(self.order(), 6) => {
                 self.instruction.one_word = true
             }
             Cue::No => {}
-            Cue::Reply => self.reply = at,
-            Cue::List => self.list = at,
             Cue::Json => self.json = true,
             Cue::Fields => (self.fields, self.commas) = (at, 0),
             Cue::Of
                 if self.number == Some((1.0, self.at.saturating_sub(1)))
-                    && self.near(self.reply, 4) =>
+                    && self.near(self.place_of(Mark::Reply), 4) =>
             {
                 self.instruction.one_word = true;
             }
             Cue::Of => {}
-            Cue::Detail if !self.near(self.given, 2) => self.instruction.is_detailed = true,
-            Cue::Full if self.near(self.within, 1) => self.instruction.is_detailed = true,
+            Cue::Detail if !self.near(self.place_of(Mark::Given), 2) => {
+                self.instruction.is_detailed = true
+            }
+            Cue::Full if self.near(self.place_of(Mark::In), 1) => {
+                self.instruction.is_detailed = true
+            }
             Cue::Detail | Cue::Full => {}
-            Cue::In => self.within = at,
         }
+    }
+
+    /// The order to answer, or "only".
+    fn order(&self) -> Place {
+        self.place_of(Mark::Reply).or(self.only)
     }
 
     /// The last length holds for each of several.
@@ -356,7 +397,7 @@ impl Reader {
         if distance > if is_listed { 3 } else { 2 }
             || is_divided
             || !is_plausible(unit, value)
-            || (is_listed && !self.near(self.list, REACH + distance))
+            || (is_listed && !self.near(self.place_of(Mark::List), REACH + distance))
         {
             return None;
         }
@@ -365,7 +406,7 @@ impl Reader {
         });
         let (value, begin) = low.map_or((value, place), |(low, at)| ((low + value) / 2.0, at));
         let is_given = self
-            .given
+            .place_of(Mark::Given)
             .is_some_and(|given| begin > given && begin - given <= 2);
         (!is_given).then_some((value, begin))
     }
@@ -399,41 +440,50 @@ impl Reader {
     }
 }
 
-/// The length of the word that `text` begins with, and its cue if it is one.
-fn cue_at(text: &[u8]) -> (usize, Option<Cue>) {
-    // Hashed as it is read: hardly a word has to be looked at again.
-    let (mut length, mut hash, mut bits) = (0, fnv::START32, 0);
-    for byte in text {
-        let lower = lower(*byte);
-        if lower == 0 {
-            break;
+/// The byte at `at`, a space behind the end.
+fn byte_at(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(b' ')
+}
+
+/// Whether a byte that is no letter of ASCII belongs to a word.
+fn is_other_letter(byte: u8) -> bool {
+    byte == b'\'' || byte >= 0x80
+}
+
+/// The length and the hash of the letters of ASCII that `rest` begins with.
+#[inline]
+fn plain_word(rest: &[u8]) -> (usize, u64) {
+    let (mut length, mut hash) = (0, cues::NO_HASH);
+    loop {
+        let eight = Eight::new(rest, length);
+        let letters = eight.letters();
+        let (count, own) = ascii::run(letters);
+        hash = cues::hash_step(hash, eight.lower(letters) & own);
+        length += count;
+        if count < 8 {
+            return (length, hash);
         }
-        hash = fnv::step32(hash, u32::from(lower));
-        bits |= lower;
-        length += 1;
     }
-    let word = text.get(..length).unwrap_or_default();
-    if length > LONGEST_WORD {
-        return (length, None);
-    }
-    if bits < 0x80 {
-        return (length, cues::find(word, hash));
-    }
+}
+
+/// The length and the hash of the word that `rest` begins with, if other letters are among it.
+#[cold]
+#[inline(never)]
+fn other_word(rest: &[u8]) -> (usize, u64) {
+    let is_letter = |byte: &&u8| byte.is_ascii_alphabetic() || is_other_letter(**byte);
+    let length = rest.iter().take_while(is_letter).count();
     let mut folded = [0_u8; LONGEST_WORD];
-    let Some(slot) = folded.get_mut(..length) else {
-        return (length, None);
+    let (Some(slot), Some(word)) = (folded.get_mut(..length), rest.get(..length)) else {
+        return (length, cues::NO_HASH);
     };
     slot.copy_from_slice(word);
     fold(slot);
-    (length, cues::find(slot, fnv::hash32(slot)))
+    (length, cues::hash(slot))
 }
 
 /// Folds a word to lower case, of letters beyond ASCII those of Latin-1 and Cyrillic.
 fn fold(word: &mut [u8]) {
     word.make_ascii_lowercase();
-    if word.is_ascii() {
-        return;
-    }
     let mut rest = word;
     while let [first, behind @ ..] = rest {
         match (*first, behind.first_mut()) {
@@ -449,32 +499,6 @@ fn fold(word: &mut [u8]) {
         rest = behind;
     }
 }
-
-/// Whether a byte is part of a word: so are all beyond ASCII, and the apostrophe.
-const fn is_letter(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'\'' || byte >= 0x80
-}
-
-/// The byte of a word, of ASCII the lower case; 0 if it is part of no word.
-fn lower(byte: u8) -> u8 {
-    LOWER.get(usize::from(byte)).copied().unwrap_or_default()
-}
-
-/// [`lower`] of each byte.
-static LOWER: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        if is_letter(byte as u8) {
-            #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-            {
-                table[byte] = (byte as u8).to_ascii_lowercase();
-            }
-        }
-        byte += 1;
-    }
-    table
-};
 
 /// Whether so many of a unit are what people ask for: fewer characters are a format, more pages a book that is spoken of.
 fn is_plausible(unit: Unit, value: f32) -> bool {

@@ -6,9 +6,9 @@
 //!
 //! Reasons, by group, are with each feature below; `models/manifest.json` lists the names in the same order.
 
-use super::ascii::{self, Eight};
 use super::lexicon::{self, Classes};
 use super::tokenizer::{self, Tokens};
+use crate::analysis::ascii::{self, Eight};
 use crate::analysis::prompt::Turn;
 
 /// How many features there are.

@@ -3,7 +3,6 @@
 //! [`Classifier`] owns the model; [`Classification`] is its answer. How text becomes token ids and numbers is in
 //! `tokenizer`, `ngrams` and `features`, what the model's numbers mean in `decode`; only `onnx` names tract.
 
-mod ascii;
 mod decode;
 pub(crate) mod domain_rules;
 pub mod features;

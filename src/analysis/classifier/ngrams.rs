@@ -4,8 +4,8 @@
 //! domain; pieces of four letters carry what words share across spellings, inflections and languages. The same code serves the
 //! filter and training (`pointsman-lab features`). Work is bounded for any input: an excerpt is read, and each list has a fixed size.
 
-use super::ascii::{self, Eight};
 use super::tokenizer;
+use crate::analysis::ascii::{self, Eight};
 use crate::analysis::prompt::Turn;
 use crate::fnv;
 

@@ -4,8 +4,8 @@
 //! input: of a long text only the start and the end are read, and no more than [`TOKENS`] ids leave. It follows BERT's rules on
 //! ASCII and Latin text; where BERT keeps a symbol inside a word, or a character that the vocabulary lacks, it may differ.
 
-use super::ascii::{self, Eight};
 use super::short_word::{self, ShortWord, table};
+use crate::analysis::ascii::{self, Eight};
 
 /// The vocabulary as build.rs lays it out.
 mod vocabulary {

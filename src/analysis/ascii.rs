@@ -16,12 +16,15 @@ impl Eight {
         let rest = bytes.get(at..).unwrap_or(&[]);
         match rest.first_chunk() {
             Some(eight) => Eight(u64::from_le_bytes(*eight)),
-            None => Eight(
-                rest.iter()
-                    .rev()
-                    .fold(0, |all, byte| (all << 8) | u64::from(*byte)),
-            ),
+            None => Eight::last(rest),
         }
+    }
+
+    /// Fewer than eight bytes. A text has one such end: in every loop that reads eight, it would be most of the code.
+    #[inline(never)]
+    fn last(rest: &[u8]) -> Eight {
+        let shifted = |all, byte: &u8| (all << 8) | u64::from(*byte);
+        Eight(rest.iter().rev().fold(0, shifted))
     }
 
     /// The bytes that are from `least` to `most`, both ASCII. Bytes are `of` with their high bits clear.
