@@ -6,7 +6,7 @@
 //!
 //! Reasons, by group, are with each feature below; `models/manifest.json` lists the names in the same order.
 
-use super::lexicon::{self, Classes};
+use super::lexicon::{self, Classes, bit};
 use super::tokenizer::{self, Tokens};
 use crate::analysis::ascii::{self, Eight};
 use crate::analysis::prompt::Turn;
@@ -203,10 +203,6 @@ fn share(part: u32, whole: u32) -> f32 {
 
 fn flag(is: bool) -> f32 {
     if is { 1.0 } else { 0.0 }
-}
-
-const fn bit(class: usize) -> Classes {
-    1 << class
 }
 
 /// How far in a line stands, in steps of two spaces or a tab.

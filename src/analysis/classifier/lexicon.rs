@@ -1,6 +1,7 @@
 //! The words that `features` counts, and what each one speaks for. Data only; English, because the training data is.
 
 use super::short_word::ShortWord;
+use crate::analysis::bloom::Bloom;
 
 /// Classes of a word, one bit each; the constants below are the bits' numbers.
 pub(super) type Classes = u32;
@@ -48,69 +49,68 @@ pub(super) const IMPERATIVE: usize = 17;
 pub(super) const ADVICE: usize = 18;
 
 /// The classes of a lower-case ASCII word without apostrophes, the first of its bytes lowest and zeros behind the last; 0 for any other word.
+#[inline]
 pub(super) fn classes(word: u128) -> Classes {
-    let mut at = slot(word);
+    let hash = hash(word);
+    if FILTER.may_have(hash) {
+        search(hash)
+    } else {
+        0
+    }
+}
+
+/// Searches for a word from its place on.
+#[inline(never)]
+fn search(hash: u64) -> Classes {
+    let mut at = place(hash);
     loop {
-        // 0 is an empty slot: the table has more slots than words, so there is one.
-        let number = usize::from(SLOTS.get(at).copied().unwrap_or(0));
-        let known = number.checked_sub(1).and_then(|index| KEYS.get(index));
-        match known {
-            None => return 0,
-            Some(known) if *known == word => {
-                return CLASSES_OF.get(number - 1).copied().unwrap_or(0);
-            }
-            Some(_) => at = (at + 1) % SLOT_COUNT,
+        // 0 is an empty place: the table has more places than words, so there is one.
+        let known = TABLE.get(at).copied().unwrap_or(0);
+        if known == 0 {
+            return 0;
         }
+        if (known ^ hash) >> CLASSES == 0 {
+            return known as Classes & (bit(CLASSES) - 1);
+        }
+        at = (at + 1) % PLACES;
     }
 }
 
 /// A power of two, over twice the number of words.
-const SLOT_COUNT: usize = 1024;
+const PLACES: usize = 1024;
 
-/// Each word of [`WORDS`] as [`classes`] takes it, made by the compiler: compared without a loop over bytes.
-static KEYS: [u128; WORDS.len()] = {
-    let mut keys = [0; WORDS.len()];
+/// The classes of each word of [`WORDS`] below the high bits of its hash, 0 in an empty place. These 45 bits and the place tell a word, so
+/// that a look-up reads one cache line and no text.
+static TABLE: [u64; PLACES] = {
+    let mut table = [0; PLACES];
     let mut index = 0;
     while index < WORDS.len() {
         #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
         {
-            keys[index] = packed(WORDS[index].0);
-        }
-        index += 1;
-    }
-    keys
-};
-
-/// The classes of each word of [`WORDS`].
-static CLASSES_OF: [Classes; WORDS.len()] = {
-    let mut classes = [0; WORDS.len()];
-    let mut index = 0;
-    while index < WORDS.len() {
-        #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
-        {
-            classes[index] = WORDS[index].1;
-        }
-        index += 1;
-    }
-    classes
-};
-
-/// The index of each word in [`KEYS`], from 1: open addressing, made by the compiler. One look-up where a search takes nine.
-static SLOTS: [u16; SLOT_COUNT] = {
-    let mut slots = [0; SLOT_COUNT];
-    let mut index = 0;
-    while index < KEYS.len() {
-        #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
-        {
-            let mut at = slot(packed(WORDS[index].0));
-            while slots[at] != 0 {
-                at = (at + 1) % SLOT_COUNT;
+            let (word, classes) = WORDS[index];
+            let hash = hash(packed(word));
+            let mut at = place(hash);
+            while table[at] != 0 {
+                at = (at + 1) % PLACES;
             }
-            index += 1;
-            slots[at] = index as u16;
+            table[at] = (hash >> CLASSES << CLASSES) | classes as u64;
         }
+        index += 1;
     }
-    slots
+    table
+};
+
+static FILTER: Bloom = {
+    let mut filter = Bloom::EMPTY;
+    let mut index = 0;
+    while index < WORDS.len() {
+        #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
+        {
+            filter = filter.with(hash(packed(WORDS[index].0)));
+        }
+        index += 1;
+    }
+    filter
 };
 
 /// A word as [`classes`] takes it; it has at most 16 bytes.
@@ -120,9 +120,17 @@ pub(super) const fn packed(word: &str) -> u128 {
     first as u128 | ((second as u128) << 64)
 }
 
-/// The slot of a word.
-const fn slot(word: u128) -> usize {
-    (ShortWord([word as u64, (word >> 64) as u64, 0]).hash(0) >> 32) as usize % SLOT_COUNT
+const fn hash(word: u128) -> u64 {
+    ShortWord([word as u64, (word >> 64) as u64, 0]).hash(0)
+}
+
+const fn place(hash: u64) -> usize {
+    hash as usize % PLACES
+}
+
+/// The bit of a class.
+pub(super) const fn bit(class: usize) -> Classes {
+    1 << class
 }
 
 /// Every word with its classes: for a test.
