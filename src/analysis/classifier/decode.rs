@@ -10,23 +10,19 @@ use crate::analysis::prompt::Turn;
 /// Decodes the model's output. `heads` has the layout of `models/manifest.json`.
 pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
     let measured = sigmoid(scalar(heads, fitted::MEASURED));
-    let task_probabilities: [f32; TASK_COUNT] =
-        mixed(heads, measured, fitted::TASK, fitted::EVERYDAY_TASK);
-    let domain_probabilities: [f32; DOMAIN_COUNT] =
-        mixed(heads, measured, fitted::DOMAIN, fitted::EVERYDAY_DOMAIN);
+    let mut task_probabilities = [0.0; TASK_COUNT];
+    let (exam, everyday) = (fitted::TASK, fitted::EVERYDAY_TASK);
+    mix(&mut task_probabilities, heads, measured, exam, everyday);
+    let mut domain_probabilities = [0.0; DOMAIN_COUNT];
+    let (exam, everyday) = (fitted::DOMAIN, fitted::EVERYDAY_DOMAIN);
+    mix(&mut domain_probabilities, heads, measured, exam, everyday);
     let (task, task_probability) = most_probable(&task_probabilities);
     let (domain, domain_probability) = most_probable(&domain_probabilities);
     let novelty = slice(heads, fitted::NOVELTY);
     let distance = novelty.iter().map(|x| x * x).sum::<f32>() / novelty.len().max(1) as f32;
     let uncertainty = novelty_score(distance);
     let confidence = confidence(uncertainty) * measured;
-    let mut latent_factors = [0.0; LATENT_COUNT];
-    let mut raw_factors = [0; LATENT_COUNT];
-    let factors = latent_factors.iter_mut().zip(&mut raw_factors);
-    for ((own, raw), value) in factors.zip(slice(heads, fitted::LATENT_FACTORS)) {
-        *own = value * confidence;
-        *raw = (value * 64.0).round().clamp(-127.0, 127.0) as i8;
-    }
+    let (latent_factors, raw_factors) = factors(heads, confidence);
     let mix = |exam: f32, everyday: f32| measured * exam + (1.0 - measured) * everyday;
     // Answers to exams are of another kind than answers to people: that part speaks of lengths only where it is sure of its own.
     let by_exam = measured * measured;
@@ -72,7 +68,8 @@ pub fn from_features(turn: &Turn<'_>) -> Classification {
         *head = weights.iter().zip(&features).map(|(w, x)| w * x).sum();
     }
     let [scores @ .., difficulty, gain, log_output_tokens] = &heads;
-    let task_probabilities = softmax(scores);
+    let mut task_probabilities = [0.0; TASK_COUNT];
+    softmax(scores, &mut task_probabilities);
     let (task, task_probability) = most_probable(&task_probabilities);
     let from_mean = difficulty - fitted::EVERYDAY_MEAN;
     Classification {
@@ -86,38 +83,57 @@ pub fn from_features(turn: &Turn<'_>) -> Classification {
     }
 }
 
+/// The latent factors by what is known of such prompts, and as the model states them.
+#[inline(never)]
+fn factors(heads: &[f32], confidence: f32) -> ([f32; LATENT_COUNT], [i8; LATENT_COUNT]) {
+    let mut latent_factors = [0.0; LATENT_COUNT];
+    let mut raw_factors = [0; LATENT_COUNT];
+    let factors = latent_factors.iter_mut().zip(&mut raw_factors);
+    for ((own, raw), value) in factors.zip(slice(heads, fitted::LATENT_FACTORS)) {
+        *own = value * confidence;
+        *raw = (value * 64.0).round().clamp(-127.0, 127.0) as i8;
+    }
+    (latent_factors, raw_factors)
+}
+
 /// The least standard deviation of the logarithm of an answer's length that the model's word is taken for.
 const LEAST_SIGMA: f32 = 0.3;
 
 /// Weights of the measured skills, which share `measured`, and of the everyday one.
 fn skill_weights(heads: &[f32], measured: f32) -> [f32; SKILL_COUNT] {
-    let shares: [f32; fitted::SKILL_WEIGHTS.1] = softmax(slice(heads, fitted::SKILL_WEIGHTS));
-    let slope = scalar(heads, fitted::EVERYDAY_SLOPE);
     let mut weights = [0.0; SKILL_COUNT];
-    let values = shares.map(|share| measured * share).into_iter();
-    let slope = slope.clamp(fitted::LEAST_SLOPE, fitted::MOST_SLOPE);
-    for (weight, value) in weights
-        .iter_mut()
-        .zip(values.chain([(1.0 - measured) * slope]))
-    {
-        *weight = value;
+    let [skills @ .., everyday] = &mut weights;
+    softmax(slice(heads, fitted::SKILL_WEIGHTS), skills);
+    for weight in skills {
+        *weight *= measured;
     }
+    let slope = scalar(heads, fitted::EVERYDAY_SLOPE);
+    *everyday = (1.0 - measured) * slope.clamp(fitted::LEAST_SLOPE, fitted::MOST_SLOPE);
     weights
 }
 
-/// Probabilities of the labels, by both parts of the model.
-fn mixed<const N: usize>(
+/// The most labels of one kind.
+const MOST_LABELS: usize = if TASK_COUNT > DOMAIN_COUNT {
+    TASK_COUNT
+} else {
+    DOMAIN_COUNT
+};
+
+/// Sets the probabilities of the labels, by both parts of the model.
+#[inline(never)]
+fn mix(
+    probabilities: &mut [f32],
     heads: &[f32],
     measured: f32,
     exam: (usize, usize),
     everyday: (usize, usize),
-) -> [f32; N] {
-    let mut probabilities: [f32; N] = softmax(slice(heads, exam));
-    let others: [f32; N] = softmax(slice(heads, everyday));
+) {
+    softmax(slice(heads, exam), probabilities);
+    let mut others = [0.0; MOST_LABELS];
+    softmax(slice(heads, everyday), &mut others);
     for (own, other) in probabilities.iter_mut().zip(others) {
         *own = measured * *own + (1.0 - measured) * other;
     }
-    probabilities
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -139,15 +155,19 @@ fn most_probable(probabilities: &[f32]) -> (usize, f32) {
     (index.unwrap_or(0), greatest)
 }
 
-/// Probabilities of the `N` logits, summing to 1.
-fn softmax<const N: usize>(logits: &[f32]) -> [f32; N] {
+/// Sets `shares` to the probabilities of the logits, summing to 1, as far as there are both. One loop for any number of them: a
+/// request runs it five times, and copies unrolled for each number are a hundred cache lines of code.
+#[inline(never)]
+fn softmax(logits: &[f32], shares: &mut [f32]) {
     let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let mut shares = [0.0; N];
+    let mut total = 0.0;
     for (share, logit) in shares.iter_mut().zip(logits) {
         *share = (logit - greatest).exp();
+        total += *share;
     }
-    let total: f32 = shares.iter().sum();
-    shares.map(|share| share / total.max(f32::MIN_POSITIVE))
+    for share in shares {
+        *share /= total.max(f32::MIN_POSITIVE);
+    }
 }
 
 /// Distance from the training prompts → 0 (as near as nine tenths of them) to 1 (twice as far as any). In between by its
