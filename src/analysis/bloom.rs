@@ -3,6 +3,7 @@
 //! Most words of a text are in none of our tables. Looked up there, each of them would read a cache line of its own.
 
 /// Two bits for each word, both in the number that its hash picks. Of 700 words, one other word in twelve passes.
+#[repr(align(64))]
 pub(super) struct Bloom([u64; 64]);
 
 impl Bloom {
