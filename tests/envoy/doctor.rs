@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use pointsman_harness::closed_port::ClosedPort;
 use pointsman_harness::envoy::Envoy;
 use serde_json::{Value, json};
 
@@ -58,9 +59,8 @@ fn faults_are_found(case: &Case) {
 
 /// Nobody listens where the cluster says; no request has told Envoy so yet.
 fn a_dead_backend_is_found(case: &Case) {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = dead.local_addr().unwrap();
-    drop(dead);
+    let dead = ClosedPort::new().unwrap();
+    let address = dead.address().unwrap();
     let backends = case.backends().clusters();
     let clusters = backends.map(|(name, own)| (name, if name == "lpu" { address } else { own }));
     let envoy = case.start(&case.config().with_clusters(clusters));

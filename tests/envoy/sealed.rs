@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use pointsman_harness::closed_port::ClosedPort;
 use pointsman_harness::http1::Request;
 use serde_json::{Value, json};
 
@@ -91,13 +92,10 @@ fn nothing_is_forged_or_disclosed(case: &Case) {
     for way in ways(case).iter().chain(&["off"]) {
         let (address, requests) = forger();
         // A backend that nobody reaches is tried first, so that a second attempt is seen too.
-        let dead = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let dead = ClosedPort::new().unwrap();
         let mut policy = policy(&match *way {
             "off" => vec![address],
-            _ => vec![dead, address],
+            _ => vec![dead.address().unwrap(), address],
         });
         // Somebody else's: never asked, but it makes the fleet one that has strangers.
         let stranger = json!({

@@ -7,6 +7,7 @@
 mod acceptor;
 pub mod backends;
 pub mod child;
+pub mod closed_port;
 pub mod config;
 pub mod envoy;
 pub mod files;
