@@ -242,7 +242,7 @@ fn access_log_knows_the_decision(case: &Case) {
     );
 }
 
-/// What an Envoy of this configuration answers to each kind of request, counts, and writes into its access log.
+/// Responses, metrics and access-log lines of an Envoy with this configuration, for each kind of request.
 struct Observed {
     answers: Vec<(u16, Vec<(String, String)>)>,
     counts: BTreeMap<String, f64>,

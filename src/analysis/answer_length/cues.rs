@@ -317,17 +317,20 @@ type Place = (u32, u16, Option<Cue>);
 
 /// The hints by the hash of their words. Eight bytes each and no text: 48 bits of the hash and the place tell a word, so that a
 /// look-up reads one cache line.
-static TABLE: [Place; PLACES] = table();
+static TABLE: [Place; PLACES] = INDEX.0;
 
-static FILTER: Bloom = filter();
+/// The hashes that [`TABLE`] has, for a look before it.
+static FILTER: Bloom = INDEX.1;
+
+const INDEX: ([Place; PLACES], Bloom) = index();
 
 const fn place(hash: u64) -> usize {
     (hash >> 54) as usize
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn table() -> [Place; PLACES] {
-    let mut table = [(0, 0, None); PLACES];
+const fn index() -> ([Place; PLACES], Bloom) {
+    let (mut table, mut filter) = ([(0, 0, None); PLACES], Bloom::EMPTY);
     let mut row = 0;
     while row < CUES.len() {
         let (cue, words) = CUES[row];
@@ -340,27 +343,12 @@ const fn table() -> [Place; PLACES] {
                 place = (place + 1) % PLACES;
             }
             table[place] = (hash as u32, (hash >> 32) as u16, Some(cue));
+            filter = filter.with(hash);
             words = rest;
         }
         row += 1;
     }
-    table
-}
-
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn filter() -> Bloom {
-    let mut filter = Bloom::EMPTY;
-    let mut row = 0;
-    while row < CUES.len() {
-        let mut words = CUES[row].1.as_bytes();
-        while !words.is_empty() {
-            let (word, rest) = split_word(words);
-            filter = filter.with(hash(word));
-            words = rest;
-        }
-        row += 1;
-    }
-    filter
+    (table, filter)
 }
 
 /// The first of words apart by a space, and the others.

@@ -12,10 +12,10 @@ pub fn decode_heads(heads: &[f32; fitted::OUTPUTS]) -> Classification {
     let measured = sigmoid(scalar(heads, fitted::MEASURED));
     let mut task_probabilities = [0.0; TASK_COUNT];
     let (exam, everyday) = (fitted::TASK, fitted::EVERYDAY_TASK);
-    mix(&mut task_probabilities, heads, measured, exam, everyday);
+    mix_probabilities(&mut task_probabilities, heads, measured, exam, everyday);
     let mut domain_probabilities = [0.0; DOMAIN_COUNT];
     let (exam, everyday) = (fitted::DOMAIN, fitted::EVERYDAY_DOMAIN);
-    mix(&mut domain_probabilities, heads, measured, exam, everyday);
+    mix_probabilities(&mut domain_probabilities, heads, measured, exam, everyday);
     let (task, task_probability) = most_probable(&task_probabilities);
     let (domain, domain_probability) = most_probable(&domain_probabilities);
     let novelty = slice(heads, fitted::NOVELTY);
@@ -121,7 +121,7 @@ const MOST_LABELS: usize = if TASK_COUNT > DOMAIN_COUNT {
 
 /// Sets the probabilities of the labels, by both parts of the model.
 #[inline(never)]
-fn mix(
+fn mix_probabilities(
     probabilities: &mut [f32],
     heads: &[f32],
     measured: f32,

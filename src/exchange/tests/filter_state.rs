@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What is annotated of a request besides its decision.
+/// Policy members that add annotations other than those of the decision.
 const MEMBERS: &str = r#""tenant": {"header": "x-tenant"}, "baseline": "huge",
     "rules": [{"name": "local", "when": {"tenant": ["acme"]}, "then": {"tags": ["local"]}}]"#;
 const JSON: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/json")];
