@@ -84,9 +84,8 @@ impl DecisionAnnotations {
             return;
         }
         let cost = fixed(decision.estimate.cost_usd, 9);
-        if self.filter_state.is_on() {
-            set_state(effects, state::ESTIMATED_COST_USD, &cost);
-        }
+        self.filter_state
+            .set(effects, state::ESTIMATED_COST_USD, &cost);
         if self.full {
             self.header(header::ESTIMATED_COST_USD, cost);
         }
@@ -164,9 +163,7 @@ impl DecisionAnnotations {
         }
         let mut reason = String::from("bypass_");
         reason.push_str(cause);
-        if self.filter_state.is_on() {
-            set_state(effects, state::REASON, &reason);
-        }
+        self.filter_state.set(effects, state::REASON, &reason);
         if let Some(policy) = policy {
             self.full = true;
             self.versions(policy);
@@ -176,17 +173,14 @@ impl DecisionAnnotations {
 
     /// The request goes on untouched; annotates what the decision would have been.
     pub fn shadowed(&mut self, policy: &Policy, outcome: &Outcome, effects: &mut Vec<Effect>) {
-        if self.filter_state.is_on() {
-            set_state(effects, state::MODE, "shadow");
-        }
+        self.filter_state.set(effects, state::MODE, "shadow");
         match outcome {
             Outcome::Routed(decision) => self.routed(policy, decision, effects),
             Outcome::Bypassed(_) => self.bypassed("shadow", Some(policy), effects),
             Outcome::Rejected(rejection) => {
                 effects.push(Effect::Count(Metric::shadow_rejections(rejection.code)));
-                if self.filter_state.is_on() {
-                    set_state(effects, state::REASON, rejection.code);
-                }
+                self.filter_state
+                    .set(effects, state::REASON, rejection.code);
                 let headers = refused(policy, rejection);
                 self.full = !headers.is_empty();
                 self.headers.extend(headers);
@@ -475,6 +469,15 @@ pub(super) fn fixed(value: f64, decimals: u32) -> String {
     let mut text = String::new();
     push_fixed(&mut text, value, decimals);
     text
+}
+
+impl FilterState {
+    /// Sets a value, if values are set. Where its text has to be made first, ask [`FilterState::is_on`] before.
+    pub(super) fn set(self, effects: &mut Vec<Effect>, key: &'static str, value: &str) {
+        if self.is_on() {
+            set_state(effects, key, value);
+        }
+    }
 }
 
 pub(super) fn set_state(effects: &mut Vec<Effect>, key: &'static str, value: &str) {

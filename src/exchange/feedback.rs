@@ -180,9 +180,8 @@ impl Stream {
 
     fn refuse_feedback(&mut self, refusal: &Rejection, effects: &mut Vec<Effect>) {
         effects.push(rejected(refusal.code));
-        if self.annotations.filter_state.is_on() {
-            decision_annotations::set_state(effects, state::ERROR_TYPE, refusal.code);
-        }
+        let filter_state = self.annotations.filter_state;
+        filter_state.set(effects, state::ERROR_TYPE, refusal.code);
         self.answer(reply::error(Api::OpenAiChat, refusal), effects);
     }
 }

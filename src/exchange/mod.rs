@@ -305,9 +305,8 @@ impl Stream {
         let Some(policy) = worker.policy else {
             return self.bypass("no_policy", None, worker.cluster_header, effects);
         };
-        if worker.filter_state.is_on() {
-            decision_annotations::set_state(effects, state::POLICY_VERSION, &policy.version);
-        }
+        let filter_state = worker.filter_state;
+        filter_state.set(effects, state::POLICY_VERSION, &policy.version);
         let plan = Plan::new(policy, (api, intent, unsupported), headers, (&path, &sent));
         if plan.unsupported.is_some() {
             return self.on_unsupported(plan, end_of_stream, effects);

@@ -4,7 +4,7 @@
 
 use super::request_kind::Intent;
 use super::routed::Routed;
-use super::{Effect, Plan, Worker, decision_annotations, verdict};
+use super::{Effect, Plan, Worker, verdict};
 use crate::api::judge::Grade;
 use crate::api::request::Request;
 use crate::fleet::{BackendId, ModelId};
@@ -143,9 +143,7 @@ pub(super) fn seal(routed: &mut Routed, worker: &Worker<'_>, effects: &mut Vec<E
         return;
     }
     let text = receipt.encode(key);
-    if worker.filter_state.is_on() {
-        decision_annotations::set_state(effects, state::RECEIPT, &text);
-    }
+    worker.filter_state.set(effects, state::RECEIPT, &text);
     if is_sent {
         effects.push(Effect::SetResponseHeader {
             name: header::RECEIPT,

@@ -170,11 +170,8 @@ impl UsageRecorder {
         let status = find(headers, ":status").unwrap_or_default();
         if !status.starts_with(b"2") {
             self.answer = Answer::Error;
-            if self.filter_state.is_on() {
-                let status = std::str::from_utf8(status).unwrap_or_default();
-                set_state(effects, state::ERROR_TYPE, status);
-            }
-            return;
+            let status = std::str::from_utf8(status).unwrap_or_default();
+            return self.filter_state.set(effects, state::ERROR_TYPE, status);
         }
         let kind = find(headers, "content-type").unwrap_or_default();
         self.answer = match Media::from_headers(kind, find(headers, "content-encoding")) {
@@ -446,9 +443,8 @@ impl UsageRecorder {
             if matches!(self.answer, Answer::Error) {
                 return Some(0.0);
             }
-            if self.filter_state.is_on() {
-                set_state(effects, state::ERROR_TYPE, "no_response");
-            }
+            self.filter_state
+                .set(effects, state::ERROR_TYPE, "no_response");
             return Some(estimate());
         };
         if let Some(first) = self.first_token_ns {
