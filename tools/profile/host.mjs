@@ -1,7 +1,6 @@
 // A proxy-wasm host without a proxy: what the module asks of Envoy, answered from memory and counted.
 //
 // Source of the calls and their numbers: the proxy-wasm ABI 0.2.1 and crates/filter/src/hostcalls.rs.
-import { readFileSync } from 'node:fs';
 
 const OK = 0, NOT_FOUND = 1, CAS_MISMATCH = 8;
 const BUFFERS = { requestBody: 0, responseBody: 1, vmConfiguration: 6, pluginConfiguration: 7 };
@@ -29,9 +28,10 @@ export class Host {
   /** The local response of the current request, if the module sent one. */
   localResponse = null;
 
-  static async start(modulePath, configuration) {
+  /** A host of the module with these bytes, configured. */
+  static async start(module, configuration) {
     const host = new Host();
-    const { instance } = await WebAssembly.instantiate(readFileSync(modulePath), host.#imports());
+    const { instance } = await WebAssembly.instantiate(module, host.#imports());
     host.exports = instance.exports;
     host.#memory = instance.exports.memory;
     host.exports._initialize();
@@ -52,26 +52,27 @@ export class Host {
     return this.#memory.buffer.byteLength;
   }
 
-  /** One request with its answer, as Envoy shows them to a filter. */
-  exchange(id, { path, body, response }) {
+  /** One request with its answer, as Envoy shows them to a filter; `observe` is given the name of each phase and what runs it. */
+  exchange(id, { path, body, response, observe = (_, run) => run() }) {
     const { exports, buffers, headers } = this;
+    const call = (phase, ...numbers) => observe(phase, () => exports[phase](id, ...numbers));
     this.localResponse = null;
     headers[MAPS.requestHeaders] = requestHeaders(path, body.length);
     headers[MAPS.responseHeaders] = [[':status', '200'], ['content-type', response.type]];
     buffers[BUFFERS.requestBody] = body;
-    exports.proxy_on_context_create(id, 1);
-    exports.proxy_on_request_headers(id, headers[MAPS.requestHeaders].length, 0);
-    exports.proxy_on_request_body(id, body.length, 1);
+    call('proxy_on_context_create', 1);
+    call('proxy_on_request_headers', headers[MAPS.requestHeaders].length, 0);
+    call('proxy_on_request_body', body.length, 1);
     if (this.localResponse === null) {
-      exports.proxy_on_response_headers(id, headers[MAPS.responseHeaders].length, 0);
+      call('proxy_on_response_headers', headers[MAPS.responseHeaders].length, 0);
       response.chunks.forEach((chunk, index) => {
         buffers[BUFFERS.responseBody] = chunk;
-        exports.proxy_on_response_body(id, chunk.length, Number(index + 1 === response.chunks.length));
+        call('proxy_on_response_body', chunk.length, Number(index + 1 === response.chunks.length));
       });
     }
-    exports.proxy_on_done(id);
-    exports.proxy_on_log(id);
-    exports.proxy_on_delete(id);
+    call('proxy_on_done');
+    call('proxy_on_log');
+    call('proxy_on_delete');
   }
 
   #bytes(at, size) {

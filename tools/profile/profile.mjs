@@ -3,9 +3,11 @@
 //     node --no-liftoff tools/profile/profile.mjs MODULE POLICY PROMPTS [JSON]
 //
 // Each case is run in batches. Its time is the lower quartile over them, because other work on the machine only adds. V8's sampling
-// profiler then divides it between functions; those of the module are told from those of the host here by their address.
+// profiler then divides it between functions; those of the module are told from those of the host here by their address. Allocations
+// are counted afterwards, in a module of its own.
 import { Session } from 'node:inspector/promises';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { countAllocations } from './allocations.mjs';
 import { Host } from './host.mjs';
 
 const SIZES = [200, 1_000, 10_000, 100_000, 1_000_000];
@@ -25,8 +27,10 @@ if (!promptsPath) {
 }
 const prompts = readFileSync(promptsPath, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line).prompt);
 const policy = JSON.parse(readFileSync(policyPath, 'utf8'));
+const module = readFileSync(modulePath);
 const plugin = { role: 'router', cluster_header: 'x-pointsman-cluster', policy };
-const host = await Host.start(modulePath, JSON.stringify(plugin));
+const host = await Host.start(module, JSON.stringify(plugin));
+const countingHost = await Host.start(countAllocations(module), JSON.stringify(plugin));
 const session = new Session();
 session.connect();
 await session.post('Profiler.enable');
@@ -110,7 +114,26 @@ async function measure(name, all, response) {
   const micros = batches[Math.floor(batches.length / 4)] / all.length;
   if (host.localResponse) throw new Error(`${name}: answered with ${host.localResponse.status} ${host.localResponse.body}`);
   const calls = Object.fromEntries([...host.calls].sort((left, right) => right[1] - left[1]).map(([call, count]) => [call, count / requests]));
-  return { name, requests, micros, ...divide(profile, micros), calls, memory_bytes: host.memoryBytes };
+  return { name, requests, micros, ...divide(profile, micros), calls, allocations: allocations(all, response), memory_bytes: host.memoryBytes };
+}
+
+/** Allocations of a request and their bytes, in all and by phase; the second time that each request comes. */
+function allocations(all, response) {
+  const { exports } = countingHost;
+  const read = () => [exports.allocations.value, exports.allocated_bytes.value].map(Number);
+  const phases = new Map();
+  const observe = (phase, run) => {
+    const before = read();
+    const result = run();
+    const [count, size] = read().map((value, index) => (value - before[index]) / all.length);
+    const known = phases.get(phase) ?? { count: 0, bytes: 0 };
+    phases.set(phase, { count: known.count + count, bytes: known.bytes + size });
+    return result;
+  };
+  for (const body of all) countingHost.exchange((lastId += 1), { path: '/v1/chat/completions', body, response });
+  for (const body of all) countingHost.exchange((lastId += 1), { path: '/v1/chat/completions', body, response, observe });
+  const sum = (key) => [...phases.values()].reduce((total, phase) => total + phase[key], 0);
+  return { count: sum('count'), bytes: sum('bytes'), phases: Object.fromEntries(phases) };
 }
 
 /** Runs `run` for some milliseconds; gives the microseconds that each run took. */
@@ -186,12 +209,15 @@ function print(result) {
   for (const [name, micros] of rows(result.functions, FUNCTIONS)) console.log(`  ${micros.toFixed(2).padStart(9)} µs  ${name.slice(0, 110)}`);
   console.log('  calls to the host');
   console.log(`    ${rows(result.calls, 20).map(([name, count]) => `${name.replace('proxy_', '')} ${Number(count.toFixed(2))}`).join(', ')}`);
+  console.log(`  allocations: ${result.allocations.count.toFixed(1)}, ${Math.round(result.allocations.bytes)} bytes`);
+  const phases = Object.entries(result.allocations.phases).filter(([, { count }]) => count > 0);
+  console.log(`    ${phases.map(([name, { count }]) => `${name.replace('proxy_', '')} ${Number(count.toFixed(2))}`).join(', ')}`);
 }
 
 function summarise(all) {
-  console.log('\ncase                            µs in the module   with the stub host   host calls');
-  for (const { name, micros, wasm_micros: wasm, calls } of all) {
+  console.log('\ncase                            µs in the module   with the stub host   host calls   allocations');
+  for (const { name, micros, wasm_micros: wasm, calls, allocations: { count: allocated } } of all) {
     const count = Object.values(calls).reduce((sum, value) => sum + value, 0);
-    console.log(`${name.padEnd(32)}${wasm.toFixed(1).padStart(16)}${micros.toFixed(1).padStart(21)}${count.toFixed(1).padStart(13)}`);
+    console.log(`${name.padEnd(32)}${wasm.toFixed(1).padStart(16)}${micros.toFixed(1).padStart(21)}${count.toFixed(1).padStart(13)}${allocated.toFixed(1).padStart(14)}`);
   }
 }
