@@ -7,6 +7,8 @@
 
 pub(super) mod path;
 
+use smol_str::SmolStr;
+
 use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::has_our_prefix;
 use super::scan::PIECE;
@@ -267,7 +269,7 @@ impl Attempt {
         if context.failover == Failover::PerAttempt {
             chain.rotate();
         }
-        keep(state::CHAIN, chain.to_text(), effects);
+        keep(state::CHAIN, &chain.to_text(), effects);
         match edit {
             Some(edit) => {
                 self.phase = Phase::Holding { edit, held: 0 };
@@ -421,7 +423,7 @@ fn less_answer(backend: &Backend, chain: &FallbackChain, registry: &Registry) ->
 fn fit_path(backend: &Backend, asked: &str, chain: &mut FallbackChain, effects: &mut Vec<Effect>) {
     let start = path::start(backend.endpoint.as_ref(), asked);
     if !start.put.is_empty() || chain.path_prefix > 0 {
-        set(":path", path::join(asked, &start), effects);
+        set(":path", path::join(asked, &start).into(), effects);
     }
     chain.path_prefix = start.put.len();
     chain.replaces_version = start.replaces_version;
@@ -495,7 +497,7 @@ fn fit_headers(
     };
     if withheld.is_changed() && chain.backends.len() > 1 && chain.backends.iter().any(sees_some) {
         chain.withholds = true;
-        keep(state::WITHHELD, withheld.to_text(), effects);
+        keep(state::WITHHELD, &withheld.to_text(), effects);
     }
 }
 
@@ -532,13 +534,14 @@ fn find_backend(backends: &[Backend], key: Option<u32>) -> Option<&Backend> {
         .find(|backend| crate::fleet::clusters::backend_key(&backend.name) == key)
 }
 
-fn keep(key: &'static str, value: String, effects: &mut Vec<Effect>) {
+fn keep(key: &'static str, value: &str, effects: &mut Vec<Effect>) {
+    let value = value.into();
     effects.push(Effect::SetState { key, value });
 }
 
-fn set(name: &str, value: String, effects: &mut Vec<Effect>) {
+fn set(name: &str, value: SmolStr, effects: &mut Vec<Effect>) {
     effects.push(Effect::SetRequestHeader {
-        name: name.to_owned(),
+        name: name.into(),
         value,
     });
 }

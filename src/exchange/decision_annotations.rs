@@ -2,12 +2,14 @@
 //!
 //! The texts are made with the decision, because the policy may have changed when the response comes.
 
+use smol_str::SmolStr;
+
 use super::request_kind::{Intent, find};
 use super::routed::Routed;
 use super::verdict::{self, Verdict};
 use super::{Effect, Header, ParsedBody, Plan, Question};
 use crate::api::Api;
-use crate::decimal::{decimal, parse_whole, push_fixed};
+use crate::decimal::{decimal, fixed, parse_whole};
 use crate::fleet::Backend;
 use crate::fleet::clusters::Failover;
 use crate::policy::{DecisionHeaders, Policy};
@@ -23,7 +25,7 @@ const FALLBACK: &str = "fallback";
 pub struct DecisionAnnotations {
     /// The values that are set for access logs and spans. Without them their texts are not made either.
     pub filter_state: FilterState,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, SmolStr)>,
     full: bool,
     /// The request goes to a backend only to have its tokens counted.
     counts_tokens: bool,
@@ -131,18 +133,18 @@ impl DecisionAnnotations {
         if !decision.rules.is_empty() {
             self.header(header::RULE, printable(&decision.rules.join(",")));
         }
-        self.header(header::REASON, reason.to_owned());
+        self.header(header::REASON, SmolStr::new_static(reason));
         if !decision.steering.is_empty() {
-            self.header(header::STEERING, decision.steering.join(","));
+            self.header(header::STEERING, decision.steering.join(",").into());
         }
         if let Some(difficulty) = difficulty {
             self.header(header::DIFFICULTY, difficulty);
         }
         if let Some(stage) = stage {
-            self.header(header::STAGE, stage.to_owned());
+            self.header(header::STAGE, SmolStr::new_static(stage));
         }
         if let Some(verdict) = self.verdict {
-            self.header(header::JUDGE, verdict.to_text());
+            self.header(header::JUDGE, verdict.to_text().into());
         }
         if let Some(quality) = decision.estimate.quality {
             self.header(header::QUALITY, fixed(f64::from(quality), 4));
@@ -167,7 +169,7 @@ impl DecisionAnnotations {
         if let Some(policy) = policy {
             self.full = true;
             self.versions(policy);
-            self.header(header::REASON, reason);
+            self.header(header::REASON, reason.into());
         }
     }
 
@@ -187,7 +189,7 @@ impl DecisionAnnotations {
             }
         }
         if policy.decision_headers != DecisionHeaders::Off {
-            self.header(header::MODE, "shadow".to_owned());
+            self.header(header::MODE, SmolStr::new_static("shadow"));
         }
     }
 
@@ -214,7 +216,7 @@ impl DecisionAnnotations {
     pub(super) fn judged_late(&mut self, verdict: Verdict, effects: &mut Vec<Effect>) {
         self.judged(verdict, effects);
         if self.full {
-            self.header(header::JUDGE, verdict.to_text());
+            self.header(header::JUDGE, verdict.to_text().into());
         }
     }
 
@@ -319,7 +321,7 @@ impl DecisionAnnotations {
                 match *name {
                     header::MODEL => *value = printable(&model.name),
                     header::BACKEND => *value = printable(&backend.name),
-                    header::REASON => *value = FALLBACK.to_owned(),
+                    header::REASON => *value = SmolStr::new_static(FALLBACK),
                     _ => {}
                 }
             }
@@ -336,6 +338,7 @@ impl DecisionAnnotations {
     }
 
     fn write(&mut self, effects: &mut Vec<Effect>) {
+        effects.reserve(self.headers.len() + 1);
         for (name, value) in self.headers.drain(..) {
             effects.push(Effect::SetResponseHeader { name, value });
         }
@@ -343,11 +346,11 @@ impl DecisionAnnotations {
 
     /// Adds the versions of the headers and of the policy.
     fn versions(&mut self, policy: &Policy) {
-        self.header(header::SCHEMA_VERSION, header::SCHEMA.to_owned());
+        self.header(header::SCHEMA_VERSION, SmolStr::new_static(header::SCHEMA));
         self.header(header::POLICY_VERSION, printable(&policy.version));
     }
 
-    fn header(&mut self, name: &'static str, value: String) {
+    fn header(&mut self, name: &'static str, value: SmolStr) {
         self.headers.push((name, value));
     }
 }
@@ -443,14 +446,14 @@ fn names<'a>(policy: &'a Policy, decision: &Decision) -> (&'a str, &'a str) {
 }
 
 /// The headers of a rejection, besides its error.
-pub fn refused(policy: &Policy, rejection: &Rejection) -> Vec<(&'static str, String)> {
+pub fn refused(policy: &Policy, rejection: &Rejection) -> Vec<(&'static str, SmolStr)> {
     if policy.decision_headers != DecisionHeaders::Full {
         return Vec::new();
     }
     let mut headers = vec![
-        (header::SCHEMA_VERSION, header::SCHEMA.to_owned()),
+        (header::SCHEMA_VERSION, SmolStr::new_static(header::SCHEMA)),
         (header::POLICY_VERSION, printable(&policy.version)),
-        (header::REASON, rejection.code.to_owned()),
+        (header::REASON, SmolStr::new_static(rejection.code)),
     ];
     if !rejection.rules.is_empty() {
         headers.push((header::RULE, printable(&rejection.rules.join(","))));
@@ -459,16 +462,12 @@ pub fn refused(policy: &Policy, rejection: &Rejection) -> Vec<(&'static str, Str
 }
 
 /// `text` made fit for a header value: each control character becomes `?`.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_ascii_control() { '?' } else { c })
-        .collect()
-}
-
-pub(super) fn fixed(value: f64, decimals: u32) -> String {
-    let mut text = String::new();
-    push_fixed(&mut text, value, decimals);
-    text
+#[inline(never)]
+pub fn printable(text: &str) -> SmolStr {
+    if !text.bytes().any(|byte| byte.is_ascii_control()) {
+        return text.into();
+    }
+    text.replace(|c: char| c.is_ascii_control(), "?").into()
 }
 
 impl FilterState {
@@ -480,9 +479,9 @@ impl FilterState {
     }
 }
 
+/// Apart, as making a text is code that every caller would have.
+#[inline(never)]
 pub(super) fn set_state(effects: &mut Vec<Effect>, key: &'static str, value: &str) {
-    effects.push(Effect::SetState {
-        key,
-        value: value.to_owned(),
-    });
+    let value = value.into();
+    effects.push(Effect::SetState { key, value });
 }

@@ -1,5 +1,7 @@
 //! Output of the state machine: what the host is to do.
 
+use smol_str::SmolStr;
+
 use super::Question;
 use super::answer_to_grade::AnswerToGrade;
 use crate::api::edit::{self, PrefixEdit, Splice};
@@ -28,7 +30,7 @@ pub struct Reply {
     /// The response code details in access logs.
     pub details: &'static str,
     /// Headers besides `content-type`.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, SmolStr)>,
     /// The body, JSON.
     pub body: Vec<u8>,
 }
@@ -90,9 +92,9 @@ pub enum Effect {
     /// Set a request header to one value.
     SetRequestHeader {
         /// Its name.
-        name: String,
+        name: SmolStr,
         /// Its value, free of control characters.
-        value: String,
+        value: SmolStr,
     },
     /// Set a request header to a secret that only the host has. If it has none, remove the header, which may hold a key of
     /// somebody else, and count [`Metric::secrets_missing`].
@@ -133,14 +135,14 @@ pub enum Effect {
         /// Its name.
         name: &'static str,
         /// Its value, free of control characters.
-        value: String,
+        value: SmolStr,
     },
     /// Set a filter-state value, which access logs can print.
     SetState {
         /// Its key, one of [`state`].
         key: &'static str,
         /// Its value.
-        value: String,
+        value: SmolStr,
     },
     /// Add 1 to a counter.
     Count(Metric),

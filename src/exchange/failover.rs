@@ -1,8 +1,11 @@
 //! Tells Envoy where a decided request goes: its cluster, its fallback chain, and how long to wait for each attempt.
 
+use smol_str::SmolStr;
+
 use super::decision_annotations::printable;
 use super::{Effect, Header, Worker, find};
 use crate::api::request::Request;
+use crate::decimal::decimal;
 use crate::fleet::clusters::{Failover, aggregate_name};
 use crate::fleet::{AnswerBound, Backend, BackendId, Registry, Timeouts};
 use crate::policy::Policy;
@@ -97,14 +100,14 @@ pub fn set_upstream(
         chain.answer = cut_down(policy, decision);
         effects.push(Effect::SetState {
             key: state::CHAIN,
-            value: chain.to_text(),
+            value: chain.to_text().into(),
         });
-        set(header::CHAIN, backends.len().to_string(), effects);
+        set(header::CHAIN, decimal(backends.len() as u64), effects);
         let tried = backends.iter().filter_map(|id| registry.backend(*id));
         set_timers(tried, backends.len(), outgoing, effects);
         if decision.foreign.is_guessed && backends.len() > 1 {
             // The maker of the state is a guess. A backend that cannot read the state refuses with one of these.
-            set(RETRIABLE, REFUSALS.to_owned(), effects);
+            set(RETRIABLE, SmolStr::new_static(REFUSALS), effects);
         }
     }
     backends
@@ -142,13 +145,13 @@ fn set_timers<'a>(
         });
     }
     if request.stream {
-        set(header::STREAM, (pause as u64).to_string(), effects);
+        set(header::STREAM, decimal(pause as u64), effects);
     }
     if count > 1 {
         let most = (outgoing.client_timeout_ms / 2).max(1);
         let limit = (first_byte as u64).clamp(1, most);
-        set(MAX_RETRIES, (count - 1).to_string(), effects);
-        set(FIRST_BYTE, limit.to_string(), effects);
+        set(MAX_RETRIES, decimal(count as u64 - 1), effects);
+        set(FIRST_BYTE, decimal(limit), effects);
     }
 }
 
@@ -171,9 +174,9 @@ fn clusters<'a>(
         .filter_map(|id| Some(registry.backend(*id)?.cluster.as_str()))
 }
 
-fn set(name: &str, value: String, effects: &mut Vec<Effect>) {
+fn set(name: &str, value: SmolStr, effects: &mut Vec<Effect>) {
     effects.push(Effect::SetRequestHeader {
-        name: name.to_owned(),
+        name: name.into(),
         value,
     });
 }

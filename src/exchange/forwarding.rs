@@ -271,8 +271,8 @@ fn restore(name: &str, original: &str, headers: &[Header<'_>], effects: &mut Vec
     if value_of(headers, name).as_deref() != Some(original) || super::find(headers, name).is_none()
     {
         effects.push(Effect::SetRequestHeader {
-            name: name.to_owned(),
-            value: original.to_owned(),
+            name: name.into(),
+            value: original.into(),
         });
     }
 }

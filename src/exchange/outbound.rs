@@ -1,6 +1,8 @@
 //! Fits the headers of a request to its backend. The attempt filter does that, as the filter state tells it to; without an
 //! attempt filter it is done here, at once.
 
+use smol_str::SmolStr;
+
 use super::attempt::path;
 use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::{content_length, find};
@@ -63,8 +65,8 @@ impl Outbound {
         let start = path::start(backend.endpoint.as_ref(), asked);
         if !start.put.is_empty() {
             effects.push(Effect::SetRequestHeader {
-                name: ":path".to_owned(),
-                value: path::join(asked, &start),
+                name: SmolStr::new_static(":path"),
+                value: path::join(asked, &start).into(),
             });
         }
     }
@@ -108,7 +110,7 @@ impl Outbound {
         chain.own_credentials = own_credentials;
         effects.push(Effect::SetState {
             key: state::CHAIN,
-            value: chain.to_text(),
+            value: chain.to_text().into(),
         });
     }
 }

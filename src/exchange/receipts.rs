@@ -147,7 +147,7 @@ pub(super) fn seal(routed: &mut Routed, worker: &Worker<'_>, effects: &mut Vec<E
     if is_sent {
         effects.push(Effect::SetResponseHeader {
             name: header::RECEIPT,
-            value: text,
+            value: text.into(),
         });
     }
 }

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use smol_str::SmolStr;
+
 use super::failover::{client_timeout_ms, set_cluster};
 use super::request_kind::{Intent, Unsupported, content_length, find, find_encoding};
 use super::{
@@ -281,7 +283,7 @@ impl Stream {
             503 => Some(("retry-after", "1")),
             _ => None,
         };
-        let helping = helping.map(|(name, value)| (name, value.to_owned()));
+        let helping = helping.map(|(name, value)| (name, SmolStr::new_static(value)));
         reply.headers.extend(helping);
         self.answer(reply, effects);
     }

@@ -1,5 +1,7 @@
 //! The way of a decided request to its backend and back: sends it, has its response observed, and finishes the exchange.
 
+use smol_str::SmolStr;
+
 use std::rc::Rc;
 
 use super::backend_observer::{self, BackendObserver, End};
@@ -236,8 +238,8 @@ impl Stream {
 fn set_headers(plan: &Plan, effects: &mut Vec<Effect>) {
     if let Some(path) = &plan.path {
         effects.push(Effect::SetRequestHeader {
-            name: ":path".to_owned(),
-            value: path.clone(),
+            name: SmolStr::new_static(":path"),
+            value: path.into(),
         });
     }
     if plan.intent == Intent::Answer {

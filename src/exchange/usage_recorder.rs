@@ -6,7 +6,7 @@
 
 use super::answer_checks::{self, Checked};
 use super::backend_observer::AnswerOutcome;
-use super::decision_annotations::{fixed, set_state};
+use super::decision_annotations::set_state;
 use super::estimated_usage::EstimatedUsage;
 use super::request_kind::find;
 use super::routed::Routed;
@@ -19,7 +19,7 @@ use crate::api::request::Request;
 use crate::api::usage::{
     AnswerError, Expectation, Media, MissingUsage, Usage, UsageEventFilter, UsageParser,
 };
-use crate::decimal::decimal;
+use crate::decimal::{decimal, fixed};
 use crate::fleet::Backend;
 use crate::policy::pattern::Pattern;
 use crate::telemetry::state::{self, FilterState};

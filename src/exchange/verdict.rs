@@ -1,7 +1,7 @@
 //! The outcome of asking the judge about a request, as headers, access logs and metrics name it.
 
 use crate::api::judge::Grade;
-use crate::decimal::{decimal, push_fixed};
+use crate::decimal::{decimal, fixed};
 use crate::policy::Policy;
 use crate::policy::judge::JudgeMode;
 use crate::routing::decision::Decision;
@@ -56,7 +56,7 @@ impl Verdict {
         }
         let mut text = String::new();
         match self.grade {
-            Some(grade) => push_fixed(&mut text, grade.mean.into(), 3),
+            Some(grade) => text.push_str(&fixed(grade.mean.into(), 3)),
             None => text.push_str(self.result),
         }
         match self.took_ms {

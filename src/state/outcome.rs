@@ -141,7 +141,7 @@ pub fn push_log(text: &mut String, item: Logged<'_>) {
         Logged::Scored { receipt, score } => {
             text.push_str(receipt);
             text.push('=');
-            crate::decimal::push_fixed(text, f64::from(score), 3);
+            text.push_str(&crate::decimal::fixed(f64::from(score), 3));
         }
         Logged::Compared { better, worse } => {
             text.push_str(better);

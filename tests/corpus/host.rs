@@ -216,7 +216,9 @@ impl Host {
                 }
             }
             Effect::Reply(reply) => self.reply = Some(reply),
-            Effect::SetResponseHeader { name, value } => self.response_headers.push((name, value)),
+            Effect::SetResponseHeader { name, value } => {
+                self.response_headers.push((name, value.into()))
+            }
             Effect::Count(metric) if metric.name != "pointsman.classifier_errors" => {
                 assert!(
                     self.counted.insert(metric.name.to_string()),

@@ -91,7 +91,7 @@ impl Request {
             let mut question = None;
             for effect in effects {
                 match effect {
-                    Effect::SetRequestHeader { name, value } => self.set(&name, Some(value)),
+                    Effect::SetRequestHeader { name, value } => self.set(&name, Some(value.into())),
                     Effect::RemoveRequestHeader(name) => {
                         self.set(&String::from_utf8(name).unwrap(), None);
                     }
@@ -105,14 +105,17 @@ impl Request {
                     }
                     Effect::SetState { key, value } => {
                         self.states.retain(|(other, _)| *other != key);
-                        self.states.push((key, value));
+                        self.states.push((key, value.into()));
                     }
                     Effect::RewriteBody {
                         edit,
                         content_length,
                     } => {
                         body.splice(..edit.replace, edit.with);
-                        self.set("content-length", content_length.map(decimal));
+                        self.set(
+                            "content-length",
+                            content_length.map(|length| length.to_string()),
+                        );
                     }
                     Effect::SpliceBody {
                         splices,
@@ -123,7 +126,10 @@ impl Request {
                         for splice in splices.into_iter().rev() {
                             body.splice(splice.span, splice.with);
                         }
-                        self.set("content-length", content_length.map(decimal));
+                        self.set(
+                            "content-length",
+                            content_length.map(|length| length.to_string()),
+                        );
                     }
                     Effect::Reply(reply) => replied = Some(reply.status),
                     Effect::Pause => paused = replied.is_none(),

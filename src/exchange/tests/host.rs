@@ -271,7 +271,7 @@ impl Host {
         self.effects.clear();
         self.tell(Event::ResponseHeaders);
         let headers = self.effects.iter().filter_map(|effect| match effect {
-            Effect::SetResponseHeader { name, value } => Some((*name, value.clone())),
+            Effect::SetResponseHeader { name, value } => Some((*name, value.to_string())),
             _ => None,
         });
         headers.collect()

@@ -39,7 +39,7 @@ fn asked(members: &str, body: &str) -> Host {
 
 fn header_of(host: &Host, wanted: &str) -> Option<String> {
     host.effects.iter().find_map(|effect| match effect {
-        Effect::SetResponseHeader { name, value } if *name == wanted => Some(value.clone()),
+        Effect::SetResponseHeader { name, value } if *name == wanted => Some(value.to_string()),
         _ => None,
     })
 }

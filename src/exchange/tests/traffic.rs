@@ -90,7 +90,7 @@ fn invalid_preferences_are_refused_if_the_policy_says_so() {
     assert!(
         reply
             .headers
-            .contains(&(header::REASON, "invalid_value".to_owned()))
+            .contains(&(header::REASON, "invalid_value".into()))
     );
     assert_eq!(
         host.reply_json()["error"]["param"],
@@ -131,7 +131,7 @@ fn a_shadow_reports_and_does_not_act() {
         ["pointsman.shadow_rejections.code.rejected_by_policy"]
     );
     let sent = host.response();
-    assert!(sent.contains(&(header::REASON, "rejected_by_policy".to_owned())));
+    assert!(sent.contains(&(header::REASON, "rejected_by_policy".into())));
     assert!(sent.contains(&(header::RULE, "no".to_owned())));
 }
 
@@ -227,11 +227,11 @@ fn a_refusal_names_its_rule() {
     let host = Host::chat(&rules, &ask("auto", "hello"));
     let reply = host.reply().unwrap();
     assert_eq!(reply.status, 403);
-    assert!(reply.headers.contains(&(header::RULE, "closed".to_owned())));
+    assert!(reply.headers.contains(&(header::RULE, "closed".into())));
     assert!(
         reply
             .headers
-            .contains(&(header::REASON, "rejected_by_policy".to_owned()))
+            .contains(&(header::REASON, "rejected_by_policy".into()))
     );
 }
 

@@ -50,7 +50,7 @@ fn a_fault_of_ours_lets_nothing_out_that_a_rule_holds_or_a_profile_names() {
         // Clients' SDKs try again by themselves.
         let reply = host.reply().unwrap();
         assert_eq!((reply.status, reply.details), (503, "router_error"));
-        assert!(reply.headers.contains(&("retry-after", "1".to_owned())));
+        assert!(reply.headers.contains(&("retry-after", "1".into())));
     }
 }
 
@@ -108,7 +108,7 @@ fn another_method_is_answered_with_the_one_that_is_allowed() {
         );
         let reply = host.reply().unwrap();
         assert_eq!((reply.status, reply.details), (405, "method_not_allowed"));
-        assert!(reply.headers.contains(&("allow", "POST".to_owned())));
+        assert!(reply.headers.contains(&("allow", "POST".into())));
         assert!(
             host.counts()
                 .contains(&"pointsman.unrecognized_requests.cause.method")

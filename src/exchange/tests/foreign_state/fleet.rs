@@ -228,7 +228,7 @@ impl Fleet {
                     set(&mut exchange.headers, "content-length", &length.to_string());
                 }
                 Effect::SetState { key, value } if *key == state::CHAIN => {
-                    exchange.chain = value.clone().into_bytes();
+                    exchange.chain = value.as_bytes().to_vec();
                 }
                 Effect::Reply(reply) => exchange.reply = Some(reply.status),
                 Effect::Remember { scope, marks } if !self.forgets => {
@@ -460,7 +460,7 @@ fn attempt(policy: &Policy, exchange: &mut Exchange) -> Vec<u8> {
         match effect {
             Effect::SetRequestHeader { name, value } => set(&mut exchange.headers, &name, &value),
             Effect::SetState { key, value } if key == state::CHAIN => {
-                exchange.chain = value.into_bytes();
+                exchange.chain = value.as_bytes().to_vec();
             }
             Effect::RewriteBody {
                 edit,
