@@ -24,7 +24,7 @@ struct Known {
     node: Option<usize>,
     /// Rows of a table that were picked but not summed yet.
     rows: Option<Rows>,
-    /// The nodes of a concatenation that was not needed as a whole yet: a product takes it in parts.
+    /// The nodes of a concatenation: a product takes it in parts, and so does who reads the output.
     parts: Vec<usize>,
     element_type: i64,
     shape: Vec<usize>,
@@ -67,7 +67,6 @@ enum Kernel {
         weights: String,
         relu: bool,
     },
-    Concat,
 }
 
 impl std::fmt::Display for Embedded {
@@ -75,7 +74,6 @@ impl std::fmt::Display for Embedded {
         f.write_str("Node { operator: Operator::")?;
         match &self.kernel {
             Kernel::Input => f.write_str("Input")?,
-            Kernel::Concat => f.write_str("Concat")?,
             Kernel::Bag { table, width } => write!(f, "Bag {{ table: {table}, width: {width} }}")?,
             Kernel::Dense {
                 rows,
@@ -349,7 +347,7 @@ impl Packer<'_> {
         Ok(())
     }
 
-    /// A Concat. Only that of the graph's output is a node: products take their operand in parts.
+    /// A Concat, which is no node: who reads its value takes it in parts.
     fn concat(&mut self, node: &Node) -> Result<()> {
         let [output] = arguments(&node.outputs)?;
         let (mut operands, mut columns) = (Vec::new(), 0);
@@ -363,10 +361,6 @@ impl Packer<'_> {
         }
         if !matches!(node.attributes.get("axis"), Some(1 | -1)) {
             return Err("only axis 1 is supported".into());
-        }
-        if self.model.outputs.iter().any(|value| value.name == *output) {
-            self.push(Kernel::Concat, output, operands, FLOAT32, &[1, columns]);
-            return Ok(());
         }
         let known = Known {
             node: None,
@@ -406,12 +400,13 @@ impl Packer<'_> {
                 self.model.outputs.len()
             ));
         };
-        let known = self.known.get(&output.name);
-        let known = known.ok_or_else(|| format!("output `{}` is made by no node", output.name))?;
-        if known.shape != output.shape || known.element_type != output.element_type {
+        let (nodes, shape) = self
+            .parts(&output.name, output.element_type)
+            .map_err(|_| format!("output `{}` is made by no node of its type", output.name))?;
+        if shape != output.shape {
             return Err(format!(
-                "output `{}` is declared as {:?} and computed as {:?}",
-                output.name, output.shape, known.shape
+                "output `{}` is declared as {:?} and computed as {shape:?}",
+                output.name, output.shape
             ));
         }
         let mut source = String::new();
@@ -425,11 +420,10 @@ impl Packer<'_> {
         for node in &self.nodes {
             write(&mut source, format_args!("    {node},\n"))?;
         }
-        let output = known.node.unwrap_or_default();
         write(
             &mut source,
             format_args!(
-                "];\n/// The node whose value is the answer.\npub(super) const OUTPUT: usize = {output};\n"
+                "];\n/// The nodes whose values are the answer, one behind the other.\npub(super) const ANSWER: &[usize] = &{nodes:?};\n"
             ),
         )?;
         for (number, len) in self.constants.iter().enumerate() {

@@ -122,6 +122,7 @@ impl DecisionAnnotations {
         if policy.decision_headers == DecisionHeaders::Off {
             return;
         }
+        self.headers.reserve(12);
         self.header(header::MODEL, printable(model));
         self.header(header::BACKEND, printable(backend));
         if !is_full {

@@ -211,7 +211,12 @@ impl Stream {
 
     /// Gives the effects of `event`.
     pub fn on(&mut self, event: Event<'_>, worker: &mut Worker<'_>) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        // Room for what a decision and the end of an exchange usually have, so that the list does not grow step by step.
+        let mut effects = Vec::with_capacity(match event {
+            Event::Answer(Answer::RequestBody { .. }) => 32,
+            Event::Done(_) => 16,
+            _ => 0,
+        });
         match event {
             Event::RequestHeaders {
                 headers,

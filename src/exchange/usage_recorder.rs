@@ -324,6 +324,7 @@ impl UsageRecorder {
         let Some(backend) = registry.backend(routed.answering()) else {
             return;
         };
+        effects.reserve(12);
         set_state(effects, state::RESPONSE_MODEL, &backend.served_model);
         if let Some(first) = self.first_token_ns {
             let took = decimal(self.took_ms(first));

@@ -84,8 +84,6 @@ enum Operator {
         weights: PackedMatrix<'static>,
         relu: bool,
     },
-    /// Concatenation along the columns.
-    Concat,
 }
 
 /// The classifier's graph, ready to run. Keeps tract's state between runs, so running needs `&mut`.
@@ -99,7 +97,7 @@ impl OnnxModel {
     /// # Errors
     /// [`ClassifierError`] if the graph cannot be planned, which a test rules out for what is released.
     pub fn embedded() -> Result<OnnxModel, ClassifierError> {
-        let state = plan(embedded::NODES, embedded::OUTPUT).map_err(failed)?;
+        let state = plan(embedded::NODES, embedded::ANSWER).map_err(failed)?;
         Ok(OnnxModel { state })
     }
 
@@ -137,16 +135,20 @@ impl OnnxModel {
             Tensor::from_shape(&[1, FEATURES], inputs.features)?.into_tvalue(),
         ];
         let outputs = self.state.run(inputs)?;
-        let output = outputs
-            .first()
-            .ok_or_else(|| broken("the plan gave no output"))?;
-        let output = output.try_as_plain_ram()?;
-        let output = output.as_slice::<f32>()?;
-        if output.len() != heads.len() {
-            return Err(broken("the output has the wrong length"));
+        let mut left = heads;
+        for output in &outputs {
+            let output = output.try_as_plain_ram()?;
+            let output = output.as_slice::<f32>()?;
+            let (own, behind) = left
+                .split_at_mut_checked(output.len())
+                .ok_or_else(|| broken("the outputs are too long"))?;
+            own.copy_from_slice(output);
+            left = behind;
         }
-        heads.copy_from_slice(output);
-        Ok(())
+        match left {
+            [] => Ok(()),
+            _ => Err(broken("the outputs are too short")),
+        }
     }
 }
 
@@ -160,7 +162,7 @@ fn broken(what: &'static str) -> TractError {
 }
 
 /// Builds tract's graph from the embedded nodes and plans it.
-fn plan(nodes: &[Node], output: usize) -> TractResult<SimpleState<StaticFact, Kernel>> {
+fn plan(nodes: &[Node], answer: &[usize]) -> TractResult<SimpleState<StaticFact, Kernel>> {
     let mut graph = Graph::<StaticFact, Kernel>::default();
     let mut inputs = Vec::new();
     for node in nodes {
@@ -171,7 +173,6 @@ fn plan(nodes: &[Node], output: usize) -> TractResult<SimpleState<StaticFact, Ke
             }
             Operator::Bag { table, width } => Kernel::new(Bag { table, width }),
             Operator::Dense { weights, relu } => Kernel::new(Dense { weights, relu }),
-            Operator::Concat => Kernel::new(Concat),
         };
         let fact = StaticFact {
             datum: node.datum.tract(),
@@ -186,7 +187,8 @@ fn plan(nodes: &[Node], output: usize) -> TractResult<SimpleState<StaticFact, Ke
         return Err(broken("no model is embedded"));
     }
     graph.set_input_outlets(&inputs)?;
-    graph.select_output_outlets(&[OutletId::new(output, 0)])?;
+    let answer = answer.iter().map(|node| OutletId::new(*node, 0));
+    graph.select_output_outlets(&answer.collect::<Vec<_>>())?;
     SimplePlan::new(graph)?.spawn()
 }
 
@@ -386,22 +388,6 @@ impl Dense {
 }
 
 kernel!(Dense);
-
-/// Rows one after the other. tract's takes any axis and type: 70 kB.
-#[derive(Clone)]
-struct Concat;
-
-impl Concat {
-    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
-        let mut row = Vec::new();
-        for part in inputs {
-            row.extend_from_slice(part.try_as_plain_ram()?.as_slice::<f32>()?);
-        }
-        Tensor::from_shape(&[1, row.len()], &row)
-    }
-}
-
-kernel!(Concat);
 
 #[cfg(test)]
 mod tests;
