@@ -4,7 +4,10 @@
 //! serde's visitors lose the current value at the first error; the caller needs the spans of values in the body; and each
 //! visitor type is instantiated again, which costs code in every Envoy. The tests hold the grammar to serde_json's.
 //!
-//! The cursor builds no values, knows no API, and checks numbers by their grammar only.
+//! The cursor builds no values, knows no API, and checks numbers by their grammar only. Strings that come in pieces are for
+//! [`unescape`].
+
+pub(super) mod unescape;
 
 use std::borrow::Cow;
 

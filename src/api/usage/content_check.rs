@@ -8,6 +8,7 @@ use super::keys::{Key, Place};
 use super::text_start::TextStart;
 use crate::api::Api;
 use crate::api::held_text::HeldText;
+use crate::api::json::unescape::{Unescape, Unescaped};
 
 /// The form that an answer has to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(super) struct ContentCheck {
     expected: Expectation,
     /// The string that is being read.
     reads: Option<Part>,
-    escape: Escape,
+    unescape: Unescape,
     text: JsonCheck,
     arguments: JsonCheck,
     /// The call that the arguments belong to.
@@ -50,16 +51,6 @@ enum Part {
     Arguments {
         is_all: bool,
     },
-}
-
-/// Position in the escapes of a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Escape {
-    #[default]
-    None,
-    Backslash,
-    /// In the digits of `\u`: how many are missing, and their value so far.
-    Hex(u8, u32),
 }
 
 /// A character that is not ASCII, as far as JSON's grammar goes.
@@ -90,7 +81,7 @@ impl ContentCheck {
             return false;
         };
         self.reads = self.part(api, place, key);
-        self.escape = Escape::None;
+        self.unescape = Unescape::default();
         if let Some(Part::Arguments { is_all }) = self.reads {
             self.has_calls = true;
             if is_all {
@@ -120,65 +111,40 @@ impl ContentCheck {
 
     /// Reads more of the string, as it is written; `ends` with its last bytes.
     pub(super) fn feed(&mut self, bytes: &[u8], ends: bool) {
-        if let (Some(Part::Text), Some(start)) = (self.reads, &mut self.start) {
-            start.feed(bytes, ends);
-        }
-        for byte in bytes {
-            if let Some(byte) = self.unescape(*byte) {
-                self.take(byte);
+        let mut rest = bytes;
+        while let Some(part) = self.unescape.next(&mut rest) {
+            if let (Some(Part::Text), Some(start)) = (self.reads, &mut self.start) {
+                start.take(part);
             }
-        }
-        if ends && self.reads == Some(Part::Arguments { is_all: true }) {
-            self.end_call();
-        }
-    }
-
-    fn take(&mut self, byte: u8) {
-        match self.reads {
-            Some(Part::Text) if !self.expected.is_json => {}
-            Some(Part::Text) => self.text.feed(byte, &self.expected.required),
-            Some(Part::Arguments { .. }) => self.arguments.feed(byte, &[]),
-            None => {}
-        }
-    }
-
-    /// The byte that is meant, if it is known by now.
-    fn unescape(&mut self, byte: u8) -> Option<u8> {
-        match self.escape {
-            Escape::None if byte == b'\\' => {
-                self.escape = Escape::Backslash;
-                None
-            }
-            Escape::None => Some(byte),
-            Escape::Backslash if byte == b'u' => {
-                self.escape = Escape::Hex(4, 0);
-                None
-            }
-            Escape::Backslash => {
-                self.escape = Escape::None;
-                Some(match byte {
-                    b'b' => 0x08,
-                    b'f' => 0x0c,
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    other => other,
-                })
-            }
-            Escape::Hex(left, value) => {
-                let value = value << 4 | char::from(byte).to_digit(16).unwrap_or(0);
-                if left > 1 {
-                    self.escape = Escape::Hex(left - 1, value);
-                    return None;
+            match part {
+                Unescaped::Plain(bytes) => self.check(bytes),
+                Unescaped::Unit(unit) => {
+                    let byte = u8::try_from(unit).ok().filter(u8::is_ascii);
+                    self.check(&[byte.unwrap_or(OTHER)]);
                 }
-                self.escape = Escape::None;
-                Some(
-                    u8::try_from(value)
-                        .ok()
-                        .filter(u8::is_ascii)
-                        .unwrap_or(OTHER),
-                )
             }
+        }
+        if !ends {
+            return;
+        }
+        match (self.reads, &mut self.start) {
+            (Some(Part::Text), Some(start)) => start.end(),
+            (Some(Part::Arguments { is_all: true }), _) => self.end_call(),
+            _ => {}
+        }
+    }
+
+    /// Checks bytes that stand for themselves.
+    fn check(&mut self, bytes: &[u8]) {
+        let (check, required) = match self.reads {
+            Some(Part::Text) if self.expected.is_json => {
+                (&mut self.text, self.expected.required.as_slice())
+            }
+            Some(Part::Arguments { .. }) => (&mut self.arguments, &[][..]),
+            _ => return,
+        };
+        for byte in bytes {
+            check.feed(*byte, required);
         }
     }
 

@@ -1,26 +1,16 @@
 //! Keeps the first bytes of an answer's text as it passes, for a judge that grades it.
 //!
-//! Reads JSON strings as they are written, cut anywhere, and undoes their escapes. [`super::content_check`] says which strings are
-//! the answer's text.
+//! Strings come without their escapes. [`super::content_check`] undoes these, and says which strings are the answer's text.
 
 use crate::api::held_text::HeldText;
+use crate::api::json::unescape::Unescaped;
 
 /// The first bytes of an answer's text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TextStart {
     held: HeldText,
-    escape: Escape,
     /// The first half of a character that is written as two escapes.
     high: Option<u32>,
-}
-
-/// Position in the escapes of a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Escape {
-    None,
-    Backslash,
-    /// In the digits of `\u`: how many are missing, and their value so far.
-    Hex(u8, u32),
 }
 
 impl TextStart {
@@ -28,58 +18,24 @@ impl TextStart {
     pub(super) const fn new(most: usize) -> TextStart {
         TextStart {
             held: HeldText::new(most),
-            escape: Escape::None,
             high: None,
         }
     }
 
-    /// Reads the next bytes of a string as it is written; `ends` with its last ones.
-    pub(super) fn feed(&mut self, bytes: &[u8], ends: bool) {
-        let mut rest = bytes;
-        while let Some((first, behind)) = rest.split_first() {
-            if self.escape == Escape::None && *first != b'\\' {
-                let plain = rest.iter().position(|byte| *byte == b'\\');
-                let (plain, behind) = rest.split_at(plain.unwrap_or(rest.len()));
+    /// Takes the next part of a string.
+    pub(super) fn take(&mut self, part: Unescaped<'_>) {
+        match part {
+            Unescaped::Plain(bytes) => {
                 self.end_pair();
-                self.held.push(plain);
-                rest = behind;
-                continue;
+                self.held.push(bytes);
             }
-            self.escaped(*first);
-            rest = behind;
-        }
-        if ends {
-            self.end_pair();
-            self.escape = Escape::None;
+            Unescaped::Unit(unit) => self.unit(unit),
         }
     }
 
-    fn escaped(&mut self, byte: u8) {
-        self.escape = match self.escape {
-            Escape::None => Escape::Backslash,
-            Escape::Backslash if byte == b'u' => Escape::Hex(4, 0),
-            Escape::Backslash => {
-                self.end_pair();
-                self.held.push(&[match byte {
-                    b'b' => 0x08,
-                    b'f' => 0x0c,
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    other => other,
-                }]);
-                Escape::None
-            }
-            Escape::Hex(left, value) => {
-                let value = value << 4 | char::from(byte).to_digit(16).unwrap_or(0);
-                if left > 1 {
-                    Escape::Hex(left - 1, value)
-                } else {
-                    self.unit(value);
-                    Escape::None
-                }
-            }
-        };
+    /// A string ends.
+    pub(super) fn end(&mut self) {
+        self.end_pair();
     }
 
     /// Takes a unit of UTF-16.
@@ -122,15 +78,18 @@ impl TextStart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::json::unescape::Unescape;
 
     /// The text of a JSON string that comes in pieces of so many bytes.
     fn read(written: &str, size: usize, most: usize) -> (String, bool) {
         let mut start = TextStart::new(most);
-        let bytes = written.as_bytes();
-        bytes
-            .chunks(size)
-            .for_each(|piece| start.feed(piece, false));
-        start.feed(b"", true);
+        let mut unescape = Unescape::default();
+        for mut piece in written.as_bytes().chunks(size) {
+            while let Some(part) = unescape.next(&mut piece) {
+                start.take(part);
+            }
+        }
+        start.end();
         let held = start.into_held();
         (held.text().into_owned(), held.is_cut())
     }
