@@ -361,6 +361,7 @@ mod tests {
     use crate::routing::decision::Outcome;
     use crate::routing::router::Router;
     use crate::state::backend_stats::{DOWN_AFTER, LatencyRatio};
+    use crate::telemetry::state::FilterState;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -380,6 +381,7 @@ mod tests {
             },
             chain: chain.iter().copied().map(BackendId).collect(),
             failover,
+            filter_state: FilterState::All,
             fallback: None,
             judge_usd: 0.0,
             grading: None,

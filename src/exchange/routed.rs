@@ -11,6 +11,7 @@ use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
 use crate::routing::decision::Decision;
 use crate::state::receipt::Receipt;
+use crate::telemetry::state::FilterState;
 
 /// A decided request on its way to a backend.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) struct Routed {
     pub(super) chain: Vec<BackendId>,
     /// How Envoy follows the chain.
     pub(super) failover: Failover,
+    /// The values that are set for access logs and spans.
+    pub(super) filter_state: FilterState,
     /// The backend that answered, if it is not the chosen one.
     pub(super) fallback: Option<BackendId>,
     /// What asking the judge cost, in USD.

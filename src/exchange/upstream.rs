@@ -64,6 +64,7 @@ impl Stream {
             decision,
             chain,
             failover: worker.failover,
+            filter_state: worker.filter_state,
             fallback: None,
             judge_usd: self.judging.cost_usd(),
             is_sealed: false,
@@ -94,12 +95,7 @@ impl Stream {
         let chosen = routed.decision.backend;
         backend_observer::keep_warm(worker, &routed.policy, chosen, now_ns, true);
         self.backend = BackendObserver::start(worker, routed, request, now_ns);
-        self.usage = Some(Box::new(UsageRecorder::new(
-            plan,
-            request,
-            now_ns,
-            worker.filter_state,
-        )));
+        self.usage = Some(Box::new(UsageRecorder::new(plan, request, now_ns)));
     }
 
     pub(super) fn on_response_headers(&mut self, effects: &mut Vec<Effect>) {

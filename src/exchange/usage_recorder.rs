@@ -22,8 +22,7 @@ use crate::api::usage::{
 use crate::decimal::{decimal, fixed};
 use crate::fleet::Backend;
 use crate::policy::pattern::Pattern;
-use crate::telemetry::state::{self, FilterState};
-use crate::telemetry::{Metric, Served};
+use crate::telemetry::{Metric, Served, state};
 
 /// Code and message for a client whose answer ends before it is complete.
 const CUT_SHORT: (&str, &str) = (
@@ -58,9 +57,7 @@ pub(super) struct UsageRecorder {
     is_page: bool,
     /// The backend ended the stream before its answer was complete.
     is_cut_short: bool,
-    /// The values that are set for access logs and spans.
-    filter_state: FilterState,
-    /// These values were set.
+    /// The values for access logs and spans were set.
     is_annotated: bool,
 }
 
@@ -91,12 +88,7 @@ pub(super) fn asks_for_usage(plan: &Plan, request: &Request<'_>) -> bool {
 
 impl UsageRecorder {
     /// A recorder for the answer to `request`, whose body was read at `now_ns`.
-    pub(super) fn new(
-        plan: &Plan,
-        request: &Request<'_>,
-        now_ns: u64,
-        filter_state: FilterState,
-    ) -> UsageRecorder {
+    pub(super) fn new(plan: &Plan, request: &Request<'_>, now_ns: u64) -> UsageRecorder {
         UsageRecorder {
             api: plan.api,
             choices: request.choices,
@@ -111,7 +103,6 @@ impl UsageRecorder {
             is_sized: false,
             is_page: false,
             is_cut_short: false,
-            filter_state,
             is_annotated: false,
         }
     }
@@ -171,7 +162,7 @@ impl UsageRecorder {
         if !status.starts_with(b"2") {
             self.answer = Answer::Error;
             let status = std::str::from_utf8(status).unwrap_or_default();
-            return self.filter_state.set(effects, state::ERROR_TYPE, status);
+            return routed.filter_state.set(effects, state::ERROR_TYPE, status);
         }
         let kind = find(headers, "content-type").unwrap_or_default();
         self.answer = match Media::from_headers(kind, find(headers, "content-encoding")) {
@@ -312,7 +303,7 @@ impl UsageRecorder {
     /// Sets the values of access logs and spans, once. Called when the end of the answer is seen, because Envoy ends the
     /// request's span before it says that the exchange is over; and at that moment for an answer without an end.
     fn annotate(&mut self, routed: &Routed, effects: &mut Vec<Effect>) {
-        if self.filter_state.is_on() && !self.is_annotated && self.is_answered() {
+        if routed.filter_state.is_on() && !self.is_annotated && self.is_answered() {
             self.is_annotated = true;
             self.set_answer(routed, effects);
         }
@@ -444,8 +435,8 @@ impl UsageRecorder {
             if matches!(self.answer, Answer::Error) {
                 return Some(0.0);
             }
-            self.filter_state
-                .set(effects, state::ERROR_TYPE, "no_response");
+            let filter_state = routed.filter_state;
+            filter_state.set(effects, state::ERROR_TYPE, "no_response");
             return Some(estimate());
         };
         if let Some(first) = self.first_token_ns {
