@@ -81,37 +81,30 @@ const PLACES: usize = 1024;
 
 /// The classes of each word of [`WORDS`] below the high bits of its hash, 0 in an empty place. These 45 bits and the place tell a word, so
 /// that a look-up reads one cache line and no text.
-static TABLE: [u64; PLACES] = {
-    let mut table = [0; PLACES];
-    let mut index = 0;
-    while index < WORDS.len() {
-        #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
-        {
-            let (word, classes) = WORDS[index];
-            let hash = hash(packed(word));
-            let mut at = place(hash);
-            while table[at] != 0 {
-                at = (at + 1) % PLACES;
-            }
-            table[at] = (hash >> CLASSES << CLASSES) | classes as u64;
-        }
-        index += 1;
-    }
-    table
-};
+static TABLE: [u64; PLACES] = INDEX.0;
 
-static FILTER: Bloom = {
-    let mut filter = Bloom::EMPTY;
-    let mut index = 0;
-    while index < WORDS.len() {
-        #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
-        {
-            filter = filter.with(hash(packed(WORDS[index].0)));
+/// The hashes that [`TABLE`] has, for a look before it.
+static FILTER: Bloom = INDEX.1;
+
+const INDEX: ([u64; PLACES], Bloom) = index();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn index() -> ([u64; PLACES], Bloom) {
+    let (mut table, mut filter) = ([0; PLACES], Bloom::EMPTY);
+    let mut row = 0;
+    while row < WORDS.len() {
+        let (word, classes) = WORDS[row];
+        let hash = hash(packed(word));
+        let mut at = place(hash);
+        while table[at] != 0 {
+            at = (at + 1) % PLACES;
         }
-        index += 1;
+        table[at] = (hash >> CLASSES << CLASSES) | classes as u64;
+        filter = filter.with(hash);
+        row += 1;
     }
-    filter
-};
+    (table, filter)
+}
 
 /// A word as [`classes`] takes it; it has at most 16 bytes.
 pub(super) const fn packed(word: &str) -> u128 {
