@@ -124,6 +124,13 @@ impl Plugin {
     }
 }
 
+/// Why no receipt of `policy` is made under this `filter_state`, as a problem of that field: they are for access logs alone.
+/// `None` if they are made, or if the policy wants none. An inline policy is refused for it; one of a source is in force without.
+pub fn receipts_problem(policy: &Policy, filter_state: FilterState) -> Option<&'static str> {
+    let is_unmade = policy.receipts.mode == ReceiptMode::Log && !filter_state.is_on();
+    is_unmade.then_some("`none` leaves no place for the policy's `receipts`, which are for access logs alone (`\"mode\": \"log\"`)")
+}
+
 /// A problem of the configuration as a whole.
 fn whole(message: &str) -> Problem {
     Problem {
@@ -256,9 +263,9 @@ impl<'t> Source<'t> {
         let Some(node) = node.filter(|node| node.text() == Some("none")) else {
             return FilterState::All;
         };
-        if policy.is_some_and(|policy| policy.receipts.mode == ReceiptMode::Log) {
-            let message = "`none` leaves no place for the policy's `receipts`, which are for access logs alone (`\"mode\": \"log\"`)";
-            problems.add(node.at, "filter_state", message);
+        if let Some(problem) = policy.and_then(|policy| receipts_problem(policy, FilterState::None))
+        {
+            problems.add(node.at, "filter_state", problem);
         }
         FilterState::None
     }
@@ -471,6 +478,9 @@ mod tests {
                 "filter_state: `none` leaves no place for the policy's `receipts`, which are for access logs alone (`\"mode\": \"log\"`)"
             ]
         );
+        let policy = Policy::compile(&policy).unwrap();
+        assert!(receipts_problem(&policy, FilterState::None).is_some());
+        assert_eq!(receipts_problem(&policy, FilterState::All), None);
         assert_eq!(
             problems(r#"{"role": "attempt", "filter_state": "none"}"#),
             ["filter_state: is the router's: attempts go by what it publishes"]

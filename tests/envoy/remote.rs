@@ -38,6 +38,10 @@ pub const TESTS: &[Test] = &[
         "remote::unknown_cluster_is_survived",
         unknown_cluster_is_survived,
     ),
+    (
+        "remote::receipts_without_a_place_are_warned_of",
+        receipts_without_a_place_are_warned_of,
+    ),
 ];
 
 const CHANGES: u64 = 100;
@@ -405,4 +409,27 @@ fn unknown_cluster_is_survived(case: &Case) {
     assert_eq!(send(&envoy), 0);
     let line = "policy source `policies`: the proxy has no such cluster; the policy in force stays";
     assert_eq!(envoy.log().matches(line).count(), 1);
+}
+
+/// Receipts for access logs alone cannot be made where nothing is set for these. The policy is in force all the same, and the log
+/// says so once for each version, however often the source is asked and whichever workers serve.
+fn receipts_without_a_place_are_warned_of(case: &Case) {
+    let source = PolicySource::start().unwrap();
+    source.serve(document(&policy(case, 0)));
+    let config = config(case, &source, case.config());
+    let mut plugin = config.plugin_configuration();
+    plugin["filter_state"] = json!("none");
+    let envoy = case.start(&config.with_plugin_configuration(&plugin));
+    let line = "policy source `policies`: filter_state: `none` leaves no place for the policy's `receipts`, \
+        which are for access logs alone (`\"mode\": \"log\"`)";
+    for (revision, mode, warned) in [(1, "log", 1), (2, "log", 2), (3, "on", 2)] {
+        let mut policy = policy(case, revision);
+        policy["receipts"] = json!({"mode": mode});
+        source.serve(document(&policy));
+        assert!(envoy.wait_for(|envoy| (0..10).all(|_| send(envoy) == revision)));
+        let before = polls(&envoy, "unchanged");
+        assert!(envoy.wait_for(|envoy| polls(envoy, "unchanged") > before + 1.0));
+        let log = envoy.log();
+        assert_eq!(log.matches(line).count(), warned, "{}", refusals(&log));
+    }
 }

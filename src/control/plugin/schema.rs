@@ -70,7 +70,7 @@ pub const PLUGIN: Shape = Shape {
             "filter_state",
             Kind::Choice(&["all", "none"]),
             "`all`",
-            "The values that each request sets for access logs, spans and other filters: [all](operations.md#what-each-answer-says) or, if nothing reads them, none, which saves their time. Response headers, metrics and failover do not depend on them. Without them receipts and feedback stand in no access log, so `none` is refused if the `receipts` of `policy` are for logs alone; of a newer policy such receipts are not made.",
+            "The values that each request sets for access logs, spans and other filters: [all](operations.md#what-each-answer-says) or, if nothing reads them, none, which saves their time. Response headers, metrics and failover do not depend on them. Without them receipts and feedback stand in no access log, so `none` is refused if the `receipts` of `policy` are for logs alone; of a newer policy such receipts are not made, which the log says once.",
         ),
     ],
 };

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use log::Level;
-use pointsman::control::plugin::Plugin;
+use pointsman::control::plugin::{Plugin, receipts_problem};
 use pointsman::control::policy_source::poll::{Poll, tick_ms};
 use pointsman::control::policy_source::{
     Answer, Bounds, InForce, Refusal, SIGNATURE_HEADER, Source, Verdict, check_size, evaluate,
@@ -180,6 +180,9 @@ impl Poller {
             Level::Info,
             &["published version ", &policy.version].concat(),
         );
+        if let Some(problem) = receipts_problem(policy, store.filter_state()) {
+            self.log(Level::Warn, &["filter_state: ", problem].concat());
+        }
         Ok(())
     }
 
