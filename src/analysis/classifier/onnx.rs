@@ -13,7 +13,7 @@ use std::fmt;
 
 use pointsman_kernels::{PackedMatrix, SparseRow};
 use tract_core::internal::{
-    DatumType, EvalContext, Fact, Graph, InletId, IntoTValue, Op, OutletId, StaticName,
+    DatumType, EvalContext, Fact, Graph, InletId, IntoTValue, Op, OutletId, StaticName, Symbol,
     SymbolValues, TValue, TVec, Tensor, TractError, TractResult, TypedFact, TypedOp, tvec,
 };
 use tract_core::ops::EvalOp;
@@ -297,6 +297,11 @@ impl<O: EvalOp + Clone + Send + Sync + 'static> EvalOp for EvalOnly<O> {
 impl<O: EvalOp + Clone + Send + Sync + 'static> Op for EvalOnly<O> {
     fn name(&self) -> StaticName {
         "kernel".into()
+    }
+
+    /// No shape has symbols. tract's default looks for some in constants, and brings their algebra.
+    fn required_bound_symbols(&self, _: &[&TypedFact]) -> TVec<Symbol> {
+        tvec![]
     }
 
     fn as_typed(&self) -> Option<&dyn TypedOp> {
