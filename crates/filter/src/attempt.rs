@@ -27,7 +27,9 @@ pub struct AttemptConfig {
 
 /// Drives one [`Attempt`].
 pub struct AttemptFilter {
-    attempt: Attempt,
+    /// Boxed so that the filter is aligned as [`crate::exchange::Exchange`] is. The SDK has some 90 default methods for each context, and
+    /// the compiler merges those that are equal to their attributes: alignment, and whether a `Cell` is inside.
+    attempt: Box<Attempt>,
     config: Rc<AttemptConfig>,
     /// The policy that decided the request; `None` before its headers have arrived.
     policy: Option<Rc<Policy>>,
@@ -37,7 +39,7 @@ impl AttemptFilter {
     /// A filter for one attempt.
     pub fn new(config: Rc<AttemptConfig>) -> AttemptFilter {
         AttemptFilter {
-            attempt: Attempt::new(),
+            attempt: Box::new(Attempt::new()),
             config,
             policy: None,
         }

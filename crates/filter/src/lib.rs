@@ -49,8 +49,9 @@ struct Root {
     /// Set if the configuration is that of an attempt filter.
     attempts: Option<Rc<AttemptConfig>>,
     store: Rc<PolicyStore>,
-    poller: Option<Poller>,
-    prewarmer: Prewarmer,
+    /// Boxed, as the prewarmer is, for the SDK's default methods: see [`AttemptFilter`].
+    poller: Option<Box<Poller>>,
+    prewarmer: Box<Prewarmer>,
     grading: Rc<GradingCalls>,
     /// Milliseconds since the last exchange with the other workers.
     unsynced_ms: u32,
@@ -62,7 +63,7 @@ impl Root {
             attempts: None,
             store: Rc::new(PolicyStore::empty()),
             poller: None,
-            prewarmer: Prewarmer::default(),
+            prewarmer: Box::default(),
             grading: Rc::default(),
             unsynced_ms: 0,
         }
@@ -90,7 +91,7 @@ impl Root {
             Role::Router(plugin) => {
                 // Without ticks each worker has budgets of its own.
                 let _ = hostcalls::set_tick_period(budget_sync::TICK_MS);
-                self.poller = Poller::start(&plugin);
+                self.poller = Poller::start(&plugin).map(Box::new);
                 self.store = Rc::new(PolicyStore::publish(*plugin));
             }
             Role::Attempt(failover) => {
@@ -124,7 +125,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let poller = self.poller.as_mut();
-        let passed_ms = poller.map_or(budget_sync::TICK_MS, Poller::tick);
+        let passed_ms = poller.map_or(budget_sync::TICK_MS, |poller| poller.tick());
         self.unsynced_ms = self.unsynced_ms.saturating_add(passed_ms);
         if self.unsynced_ms >= budget_sync::TICK_MS {
             self.unsynced_ms = 0;
