@@ -217,7 +217,7 @@ pub fn write_question(asking: &Asking<'_>, turn: &str, before: &str) -> String {
         JudgeApi::Predict => json!({"inputs": plain(), "truncate": true}),
         JudgeApi::Decisions => decision_body(asking.model, instructions, &tagged()),
     };
-    body.to_string()
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// A request to Chat Completions for a grade in one token, with the probabilities of all grades.

@@ -217,7 +217,7 @@ fn accept(accepted: usize, refused: &[(usize, Rejection)]) -> Reply {
         status: 202,
         details: "pointsman_feedback",
         headers: Vec::new(),
-        body: body.to_string().into_bytes(),
+        body: serde_json::to_vec(&body).unwrap_or_default(),
     }
 }
 

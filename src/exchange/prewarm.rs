@@ -108,7 +108,7 @@ fn body(api: Api, model: &str) -> String {
         Api::OpenAiCompletions => json!({"model": model, "prompt": "hi", "max_tokens": 1}),
         Api::OpenAiEmbeddings => json!({"model": model, "input": "hi"}),
     };
-    body.to_string()
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -158,6 +158,6 @@ fn ok(details: &'static str, body: &Value) -> Reply {
         status: 200,
         details,
         headers: Vec::new(),
-        body: body.to_string().into_bytes(),
+        body: serde_json::to_vec(&body).unwrap_or_default(),
     }
 }

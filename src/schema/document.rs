@@ -128,7 +128,7 @@ pub(crate) fn place(text: &str, at: usize) -> (u32, u32) {
 
 /// Reads `text`, which must be one JSON value.
 pub(crate) fn read(text: &str) -> Result<Node, Problem> {
-    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(text.as_bytes()) {
         return Err(not_json(text, &error));
     }
     let mut reader = Reader { text, at: 0 };
@@ -271,7 +271,10 @@ impl Reader<'_> {
             }
         }
         let raw = self.text.get(start..=end).ok_or("broken string")?;
-        let text = serde_json::from_str(raw).map_err(|_| "string with a broken escape")?;
+        // Read as a JSON value, by the code that reads those of the API: one for strings alone would be linked besides.
+        let Ok(serde_json::Value::String(text)) = serde_json::from_slice(raw.as_bytes()) else {
+            return Err("string with a broken escape");
+        };
         self.at = end + 1;
         Ok(text)
     }

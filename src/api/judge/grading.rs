@@ -99,7 +99,7 @@ pub fn write_grading(asking: &Asking<'_>, answered: &Answered<'_>) -> String {
         JudgeApi::Predict => json!({"inputs": [prompt, answer], "truncate": true}),
         JudgeApi::Decisions => decision_body(asking.model, instructions, &material()),
     };
-    body.to_string()
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// Reads the grade of an answer out of the body of a reply whose status is 200.
