@@ -25,6 +25,46 @@ pub fn fixed(value: f64, decimals: u32) -> SmolStr {
     text.into()
 }
 
+/// `value` as `{value}` writes it: the shortest text that reads as the same float, without an exponent. For messages.
+pub fn shortest(value: f64) -> String {
+    let text = serde_json::to_string(&value).unwrap_or_default();
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(text) => ("-", text),
+        None => ("", text.as_str()),
+    };
+    let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+    let decimals = decimals.trim_end_matches('0');
+    // Where the point goes, in digits. Zeros on either side, so that it is among them.
+    let point = whole.len() as i32 + exponent.parse().unwrap_or(0);
+    let zeros = |count: i32| "0".repeat(count.max(0) as usize);
+    let missing = point - (whole.len() + decimals.len()) as i32;
+    let digits = [&zeros(1 - point), whole, decimals, &zeros(missing)].concat();
+    match digits.split_at_checked(point.max(1) as usize) {
+        Some((whole, decimals)) if !decimals.is_empty() => [sign, whole, ".", decimals].concat(),
+        _ => [sign, &digits].concat(),
+    }
+}
+
+/// `value` as `{value:.decimals$}` writes it, for up to 6 decimals: exactly rounded, a half to the even digit. A value past 2²⁸ is cut off
+/// there, without decimals past 2⁴⁸. For messages.
+pub fn rounded(value: f64, decimals: u32) -> String {
+    // Bits behind the point. Those of a float that go further belong to a number that is 0 when it is rounded.
+    const BITS: u32 = 80;
+    let decimals = decimals.min(6) as usize;
+    let scale = 10u128.pow(decimals as u32);
+    let fixed = (value.abs() * (1_u128 << BITS) as f64) as u128;
+    let scaled = fixed.min(u128::MAX / scale) * scale;
+    let (whole, rest, half) = (scaled >> BITS, scaled % (1 << BITS), 1 << (BITS - 1));
+    let is_up = rest > half || rest == half && whole % 2 == 1;
+    let (whole, scale) = (whole as u64 + u64::from(is_up), scale as u64);
+    let sign = if value < 0.0 { "-" } else { "" };
+    match decimals {
+        0 => format!("{sign}{whole}"),
+        _ => format!("{sign}{}.{:0decimals$}", whole / scale, whole % scale),
+    }
+}
+
 /// The whole number in a header value; `None` if there is none, or if it is past 2⁶⁴.
 pub fn parse_whole(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -59,5 +99,26 @@ mod tests {
         let mut out = String::new();
         push_integer(&mut out, u64::MAX);
         assert_eq!(out, u64::MAX.to_string());
+    }
+
+    #[test]
+    fn texts_for_messages_are_those_of_the_standard_formatting() {
+        for value in [0.0, 0.1, 1.0 / 3.0, 1.5, 150.0, 1234.5678, 1e15, 123e20] {
+            for value in [value, -value, value / 1e7, value * 1e7] {
+                assert_eq!(shortest(value), format!("{value}"));
+            }
+        }
+        for value in [f64::MIN_POSITIVE, f64::MAX, 5e-324, 0.1 + 0.2, 99_999.999] {
+            assert_eq!(shortest(value), format!("{value}"));
+        }
+        let ties = (0..4000).map(|count| f64::from(count) / 1600.0);
+        let small = (0..400).map(|count| f64::from(count) / 8e6);
+        let others = [0.7, -0.25, 2.0 / 3.0, 123_456_789.25, 1e-30];
+        assert_eq!(rounded(1e14, 0), "100000000000000");
+        for value in ties.chain(small).chain(others) {
+            assert_eq!(rounded(value, 0), format!("{value:.0}"));
+            assert_eq!(rounded(value, 3), format!("{value:.3}"));
+            assert_eq!(rounded(value, 6), format!("{value:.6}"));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::analysis::classifier::Classification;
 use crate::api::{Api, Capabilities};
+use crate::decimal::rounded;
 use crate::fleet::{AnswerBound, BackendId, Estimate, ModelId};
 use crate::routing::judge::Judging;
 use crate::state::budgets::Charge;
@@ -103,10 +104,15 @@ impl std::fmt::Display for Ineligible {
             }
             Ineligible::Down => f.write_str("its last attempts failed"),
             Ineligible::Ramp => f.write_str("the conversation is not in the share of its ramp"),
-            Ineligible::BelowQuality { limit } => write!(f, "quality is under {limit:.3}"),
-            Ineligible::OverCost { limit_usd } => write!(f, "cost is over {limit_usd:.6} USD"),
+            Ineligible::BelowQuality { limit } => {
+                write!(f, "quality is under {}", rounded(f64::from(*limit), 3))
+            }
+            Ineligible::OverCost { limit_usd } => {
+                write!(f, "cost is over {} USD", rounded(*limit_usd, 6))
+            }
             Ineligible::OverLatency { which, limit_ms } => {
-                write!(f, "{which} latency is over {limit_ms:.0} ms")
+                let limit = rounded(f64::from(*limit_ms), 0);
+                write!(f, "{which} latency is over {limit} ms")
             }
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! Checking reports every problem of form at once. Whether names refer to something is for the room that compiles the document.
 
+use crate::decimal::shortest;
 use crate::schema::document::{Node, Value};
 use crate::schema::problems::{Problems, join};
 use crate::schema::suggest::{hint, quote};
@@ -189,7 +190,7 @@ fn check_value(
             if number.fract() == 0.0 {
                 check_range(*number, *min, *max, node, path, problems);
             } else {
-                let message = format!("expected a whole number, found `{number}`");
+                let message = format!("expected a whole number, found `{}`", shortest(*number));
                 problems.add(node.at, path, message);
             }
         }
@@ -229,20 +230,23 @@ fn check_range(
         return;
     }
     let range = if max == f64::INFINITY {
-        format!("{min} or more")
+        format!("{} or more", shortest(min))
     } else {
-        format!("{min} to {max}")
+        format!("{} to {}", shortest(min), shortest(max))
     };
     // Scores and probabilities are often written as percentages.
     let percent = if max == 1.0 && number > 1.0 && number <= 100.0 {
-        format!("; did you mean `{}`?", number / 100.0)
+        format!("; did you mean `{}`?", shortest(number / 100.0))
     } else {
         String::new()
     };
     problems.add(
         node.at,
         path,
-        format!("`{number}` is out of range: expected {range}{percent}"),
+        format!(
+            "`{}` is out of range: expected {range}{percent}",
+            shortest(number)
+        ),
     );
 }
 

@@ -10,15 +10,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::Hasher;
 
 use pointsman_kernels::{PackedMatrix, SparseRow};
 use tract_core::internal::{
-    DatumType, EvalContext, Fact, Graph, InletId, IntoTValue, Op, OutletId, StaticName, Symbol,
-    SymbolValues, TValue, TVec, Tensor, TractError, TractResult, TypedFact, TypedOp, tvec,
+    DatumType, EvalContext, ExoticFact, Fact, Graph, InletId, IntoTValue, Op, OutletId,
+    PlainStorage, StaticName, Symbol, SymbolValues, TValue, TVec, Tensor, TensorStorage,
+    TractError, TractResult, TypedFact, TypedOp, tvec,
 };
 use tract_core::ops::EvalOp;
 use tract_core::plan::{SimplePlan, SimpleState};
-use tract_core::prelude::Datum as _;
+use tract_core::prelude::Datum as Element;
 
 use super::ClassifierError;
 
@@ -127,18 +129,19 @@ impl OnnxModel {
             return Err(broken("too many n-grams"));
         }
         let inputs = tvec![
-            Tensor::from_shape(&[count], inputs.tokens)?.into_tvalue(),
-            Tensor::from_shape(&[1, count], shares)?.into_tvalue(),
-            Tensor::from_shape(&[inputs.ngram_rows.len()], inputs.ngram_rows)?.into_tvalue(),
-            Tensor::from_shape(&[1, inputs.ngram_weights.len()], inputs.ngram_weights)?
-                .into_tvalue(),
-            Tensor::from_shape(&[1, FEATURES], inputs.features)?.into_tvalue(),
+            value(&[count], inputs.tokens.to_vec()),
+            value(&[1, count], shares.to_vec()),
+            value(&[inputs.ngram_rows.len()], inputs.ngram_rows.to_vec()),
+            value(
+                &[1, inputs.ngram_weights.len()],
+                inputs.ngram_weights.to_vec()
+            ),
+            value(&[1, FEATURES], inputs.features.to_vec()),
         ];
         let outputs = self.state.run(inputs)?;
         let mut left = heads;
         for output in &outputs {
-            let output = output.try_as_plain_ram()?;
-            let output = output.as_slice::<f32>()?;
+            let output = numbers_of(output)?;
             let (own, behind) = left
                 .split_at_mut_checked(output.len())
                 .ok_or_else(|| broken("the outputs are too long"))?;
@@ -159,6 +162,74 @@ fn failed(error: TractError) -> ClassifierError {
 
 fn broken(what: &'static str) -> TractError {
     TractError::msg(what)
+}
+
+/// The numbers of a tensor. tract's own storage names types in its errors; one of them has a scale, and with it comes the printing of
+/// floats: 22 kB of code.
+#[derive(Clone, PartialEq)]
+struct Numbers<T>(Vec<T>);
+
+impl<T: Element> Eq for Numbers<T> {}
+
+impl<T> fmt::Debug for Numbers<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<T> fmt::Display for Numbers<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers")
+    }
+}
+
+impl<T: Element> TensorStorage for Numbers<T> {
+    fn byte_len(&self) -> usize {
+        size_of_val(self.0.as_slice())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn deep_clone(&self) -> Box<dyn TensorStorage> {
+        Box::new(self.clone())
+    }
+
+    fn as_plain_ram(&self) -> Option<&PlainStorage> {
+        None
+    }
+
+    fn as_plain_ram_mut(&mut self) -> Option<&mut PlainStorage> {
+        None
+    }
+
+    fn into_plain_ram(self: Box<Self>) -> Option<PlainStorage> {
+        None
+    }
+
+    /// Hashed only by passes that merge equal constants; none runs here.
+    fn dyn_hash(&self, _: &mut dyn Hasher) {}
+
+    fn exotic_fact(&self, _: &[usize]) -> TractResult<Option<Box<dyn ExoticFact>>> {
+        Ok(None)
+    }
+
+    fn is_exotic(&self) -> bool {
+        false
+    }
+}
+
+/// A value of the graph.
+fn value<T: Element>(shape: &[usize], numbers: Vec<T>) -> TValue {
+    Tensor::from_storage(T::datum_type(), shape, Numbers(numbers)).into_tvalue()
+}
+
+/// The numbers of a [`value`].
+fn numbers_of<T: Element>(value: &TValue) -> TractResult<&[T]> {
+    let numbers = value.storage_as::<Numbers<T>>();
+    let numbers = numbers.ok_or_else(|| broken("a value has numbers of another type"))?;
+    Ok(&numbers.0)
 }
 
 /// Builds tract's graph from the embedded nodes and plans it.
@@ -193,10 +264,17 @@ fn plan(nodes: &[Node], answer: &[usize]) -> TractResult<SimpleState<StaticFact,
 }
 
 /// Type and shape of a value. Shapes are static, so tract's symbolic facts, and the algebra behind them, stay out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct StaticFact {
     datum: DatumType,
     shape: TVec<usize>,
+}
+
+/// Never printed: tract's text of a type would bring the printing of floats.
+impl fmt::Debug for StaticFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fact")
+    }
 }
 
 impl Fact for StaticFact {
@@ -309,12 +387,13 @@ impl<O: EvalOp + Clone + Send + Sync + 'static> Op for EvalOnly<O> {
     }
 }
 
-/// An operator from tensors of numbers to one tensor: what each kernel below is.
+/// An operator from values to one row: what each kernel below is.
 macro_rules! kernel {
     ($name:ident) => {
         impl EvalOp for $name {
             fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-                Ok(tvec![self.apply(&inputs)?.into_tvalue()])
+                let numbers = self.apply(&inputs)?;
+                Ok(tvec![value(&[1, numbers.len()], numbers)])
             }
 
             fn eval_out_of_plan(&self, _: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
@@ -347,15 +426,13 @@ struct Bag {
 }
 
 impl Bag {
-    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+    fn apply(&self, inputs: &[TValue]) -> TractResult<Vec<f32>> {
         let [ids, weights] = inputs else {
             return Err(broken("a bag takes two operands"));
         };
-        let (ids, weights) = (ids.try_as_plain_ram()?, weights.try_as_plain_ram()?);
-        let (ids, weights) = (ids.as_slice::<u16>()?, weights.as_slice::<f32>()?);
-        let mut sums = Tensor::zero::<f32>(&[1, self.width])?;
-        let mut view = sums.try_as_plain_ram_mut()?;
-        pointsman_kernels::embedding_sum(self.table, ids, weights, view.as_slice_mut::<f32>()?)
+        let (ids, weights) = (numbers_of(ids)?, numbers_of(weights)?);
+        let mut sums = vec![0.0; self.width];
+        pointsman_kernels::embedding_sum(self.table, ids, weights, &mut sums)
             .ok_or_else(|| broken("a token id is outside the table"))?;
         Ok(sums)
     }
@@ -373,20 +450,18 @@ struct Dense {
 }
 
 impl Dense {
-    fn apply(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+    fn apply(&self, inputs: &[TValue]) -> TractResult<Vec<f32>> {
         let mut row = SparseRow::with_capacity(self.weights.rows());
         for part in inputs {
-            row.extend(part.try_as_plain_ram()?.as_slice::<f32>()?);
+            row.extend(numbers_of(part)?);
         }
         if row.len() != self.weights.rows() {
             return Err(broken("a row and the weights do not fit"));
         }
-        let mut product = Tensor::zero::<f32>(&[1, self.weights.columns()])?;
-        let mut view = product.try_as_plain_ram_mut()?;
-        let values = view.as_slice_mut::<f32>()?;
-        self.weights.gemv(&row, values);
+        let mut product = vec![0.0; self.weights.columns()];
+        self.weights.gemv(&row, &mut product);
         if self.relu {
-            pointsman_kernels::relu(values);
+            pointsman_kernels::relu(&mut product);
         }
         Ok(product)
     }

@@ -8,6 +8,7 @@ pub(crate) mod provider;
 pub(crate) mod timeouts;
 
 use crate::api::{Api, Apis};
+use crate::decimal::shortest;
 use crate::fleet::{Accelerator, Backend, Latency, Model, ModelId};
 use crate::policy::backends::credentials::{
     CLIENT_ADDRESS_FIELD, CLIENT_CREDENTIALS_FIELD, CREDENTIALS, compile_client_headers,
@@ -277,10 +278,15 @@ fn compile_latency(node: Option<&Node>, backend: usize, problems: &mut Problems<
     if let Some(first_token) = first_token
         && p99 < p50
     {
+        let written = |name, value: f32| number(name).unwrap_or(value.into());
         problems.add(
             first_token.offset_of("p99"),
             format!("backends[{backend}].latency.first_token_ms.p99"),
-            format!("`{p99}` is less than the median of `{p50}`"),
+            format!(
+                "`{}` is less than the median of `{}`",
+                shortest(written("p99", p99)),
+                shortest(written("p50", p50)),
+            ),
         );
     }
     Latency {

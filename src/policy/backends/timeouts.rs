@@ -3,6 +3,7 @@
 //! Nothing is timed here. The filter derives Envoy's timers for each request from these values, and `pointsman render` writes
 //! those that Envoy takes from its configuration alone.
 
+use crate::decimal::shortest;
 use crate::fleet::{Backend, Latency, Timeouts};
 use crate::schema::document::Node;
 use crate::schema::problems::Problems;
@@ -62,12 +63,13 @@ pub(crate) fn compile_timeouts(
         idle_ms: number("idle_ms").map_or(Timeouts::IDLE_MS, |ms| ms as f32),
         total_ms: number("total_ms").map(|ms| ms as f32),
     };
-    let total = limits.total_ms.unwrap_or(f32::INFINITY);
     for name in ["first_token_ms", "response_ms"] {
         if let Some(stated) = number(name)
+            && let Some(total) = number("total_ms")
             && let Some(node) = timeouts
-            && stated as f32 > total
+            && stated as f32 > total as f32
         {
+            let (stated, total) = (shortest(stated), shortest(total));
             let at = format!("backends[{index}].timeouts.{name}");
             let message = format!("`{stated}` is more than `total_ms`, which is `{total}`");
             problems.add(node.offset_of(name), at, message);

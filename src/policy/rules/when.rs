@@ -3,6 +3,7 @@
 use crate::analysis::classifier::{Domain, Task};
 use crate::analysis::language::Language;
 use crate::analysis::sensitivity::Sensitivity;
+use crate::decimal::shortest;
 use crate::policy::labels::{DIFFICULTY, DOMAINS, SENSITIVE, TASKS};
 use crate::policy::pattern::{Pattern, compile_patterns};
 use crate::policy::request_attributes::tenant::check_header_name;
@@ -161,6 +162,7 @@ pub(crate) fn compile_when(
     if let (Some(least), Some(most)) = (min_difficulty, max_difficulty)
         && least > most
     {
+        let (least, most) = (shortest(least), shortest(most));
         let message =
             format!("never holds: `min_difficulty` {least} is more than `max_difficulty` {most}");
         problems.add(node.at, path, message);

@@ -1,5 +1,6 @@
 //! Shares of models: fields, compilation and warnings.
 
+use crate::decimal::shortest;
 use crate::fleet::{Model, ModelId};
 use crate::schema::document::Node;
 use crate::schema::problems::Problems;
@@ -49,7 +50,8 @@ pub(crate) fn compile_shares(root: &Node, problems: &mut Problems<'_>) -> Vec<Mo
         let at = node.get("min_share").map_or(node.at, |value| value.at);
         let path = format!("models[{index}].min_share");
         if share.least > share.most {
-            let message = format!("`{written}` is more than `max_share` of `{}`", share.most);
+            let (written, most) = (shortest(written), shortest(share.most));
+            let message = format!("`{written}` is more than `max_share` of `{most}`");
             problems.add(at, path, message);
         } else if least_of_all > 1.0 + 1e-9 && share.least > 0.0 {
             problems.add(
@@ -74,7 +76,8 @@ pub(crate) fn lint_shares(
     if shares.len() == models.len() && most < 1.0 {
         let at = root.get("models").map_or(root.at, |models| models.at);
         let message = format!(
-            "the most shares of all models together are `{most}`: the rest of the requests goes over them"
+            "the most shares of all models together are `{}`: the rest of the requests goes over them",
+            shortest(most)
         );
         warnings.add(at, "models", message);
     }

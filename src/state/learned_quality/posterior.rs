@@ -274,7 +274,7 @@ impl Block {
         let excess = hostile(sums, count);
         for bin in &mut bins {
             let part = excess * bin.count() / count;
-            bin.score = (bin.score - part).clamp(0.0, bin.count());
+            bin.score = (bin.score - part).min(bin.count()).max(0.0); // the panic of `clamp` prints floats
             for (task, own) in bin.tasks.iter().enumerate() {
                 let part = excess * own / count;
                 increase(&mut slope, OFFSET_AT + 1 + task, -part);
