@@ -91,7 +91,7 @@ def problems(sizes, imports, total, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("module", type=Path)
-    parser.add_argument("--max-code", type=int, default=3_000_000, help="bytes of code (default: %(default)s)")
+    parser.add_argument("--max-code", type=int, default=1_200_000, help="bytes of code (default: %(default)s)")
     parser.add_argument("--max-total", type=int, default=8_000_000, help="bytes altogether (default: %(default)s)")
     arguments = parser.parse_args()
     data = arguments.module.read_bytes()
