@@ -15,7 +15,7 @@ pub(super) struct GradingDraft {
     pub(super) prompt: HeldText,
 }
 
-/// An answer that was delivered, with all that its grade is to be known for.
+/// A delivered answer to be graded: the texts that the judge reads, and the receipt under which the grade is recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerToGrade {
     /// The policy that decided, whose judge is asked.

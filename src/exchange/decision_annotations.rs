@@ -20,7 +20,17 @@ use crate::telemetry::{Metric, header};
 /// The reason shown if a backend other than the chosen one has answered.
 const FALLBACK: &str = "fallback";
 
-/// The response headers to be written.
+/// The annotations of one exchange: counters and filter state when the request is decided, headers when the response comes.
+///
+/// The headers name the backend that answered. Each step writes them, or asks the host for what the next step needs:
+/// 1. [`response_head`](Self::response_head) looks for Envoy's number of attempts among the response's own headers. If it is
+///    there, [`attempts`](Self::attempts) follows at once, else [`response_headers`](Self::response_headers). An answer by
+///    Pointsman has no headers to look at and begins with the latter.
+/// 2. [`response_headers`](Self::response_headers) writes if only one backend can have answered. It asks for the number of
+///    attempts if several can have, or if the number itself is to be shown.
+/// 3. [`attempts`](Self::attempts) takes that number. It asks for the answering host if the number does not tell the backend,
+///    as with an aggregate cluster; else it writes what is not written yet.
+/// 4. [`host`](Self::host) takes the name of the host's backend, and writes.
 #[derive(Debug, Default)]
 pub struct DecisionAnnotations {
     /// The values that are set for access logs and spans. Without them their texts are not made either.

@@ -1,8 +1,8 @@
 //! Headers of the client that not every backend may see: credentials, and the identity and address of the client.
 //!
 //! A backend gets exactly its own credentials, or the client's if the policy says so. Headers stay changed from one attempt to
-//! the next, so what an attempt removes or overwrites is kept alongside the request ([`Withheld`]), for an attempt at a
-//! backend that may see it. Pure: the host puts in the secrets.
+//! the next, so what an attempt removes or overwrites is kept alongside the request ([`WithheldHeaders`]), for an attempt at
+//! a backend that may see it. Pure: the host puts in the secrets.
 
 use super::{Effect, Header};
 use crate::fleet::{Backend, Registry};
@@ -129,7 +129,7 @@ pub struct WithheldHeaders {
 }
 
 impl WithheldHeaders {
-    /// Parses the text of [`Withheld::to_text`].
+    /// Parses the text of [`WithheldHeaders::to_text`].
     pub fn parse(text: &[u8]) -> WithheldHeaders {
         let lines = std::str::from_utf8(text).unwrap_or_default().lines();
         let headers = lines.map(|line| match line.split_once(':') {

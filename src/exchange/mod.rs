@@ -166,7 +166,8 @@ struct Plan {
     unsupported: Option<(Unsupported, String)>,
     /// The request is a call of the judge whose cluster leads back here: nothing is asked about it.
     is_own_call: bool,
-    /// Whether the path can only be that of an LLM API.
+    /// Whether the path is that of an LLM API for certain. `false` if another application may have such a path
+    /// (`/forms/responses`), so that only the body can tell.
     is_certain: bool,
     /// The path for the backend, if it differs from the client's.
     path: Option<String>,

@@ -11,6 +11,7 @@ use crate::fleet::Backend;
 use crate::fleet::clusters;
 use crate::fleet::clusters::Failover;
 use crate::routing::fallback_chain::{FallbackChain, FirstByteDeadline, PolicyRef};
+use crate::telemetry::header;
 
 /// A request to a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +25,6 @@ pub struct Call {
     /// How long to wait for the response, in milliseconds.
     pub timeout_ms: u32,
 }
-
-/// The header that names the chain; a copy of `telemetry::header::CHAIN`, which lies above this module.
-const CHAIN_HEADER: &str = "x-pointsman-chain";
 
 /// Whether a prewarm can carry the credentials of `backend`: only an attempt filter has them.
 pub fn may_call(backend: &Backend, failover: Failover) -> bool {
@@ -67,7 +65,7 @@ pub fn call(backend: &Backend, failover: Failover, origin: PolicyRef) -> Call {
             withholds: false,
             answer: None,
         };
-        headers.push((CHAIN_HEADER, chain.to_text()));
+        headers.push((header::CHAIN, chain.to_text()));
     }
     // The response comes after a cold start.
     let start_ms = backend.cold.as_ref().map_or(0.0, |cold| cold.start_ms);
@@ -117,7 +115,6 @@ mod tests {
     use super::*;
     use crate::api::request;
     use crate::policy::Policy;
-    use crate::telemetry::header;
 
     fn backend(members: &str) -> Backend {
         let text = format!(

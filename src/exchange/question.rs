@@ -5,7 +5,7 @@
 
 use super::Header;
 
-/// A question to the host. The host carries out the effects info it first, then answers with the [`Answer`] of the same
+/// A question to the host. The host carries out the effects before it first, then answers with the [`Answer`] of the same
 /// name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
