@@ -117,6 +117,11 @@ pub const STATS_TAGS: &[(&str, &str)] = &[
     ("version", r"^wasmcustom\.pointsman\..*?(\.version\.(.+?))$"),
 ];
 
+/// USD in the unit of the metrics whose names say `nano_usd`: a whole number of billionths, never below 0.
+pub fn nano_usd(usd: f64) -> u64 {
+    (usd * 1e9).round() as u64
+}
+
 /// Maximum number of metrics that one worker defines, so that its memory does not grow with the names in policies.
 pub const MAX_METRICS: usize = 2048;
 

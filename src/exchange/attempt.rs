@@ -7,8 +7,7 @@
 
 pub(super) mod path;
 
-use smol_str::SmolStr;
-
+use super::effect::set_request_header;
 use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::has_our_prefix;
 use super::scan::PIECE;
@@ -423,7 +422,7 @@ fn less_answer(backend: &Backend, chain: &FallbackChain, registry: &Registry) ->
 fn fit_path(backend: &Backend, asked: &str, chain: &mut FallbackChain, effects: &mut Vec<Effect>) {
     let start = path::start(backend.endpoint.as_ref(), asked);
     if !start.put.is_empty() || chain.path_prefix > 0 {
-        set(":path", path::join(asked, &start).into(), effects);
+        set_request_header(":path", path::join(asked, &start).into(), effects);
     }
     chain.path_prefix = start.put.len();
     chain.replaces_version = start.replaces_version;
@@ -522,7 +521,7 @@ pub fn unknown(headers: &[Header<'_>]) -> Vec<Effect> {
 /// smuggling.
 fn restate_length(content_length: Option<u64>, effects: &mut Vec<Effect>) {
     match content_length {
-        Some(length) => set("content-length", decimal(length), effects),
+        Some(length) => set_request_header("content-length", decimal(length), effects),
         None => effects.push(Effect::RemoveRequestHeader(b"content-length".to_vec())),
     }
 }
@@ -537,13 +536,6 @@ fn find_backend(backends: &[Backend], key: Option<u32>) -> Option<&Backend> {
 fn keep(key: &'static str, value: &str, effects: &mut Vec<Effect>) {
     let value = value.into();
     effects.push(Effect::SetState { key, value });
-}
-
-fn set(name: &str, value: SmolStr, effects: &mut Vec<Effect>) {
-    effects.push(Effect::SetRequestHeader {
-        name: name.into(),
-        value,
-    });
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::Question;
 use super::answer_to_grade::AnswerToGrade;
 use crate::api::edit::{self, PrefixEdit, Splice};
 use crate::api::judge::Grade;
-use crate::policy::judge::JudgeCache;
+use crate::policy::judge::{Judge, JudgeCache};
 use crate::telemetry::Metric;
 #[cfg(doc)]
 use crate::telemetry::state;
@@ -56,6 +56,20 @@ pub struct JudgeCall {
     pub timeout_ms: u32,
 }
 
+impl JudgeCall {
+    /// The call of `judge` with this body.
+    pub(super) fn new(judge: &Judge, token: u64, body: String, timeout_ms: u32) -> JudgeCall {
+        JudgeCall {
+            token,
+            cluster: judge.cluster.clone(),
+            authority: judge.authority.clone(),
+            path: judge.path.clone(),
+            body,
+            timeout_ms,
+        }
+    }
+}
+
 /// A judge's grade that other requests may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KeptGrade {
@@ -67,6 +81,14 @@ pub struct KeptGrade {
     pub now_s: u64,
     /// The bounds of what is kept.
     pub bounds: JudgeCache,
+}
+
+/// Sets a request header to one value, free of control characters.
+pub(super) fn set_request_header(name: &str, value: SmolStr, effects: &mut Vec<Effect>) {
+    effects.push(Effect::SetRequestHeader {
+        name: name.into(),
+        value,
+    });
 }
 
 /// Something that the host is to do, in the order of the effects.

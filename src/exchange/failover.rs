@@ -3,6 +3,7 @@
 use smol_str::SmolStr;
 
 use super::decision_annotations::printable;
+use super::effect::set_request_header;
 use super::{Effect, Header, Worker, find};
 use crate::api::request::Request;
 use crate::decimal::decimal;
@@ -102,12 +103,12 @@ pub fn set_upstream(
             key: state::CHAIN,
             value: chain.to_text().into(),
         });
-        set(header::CHAIN, decimal(backends.len() as u64), effects);
+        set_request_header(header::CHAIN, decimal(backends.len() as u64), effects);
         let tried = backends.iter().filter_map(|id| registry.backend(*id));
         set_timers(tried, backends.len(), outgoing, effects);
         if decision.foreign.is_guessed && backends.len() > 1 {
             // The maker of the state is a guess. A backend that cannot read the state refuses with one of these.
-            set(RETRIABLE, SmolStr::new_static(REFUSALS), effects);
+            set_request_header(RETRIABLE, SmolStr::new_static(REFUSALS), effects);
         }
     }
     backends
@@ -145,13 +146,13 @@ fn set_timers<'a>(
         });
     }
     if request.stream {
-        set(header::STREAM, decimal(pause as u64), effects);
+        set_request_header(header::STREAM, decimal(pause as u64), effects);
     }
     if count > 1 {
         let most = (outgoing.client_timeout_ms / 2).max(1);
         let limit = (first_byte as u64).clamp(1, most);
-        set(MAX_RETRIES, decimal(count as u64 - 1), effects);
-        set(FIRST_BYTE, decimal(limit), effects);
+        set_request_header(MAX_RETRIES, decimal(count as u64 - 1), effects);
+        set_request_header(FIRST_BYTE, decimal(limit), effects);
     }
 }
 
@@ -174,14 +175,7 @@ fn clusters<'a>(
         .filter_map(|id| Some(registry.backend(*id)?.cluster.as_str()))
 }
 
-fn set(name: &str, value: SmolStr, effects: &mut Vec<Effect>) {
-    effects.push(Effect::SetRequestHeader {
-        name: name.into(),
-        value,
-    });
-}
-
 /// Sets the cluster of the request.
 pub fn set_cluster(cluster_header: &str, cluster: &str, effects: &mut Vec<Effect>) {
-    set(cluster_header, printable(cluster), effects);
+    set_request_header(cluster_header, printable(cluster), effects);
 }

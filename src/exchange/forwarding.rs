@@ -4,6 +4,7 @@
 //! the next, so what an attempt removes or overwrites is kept alongside the request ([`WithheldHeaders`]), for an attempt at
 //! a backend that may see it. Pure: the host puts in the secrets.
 
+use super::effect::set_request_header;
 use super::{Effect, Header};
 use crate::fleet::{Backend, Registry};
 
@@ -270,10 +271,7 @@ fn value_of(headers: &[Header<'_>], wanted: &str) -> Option<String> {
 fn restore(name: &str, original: &str, headers: &[Header<'_>], effects: &mut Vec<Effect>) {
     if value_of(headers, name).as_deref() != Some(original) || super::find(headers, name).is_none()
     {
-        effects.push(Effect::SetRequestHeader {
-            name: name.into(),
-            value: original.into(),
-        });
+        set_request_header(name, original.into(), effects);
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::answer_to_grade::AnswerToGrade;
-use super::judging::{ABANDONED, GRADED, RESET, TIMEOUT, price, read};
+use super::judging::{ABANDONED, GRADED, count_cost, price, read};
 use super::{Effect, JudgeCall, JudgeReplyContent, Level, feedback};
 use crate::analysis::prompt::text_tokens;
 use crate::api::judge::Asking;
@@ -122,15 +122,8 @@ impl Grader {
             return effects;
         };
         let took_ns = now_ns.saturating_sub(graded.asked_ns);
-        let reply = read(content, |body| read_grading(judge.api, body)).map_err(|result| {
-            // Once the reply has begun, Envoy ends a call at its deadline by a reset.
-            let is_late = took_ns / 900_000 >= u64::from(TIMEOUT_MS);
-            if result == RESET && is_late {
-                TIMEOUT
-            } else {
-                result
-            }
-        });
+        let parse = |body: &[u8]| read_grading(judge.api, body);
+        let reply = read(content, took_ns, TIMEOUT_MS, parse);
         let answered = match reply {
             Ok(_) => state::Answered::Graded {
                 ms: took_ns as f64 / 1e6,
@@ -139,10 +132,7 @@ impl Grader {
             Err(_) => state::Answered::Failed,
         };
         let cost_usd = price(judge, content, graded.cost_usd);
-        let nano_usd = (cost_usd * 1e9).round() as u64;
-        if nano_usd > 0 {
-            effects.push(Effect::Add(Metric::judge_cost_nano_usd(), nano_usd));
-        }
+        count_cost(cost_usd, &mut effects);
         effects.push(count(reply.map_or_else(|result| result, |_| GRADED)));
         if let Some(router) = router.as_deref_mut() {
             let difference = cost_usd - graded.cost_usd;
@@ -196,14 +186,7 @@ fn call(judge: &Judge, answer: &AnswerToGrade, token: u64) -> JudgeCall {
         prompt: (&prompt, answer.prompt.is_cut()),
         answer: (&text, answer.answer.is_cut()),
     };
-    JudgeCall {
-        token,
-        cluster: judge.cluster.clone(),
-        authority: judge.authority.clone(),
-        path: judge.path.clone(),
-        body: write_grading(&asking, &answered),
-        timeout_ms: TIMEOUT_MS,
-    }
+    JudgeCall::new(judge, token, write_grading(&asking, &answered), TIMEOUT_MS)
 }
 
 /// What a grade is expected to cost, in USD.

@@ -20,7 +20,7 @@ use crate::routing::decision::{Decision, Outcome};
 use crate::routing::judge::{GradeSource, Judging, Question};
 use crate::state::backend_stats::Observed;
 use crate::state::judge::{Answered, NotAsked, PromptSecret};
-use crate::telemetry::Metric;
+use crate::telemetry::{Metric, nano_usd};
 
 /// The means by which a worker finds grades that are known.
 #[derive(Clone, Copy)]
@@ -65,8 +65,7 @@ struct OpenQuestion {
 pub(super) const GRADED: &str = "graded";
 const JOINED: &str = "joined";
 pub(super) const ABANDONED: &str = "abandoned";
-pub(super) const TIMEOUT: &str = "timeout";
-pub(super) const RESET: &str = "reset";
+const TIMEOUT: &str = "timeout";
 
 impl JudgeDesk {
     /// What the question cost, in USD.
@@ -188,14 +187,9 @@ impl Stream {
             model: &judge.model,
             instructions: judge.ask.as_deref(),
         };
-        effects.push(Effect::AskJudge(JudgeCall {
-            token: question.key,
-            cluster: judge.cluster.clone(),
-            authority: judge.authority.clone(),
-            path: judge.path.clone(),
-            body: judge::write_question(&asking, &question.turn, &question.before),
-            timeout_ms: judge.deadline_ms,
-        }));
+        let body = judge::write_question(&asking, &question.turn, &question.before);
+        let call = JudgeCall::new(judge, question.key, body, judge.deadline_ms);
+        effects.push(Effect::AskJudge(call));
         self.judging.open = Some(Box::new(OpenQuestion {
             policy: Rc::clone(policy),
             token: question.key,
@@ -298,12 +292,9 @@ impl OpenQuestion {
         let Some(judge) = &self.policy.judge else {
             return verdict;
         };
-        match read(reply.content, |body| judge::read_reply(judge.api, body)) {
+        let parse = |body: &[u8]| judge::read_reply(judge.api, body);
+        match read(reply.content, took_ns, judge.deadline_ms, parse) {
             Ok(grade) => (verdict.grade, verdict.result) = (Some(grade), GRADED),
-            // Once the reply has begun, Envoy ends a call at its deadline by a reset.
-            Err(RESET) if took_ns / 900_000 >= u64::from(judge.deadline_ms) => {
-                verdict.result = TIMEOUT;
-            }
             Err(result) => verdict.result = result,
         }
         let answered = match (reply.is_shared, verdict.grade) {
@@ -331,10 +322,7 @@ impl OpenQuestion {
     }
 
     fn count(&self, judge: &Judge, verdict: &Verdict, now_ns: u64, effects: &mut Vec<Effect>) {
-        let nano_usd = (verdict.cost_usd * 1e9).round() as u64;
-        if nano_usd > 0 {
-            effects.push(Effect::Add(Metric::judge_cost_nano_usd(), nano_usd));
-        }
+        count_cost(verdict.cost_usd, effects);
         let Some(grade) = verdict.grade else {
             return;
         };
@@ -368,12 +356,28 @@ pub(super) fn price(judge: &Judge, content: JudgeReplyContent<'_>, admitted_usd:
     }
 }
 
-/// The grade of a reply, which `parse` finds in its body.
+/// Counts the price of a call, in USD.
+pub(super) fn count_cost(usd: f64, effects: &mut Vec<Effect>) {
+    let cost = nano_usd(usd);
+    if cost > 0 {
+        effects.push(Effect::Add(Metric::judge_cost_nano_usd(), cost));
+    }
+}
+
+/// Whether a call that took `took_ns` was ended by its deadline. Envoy's timer goes by another clock, and may have begun before the
+/// time from which `took_ns` is counted, so a tenth less than the deadline counts, too.
+fn reached_deadline(took_ns: u64, deadline_ms: u32) -> bool {
+    took_ns / 900_000 >= u64::from(deadline_ms)
+}
+
+/// The grade of a reply, which `parse` finds in its body. The reply came after `took_ns`, of `deadline_ms` that it had.
 ///
 /// # Errors
 /// The name of the reason in metrics, if it has none.
 pub(super) fn read(
     content: JudgeReplyContent<'_>,
+    took_ns: u64,
+    deadline_ms: u32,
     parse: impl Fn(&[u8]) -> Result<Grade, JudgeReplyError>,
 ) -> Result<Grade, &'static str> {
     match content {
@@ -384,7 +388,11 @@ pub(super) fn read(
         JudgeReplyContent::Response { status: 200, .. } => Err(JudgeReplyError::TooLong.name()),
         // Envoy's own answer for a call that took too long.
         JudgeReplyContent::Response { status: 504, .. } => Err(TIMEOUT),
-        JudgeReplyContent::Response { status: 0, .. } => Err(RESET),
+        // Once the reply has begun, Envoy ends a call at its deadline by a reset.
+        JudgeReplyContent::Response { status: 0, .. } if reached_deadline(took_ns, deadline_ms) => {
+            Err(TIMEOUT)
+        }
+        JudgeReplyContent::Response { status: 0, .. } => Err("reset"),
         JudgeReplyContent::Response { .. } => Err("error_status"),
         JudgeReplyContent::NotSent => Err("not_sent"),
         JudgeReplyContent::Abandoned => Err(ABANDONED),

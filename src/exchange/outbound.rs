@@ -1,9 +1,8 @@
 //! Fits the headers of a request to its backend. The attempt filter does that, as the filter state tells it to; without an
 //! attempt filter it is done here, at once.
 
-use smol_str::SmolStr;
-
 use super::attempt::path;
+use super::effect::set_request_header;
 use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::{content_length, find};
 use super::{Effect, Header, Worker};
@@ -64,10 +63,7 @@ impl Outbound {
         let asked = path.unwrap_or(&self.path);
         let start = path::start(backend.endpoint.as_ref(), asked);
         if !start.put.is_empty() {
-            effects.push(Effect::SetRequestHeader {
-                name: SmolStr::new_static(":path"),
-                value: path::join(asked, &start).into(),
-            });
+            set_request_header(":path", path::join(asked, &start).into(), effects);
         }
     }
 

@@ -1,11 +1,10 @@
 //! The way of a decided request to its backend and back: sends it, has its response observed, and finishes the exchange.
 
-use smol_str::SmolStr;
-
 use std::rc::Rc;
 
 use super::backend_observer::{self, BackendObserver, End};
 use super::edits::edits;
+use super::effect::set_request_header;
 use super::failover::{self, Outgoing};
 use super::feedback;
 use super::grading;
@@ -233,10 +232,7 @@ impl Stream {
 /// Sets the path in its normal form, and asks for an answer that can be read.
 fn set_headers(plan: &Plan, effects: &mut Vec<Effect>) {
     if let Some(path) = &plan.path {
-        effects.push(Effect::SetRequestHeader {
-            name: SmolStr::new_static(":path"),
-            value: path.into(),
-        });
+        set_request_header(":path", path.into(), effects);
     }
     if plan.intent == Intent::Answer {
         // Usage can be read from an uncompressed answer only, and SDKs ask for compression by themselves.

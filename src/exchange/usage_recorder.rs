@@ -22,7 +22,7 @@ use crate::api::usage::{
 use crate::decimal::{decimal, fixed};
 use crate::fleet::Backend;
 use crate::policy::pattern::Pattern;
-use crate::telemetry::{Metric, Served, state};
+use crate::telemetry::{Metric, Served, nano_usd, state};
 
 /// Code and message for a client whose answer ends before it is complete.
 const CUT_SHORT: (&str, &str) = (
@@ -511,7 +511,7 @@ fn count_budgets(routed: &Routed, usd: f64, effects: &mut Vec<Effect>) {
         let tenant = tenant.map(Pattern::written);
         let metric =
             Metric::budget_spent_nano_usd(&budget.name, tenant.as_deref().unwrap_or("all"));
-        effects.push(Effect::Add(metric, nano(usd)));
+        effects.push(Effect::Add(metric, nano_usd(usd)));
     }
 }
 
@@ -550,15 +550,10 @@ fn count_usage(
     add(Metric::cached_input_tokens(served), cached);
     add(Metric::cache_write_tokens(served), usage.cache_write_tokens);
     add(Metric::output_tokens(served), usage.output_tokens);
-    add(Metric::cost_nano_usd(served), nano(cost));
-    add(Metric::estimated_cost_nano_usd(served), nano(estimated));
+    add(Metric::cost_nano_usd(served), nano_usd(cost));
+    add(Metric::estimated_cost_nano_usd(served), nano_usd(estimated));
     if let Some(baseline) = baseline_usd(routed, usage) {
-        add(Metric::baseline_cost_nano_usd(served), nano(baseline));
+        add(Metric::baseline_cost_nano_usd(served), nano_usd(baseline));
     }
     cost
-}
-
-/// USD as a whole number of billionths; never below 0.
-fn nano(usd: f64) -> u64 {
-    (usd * 1e9).round() as u64
 }

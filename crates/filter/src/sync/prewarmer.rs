@@ -12,7 +12,7 @@ use pointsman::exchange::prewarm;
 use pointsman::fleet::{Backend, BackendId};
 use pointsman::policy::Policy;
 use pointsman::routing::fallback_chain::PolicyRef;
-use pointsman::telemetry::Metric;
+use pointsman::telemetry::{Metric, nano_usd};
 
 use super::policy_store::PolicyStore;
 use super::shared_data::update;
@@ -89,8 +89,8 @@ impl Prewarmer {
                 metrics::add(&Metric::prewarm_failures(&backend.name), 0);
                 let prewarm = backend.cold.as_ref().and_then(|cold| cold.prewarm.as_ref());
                 let usd = prewarm.map_or(0.0, |prewarm| prewarm.request_usd);
-                let nano_usd = (usd * 1e9).round() as u64;
-                metrics::add(&Metric::prewarm_cost_nano_usd(&backend.name), nano_usd);
+                let metric = Metric::prewarm_cost_nano_usd(&backend.name);
+                metrics::add(&metric, nano_usd(usd));
                 if let Ok(mut under_way) = self.under_way.try_borrow_mut() {
                     under_way.push((number, backend.name.clone()));
                 }
