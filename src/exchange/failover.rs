@@ -4,7 +4,7 @@ use smol_str::SmolStr;
 
 use super::decision_annotations::printable;
 use super::effect::set_request_header;
-use super::{Effect, Header, Worker, find};
+use super::{Effect, Worker};
 use crate::api::request::Request;
 use crate::decimal::decimal;
 use crate::fleet::clusters::{Failover, aggregate_name};
@@ -16,8 +16,6 @@ use crate::telemetry::{header, state};
 
 /// The most retries of a request: each costs the client as much waiting as an answer.
 const MOST_RETRIES: usize = 5;
-/// How long a client waits that does not state it, in milliseconds: the default of the SDKs of OpenAI and Anthropic.
-const DEFAULT_CLIENT_TIMEOUT_MS: u64 = 600_000;
 /// The expected length of an answer if nothing is known, in tokens.
 const USUAL_TOKENS: f32 = 256.0;
 /// The number of retries; read by Envoy's router alone.
@@ -30,21 +28,6 @@ const RETRIABLE: &str = "x-envoy-retriable-status-codes";
 
 /// The statuses of backends that refuse state which they cannot read.
 const REFUSALS: &str = "400,404,422";
-
-/// How many milliseconds a client waits for its answer, or for the next part of it. The SDKs of OpenAI and Anthropic state it
-/// in seconds, an upstream Envoy in milliseconds.
-pub fn client_timeout_ms(headers: &[Header<'_>]) -> u64 {
-    let stated = |name, unit_ms: f64| {
-        let text = std::str::from_utf8(find(headers, name)?).ok()?;
-        let number: f64 = text.trim().parse().ok()?;
-        let ms = number * unit_ms;
-        (1.0..=86_400_000.0).contains(&ms).then_some(ms as u64)
-    };
-    stated("x-stainless-timeout", 1000.0)
-        .or_else(|| stated("x-stainless-read-timeout", 1000.0))
-        .or_else(|| stated("x-envoy-expected-rq-timeout-ms", 1.0))
-        .unwrap_or(DEFAULT_CLIENT_TIMEOUT_MS)
-}
 
 /// A request as it is sent.
 #[derive(Debug, Clone, Copy)]

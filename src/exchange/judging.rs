@@ -245,7 +245,7 @@ impl Stream {
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let request = with_state(plan, body, super::read(plan, body, true, None));
+        let request = with_state(plan, body, plan.parse(body, true, None));
         let observed = self.judging.take_observed().unwrap_or_default();
         let outcome = self.decide(plan, &request, (body, true), (&observed, now_ns), worker);
         if let Outcome::Routed(decision) = &outcome {

@@ -25,6 +25,7 @@ mod grading;
 mod judging;
 mod log_rate_limiter;
 mod outbound;
+mod plan;
 pub mod prewarm;
 mod question;
 mod receipts;
@@ -55,14 +56,11 @@ pub use log_rate_limiter::LogRateLimiter;
 pub use question::{Answer, Question};
 pub use receipts::ReceiptAuthority;
 
-use crate::api::Api;
 use crate::api::path::ApiPath;
 use crate::api::request::top_level::TopLevelFields;
 use crate::api::request::unparsed::UnparsedBody;
-use crate::api::request::{self, InvalidRequest, Request};
 use crate::fleet::clusters::Failover;
 use crate::policy::Policy;
-use crate::policy::request_attributes::RequestAttributes;
 use crate::routing::decision::{Bypass, Outcome};
 use crate::routing::router::{RequestInfo, Router};
 use crate::state::backend_stats::BackendStats;
@@ -74,7 +72,8 @@ use decision_annotations::DecisionAnnotations;
 use feedback::FeedbackRequest;
 use judging::JudgeDesk;
 use outbound::Outbound;
-use request_kind::{Intent, RequestKind, Unsupported, find, find_kind, remove_our_headers};
+use plan::{ParsedBody, Plan};
+use request_kind::{Intent, RequestKind, find, find_kind, remove_our_headers};
 use routed::Routed;
 use scan::Scan;
 use undecided::Cause;
@@ -150,44 +149,6 @@ enum Phase {
     Passed,
     /// The client has its answer.
     Answered,
-}
-
-/// A request whose body is awaited, and the plan for it.
-#[derive(Debug)]
-struct Plan {
-    policy: Rc<Policy>,
-    api: Api,
-    intent: Intent,
-    content_length: Option<u64>,
-    /// How long the client waits.
-    client_timeout_ms: u64,
-    attributes: RequestAttributes,
-    /// Why the request cannot be decided whatever its body is, with the path, method or encoding that stands in the way.
-    unsupported: Option<(Unsupported, String)>,
-    /// The request is a call of the judge whose cluster leads back here: nothing is asked about it.
-    is_own_call: bool,
-    /// Whether the path is that of an LLM API for certain. `false` if another application may have such a path
-    /// (`/forms/responses`), so that only the body can tell.
-    is_certain: bool,
-    /// The path for the backend, if it differs from the client's.
-    path: Option<String>,
-}
-
-/// A parsed body, or why it cannot be parsed.
-type ParsedBody<'a> = Result<Request<'a>, InvalidRequest>;
-
-/// Parses a body, or its first part together with the short fields behind it.
-fn read<'a>(
-    plan: &Plan,
-    bytes: &'a [u8],
-    complete: bool,
-    fields: Option<&'a TopLevelFields>,
-) -> ParsedBody<'a> {
-    let mut request = request::parse(plan.api, bytes, complete)?;
-    if let Some(fields) = fields {
-        request.join(fields)?;
-    }
-    Ok(request)
 }
 
 impl Default for Stream {
@@ -390,7 +351,7 @@ impl Stream {
         };
         if let Some(plan) = plan {
             self.phase = Phase::Timing { started_ns: now_ns };
-            let request = read(&plan, bytes, complete, fields.as_deref());
+            let request = plan.parse(bytes, complete, fields.as_deref());
             let request = with_state(&plan, bytes, request);
             let body = (bytes, held, complete);
             self.on_request((plan, request), body, now_ns, worker, effects);

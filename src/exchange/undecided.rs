@@ -4,14 +4,10 @@ use std::rc::Rc;
 
 use smol_str::SmolStr;
 
-use super::failover::{client_timeout_ms, set_cluster};
-use super::request_kind::{Intent, Unsupported, content_length, find, find_encoding};
-use super::{
-    Effect, Header, JUDGE_USER_AGENT, Phase, Plan, Question, Stream, Worker, decision_annotations,
-    reply,
-};
+use super::failover::set_cluster;
+use super::request_kind::Unsupported;
+use super::{Effect, Phase, Plan, Question, Stream, Worker, decision_annotations, reply};
 use crate::api::Api;
-use crate::api::path::{ApiPath, Target};
 use crate::api::request::Request;
 use crate::api::request::unparsed::{NamedModel, UnparsedBody};
 use crate::policy::{Policy, Undecided};
@@ -292,63 +288,4 @@ impl Stream {
 /// Searches a body that was not parsed as a request.
 pub(super) fn scan_unparsed(policy: &Policy, body: &[u8], complete: bool) -> UnparsedBody {
     UnparsedBody::scan(body, complete, |name| policy.names_profile(name))
-}
-
-impl Plan {
-    /// The plan for a request with these headers; `path` is the parsed form of `sent`, its path.
-    pub(super) fn new(
-        policy: &Rc<Policy>,
-        (api, intent, unsupported): (Api, Intent, Option<Unsupported>),
-        headers: &[Header<'_>],
-        (path, sent): (&ApiPath<'_>, &str),
-    ) -> Plan {
-        let mut attributes = policy.traffic.matchers.read(headers, &policy.registry);
-        let mut is_named_certainly = true;
-        if let Target::Call {
-            deployment,
-            is_certain,
-            ..
-        } = &path.target
-        {
-            attributes.deployment.clone_from(deployment);
-            is_named_certainly = *is_certain;
-        }
-        let encoding = find_encoding(headers).filter(|_| intent != Intent::DryRun);
-        let unsupported = match (unsupported, encoding) {
-            (Some(Unsupported::Method), _) => {
-                let method = find(headers, ":method").unwrap_or_default();
-                Some((
-                    Unsupported::Method,
-                    String::from_utf8_lossy(method).into_owned(),
-                ))
-            }
-            (Some(unsupported), _) => Some((unsupported, path.text.clone().into_owned())),
-            (None, encoding) => encoding.map(|encoding| (Unsupported::Encoding, encoding)),
-        };
-        Plan {
-            policy: Rc::clone(policy),
-            api,
-            intent,
-            content_length: content_length(headers),
-            client_timeout_ms: client_timeout_ms(headers),
-            attributes,
-            unsupported,
-            is_own_call: find(headers, "user-agent") == Some(JUDGE_USER_AGENT.as_bytes()),
-            is_certain: is_named_certainly,
-            path: path.to_send(sent),
-        }
-    }
-
-    /// The input of a decision besides the policy and the body.
-    pub(super) fn request_info(&self, now_ns: u64) -> RequestInfo<'_> {
-        RequestInfo::new(&self.attributes, now_ns)
-    }
-
-    /// Whether the body shows that the request belongs to another application, whose path only looks like that of an API.
-    pub(super) fn is_foreign(&self, request: &super::ParsedBody<'_>) -> bool {
-        let is_named = |request: &crate::api::request::Request<'_>| {
-            request.model.is_some() || self.attributes.deployment.is_some()
-        };
-        !self.is_certain && self.intent != Intent::DryRun && !request.as_ref().is_ok_and(is_named)
-    }
 }
