@@ -1,6 +1,7 @@
 //! Asks the worker's router for a decision, with what it needs to know of the exchange.
 
 use super::backend_observer::StatsQuery;
+use super::plan::Body;
 use super::request_kind::Intent;
 use super::{ParsedBody, Plan, Stream, Worker, backend_observer};
 use crate::fleet::clusters::Failover;
@@ -26,7 +27,7 @@ impl Stream {
         &self,
         plan: &Plan,
         request: &ParsedBody<'_>,
-        (body, complete): (&[u8], bool),
+        body: Body<'_>,
         (observed, now_ns): (&[Observed], u64),
         worker: &mut Worker<'_>,
     ) -> Outcome {
@@ -48,9 +49,9 @@ impl Stream {
             (Some(router), Ok(request)) => router.decide(policy, request, &info, Commit::DryRun),
             (None, Ok(_)) => Outcome::Bypassed(no_router()),
             (Some(router), Err(error)) => {
-                router.unreadable_in(policy, error, (body, complete), &info)
+                router.unreadable_in(policy, error, (body.bytes, body.complete), &info)
             }
-            (None, Err(error)) => router::unreadable(policy, error, body, complete),
+            (None, Err(error)) => router::unreadable(policy, error, body.bytes, body.complete),
         }
     }
 }

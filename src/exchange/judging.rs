@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use super::deciding::with_state;
+use super::plan::Body;
 use super::request_kind::Intent;
 use super::verdict::Verdict;
 use super::{
@@ -125,7 +126,8 @@ impl Stream {
     pub(super) fn consult(
         &mut self,
         plan: &Plan,
-        (outcome, complete): (&Outcome, bool),
+        outcome: &Outcome,
+        complete: bool,
         (observed, now_ns): (&[Observed], u64),
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
@@ -240,14 +242,19 @@ impl Stream {
     fn compare(
         &mut self,
         plan: &Plan,
-        body: &[u8],
+        bytes: &[u8],
         now_ns: u64,
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let request = with_state(plan, body, plan.parse(body, true, None));
+        let body = Body {
+            bytes,
+            held: bytes.len(),
+            complete: true,
+        };
+        let request = with_state(plan, bytes, plan.parse(body, None));
         let observed = self.judging.take_observed().unwrap_or_default();
-        let outcome = self.decide(plan, &request, (body, true), (&observed, now_ns), worker);
+        let outcome = self.decide(plan, &request, body, (&observed, now_ns), worker);
         if let Outcome::Routed(decision) = &outcome {
             count_change(decision, &plan.policy, effects);
         }

@@ -72,7 +72,7 @@ use decision_annotations::DecisionAnnotations;
 use feedback::FeedbackRequest;
 use judging::JudgeDesk;
 use outbound::Outbound;
-use plan::{ParsedBody, Plan};
+use plan::{Body, ParsedBody, Plan};
 use request_kind::{Intent, RequestKind, find, find_kind, remove_our_headers};
 use routed::Routed;
 use scan::Scan;
@@ -341,19 +341,22 @@ impl Stream {
         let Some(bytes) = bytes else {
             return self.unreadable(&plan, now_ns, worker, effects);
         };
-        let complete = ended && bytes.len() == held;
+        let body = Body {
+            bytes,
+            held,
+            complete: ended && bytes.len() == held,
+        };
         if plan.unsupported.is_some() {
-            return self.finish_unsupported(&plan, (bytes, complete), now_ns, worker, effects);
+            return self.finish_unsupported(&plan, body, now_ns, worker, effects);
         }
         let plan = match fields {
-            None if !complete => self.scan(plan, (held, ended), bytes, effects),
+            None if !body.complete => self.scan(plan, (held, ended), bytes, effects),
             _ => Some(plan),
         };
         if let Some(plan) = plan {
             self.phase = Phase::Timing { started_ns: now_ns };
-            let request = plan.parse(bytes, complete, fields.as_deref());
+            let request = plan.parse(body, fields.as_deref());
             let request = with_state(&plan, bytes, request);
-            let body = (bytes, held, complete);
             self.on_request((plan, request), body, now_ns, worker, effects);
         }
     }
@@ -362,13 +365,13 @@ impl Stream {
     fn on_request(
         &mut self,
         (plan, request): (Plan, ParsedBody<'_>),
-        (bytes, held, complete): (&[u8], usize, bool),
+        body: Body<'_>,
         now_ns: u64,
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
     ) {
         if plan.intent == Intent::DryRun {
-            return self.dry_run(worker, &plan, bytes, &request, now_ns, effects);
+            return self.dry_run(worker, &plan, body, &request, now_ns, effects);
         }
         if plan.is_foreign(&request) {
             effects.push(Effect::Count(Metric::unrecognized_requests("body")));
@@ -389,25 +392,26 @@ impl Stream {
         }
         let observed = self.judging.take_observed();
         let observed = observed.unwrap_or_else(|| observe(worker, &plan, &request, now_ns));
-        let outcome = self.decide(
+        let outcome = self.decide(&plan, &request, body, (&observed, now_ns), worker);
+        let is_held = self.consult(
             &plan,
-            &request,
-            (bytes, complete),
+            &outcome,
+            body.complete,
             (&observed, now_ns),
             worker,
+            effects,
         );
-        let first = (&outcome, complete);
-        if self.consult(&plan, first, (&observed, now_ns), worker, effects) {
+        if is_held {
+            let held = body.held;
             self.phase = Phase::Judging { plan, held };
             return effects.push(Effect::Pause);
         }
         record(worker, &plan, &outcome);
-        let body = (bytes, held);
         match plan.policy.traffic.shadow {
             true => self.shadow(&plan, &outcome, worker.cluster_header, effects),
             false => self.act(&plan, outcome, (body, &request), &info, worker, effects),
         }
-        self.keep_unheld(plan, bytes);
+        self.keep_unheld(plan, body.bytes);
     }
 
     /// Carries out a decision.
@@ -415,7 +419,7 @@ impl Stream {
         &mut self,
         plan: &Plan,
         outcome: Outcome,
-        (body, request): ((&[u8], usize), &ParsedBody<'_>),
+        (body, request): (Body<'_>, &ParsedBody<'_>),
         info: &RequestInfo<'_>,
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
@@ -468,13 +472,17 @@ impl Stream {
         &mut self,
         worker: &mut Worker<'_>,
         plan: &Plan,
-        body: &[u8],
+        body: Body<'_>,
         request: &ParsedBody<'_>,
         now_ns: u64,
         effects: &mut Vec<Effect>,
     ) {
         let observed = observe(worker, plan, request, now_ns);
-        let outcome = self.decide(plan, request, (body, true), (&observed, now_ns), worker);
+        let whole = Body {
+            complete: true,
+            ..body
+        };
+        let outcome = self.decide(plan, request, whole, (&observed, now_ns), worker);
         self.answer(reply::dry_run(&plan.policy, &outcome), effects);
     }
 

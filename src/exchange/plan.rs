@@ -17,6 +17,17 @@ use crate::routing::router::RequestInfo;
 /// How long a client waits that does not state it, in milliseconds: the default of the SDKs of OpenAI and Anthropic.
 const DEFAULT_CLIENT_TIMEOUT_MS: u64 = 600_000;
 
+/// A request body, as far as it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Body<'a> {
+    /// The bytes that were read, from the first one.
+    pub(super) bytes: &'a [u8],
+    /// Number of bytes that Envoy holds, read or not.
+    pub(super) held: usize,
+    /// `bytes` are the whole body.
+    pub(super) complete: bool,
+}
+
 /// A parsed body, or why it cannot be parsed.
 pub(super) type ParsedBody<'a> = Result<Request<'a>, InvalidRequest>;
 
@@ -95,11 +106,10 @@ impl Plan {
     /// Parses the body, or its first part together with the short fields behind it.
     pub(super) fn parse<'a>(
         &self,
-        bytes: &'a [u8],
-        complete: bool,
+        body: Body<'a>,
         fields: Option<&'a TopLevelFields>,
     ) -> ParsedBody<'a> {
-        let mut request = request::parse(self.api, bytes, complete)?;
+        let mut request = request::parse(self.api, body.bytes, body.complete)?;
         if let Some(fields) = fields {
             request.join(fields)?;
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smol_str::SmolStr;
 
 use super::failover::set_cluster;
+use super::plan::Body;
 use super::request_kind::Unsupported;
 use super::{Effect, Phase, Plan, Question, Stream, Worker, decision_annotations, reply};
 use crate::api::Api;
@@ -146,7 +147,7 @@ impl Stream {
     pub(super) fn finish_unsupported(
         &mut self,
         plan: &Plan,
-        (body, complete): (&[u8], bool),
+        body: Body<'_>,
         now_ns: u64,
         worker: &Worker<'_>,
         effects: &mut Vec<Effect>,
@@ -155,7 +156,7 @@ impl Stream {
         let Some((unsupported, detail)) = &plan.unsupported else {
             return;
         };
-        let unparsed = scan_unparsed(&plan.policy, body, complete);
+        let unparsed = scan_unparsed(&plan.policy, body.bytes, body.complete);
         let cause = Cause::unsupported(*unsupported, detail);
         if *unsupported == Unsupported::Encoding {
             let info = plan.request_info(now_ns);

@@ -8,6 +8,7 @@ use super::effect::set_request_header;
 use super::failover::{self, Outgoing};
 use super::feedback;
 use super::grading;
+use super::plan::Body;
 use super::receipts;
 use super::request_kind::{Intent, remove_forged};
 use super::routed::Routed;
@@ -24,7 +25,7 @@ impl Stream {
         &mut self,
         plan: &Plan,
         decision: Decision,
-        (body, held): (&[u8], usize),
+        body: Body<'_>,
         (request, now_ns): (&Request<'_>, u64),
         worker: &mut Worker<'_>,
         effects: &mut Vec<Effect>,
@@ -35,9 +36,10 @@ impl Stream {
         set_headers(plan, effects);
         let mut content_length = plan.content_length;
         let usage = usage_recorder::asks_for_usage(plan, request);
-        let splices = edits(plan, &decision, backend, body, (request, usage), effects);
+        let Body { bytes, held, .. } = body;
+        let splices = edits(plan, &decision, backend, bytes, (request, usage), effects);
         if !splices.is_empty() {
-            let (edit, length) = Effect::edit_body(splices, body, held, content_length);
+            let (edit, length) = Effect::edit_body(splices, bytes, held, content_length);
             effects.push(edit);
             content_length = length;
         }
