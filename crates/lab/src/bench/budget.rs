@@ -22,8 +22,8 @@ pub const RESIDENT_PER_WORKER: f64 = 16e6;
 pub const READY_S: f64 = 2.5;
 /// Bytes of the module.
 pub const MODULE: f64 = 8e6;
-/// Bytes of code in it.
-pub const CODE: f64 = 3e6;
+/// Bytes of code in it; `tools/check_module.py` holds the module to it.
+pub const CODE: f64 = 1.2e6;
 
 /// Sizes of the module's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
