@@ -7,6 +7,7 @@
 
 pub(super) mod path;
 
+use super::decision_annotations::set_state;
 use super::effect::set_request_header;
 use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::has_our_prefix;
@@ -268,7 +269,7 @@ impl Attempt {
         if context.failover == Failover::PerAttempt {
             chain.rotate();
         }
-        keep(state::CHAIN, &chain.to_text(), effects);
+        set_state(effects, state::CHAIN, &chain.to_text());
         match edit {
             Some(edit) => {
                 self.phase = Phase::Holding { edit, held: 0 };
@@ -496,7 +497,7 @@ fn fit_headers(
     };
     if withheld.is_changed() && chain.backends.len() > 1 && chain.backends.iter().any(sees_some) {
         chain.withholds = true;
-        keep(state::WITHHELD, &withheld.to_text(), effects);
+        set_state(effects, state::WITHHELD, &withheld.to_text());
     }
 }
 
@@ -531,11 +532,6 @@ fn find_backend(backends: &[Backend], key: Option<u32>) -> Option<&Backend> {
     backends
         .iter()
         .find(|backend| crate::fleet::clusters::backend_key(&backend.name) == key)
-}
-
-fn keep(key: &'static str, value: &str, effects: &mut Vec<Effect>) {
-    let value = value.into();
-    effects.push(Effect::SetState { key, value });
 }
 
 #[cfg(test)]

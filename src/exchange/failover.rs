@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::decision_annotations::printable;
+use super::decision_annotations::{printable, set_state};
 use super::effect::set_request_header;
 use super::{Effect, Worker};
 use crate::api::request::Request;
@@ -82,10 +82,7 @@ pub fn set_upstream(
         let length = outgoing.content_length;
         let mut chain = FallbackChain::new(registry, origin, &backends, length, deadline);
         chain.answer = cut_down(policy, decision);
-        effects.push(Effect::SetState {
-            key: state::CHAIN,
-            value: chain.to_text().into(),
-        });
+        set_state(effects, state::CHAIN, &chain.to_text());
         set_request_header(header::CHAIN, decimal(backends.len() as u64), effects);
         let tried = backends.iter().filter_map(|id| registry.backend(*id));
         set_timers(tried, backends.len(), outgoing, effects);

@@ -2,6 +2,7 @@
 //! attempt filter it is done here, at once.
 
 use super::attempt::path;
+use super::decision_annotations::set_state;
 use super::effect::set_request_header;
 use super::forwarding::{self, WithheldHeaders};
 use super::request_kind::{content_length, find};
@@ -104,10 +105,7 @@ impl Outbound {
         let deadline = FirstByteDeadline::default();
         let mut chain = FallbackChain::new(&policy.registry, origin, &[backend], length, deadline);
         chain.own_credentials = own_credentials;
-        effects.push(Effect::SetState {
-            key: state::CHAIN,
-            value: chain.to_text().into(),
-        });
+        set_state(effects, state::CHAIN, &chain.to_text());
     }
 }
 

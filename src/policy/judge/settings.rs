@@ -3,7 +3,7 @@
 use crate::api::judge::JudgeApi;
 use crate::fleet::{Credentials, Endpoint};
 
-/// What is done with the judge's answers.
+/// The use of the judge's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum JudgeMode {
     /// Nothing is asked.
@@ -29,7 +29,7 @@ impl JudgeMode {
 /// The settings of the judge.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
-    /// What is done with its answers; never [`JudgeMode::Off`] in a compiled policy.
+    /// The use of its answers; never [`JudgeMode::Off`] in a compiled policy.
     pub mode: JudgeMode,
     /// The cluster that is called.
     pub cluster: String,
@@ -55,7 +55,7 @@ pub struct Judge {
     pub max_usd_per_hour: f64,
     /// The least expected gain of asking above its price, in USD.
     pub min_gain_usd: f64,
-    /// What its tokens cost.
+    /// The price of its tokens.
     pub price: JudgePrice,
     /// Its tags, sorted.
     pub tags: Vec<String>,
@@ -67,7 +67,7 @@ pub struct Judge {
     pub grade_model: Option<String>,
     /// The answers that are kept.
     pub cache: JudgeCache,
-    /// What a grade is worth.
+    /// The evidence that a grade is.
     pub evidence: Evidence,
 }
 
@@ -96,7 +96,7 @@ pub struct JudgeCache {
     pub ttl_s: u32,
 }
 
-/// What a grade g says of a prompt's ease (the negative difficulty, in logits): `slope · logit(g) + intercept`, give or take the
+/// The evidence of a grade g for a prompt's ease (the negative difficulty, in logits): `slope · logit(g) + intercept`, give or take the
 /// square root of `variance`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
